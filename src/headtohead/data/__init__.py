@@ -1,0 +1,1 @@
+"""Pictures in: sources, decoding, the prepared set, splits, drawn data."""

@@ -1,0 +1,41 @@
+"""The errors a user can meet, and the exit code of each.
+
+    HeadToHeadError
+    ├── UsageError        2   an option, a study file or a name that cannot be used
+    ├── DataError         3   pictures that cannot be found, read or split
+    ├── RunError          4   a run that failed: diverged, or its worker died
+    └── StorageError      5   disk full, no permission, a folder held by another process
+
+Exit code 0 is success and 130 an interruption by Ctrl-C. Every message ends with what was
+received and what to do about it.
+"""
+
+
+class HeadToHeadError(Exception):
+    """Base of every error that headtohead raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(HeadToHeadError):
+    """What was asked for cannot be done as asked: change the command or the study."""
+
+    exit_code = 2
+
+
+class DataError(HeadToHeadError):
+    """The pictures cannot be used as they are."""
+
+    exit_code = 3
+
+
+class RunError(HeadToHeadError):
+    """One or more runs of a study failed; the others are complete."""
+
+    exit_code = 4
+
+
+class StorageError(HeadToHeadError):
+    """The disk is full, a folder may not be written, or another process holds it."""
+
+    exit_code = 5

@@ -1,0 +1,1 @@
+"""Layers, backbones, heads and the classifier made of them."""

@@ -1,0 +1,1 @@
+"""Finished runs → evidence files: the only readers of weights."""

@@ -1,0 +1,1 @@
+"""Ledger → tables and figures. Imports no torch."""
