@@ -1,0 +1,65 @@
+"""Layers with the constants and initial values of Keras, on PyTorch."""
+
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+BATCH_NORM_EPSILON = 1e-3
+BATCH_NORM_MOMENTUM = 0.99  # of the moving average, as Keras counts it (PyTorch: 1 - 0.99)
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation over all axes but the channels' (Ioffe & Szegedy 2015, 1502.03167).
+
+    Input (N, channels) or (N, channels, H, W); output of the same shape. As in Keras, and unlike
+    `torch.nn.BatchNorm2d`, the moving variance follows the biased variance of the batch, and a
+    batch of one picture is accepted.
+    """
+
+    moving_mean: Tensor
+    moving_variance: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(channels))
+        self.beta = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("moving_mean", torch.zeros(channels))
+        self.register_buffer("moving_variance", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise by the batch in training (moving the averages), by the averages otherwise."""
+        if not self.training:
+            return torch.batch_norm(
+                x, self.gamma, self.beta, self.moving_mean, self.moving_variance,
+                False, 0.0, BATCH_NORM_EPSILON, torch.backends.cudnn.enabled,
+            )  # fmt: skip
+        output, mean, inverse_deviation = torch.native_batch_norm(
+            x, self.gamma, self.beta, None, None, True, 0.0, BATCH_NORM_EPSILON
+        )
+        with torch.no_grad():
+            variance = inverse_deviation.pow(-2).sub_(BATCH_NORM_EPSILON).clamp_(min=0)
+            self.moving_mean.lerp_(mean, 1 - BATCH_NORM_MOMENTUM)
+            self.moving_variance.lerp_(variance, 1 - BATCH_NORM_MOMENTUM)
+        return output
+
+
+def convolution(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
+    """A convolution without padding, `kernel` × `kernel`, initialised as Keras does."""
+    return _initialised(nn.Conv2d(inputs, outputs, kernel))
+
+
+def dense(inputs: int, outputs: int) -> nn.Linear:
+    """A fully connected layer, initialised as Keras does."""
+    return _initialised(nn.Linear(inputs, outputs))
+
+
+Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
+
+
+def _initialised(layer: Layer) -> Layer:
+    """Glorot's uniform weights (Glorot & Bengio 2010) and zero biases."""
+    nn.init.xavier_uniform_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer

@@ -1,0 +1,81 @@
+"""The records a run leaves in the ledger, as frozen models: the file formats, in one place."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+FORMAT: Literal[1] = 1
+
+
+class Record(BaseModel):
+    """Base of all records: immutable; an unknown field is an error, so a newer format shows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=True)
+
+
+class EpochRecord(Record):
+    """One line of `history.jsonl`.
+
+    `loss` and `accuracy` are the running training metrics, as Keras prints them: means over the
+    epoch's batches while the weights move and dropout acts. `train_*` are measured in evaluation
+    mode after the epoch on the fixed sample of the training split, `val_*` likewise on the whole
+    validation split. Accuracies are shares in [0, 1]; losses are cross-entropies in nats.
+    """
+
+    epoch: int
+    loss: float
+    accuracy: float
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    seconds: float
+    cpu_seconds: float
+    pictures_per_second: float
+
+    def beats(self, other: "EpochRecord | None") -> bool:
+        """Whether this epoch is the better one: validation accuracy, then loss, then earlier."""
+        if other is None:
+            return True
+        mine = (self.val_accuracy, -self.val_loss, -self.epoch)
+        return mine > (other.val_accuracy, -other.val_loss, -other.epoch)
+
+
+class Parameters(Record):
+    """Parameter counts of a model. `total` has batch-norm statistics in it, as Keras counts."""
+
+    backbone: int
+    head: int
+    trainable: int
+    total: int
+
+
+class Failure(Record):
+    """Why and where a run stopped: the step counts from 1 within its epoch."""
+
+    reason: str
+    epoch: int
+    step: int
+
+
+class RunRecord(Record):
+    """`run.json`: written last and atomically, so that a run is finished or it is not.
+
+    `files` maps each of the run's other files to its sha256. `key` identifies what was trained:
+    study digest, the head with its options and recipe, and the seed.
+    """
+
+    format: Literal[1] = FORMAT
+    key: str
+    head: str
+    seed: int
+    status: Literal["finished", "failed"]
+    failure: Failure | None = None
+    epochs: int
+    best_epoch: int | None
+    parameters: Parameters
+    feature_maps: tuple[int, int, int]
+    environment: dict[str, str]
+    seconds: float
+    cpu_seconds: float
+    files: dict[str, str]

@@ -1,0 +1,262 @@
+"""A study: a question as data. Frozen models, read from and written to YAML."""
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from headtohead.errors import UsageError
+from headtohead.files import digest_of
+
+DIGEST_FORMAT = 1
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$")]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Spec(BaseModel):
+    """Base of all parts: immutable, and an unknown field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class PicturesSpec(Spec):
+    """How pictures become the prepared set."""
+
+    image_size: Annotated[int, Field(ge=8, le=1024)] = 100
+    resize: Literal["antialias", "bilinear"] = "antialias"
+    limit: Annotated[int, Field(ge=1)] | None = None
+    max_unreadable: Fraction = 0.05
+
+
+class SplitSpec(Spec):
+    """Shares of the three splits; one split for all seeds (`fixed`) or one for each."""
+
+    train: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    test: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    mode: Literal["fixed", "per-seed"] = "fixed"
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> Self:
+        total = self.train + self.validation + self.test
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"train, validation and test must add up to 1; they give {total:g}")
+        return self
+
+    def seed_for(self, seed: int) -> int:
+        """The seed of the split that replicate `seed` is trained on."""
+        return self.seed if self.mode == "fixed" else self.seed + seed
+
+
+class AugmentSpec(Spec):
+    """Random changes to training pictures; all off by default, as in the article.
+
+    `flip`: mirrored left to right, half of the time. `crop`: a window whose side is drawn
+    between 1 - crop and 1 of the picture's, resized back. `color`: brightness, contrast and
+    saturation each scaled by a factor between 1 - color and 1 + color.
+    """
+
+    flip: bool = False
+    crop: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    color: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+class RecipeSpec(Spec):
+    """How a model is trained: Adam with the constants of Keras, the article's defaults."""
+
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 10
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 64
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    augment: AugmentSpec = AugmentSpec()
+
+
+class HeadSpec(Spec):
+    """A candidate: a head by name or `module:Class`, its options, and recipe entries of its own.
+
+    `head` is the head's name where it differs from the candidate's.
+    """
+
+    head: str | None = None
+    options: dict[str, Any] = {}
+    recipe: dict[str, Any] = {}
+
+
+class BackboneSpec(Spec):
+    """The convolutional trunk, by name, and its options."""
+
+    name: str = "article"
+    options: dict[str, Any] = {}
+
+
+class VerdictSpec(Spec):
+    """What is decided, named before the study runs."""
+
+    metric: Literal["test_accuracy"] = "test_accuracy"
+    reference: str | None = None
+    margin: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    level: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+
+
+def _as_heads(value: Any) -> Any:
+    """Heads may be given as `a,b`, as a list of names, or as a mapping."""
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if isinstance(value, list | tuple):
+        repeated = sorted({str(name) for name in value if value.count(name) > 1})
+        if repeated:
+            raise ValueError(f"{', '.join(repeated)} named more than once")
+        # `module:Class` needs a candidate's name that can be a folder.
+        return {
+            str(name).replace(":", "."): {"head": str(name)} if ":" in str(name) else {}
+            for name in value
+        }
+    if isinstance(value, dict):
+        return {name: {} if head is None else head for name, head in value.items()}
+    return value
+
+
+class StudySpec(Spec):
+    """The whole question."""
+
+    name: Name = "study"
+    description: str = ""
+    data: str = "synthetic"
+    pictures: PicturesSpec = PicturesSpec()
+    split: SplitSpec = SplitSpec()
+    backbone: BackboneSpec = BackboneSpec()
+    heads: Annotated[dict[Name, HeadSpec], BeforeValidator(_as_heads), Field(min_length=1)] = {
+        name: HeadSpec() for name in ("fc", "fc_dropout", "gap")
+    }
+    seeds: Annotated[int, Field(ge=1, le=10_000)] = 7
+    recipe: RecipeSpec = RecipeSpec()
+    verdict: VerdictSpec = VerdictSpec()
+
+    @field_validator("data")
+    @classmethod
+    def _data_named(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("is empty: name a folder, an archive, cats_vs_dogs or synthetic")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        reference = self.verdict.reference
+        if reference is not None and reference not in self.heads:
+            raise ValueError(
+                f"verdict.reference {reference!r} is none of the heads {', '.join(self.heads)}"
+            )
+        for name in self.heads:
+            try:
+                self.recipe_for(name)
+            except ValidationError as error:
+                raise ValueError(f"heads.{name}.recipe: {_problems(error)}") from error
+        return self
+
+    def recipe_for(self, head: str) -> RecipeSpec:
+        """The study's recipe with the entries that `head` has of its own."""
+        own = self.heads[head].recipe
+        return RecipeSpec.model_validate({**self.recipe.model_dump(), **own})
+
+    def digest(self, prepared_digest: str) -> str:
+        """Identity of everything that changes a run, apart from its head and seed."""
+        return digest_of(
+            {
+                "format": DIGEST_FORMAT,
+                "prepared": prepared_digest,
+                "split": self.split.model_dump(),
+                "backbone": self.backbone.model_dump(),
+                "recipe": self.recipe.model_dump(),
+            }
+        )
+
+    def run_key(self, study_digest: str, head: str, seed: int) -> str:
+        """Identity of one run: the study's digest, the head as it is trained, and the seed."""
+        spec = self.heads[head]
+        return digest_of(
+            {
+                "study": study_digest,
+                "name": head,
+                "head": spec.head or head,
+                "options": spec.options,
+                "recipe": self.recipe_for(head).model_dump(),
+                "seed": seed,
+            }
+        )[:32]
+
+
+def shipped_studies() -> dict[str, str]:
+    """Names of the studies that come with headtohead, and their YAML."""
+    folder = resources.files("headtohead") / "studies"
+    files = [entry for entry in folder.iterdir() if entry.name.endswith(".yaml")]
+    return {
+        entry.name.removesuffix(".yaml"): entry.read_text(encoding="utf-8")
+        for entry in sorted(files, key=lambda entry: entry.name)
+    }
+
+
+def load_study(study: str | Path, overrides: dict[str, Any] | None = None) -> StudySpec:
+    """A shipped study by name, or a YAML file, with `overrides` (nested mappings) on top.
+
+    Raises UsageError for an unknown name, YAML that does not parse, and values that no study
+    can have; the message names each field and what was received.
+    """
+    shipped = shipped_studies()
+    if str(study) in shipped:
+        text, where = shipped[str(study)], f"study {study}"
+    else:
+        path = Path(study)
+        if not path.is_file():
+            raise UsageError(
+                f"no study {str(study)!r}: it is neither a file nor one of the shipped studies "
+                f"({', '.join(shipped)})."
+            )
+        text, where = path.read_text(encoding="utf-8"), str(path)
+    return parse_study(text, where, overrides)
+
+
+def parse_study(text: str, where: str, overrides: dict[str, Any] | None = None) -> StudySpec:
+    """A study from YAML text; `where` is what error messages call it."""
+    try:
+        content = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise UsageError(f"{where} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"{where} must be a mapping of fields; received {content!r}.")
+    try:
+        return StudySpec.model_validate(_merge(content, overrides or {}))
+    except ValidationError as error:
+        raise UsageError(f"{where}: {_problems(error)}") from error
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        nested = isinstance(value, dict) and isinstance(below, dict)
+        merged[key] = _merge(below, value) if nested else value  # type: ignore[arg-type]
+    return merged
+
+
+def _problems(error: ValidationError) -> str:
+    """All of a validation's complaints in one line, each with its field and what it received."""
+    lines = []
+    for item in error.errors():
+        field = ".".join(map(str, item["loc"]))
+        message = item["msg"].removeprefix("Value error, ")
+        received = f"; received {item['input']!r}" if item["type"] != "value_error" else ""
+        lines.append(f"{field + ': ' if field else ''}{message}{received}")
+    return "; ".join(lines)
