@@ -1,0 +1,323 @@
+"""A file's bytes → one upright sRGB picture, whole or not at all; and the two ways to resize it.
+
+Formats are recognised by content, never by suffix. A picture that cannot be decoded whole is
+`Undecodable`: a half-grey photograph would be a wrong example that nobody sees.
+"""
+
+import errno
+import io
+import os
+import re
+import stat
+import warnings
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, TiffImagePlugin, UnidentifiedImageError, features
+
+from headtohead.errors import StorageError, UsageError
+
+_REVISION = 1  # raise it when a rule below changes pixels: prepared sets are keyed by DECODER
+_LIBRARIES = ("jpg", "libjpeg_turbo", "webp", "avif", "jpg_2000", "libtiff", "littlecms2")
+DECODER: str = f"headtohead-{_REVISION} pillow-{features.version('pil')} " + " ".join(
+    f"{name}-{features.version(name)}" for name in _LIBRARIES
+)
+"""Decoder and version of every library in it whose release could change a pixel."""
+
+RESIZE_METHODS: tuple[str, ...] = ("antialias", "bilinear")
+"""The ways to resize; the first is the default."""
+
+MAX_PIXELS = 120_000_000
+"""Width × height above which a picture is refused (phones' 108 megapixels pass)."""
+
+MAX_FILE_BYTES = 256 * 2**20
+"""Size above which a file is not read."""
+
+# Raster formats that photographs come in. Left out on purpose: those that start other programs
+# (EPS), that describe vectors (WMF) or that have no signature, so that any bytes might be one (TGA).
+_FORMATS = (
+    ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
+    + ("AVIF", "JPEG2000", "PPM", "QOI", "ICO", "PCX", "SGI")
+)  # fmt: skip
+_SIGNATURES = {
+    b"\xff\xd8": "a JPEG",
+    b"\x89PNG": "a PNG",
+    b"GIF8": "a GIF",
+    b"RIFF": "a WebP",
+    b"BM": "a BMP",
+    b"II*\0": "a TIFF",
+    b"MM\0*": "a TIFF",
+}
+_ONE_FILE_ERRNOS = (errno.EIO, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR)
+_WHITE = 255
+_BLOCK_PIXELS = 2**20
+
+
+class Undecodable(Exception):  # noqa: N818 - a finding about one file, not a failure of the program
+    """A file that gives no whole picture; `reason` is short, printable, and fit for a table."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of `path`, at most `MAX_FILE_BYTES` of them.
+
+    Raises `Undecodable` where this one file cannot be read (gone, a dangling link, no permission,
+    not a regular file, too large, a damaged sector) and `StorageError` where the machine is at
+    fault (no memory, too many open files), which would quarantine every further picture.
+    """
+    try:
+        # Checked before opening: to open a named pipe would wait for ever.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise Undecodable("not a regular file")
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MAX_FILE_BYTES:
+                raise Undecodable(f"too large ({size} bytes; the limit is {MAX_FILE_BYTES})")
+            return file.read(MAX_FILE_BYTES)
+    except FileNotFoundError:
+        raise Undecodable("gone (deleted, or a link to nothing)") from None
+    except PermissionError:
+        raise Undecodable("no permission to read it") from None
+    except OSError as error:
+        if error.errno in _ONE_FILE_ERRNOS:
+            raise Undecodable(f"cannot be read ({error.strerror})") from None
+        raise StorageError(
+            f"reading pictures failed at {str(path)!r}: {error.strerror}. "
+            "Check the disk and the limits of this machine, then run the same command again."
+        ) from error
+
+
+def decode_file(path: Path) -> NDArray[np.uint8]:
+    """`decode(read_file(path))`: (height, width, 3); raises `Undecodable` or `StorageError`."""
+    return decode(read_file(path))
+
+
+def decode(data: bytes) -> NDArray[np.uint8]:
+    """The picture in `data`: (height, width, 3) uint8, sRGB, upright.
+
+    - Exif (or XMP) orientation is applied; broken Exif is ignored.
+    - An embedded ICC profile is honoured (grey, RGB, CMYK; a broken or unfitting one is ignored).
+      Without one, grey and RGB are taken as sRGB and CMYK as Adobe writes it (inverted).
+    - Transparent parts lie on white, as on a page.
+    - 16-bit grey is scaled by its bit depth; 32-bit integers and floats by the smallest white
+      point (1 for floats, 255, 65535) that holds the picture, else from its minimum to its
+      maximum.
+    - Of animations and multi-page files, the first frame.
+
+    Raises `Undecodable`: empty, not a picture (of the raster formats in `_FORMATS`), truncated,
+    damaged, or more than `MAX_PIXELS` by its header, in which case no pixel is allocated.
+    """
+    if not data:
+        raise Undecodable("empty file")
+    # A broken tag in a good picture is no news to the user, and an error under -W error.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(io.BytesIO(data), formats=_formats()) as image:
+                _check_size(image)
+                image.load()
+                _check_size(image)
+                # OpenJPEG takes a missing rest for black; FF D9 ends every whole code stream.
+                if image.format == "JPEG2000" and b"\xff\xd9" not in data:
+                    raise Undecodable("truncated")
+                orientation = _orientation(image)
+                picture = np.asarray(_to_rgb(image))
+        except Undecodable:
+            raise
+        # Pillow's plugins raise nearly every built-in exception on hostile bytes.
+        except Exception as error:
+            raise Undecodable(_reason(error, data)) from error
+    return np.ascontiguousarray(_upright(picture, orientation))
+
+
+def resize(picture: NDArray[np.uint8], size: tuple[int, int], method: str) -> NDArray[np.uint8]:
+    """`picture` (height, width, 3) at `size` = (height, width); the aspect ratio is not kept.
+
+    - "antialias", the default of the project: Pillow's triangle filter, which widens as the
+      picture shrinks, so that every pixel counts. Without it most of a photograph's pixels are
+      skipped at 100 × 100: fine fur turns into noise, and predictions flicker when the picture
+      moves by a pixel.
+    - "bilinear": the article's `tf.image.resize`: half-pixel centres, four neighbours, edges
+      clamped, no antialias; float32, rounded half up.
+
+    Raises `UsageError` for another method or a size below one pixel.
+    """
+    if min(size) < 1:
+        raise UsageError(f"a picture cannot be resized to {size}: give a height and width ≥ 1.")
+    if method == "antialias":
+        height, width = size
+        image = Image.fromarray(picture)
+        return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+    if method == "bilinear":
+        return np.floor(_bilinear(picture, size) + np.float32(0.5)).astype(np.uint8)
+    raise UsageError(
+        f"unknown resize method {method!r}: choose one of {', '.join(RESIZE_METHODS)}."
+    )
+
+
+def _bilinear(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Before rounding; TensorFlow's order of operations (`resize_bilinear_op.cc`)."""
+    top, bottom, down = _neighbours(picture.shape[0], size[0])
+    left, right, across = _neighbours(picture.shape[1], size[1])
+
+    def row(index: NDArray[np.intp]) -> NDArray[np.float32]:
+        start = picture[index[:, None], left].astype(np.float32)
+        end = picture[index[:, None], right].astype(np.float32)
+        return start + (end - start) * across[None, :, None]
+
+    upper = row(top)
+    return upper + (row(bottom) - upper) * down[:, None, None]
+
+
+def _neighbours(
+    length: int, wanted: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+    """For each of `wanted` places along `length`: pixel before, pixel after, share of the latter."""
+    scale = np.float32(length) / np.float32(wanted)
+    place = (np.arange(wanted, dtype=np.float32) + np.float32(0.5)) * scale - np.float32(0.5)
+    before = np.floor(place)
+    share = (place - before).astype(np.float32)
+    lower = np.clip(before, 0, length - 1).astype(np.intp)
+    upper = np.clip(before + 1, 0, length - 1).astype(np.intp)
+    return lower, upper, share
+
+
+@lru_cache(maxsize=1)
+def _formats() -> tuple[str, ...]:
+    """Those of `_FORMATS` that this build of Pillow has; to name another would be a KeyError."""
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
+def _check_size(image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise Undecodable(f"too large ({width} × {height} pixels; the limit is {MAX_PIXELS})")
+    if width * height < 1:
+        raise Undecodable("no pixels")
+
+
+def _orientation(image: Image.Image) -> int:
+    """Exif's orientation, 1 to 8; 1 where Exif is missing, broken or says something else."""
+    try:
+        value = image.getexif().get(0x0112, 1)
+    except Exception:  # broken Exif raises as freely as broken pictures do
+        return 1
+    return value if isinstance(value, int) and value in _TURNS else 1
+
+
+def _upright(picture: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    return _TURNS[orientation](picture)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Any of Pillow's modes → RGB."""
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return Image.fromarray(_deep_grey(image)).convert("RGB")
+    if image.mode == "LAB":
+        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        return _transformed(image, lab, srgb) or image.convert("RGB")
+    if not image.has_transparency_data:
+        plain = image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")
+        return _to_srgb(plain, image)
+    # Premultiplied grey has no direct way to RGBA.
+    layered = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+    page = Image.new("RGB", image.size, (_WHITE, _WHITE, _WHITE))
+    page.paste(_to_srgb(layered.convert("RGB"), image), mask=layered.getchannel("A"))
+    return page
+
+
+def _to_srgb(colours: Image.Image, source: Image.Image) -> Image.Image:
+    """RGB from `colours` (L, RGB or CMYK) by the ICC profile that came with `source`."""
+    data = source.info.get("icc_profile")
+    if isinstance(data, bytes) and data:
+        try:
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
+            # Most profiles say sRGB: nothing to convert, and rounding would only add noise.
+            is_srgb = "sRGB" in ImageCms.getProfileDescription(profile)
+        except (OSError, TypeError, ValueError, ImportError, ImageCms.PyCMSError):
+            return colours.convert("RGB")
+        if not is_srgb:
+            converted = _transformed(colours, profile, ImageCms.createProfile("sRGB"))
+            return converted or colours.convert("RGB")
+    return colours.convert("RGB")
+
+
+def _transformed(
+    image: Image.Image, source: ImageCms.ImageCmsProfile | object, target: object
+) -> Image.Image | None:
+    """`image` through two profiles, or None where they do not fit it."""
+    try:
+        return ImageCms.profileToProfile(image, source, target, outputMode="RGB")  # type: ignore[arg-type]
+    except (ImageCms.PyCMSError, ImportError):
+        return None
+
+
+def _deep_grey(image: Image.Image) -> NDArray[np.uint8]:
+    """(height, width) uint8 of a picture with more than 8 bits per grey pixel."""
+    values = np.asarray(image)
+    low, high = _range(image, values)
+    step = max(1, _BLOCK_PIXELS // values.shape[1])
+    grey = np.empty(values.shape, np.uint8)
+    for start in range(0, len(values), step):  # in blocks: float64 of the whole would be large
+        block = np.nan_to_num(values[start : start + step].astype(np.float64), nan=low)
+        share = np.clip((block - low) / (high - low), 0, 1)
+        grey[start : start + step] = np.floor(share * _WHITE + 0.5)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        grey[values == transparent] = _WHITE
+    tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
+    # Pillow inverts "white is zero" (262 = 0) at 1 to 8 bits only.
+    return _WHITE - grey if tags.get(262) == 0 else grey
+
+
+def _range(image: Image.Image, values: NDArray[np.generic]) -> tuple[float, float]:
+    """The values that mean black and white."""
+    if image.mode.startswith("I;16"):
+        tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
+        bits = tags.get(258, 16)
+        return 0.0, float(2 ** int(bits[0] if isinstance(bits, tuple) else bits) - 1)
+    if image.format == "PPM" and image.mode == "I":
+        return 0.0, 65535.0  # Pillow has scaled it from the file's own maximum
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    for white in (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0):
+        if low >= 0 and high <= white:
+            return 0.0, white
+    return low, max(high, np.nextafter(low, np.inf))
+
+
+def _reason(error: Exception, data: bytes) -> str:
+    """What is wrong with `data`, short and printable: file contents leak into Pillow's messages."""
+    if isinstance(error, UnidentifiedImageError):
+        if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
+            return "HEIC, which is not supported: convert it to JPEG"
+        for signature, name in _SIGNATURES.items():
+            if data.startswith(signature):
+                return f"truncated or damaged header (begins like {name})"
+        return "not a picture"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"too large (the limit is {MAX_PIXELS} pixels)"
+    message = re.sub(r"[^\w .,:()'-]", "", str(error), flags=re.ASCII)[:80]
+    short = data[:4] == b"RIFF" and int.from_bytes(data[4:8], "little") > len(data) - 8
+    if isinstance(error, EOFError) or short or "truncated" in message.lower():
+        return "truncated"
+    return f"damaged ({message or type(error).__name__})"
+
+
+_TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
+    1: lambda picture: picture,
+    2: lambda picture: picture[:, ::-1],
+    3: lambda picture: picture[::-1, ::-1],
+    4: lambda picture: picture[::-1],
+    5: lambda picture: picture.swapaxes(0, 1),
+    6: lambda picture: picture[::-1].swapaxes(0, 1),
+    7: lambda picture: picture[::-1, ::-1].swapaxes(0, 1),
+    8: lambda picture: picture[:, ::-1].swapaxes(0, 1),
+}
