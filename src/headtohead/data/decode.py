@@ -37,17 +37,16 @@ MAX_FILE_BYTES = 256 * 2**20
 """Size above which a file is not read."""
 
 # Raster formats that photographs come in. Left out on purpose: those that start other programs
-# (EPS), that describe vectors (WMF) or that have no signature, so that any bytes might be one (TGA).
-_FORMATS = (
-    ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
-    + ("AVIF", "JPEG2000", "PPM", "QOI", "ICO", "PCX", "SGI")
-)  # fmt: skip
+# (EPS), that describe vectors (WMF), or without a signature, so that any bytes might be one (TGA).
+_USUAL_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
+_FORMATS = (*_USUAL_FORMATS, "JPEG2000", "PPM", "QOI", "ICO", "PCX", "SGI")
 _SIGNATURES = {
     b"\xff\xd8": "a JPEG",
     b"\x89PNG": "a PNG",
     b"GIF8": "a GIF",
     b"RIFF": "a WebP",
     b"BM": "a BMP",
+    b"ftypavif": "an AVIF",
     b"II*\0": "a TIFF",
     b"MM\0*": "a TIFF",
 }
@@ -152,10 +151,11 @@ def resize(picture: NDArray[np.uint8], size: tuple[int, int], method: str) -> ND
         raise UsageError(f"a picture cannot be resized to {size}: give a height and width ≥ 1.")
     if method == "antialias":
         height, width = size
-        image = Image.fromarray(picture)
-        return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+        image = Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR)
+        return np.asarray(image, np.uint8)
     if method == "bilinear":
-        return np.floor(_bilinear(picture, size) + np.float32(0.5)).astype(np.uint8)
+        rounded: NDArray[np.uint8] = np.floor(_bilinear(picture, size) + 0.5).astype(np.uint8)
+        return rounded
     raise UsageError(
         f"unknown resize method {method!r}: choose one of {', '.join(RESIZE_METHODS)}."
     )
@@ -178,7 +178,7 @@ def _bilinear(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.f
 def _neighbours(
     length: int, wanted: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
-    """For each of `wanted` places along `length`: pixel before, pixel after, share of the latter."""
+    """For each of `wanted` places on `length`: pixel before, pixel after, share of the latter."""
     scale = np.float32(length) / np.float32(wanted)
     place = (np.arange(wanted, dtype=np.float32) + np.float32(0.5)) * scale - np.float32(0.5)
     before = np.floor(place)
@@ -299,7 +299,7 @@ def _reason(error: Exception, data: bytes) -> str:
         if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
             return "HEIC, which is not supported: convert it to JPEG"
         for signature, name in _SIGNATURES.items():
-            if data.startswith(signature):
+            if signature in (data[: len(signature)], data[4 : 4 + len(signature)]):
                 return f"truncated or damaged header (begins like {name})"
         return "not a picture"
     if isinstance(error, Image.DecompressionBombError):
