@@ -1,10 +1,12 @@
 """The records a run leaves in the ledger, as frozen models: the file formats, in one place."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 FORMAT: Literal[1] = 1
+HISTORY, RECORD = "history.jsonl", "run.json"
 
 
 class Record(BaseModel):
@@ -79,3 +81,16 @@ class RunRecord(Record):
     seconds: float
     cpu_seconds: float
     files: dict[str, str]
+
+
+def read_history(folder: Path) -> tuple[EpochRecord, ...]:
+    """The epochs in a run's `history.jsonl`; empty where there is none.
+
+    A last line cut short by a crash is left out: its epoch is computed again. Raises
+    pydantic.ValidationError for lines of another format.
+    """
+    path = folder / HISTORY
+    if not path.is_file():
+        return ()
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return tuple(EpochRecord.model_validate_json(line) for line in lines[:-1])

@@ -1,5 +1,6 @@
 """A study: a question as data. Frozen models, read from and written to YAML."""
 
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -226,6 +227,30 @@ def load_study(study: str | Path, overrides: dict[str, Any] | None = None) -> St
             )
         text, where = path.read_text(encoding="utf-8"), str(path)
     return parse_study(text, where, overrides)
+
+
+def resolve_study(
+    study: str | Path, *, heads: str | Sequence[str] | None = None, **overrides: Any
+) -> StudySpec:
+    """A study with overrides on top; entries that are None count as not given.
+
+    Heads that the study knows keep the settings it gives them. Raises UsageError.
+    """
+    base = load_study(study)
+    over: dict[str, Any] = {}
+    for key, value in overrides.items():
+        if isinstance(value, dict):
+            over[key] = {name: item for name, item in value.items() if item is not None}
+        elif value is not None:
+            over[key] = value
+    if heads is not None:
+        chosen = StudySpec.model_validate({"heads": heads}) if heads else None
+        if chosen is None:
+            raise UsageError("--heads is empty: name at least one head, e.g. fc,gap.")
+        over["heads"] = {
+            name: base.heads.get(name, head).model_dump() for name, head in chosen.heads.items()
+        }
+    return load_study(study, over)
 
 
 def parse_study(text: str, where: str, overrides: dict[str, Any] | None = None) -> StudySpec:

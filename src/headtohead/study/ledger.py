@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from headtohead.errors import StorageError, UsageError
 from headtohead.files import storage_error, write_atomic
-from headtohead.records import EpochRecord, Record, RunRecord
+from headtohead.records import RECORD, EpochRecord, Record, RunRecord, read_history
 from headtohead.spec import StudySpec
 
 STUDY_FILE = "study.yaml"
@@ -89,16 +89,15 @@ class Ledger:
     def create(cls, out: Path, file: StudyFile) -> Self:
         """Open `out` for this study: a new folder, or one of the same digest, extended.
 
-        Heads and seeds grow; what was there stays. Raises UsageError where the folder holds
-        something else, another study, or a head of the same name trained otherwise.
+        The caller holds the folder (`hold`). Heads and seeds grow; what was there stays. Raises
+        UsageError where the folder holds another study, or a head of the same name trained
+        otherwise.
         """
         if (out / STUDY_FILE).is_file():
             before = cls.open(out)
             file = before._extended(file)
             if file == before.file:
                 return before
-        else:
-            _refuse_foreign(out)
         content = yaml.safe_dump(
             file.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
         )
@@ -134,7 +133,7 @@ class Ledger:
     def run(self, head: str, seed: int) -> Run | None:
         """A run that is over, or None. Raises UsageError for a record that does not belong here."""
         folder = self.run_folder(head, seed)
-        path = folder / "run.json"
+        path = folder / RECORD
         if not path.is_file():
             return None
         try:
@@ -159,34 +158,36 @@ class Ledger:
         found = (self.run(head, seed) for head, seed in pairs)
         return [run for run in found if run is not None]
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the ledger for writing; raises StorageError where another process holds it."""
-        path = self.out / ".lock"
-        try:
-            with FileLock(path, timeout=0):
-                yield
-        except Timeout:
-            raise StorageError(
-                f"another headtohead is writing to {self.out}: wait for it, or choose another --out."
-            ) from None
 
+@contextmanager
+def hold(out: Path) -> Iterator[None]:
+    """Hold the folder of a study for writing, making it where it is not there yet.
 
-def read_history(folder: Path) -> tuple[EpochRecord, ...]:
-    """The epochs in a run's `history.jsonl`; empty where there is none.
-
-    A last line cut short by a crash is left out: its epoch is computed again.
+    Raises UsageError where the folder holds something else, and StorageError where it may not be
+    written or another process holds it.
     """
-    path = folder / "history.jsonl"
-    if not path.is_file():
-        return ()
-    lines = path.read_text(encoding="utf-8").split("\n")
-    return tuple(EpochRecord.model_validate_json(line) for line in lines[:-1])
+    _refuse_foreign(out)
+    lock = FileLock(out / ".lock", timeout=0)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise StorageError(
+            f"another headtohead is writing to {out}: wait for it, or choose another --out."
+        ) from None
+    except OSError as error:
+        raise storage_error(out, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _refuse_foreign(out: Path) -> None:
-    """A folder that holds anything but a study's lock is somebody else's."""
+    """A folder without a study that holds anything but a lock is somebody else's."""
     try:
+        if (out / STUDY_FILE).is_file():
+            return
         if out.exists() and not out.is_dir():
             raise UsageError(f"--out {out} is a file; name a folder.")
         strangers = [p.name for p in out.iterdir() if p.name != ".lock"] if out.exists() else []

@@ -54,7 +54,4 @@ class KerasAdam:
         for key, value in state.items():
             index, _, name = key.partition(".")
             parameter = self._parameters[int(index)]
-            device = (
-                "cpu" if name == "step" and parameter.device.type == "cpu" else parameter.device
-            )
-            self._adam.state[parameter][name] = value.to(device)
+            self._adam.state[parameter][name] = value.to(parameter.device)

@@ -1,0 +1,199 @@
+"""The command line: thin, and quick to start (what a command needs is imported inside it)."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+import headtohead
+from headtohead.errors import HeadToHeadError, UsageError
+
+INTERRUPTED = 130
+
+_Command = Callable[..., Any]
+
+
+class _Group(click.Group):
+    """Turns the project's errors into one line on standard error and the right exit code."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except HeadToHeadError as error:
+            click.echo(f"headtohead: {error}", err=True)
+            context.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo(
+                "headtohead: interrupted. What is complete is on disk: the same command goes on.",
+                err=True,
+            )
+            context.exit(INTERRUPTED)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(headtohead.__version__, prog_name="headtohead")
+def main() -> None:
+    """Settle, with evidence, which classification head a convolutional network should wear.
+
+    Exit codes: 0 done, 2 usage, 3 data, 4 a run failed, 5 disk or permission, 130 interrupted.
+    """
+
+
+def _cache_option(command: _Command) -> _Command:
+    return click.option(
+        "--cache",
+        type=click.Path(path_type=Path),
+        help="Folder for prepared pictures.  [default: HEADTOHEAD_CACHE, or the user's cache]",
+    )(command)
+
+
+def _picture_options(command: _Command) -> _Command:
+    for option in (
+        click.option("--limit", type=int, help="At most this many pictures in all."),
+        click.option(
+            "--resize", type=click.Choice(["antialias", "bilinear"]), help="How pictures shrink."
+        ),
+        click.option("--image-size", type=int, help="Side in pixels.  [default: 100]"),
+    ):
+        command = option(command)
+    return _cache_option(command)
+
+
+@main.command()
+@click.argument("study", default="quick")
+@click.option("--data", help="A folder, an archive, cats_vs_dogs or synthetic.")
+@click.option("--heads", help="Candidates, e.g. fc,fc_dropout,gap or my.module:MyHead.")
+@click.option("--seeds", type=int, help="How many seeds: 0, 1, …")
+@click.option("--epochs", type=int, help="Passes over the training split.")
+@click.option("--batch-size", type=int, help="Pictures in a step.  [default: 64]")
+@click.option("--learning-rate", type=float, help="Adam's.  [default: 0.001]")
+@_picture_options
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder.  [default: runs/<study>-<digest>]"
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--workers", type=int, help="Processes.  [default: one for each core or GPU]")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def compare(as_json: bool, **options: Any) -> None:
+    """Train every head of STUDY with every seed, and say which wins.
+
+    STUDY is a shipped study (see `headtohead studies`) or a YAML file; options win over it.
+    """
+    from headtohead.compare import compare as run
+
+    comparison = run(**options)
+    _print_summary(comparison.summary, comparison.out, as_json)
+    comparison.raise_for_failures()
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def report(folder: Path, as_json: bool) -> None:
+    """Make tables and figures of the study in FOLDER anew."""
+    from headtohead.report.render import render
+    from headtohead.study.ledger import Ledger, hold
+
+    ledger = Ledger.open(folder)
+    with hold(folder):
+        summary = render(ledger)
+    _print_summary(summary, folder, as_json)
+
+
+def _print_summary(summary: Any, out: Path, as_json: bool) -> None:
+    from rich.console import Console
+
+    from headtohead.report.table import render_table, summary_json
+
+    if as_json:
+        click.echo(summary_json(summary))
+        return
+    Console().print(render_table(summary))
+    click.echo(
+        f"{out}: results.csv, summary.json, figures/\n"
+        f"Charts: tensorboard --logdir {out / 'tensorboard'}"
+    )
+
+
+@main.group()
+def data() -> None:
+    """Look at pictures before training on them."""
+
+
+def _prepare(source: str, cache: Path | None, **pictures: Any) -> Any:
+    """The source and its prepared set, with the progress shown."""
+    from headtohead.data.pipeline import prepare_study
+    from headtohead.display import Display
+    from headtohead.machine import cache_folder
+    from headtohead.spec import resolve_study
+
+    spec = resolve_study("quick", data=source, pictures=pictures)
+    with Display() as display:
+        return prepare_study(spec, cache=cache_folder(cache), progress=display.progress)
+
+
+@data.command("check")
+@click.argument("source")
+@_picture_options
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def data_check(source: str, as_json: bool, **options: Any) -> None:
+    """Count, measure and verify the pictures of SOURCE; list what cannot be used, and why."""
+    from headtohead.data.inspect import check, render_check
+
+    found, prepared = _prepare(source, **options)
+    result = check(found, prepared)
+    click.echo(json.dumps(result.to_dict(), indent=1) if as_json else render_check(result))
+
+
+@data.command("show")
+@click.argument("source")
+@_picture_options
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("pictures.png"), show_default=True
+)
+def data_show(source: str, out: Path, **options: Any) -> None:
+    """Make a contact sheet of SOURCE: some pictures of each class."""
+    import io
+
+    from headtohead.data.inspect import contact_sheet
+    from headtohead.files import write_atomic
+
+    _, prepared = _prepare(source, **options)
+    buffer = io.BytesIO()
+    contact_sheet(prepared).save(buffer, format="PNG")
+    write_atomic(out, buffer.getvalue())
+    click.echo(out)
+
+
+@main.command()
+@click.argument("name", required=False)
+@click.option("--image-size", type=int, default=100, show_default=True)
+@click.option("--classes", type=int, default=2, show_default=True)
+def heads(name: str | None, image_size: int, classes: int) -> None:
+    """List the heads that can be compared, or describe one: what it is and how large."""
+    from headtohead.models.catalog import describe_heads
+
+    click.echo(describe_heads(name, image_size, classes))
+
+
+@main.command()
+@click.argument("name", required=False)
+def studies(name: str | None) -> None:
+    """List the studies that come with headtohead, or print one as YAML."""
+    from headtohead.spec import load_study, shipped_studies
+
+    shipped = shipped_studies()
+    if name in shipped:
+        click.echo(shipped[name], nl=False)
+    elif name is not None:
+        raise UsageError(f"no shipped study {name!r}; there are {', '.join(shipped)}.")
+    else:
+        for known in shipped:
+            click.echo(f"{known}: {load_study(known).description.strip()}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""The heads that can be compared, in words and numbers."""
+
+from headtohead.models.backbones import ConvolutionBackbone
+from headtohead.models.classifier import Classifier, outputs_for
+from headtohead.models.heads import HEADS, build_head, head_entry
+from headtohead.records import Parameters
+
+
+def head_parameters(name: str, image_size: int, classes: int) -> tuple[Parameters, str]:
+    """Parameter counts of head `name` on the article's backbone, and the feature maps' shape.
+
+    Raises UsageError for an unknown head or pictures too small for the backbone.
+    """
+    backbone = ConvolutionBackbone()
+    size = backbone.map_size(image_size)
+    head = build_head(name, backbone.channels, size, outputs_for(classes))
+    maps = f"{backbone.channels} × {size[0]} × {size[1]}"
+    return Classifier(backbone, head).parameters_count(), maps
+
+
+def describe_heads(name: str | None, image_size: int, classes: int) -> str:
+    """A table of all heads, or a description of one, for `headtohead heads`."""
+    if name is not None:
+        return _describe(name, image_size, classes)
+    rows = [("head", "parameters", "model in all", "what it is")]
+    for known, entry in HEADS.items():
+        counts, _ = head_parameters(known, image_size, classes)
+        rows.append((known, f"{counts.head:,}", f"{counts.total:,}", entry.summary))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    return "\n".join(
+        f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]}"
+        for row in rows
+    )
+
+
+def _describe(name: str, image_size: int, classes: int) -> str:
+    entry = head_entry(name)
+    counts, maps = head_parameters(name, image_size, classes)
+    options = ", ".join(f"{key}={value}" for key, value in entry.options.items()) or "defaults"
+    return (
+        f"{name}: {entry.summary}\n\n{(entry.cls.__doc__ or '').strip()}\n\n"
+        f"class       {entry.cls.__module__}:{entry.cls.__qualname__} ({options})\n"
+        f"takes       {maps} feature maps of {image_size} × {image_size} pictures\n"
+        f"parameters  {counts.head:,} in the head; {counts.total:,} in the model, "
+        f"batch-norm statistics included"
+    )

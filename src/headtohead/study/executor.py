@@ -1,0 +1,142 @@
+"""Worker processes: start them, feed them jobs, pass on what they say, and leave none behind."""
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from headtohead.errors import StorageError
+from headtohead.files import storage_error
+from headtohead.study.plan import Job
+
+Event = dict[str, Any]
+"""What a worker says: {"event": "start" | "step" | "epoch" | "note" | "done" | "error", …}."""
+
+
+def execute(
+    jobs: Sequence[Job],
+    *,
+    command: Sequence[str],
+    setups: Sequence[dict[str, Any]],
+    logs: Path,
+    on_event: Callable[[Job, Event], None],
+) -> None:
+    """Do all jobs in their order, by one worker for each of `setups`.
+
+    `command` starts a worker, which is sent its setup and then one job at a time, as JSON lines
+    on its standard input, and answers by events on its standard output. It must end when its
+    standard input closes: then no worker outlives this process, however this process ends. A
+    worker that dies costs its job, which is told as an "error" event, and is replaced. Raises
+    StorageError when a worker meets a disk that is full or may not be written.
+    """
+    waiting = deque(jobs)
+    said: queue.Queue[tuple[_Worker, Event | None]] = queue.Queue()
+    workers: list[_Worker] = []
+    try:
+        for setup in setups[: len(waiting)]:
+            workers.append(_Worker(command, setup, logs, said))
+            workers[-1].give(waiting.popleft())
+        while any(worker.job for worker in workers):
+            worker, event = said.get()
+            if worker.job is None:
+                continue
+            if event is None:
+                event = {"event": "error", "message": worker.death()}
+                workers.remove(worker)
+                on_event(worker.job, event)
+                if waiting:
+                    workers.append(_Worker(command, worker.setup, logs, said))
+                    workers[-1].give(waiting.popleft())
+                continue
+            on_event(worker.job, event)
+            if event["event"] == "error" and event.get("exit_code") == StorageError.exit_code:
+                raise StorageError(event["message"])
+            if event["event"] in ("done", "error"):
+                worker.job = None
+                if waiting:
+                    worker.give(waiting.popleft())
+    finally:
+        for worker in workers:
+            worker.stop()
+
+
+def _pipes(process: "subprocess.Popen[bytes]") -> tuple[IO[bytes], IO[bytes]]:
+    if process.stdin is None or process.stdout is None:
+        raise RuntimeError("a worker is started with pipes")
+    return process.stdin, process.stdout
+
+
+class _Worker:
+    """One process and the job that it has."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        setup: dict[str, Any],
+        logs: Path,
+        said: "queue.Queue[tuple[_Worker, Event | None]]",
+    ) -> None:
+        self.setup = setup
+        self.job: Job | None = None
+        self._log = logs / f"worker-{setup['worker']}.log"
+        # What the parent can import, a worker can: heads of the user's own among it.
+        path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+        threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        try:
+            logs.mkdir(parents=True, exist_ok=True)
+            with self._log.open("ab") as log:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    env={**os.environ, **threads, "PYTHONPATH": path},
+                    start_new_session=True,  # Ctrl-C is the parent's to handle
+                )
+        except OSError as error:
+            raise storage_error(self._log, error) from error
+        self._stdin, stdout = _pipes(self._process)
+        threading.Thread(
+            target=self._listen, args=(stdout, said), daemon=True
+        ).start()
+        self._send(setup)
+
+    def _listen(self, stdout: IO[bytes], said: "queue.Queue[tuple[_Worker, Event | None]]") -> None:
+        for line in stdout:
+            said.put((self, json.loads(line)))
+        said.put((self, None))
+
+    def give(self, job: Job) -> None:
+        self.job = job
+        self._send({"head": job.head, "seed": job.seed})
+
+    def _send(self, message: dict[str, Any]) -> None:
+        try:
+            self._stdin.write(json.dumps(message).encode() + b"\n")
+            self._stdin.flush()
+        except OSError:
+            pass  # it died; its closed output says so
+
+    def death(self) -> str:
+        """In words, how this worker ended."""
+        code = self._process.wait()
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        hint = " (out of memory?)" if code == -signal.SIGKILL else ""
+        return f"its worker ended with {how}{hint}; see {self._log}"
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._stdin, self._process.stdout):
+            try:
+                if pipe is not None:
+                    pipe.close()
+            except OSError:
+                pass

@@ -1,0 +1,65 @@
+"""Random changes to training pictures, drawn for a whole epoch at once from its own stream."""
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from headtohead.seeds import stream
+from headtohead.spec import AugmentSpec
+
+_GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma
+
+
+class Augmentation:
+    """The changes of one epoch: picture i of the epoch gets row i, whichever head is trained."""
+
+    def __init__(
+        self, spec: AugmentSpec, pictures: int, seed: int, epoch: int, device: torch.device
+    ) -> None:
+        draw = stream(seed, "augment", epoch).random((pictures, 7), dtype=np.float32)
+        self._draws = torch.from_numpy(draw).to(device)
+        self._spec = spec
+
+    def __call__(self, pictures: Tensor, first: int) -> Tensor:
+        """(n, 3, H, W) in [0, 1] → the same, for pictures `first`, first + 1, … of the epoch."""
+        draws = self._draws[first : first + len(pictures)]
+        if self._spec.flip or self._spec.crop:
+            pictures = self._window(pictures, draws[:, :4])
+        if self._spec.color:
+            pictures = self._recolour(pictures, draws[:, 4:])
+        return pictures
+
+    def _window(self, pictures: Tensor, draws: Tensor) -> Tensor:
+        """Crop and mirror in one bilinear sampling."""
+        side = 1 - self._spec.crop * draws[:, 0]
+        shift = (2 * draws[:, 1:3] - 1) * (1 - side)[:, None]
+        mirror = 1 - 2 * (draws[:, 3] < 0.5) if self._spec.flip else torch.ones_like(side)
+        theta = pictures.new_zeros(len(pictures), 2, 3)
+        theta[:, 0, 0] = side * mirror
+        theta[:, 1, 1] = side
+        theta[:, :, 2] = shift
+        grid = functional.affine_grid(theta, list(pictures.shape), align_corners=False)
+        sampled = functional.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
+        return sampled.contiguous(memory_format=torch.channels_last)
+
+    def _recolour(self, pictures: Tensor, draws: Tensor) -> Tensor:
+        """Brightness, then contrast about the mean luma, then saturation about each luma."""
+        brightness, contrast, saturation = (
+            (1 + self._spec.color * (2 * draws - 1)).T[:, :, None, None, None].unbind()
+        )
+        luma = pictures.new_tensor(_GREY)[:, None, None]
+        pictures = pictures * brightness
+        grey = (pictures * luma).sum(1, keepdim=True)
+        pictures = torch.lerp(grey.mean((2, 3), keepdim=True), pictures, contrast)
+        grey = (pictures * luma).sum(1, keepdim=True)
+        return torch.lerp(grey, pictures, saturation).clamp_(0, 1)
+
+
+def augmentation(
+    spec: AugmentSpec, pictures: int, seed: int, epoch: int, device: torch.device
+) -> Augmentation | None:
+    """One epoch's augmentation of `pictures` pictures; None where the spec asks for none."""
+    if spec == AugmentSpec():
+        return None
+    return Augmentation(spec, pictures, seed, epoch, device)

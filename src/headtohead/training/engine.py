@@ -1,0 +1,260 @@
+"""One run, start to end: one head, one seed."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from headtohead.data.split import Split
+from headtohead.files import append_line, sha256_of, write_atomic
+from headtohead.models.classifier import Classifier, build_classifier
+from headtohead.records import HISTORY, RECORD, EpochRecord, Failure, RunRecord, read_history
+from headtohead.seeds import stream, stream_seed
+from headtohead.spec import BackboneSpec, HeadSpec, RecipeSpec
+from headtohead.training import checkpoint
+from headtohead.training.augment import augmentation
+from headtohead.training.device import environment
+from headtohead.training.evaluation import cross_entropy, measure, predicted
+from headtohead.training.optimizer import KerasAdam
+from headtohead.training.pictures import Pictures
+
+RESUME, BEST, LAST = "resume.safetensors", "best.safetensors", "last.safetensors"
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """All that determines a run, apart from the pictures."""
+
+    key: str
+    head: str
+    seed: int
+    head_spec: HeadSpec
+    backbone: BackboneSpec
+    recipe: RecipeSpec
+    image_size: int
+    classes: int
+
+    def build(self) -> Classifier:
+        """The model before its first step."""
+        return build_classifier(
+            self.backbone,
+            self.head,
+            self.head_spec,
+            image_size=self.image_size,
+            classes=self.classes,
+            seed=self.seed,
+        )
+
+
+class Watcher(Protocol):
+    """Who wants to see a run as it goes."""
+
+    def start(self, epochs: int) -> None:
+        """Training goes on after `epochs` epochs, 0 for a new run."""
+
+    def step(self, epoch: int, done: int, pictures: int) -> None:
+        """Of `pictures` in this epoch, `done` have been trained on."""
+
+    def epoch(self, record: EpochRecord) -> None:
+        """An epoch is over and on disk."""
+
+    def note(self, message: str) -> None:
+        """Something a user should know."""
+
+
+def train(
+    plan: RunPlan, pictures: Pictures, split: Split, folder: Path, watcher: Watcher
+) -> RunRecord:
+    """Train the run into `folder`, going on from its last complete epoch, and record it.
+
+    The same plan and pictures give bit-identical epochs on the same machine, interrupted or not.
+    A loss that is not finite ends the run with status "failed". Raises StorageError where the
+    folder cannot be written.
+    """
+    state = _State.begin(plan, pictures.device, folder, watcher)
+    watcher.start(len(state.history))
+    failure = None
+    while failure is None and len(state.history) < plan.recipe.epochs:
+        failure = _train_epoch(plan, state, pictures, split, folder, watcher)
+    return _finish(plan, state, pictures.device, folder, failure)
+
+
+@dataclass
+class _State:
+    """What an epoch changes."""
+
+    model: Classifier
+    optimizer: KerasAdam
+    history: list[EpochRecord] = field(default_factory=list)
+    best: EpochRecord | None = None
+
+    @classmethod
+    def begin(cls, plan: RunPlan, device: torch.device, folder: Path, watcher: Watcher) -> "_State":
+        """The state before the first epoch, or after the last one that is whole on disk."""
+        model = plan.build().to(device)
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        recipe = plan.recipe
+        state = cls(model, KerasAdam(model.parameters(), recipe.learning_rate, recipe.weight_decay))
+        try:
+            tensors, position = checkpoint.load(folder / RESUME)
+        except FileNotFoundError:
+            tensors, position = {}, {}
+        except checkpoint.DamagedCheckpointError as error:
+            watcher.note(f"{error}; training this run from its first epoch")
+            tensors, position = {}, {}
+        history = list(read_history(folder))
+        epoch = int(position.get("epoch") or 0)
+        if position.get("key") == plan.key and 0 < epoch <= len(history):
+            state._restore(tensors, int(position["steps"] or 0))
+            state.history = history[:epoch]
+            for record in state.history:
+                state.best = record if record.beats(state.best) else state.best
+        lines = "".join(record.model_dump_json() + "\n" for record in state.history)
+        write_atomic(folder / HISTORY, lines.encode())
+        return state
+
+    def _restore(self, tensors: dict[str, Tensor], steps: int) -> None:
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}}
+        for name, value in tensors.items():
+            part, _, rest = name.partition("/")
+            parts[part][rest] = value
+        self.model.load_state_dict(parts["model"])
+        self.optimizer.restore(parts["optimizer"], steps)
+
+    def save(self, plan: RunPlan, folder: Path) -> None:
+        """Weights of the best epoch, then the position: a crash between costs one epoch."""
+        record = self.history[-1]
+        weights = self.model.state_dict()
+        if self.best is record:
+            checkpoint.save(folder / BEST, weights, key=plan.key, epoch=record.epoch)
+        tensors = {f"model/{name}": value for name, value in weights.items()}
+        tensors |= {f"optimizer/{name}": value for name, value in self.optimizer.state().items()}
+        checkpoint.save(
+            folder / RESUME,
+            tensors,
+            key=plan.key,
+            epoch=record.epoch,
+            steps=self.optimizer.steps,
+        )
+
+
+def _train_epoch(
+    plan: RunPlan,
+    state: _State,
+    pictures: Pictures,
+    split: Split,
+    folder: Path,
+    watcher: Watcher,
+) -> Failure | None:
+    """One pass over the training split and its evaluation, then everything to disk."""
+    epoch = len(state.history) + 1
+    wall, cpu = time.perf_counter(), time.process_time()
+    losses, correct, trained = _pass(
+        plan, state, pictures, split.train, epoch, lambda *done: watcher.step(epoch, *done)
+    )
+    values = losses.cpu().numpy()
+    training_wall = time.perf_counter() - wall
+    if not np.isfinite(values).all():
+        step = int(np.flatnonzero(~np.isfinite(values))[0]) + 1
+        return Failure(reason="the training loss is not finite", epoch=epoch, step=step)
+    measures: dict[str, float] = {}
+    sample = training_sample(split, plan.seed)
+    for name, rows in (("train", sample), ("val", split.validation)):
+        loss, accuracy = measure(state.model, pictures, rows)
+        measures |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
+    record = EpochRecord(
+        epoch=epoch,
+        loss=float(values.mean(dtype=np.float64)),
+        accuracy=int(correct) / trained,
+        **measures,
+        seconds=time.perf_counter() - wall,
+        cpu_seconds=time.process_time() - cpu,
+        pictures_per_second=trained / training_wall,
+    )
+    if not np.isfinite([record.train_loss, record.val_loss]).all():
+        return Failure(reason="the evaluation loss is not finite", epoch=epoch, step=len(values))
+    state.history.append(record)
+    state.best = record if record.beats(state.best) else state.best
+    append_line(folder / HISTORY, record.model_dump_json())
+    state.save(plan, folder)
+    watcher.epoch(record)
+    return None
+
+
+def _pass(
+    plan: RunPlan,
+    state: _State,
+    pictures: Pictures,
+    train_rows: NDArray[np.int64],
+    epoch: int,
+    on_step: Callable[[int, int], None],
+) -> tuple[Tensor, Tensor, int]:
+    """Train on full batches in this epoch's order; losses per step, number correct, pictures seen.
+
+    Leftovers of the last batch come back in the next epoch's shuffle. Nothing is read back from
+    the device before the end.
+    """
+    size = min(plan.recipe.batch_size, len(train_rows))
+    steps = len(train_rows) // size
+    order = stream(plan.seed, "order", epoch).permutation(train_rows)[: steps * size]
+    rows = pictures.rows(order)
+    augment = augmentation(plan.recipe.augment, len(order), plan.seed, epoch, pictures.device)
+    torch.manual_seed(stream_seed(plan.seed, "dropout", epoch))
+    state.model.train()
+    losses = torch.empty(steps, device=pictures.device)
+    correct = torch.zeros((), dtype=torch.int64, device=pictures.device)
+    for step in range(steps):
+        first = step * size
+        inputs, labels = pictures.batch(rows[first : first + size])
+        if augment is not None:
+            inputs = augment(inputs, first)
+        logits = state.model(inputs)
+        loss = cross_entropy(logits, labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        state.optimizer.step()
+        losses[step] = loss.detach()
+        correct += (predicted(logits) == labels).sum()
+        on_step(first + size, len(order))
+    return losses, correct, len(order)
+
+
+def _finish(
+    plan: RunPlan, state: _State, device: torch.device, folder: Path, failure: Failure | None
+) -> RunRecord:
+    """Write the last weights and, last of all, the record that says the run is over."""
+    if failure is None:
+        checkpoint.save(
+            folder / LAST, state.model.state_dict(), key=plan.key, epoch=len(state.history)
+        )
+    kept = [HISTORY, *(name for name in (BEST, LAST) if (folder / name).exists())]
+    pixels = plan.image_size
+    record = RunRecord(
+        key=plan.key,
+        head=plan.head,
+        seed=plan.seed,
+        status="finished" if failure is None else "failed",
+        failure=failure,
+        epochs=len(state.history),
+        best_epoch=state.best.epoch if state.best else None,
+        parameters=state.model.parameters_count(),
+        feature_maps=(state.model.backbone.channels, *state.model.backbone.map_size(pixels)),
+        environment=environment(device),
+        seconds=sum(e.seconds for e in state.history),
+        cpu_seconds=sum(e.cpu_seconds for e in state.history),
+        files={name: sha256_of(folder / name) for name in kept},
+    )
+    write_atomic(folder / RECORD, record.model_dump_json(indent=1).encode())
+    (folder / RESUME).unlink(missing_ok=True)
+    return record
+
+
+def training_sample(split: Split, seed: int) -> NDArray[np.int64]:
+    """Rows of the training split, as many as validation has, the same for every head and epoch."""
+    size = min(len(split.train), len(split.validation))
+    return np.sort(stream(seed, "sample").permutation(split.train)[:size])

@@ -1,0 +1,121 @@
+"""A worker process: `python -m headtohead.worker`, started by `headtohead.study.executor`.
+
+Its first line of standard input is its setup, each further one a job; what happens is said as
+JSON lines on standard output. When its standard input closes it ends at once: its parent is gone.
+"""
+
+import json
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from headtohead.data.pipeline import split_study
+from headtohead.data.prepared import PreparedSet, load_prepared
+from headtohead.errors import HeadToHeadError
+from headtohead.probes.evidence import predictions_path, read_predictions, write_predictions
+from headtohead.probes.predictions import collect_predictions
+from headtohead.records import EpochRecord, RunRecord
+from headtohead.study.ledger import Ledger
+from headtohead.training.device import choose_device, set_up_worker
+from headtohead.training.engine import RunPlan, train
+from headtohead.training.pictures import Pictures
+
+STEP_INTERVAL = 0.5  # seconds between two signs of life within an epoch
+
+
+def main() -> None:
+    """Do jobs until standard input closes."""
+    messages: queue.Queue[dict[str, Any]] = queue.Queue()
+    output = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever a library prints belongs in the log
+    threading.Thread(target=_listen, args=(messages,), daemon=True).start()
+    setup = messages.get()
+    set_up_worker(setup["core"])
+    desk = _Desk(setup, output)
+    while True:
+        desk.do(messages.get())
+
+
+def _listen(messages: "queue.Queue[dict[str, Any]]") -> None:
+    for line in sys.stdin:
+        messages.put(json.loads(line))
+    os._exit(0)  # the parent is gone: what is complete is on disk
+
+
+class _Desk:
+    """What stays the same from job to job."""
+
+    def __init__(self, setup: dict[str, Any], output: Any) -> None:
+        self._out = Path(setup["out"])
+        self._output = output
+        self._prepared: PreparedSet = load_prepared(Path(setup["prepared"]))
+        self._pictures = Pictures(
+            self._prepared.images, self._prepared.labels, choose_device(setup["device"])
+        )
+        self._last_step = 0.0
+
+    def do(self, job: dict[str, Any]) -> None:
+        """Train the job's run if it is not over, then collect its predictions."""
+        try:
+            record = self._work(job["head"], job["seed"])
+            self._say("done", status=record.status)
+        except HeadToHeadError as error:
+            self._say("error", message=str(error), exit_code=error.exit_code)
+        except Exception as error:
+            traceback.print_exc()
+            self._say("error", message=f"{type(error).__name__}: {error}")
+
+    def _work(self, head: str, seed: int) -> RunRecord:
+        ledger = Ledger.open(self._out)
+        study = ledger.file.study
+        plan = RunPlan(
+            key=ledger.run_key(head, seed),
+            head=head,
+            seed=seed,
+            head_spec=study.heads[head],
+            backbone=study.backbone,
+            recipe=study.recipe_for(head),
+            image_size=study.pictures.image_size,
+            classes=len(self._prepared.classes),
+        )
+        parts = split_study(study, self._prepared, seed)
+        folder = ledger.run_folder(head, seed)
+        run = ledger.run(head, seed)
+        record = run.record if run else train(plan, self._pictures, parts, folder, self)
+        path = predictions_path(ledger.out, head, seed)
+        if record.status == "finished" and read_predictions(path, record.key) is None:
+            predictions = collect_predictions(plan, self._pictures, parts, folder)
+            write_predictions(path, record.key, predictions)
+        return record
+
+    def start(self, epochs: int) -> None:
+        """Training goes on after `epochs` epochs."""
+        self._say("start", epochs=epochs)
+
+    def step(self, epoch: int, done: int, pictures: int) -> None:
+        """A sign of life, not too often."""
+        now = time.monotonic()
+        if now - self._last_step >= STEP_INTERVAL:
+            self._last_step = now
+            self._say("step", epoch=epoch, done=done, pictures=pictures)
+
+    def epoch(self, record: EpochRecord) -> None:
+        """An epoch is on disk."""
+        self._say("epoch", record=record.model_dump())
+
+    def note(self, message: str) -> None:
+        """Something a user should know."""
+        self._say("note", message=message)
+
+    def _say(self, event: str, **details: Any) -> None:
+        self._output.write(json.dumps({"event": event, **details}) + "\n")
+        self._output.flush()
+
+
+if __name__ == "__main__":
+    main()
