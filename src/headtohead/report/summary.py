@@ -1,0 +1,245 @@
+"""The ledger's runs → one frozen summary: every number that the tables and reports show."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from headtohead.analysis.statistics import (
+    Comparison,
+    Spread,
+    compare_family,
+    seeds_needed,
+    spread,
+)
+from headtohead.records import EpochRecord, Parameters
+from headtohead.report.results import METRICS, RunResult, run_result
+from headtohead.study.ledger import Ledger, StudyFile
+
+DEFAULT_REFERENCE = "gap"
+NUMERIC_ENVIRONMENT = ("torch", "platform", "device", "processor", "threads")
+"""Entries of a run's environment that change its numbers: where they differ, no pair is made."""
+
+
+@dataclass(frozen=True)
+class HeadResult:
+    """One head over its finished runs: `spreads` has every name of METRICS."""
+
+    head: str
+    parameters: Parameters
+    runs: tuple[RunResult, ...]
+    spreads: Mapping[str, Spread | None]
+
+    @property
+    def finished(self) -> int:
+        """How many runs came to their end."""
+        return sum(run.finished for run in self.runs)
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The head chosen on validation, over `seeds`, and the seed of it that ships."""
+
+    head: str
+    seed: int
+    validation: float
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class HeadComparison:
+    """The reference against one other head on test accuracy at the best epoch.
+
+    `seeds` are the pairs in it; `flagged` are pairs left out because the two runs' environments
+    differ, each with what differs.
+    """
+
+    other: str
+    seeds: tuple[int, ...]
+    flagged: Mapping[int, str]
+    comparison: Comparison
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Everything a study's ledger says by now."""
+
+    file: StudyFile
+    heads: tuple[HeadResult, ...]
+    unfinished: tuple[tuple[str, int], ...]
+    winner: Winner | None
+    reference: str
+    comparisons: tuple[HeadComparison, ...]
+    seeds_needed: int
+    notes: tuple[str, ...]
+
+    @property
+    def runs(self) -> list[RunResult]:
+        """All runs that are over, head by head in the study's order."""
+        return [run for head in self.heads for run in head.runs]
+
+
+def summarize(ledger: Ledger) -> Summary:
+    """Everything the ledger says, from its records and evidence alone.
+
+    Raises UsageError for records that do not belong to the study, as `Ledger.run` does.
+    """
+    file = ledger.file
+    results = [run_result(ledger, run) for run in ledger.runs()]
+    grouped = {name: [r for r in results if r.head == name] for name in file.study.heads}
+    heads = tuple(_head_result(name, runs) for name, runs in grouped.items() if runs)
+    done = {(run.head, run.seed) for run in results}
+    planned = [(head, seed) for seed in range(file.study.seeds) for head in file.study.heads]
+    unfinished = tuple(pair for pair in planned if pair not in done)
+    reference = reference_of(file)
+    comparisons = _comparisons(file, heads, reference)
+    return Summary(
+        file=file,
+        heads=heads,
+        unfinished=unfinished,
+        winner=_winner(heads),
+        reference=reference,
+        comparisons=comparisons,
+        seeds_needed=seeds_needed(len(file.study.heads) - 1, file.study.verdict.level),
+        notes=tuple(_notes(file, heads, unfinished, reference, comparisons)),
+    )
+
+
+def reference_of(file: StudyFile) -> str:
+    """The head that others are compared with: the study's, else `gap`, else the first.
+
+    Never chosen by results.
+    """
+    study = file.study
+    if study.verdict.reference is not None:
+        return study.verdict.reference
+    return DEFAULT_REFERENCE if DEFAULT_REFERENCE in study.heads else next(iter(study.heads))
+
+
+def _head_result(head: str, runs: Sequence[RunResult]) -> HeadResult:
+    spreads: dict[str, Spread | None] = {}
+    for name in METRICS:
+        values = (run.metrics[name] for run in runs if run.finished)
+        spreads[name] = spread([value for value in values if value is not None])
+    return HeadResult(head, runs[0].parameters, tuple(runs), spreads)
+
+
+def _winner(heads: Sequence[HeadResult]) -> Winner | None:
+    """Highest mean best validation accuracy, then fewer parameters, then the study's order.
+
+    Over the seeds that all heads have, so that a head with fewer runs is not judged on easier
+    seeds (on each head's own where they share none). A failed run counts as the majority share.
+    """
+    able = [head for head in heads if any(run.finished and run.best for run in head.runs)]
+    if not able:
+        return None
+    shared = set.intersection(*({run.seed for run in head.runs} for head in able))
+    means = {head.head: _validation(head, shared) for head in able}
+    head = min(able, key=lambda head: (-means[head.head], head.parameters.total))
+    shipped: RunResult | None = None
+    for run in head.runs:
+        before = shipped.best if shipped else None
+        if run.finished and run.best and (before is None or _better(run.best, before)):
+            shipped = run
+    assert shipped is not None  # noqa: S101 - `able` heads have one
+    seeds = shared or {run.seed for run in head.runs}
+    return Winner(head.head, shipped.seed, means[head.head], tuple(sorted(seeds)))
+
+
+def _validation(head: HeadResult, seeds: set[int]) -> float:
+    runs = [run for run in head.runs if not seeds or run.seed in seeds]
+    return float(
+        np.mean([run.scored_validation for run in runs if run.scored_validation is not None])
+    )
+
+
+def _better(mine: EpochRecord, other: EpochRecord) -> bool:
+    """Between seeds the epoch's number says nothing: the earlier seed keeps a tie."""
+    return (mine.val_accuracy, -mine.val_loss) > (other.val_accuracy, -other.val_loss)
+
+
+def _comparisons(
+    file: StudyFile, heads: Sequence[HeadResult], reference: str
+) -> tuple[HeadComparison, ...]:
+    """The reference against each other head that has runs.
+
+    The family is every other head that the study names, be it without runs.
+    """
+    runs = {head.head: {run.seed: run for run in head.runs} for head in heads}
+    mine = runs.get(reference, {})
+    differences: dict[str, list[float]] = {}
+    seeds: dict[str, list[int]] = {}
+    flagged: dict[str, dict[int, str]] = {}
+    for other in (name for name in file.study.heads if name != reference):
+        differences[other], seeds[other], flagged[other] = [], [], {}
+        theirs = runs.get(other, {})
+        for seed in sorted(mine.keys() & theirs.keys()):
+            first, second = mine[seed], theirs[seed]
+            unlike = _environment_difference(first, second)
+            if unlike:
+                flagged[other][seed] = unlike
+            elif first.scored is not None and second.scored is not None:
+                differences[other].append(first.scored - second.scored)
+                seeds[other].append(seed)
+    rule = file.study.verdict
+    family = compare_family(differences, reference, rule.level, rule.margin)
+    return tuple(
+        HeadComparison(other, tuple(seeds[other]), flagged[other], comparison)
+        for other, comparison in family.items()
+        if other in runs and mine
+    )
+
+
+def _environment_difference(first: RunResult, second: RunResult) -> str:
+    """What of the two environments differs and changes numbers, in words; empty for nothing."""
+    mine, theirs = first.environment, second.environment
+    return ", ".join(
+        f"{key} {mine.get(key, 'unknown')} and {theirs.get(key, 'unknown')}"
+        for key in NUMERIC_ENVIRONMENT
+        if mine.get(key) != theirs.get(key)
+    )
+
+
+def _notes(
+    file: StudyFile,
+    heads: Sequence[HeadResult],
+    unfinished: Sequence[tuple[str, int]],
+    reference: str,
+    comparisons: Sequence[HeadComparison],
+) -> Iterator[str]:
+    """What a reader of the numbers must know about them."""
+    runs = [run for head in heads for run in head.runs]
+    if not any(run.finished for run in runs):
+        yield "No run is finished yet: there is nothing to compare."
+    share = 100 * file.majority_share("test")
+    for run in runs:
+        if run.failure is not None:
+            yield (
+                f"{run.head} seed {run.seed} failed: {run.failure}. Means leave it out; in "
+                f"comparisons it counts as the majority class's share, {share:.1f} % of the test "
+                f"split."
+            )
+    if unfinished:
+        yield f"Unfinished: {_by_head(unfinished)}. The same command again goes on with them."
+    silent = [(run.head, run.seed) for run in runs if run.finished and run.test_best is None]
+    if silent:
+        yield f"No predictions on the test split: {_by_head(silent)}. Their test metrics show –."
+    for item in comparisons:
+        for seed, unlike in item.flagged.items():
+            yield (
+                f"{reference} and {item.other}, seed {seed}: no pair, for they ran in "
+                f"different environments ({unlike})."
+            )
+    if runs and len(file.study.heads) > 1 and reference not in {run.head for run in runs}:
+        yield f"No comparison: the reference {reference} has no run yet."
+
+
+def _by_head(pairs: Sequence[tuple[str, int]]) -> str:
+    """`fc seeds 0, 2; gap seed 1`."""
+    seeds: dict[str, list[int]] = {}
+    for head, seed in pairs:
+        seeds.setdefault(head, []).append(seed)
+    return "; ".join(
+        f"{head} seed{'s' if len(found) > 1 else ''} {', '.join(map(str, sorted(found)))}"
+        for head, found in seeds.items()
+    )

@@ -1,0 +1,184 @@
+"""Ledgers of studies that were never trained, with the records a real study leaves."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headtohead.files import write_atomic
+from headtohead.probes.evidence import (
+    Predictions,
+    SplitPredictions,
+    predictions_path,
+    write_predictions,
+)
+from headtohead.records import EpochRecord, Failure, Parameters, RunRecord
+from headtohead.seeds import stream
+from headtohead.spec import StudySpec
+from headtohead.study.ledger import Ledger, StudyFile
+
+ENVIRONMENT = {
+    "torch": "2.7.0",
+    "platform": "Linux x86_64",
+    "device": "cpu",
+    "processor": "a processor",
+    "threads": "1",
+}
+HEAD_PARAMETERS = {"fc": 676_401, "fc_dropout": 676_401, "gap": 165, "avgpool2x2": 5_121}
+BACKBONE = 29_052
+# What each head's validation accuracy settles at, and how far training runs ahead of it.
+SKILL = {
+    "fc": (0.842, 0.145),
+    "fc_dropout": (0.861, 0.075),
+    "gap": (0.858, 0.012),
+    "avgpool2x2": (0.866, 0.05),
+}
+
+
+def study_ledger(
+    out: Path,
+    *,
+    heads: Sequence[str] = ("fc", "fc_dropout", "gap"),
+    seeds: int = 7,
+    classes: Sequence[str] = ("cat", "dog"),
+    per_class: int = 100,
+    reference: str | None = None,
+    epochs: int = 4,
+) -> Ledger:
+    """A ledger of a study without runs; every split has `per_class` test pictures of a class."""
+    counts = {
+        "train": dict.fromkeys(classes, 8 * per_class),
+        "validation": dict.fromkeys(classes, per_class),
+        "test": dict.fromkeys(classes, per_class),
+    }
+    study = StudySpec.model_validate(
+        {
+            "name": "quick",
+            "heads": list(heads),
+            "seeds": seeds,
+            "recipe": {"epochs": epochs},
+            "verdict": {"reference": reference},
+        }
+    )
+    file = StudyFile.model_validate(
+        {
+            "headtohead": "0.1.0",
+            "digest": "d" * 64,
+            "prepared": "p" * 64,
+            "classes": list(classes),
+            "counts": counts,
+            "study": study,
+        }
+    )
+    return Ledger.create(out, file)
+
+
+def add_run(
+    ledger: Ledger,
+    head: str,
+    seed: int,
+    *,
+    skill: float | None = None,
+    predictions: bool = True,
+    failure: Failure | None = None,
+    environment: Mapping[str, str] = ENVIRONMENT,
+) -> RunRecord:
+    """One run that is over, with history and predictions; `skill` is the accuracy it settles at."""
+    level, ahead = SKILL.get(head, (0.8, 0.05))
+    level = float(level + stream(seed, "skill", head).normal(0, 0.008)) if skill is None else skill
+    epochs = ledger.file.study.recipe_for(head).epochs
+    history = [_epoch(e, epochs, level, ahead, head, seed) for e in range(1, epochs + 1)]
+    if failure is not None:
+        history = history[: failure.epoch - 1]
+    folder = ledger.run_folder(head, seed)
+    lines = "".join(epoch.model_dump_json() + "\n" for epoch in history)
+    write_atomic(folder / "history.jsonl", lines.encode())
+    best: EpochRecord | None = None
+    for epoch in history:
+        best = epoch if epoch.beats(best) else best
+    record = RunRecord(
+        key=ledger.run_key(head, seed),
+        head=head,
+        seed=seed,
+        status="failed" if failure else "finished",
+        failure=failure,
+        epochs=len(history),
+        best_epoch=best.epoch if best else None,
+        parameters=parameters(head),
+        feature_maps=(64, 12, 12),
+        environment=dict(environment),
+        seconds=sum(epoch.seconds for epoch in history),
+        cpu_seconds=sum(epoch.cpu_seconds for epoch in history),
+        files={},
+    )
+    if predictions and failure is None:
+        found = Predictions(
+            _split(ledger, "validation", level, head, seed),
+            _split(ledger, "test", level, head, seed),
+        )
+        write_predictions(predictions_path(ledger.out, head, seed), record.key, found)
+    write_atomic(folder / "run.json", record.model_dump_json().encode())
+    return record
+
+
+def full_ledger(out: Path, **settings: Any) -> Ledger:
+    """A ledger with every run of its study finished."""
+    ledger = study_ledger(out, **settings)
+    for seed in range(ledger.file.study.seeds):
+        for head in ledger.file.study.heads:
+            add_run(ledger, head, seed)
+    return ledger
+
+
+def parameters(head: str) -> Parameters:
+    """Counts as the article's models have them, for two classes."""
+    own = HEAD_PARAMETERS.get(head, 1000)
+    return Parameters(
+        backbone=BACKBONE, head=own, trainable=BACKBONE + own - 224, total=BACKBONE + own
+    )
+
+
+def _epoch(
+    epoch: int, epochs: int, level: float, ahead: float, head: str, seed: int
+) -> EpochRecord:
+    rng = stream(seed, "history", head, epoch)
+    done = 1 - np.exp(-3.0 * epoch / epochs)
+    val = float(np.clip(0.5 + (level - 0.5) * done + rng.normal(0, 0.012), 0, 1))
+    train = float(np.clip(val + ahead * done**2 + rng.normal(0, 0.004), 0, 1))
+    return EpochRecord(
+        epoch=epoch,
+        loss=1.75 * (1 - train) + 0.04,
+        accuracy=train - 0.015,
+        train_loss=1.7 * (1 - train) + 0.02,
+        train_accuracy=train,
+        val_loss=1.7 * (1 - val) + 4 * ahead * done**4 + float(rng.normal(0, 0.02)),
+        val_accuracy=val,
+        seconds=12.5,
+        cpu_seconds=12.4,
+        pictures_per_second=256.0,
+    )
+
+
+def _split(ledger: Ledger, name: str, level: float, head: str, seed: int) -> SplitPredictions:
+    counts = ledger.file.counts[name]  # type: ignore[index]
+    labels = np.repeat(np.arange(len(counts)), list(counts.values())).astype(np.int64)
+    best = _logits(labels, len(counts), level, stream(seed, name, head, "best"))
+    last = _logits(labels, len(counts), level - 0.01, stream(seed, name, head, "last"))
+    return SplitPredictions(np.arange(len(labels), dtype=np.int64), labels, best, last)
+
+
+def _logits(
+    labels: NDArray[np.int64], classes: int, level: float, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Logits that name the true class in a share `level` of the pictures, exactly for each."""
+    right = (np.arange(len(labels)) + 0.5) % 100 < 100 * level
+    strength = rng.gamma(2.0, 1.0, len(labels)) + 0.05
+    if classes == 2:
+        sign = np.where(right == (labels == 1), 1.0, -1.0)
+        return (sign * strength)[:, None].astype(np.float32)
+    named = np.where(right, labels, (labels + 1) % classes)
+    logits = np.zeros((len(labels), classes), dtype=np.float32)
+    logits[np.arange(len(labels)), named] = strength
+    return logits
