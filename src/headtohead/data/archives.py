@@ -1,0 +1,323 @@
+"""Extract an archive that nobody vouches for: inside its folder, within limits, whole or not.
+
+Members are written by this module rather than by `extractall`, so that limits hold for what is
+really written, not for what headers promise. Archives within archives are not opened.
+"""
+
+import bz2
+import errno
+import gzip
+import hashlib
+import lzma
+import re
+import shutil
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO, cast
+
+from headtohead.data.progress import Progress, taking_turns
+from headtohead.errors import DataError, StorageError
+
+_CHUNK = 2**20
+_BLOCK = 4096  # what an empty file takes on most disks
+_MOST_AT_ONCE = 64 * 2**20
+_ZIP_BEGINNINGS = (b"PK\x03\x04", b"PK\x05\x06")
+_COMPRESSIONS: dict[bytes, Callable[[IO[bytes]], IO[bytes]]] = {
+    b"\x1f\x8b": lambda file: cast(IO[bytes], gzip.GzipFile(fileobj=file)),
+    b"BZh": lambda file: cast(IO[bytes], bz2.BZ2File(file)),
+    b"\xfd7zXZ\0": lambda file: cast(IO[bytes], lzma.LZMAFile(file)),  # noqa: SIM115
+}
+_CORRUPT = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    struct.error,
+    NotImplementedError,  # zipfile: a compression that it does not know
+    ValueError,
+    MemoryError,
+)
+_UNWRITABLE_NAMES = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EILSEQ)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an archive may become. Photographs hardly compress: their ratio is near 1."""
+
+    total_bytes: int = 256 * 2**30
+    members: int = 4_000_000
+    ratio: float = 100.0
+    """Bytes on disk per byte of archive …"""
+    ratio_from_bytes: int = 2**30
+    """… checked above so many bytes on disk: drawings may compress better, if they are few."""
+
+
+_LIMITS = Limits()
+
+
+def is_archive(path: Path) -> bool:
+    """Whether the file `path` is, or at least begins like, a zip or a tar, whatever its suffix."""
+    return _members_of(path) is not None
+
+
+def extracted_folder(cache: Path, sha256: str) -> Path:
+    """Where the archive of this checksum is, or will be, extracted."""
+    return cache / "sources" / sha256[:16]
+
+
+def extract(
+    archive: Path,
+    *,
+    cache: Path,
+    progress: Progress,
+    sha256: str | None = None,
+    limits: Limits = _LIMITS,
+) -> Path:
+    """The folder with the members of `archive`, extracted whole, once, and reused from then on.
+
+    `sha256` is the archive's checksum where the caller has just verified it.
+
+    Raises `DataError` where the archive is corrupt, encrypted, over `limits`, or has members that
+    leave its folder or are links or devices; `StorageError` where the disk is too small or may
+    not be read or written. Nothing is left behind then.
+    """
+    try:
+        folder = extracted_folder(cache, sha256 or _digest(archive, progress))
+        if folder.is_dir():
+            return folder
+        lock = folder.with_name(f"{folder.name}.lock")
+        with taking_turns(lock, f"extracting {archive.name}", progress):
+            if not folder.is_dir():
+                _extract_whole(archive, folder, _Writer(archive, limits, progress))
+    except _CORRUPT as error:
+        raise _corrupt(archive, error) from error
+    except OSError as error:
+        if error.errno is None:  # gzip's and bz2's way to say it
+            raise _corrupt(archive, error) from error
+        if error.errno in _UNWRITABLE_NAMES:
+            raise DataError(
+                f"{str(archive)!r} has a member that cannot be stored ({error.strerror}: "
+                f"{str(error.filename)!r}). Extract it by hand and give the folder."
+            ) from error
+        raise StorageError(
+            f"cannot extract {str(archive)!r} to {str(cache)!r}: {error.strerror or error}. "
+            "Free the disk, allow reading and writing, or choose another cache folder."
+        ) from error
+    return folder
+
+
+def _corrupt(archive: Path, error: Exception) -> DataError:
+    return DataError(
+        f"a corrupt or incomplete archive: {str(archive)!r} ({type(error).__name__}: {error}). "
+        "Download or copy it again."
+    )
+
+
+def _digest(archive: Path, progress: Progress) -> str:
+    digest, done, total = hashlib.sha256(), 0, archive.stat().st_size
+    with archive.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            done += len(chunk)
+            progress(f"checking {archive.name}", done, total)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class _Member:
+    """One entry of an archive, of either kind."""
+
+    name: str
+    is_folder: bool
+    position: int
+    """Bytes of the archive before it, about; for progress."""
+    open: Callable[[], IO[bytes]]
+
+
+@dataclass
+class _Writer:
+    """Writes members below a folder and counts what they take."""
+
+    archive: Path
+    limits: Limits
+    progress: Progress
+    members: int = 0
+    on_disk: int = 0
+
+    def check(self, members: int, on_disk: int) -> None:
+        """Refuse, while it happens or in advance, to become larger than the limits."""
+        limits, size = self.limits, self.archive.stat().st_size
+        over = None
+        if members > limits.members:
+            over = f"more than {limits.members:,} members"
+        elif on_disk > limits.total_bytes:
+            over = f"more than {limits.total_bytes:,} bytes when extracted"
+        elif on_disk > limits.ratio_from_bytes and on_disk > limits.ratio * size:
+            over = f"more than {limits.ratio:g} times its size when extracted"
+        if over:
+            raise DataError(
+                f"refused as an archive bomb: {str(self.archive)!r} ({over}). "
+                "If it is not one, extract it by hand and give the folder."
+            )
+
+    def check_space(self, needed: int, folder: Path) -> None:
+        free = shutil.disk_usage(folder).free
+        if free < needed:
+            raise StorageError(
+                f"{str(self.archive)!r} needs {needed:,} bytes when extracted and {free:,} are "
+                f"free in {str(folder)!r}. Free the disk, or choose another cache folder."
+            )
+
+    def write(self, member: _Member, root: Path) -> None:
+        path = _inside(root, member.name, self.archive)
+        self.members += 1
+        self.on_disk += _BLOCK
+        self.check(self.members, self.on_disk)
+        if member.is_folder:
+            path.mkdir(parents=True, exist_ok=True)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with member.open() as source, path.open("xb") as target:
+            while chunk := source.read(_CHUNK):
+                self.on_disk += len(chunk)
+                self.check(self.members, self.on_disk)
+                target.write(chunk)
+
+
+def _extract_whole(archive: Path, folder: Path, writer: _Writer) -> None:
+    """Into a folder beside `folder`, which gets its name when complete; the lock is held."""
+    growing = folder.with_name(f"{folder.name}.partial")
+    if growing.exists():  # of a process that was killed
+        shutil.rmtree(growing)
+    growing.mkdir()
+    total = archive.stat().st_size
+    members_of = _members_of(archive)
+    if members_of is None:
+        raise tarfile.ReadError("neither zip nor tar")
+    try:
+        for member in members_of(archive, writer, growing):
+            writer.write(member, growing)
+            writer.progress(f"extracting {archive.name}", member.position, total)
+        writer.progress(f"extracting {archive.name}", total, total)
+        growing.rename(folder)
+    except BaseException:  # Ctrl-C included: a half is of no use to anyone
+        shutil.rmtree(growing, ignore_errors=True)
+        raise
+
+
+_Members = Callable[[Path, _Writer, Path], Iterator[_Member]]
+
+
+def _members_of(path: Path) -> _Members | None:
+    """How to read `path`, by its content. A zip may lie in a tar's end, so tar comes first."""
+    with path.open("rb") as file:
+        beginning = file.read(8)
+    if beginning.startswith(tuple(_COMPRESSIONS)):
+        return _tar_members
+    if beginning.startswith(_ZIP_BEGINNINGS):
+        return _zip_members
+    try:
+        if tarfile.is_tarfile(path):
+            return _tar_members
+    except _CORRUPT:
+        return None
+    return _zip_members if zipfile.is_zipfile(path) else None
+
+
+def _zip_members(archive: Path, writer: _Writer, folder: Path) -> Iterator[_Member]:
+    with zipfile.ZipFile(archive) as file:
+        entries = file.infolist()
+        needed = sum(entry.file_size for entry in entries)
+        writer.check(len(entries), needed)
+        writer.check_space(needed, folder)
+        position = 0
+        for entry in entries:
+            if entry.flag_bits & 1:
+                raise DataError(
+                    f"an encrypted archive: {str(archive)!r}. "
+                    "Extract it by hand and give the folder."
+                )
+            # Unix permissions and kind lie in the upper half; zips from elsewhere have none.
+            if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise _special(entry.filename, archive)
+            position += entry.compress_size
+            is_folder = entry.filename.endswith(("/", "\\"))
+            yield _Member(entry.filename, is_folder, position, partial(file.open, entry))
+
+
+class _Guard:
+    """A stream whose reader cannot be talked into one huge read by a header."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.last = b""
+
+    def read(self, size: int) -> bytes:
+        if not 0 <= size <= _MOST_AT_ONCE:
+            raise tarfile.ReadError(f"a header of {size} bytes")
+        self.last = self._stream.read(size)
+        return self.last
+
+    def seek(self, place: int) -> int:
+        return self._stream.seek(place)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+
+def _tar_members(archive: Path, writer: _Writer, folder: Path) -> Iterator[_Member]:
+    with archive.open("rb") as file:
+        beginning = file.read(8)
+        file.seek(0)
+        stream: IO[bytes] = file
+        for signature, decompress in _COMPRESSIONS.items():
+            if beginning.startswith(signature):
+                stream = decompress(file)
+        # A tar is never much smaller than its members; a compressed one is at least its own size.
+        writer.check_space(archive.stat().st_size, folder)
+        guard = _Guard(stream)
+        with tarfile.open(fileobj=cast(IO[bytes], guard), mode="r:") as tar:
+            while (entry := tar.next()) is not None:
+                if not (entry.isreg() or entry.isdir()):
+                    raise _special(entry.name, archive)
+                content = cast(Callable[[], IO[bytes]], partial(tar.extractfile, entry))
+                yield _Member(entry.name, entry.isdir(), file.tell(), content)
+                tar.members = []  # type: ignore[attr-defined]  # it would keep them all
+        _check_end(guard, stream)
+
+
+def _check_end(guard: _Guard, stream: IO[bytes]) -> None:
+    """For tarfile, a broken header, or a cut between two members, is the end."""
+    if guard.last != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError("unexpected end of data")
+    rest = 0
+    while chunk := stream.read(_CHUNK):  # a compressed stream has its checksum at the end
+        rest += len(chunk)
+        if rest > _MOST_AT_ONCE:
+            raise tarfile.ReadError("data after the end")
+
+
+def _special(name: str, archive: Path) -> DataError:
+    return DataError(
+        f"refused {str(archive)!r}: its member {name!r} is a link or a device. "
+        "If you trust it, extract it by hand and give the folder."
+    )
+
+
+def _inside(root: Path, name: str, archive: Path) -> Path:
+    """`root / name`; refused where that could lie elsewhere on any platform."""
+    parts = name.replace("\\", "/").split("/")
+    if not parts[0] or re.match(r"[A-Za-z]:", name) or ".." in parts:
+        raise DataError(
+            f"refused {str(archive)!r}: its member {name!r} would be written outside its folder. "
+            "Do not trust this archive."
+        )
+    return root.joinpath(*(part for part in parts if part not in ("", ".")))
