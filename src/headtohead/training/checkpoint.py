@@ -18,9 +18,10 @@ class DamagedCheckpointError(Exception):
 
 
 def save(path: Path, tensors: dict[str, Tensor], **metadata: int | str | None) -> None:
-    """Write tensors with JSON metadata and a checksum over the tensors; whole or not at all."""
+    """Write tensors with JSON metadata and a checksum over both; whole or not at all."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    header = {"format": FORMAT, "sha256": _checksum(tensors), "metadata": json.dumps(metadata)}
+    text = json.dumps(metadata)
+    header = {"format": FORMAT, "sha256": _checksum(tensors, text), "metadata": text}
     write_atomic(path, safetensors.torch.save(tensors, header))
 
 
@@ -34,13 +35,14 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, int | str | None]]:
             tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
     except safetensors.SafetensorError as error:
         raise DamagedCheckpointError(f"{path}: {error}") from error
-    if header.get("format") != FORMAT or header.get("sha256") != _checksum(tensors):
+    text = header.get("metadata", "")
+    if header.get("format") != FORMAT or header.get("sha256") != _checksum(tensors, text):
         raise DamagedCheckpointError(f"{path}: its checksum or format does not match")
-    return tensors, json.loads(header["metadata"])
+    return tensors, json.loads(text)
 
 
-def _checksum(tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
+def _checksum(tensors: dict[str, Tensor], metadata: str) -> str:
+    digest = hashlib.sha256(metadata.encode())
     for name in sorted(tensors):
         value = tensors[name]
         digest.update(f"{name}\0{value.dtype}\0{tuple(value.shape)}\0".encode())

@@ -54,4 +54,7 @@ class KerasAdam:
         for key, value in state.items():
             index, _, name = key.partition(".")
             parameter = self._parameters[int(index)]
+            if value.shape == parameter.shape:
+                # The fused update walks memory: moments must lie as their parameter does.
+                value = torch.empty_like(parameter, requires_grad=False).copy_(value)
             self._adam.state[parameter][name] = value.to(parameter.device)

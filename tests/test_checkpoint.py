@@ -1,0 +1,57 @@
+"""Checkpoints: whole, checked, and nothing else."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headtohead.training import checkpoint
+
+TENSORS = {
+    "weight": torch.arange(24, dtype=torch.float32).reshape(2, 3, 2, 2),
+    "step": torch.tensor(3.0),
+    "empty": torch.zeros(0),
+}
+
+
+def test_what_is_saved_comes_back_bit_for_bit(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "a.safetensors", TENSORS, key="k", epoch=4, best=None)
+    tensors, metadata = checkpoint.load(tmp_path / "a.safetensors")
+    assert metadata == {"key": "k", "epoch": 4, "best": None}
+    assert tensors.keys() == TENSORS.keys()
+    assert all(torch.equal(tensors[name], TENSORS[name]) for name in TENSORS)
+
+
+def test_channels_last_weights_come_back_equal(tmp_path: Path) -> None:
+    weight = torch.rand(4, 3, 5, 5).contiguous(memory_format=torch.channels_last)
+    checkpoint.save(tmp_path / "a.safetensors", {"w": weight})
+    assert torch.equal(checkpoint.load(tmp_path / "a.safetensors")[0]["w"], weight)
+
+
+def test_a_missing_file_is_told_apart_from_a_damaged_one(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        checkpoint.load(tmp_path / "none.safetensors")
+
+
+@given(st.data())
+def test_no_damage_goes_unnoticed(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """A weight altered on disk must never be trained on or shipped."""
+    path = tmp_path_factory.mktemp("damage") / "a.safetensors"
+    checkpoint.save(path, TENSORS, epoch=1)
+    content = bytearray(path.read_bytes())
+    if data.draw(st.booleans(), label="cut short"):
+        content = content[: data.draw(st.integers(0, len(content) - 1))]
+    else:
+        content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(content)
+    try:
+        tensors, metadata = checkpoint.load(path)
+    except checkpoint.DamagedCheckpointError:
+        return
+    # A flip in the header's padding may change nothing at all.
+    assert all(torch.equal(tensors[name], TENSORS[name]) for name in TENSORS)
+    assert metadata == {"epoch": 1}
