@@ -1,0 +1,275 @@
+"""Fill an array file with decoded pictures: several processes, in chunks, able to go on.
+
+A chunk that is on disk has a line in `chunks.jsonl`. After a kill at any moment the next call
+reads that file and decodes only what is missing; a line that was cut short does not count.
+"""
+
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+import headtohead
+from headtohead.data.prepared import PICTURES, printable
+from headtohead.data.progress import Progress
+from headtohead.data.rowfile import layout, reserve
+from headtohead.errors import RunError, StorageError
+
+Outcome = list[int] | str  # [height, width], or why there is no picture
+
+CHUNK = 64
+"""Pictures between two records: at most this many per worker are decoded again after a kill."""
+
+RECORDS = "chunks.jsonl"
+_RECORDS_FORMAT = 1
+_PATIENCE = 10  # seconds that a worker gets to end by itself
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """What became of F files: sizes (F, 2) height, width, zeros where there is no picture."""
+
+    sizes: NDArray[np.int64]
+    reasons: dict[int, str]  # file number → why it gave no picture
+
+    @property
+    def usable(self) -> NDArray[np.int64]:
+        """Ascending numbers of the files that gave a picture."""
+        return np.flatnonzero(self.sizes[:, 0] > 0).astype(np.int64)
+
+
+def fill(
+    folder: Path,
+    paths: Sequence[Path],
+    *,
+    image_size: int,
+    resize: str,
+    workers: int,
+    progress: Progress,
+) -> Decoded:
+    """Decode `paths` into `folder`'s array file, row i from file i, going on where it stopped.
+
+    Raises `StorageError` (no space, or the machine fails while reading), `RunError` (a worker
+    died; names the file it was at) and `OSError` (the folder cannot be written).
+    """
+    plan = _Plan(paths, image_size, resize)
+    done = _resume(folder, plan)
+    counts = [sum(len(outcomes) for outcomes in done.values())]
+    progress("decoding pictures", counts[0], len(paths))
+
+    def step() -> None:
+        counts[0] += 1
+        progress("decoding pictures", counts[0], len(paths))
+
+    missing = [chunk for chunk in plan.chunks() if chunk not in done]
+    with (
+        (folder / RECORDS).open("a", encoding="ascii") as records,
+        closing(_decode(folder, plan, missing, workers, step)) as finished,
+    ):
+        for chunk, outcomes in finished:
+            done[chunk] = outcomes
+            records.write(json.dumps([chunk, outcomes]) + "\n")
+            records.flush()
+    return _collect(done, len(paths))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    paths: Sequence[Path]
+    image_size: int
+    resize: str
+
+    def chunks(self) -> range:
+        return range(-(-len(self.paths) // CHUNK))
+
+    def files(self, chunk: int) -> Sequence[Path]:
+        return self.paths[chunk * CHUNK : (chunk + 1) * CHUNK]
+
+    def shape(self, rows: int) -> tuple[int, int, int, int]:
+        return (rows, self.image_size, self.image_size, 3)
+
+    def header(self) -> dict[str, int]:
+        return {"format": _RECORDS_FORMAT, "chunk": CHUNK, "files": len(self.paths)}
+
+
+class _Worker:
+    """One decoding process and the chunk that it is at; final."""
+
+    def __init__(self, number: int, folder: Path, job: dict[str, Any]) -> None:
+        self.log = folder / f"worker-{number}.log"
+        self.chunk: int | None = None
+        self.outcomes: list[Outcome] = []
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                # -P: a numpy.py in the user's current folder must not be taken for numpy.
+                [sys.executable, "-P", "-m", "headtohead.data.decode_worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=_environment(),
+                text=True,
+                encoding="ascii",
+            )
+        self._send(job)
+
+    def give(self, chunk: int, plan: _Plan) -> None:
+        self.chunk, self.outcomes = chunk, []
+        paths = [os.fspath(path) for path in plan.files(chunk)]
+        self._send({"chunk": chunk, "first_row": chunk * CHUNK, "paths": paths})
+
+    def listen(self, events: "queue.SimpleQueue[tuple[_Worker, str]]") -> None:
+        """Pass on its lines, then an empty one; in a thread of its own."""
+        for line in _pipe(self.process.stdout):
+            events.put((self, line))
+        events.put((self, ""))
+
+    def stop(self) -> None:
+        """End it: gently where it is idle, at once where it is at work."""
+        if self.chunk is not None:
+            self.process.kill()
+        with suppress(OSError):
+            _pipe(self.process.stdin).close()
+        try:
+            self.process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def death(self, plan: _Plan) -> RunError:
+        """What to tell the user when it ended in the middle of a chunk."""
+        code = self.process.wait()
+        files = plan.files(self.chunk or 0)
+        at = min(len(self.outcomes), len(files) - 1)
+        log = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        last = f": {printable(log[-1])}" if log else ""
+        return RunError(
+            f"a process that decodes pictures died (exit code {code}{last}) at "
+            f"{printable(os.fspath(files[at]))}. Run the same command again to go on from here; "
+            "if it dies at the same picture, move that file away. Killed (-9) often means that "
+            "the machine ran out of memory: use fewer workers."
+        )
+
+    def _send(self, message: dict[str, Any]) -> None:
+        stdin = _pipe(self.process.stdin)
+        # A worker that has died is noticed by the end of its output, where it can be explained.
+        with suppress(BrokenPipeError):
+            stdin.write(json.dumps(message) + "\n")
+            stdin.flush()
+
+
+def _decode(
+    folder: Path, plan: _Plan, missing: list[int], workers: int, step: Callable[[], None]
+) -> Generator[tuple[int, list[Outcome]]]:
+    """Yield each chunk of `missing` with its outcomes once its rows are on disk."""
+    array = folder / PICTURES
+    job = {
+        "array": os.fspath(array.resolve()),
+        "offset": layout(array)[1],
+        "image_size": plan.image_size,
+        "resize": plan.resize,
+    }
+    waiting = iter(missing)
+    left = len(missing)
+    events: queue.SimpleQueue[tuple[_Worker, str]] = queue.SimpleQueue()
+    with ExitStack() as stack:
+        for number, chunk in zip(range(max(1, workers)), waiting, strict=False):
+            worker = _Worker(number, folder, job)
+            reader = threading.Thread(target=worker.listen, args=(events,), daemon=True)
+            reader.start()
+            stack.callback(reader.join)
+            stack.callback(worker.stop)
+            worker.give(chunk, plan)
+        while left:
+            worker, line = events.get()
+            if not line:
+                if worker.chunk is None:  # out of work, so that nothing is lost
+                    continue
+                raise worker.death(plan)
+            answer = json.loads(line)
+            if not isinstance(answer, dict):
+                worker.outcomes.append(answer)
+                step()
+                continue
+            if "error" in answer:
+                raise StorageError(
+                    f"decoding pictures stopped: {answer['error']}. "
+                    "Check the disk, then run the same command again to go on from here."
+                )
+            yield answer["written"], worker.outcomes
+            left -= 1
+            worker.chunk = None
+            following = next(waiting, None)
+            if following is not None:
+                worker.give(following, plan)
+
+
+def _resume(folder: Path, plan: _Plan) -> dict[int, list[Outcome]]:
+    """The finished chunks of an earlier attempt; a fresh array file where there is none."""
+    done = _read_records(folder / RECORDS, plan)
+    rows = {len(plan.paths)}
+    if len(done) == len(plan.chunks()):  # it may have been killed after it was compacted
+        rows.add(len(_collect(done, len(plan.paths)).usable))
+    try:
+        shape, _ = layout(folder / PICTURES)
+    except (OSError, ValueError):
+        shape = ()
+    if shape not in {plan.shape(count) for count in rows}:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        reserve(folder / PICTURES, plan.shape(len(plan.paths)))
+        done = {}
+    # Written anew: what was cut short by a kill goes, and appending is safe again.
+    lines = [json.dumps(plan.header()), *(json.dumps([k, v]) for k, v in done.items())]
+    fresh = folder / (RECORDS + ".new")
+    fresh.write_text("".join(line + "\n" for line in lines), encoding="ascii")
+    fresh.replace(folder / RECORDS)
+    return done
+
+
+def _read_records(path: Path, plan: _Plan) -> dict[int, list[Outcome]]:
+    done: dict[int, list[Outcome]] = {}
+    with suppress(OSError, ValueError), path.open(encoding="ascii") as records:
+        if json.loads(next(records, "null")) != plan.header():
+            return {}
+        for line in records:
+            chunk, outcomes = json.loads(line)
+            if len(outcomes) != len(plan.files(chunk)):
+                raise ValueError(chunk)
+            done[chunk] = outcomes
+    return done
+
+
+def _collect(done: dict[int, list[Outcome]], count: int) -> Decoded:
+    sizes = np.zeros((count, 2), np.int64)
+    reasons: dict[int, str] = {}
+    for chunk, outcomes in done.items():
+        for file, outcome in enumerate(outcomes, chunk * CHUNK):
+            if isinstance(outcome, str):
+                reasons[file] = outcome
+            else:
+                sizes[file] = outcome
+    return Decoded(sizes, dict(sorted(reasons.items())))
+
+
+def _environment() -> dict[str, str]:
+    """What the worker inherits: it finds this very package and keeps to one thread."""
+    package = os.fspath(Path(headtohead.__path__[0]).resolve().parent)
+    paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1"}
+
+
+def _pipe(stream: TextIO | Any | None) -> TextIO:
+    if stream is None:
+        raise AssertionError("the worker was started with pipes")
+    return stream

@@ -1,0 +1,219 @@
+"""Identical and near-identical pictures: the same photograph saved, resized or cropped anew.
+
+They must not lie in two splits: a network would be tested on what it was trained on.
+Four steps, each on the few pairs that the one before leaves:
+
+1. Pictures of equal pixels are one, however flat they are, found by a 128-bit hash.
+2. Grey means on 8 × 8 cells, mean removed and scaled to length one: pairs of correlation above
+   0.98, by exact products of all rows in blocks. (A 64-bit difference hash would need no
+   product, but misses pairs at low resolution, and its errors cannot be stated.)
+3. Grey means on 16 × 16 cells: correlation above 0.985.
+4. Colour on 48 × 48 cells: grey correlation, correlation of the brightness *steps* between
+   neighbouring cells (coarse and fine), which ignores the smooth ground that drawings share, and
+   mean absolute difference of colour.
+
+Measured on 24,994 photographs with 30 known pairs, at 50, 100 and 200 pixels, antialiased and
+not: all pairs of photographs that are no duplicates stay below 0.965 in step 2; duplicates are
+above 0.99.
+
+Pairs become groups strongest first, and two groups join only where their first pictures are
+alike too: a chain of small changes does not become one group.
+
+Cost for N pictures: time N × pixels + N² × 64 multiply-adds (a few seconds for 25,000; four
+times as long for twice as many), memory about 0.7 kB per picture and a constant.
+"""
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headtohead.data.progress import Progress
+
+ALGORITHM = 1
+"""Raised when a change here can change a group: prepared sets are keyed by it."""
+
+Pairs = NDArray[np.int64]  # (P, 2) row numbers, first < second
+
+_COARSE, _MIDDLE, _FINE = 8, 16, 48
+_GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601 luma
+_COARSE_ALIKE = 0.98
+_MIDDLE_ALIKE = 0.985
+_FINE_ALIKE = 0.98
+_STEPS_ALIKE = 0.93  # on 24 × 24 cells
+_FINE_STEPS_ALIKE = 0.85  # on 48 × 48 cells: saving a JPEG anew changes these
+_COLOUR_APART = 14.0  # mean absolute difference, of 255
+_LEAST_CONTRAST = 3.0  # standard deviation of the 8 × 8 means below which only equality counts
+_NEIGHBOURS = 10  # strongest pairs kept per picture: bounds memory where all look alike
+_ROWS, _COLUMNS = 1024, 8192
+_BATCH_BYTES = 32 * 2**20
+
+
+def near_duplicates(images: NDArray[np.uint8], progress: Progress) -> NDArray[np.int64]:
+    """(N,) group numbers of `images` (N, H, W, 3): equal for (near-)identical pictures.
+
+    Numbered 0, 1, … in the order of each group's first picture.
+    """
+    first, middle, coarse = _describe(images, progress)
+    alone = np.flatnonzero(first == np.arange(len(images)))
+    pairs = _screen(coarse[alone], progress)
+    pairs = alone[_confirm_middle(middle[alone], pairs)]
+    strength = _confirm_fine(images, pairs)
+    pairs, strength = pairs[strength > 0], strength[strength > 0]
+    strongest_first = np.lexsort((pairs[:, 1], pairs[:, 0], -strength))
+    leader = _join(pairs[strongest_first], coarse)
+    return np.unique(leader[first], return_inverse=True)[1].astype(np.int64)
+
+
+def _describe(
+    images: NDArray[np.uint8], progress: Progress
+) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.float32]]:
+    """Per picture: the first row of equal pixels, 16 × 16 grey means, unit 8 × 8 vector."""
+    count = len(images)
+    hashes = np.empty(count, "V16")
+    middle = np.empty((count, _MIDDLE**2), np.uint8)
+    coarse = np.empty((count, _COARSE**2), np.float32)
+    batch = _batch(images, 1)
+    for start in range(0, count, batch):
+        block = np.ascontiguousarray(images[start : start + batch])
+        stop = start + len(block)
+        for row, picture in enumerate(block, start):
+            hashes[row] = hashlib.blake2b(picture, digest_size=16).digest()
+        means = _grey_means(block, _MIDDLE)
+        middle[start:stop] = np.rint(means).reshape(len(block), -1)
+        cells = means.reshape(-1, _COARSE, 2, _COARSE, 2).mean((2, 4)).reshape(len(block), -1)
+        coarse[start:stop] = _unit(cells, _LEAST_CONTRAST)
+        progress("looking for duplicates", stop // 2, count)
+    _, first_row, member = np.unique(hashes, return_index=True, return_inverse=True)
+    return first_row[member].astype(np.int64), middle, coarse
+
+
+def _screen(vectors: NDArray[np.float32], progress: Progress) -> Pairs:
+    """Pairs of rows of unit `vectors` (N, D) that correlate, the strongest of each first row."""
+    count = len(vectors)
+    found = [np.empty((0, 2), np.int64)]
+    for top in range(0, count, _ROWS):
+        block = vectors[top : top + _ROWS]
+        pairs, strength = np.empty((0, 2), np.int64), np.empty(0, np.float32)
+        for left in range(top, count, _COLUMNS):
+            product = block @ vectors[left : left + _COLUMNS].T
+            row, column = np.nonzero(product > _COARSE_ALIKE)
+            later = column + left > row + top
+            row, column = row[later], column[later]
+            new = np.stack([row + top, column + left], axis=1)
+            pairs = np.concatenate([pairs, new])
+            strength = np.concatenate([strength, product[row, column]])
+            pairs, strength = _strongest(pairs, strength)
+        found.append(pairs)
+        progress("looking for duplicates", (count + min(top + _ROWS, count)) // 2, count)
+    return np.concatenate(found)
+
+
+def _strongest(pairs: Pairs, strength: NDArray[np.float32]) -> tuple[Pairs, NDArray[np.float32]]:
+    """At most `_NEIGHBOURS` pairs of each first row: the strongest."""
+    order = np.lexsort((pairs[:, 1], -strength, pairs[:, 0]))
+    pairs, strength = pairs[order], strength[order]
+    _, start, size = np.unique(pairs[:, 0], return_index=True, return_counts=True)
+    rank = np.arange(len(pairs)) - np.repeat(start, size)
+    return pairs[rank < _NEIGHBOURS], strength[rank < _NEIGHBOURS]
+
+
+def _confirm_middle(middle: NDArray[np.uint8], pairs: Pairs) -> Pairs:
+    """Those of `pairs` that correlate on 16 × 16 cells."""
+    kept = [np.empty((0, 2), np.int64)]
+    for start in range(0, len(pairs), _COLUMNS):
+        some = pairs[start : start + _COLUMNS]
+        one, other = (_unit(middle[some[:, side]].astype(np.float32)) for side in (0, 1))
+        kept.append(some[(one * other).sum(1) > _MIDDLE_ALIKE])
+    return np.concatenate(kept)
+
+
+def _confirm_fine(images: NDArray[np.uint8], pairs: Pairs) -> NDArray[np.float32]:
+    """(P,) correlation of each pair on fine cells, 0 where anything speaks against it."""
+    strength = np.zeros(len(pairs), np.float32)
+    batch = _batch(images, 2)
+    side = min(_FINE, images.shape[1])
+    for start in range(0, len(pairs), batch):
+        one, other = (
+            _colour_means(images[pairs[start : start + batch, end]], side) for end in (0, 1)
+        )
+        grey = _correlation(one @ _GREY, other @ _GREY)
+        half_one, half_other = (_shrink_grey(x @ _GREY, max(2, side // 2)) for x in (one, other))
+        alike = (
+            (grey > _FINE_ALIKE)
+            & (_correlation(_steps(half_one), _steps(half_other)) > _STEPS_ALIKE)
+            & (_correlation(_steps(one @ _GREY), _steps(other @ _GREY)) > _FINE_STEPS_ALIKE)
+            & (np.abs(one - other).mean((1, 2, 3)) < _COLOUR_APART)
+        )
+        strength[start : start + batch] = np.where(alike, grey, 0)
+    return strength
+
+
+def _join(pairs: Pairs, coarse: NDArray[np.float32]) -> NDArray[np.int64]:
+    """(N,) the leader of each row's group, from `pairs` in the order of their strength."""
+    leader = np.arange(len(coarse), dtype=np.int64)
+    members: dict[int, list[int]] = {}
+    for one, other in pairs:
+        a, b = sorted((int(leader[one]), int(leader[other])))
+        if a == b or float(coarse[a] @ coarse[b]) <= _COARSE_ALIKE:
+            continue
+        joined = members.pop(b, [b])
+        members.setdefault(a, [a]).extend(joined)
+        leader[joined] = a
+    return leader
+
+
+def _grey_means(pictures: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
+    """(B, H, W, 3) → (B, side, side) mean grey of equal cells."""
+    count, height, width, _ = pictures.shape
+    # Colour and columns in one large product: many small ones take five times as long.
+    across = np.kron(_cells(width, side).T, _GREY[:, None])
+    columns = pictures.reshape(count * height, width * 3).astype(np.float32) @ across
+    return np.asarray(_cells(height, side) @ columns.reshape(count, height, side), np.float32)
+
+
+def _colour_means(pictures: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
+    """(B, H, W, 3) → (B, side, side, 3) mean colour of equal cells."""
+    planes = pictures.transpose(0, 3, 1, 2).astype(np.float32)
+    means = _cells(planes.shape[2], side) @ planes @ _cells(planes.shape[3], side).T
+    return np.asarray(means.transpose(0, 2, 3, 1), np.float32)
+
+
+def _shrink_grey(grey: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    cells = _cells(grey.shape[1], side)
+    return np.asarray(cells @ grey @ cells.T, np.float32)
+
+
+def _cells(length: int, count: int) -> NDArray[np.float32]:
+    """(count, length) weights that average `length` pixels into `count` equal cells."""
+    edges = np.linspace(0, length, count + 1)
+    pixel = np.arange(length)
+    overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
+    return np.asarray(np.clip(overlap, 0, None) * count / length, np.float32)
+
+
+def _steps(grey: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(B, S, S) → (B, 2·S·(S−1)) differences of neighbouring cells, down and across."""
+    down, across = np.diff(grey, axis=1), np.diff(grey, axis=2)
+    return np.concatenate([x.reshape(len(grey), -1) for x in (down, across)], axis=1)
+
+
+def _correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(B, …), (B, …) → (B,) Pearson's correlation, 0 where one side is constant."""
+    count = len(one)
+    product = _unit(one.reshape(count, -1)) * _unit(other.reshape(count, -1))
+    return np.asarray(product.sum(1), np.float32)
+
+
+def _unit(rows: NDArray[np.float32], least: float = 1e-3) -> NDArray[np.float32]:
+    """Rows without their mean, of length one; zeros where the standard deviation is < `least`."""
+    centred = rows - rows.mean(1, keepdims=True)
+    deviation = centred.std(1, keepdims=True)
+    scale = np.where(deviation < least, 0, 1 / np.maximum(deviation, least))
+    return np.asarray(centred * scale / np.sqrt(rows.shape[1]), np.float32)
+
+
+def _batch(images: NDArray[np.uint8], copies: int) -> int:
+    """How many pictures fit into the working memory, as float32 in so many copies."""
+    picture = int(np.prod(images.shape[1:])) * np.dtype(np.float32).itemsize
+    return max(1, _BATCH_BYTES // (picture * copies))

@@ -1,0 +1,198 @@
+"""A source's pictures → a prepared set in the cache: decoded and resized once, used many times.
+
+A prepared set is keyed by its digest, which covers everything that decides its content: the
+files, the decoder and its version, size, method, and the way duplicates are found. Where the
+cache has it, it is used at once. Otherwise one process prepares it under a lock, in a folder
+`<digest>.part` that becomes `<digest>` when it is complete; after a kill the next call goes on
+with what is there.
+"""
+
+import contextlib
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from headtohead.data.decode import DECODER, RESIZE_METHODS
+from headtohead.data.decode_pool import Decoded, fill
+from headtohead.data.duplicates import near_duplicates
+from headtohead.data.prepared import (
+    MANIFEST,
+    PICTURES,
+    PreparedSet,
+    Quarantined,
+    load_prepared,
+    printable,
+    write_manifest,
+)
+from headtohead.data.progress import Progress, taking_turns
+from headtohead.data.rowfile import keep_rows, open_rows
+from headtohead.data.selection import Selection, hash_files, select
+from headtohead.data.sources import Source
+from headtohead.errors import DataError, StorageError, UsageError
+
+_DIGEST_LETTERS = 16
+_ABANDONED = 7 * 24 * 3600  # seconds after which an unfinished attempt is thrown away
+_SHOWN = 5  # examples in an error message
+
+
+def prepare(
+    source: Source,
+    *,
+    image_size: int,
+    resize: str,
+    limit: int | None,
+    max_unreadable: float,
+    cache: Path,
+    workers: int,
+    progress: Progress,
+) -> PreparedSet:
+    """The prepared set of `source`, from `cache` if it is there, else made by `workers` processes.
+
+    - `image_size`: height and width in pixels; `resize`: one of `decode.RESIZE_METHODS`.
+    - `limit`: at most so many pictures, in proportion per class (and given split), chosen by a
+      hash of each picture's name: a smaller limit is a subset of a larger one.
+    - `max_unreadable`: the share of the files, 0 to 1, that may fail to decode. Those are
+      quarantined: they get no row, and are listed with the reason.
+
+    Anonymous memory grows by less than 2 kB per picture.
+
+    Raises `UsageError` for a value out of range, `DataError` where too many files cannot be
+    decoded or a class is left without a picture, `StorageError` where the cache cannot be
+    written, `RunError` where a worker dies.
+    """
+    _check_values(source, image_size, resize, limit)
+    files = select(source.files, limit)
+    sha256 = hash_files(files, workers, progress)
+    selection = Selection(source.classes, files, sha256, image_size, resize)
+    folder = cache / "prepared" / selection.digest()[:_DIGEST_LETTERS]
+    if not folder.is_dir():
+        doing = "preparing the same pictures"
+        with taking_turns(folder.with_suffix(".lock"), doing, progress), _storage(folder.parent):
+            if not folder.is_dir():  # else another process has made it meanwhile
+                _sweep(folder.parent, spare=folder.with_suffix(".part"))
+                _make(selection, folder, workers, progress)
+    prepared = load_prepared(folder)
+    _judge(prepared, source.root, max_unreadable)
+    return prepared
+
+
+def _check_values(source: Source, image_size: int, resize: str, limit: int | None) -> None:
+    if image_size < 1:
+        raise UsageError(f"image size {image_size}: give a number of pixels, 1 or more.")
+    if resize not in RESIZE_METHODS:
+        methods = ", ".join(RESIZE_METHODS)
+        raise UsageError(f"unknown resize method {resize!r}: choose one of {methods}.")
+    if limit is not None and limit < len(source.classes):
+        raise UsageError(
+            f"limit {limit}: there are {len(source.classes)} classes, and each needs pictures. "
+            f"Give at least {len(source.classes)}, or no limit."
+        )
+
+
+def _make(selection: Selection, folder: Path, workers: int, progress: Progress) -> None:
+    """Prepare into `<folder>.part`, then give it its name."""
+    part = folder.with_suffix(".part")
+    paths = [file.path for file in selection.files]
+    decoded = fill(
+        part,
+        paths,
+        image_size=selection.image_size,
+        resize=selection.resize,
+        workers=workers,
+        progress=progress,
+    )
+    rows = decoded.usable
+    keep_rows(part / PICTURES, rows)
+    groups = near_duplicates(open_rows(part / PICTURES), progress)
+    write_manifest(
+        _described(selection, decoded, groups, part),
+        decoder=DECODER,
+        sha256=[selection.sha256[row] for row in rows],
+    )
+    for leftover in part.iterdir():
+        if leftover.name not in (PICTURES, MANIFEST):
+            leftover.unlink()
+    part.rename(folder)
+
+
+def _described(
+    selection: Selection, decoded: Decoded, groups: NDArray[np.int64], folder: Path
+) -> PreparedSet:
+    """The columns of the set that lies in `folder`."""
+    files, rows = selection.files, decoded.usable
+    number = {label: index for index, label in enumerate(selection.classes)}
+    return PreparedSet(
+        folder=folder,
+        digest=selection.digest(),
+        image_size=selection.image_size,
+        resize=selection.resize,
+        classes=selection.classes,
+        names=tuple(files[row].name for row in rows),
+        labels=np.array([number[files[row].label] for row in rows], np.int64),
+        groups=groups,
+        given=tuple(files[row].split for row in rows),
+        original_sizes=decoded.sizes[rows],
+        quarantined=tuple(
+            Quarantined(files[row].name, files[row].label, reason)
+            for row, reason in decoded.reasons.items()
+        ),
+    )
+
+
+def _judge(prepared: PreparedSet, root: Path, max_unreadable: float) -> None:
+    """Raise `DataError` where too much is missing for the rest to stand for the whole.
+
+    Judged after preparing, on what the cache holds: whoever then allows more need not wait again.
+    """
+    bad = prepared.quarantined
+    total = len(prepared.names) + len(bad)
+    if len(bad) > max_unreadable * total:
+        raise DataError(
+            f"{len(bad)} of {total} files in {printable(str(root))} cannot be decoded, more than "
+            f"the {max_unreadable:.3g} of them that max_unreadable allows: {_examples(bad)}. "
+            "Repair or remove them, or raise max_unreadable."
+        )
+    left = Counter(prepared.labels.tolist())
+    for index, label in enumerate(prepared.classes):
+        if not left[index]:
+            lost = [entry for entry in bad if entry.label == label]
+            raise DataError(
+                f"no usable picture in class {printable(label)!r}: {len(lost)} files found in "
+                f"{printable(str(root))}, none can be decoded: {_examples(lost)}. "
+                "Give it pictures, or remove the class."
+            )
+
+
+def _examples(bad: Sequence[Quarantined]) -> str:
+    shown = "; ".join(f"{printable(entry.name)} ({entry.reason})" for entry in bad[:_SHOWN])
+    more = len(bad) - _SHOWN
+    return f"{shown}; and {more} more" if more > 0 else shown
+
+
+def _sweep(folder: Path, *, spare: Path) -> None:
+    """Delete attempts that were left unfinished long ago and that nobody is at work on."""
+    for part in folder.glob("*.part"):
+        youngest = max((entry.stat().st_mtime for entry in part.iterdir()), default=0.0)
+        if part == spare or time.time() - youngest < _ABANDONED:
+            continue
+        lock = FileLock(part.with_suffix(".lock"))
+        with contextlib.suppress(Timeout), lock.acquire(timeout=0):
+            shutil.rmtree(part, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _storage(folder: Path) -> Iterator[None]:
+    """What the disk refuses in here becomes a `StorageError` that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"cannot prepare pictures in {folder}: {error.strerror or error}. Free some space, "
+            "allow writing there, or choose another cache folder; the same command goes on."
+        ) from error

@@ -1,0 +1,88 @@
+"""Which of a source's files are prepared, and the digest that names what comes out."""
+
+import hashlib
+import json
+import stat
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from headtohead.data.decode import DECODER
+from headtohead.data.duplicates import ALGORITHM
+from headtohead.data.prepared import FORMAT
+from headtohead.data.progress import Progress
+from headtohead.data.sources import PictureFile
+
+_BATCH = 256  # files between two progress reports, and futures alive at once
+_UNREADABLE = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """The files of one prepared set, ascending by name, with what is to be done to them."""
+
+    classes: tuple[str, ...]
+    files: tuple[PictureFile, ...]
+    sha256: tuple[str, ...]  # of each file, hexadecimal; empty where it cannot be read
+    image_size: int
+    resize: str
+
+    def digest(self) -> str:
+        """SHA-256, hexadecimal, of everything that decides the prepared set's content."""
+        about = {
+            "format": FORMAT,
+            "decoder": DECODER,
+            "duplicates": ALGORITHM,
+            "image_size": self.image_size,
+            "resize": self.resize,
+            "classes": sorted(self.classes),
+        }
+        digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+        pairs = zip(self.files, self.sha256, strict=True)
+        for entry in sorted((file.label, file.name, content) for file, content in pairs):
+            digest.update(b"\n" + json.dumps(entry).encode())
+        return digest.hexdigest()
+
+
+def select(files: Sequence[PictureFile], limit: int | None) -> tuple[PictureFile, ...]:
+    """At most `limit` of `files`, ascending by name, in proportion per class and given split.
+
+    Within each class and split of n files the k-th by hash of its name has the key (k − 1)/n;
+    the files of the smallest keys are taken. That is Adams's method of apportionment: in
+    proportion, at least one of each, and a larger limit never drops a picture.
+    """
+    strata: dict[tuple[str, str | None], list[tuple[bytes, PictureFile]]] = defaultdict(list)
+    for file in files:
+        order = hashlib.sha256(file.name.encode()).digest()
+        strata[file.label, file.split].append((order, file))
+    keyed = [
+        (rank / len(stratum), order, file)
+        for stratum in strata.values()
+        for rank, (order, file) in enumerate(sorted(stratum, key=lambda entry: entry[0]))
+    ]
+    keyed.sort(key=lambda entry: entry[:2])
+    return tuple(sorted((file for _, _, file in keyed[:limit]), key=lambda file: file.name))
+
+
+def hash_files(files: Sequence[PictureFile], workers: int, progress: Progress) -> tuple[str, ...]:
+    """SHA-256 of each file, hexadecimal; empty where it cannot be read (quarantined later)."""
+    hashes: list[str] = []
+    # Threads: hashlib lets go of the interpreter's lock.
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        for start in range(0, len(files), _BATCH):
+            progress("reading files", start, len(files))
+            hashes.extend(pool.map(_hash_file, files[start : start + _BATCH]))
+    progress("reading files", len(files), len(files))
+    return tuple(hashes)
+
+
+def _hash_file(file: PictureFile) -> str:
+    try:
+        # Checked before opening: to open a named pipe would wait for ever.
+        if not stat.S_ISREG(file.path.stat().st_mode):
+            return _UNREADABLE
+        with file.path.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError:
+        return _UNREADABLE
