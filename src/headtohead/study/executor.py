@@ -1,5 +1,6 @@
 """Worker processes: start them, feed them jobs, pass on what they say, and leave none behind."""
 
+import contextlib
 import json
 import os
 import queue
@@ -39,29 +40,30 @@ def execute(
     waiting = deque(jobs)
     said: queue.Queue[tuple[_Worker, Event | None]] = queue.Queue()
     workers: list[_Worker] = []
+
+    def hire(setup: dict[str, Any]) -> None:
+        workers.append(_Worker(command, setup, logs, said))
+        workers[-1].give(waiting.popleft())
+
     try:
         for setup in setups[: len(waiting)]:
-            workers.append(_Worker(command, setup, logs, said))
-            workers[-1].give(waiting.popleft())
+            hire(setup)
         while any(worker.job for worker in workers):
             worker, event = said.get()
             if worker.job is None:
                 continue
             if event is None:
-                event = {"event": "error", "message": worker.death()}
+                on_event(worker.job, {"event": "error", "message": worker.death()})
+                worker.stop()
                 workers.remove(worker)
-                on_event(worker.job, event)
                 if waiting:
-                    workers.append(_Worker(command, worker.setup, logs, said))
-                    workers[-1].give(waiting.popleft())
+                    hire(worker.setup)
                 continue
             on_event(worker.job, event)
-            if event["event"] == "error" and event.get("exit_code") == StorageError.exit_code:
+            if event.get("exit_code") == StorageError.exit_code:
                 raise StorageError(event["message"])
             if event["event"] in ("done", "error"):
-                worker.job = None
-                if waiting:
-                    worker.give(waiting.popleft())
+                worker.give(waiting.popleft() if waiting else None)
     finally:
         for worker in workers:
             worker.stop()
@@ -103,26 +105,26 @@ class _Worker:
         except OSError as error:
             raise storage_error(self._log, error) from error
         self._stdin, stdout = _pipes(self._process)
-        threading.Thread(
-            target=self._listen, args=(stdout, said), daemon=True
-        ).start()
+        self._listener = threading.Thread(target=self._listen, args=(stdout, said), daemon=True)
+        self._listener.start()
         self._send(setup)
 
     def _listen(self, stdout: IO[bytes], said: "queue.Queue[tuple[_Worker, Event | None]]") -> None:
         for line in stdout:
-            said.put((self, json.loads(line)))
+            if line.endswith(b"\n"):  # a death may cut its last line short
+                said.put((self, json.loads(line)))
         said.put((self, None))
 
-    def give(self, job: Job) -> None:
+    def give(self, job: Job | None) -> None:
+        """Hand over the next job; None leaves the worker without one."""
         self.job = job
-        self._send({"head": job.head, "seed": job.seed})
+        if job is not None:
+            self._send({"head": job.head, "seed": job.seed})
 
     def _send(self, message: dict[str, Any]) -> None:
-        try:
+        with contextlib.suppress(OSError):  # it died; the end of its output says so
             self._stdin.write(json.dumps(message).encode() + b"\n")
             self._stdin.flush()
-        except OSError:
-            pass  # it died; its closed output says so
 
     def death(self) -> str:
         """In words, how this worker ended."""
@@ -132,11 +134,10 @@ class _Worker:
         return f"its worker ended with {how}{hint}; see {self._log}"
 
     def stop(self) -> None:
+        """End the process, whatever it is doing: what is complete is on disk."""
         self._process.kill()
         self._process.wait()
-        for pipe in (self._stdin, self._process.stdout):
-            try:
-                if pipe is not None:
-                    pipe.close()
-            except OSError:
-                pass
+        self._listener.join()
+        for pipe in _pipes(self._process):
+            with contextlib.suppress(OSError):
+                pipe.close()

@@ -1,0 +1,87 @@
+"""Worker processes: every job is done once, and a death costs one job."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headtohead.errors import StorageError
+from headtohead.study.executor import Event, execute
+from headtohead.study.plan import Job
+
+WORKER = """
+import json, os, signal, sys
+setup = json.loads(sys.stdin.readline())
+def say(**event):
+    print(json.dumps(event), flush=True)
+for line in sys.stdin:
+    job = json.loads(line)
+    say(event="start", worker=setup["worker"], threads=os.environ["OMP_NUM_THREADS"])
+    if job["head"] == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if job["head"] == "leaves":
+        sys.exit(7)
+    if job["head"] == "refused":
+        say(event="error", message="no")
+    elif job["head"] == "full":
+        say(event="error", message="disk full", exit_code=5)
+    else:
+        say(event="done", status="finished")
+"""
+
+
+def run(tmp_path: Path, heads: list[str], workers: int = 2) -> list[tuple[Job, Event]]:
+    events: list[tuple[Job, Event]] = []
+    setups: list[dict[str, Any]] = [{"worker": number} for number in range(workers)]
+    execute(
+        [Job(head, seed) for seed, head in enumerate(heads)],
+        command=[sys.executable, "-c", WORKER],
+        setups=setups,
+        logs=tmp_path / "logs",
+        on_event=lambda job, event: events.append((job, event)),
+    )
+    return events
+
+
+def ends(events: list[tuple[Job, Event]]) -> dict[int, str]:
+    return {
+        job.seed: event["event"] for job, event in events if event["event"] in ("done", "error")
+    }
+
+
+def test_every_job_is_done_once(tmp_path: Path) -> None:
+    events = run(tmp_path, ["a"] * 7)
+    assert ends(events) == dict.fromkeys(range(7), "done")
+    assert sum(event["event"] == "start" for _, event in events) == 7
+
+
+def test_workers_are_single_threaded(tmp_path: Path) -> None:
+    assert run(tmp_path, ["a"])[0][1]["threads"] == "1"
+
+
+def test_more_workers_than_jobs_are_not_started(tmp_path: Path) -> None:
+    run(tmp_path, ["a"], workers=4)
+    assert [path.name for path in (tmp_path / "logs").iterdir()] == ["worker-0.log"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_killed_worker_costs_its_job_and_no_other(tmp_path: Path, workers: int) -> None:
+    events = run(tmp_path, ["a", "killed", "a", "leaves", "refused", "a"], workers)
+    assert ends(events) == {0: "done", 1: "error", 2: "done", 3: "error", 4: "error", 5: "done"}
+    messages = {job.seed: event.get("message", "") for job, event in events}
+    assert "SIGKILL" in messages[1]
+    assert "worker-" in messages[1]
+    assert "exit code 7" in messages[3]
+
+
+def test_a_full_disk_stops_the_study(tmp_path: Path) -> None:
+    """Every further run would fail in the same way and hide the reason."""
+    with pytest.raises(StorageError, match="disk full"):
+        run(tmp_path, ["a", "full", *["a"] * 20])
+
+
+def test_a_log_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "logs").write_text("a file")
+    with pytest.raises(StorageError, match="logs"):
+        run(tmp_path, ["a"])

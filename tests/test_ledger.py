@@ -1,0 +1,103 @@
+"""The ledger: it takes what belongs to its study and refuses the rest, losing nothing."""
+
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from headtohead.errors import StorageError, UsageError
+from headtohead.spec import StudySpec
+from headtohead.study.ledger import STUDY_FILE, Ledger, StudyFile, hold
+
+
+def study_file(digest: str = "d" * 64, **study: object) -> StudyFile:
+    half = {"cat": 6, "dog": 4}
+    return StudyFile(
+        headtohead="0.1.0",
+        digest=digest,
+        prepared="p" * 64,
+        classes=("cat", "dog"),
+        counts={"train": half, "validation": half, "test": half},
+        study=StudySpec.model_validate({"heads": "fc,gap", "seeds": 2, **study}),
+    )
+
+
+def test_what_was_created_opens_again(tmp_path: Path) -> None:
+    created = Ledger.create(tmp_path / "out", study_file())
+    assert Ledger.open(tmp_path / "out") == created
+    assert created.runs() == []
+    assert created.file.majority_share("test") == 0.6
+
+
+def test_heads_and_seeds_grow_and_nothing_is_lost(tmp_path: Path) -> None:
+    Ledger.create(tmp_path, study_file())
+    grown = Ledger.create(tmp_path, study_file(heads="gap,avgpool2x2", seeds=1))
+    assert list(grown.file.study.heads) == ["fc", "gap", "avgpool2x2"]
+    assert grown.file.study.seeds == 2
+    assert Ledger.create(tmp_path, study_file(seeds=5)).file.study.seeds == 5
+
+
+def test_another_study_in_the_folder_is_refused(tmp_path: Path) -> None:
+    Ledger.create(tmp_path, study_file())
+    before = (tmp_path / STUDY_FILE).read_bytes()
+    with pytest.raises(UsageError, match="another study"):
+        Ledger.create(tmp_path, study_file(digest="e" * 64))
+    assert (tmp_path / STUDY_FILE).read_bytes() == before
+
+
+def test_a_head_with_other_settings_is_refused(tmp_path: Path) -> None:
+    """Runs of two different heads under one name would be averaged as if they were one."""
+    Ledger.create(tmp_path, study_file())
+    changed = study_file(heads={"fc": {"options": {"dropout": 0.2}}})
+    with pytest.raises(UsageError, match="'fc' with other settings"):
+        Ledger.create(tmp_path, changed)
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(UsageError, match=r"thesis\.tex"), hold(tmp_path):
+        raise AssertionError("held")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_file_as_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    with pytest.raises(UsageError, match="is a file"), hold(tmp_path / "out"):
+        raise AssertionError("held")
+
+
+def test_a_second_writer_is_refused(tmp_path: Path) -> None:
+    held = FileLock(tmp_path / ".lock")
+    with held, pytest.raises(StorageError, match="another headtohead"), hold(tmp_path):
+        raise AssertionError("held twice")
+    with hold(tmp_path):
+        pass
+
+
+def test_a_folder_that_cannot_be_made_is_told_plainly() -> None:
+    with pytest.raises(StorageError, match="/proc"), hold(Path("/proc/headtohead")):
+        raise AssertionError("held")
+
+
+@pytest.mark.parametrize(
+    "content", ["", "a: [", "- 1\n", "format: 99\n", "format: 1\nstudy: {heads: 3}\n", "\x00"]
+)
+def test_a_damaged_study_file_is_told_plainly(tmp_path: Path, content: str) -> None:
+    (tmp_path / STUDY_FILE).write_text(content)
+    with pytest.raises(UsageError, match=r"study\.yaml"):
+        Ledger.open(tmp_path)
+
+
+def test_a_folder_without_study_is_told_plainly(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="holds no study"):
+        Ledger.open(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["{}", "not json", '{"format": 2}'])
+def test_a_run_that_cannot_be_read_is_told_plainly(tmp_path: Path, content: str) -> None:
+    ledger = Ledger.create(tmp_path, study_file())
+    folder = ledger.run_folder("fc", 0)
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(content)
+    with pytest.raises(UsageError, match="Delete the folder"):
+        ledger.run("fc", 0)
