@@ -15,7 +15,9 @@ from headtohead.errors import StorageError
 
 
 def _die_with_parent() -> None:
-    sys.stdin.buffer.read()
+    # Not sys.stdin: a thread that waits inside its buffer cannot be ended by the interpreter.
+    while os.read(0, 1024):
+        pass
     os._exit(1)
 
 

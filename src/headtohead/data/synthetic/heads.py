@@ -105,7 +105,7 @@ def _mouth(traits: Traits, x: float, y: float) -> list[Part]:
 
 
 def _whiskers(traits: Traits, x: float, y: float, sides: tuple[int, ...]) -> list[Part]:
-    if traits.whiskers < 0.15:
+    if traits.whiskers < 0.45:
         return []
     light = sum(traits.coat.second) < 600
     colour = (238, 236, 230) if light else (96, 92, 90)

@@ -193,9 +193,9 @@ def _coated(
     hair = base + marks * (marking - base)
     hair += layer.accent[:, :, None] * (second - hair)
     strands = noise(rng, width, height, 1.4, 2.2) + noise(rng, width, height, 3.5) - 1
-    hair *= (1 + np.float32(1.6 * coat.texture) * strands)[:, :, None]
-    mixed = hair * (1 - layer.painted)[:, :, None] + layer.colour
-    return np.asarray(mixed * (2 * layer.tone[:, :, None]), dtype=np.float32)
+    shading = 2 * layer.tone
+    bare = shading * (1 - layer.painted) * (1 + np.float32(1.6 * coat.texture) * strands)
+    return np.asarray(hair * bare[:, :, None] + layer.colour * shading[:, :, None])
 
 
 def _develop(
@@ -208,13 +208,11 @@ def _develop(
     fall = 1 + between(rng, 0.0, 0.35) * (light[0] * x + light[1] * y) * np.float32(0.7)
     warmth, exposure = around(rng, 0.0, 0.07), float(np.exp(around(rng, 0.0, 0.18)))
     gains = np.array([1 + warmth, 1.0, 1 - warmth], np.float32) * np.float32(exposure)
-    lit = soften(scene * fall[:, :, None].astype(np.float32) * gains, between(rng, 0.0, 1.3))
-    grain = rng.standard_normal((height, width), dtype=np.float32) * np.float32(
-        between(rng, 0, 0.02)
-    )
+    lit = soften(scene * (fall[:, :, None].astype(np.float32) * gains), between(rng, 0.0, 1.3))
+    grain = rng.standard_normal((height, width), dtype=np.float32) * np.float32(between(rng, 0, 5))
     haze = between(rng, 0.0, 0.1)
-    final = lit * np.float32(1 - haze) + np.float32(haze * 0.6) + grain[:, :, None]
-    return np.asarray(np.clip(final * 255 + 0.5, 0, 255), dtype=np.uint8)
+    final = lit * np.float32(255 * (1 - haze)) + (grain + np.float32(153 * haze + 0.5))[:, :, None]
+    return np.clip(final, 0, 255).astype(np.uint8)
 
 
 def _encode(

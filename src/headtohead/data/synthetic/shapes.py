@@ -77,7 +77,8 @@ def _spline(before: Points, start: Points, end: Points, after: Points, steps: in
 def closed(points: list[tuple[float, float]], steps: int = 7) -> Points:
     """The smooth closed curve through `points`."""
     p = np.asarray(points, dtype=np.float64)
-    return _spline(np.roll(p, 1, 0), p, np.roll(p, -1, 0), np.roll(p, -2, 0), steps)
+    p = np.concatenate([p[-1:], p, p[:2]])
+    return _spline(p[:-3], p[1:-2], p[2:-1], p[3:], steps)
 
 
 def symmetric(half: list[tuple[float, float]], steps: int = 6) -> Points:
