@@ -64,24 +64,26 @@ def fill(
     died; names the file it was at) and `OSError` (the folder cannot be written).
     """
     plan = _Plan(paths, image_size, resize)
-    done = _resume(folder, plan)
-    counts = [sum(len(outcomes) for outcomes in done.values())]
-    progress("decoding pictures", counts[0], len(paths))
+    decoded = _nothing_yet(plan)
+    finished = _resume(folder, plan, decoded)
+    missing = [chunk for chunk in plan.chunks() if chunk not in finished]
+    count = len(paths) - sum(len(plan.files(chunk)) for chunk in missing)
+    progress("decoding pictures", count, len(paths))
 
     def step() -> None:
-        counts[0] += 1
-        progress("decoding pictures", counts[0], len(paths))
+        nonlocal count
+        count += 1
+        progress("decoding pictures", count, len(paths))
 
-    missing = [chunk for chunk in plan.chunks() if chunk not in done]
     with (
         (folder / RECORDS).open("a", encoding="ascii") as records,
-        closing(_decode(folder, plan, missing, workers, step)) as finished,
+        closing(_decode(folder, plan, missing, workers, step)) as results,
     ):
-        for chunk, outcomes in finished:
-            done[chunk] = outcomes
+        for chunk, outcomes in results:
+            _note(decoded, chunk, outcomes)
             records.write(json.dumps([chunk, outcomes]) + "\n")
             records.flush()
-    return _collect(done, len(paths))
+    return Decoded(decoded.sizes, dict(sorted(decoded.reasons.items())))
 
 
 @dataclass(frozen=True)
@@ -214,52 +216,61 @@ def _decode(
                 worker.give(following, plan)
 
 
-def _resume(folder: Path, plan: _Plan) -> dict[int, list[Outcome]]:
-    """The finished chunks of an earlier attempt; a fresh array file where there is none."""
-    done = _read_records(folder / RECORDS, plan)
-    rows = {len(plan.paths)}
-    if len(done) == len(plan.chunks()):  # it may have been killed after it was compacted
-        rows.add(len(_collect(done, len(plan.paths)).usable))
+def _resume(folder: Path, plan: _Plan, decoded: Decoded) -> set[int]:
+    """Note in `decoded` what an earlier attempt finished, and return its chunks.
+
+    Where there is nothing to go on with, begin with a fresh array file and no records.
+    """
+    finished = _read_records(folder / RECORDS, plan, decoded)
+    shapes = {plan.shape(len(plan.paths))}
+    if len(finished) == len(plan.chunks()):  # it may have been killed after it was compacted
+        shapes.add(plan.shape(len(decoded.usable)))
+    with suppress(OSError, ValueError):
+        if finished and layout(folder / PICTURES)[0] in shapes:
+            return finished
+    decoded.sizes[:] = 0
+    decoded.reasons.clear()
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
     try:
-        shape, _ = layout(folder / PICTURES)
-    except (OSError, ValueError):
-        shape = ()
-    if shape not in {plan.shape(count) for count in rows}:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
         reserve(folder / PICTURES, plan.shape(len(plan.paths)))
-        done = {}
-    # Written anew: what was cut short by a kill goes, and appending is safe again.
-    lines = [json.dumps(plan.header()), *(json.dumps([k, v]) for k, v in done.items())]
-    fresh = folder / (RECORDS + ".new")
-    fresh.write_text("".join(line + "\n" for line in lines), encoding="ascii")
-    fresh.replace(folder / RECORDS)
-    return done
+    except (OSError, StorageError):
+        shutil.rmtree(folder, ignore_errors=True)  # what was claimed is needed elsewhere
+        raise
+    (folder / RECORDS).write_text(json.dumps(plan.header()) + "\n", encoding="ascii")
+    return set()
 
 
-def _read_records(path: Path, plan: _Plan) -> dict[int, list[Outcome]]:
-    done: dict[int, list[Outcome]] = {}
-    with suppress(OSError, ValueError), path.open(encoding="ascii") as records:
-        if json.loads(next(records, "null")) != plan.header():
-            return {}
-        for line in records:
-            chunk, outcomes = json.loads(line)
-            if len(outcomes) != len(plan.files(chunk)):
-                raise ValueError(chunk)
-            done[chunk] = outcomes
-    return done
+def _read_records(path: Path, plan: _Plan, decoded: Decoded) -> set[int]:
+    """Note every whole record in `decoded`; cut off what a kill left behind them."""
+    finished: set[int] = set()
+    with suppress(OSError, ValueError), path.open("r+b") as records:
+        if json.loads(records.readline()) != plan.header():
+            return finished
+        end = records.tell()
+        with suppress(ValueError):
+            for line in iter(records.readline, b""):
+                chunk, outcomes = json.loads(line)
+                if not line.endswith(b"\n") or len(outcomes) != len(plan.files(chunk)):
+                    break
+                _note(decoded, chunk, outcomes)
+                finished.add(chunk)
+                end = records.tell()
+        records.truncate(end)
+    return finished
 
 
-def _collect(done: dict[int, list[Outcome]], count: int) -> Decoded:
-    sizes = np.zeros((count, 2), np.int64)
-    reasons: dict[int, str] = {}
-    for chunk, outcomes in done.items():
-        for file, outcome in enumerate(outcomes, chunk * CHUNK):
-            if isinstance(outcome, str):
-                reasons[file] = outcome
-            else:
-                sizes[file] = outcome
-    return Decoded(sizes, dict(sorted(reasons.items())))
+def _nothing_yet(plan: _Plan) -> Decoded:
+    return Decoded(np.zeros((len(plan.paths), 2), np.int64), {})
+
+
+def _note(decoded: Decoded, chunk: int, outcomes: list[Outcome]) -> None:
+    for file, outcome in enumerate(outcomes, chunk * CHUNK):
+        if isinstance(outcome, str):
+            decoded.reasons[file] = outcome
+        else:
+            decoded.sizes[file] = outcome
 
 
 def _environment() -> dict[str, str]:

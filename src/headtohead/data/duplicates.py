@@ -45,8 +45,8 @@ _FINE_STEPS_ALIKE = 0.85  # on 48 × 48 cells: saving a JPEG anew changes these
 _COLOUR_APART = 14.0  # mean absolute difference, of 255
 _LEAST_CONTRAST = 3.0  # standard deviation of the 8 × 8 means below which only equality counts
 _NEIGHBOURS = 10  # strongest pairs kept per picture: bounds memory where all look alike
-_ROWS, _COLUMNS = 1024, 8192
-_BATCH_BYTES = 32 * 2**20
+_ROWS, _COLUMNS = 512, 4096
+_BATCH_BYTES = 8 * 2**20
 
 
 def near_duplicates(images: NDArray[np.uint8], progress: Progress) -> NDArray[np.int64]:
@@ -55,9 +55,7 @@ def near_duplicates(images: NDArray[np.uint8], progress: Progress) -> NDArray[np
     Numbered 0, 1, … in the order of each group's first picture.
     """
     first, middle, coarse = _describe(images, progress)
-    alone = np.flatnonzero(first == np.arange(len(images)))
-    pairs = _screen(coarse[alone], progress)
-    pairs = alone[_confirm_middle(middle[alone], pairs)]
+    pairs = _confirm_middle(middle, _screen(coarse, progress))
     strength = _confirm_fine(images, pairs)
     pairs, strength = pairs[strength > 0], strength[strength > 0]
     strongest_first = np.lexsort((pairs[:, 1], pairs[:, 0], -strength))
@@ -85,7 +83,9 @@ def _describe(
         coarse[start:stop] = _unit(cells, _LEAST_CONTRAST)
         progress("looking for duplicates", stop // 2, count)
     _, first_row, member = np.unique(hashes, return_index=True, return_inverse=True)
-    return first_row[member].astype(np.int64), middle, coarse
+    first = first_row[member].astype(np.int64)
+    coarse[first != np.arange(count)] = 0  # found already: its first picture stands for it
+    return first, middle, coarse
 
 
 def _screen(vectors: NDArray[np.float32], progress: Progress) -> Pairs:

@@ -70,13 +70,14 @@ def prepare(
     files = select(source.files, limit)
     sha256 = hash_files(files, workers, progress)
     selection = Selection(source.classes, files, sha256, image_size, resize)
-    folder = cache / "prepared" / selection.digest()[:_DIGEST_LETTERS]
+    digest = selection.digest()
+    folder = cache / "prepared" / digest[:_DIGEST_LETTERS]
     if not folder.is_dir():
         doing = "preparing the same pictures"
         with taking_turns(folder.with_suffix(".lock"), doing, progress), _storage(folder.parent):
             if not folder.is_dir():  # else another process has made it meanwhile
                 _sweep(folder.parent, spare=folder.with_suffix(".part"))
-                _make(selection, folder, workers, progress)
+                _make(selection, digest, folder, workers, progress)
     prepared = load_prepared(folder)
     _judge(prepared, source.root, max_unreadable)
     return prepared
@@ -95,7 +96,9 @@ def _check_values(source: Source, image_size: int, resize: str, limit: int | Non
         )
 
 
-def _make(selection: Selection, folder: Path, workers: int, progress: Progress) -> None:
+def _make(
+    selection: Selection, digest: str, folder: Path, workers: int, progress: Progress
+) -> None:
     """Prepare into `<folder>.part`, then give it its name."""
     part = folder.with_suffix(".part")
     paths = [file.path for file in selection.files]
@@ -111,7 +114,7 @@ def _make(selection: Selection, folder: Path, workers: int, progress: Progress) 
     keep_rows(part / PICTURES, rows)
     groups = near_duplicates(open_rows(part / PICTURES), progress)
     write_manifest(
-        _described(selection, decoded, groups, part),
+        _described(selection, digest, decoded, groups, part),
         decoder=DECODER,
         sha256=[selection.sha256[row] for row in rows],
     )
@@ -122,14 +125,14 @@ def _make(selection: Selection, folder: Path, workers: int, progress: Progress) 
 
 
 def _described(
-    selection: Selection, decoded: Decoded, groups: NDArray[np.int64], folder: Path
+    selection: Selection, digest: str, decoded: Decoded, groups: NDArray[np.int64], folder: Path
 ) -> PreparedSet:
     """The columns of the set that lies in `folder`."""
     files, rows = selection.files, decoded.usable
     number = {label: index for index, label in enumerate(selection.classes)}
     return PreparedSet(
         folder=folder,
-        digest=selection.digest(),
+        digest=digest,
         image_size=selection.image_size,
         resize=selection.resize,
         classes=selection.classes,
