@@ -18,7 +18,8 @@ import requests
 from headtohead.data.progress import Progress, taking_turns
 from headtohead.errors import DataError, StorageError
 
-_CHUNK = 2**18
+_CHUNK = 2**15  # a chunk that a broken connection leaves incomplete is lost
+_WORTH_ANOTHER_TRY = 2**18  # bytes; a connection that brought so many was not in vain
 _TIMEOUT = (10.0, 60.0)  # seconds to connect, seconds of silence
 _WORTH_RETRYING = frozenset({408, 425, 429})  # HTTP statuses, beside all of 500 and above
 
@@ -135,6 +136,8 @@ class _Downloader:
     patience: Patience
 
     def __call__(self, url: str, output_file: str, _pooch: object) -> None:
+        if _size(self.part) > self.remote.size:
+            self.part.unlink()
         self._check_space()
         in_vain = 0
         while _size(self.part) != self.remote.size:
@@ -142,7 +145,7 @@ class _Downloader:
             try:
                 self._continue(url, before)
             except (_InterruptedError, requests.RequestException) as error:
-                in_vain = 0 if _size(self.part) >= before + _CHUNK else in_vain + 1
+                in_vain = 0 if _size(self.part) >= before + _WORTH_ANOTHER_TRY else in_vain + 1
                 if in_vain >= self.patience.attempts:
                     raise _RefusedError(_brief(error)) from error
                 self.progress(f"waiting to continue {self.remote.file_name}", before, 0)
