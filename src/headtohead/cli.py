@@ -82,7 +82,7 @@ def compare(as_json: bool, **options: Any) -> None:
 
     STUDY is a shipped study (see `headtohead studies`) or a YAML file; options win over it.
     """
-    from headtohead.compare import compare as run
+    from headtohead.comparison import compare as run
 
     comparison = run(**options)
     _print_summary(comparison.summary, comparison.out, as_json)

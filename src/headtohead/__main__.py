@@ -1,0 +1,5 @@
+"""`python -m headtohead` is `headtohead`."""
+
+from headtohead.cli import main
+
+main()

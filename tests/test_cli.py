@@ -1,0 +1,204 @@
+"""The command line: each mistake is one clear line with the right exit code."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from headtohead.cli import main
+from photographs import write_pictures
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pictures(tmp_path_factory.mktemp("source"), {"cat": 30, "dog": 30})
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path_factory.getbasetemp() / "cache"
+    monkeypatch.setenv("HEADTOHEAD_CACHE", str(folder))
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def compare(source: object, *arguments: object) -> Result:
+    return call("compare", "--data", source, "--image-size", 36, *arguments)
+
+
+def assert_refused(result: Result, code: int, *words: str) -> None:
+    assert result.exit_code == code, result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    assert "Traceback" not in result.output
+    for word in words:
+        assert word in result.stderr
+    complaint = [line for line in result.stderr.splitlines() if line.startswith("headtohead: ")]
+    assert len(complaint) == 1 or "Usage:" in result.stderr
+
+
+def test_a_wrong_path_is_a_data_error(tmp_path: Path) -> None:
+    assert_refused(compare(tmp_path / "nowhere"), 3, "nowhere")
+
+
+def test_an_empty_folder_is_a_data_error(tmp_path: Path) -> None:
+    assert_refused(compare(tmp_path), 3, str(tmp_path))
+
+
+def test_one_class_only_is_a_data_error(tmp_path: Path) -> None:
+    assert_refused(compare(write_pictures(tmp_path, {"cat": 5})), 3, "cat")
+
+
+def test_a_class_with_one_picture_is_a_data_error(tmp_path: Path) -> None:
+    assert_refused(compare(write_pictures(tmp_path, {"cat": 30, "dog": 1})), 3, "dog", "1")
+
+
+def test_a_corrupt_archive_is_a_data_error(tmp_path: Path) -> None:
+    archive = tmp_path / "pictures.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("cat/1.jpg", os.urandom(3000))
+    archive.write_bytes(archive.read_bytes()[:1500])
+    assert_refused(compare(archive), 3, "pictures.zip")
+
+
+def test_a_folder_of_files_that_are_no_pictures_is_a_data_error(tmp_path: Path) -> None:
+    for label in ("cat", "dog"):
+        (tmp_path / label).mkdir()
+        for number in range(20):
+            (tmp_path / label / f"{number}.jpg").write_bytes(os.urandom(100))
+    assert_refused(compare(tmp_path), 3, "40")
+
+
+def test_an_unknown_head_is_a_usage_error(source: Path) -> None:
+    assert_refused(compare(source, "--heads", "fc,gpa"), 2, "gpa", "gap")
+
+
+def test_a_head_that_cannot_be_imported_is_a_usage_error(source: Path) -> None:
+    assert_refused(compare(source, "--heads", "no.such.module:Head"), 2, "no.such.module")
+
+
+@pytest.mark.parametrize("heads", ["", ",", "gap,gap"])
+def test_heads_that_make_no_list_are_a_usage_error(source: Path, heads: str) -> None:
+    assert_refused(compare(source, "--heads", heads), 2, "heads")
+
+
+def test_an_unknown_option_is_a_usage_error(source: Path) -> None:
+    assert_refused(compare(source, "--epoch", 3), 2, "--epoch")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--seeds", "0"),
+        ("--seeds", "-1"),
+        ("--seeds", "many"),
+        ("--epochs", "0"),
+        ("--limit", "0"),
+        ("--image-size", "4"),
+        ("--batch-size", "0"),
+        ("--learning-rate", "-1"),
+        ("--learning-rate", "nan"),
+        ("--workers", "0"),
+        ("--resize", "magic"),
+        ("--device", "tpu"),
+        ("--device", "cuda:99"),
+    ],
+)
+def test_a_value_that_cannot_be_is_a_usage_error(source: Path, option: str, value: str) -> None:
+    assert_refused(compare(source, option, value), 2, value)
+
+
+def test_pictures_too_small_for_the_backbone_are_a_usage_error(source: Path) -> None:
+    assert_refused(compare(source, "--image-size", 20), 2, "20", "22")
+
+
+def test_an_unknown_study_is_a_usage_error() -> None:
+    assert_refused(call("compare", "quik"), 2, "quik", "quick")
+
+
+def test_a_study_file_with_a_misspelt_field_is_a_usage_error(tmp_path: Path) -> None:
+    study = tmp_path / "study.yaml"
+    study.write_text("recipe: {epoch: 3}\n")
+    assert_refused(call("compare", study), 2, "recipe.epoch")
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    assert_refused(compare(source, "--out", tmp_path), 2, "letter.txt")
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_the_folder_of_another_study_is_left_alone(source: Path, tmp_path: Path) -> None:
+    options = ("--heads", "gap", "--seeds", 1, "--out", tmp_path / "out")
+    assert compare(source, *options, "--epochs", 1).exit_code == 0
+    before = {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    assert_refused(compare(source, *options, "--epochs", 2), 2, "another study")
+    assert {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()} == before
+
+
+def test_a_folder_that_may_not_be_written_is_a_storage_error(source: Path) -> None:
+    assert_refused(compare(source, "--out", "/proc/study"), 5, "/proc/study")
+
+
+def test_a_cache_that_may_not_be_written_is_a_storage_error(source: Path) -> None:
+    assert_refused(compare(source, "--cache", "/proc/cache"), 5, "/proc/cache")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts a small file system")
+@pytest.mark.parametrize("full", ["out", "cache"])
+def test_a_full_disk_is_a_storage_error(source: Path, tmp_path: Path, full: str) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("a small file system cannot be mounted here")
+    try:
+        options = {"out": tmp_path / "out", "cache": tmp_path / "cache", full: disk / "x"}
+        named = [item for name, folder in options.items() for item in (f"--{name}", folder)]
+        result = compare(source, "--heads", "fc", "--seeds", 1, "--epochs", 1, *named)
+        assert_refused(result, 5, "space")
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_report_of_no_study_is_a_usage_error(tmp_path: Path) -> None:
+    assert_refused(call("report", tmp_path), 2, "holds no study")
+
+
+def test_data_check_counts_as_json(source: Path) -> None:
+    result = call("data", "check", source, "--json")
+    assert result.exit_code == 0, result.output
+    assert '"cat"' in json.dumps(json.loads(result.stdout))
+
+
+def test_data_show_draws_the_pictures(source: Path, tmp_path: Path) -> None:
+    result = call("data", "show", source, "--out", tmp_path / "sheet.png")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_heads_are_listed_with_their_parameters() -> None:
+    listed = call("heads").stdout
+    assert "705,453" in listed
+    assert "29,217" in listed
+    assert "arXiv 1312.4400" in call("heads", "gap").stdout
+    assert_refused(call("heads", "gpa"), 2, "gpa")
+
+
+def test_studies_are_listed_and_printed() -> None:
+    assert "quick" in call("studies").stdout
+    assert call("studies", "quick").stdout.startswith("name: quick")
+    assert_refused(call("studies", "quik"), 2, "quik")
+
+
+def test_help_of_every_command_says_what_it_does() -> None:
+    for words in ([], ["compare"], ["report"], ["data"], ["data", "check"], ["heads"]):
+        result = call(*words, "--help")
+        assert result.exit_code == 0
+        assert "Usage:" in result.stdout

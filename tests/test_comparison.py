@@ -1,0 +1,238 @@
+"""The main path, in real processes: it resumes, extends, survives kills and tells failures."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headtohead.records import read_history
+from headtohead.study.ledger import Ledger
+from photographs import write_pictures
+
+pytestmark = pytest.mark.xdist_group("compare")
+
+TIMING = {"seconds", "cpu_seconds", "pictures_per_second"}
+PATIENCE = 60.0  # seconds
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pictures(tmp_path_factory.mktemp("source"), {"cat": 120, "dog": 120})
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def command(source: Path, cache: Path) -> Callable[..., list[str]]:
+    def build(out: Path, *extra: str, epochs: int = 3) -> list[str]:
+        return [
+            *(sys.executable, "-m", "headtohead", "compare", "--data", str(source)),
+            *("--heads", "fc_dropout,gap", "--seeds", "2", "--epochs", str(epochs)),
+            *("--image-size", "36", "--batch-size", "16", "--cache", str(cache)),
+            *("--out", str(out), *extra),
+        ]
+
+    return build
+
+
+def finish(command: list[str], code: int = 0) -> "subprocess.CompletedProcess[str]":
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def curves(out: Path) -> dict[str, Any]:
+    return {
+        str(path.parent.relative_to(out)): [
+            record.model_dump(exclude=TIMING) for record in read_history(path.parent)
+        ]
+        for path in sorted(out.glob("runs/*/*/history.jsonl"))
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    tmp_path_factory: pytest.TempPathFactory, command: Callable[..., list[str]]
+) -> Path:
+    out = tmp_path_factory.mktemp("studies") / "undisturbed"
+    finish(command(out))
+    return out
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory, command: Callable[..., list[str]]) -> Path:
+    """The study that is killed below, undisturbed and by one worker."""
+    out = tmp_path_factory.mktemp("studies") / "long"
+    finish(command(out, "--workers", "1", epochs=12))
+    return out
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def children(pid: int) -> list[int]:
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in listed.split()]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+def start_until_epochs(command: list[str], out: Path, lines: int) -> "subprocess.Popen[str]":
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for(
+        lambda: (
+            sum(len(read_history(p.parent)) for p in out.glob("runs/*/*/history.jsonl")) >= lines
+        )
+    )
+    return process
+
+
+def test_results_are_on_disk_and_on_the_terminal(
+    undisturbed: Path, command: Callable[..., list[str]]
+) -> None:
+    with (undisturbed / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["head"], row["seed"]) for row in rows} == {
+        (head, str(seed)) for head in ("fc_dropout", "gap") for seed in (0, 1)
+    }
+    assert json.loads((undisturbed / "summary.json").read_text())["format"] == 1
+    assert list((undisturbed / "figures").glob("*.png"))
+    assert list((undisturbed / "figures").glob("*.svg"))
+    assert list((undisturbed / "tensorboard").rglob("events.*"))
+    again = finish(command(undisturbed))
+    assert "gap" in again.stdout
+    assert "no verdict" in again.stdout
+    as_json = finish(command(undisturbed, "--json"))
+    assert json.loads(as_json.stdout)["format"] == 1
+
+
+def test_the_same_command_again_trains_nothing(
+    undisturbed: Path, command: Callable[..., list[str]]
+) -> None:
+    before = {p: p.stat().st_mtime_ns for p in undisturbed.glob("runs/*/*/*")}
+    finish(command(undisturbed))
+    assert {p: p.stat().st_mtime_ns for p in undisturbed.glob("runs/*/*/*")} == before
+
+
+def test_heads_and_seeds_grow_without_training_anything_twice(
+    tmp_path: Path, undisturbed: Path, command: Callable[..., list[str]]
+) -> None:
+    out = tmp_path / "grown"
+    finish(command(out, "--heads", "gap", "--seeds", "1"))
+    before = (out / "runs/gap/seed-0/run.json").read_bytes()
+    finish(command(out))
+    assert (out / "runs/gap/seed-0/run.json").read_bytes() == before
+    assert curves(out) == curves(undisturbed)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_killing_the_parent_leaves_no_orphan_and_costs_at_most_one_epoch(
+    tmp_path: Path, long: Path, command: Callable[..., list[str]]
+) -> None:
+    out = tmp_path / "killed"
+    process = start_until_epochs(command(out, epochs=12), out, 6)
+    workers = children(process.pid)
+    assert len(workers) == min(2, len(os.sched_getaffinity(0)))
+    process.kill()
+    process.communicate()
+    wait_for(lambda: not any(map(is_running, workers)))
+    finish(command(out, epochs=12))
+    assert curves(out) == curves(long)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_killing_a_worker_costs_its_run_until_the_same_command_is_given_again(
+    tmp_path: Path, long: Path, command: Callable[..., list[str]]
+) -> None:
+    out = tmp_path / "killed"
+    process = start_until_epochs(command(out, epochs=12), out, 3)
+    os.kill(children(process.pid)[0], signal.SIGKILL)
+    _, told = process.communicate(timeout=300)
+    assert process.returncode == 4, told
+    assert "SIGKILL" in told
+    assert len(Ledger.open(out).runs()) == 3
+    finish(command(out, epochs=12))
+    assert curves(out) == curves(long)
+
+
+def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(
+    tmp_path: Path, long: Path, command: Callable[..., list[str]]
+) -> None:
+    out = tmp_path / "interrupted"
+    process = start_until_epochs(command(out, epochs=12), out, 3)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    assert "same command" in told
+    assert "Traceback" not in told
+    finish(command(out, epochs=12))
+    assert curves(out) == curves(long)
+
+
+def test_a_run_that_diverges_is_told_and_the_others_go_on(
+    tmp_path: Path, source: Path, cache: Path
+) -> None:
+    study = tmp_path / "study.yaml"
+    study.write_text(
+        "name: diverging\n"
+        "heads:\n  gap:\n  wild: {head: fc, recipe: {learning_rate: 1.0e+38}}\n"
+        "seeds: 1\n"
+        "pictures: {image_size: 36}\n"
+        "recipe: {epochs: 2, batch_size: 16}\n"
+        "verdict: {reference: gap}\n"
+    )
+    command = [
+        *(sys.executable, "-m", "headtohead", "compare", str(study), "--data", str(source)),
+        *("--cache", str(cache), "--out", str(tmp_path / "out")),
+    ]
+    told = finish(command, code=4)
+    assert "wild seed 0" in told.stderr
+    assert "not finite" in told.stderr
+    runs = {run.record.head: run.record for run in Ledger.open(tmp_path / "out").runs()}
+    assert runs["gap"].status == "finished"
+    assert runs["wild"].failure is not None
+    assert finish(command, code=4).stdout == told.stdout
+
+
+def test_damaged_or_deleted_predictions_are_collected_again(
+    tmp_path: Path, command: Callable[..., list[str]], undisturbed: Path
+) -> None:
+    evidence = undisturbed / "evidence/predictions/gap/seed-1.npz"
+    whole = evidence.read_bytes()
+    evidence.write_bytes(whole[:-10])
+    finish(command(undisturbed))
+    assert evidence.read_bytes() == whole
+
+
+def test_a_study_without_weights_still_reports(
+    tmp_path: Path, command: Callable[..., list[str]], undisturbed: Path
+) -> None:
+    out = tmp_path / "light"
+    subprocess.run(["cp", "-r", str(undisturbed), str(out)], check=True)
+    for weights in out.rglob("*.safetensors"):
+        weights.unlink()
+    summary = (out / "summary.json").read_bytes()
+    finish([sys.executable, "-m", "headtohead", "report", str(out)])
+    assert (out / "summary.json").read_bytes() == summary
+    finish(command(out))
