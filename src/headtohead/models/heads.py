@@ -6,7 +6,7 @@ Every head, shipped or of the user's own (`module:Class`), passes one property-t
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,8 +67,12 @@ class AveragePool(Head):
 
     def __init__(self, channels: int, size: tuple[int, int], outputs: int, window: int = 2) -> None:
         super().__init__(channels, size, outputs)
+        if not isinstance(window, int) or window < 1:
+            raise UsageError(
+                f"an average pooling window is a whole number of at least 1; received {window!r}."
+            )
         cells = (size[0] // window, size[1] // window)
-        if window < 1 or 0 in cells:
+        if 0 in cells:
             raise UsageError(
                 f"average pooling with a window of {window} needs maps of at least "
                 f"{window} × {window}; received {size[0]} × {size[1]}: use larger pictures."
@@ -111,6 +115,7 @@ class FullyConnected(Head):
         super().__init__(channels, size, outputs)
         if not 0 <= dropout < 1:
             raise UsageError(f"dropout is a share in [0, 1); received {dropout!r}.")
+        _check_widths(hidden)
         inputs = channels * size[0] * size[1]
         self.layers = nn.Sequential(
             BatchNorm(inputs),
@@ -131,6 +136,15 @@ class FullyConnected(Head):
     def class_maps(self, features: Tensor) -> None:
         """None: its logits are no sum over places."""
         return
+
+
+def _check_widths(hidden: Sequence[int]) -> None:
+    pair = isinstance(hidden, list | tuple) and len(hidden) == 2
+    if not (pair and all(isinstance(width, int) and width >= 1 for width in hidden)):
+        raise UsageError(
+            f"hidden takes the two dense layers' widths, whole numbers of at least 1; "
+            f"received {hidden!r}."
+        )
 
 
 def flatten(features: Tensor) -> Tensor:
@@ -170,7 +184,7 @@ def head_entry(name: str) -> HeadEntry:
         raise UsageError(f"no head {name!r}; there are {', '.join(HEADS)}, and module:Class.")
     try:
         cls = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # the user's code runs here, and may fail in any way
         raise UsageError(f"head {name!r} cannot be imported: {error}.") from error
     if not (isinstance(cls, type) and issubclass(cls, Head)):
         raise UsageError(f"head {name!r} is no subclass of headtohead.models.heads.Head.")
