@@ -208,7 +208,8 @@ def compare_family(
             p_holm=adjusted[name],
             better=verdict(f"{reference} beats {name}", found[name], adjusted[name], tests),
             not_worse=_not_worse(
-                f"{reference} is at least as good as {name} within {100 * margin:g} points",
+                f"{reference} is at least as good as {name} within "
+                f"{_plural(100 * margin, 'point')}",
                 found[name],
                 (at_margin["greater"][name], at_margin["less"][name]),
                 tests,
@@ -230,8 +231,9 @@ def verdict(claim: str, difference: PairedDifference, p_holm: float, tests: int)
     if few or low is None or high is None:
         return few or Verdict(claim, "inconclusive", "no interval")
     numbers = (
-        f"{100 * (1 - level):g} % t interval {_points(low)} to {_points(high)} points, "
-        f"sign-flip p = {p_holm:.3g} (Holm over {tests}), {difference.n} seeds"
+        f"mean {_points(difference.mean or 0.0)}, {100 * (1 - level):g} % t interval "
+        f"{_points(low)} to {_points(high)} points, sign-flip p = {p_holm:.3g} "
+        f"(Holm over {tests}), {_plural(difference.n, 'seed')}"
     )
     if p_holm <= level and low > 0:
         return Verdict(claim, "supported", f"{numbers}: above 0, p ≤ {level:g}")
@@ -258,9 +260,9 @@ def _not_worse(
         return few or Verdict(claim, "inconclusive", "no interval")
     above, below = p_holm
     numbers = (
-        f"one-sided at {level:g}, margin {100 * margin:g} points: lower bound "
+        f"one-sided at {level:g}, margin {_plural(100 * margin, 'point')}: lower bound "
         f"{_points(bounds[0])} points, sign-flip p = {above:.3g} (Holm over {tests}), "
-        f"{difference.n} seeds"
+        f"{_plural(difference.n, 'seed')}"
     )
     if above <= level and bounds[0] > -margin:
         return Verdict(claim, "supported", numbers)
@@ -272,9 +274,11 @@ def _not_worse(
 def _too_few(claim: str, n: int, needed: int) -> Verdict | None:
     if n >= needed:
         return None
-    return Verdict(
-        claim, "inconclusive", f"{n} {'seed' if n == 1 else 'seeds'}, at least {needed} needed"
-    )
+    return Verdict(claim, "inconclusive", f"{_plural(n, 'seed')}, at least {needed} needed")
+
+
+def _plural(number: float, word: str) -> str:
+    return f"{number:g} {word}{'' if number == 1 else 's'}"
 
 
 def _points(share: float) -> str:

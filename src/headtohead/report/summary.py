@@ -225,9 +225,10 @@ def _notes(
     if silent:
         yield f"No predictions on the test split: {_by_head(silent)}. Their test metrics show –."
     for item in comparisons:
-        for seed, unlike in item.flagged.items():
+        for unlike in dict.fromkeys(item.flagged.values()):
+            seeds = [seed for seed, found in item.flagged.items() if found == unlike]
             yield (
-                f"{reference} and {item.other}, seed {seed}: no pair, for they ran in "
+                f"{reference} and {item.other} are no pair at {_seeds(seeds)}: they ran in "
                 f"different environments ({unlike})."
             )
     if runs and len(file.study.heads) > 1 and reference not in {run.head for run in runs}:
@@ -235,11 +236,20 @@ def _notes(
 
 
 def _by_head(pairs: Sequence[tuple[str, int]]) -> str:
-    """`fc seeds 0, 2; gap seed 1`."""
-    seeds: dict[str, list[int]] = {}
+    """`fc seeds 0–2, 5; gap seed 1`."""
+    found: dict[str, list[int]] = {}
     for head, seed in pairs:
-        seeds.setdefault(head, []).append(seed)
-    return "; ".join(
-        f"{head} seed{'s' if len(found) > 1 else ''} {', '.join(map(str, sorted(found)))}"
-        for head, found in seeds.items()
-    )
+        found.setdefault(head, []).append(seed)
+    return "; ".join(f"{head} {_seeds(seeds)}" for head, seeds in found.items())
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    """`seeds 0–2, 5`: seeds in order, neighbours joined."""
+    ranges: list[list[int]] = []
+    for seed in sorted(seeds):
+        if ranges and seed == ranges[-1][-1] + 1:
+            ranges[-1].append(seed)
+        else:
+            ranges.append([seed])
+    parts = (f"{r[0]}" if len(r) == 1 else f"{r[0]}–{r[-1]}" for r in ranges)
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(parts)}"

@@ -1,0 +1,221 @@
+"""The summary as a table on the terminal, as `results.csv` and as `summary.json`."""
+
+import csv
+import io
+import json
+import math
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from headtohead.analysis.statistics import Spread
+from headtohead.report.results import METRICS
+from headtohead.report.summary import HeadComparison, HeadResult, Summary
+
+FORMAT = 1
+MISSING = "–"
+HEAD_WIDTH = 12
+WINNER = "*"
+# Paths are to be copied whole, and a head's name is no place to break at.
+WORDS: Any = {"break_long_words": False, "break_on_hyphens": False}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the terminal's table: a metric, and how its numbers are written.
+
+    `scale` 100 writes shares in per cent. `room` is the least width of the terminal, in
+    characters, at which the column is shown.
+    """
+
+    title: str
+    metric: str
+    scale: float = 100.0
+    digits: int = 1
+    room: int = 0
+
+
+COLUMNS = (
+    Column("best val.", "best_val_accuracy"),
+    Column("last val.", "last_val_accuracy", room=76),
+    Column("test", "test_accuracy"),
+    Column("over-fit", "last_overfit", room=60),
+    Column("AUROC", "test_auroc", room=104),
+    Column("ECE", "test_ece", room=116),
+    Column("Brier", "test_brier", scale=1.0, digits=3, room=132),
+)
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """A summary for a rich console, as wide as the console allows. `out` is the study's folder."""
+
+    summary: Summary
+    out: Path | None = None
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The table, then verdicts, notes and paths, each wrapped with a hanging indent."""
+        summary, width = self.summary, options.max_width
+        if summary.heads:
+            yield _grid(summary, width)
+            yield Text()
+        lines = [*explanation(summary), *verdict_lines(summary)]
+        lines += [f"Note: {note}" for note in summary.notes]
+        if self.out is not None and summary.heads:
+            lines.append(f"Written to {self.out}: results.csv, summary.json, figures, tensorboard")
+        for line in lines:
+            # Text, not markup: names and reasons may hold square brackets.
+            yield Text(textwrap.fill(line, width, subsequent_indent="  ", **WORDS))
+
+
+def render_table(summary: Summary, out: Path | None = None) -> ResultTable:
+    """What the terminal shows of a study; plain text where it is no terminal (rich sees to it)."""
+    return ResultTable(summary, out)
+
+
+def explanation(summary: Summary) -> Iterator[str]:
+    """What the table's numbers are, in two lines, and who won."""
+    if not summary.heads:
+        return
+    counts = sorted({head.finished for head in summary.heads})
+    seeds = " to ".join(map(str, dict.fromkeys([counts[0], counts[-1]])))
+    yield (
+        f"Accuracies in %, mean ± standard deviation over {seeds} finished "
+        f"{'run' if counts[-1] == 1 else 'runs'} of each head; test at the best epoch. Over-fit: "
+        f"training minus validation accuracy at the last epoch, in points, both in evaluation "
+        f"mode. s/run: seconds of one run."
+    )
+    winner = summary.winner
+    if winner is not None and len(summary.heads) > 1:
+        over = f"{len(winner.seeds)} seed{'s' if len(winner.seeds) > 1 else ''}"
+        yield (
+            f"{WINNER} Chosen on validation: {winner.head} ({100 * winner.validation:.1f} % over "
+            f"{over}); its seed {winner.seed} is the best."
+        )
+
+
+def verdict_lines(summary: Summary) -> Iterator[str]:
+    """One line for each comparison with its verdict; one for all where seeds are too few."""
+    shown = summary.comparisons
+    most = max((item.comparison.difference.n for item in shown), default=0)
+    if not shown:
+        return
+    if most < summary.seeds_needed:
+        yield (
+            f"No verdict: {most} seed{'' if most == 1 else 's'}, at least "
+            f"{summary.seeds_needed} needed."
+        )
+        yield from (_estimate(summary, item) for item in shown if item.comparison.difference.n)
+        return
+    for item in shown:
+        found = item.comparison
+        yield f"{found.better.claim}: {found.better.outcome} ({found.better.rule})."
+        yield f"{found.not_worse.claim}: {found.not_worse.outcome} ({found.not_worse.rule})."
+
+
+def _estimate(summary: Summary, item: HeadComparison) -> str:
+    difference = item.comparison.difference
+    mean = 100 * (difference.mean or 0.0)
+    line = f"Test accuracy, {summary.reference} minus {item.other}: {mean:+.1f} points"
+    if difference.low is None or difference.high is None:
+        return f"{line} (estimate from one seed)"
+    return (
+        f"{line} ({100 * (1 - difference.level):g} % interval {100 * difference.low:+.1f} to "
+        f"{100 * difference.high:+.1f}, an estimate)"
+    )
+
+
+def _grid(summary: Summary, width: int) -> Table:
+    columns = [column for column in COLUMNS if column.room <= width]
+    table = Table(box=None, padding=(0, 1), collapse_padding=True, pad_edge=False)
+    table.add_column("", width=1)
+    widest = max(len(head.head) for head in summary.heads)
+    table.add_column("head", overflow="fold", min_width=min(widest, HEAD_WIDTH))
+    table.add_column("params", justify="right", no_wrap=True)
+    for column in columns:
+        table.add_column(column.title, justify="right", no_wrap=True)
+    table.add_column("s/run", justify="right", no_wrap=True)
+    for head in summary.heads:
+        won = summary.winner is not None and summary.winner.head == head.head
+        cells = [_cell(head, column) for column in columns]
+        seconds = _number(head.spreads["seconds"], Column("", "", 1.0, 0), spread=False)
+        table.add_row(
+            WINNER if won else "",
+            Text(head.head),
+            f"{head.parameters.total:,}",
+            *cells,
+            seconds,
+            style="bold" if won else "",
+        )
+    return table
+
+
+def _cell(head: HeadResult, column: Column) -> str:
+    return _number(head.spreads[column.metric], column)
+
+
+def _number(found: Spread | None, column: Column, *, spread: bool = True) -> str:
+    """`84.1 ± 0.6`; without the spread for one value; a dash for none."""
+    if found is None:
+        return MISSING
+    mean = f"{column.scale * found.mean:,.{column.digits}f}"
+    if found.sd is None or not spread:
+        return mean
+    return f"{mean} ± {column.scale * found.sd:.{column.digits}f}"
+
+
+def results_csv(summary: Summary) -> bytes:
+    """One row for each run that is over, UTF-8 with a header; empty cells for unknown values.
+
+    Units are those of METRICS: shares, nats, seconds.
+    """
+    names = [
+        *("head", "seed", "status", "failure", "epochs", "best_epoch"),
+        *("parameters", "head_parameters", "trainable_parameters"),
+        *METRICS,
+        "scored_test_accuracy",
+    ]
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(names)
+    for run in summary.runs:
+        status = "finished" if run.finished else "failed"
+        counts = run.parameters
+        writer.writerow(
+            [
+                *(run.head, run.seed, status, run.failure, run.epochs, run.best_epoch),
+                *(counts.total, counts.head, counts.trainable),
+                *(run.metrics[name] for name in METRICS),
+                run.scored,
+            ]
+        )
+    return buffer.getvalue().encode()
+
+
+def summary_json(summary: Summary) -> bytes:
+    """The whole summary as strict JSON (no NaN: what is no number is null), UTF-8."""
+    content = {"format": FORMAT, **_plain(summary)}
+    text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
+    return (text + "\n").encode()
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses, models and mappings as JSON's own types."""
+    if isinstance(value, BaseModel):
+        return _plain(value.model_dump(mode="json"))
+    if is_dataclass(value) and not isinstance(value, type):
+        return {name: _plain(item) for name, item in vars(value).items()}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

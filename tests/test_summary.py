@@ -1,0 +1,217 @@
+"""The summary says what the ledger holds: who won, how sure that is, and what is missing."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headtohead.probes.evidence import (
+    Predictions,
+    SplitPredictions,
+    predictions_path,
+    read_predictions,
+    write_predictions,
+)
+from headtohead.records import Failure
+from headtohead.report.results import METRICS
+from headtohead.report.summary import reference_of, summarize
+from ledgers import ENVIRONMENT, add_run, full_ledger, study_ledger
+
+DIVERGED = Failure(reason="the training loss is not finite", epoch=2, step=31)
+
+
+def test_numbers_are_those_of_the_records_and_predictions(tmp_path: Path) -> None:
+    """The table's numbers, recomputed here by hand from the files a user can open."""
+    ledger = full_ledger(tmp_path, heads=("gap",), seeds=3)
+    summary = summarize(ledger)
+    (head,) = summary.heads
+    runs = ledger.runs()
+    best = [run.best.val_accuracy for run in runs if run.best]
+    found = head.spreads["best_val_accuracy"]
+    assert found is not None
+    assert (found.n, found.mean) == (3, pytest.approx(np.mean(best)))
+    assert found.sd == pytest.approx(np.std(best, ddof=1))
+    tests = []
+    for run in runs:
+        path = predictions_path(tmp_path, "gap", run.record.seed)
+        predictions = read_predictions(path, run.record.key)
+        assert predictions is not None
+        split = predictions.test
+        tests.append(np.mean((split.best[:, 0] > 0) == (split.labels == 1)))
+    assert [run.metrics["test_accuracy"] for run in head.runs] == tests
+    last = runs[0].history[-1]
+    assert head.runs[0].metrics["last_overfit"] == last.train_accuracy - last.val_accuracy
+    assert set(head.runs[0].metrics) == set(METRICS) == set(head.spreads)
+    assert all(value is not None for value in head.runs[0].metrics.values())
+
+
+def test_winner_is_chosen_on_validation_not_on_test(tmp_path: Path) -> None:
+    """Choosing on the test split would make the reported test accuracy an optimist's."""
+    ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=2)
+    for run in ledger.runs():
+        # Turn the test logits of the head that leads on validation around.
+        if run.record.head == "gap":
+            path = predictions_path(tmp_path, "gap", run.record.seed)
+            found = read_predictions(path, run.record.key)
+            assert found is not None
+            t = found.test
+            worse = SplitPredictions(t.rows, t.labels, -t.best, -t.last)
+            write_predictions(path, run.record.key, Predictions(found.validation, worse))
+    summary = summarize(ledger)
+    assert summary.winner is not None
+    assert summary.winner.head == "gap"
+    best = {run.seed: run.metrics["best_val_accuracy"] for run in summary.heads[1].runs}
+    assert best[summary.winner.seed] == max(value for value in best.values() if value is not None)
+
+
+def test_a_tie_goes_to_fewer_parameters(tmp_path: Path) -> None:
+    """Of two equally good heads the user wants the smaller one."""
+    ledger = study_ledger(tmp_path, heads=("fc", "mine"), seeds=1)
+    for head in ("fc", "mine"):
+        add_run(ledger, head, 0)
+    history = tmp_path / "runs" / "fc" / "seed-0" / "history.jsonl"
+    (tmp_path / "runs" / "mine" / "seed-0" / "history.jsonl").write_bytes(history.read_bytes())
+    path = tmp_path / "runs" / "mine" / "seed-0" / "run.json"
+    best = next(run.record.best_epoch for run in ledger.runs() if run.record.head == "fc")
+    other = next(run.record for run in ledger.runs() if run.record.head == "mine")
+    path.write_text(other.model_copy(update={"best_epoch": best}).model_dump_json())
+    summary = summarize(ledger)
+    assert summary.winner is not None
+    assert summary.winner.head == "mine"
+
+
+def test_heads_are_ranked_over_the_seeds_that_all_have(tmp_path: Path) -> None:
+    """After an interruption one head has a run more: a lucky seed must not decide."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=2)
+    add_run(ledger, "fc", 0, skill=0.7)
+    add_run(ledger, "gap", 0, skill=0.8)
+    add_run(ledger, "fc", 1, skill=0.97)
+    summary = summarize(ledger)
+    assert summary.winner is not None
+    assert (summary.winner.head, summary.winner.seeds) == ("gap", (0,))
+    assert summary.unfinished == (("gap", 1),)
+    assert any("Unfinished: gap seed 1" in note for note in summary.notes)
+
+
+def test_reference_is_never_chosen_by_results(tmp_path: Path) -> None:
+    """The study names it beforehand; without a name it is gap, else the first head."""
+    named = study_ledger(tmp_path / "a", heads=("fc", "gap"), reference="fc")
+    gap = study_ledger(tmp_path / "b", heads=("fc", "gap"))
+    first = study_ledger(tmp_path / "c", heads=("fc", "avgpool2x2"))
+    found = [reference_of(ledger.file) for ledger in (named, gap, first)]
+    assert found == ["fc", "gap", "fc"]
+
+
+def test_seven_clear_seeds_decide_and_six_do_not(tmp_path: Path) -> None:
+    """The promise of `plan`: with the seeds it asks for, a clear difference gets its verdict."""
+    heads = ("fc", "fc_dropout", "gap", "avgpool2x2")
+    ledger = study_ledger(tmp_path, heads=heads, seeds=7)
+    for seed in range(7):
+        if seed == 6:
+            few = summarize(ledger)
+        for head, skill in zip(heads, (0.8, 0.9, 0.85, 0.85), strict=True):
+            add_run(ledger, head, seed, skill=skill)
+    assert few.seeds_needed == 7
+    rules = {item.other: item.comparison.better.rule for item in few.comparisons}
+    assert set(rules.values()) == {"6 seeds, at least 7 needed"}
+    outcomes = {
+        item.other: (item.comparison.better.outcome, item.comparison.not_worse.outcome)
+        for item in summarize(ledger).comparisons
+    }
+    assert outcomes == {
+        "fc": ("supported", "supported"),
+        "fc_dropout": ("refuted", "refuted"),
+        "avgpool2x2": ("inconclusive", "supported"),
+    }
+
+
+def test_a_diverged_run_scores_the_majority_share(tmp_path: Path) -> None:
+    """Dropping failures would reward a head for diverging on its bad seeds."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=2)
+    for seed in (0, 1):
+        add_run(ledger, "gap", seed, skill=0.85)
+    add_run(ledger, "fc", 0, skill=0.95)
+    add_run(ledger, "fc", 1, failure=DIVERGED)
+    summary = summarize(ledger)
+    (item,) = summary.comparisons
+    assert item.comparison.difference.differences == pytest.approx((-0.1, 0.35))
+    assert summary.winner is not None
+    assert summary.winner.head == "gap"
+    fc = summary.heads[0]
+    assert (fc.finished, len(fc.runs)) == (1, 2)
+    assert fc.spreads["test_accuracy"] is not None
+    assert fc.spreads["test_accuracy"].mean == pytest.approx(0.95)
+    (note,) = [note for note in summary.notes if "failed" in note]
+    assert "fc seed 1 failed: the training loss is not finite (epoch 2, step 31)" in note
+    assert "50.0 % of the test split" in note
+
+
+def test_pairs_across_environments_give_no_verdict(tmp_path: Path) -> None:
+    """A GPU's rounding must not pass for a head's merit."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=7)
+    for seed in range(7):
+        add_run(ledger, "gap", seed, skill=0.9)
+        device = "cuda" if seed < 2 else "cpu"
+        add_run(ledger, "fc", seed, skill=0.8, environment={**ENVIRONMENT, "device": device})
+    summary = summarize(ledger)
+    (item,) = summary.comparisons
+    assert item.seeds == (2, 3, 4, 5, 6)
+    assert set(item.flagged) == {0, 1}
+    assert item.comparison.better.rule == "5 seeds, at least 6 needed"
+    assert any("no pair at seeds 0–1" in n and "device cpu and cuda" in n for n in summary.notes)
+
+
+def test_other_python_or_package_versions_are_no_other_environment(tmp_path: Path) -> None:
+    """A patch release of headtohead must not cost the user all pairs."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=1)
+    add_run(ledger, "gap", 0, environment={**ENVIRONMENT, "headtohead": "0.1.0"})
+    add_run(ledger, "fc", 0, environment={**ENVIRONMENT, "headtohead": "0.1.1"})
+    (item,) = summarize(ledger).comparisons
+    assert (item.seeds, dict(item.flagged)) == ((0,), {})
+
+
+def test_missing_predictions_are_said_and_do_not_stop(tmp_path: Path) -> None:
+    """Training ended but the probe did not: everything else is still shown."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=1)
+    add_run(ledger, "fc", 0)
+    add_run(ledger, "gap", 0, predictions=False)
+    summary = summarize(ledger)
+    assert summary.heads[1].spreads["test_accuracy"] is None
+    assert summary.heads[1].spreads["best_val_accuracy"] is not None
+    assert summary.comparisons[0].comparison.difference.n == 0
+    assert any("No predictions on the test split: gap seed 0" in note for note in summary.notes)
+
+
+def test_logits_that_are_no_numbers_count_as_a_failure(tmp_path: Path) -> None:
+    """A run that overflows on test pictures alone must neither crash the report nor vanish."""
+    ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=1)
+    run = ledger.run("fc", 0)
+    assert run is not None
+    path = predictions_path(tmp_path, "fc", 0)
+    found = read_predictions(path, run.record.key)
+    assert found is not None
+    broken = found.test.best.copy()
+    broken[0] = np.nan
+    test = SplitPredictions(found.test.rows, found.test.labels, broken, found.test.last)
+    write_predictions(path, run.record.key, Predictions(found.validation, test))
+    summary = summarize(ledger)
+    result = summary.heads[0].runs[0]
+    assert (result.finished, result.scored) == (False, 0.5)
+    assert any("not finite" in note for note in summary.notes)
+
+
+def test_a_study_without_runs_says_so(tmp_path: Path) -> None:
+    """A report on a study that was stopped at once must say it in words."""
+    summary = summarize(study_ledger(tmp_path))
+    assert (summary.heads, summary.winner, summary.comparisons) == ((), None, ())
+    assert "No run is finished yet" in summary.notes[0]
+
+
+def test_more_than_two_classes(tmp_path: Path) -> None:
+    """A study of five classes has its AUROC and a 5 × 5 confusion matrix."""
+    ledger = full_ledger(tmp_path, heads=("gap",), seeds=1, classes="abcde")
+    result = summarize(ledger).heads[0].runs[0]
+    assert result.test_best is not None
+    assert len(result.test_best.confusion) == 5
+    assert result.metrics["test_auroc"] is not None
+    assert result.test_best.n == 500
