@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from headtohead.errors import UsageError
-from headtohead.models.layers import BatchNorm, convolution
+from headtohead.models.layers import BatchNorm, are_widths, convolution
 
 
 class ConvolutionBackbone(nn.Module):
@@ -19,6 +19,11 @@ class ConvolutionBackbone(nn.Module):
 
     def __init__(self, widths: tuple[int, ...] = (32, 32, 64)) -> None:
         super().__init__()
+        if not are_widths(widths) or not widths:
+            raise UsageError(
+                f"widths takes one block's width or more, whole numbers of at least 1; "
+                f"received {widths!r}."
+            )
         blocks: list[nn.Module] = []
         for inputs, outputs in zip((3, *widths[:-1]), widths, strict=True):
             blocks += [

@@ -6,7 +6,7 @@ Every head, shipped or of the user's own (`module:Class`), passes one property-t
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from headtohead.errors import UsageError
-from headtohead.models.layers import BatchNorm, dense
+from headtohead.models.layers import BatchNorm, are_widths, dense
 
 
 class Head(nn.Module, ABC):
@@ -115,7 +115,11 @@ class FullyConnected(Head):
         super().__init__(channels, size, outputs)
         if not 0 <= dropout < 1:
             raise UsageError(f"dropout is a share in [0, 1); received {dropout!r}.")
-        _check_widths(hidden)
+        if not are_widths(hidden) or len(hidden) != 2:
+            raise UsageError(
+                f"hidden takes the two dense layers' widths, whole numbers of at least 1; "
+                f"received {hidden!r}."
+            )
         inputs = channels * size[0] * size[1]
         self.layers = nn.Sequential(
             BatchNorm(inputs),
@@ -136,15 +140,6 @@ class FullyConnected(Head):
     def class_maps(self, features: Tensor) -> None:
         """None: its logits are no sum over places."""
         return
-
-
-def _check_widths(hidden: Sequence[int]) -> None:
-    pair = isinstance(hidden, list | tuple) and len(hidden) == 2
-    if not (pair and all(isinstance(width, int) and width >= 1 for width in hidden)):
-        raise UsageError(
-            f"hidden takes the two dense layers' widths, whole numbers of at least 1; "
-            f"received {hidden!r}."
-        )
 
 
 def flatten(features: Tensor) -> Tensor:

@@ -54,6 +54,13 @@ def dense(inputs: int, outputs: int) -> nn.Linear:
     return _initialised(nn.Linear(inputs, outputs))
 
 
+def are_widths(value: object) -> bool:
+    """Whether `value` is a list of layers' widths: whole numbers of at least 1."""
+    return isinstance(value, list | tuple) and all(
+        isinstance(width, int) and width >= 1 for width in value
+    )
+
+
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
 

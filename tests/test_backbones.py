@@ -1,0 +1,96 @@
+"""Backbones: pictures → feature maps of the size that heads are built for."""
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from headtohead.errors import UsageError
+from headtohead.models.backbones import BACKBONES, ConvolutionBackbone, build_backbone
+
+
+@given(
+    widths=st.lists(st.integers(1, 6), min_size=1, max_size=4),
+    image_size=st.integers(1, 70),
+)
+@settings(max_examples=40)
+def test_maps_have_the_size_that_was_promised(widths: list[int], image_size: int) -> None:
+    """Else heads are built for maps that never come, or small pictures end in a traceback."""
+    backbone = build_backbone("article", {"widths": widths})
+    if image_size < backbone.smallest_image():
+        with pytest.raises(UsageError, match=f"received {image_size}, needs at least"):
+            backbone.map_size(image_size)
+        return
+    size = backbone.map_size(image_size)
+    features = backbone(torch.rand(2, 3, image_size, image_size))
+    assert features.shape == (2, backbone.channels, *size) == (2, widths[-1], *size)
+
+
+def test_the_smallest_image_is_the_smallest() -> None:
+    """Else the message sends a user to a size that fails too, or to a needlessly large one."""
+    backbone = build_backbone("article")
+    smallest = backbone.smallest_image()
+    assert backbone.map_size(smallest) == (1, 1)
+    with pytest.raises(UsageError):
+        backbone.map_size(smallest - 1)
+
+
+def test_the_article_leaves_64_maps_of_10_by_10() -> None:
+    """Else `fc` has another number of weights than the article's model."""
+    backbone = build_backbone("article")
+    assert (backbone.channels, *backbone.map_size(100)) == (64, 10, 10)
+
+
+def test_pooling_before_the_relu_is_the_articles_order() -> None:
+    """Else the speed was bought with another network: outputs and gradients must be the same."""
+    torch.manual_seed(0)
+    ours = ConvolutionBackbone((8, 8)).double()
+    with torch.no_grad():
+        for block in ours.blocks:
+            if hasattr(block, "gamma"):
+                block.gamma.uniform_(-1, 1)  # a negative gamma must not break it either
+    order = [0, 1, 3, 2, 4, 5, 7, 6]
+    article = nn.Sequential(*(ours.blocks[index] for index in order))
+    pictures = torch.rand(4, 3, 20, 20, dtype=torch.float64)
+    gradients = []
+    for network in (ours, article):
+        ours.zero_grad()
+        network(pictures).square().sum().backward()
+        gradients.append([p.grad.clone() for p in ours.parameters() if p.grad is not None])
+    assert torch.equal(ours.eval()(pictures), article.eval()(pictures))
+    for mine, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+def test_pictures_are_left_alone() -> None:
+    """Else the in-place ReLU reaches back into the batch, and a second head sees other pictures."""
+    pictures = torch.rand(2, 3, 30, 30) - 0.5
+    before = pictures.clone()
+    build_backbone("article")(pictures)
+    assert torch.equal(pictures, before)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("resnet", {}, "no backbone 'resnet'; there are article"),
+        ("article", {"depth": 3}, "article cannot take .*depth"),
+        ("article", {"widths": []}, r"widths .* received \[\]"),
+        ("article", {"widths": 32}, "widths .* received 32"),
+        ("article", {"widths": [32, 0]}, r"widths .* received \[32, 0\]"),
+        ("article", {"widths": [32, "x"]}, r"widths .* received \[32, 'x'\]"),
+    ],
+)
+def test_mistakes_are_named(name: str, options: dict[str, Any], words: str) -> None:
+    """Else a slip in a study file ends in a traceback."""
+    with pytest.raises(UsageError, match=words):
+        build_backbone(name, options)
+
+
+def test_every_backbone_builds_without_options() -> None:
+    """Else a shipped name cannot be used as it is listed."""
+    for name in BACKBONES:
+        assert build_backbone(name).channels > 0
