@@ -1,0 +1,196 @@
+"""Rows of a prepared set → train, validation and test.
+
+Near-duplicate groups stay whole, across classes too. Each group's place follows from a hash of
+the seed and the smallest name in it, so that adding a picture moves few others and the order of
+the rows does not matter.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headtohead.data.prepared import GIVEN_SPLITS, PreparedSet, printable
+from headtohead.errors import DataError, UsageError
+from headtohead.seeds import stream_seed
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Ascending row numbers of the prepared set; together every row once."""
+
+    train: Rows
+    validation: Rows
+    test: Rows
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """Rows that stay together, and how many of them each class has."""
+
+    key: int
+    rows: tuple[int, ...]
+    per_class: tuple[tuple[int, int], ...]  # (class, count), ascending
+
+
+def split(prepared: PreparedSet, *, fractions: tuple[float, float, float], seed: int) -> Split:
+    """Split `prepared` by `fractions` (train, validation, test; each above 0, together 1).
+
+    Stratified: each class is divided by the fractions, exact to a picture or two where its
+    groups allow, with at least one picture in every split.
+
+    Splits that the user gave are taken as they are. Where validation or test was not given, it
+    is carved out of the given train split, at its fraction of that train split. Pictures without
+    a given split beside others that have one count as train.
+
+    Raises `DataError` where a class is too small to be in every split, naming it, its count and
+    the least it needs; `UsageError` for fractions that are none.
+    """
+    _check(fractions)
+    given = np.array([GIVEN_SPLITS.index(name or "train") for name in prepared.given], np.int64)
+    present = {int(part) for part in given}
+    # Test is carved first: it judges, and must not depend on how validation is chosen.
+    wanted = {part: fractions[part] for part in (2, 1) if part not in present}
+    pool = np.flatnonzero(given == 0)
+    places = given.copy()
+    for part, rows in _carve(prepared, pool, wanted, seed).items():
+        places[rows] = part
+    _check_classes(prepared, places)
+    train, validation, test = (np.flatnonzero(places == part).astype(np.int64) for part in range(3))
+    return Split(train, validation, test)
+
+
+def leaks(prepared: PreparedSet, split: Split) -> list[tuple[int, ...]]:
+    """Near-duplicate groups that lie in more than one split, as ascending rows of each.
+
+    Possible only where the user gave the splits: `split` itself keeps groups whole.
+    """
+    places = np.full(len(prepared.names), -1, np.int64)
+    for part, rows in enumerate((split.train, split.validation, split.test)):
+        places[rows] = part
+    return [
+        tuple(int(row) for row in rows)
+        for rows in groups_of(prepared.groups)
+        if len(set(places[rows].tolist()) - {-1}) > 1
+    ]
+
+
+def groups_of(groups: NDArray[np.int64]) -> Iterator[Rows]:
+    """The rows of each group of two or more pictures, in the order of their first rows."""
+    order = np.argsort(groups, kind="stable")
+    starts = np.flatnonzero(np.diff(groups[order])) + 1
+    found = [rows for rows in np.split(order, starts) if len(rows) > 1]
+    yield from sorted(found, key=lambda rows: int(rows[0]))
+
+
+def _check(fractions: tuple[float, float, float]) -> None:
+    if min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise UsageError(
+            f"split fractions {fractions}: give train, validation and test, "
+            "each above 0 and together 1, such as 0.8, 0.1, 0.1."
+        )
+
+
+def _carve(
+    prepared: PreparedSet, pool: Rows, wanted: dict[int, float], seed: int
+) -> dict[int, list[int]]:
+    """Take each of the `wanted` splits, part → fraction, out of the rows of `pool`."""
+    left = _units(prepared, pool, seed)
+    sizes = Counter(prepared.labels[pool].tolist())
+    taken: dict[int, list[int]] = {}
+    for later, (part, _) in zip(range(len(wanted), 0, -1), wanted.items(), strict=True):
+        targets = {label: _target(size, wanted, part) for label, size in sizes.items()}
+        chosen, left = _take(left, targets, later)
+        taken[part] = [row for unit in chosen for row in unit.rows]
+    return taken
+
+
+def _units(prepared: PreparedSet, pool: Rows, seed: int) -> list[_Unit]:
+    """The groups among the rows of `pool`, in the order of their hashes."""
+    members: dict[int, list[int]] = {}
+    for row in pool.tolist():
+        members.setdefault(int(prepared.groups[row]), []).append(row)
+    units = []
+    for rows in members.values():
+        name = min(prepared.names[row] for row in rows)
+        counts = Counter(int(prepared.labels[row]) for row in rows)
+        units.append(
+            _Unit(stream_seed(seed, "split", name), tuple(rows), tuple(sorted(counts.items())))
+        )
+    return sorted(units, key=lambda unit: (unit.key, unit.rows))
+
+
+def _target(size: int, wanted: dict[int, float], part: int) -> int:
+    """How many of a class's `size` pictures `part` should get.
+
+    At least one; and where rounding up would leave nothing to train on, less than its share.
+    """
+    targets = {one: max(1, round(size * fraction)) for one, fraction in wanted.items()}
+    while sum(targets.values()) >= size and max(targets.values()) > 1:
+        targets[max(targets, key=lambda one: targets[one])] -= 1
+    return targets[part]
+
+
+def _take(
+    units: Sequence[_Unit], targets: dict[int, int], later: int
+) -> tuple[list[_Unit], list[_Unit]]:
+    """`units` → (those that fill the `targets` per class, the rest); order is kept.
+
+    First whatever fits, in order; then, for a class that only larger groups are left to fill,
+    the smallest of them where that comes closer. `later`: how many splits must still find a
+    group with each class among the rest.
+    """
+    missing = Counter(targets)
+    left = Counter(label for unit in units for label, _ in unit.per_class)
+    chosen: set[int] = set()
+
+    def take(index: int) -> None:
+        counts = dict(units[index].per_class)
+        if all(left[label] > later for label in counts):
+            chosen.add(index)
+            missing.subtract(counts)
+            left.subtract(counts.keys())
+
+    for index, unit in enumerate(units):
+        if all(count <= missing[label] for label, count in unit.per_class):
+            take(index)
+    for label in sorted(targets):
+        for index in _by_size(units, label, chosen) if missing[label] > 0 else ():
+            closer = dict(units[index].per_class)[label] < 2 * missing[label]
+            empty = missing[label] == targets[label]
+            if closer or empty:
+                take(index)
+    taken = [unit for index, unit in enumerate(units) if index in chosen]
+    rest = [unit for index, unit in enumerate(units) if index not in chosen]
+    return taken, rest
+
+
+def _by_size(units: Sequence[_Unit], label: int, chosen: set[int]) -> list[int]:
+    """Indices of the unchosen `units` with class `label`: pure ones first, then the smallest."""
+    holding = [
+        index
+        for index, unit in enumerate(units)
+        if index not in chosen and label in dict(unit.per_class)
+    ]
+    return sorted(holding, key=lambda index: (len(units[index].per_class), len(units[index].rows)))
+
+
+def _check_classes(prepared: PreparedSet, places: NDArray[np.int64]) -> None:
+    """Raise `DataError` for the first class that a split has no picture of."""
+    for number, label in enumerate(prepared.classes):
+        inside = prepared.labels == number
+        empty = [
+            name for part, name in enumerate(GIVEN_SPLITS) if not np.any(inside & (places == part))
+        ]
+        if empty:
+            separate = len(np.unique(prepared.groups[inside]))
+            raise DataError(
+                f"class {printable(label)!r} is too small: it has {int(inside.sum())} pictures "
+                f"({separate} that are not near-duplicates of one another), and none is left for "
+                f"{' and '.join(empty)}. Every class needs at least {len(GIVEN_SPLITS)} distinct "
+                "pictures, one in each of train, validation and test: add some, or remove it."
+            )
