@@ -84,10 +84,14 @@ class Comparison:
 
 
 def spread(values: Sequence[float]) -> Spread | None:
-    """Mean and sample standard deviation; None for no values."""
+    """Mean and sample standard deviation; None for no values.
+
+    Values that are not finite (a loss that overflowed) make the mean so, and leave no deviation.
+    """
     if not values:
         return None
-    sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    known = len(values) > 1 and bool(np.isfinite(values).all())
+    sd = float(np.std(values, ddof=1)) if known else None
     return Spread(len(values), float(np.mean(values)), sd)
 
 

@@ -1,0 +1,93 @@
+"""`render` makes everything that people read, from whatever a ledger holds."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from headtohead.errors import UsageError
+from headtohead.records import Failure
+from headtohead.report.render import render
+from ledgers import add_run, full_ledger, study_ledger
+
+
+def _rows(out: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO((out / "results.csv").read_text(encoding="utf-8"))))
+
+
+def test_everything_is_written_and_again_without_change(tmp_path: Path) -> None:
+    """`headtohead report` on a ledger without weights, twice: the same files, no leftovers."""
+    ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=2)
+    summary = render(ledger)
+    first = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    assert len(_rows(tmp_path)) == 4
+    assert json.loads((tmp_path / "summary.json").read_bytes())["winner"]["head"] == (
+        summary.winner.head if summary.winner else None
+    )
+    assert (tmp_path / "figures" / "gap_vs_fc_accuracy.svg").is_file()
+    assert len(list((tmp_path / "tensorboard").rglob("events.out.tfevents.*"))) == 12
+    assert render(ledger) == summary
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == first
+
+
+def test_one_run_a_failed_run_and_missing_evidence(tmp_path: Path) -> None:
+    """A study in any state has its report."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=2)
+    add_run(ledger, "fc", 0, failure=Failure(reason="diverged", epoch=1, step=3))
+    add_run(ledger, "gap", 0, predictions=False)
+    summary = render(ledger)
+    rows = _rows(tmp_path)
+    assert [(row["head"], row["status"], row["test_accuracy"]) for row in rows] == [
+        ("fc", "failed", ""),
+        ("gap", "finished", ""),
+    ]
+    assert summary.winner is not None
+    assert summary.winner.head == "gap"
+    assert {path.stem for path in (tmp_path / "figures").iterdir()} == {
+        "gap_accuracy",
+        "gap_loss",
+    }
+
+
+def test_no_finished_run_leaves_empty_tables_and_words(tmp_path: Path) -> None:
+    """Stopped before the first run ended: no crash, and a sentence that says why it is empty."""
+    summary = render(study_ledger(tmp_path))
+    assert _rows(tmp_path) == []
+    assert not (tmp_path / "figures").exists()
+    assert (
+        "No run is finished yet" in json.loads((tmp_path / "summary.json").read_bytes())["notes"][0]
+    )
+    assert summary.heads == ()
+
+
+def test_a_run_of_another_study_is_refused(tmp_path: Path) -> None:
+    """A run copied in from elsewhere must not be averaged with these."""
+    ledger = full_ledger(tmp_path, heads=("gap",), seeds=1)
+    path = tmp_path / "runs" / "gap" / "seed-0" / "run.json"
+    path.write_text(path.read_text().replace(ledger.run_key("gap", 0), "0" * 32))
+    with pytest.raises(UsageError, match="belongs to another study"):
+        render(ledger)
+
+
+def test_rendering_needs_no_torch(tmp_path: Path) -> None:
+    """A report opens where torch is not installed, and starts without its seconds of import."""
+    full_ledger(tmp_path, heads=("gap",), seeds=1, epochs=1)
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "class Block:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        assert name.partition('.')[0] != 'torch', 'torch was imported'\n"
+        "sys.meta_path.insert(0, Block())\n"
+        "from headtohead.report.render import render\n"
+        "from headtohead.study.ledger import Ledger\n"
+        "print(render(Ledger.open(Path(sys.argv[1]))).winner.head)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "gap"

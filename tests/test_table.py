@@ -1,0 +1,137 @@
+"""The table is readable where it is printed, and the files are readable by machines."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from headtohead.records import Failure
+from headtohead.report.results import METRICS
+from headtohead.report.summary import Summary, summarize
+from headtohead.report.table import render_table, results_csv, summary_json
+from ledgers import add_run, full_ledger, study_ledger
+
+
+def _printed(summary: Summary, width: int = 80) -> str:
+    """As a file or a pipe gets it: no colours, no terminal."""
+    buffer = io.StringIO()
+    Console(file=buffer, width=width).print(render_table(summary, Path("runs/quick-1234")))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 80, 140])
+def test_table_keeps_its_numbers_whole_at_any_width(tmp_path: Path, width: int) -> None:
+    """A number cut by an ellipsis is a wrong number."""
+    ledger = full_ledger(tmp_path, heads=("fc", "fc_dropout", "gap", "avgpool2x2"), seeds=2)
+    summary = summarize(ledger)
+    lines = _printed(summary, width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert "…" not in "".join(lines)
+    gap = next(head for head in summary.heads if head.head == "gap")
+    row = next(line for line in lines if line.split()[:1] == ["gap"] or " gap " in line)
+    test = gap.spreads["test_accuracy"]
+    assert test is not None
+    assert test.sd is not None
+    assert f"{100 * test.mean:.1f} ± {100 * test.sd:.1f}" in row
+    assert "29,217" in row
+
+
+def test_winner_is_marked_and_named(tmp_path: Path) -> None:
+    """Which head won is what the user came for: found without colour, too."""
+    summary = summarize(full_ledger(tmp_path, seeds=2))
+    assert summary.winner is not None
+    lines = _printed(summary).splitlines()
+    (marked,) = [line for line in lines[:5] if line.startswith("*")]
+    assert marked.split()[1] == summary.winner.head
+    assert f"Chosen on validation: {summary.winner.head}" in " ".join(lines)
+
+
+def test_too_few_seeds_give_no_verdict_but_estimates(tmp_path: Path) -> None:
+    """Two seeds must never read like a result."""
+    text = " ".join(_printed(summarize(full_ledger(tmp_path, seeds=2))).split())
+    assert "No verdict: 2 seeds, at least 7 needed." in text
+    assert "an estimate" in text
+    assert "supported" not in text
+    assert "mean ± standard deviation over 2 finished runs" in text
+
+
+def test_enough_seeds_print_each_verdict_with_its_rule(tmp_path: Path) -> None:
+    """The rule is printed beside the number, for every pair."""
+    summary = summarize(full_ledger(tmp_path, seeds=7))
+    text = " ".join(_printed(summary).split())
+    for item in summary.comparisons:
+        for verdict in (item.comparison.better, item.comparison.not_worse):
+            assert f"{verdict.claim}: {verdict.outcome} ({verdict.rule})." in text
+
+
+def test_one_run_has_no_spread_and_no_comparison(tmp_path: Path) -> None:
+    """`± 0.0` from one seed would be certainty that nobody has."""
+    text = _printed(summarize(full_ledger(tmp_path, heads=("gap",), seeds=1)))
+    assert "±" not in text.split("Accuracies")[0]
+    assert "over 1 finished run of" in " ".join(text.split())
+    assert "verdict" not in text.lower()
+
+
+def test_failures_and_gaps_are_said_with_brackets_as_they_are(tmp_path: Path) -> None:
+    """Rich would eat `[...]` in a reason as markup, and the table would hide the failure."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=1)
+    add_run(ledger, "fc", 0, failure=Failure(reason="[red]loss[/red]", epoch=1, step=1))
+    text = _printed(summarize(ledger))
+    assert "[red]loss[/red]" in text
+    assert "–" in next(line for line in text.splitlines() if " fc " in line)
+
+
+def test_nothing_finished_is_clear_words_without_an_empty_table(tmp_path: Path) -> None:
+    """An empty grid explains nothing."""
+    text = _printed(summarize(study_ledger(tmp_path)))
+    assert text.startswith("Note: No run is finished yet")
+    assert "Written" not in text
+
+
+def test_csv_has_one_row_per_run_with_all_metrics(tmp_path: Path) -> None:
+    """Whoever goes on with pandas or R needs every run, the failed ones too."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=2)
+    for head, seed in (("fc", 0), ("gap", 0), ("gap", 1)):
+        add_run(ledger, head, seed)
+    add_run(ledger, "fc", 1, failure=Failure(reason='comma, "quote"', epoch=1, step=7))
+    summary = summarize(ledger)
+    rows = list(csv.DictReader(io.StringIO(results_csv(summary).decode())))
+    assert [(row["head"], row["seed"]) for row in rows] == [
+        ("fc", "0"),
+        ("fc", "1"),
+        ("gap", "0"),
+        ("gap", "1"),
+    ]
+    assert set(METRICS) <= set(rows[0])
+    for row, run in zip(rows, summary.runs, strict=True):
+        for name in METRICS:
+            expected = run.metrics[name]
+            assert row[name] == ("" if expected is None else repr(expected))
+    assert rows[1]["status"] == "failed"
+    assert rows[1]["failure"] == 'comma, "quote" (epoch 1, step 7)'
+    assert rows[1]["scored_test_accuracy"] == "0.5"
+
+
+def test_json_is_strict_and_whole(tmp_path: Path) -> None:
+    """`NaN` in JSON breaks every reader but Python's: a loss that overflowed must be null."""
+    ledger = full_ledger(tmp_path, seeds=2)
+    path = tmp_path / "runs" / "gap" / "seed-0" / "history.jsonl"
+    lines = path.read_text().splitlines()
+    broken = [json.loads(line) | {"val_loss": "Infinity"} for line in lines]
+    path.write_text("".join(json.dumps(line) + "\n" for line in broken))
+    summary = summarize(ledger)
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    found = json.loads(summary_json(summary), parse_constant=refuse)
+    assert found["format"] == 1
+    gap = next(head for head in found["heads"] if head["head"] == "gap")
+    assert gap["runs"][0]["metrics"]["last_val_loss"] is None
+    assert gap["runs"][1]["metrics"]["last_val_loss"] is not None
+    assert found["winner"]["head"] == summary.winner.head if summary.winner else False
+    assert len(found["comparisons"]) == 2
+    assert found["comparisons"][0]["comparison"]["better"]["outcome"] == "inconclusive"
