@@ -54,7 +54,8 @@ class KerasAdam:
         for key, value in state.items():
             index, _, name = key.partition(".")
             parameter = self._parameters[int(index)]
-            if value.shape == parameter.shape:
-                # The fused update walks memory: moments must lie as their parameter does.
-                value = torch.empty_like(parameter, requires_grad=False).copy_(value)
-            self._adam.state[parameter][name] = value.to(parameter.device)
+            # The fused update walks memory: moments must lie as their parameter does. Copied, so
+            # that nothing is shared with the optimiser that the state came from.
+            layout = parameter if value.shape == parameter.shape else value
+            empty = torch.empty_like(layout, device=parameter.device, requires_grad=False)
+            self._adam.state[parameter][name] = empty.copy_(value)
