@@ -1,0 +1,270 @@
+"""Look at pictures before training on them: what is there, what is odd, what it looks like."""
+
+import hashlib
+import io
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from headtohead.data.prepared import GIVEN_SPLITS, PreparedSet, Quarantined, printable
+from headtohead.data.sources import Source
+from headtohead.data.split import groups_of
+
+_LISTED = 20  # entries of a list in the text; the dictionary has all
+_WIDTH = 100  # characters
+
+_TILE = 120  # least pixels of a picture on the contact sheet
+_GAP, _CAPTION, _HEADING = 8, 16, 30  # pixels
+_CLASSES_SHOWN = 40  # a sheet of a thousand classes could not be looked at, nor saved
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """One class: its files in the source, those prepared, and those that gave no picture."""
+
+    label: str
+    found: int
+    usable: int
+    quarantined: int
+    given: dict[str, int]  # usable pictures in each split that the user gave
+
+
+@dataclass(frozen=True)
+class Range:
+    """Least, median and greatest of a length in pixels, before resizing."""
+
+    least: int
+    median: float
+    greatest: int
+
+
+@dataclass(frozen=True)
+class DuplicateGroup:
+    """Pictures that are (nearly) the same: their names, classes and given splits, in order."""
+
+    names: tuple[str, ...]
+    labels: tuple[str, ...]
+    given: tuple[str | None, ...]
+
+    @property
+    def across_classes(self) -> bool:
+        """Whether the same picture has more than one label: one of them is wrong."""
+        return len(set(self.labels)) > 1
+
+    @property
+    def across_splits(self) -> bool:
+        """Whether it lies in more than one of the user's splits: a leak."""
+        return len(set(self.given) - {None}) > 1
+
+
+@dataclass(frozen=True)
+class DataCheck:
+    """What there is to know of a source's pictures before training on them."""
+
+    source: str
+    digest: str
+    found: int  # files in the source
+    usable: int  # pictures in the prepared set; fewer than found under a limit
+    classes: tuple[ClassCount, ...]
+    widths: Range
+    heights: Range
+    distinct_sizes: int
+    largest_share: float  # of the usable pictures: the accuracy of always naming that class
+    imbalance: float  # pictures of the largest class per picture of the smallest
+    duplicates: tuple[DuplicateGroup, ...]
+    quarantined: tuple[Quarantined, ...]
+
+    @property
+    def across_classes(self) -> tuple[DuplicateGroup, ...]:
+        """Duplicate groups with more than one label."""
+        return tuple(group for group in self.duplicates if group.across_classes)
+
+    @property
+    def leaks(self) -> tuple[DuplicateGroup, ...]:
+        """Duplicate groups in more than one of the splits that the user gave."""
+        return tuple(group for group in self.duplicates if group.across_splits)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as plain values for JSON."""
+        return {
+            **asdict(self),
+            "across_classes": [asdict(group) for group in self.across_classes],
+            "leaks": [asdict(group) for group in self.leaks],
+        }
+
+
+def check(source: Source, prepared: PreparedSet) -> DataCheck:
+    """Count and measure the pictures of `source` as they are in `prepared`.
+
+    `prepared` has at least one picture, as `prepare` sees to.
+    """
+    usable = Counter(prepared.labels.tolist())
+    heights, widths = prepared.original_sizes.T
+    return DataCheck(
+        source=str(source.root),
+        digest=prepared.digest,
+        found=len(source.files),
+        usable=len(prepared.names),
+        classes=tuple(_class_counts(source, prepared)),
+        widths=_range(widths),
+        heights=_range(heights),
+        distinct_sizes=len(np.unique(prepared.original_sizes, axis=0)),
+        largest_share=max(usable.values()) / len(prepared.names),
+        imbalance=max(usable.values()) / min(usable.values()),
+        duplicates=tuple(_duplicates(prepared)),
+        quarantined=prepared.quarantined,
+    )
+
+
+def render_check(check: DataCheck) -> str:
+    """`check` as plain text, at most 100 characters wide, safe to print on a terminal."""
+    console = Console(file=io.StringIO(), width=_WIDTH, color_system=None, highlight=False)
+    share, ratio = check.largest_share, check.imbalance
+    console.print(
+        f"{check.usable:,} usable pictures of {check.found:,} files in {printable(check.source)}",
+        markup=False,
+    )
+    console.print(_class_table(check))
+    console.print(f"Width:   {_range_text(check.widths)}")
+    console.print(f"Height:  {_range_text(check.heights)}")
+    console.print(f"         {check.distinct_sizes:,} different sizes")
+    console.print(
+        f"Balance: {share:.1%} of the pictures are of the largest class, "
+        f"{ratio:.3g} times as many as of the smallest"
+    )
+    _print_groups(console, "near-duplicate groups (each stays in one split)", check.duplicates)
+    if check.across_classes:
+        title = "of them across classes: the same picture under two labels"
+        _print_groups(console, title, check.across_classes)
+    if check.leaks:
+        title = "of them across the splits you gave: the test split is not independent"
+        _print_groups(console, title, check.leaks)
+    reasons = [f"{printable(bad.name)}: {bad.reason}" for bad in check.quarantined]
+    _print_list(console, f"{len(reasons):,} files quarantined (cannot be decoded)", reasons)
+    return console.file.getvalue().rstrip() if isinstance(console.file, io.StringIO) else ""
+
+
+def contact_sheet(prepared: PreparedSet, *, columns: int = 8, rows: int = 3) -> Image.Image:
+    """A picture of pictures, RGB: for each class a heading and `rows` × `columns` of its own.
+
+    The choice is by a hash of the names: the same for the same pictures, and no run of one
+    camera. Each is shown as the network sees it, enlarged where it is small, over its name and
+    original size. At most 40 classes are shown; the last line tells of the others.
+    """
+    images = prepared.images
+    classes = range(min(len(prepared.classes), _CLASSES_SHOWN))
+    chosen = [_choose(prepared, number, columns * rows) for number in classes]
+    tile = max(_TILE, prepared.image_size)
+    step = tile + 2 * _CAPTION + _GAP
+    lines = [-(-len(some) // columns) for some in chosen]
+    hidden = len(prepared.classes) - len(classes)
+    width = columns * (tile + _GAP) + _GAP
+    height = sum(_HEADING + count * step for count in lines) + (_HEADING if hidden else 0) + _GAP
+    sheet = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(sheet)
+    top = _GAP
+    for number, some, count in zip(classes, chosen, lines, strict=True):
+        _write(draw, (_GAP, top), _heading(prepared, number), 16, width)
+        for place, row in enumerate(some):
+            left = _GAP + place % columns * (tile + _GAP)
+            upper = top + _HEADING + place // columns * step
+            picture = Image.fromarray(np.asarray(images[row]))
+            sheet.paste(picture.resize((tile, tile), Image.Resampling.BICUBIC), (left, upper))
+            name = prepared.names[row].rpartition("/")[2]
+            tall, wide = prepared.original_sizes[row]
+            _write(draw, (left, upper + tile), name, 11, tile)
+            _write(draw, (left, upper + tile + _CAPTION - 2), f"{wide} × {tall}", 11, tile)
+        top += _HEADING + count * step
+    if hidden:
+        _write(draw, (_GAP, top), f"and {hidden} more classes", 16, width)
+    return sheet
+
+
+def _class_counts(source: Source, prepared: PreparedSet) -> Iterator[ClassCount]:
+    found = Counter(file.label for file in source.files)
+    bad = Counter(entry.label for entry in prepared.quarantined)
+    for number, label in enumerate(prepared.classes):
+        rows = np.flatnonzero(prepared.labels == number)
+        given = Counter(prepared.given[row] for row in rows)
+        splits = {name: given[name] for name in GIVEN_SPLITS if given[name]}
+        yield ClassCount(label, found[label], len(rows), bad[label], splits)
+
+
+def _duplicates(prepared: PreparedSet) -> Iterator[DuplicateGroup]:
+    for rows in groups_of(prepared.groups):
+        yield DuplicateGroup(
+            tuple(prepared.names[row] for row in rows),
+            tuple(prepared.classes[prepared.labels[row]] for row in rows),
+            tuple(prepared.given[row] for row in rows),
+        )
+
+
+def _range(lengths: "np.ndarray[Any, np.dtype[np.int64]]") -> Range:
+    return Range(int(lengths.min()), float(np.median(lengths)), int(lengths.max()))
+
+
+def _range_text(lengths: Range) -> str:
+    return f"{lengths.least:,} to {lengths.greatest:,} pixels, median {lengths.median:,.0f}"
+
+
+def _class_table(check: DataCheck) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    splits = [name for name in GIVEN_SPLITS if any(name in count.given for count in check.classes)]
+    table.add_column("class", overflow="fold")
+    for title in ("files", "usable", "quarantined", *splits):
+        table.add_column(title, justify="right")
+    for count in check.classes:
+        numbers = [count.found, count.usable, count.quarantined]
+        numbers += [count.given.get(name, 0) for name in splits]
+        table.add_row(Text(printable(count.label)), *(f"{number:,}" for number in numbers))
+    return table
+
+
+def _print_groups(console: Console, title: str, groups: Iterable[DuplicateGroup]) -> None:
+    lines = [" = ".join(map(printable, group.names)) for group in groups]
+    _print_list(console, f"{len(lines):,} {title}", lines)
+
+
+def _print_list(console: Console, title: str, lines: list[str]) -> None:
+    console.print(title + (":" if lines else ""), markup=False)
+    for line in lines[:_LISTED]:
+        console.print(Text("  " + line), soft_wrap=True)
+    if len(lines) > _LISTED:
+        console.print(f"  and {len(lines) - _LISTED:,} more (all of them with --json)")
+
+
+def _choose(prepared: PreparedSet, number: int, count: int) -> list[int]:
+    """At most `count` rows of class `number`, the smallest hashes of their names."""
+    rows = np.flatnonzero(prepared.labels == number).tolist()
+    return sorted(rows, key=lambda row: hashlib.sha256(prepared.names[row].encode()).digest())[
+        :count
+    ]
+
+
+def _heading(prepared: PreparedSet, number: int) -> str:
+    sizes = prepared.original_sizes[prepared.labels == number]
+    count = f"{prepared.classes[number]}: {len(sizes):,} pictures"
+    if not len(sizes):
+        return count
+    least, greatest = sizes[sizes.prod(1).argmin()], sizes[sizes.prod(1).argmax()]
+    return f"{count}, from {least[1]} × {least[0]} to {greatest[1]} × {greatest[0]} pixels"
+
+
+def _write(
+    draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, size: int, width: int
+) -> None:
+    """Write `text` from `place`, cut in the middle to fit `width` pixels."""
+    font = ImageFont.load_default(size)
+    whole = shown = printable(text)
+    length = len(whole)
+    while length > 1 and draw.textlength(shown, font=font) > width:
+        length -= 1
+        shown = whole[: length // 2] + "…" + whole[len(whole) - (length - length // 2) :]
+    draw.text(place, shown, fill="black", font=font)
