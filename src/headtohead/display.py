@@ -43,13 +43,13 @@ class Display:
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
-        self._live = Live(
-            console=self._console, get_renderable=self._render, refresh_per_second=4, transient=True
-        )
         self._rows: dict[Job, _Row] = {}
         self._stage: tuple[str, int, int] | None = None
         self._said: dict[str, float] = {}
         self._began, self._at_begin = 0.0, 0.0
+        self._live = Live(
+            console=self._console, get_renderable=self._render, refresh_per_second=4, transient=True
+        )
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:

@@ -1,4 +1,4 @@
-"""Parts → pixels: outlines filled at twice the size for smooth edges, with soft shading."""
+"""Parts → pixels: outlines filled at a multiple of the size for smooth edges, with soft shading."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,6 @@ from PIL import Image, ImageDraw, ImageFilter
 from headtohead.data.synthetic.shapes import Part, Points, bristle
 
 Pixels = NDArray[np.float32]
-SUPERSAMPLING = 2
 
 
 @dataclass(frozen=True)
@@ -41,8 +40,11 @@ def to_pixels(image: Image.Image) -> Pixels:
 class _Canvas:
     """Where parts are drawn one over the other, in pixels of the picture to be."""
 
-    def __init__(self, width: int, height: int, light: tuple[float, float]) -> None:
-        size = (width * SUPERSAMPLING, height * SUPERSAMPLING)
+    def __init__(
+        self, width: int, height: int, light: tuple[float, float], supersampling: int
+    ) -> None:
+        size = (width * supersampling, height * supersampling)
+        self._supersampling = supersampling
         self._cover, self._accent, self._painted = (Image.new("L", size) for _ in range(3))
         self._tone = Image.new("L", size, 128)
         self._colour = Image.new("RGB", size)
@@ -51,8 +53,8 @@ class _Canvas:
     def draw(self, parts: list[Part], hair: float, rng: np.random.Generator) -> None:
         """Draw parts given in pixels, the first lowest; `hair` is its length in pixels."""
         for part in parts:
-            length = hair * part.fur * SUPERSAMPLING
-            self._fill(part, bristle(part.outline * SUPERSAMPLING, length, rng))
+            length = hair * part.fur * self._supersampling
+            self._fill(part, bristle(part.outline * self._supersampling, length, rng))
 
     def _fill(self, part: Part, outline: Points) -> None:
         low = np.maximum(np.floor(outline.min(0)) - 2, 0).astype(int)
@@ -93,7 +95,7 @@ class _Canvas:
     def layer(self) -> Layer:
         """What was drawn, at the picture's own size."""
         images = (self._cover, self._tone, self._accent, self._painted, self._colour)
-        return Layer(*(to_pixels(image.reduce(SUPERSAMPLING)) for image in images))
+        return Layer(*(to_pixels(image.reduce(self._supersampling)) for image in images))
 
 
 def draw_layer(
@@ -102,11 +104,14 @@ def draw_layer(
     light: tuple[float, float],
     hair: float,
     rng: np.random.Generator,
+    *,
+    supersampling: int = 2,
 ) -> Layer:
     """Parts given in pixels, the first lowest, on a layer of `size` (width, height).
 
-    `light` is the direction that light comes from, `hair` the length of hair in pixels.
+    `light` is the direction that light comes from, `hair` the length of hair in pixels. Outlines
+    are filled at `supersampling` times the size, then averaged.
     """
-    canvas = _Canvas(*size, light)
+    canvas = _Canvas(*size, light, supersampling)
     canvas.draw(parts, hair, rng)
     return canvas.layer()

@@ -61,7 +61,7 @@ def photograph(seed: int, index: int) -> Photograph:
 
 def _size(rng: np.random.Generator) -> tuple[int, int]:
     """Width and height: landscape, portrait or nearly square."""
-    long = round(150 + (SIDES[1] - 150) * rng.random() ** 1.7)
+    long = round(150 + (SIDES[1] - 150) * rng.random() ** 2)
     short = max(SIDES[0], round(long * between(rng, 0.62, 1.0)))
     return (long, short) if rng.random() < 0.6 else (short, long)
 
@@ -128,9 +128,9 @@ def _behind(
     scene = draw_background(rng, width, height)
     clutter = draw_clutter(rng, width, height)
     if clutter:
-        layer = draw_layer(clutter, (width, height), light, 0.0, rng)
+        layer = draw_layer(clutter, (width, height), light, 0.0, rng, supersampling=1)
         scene = _over(scene, layer.colour * (2 * layer.tone[:, :, None]), layer.cover)
-    return soften(scene, between(rng, 0.0, 0.012) * max(width, height))
+    return soften(scene, between(rng, 0.002, 0.012) * max(width, height))
 
 
 def _corners(placed: list[Part]) -> tuple[tuple[float, float], tuple[float, float]]:
