@@ -144,6 +144,17 @@ def test_legend_does_not_cover_the_lines_and_fits(tmp_path: Path) -> None:
     assert (pixels[:, -3:] == 255).all()
 
 
+@pytest.mark.parametrize("epochs", [1, 3, 60])
+def test_epochs_are_whole_and_start_at_one(tmp_path: Path, epochs: int) -> None:
+    """There is no epoch 0 and no epoch 1.5 to read off."""
+    ledger = full_ledger(tmp_path, heads=("gap",), seeds=1, epochs=epochs)
+    plot = next(plots(finished_curves(ledger), "gap"))
+    texts = _texts(draw(plot, SUBTITLE)["svg"])
+    ticks = texts[: texts.index("epoch")]
+    assert all(1 <= int(tick) <= epochs for tick in ticks)
+    assert str(epochs) in ticks
+
+
 def test_a_figure_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
     """Something else under a figure's name is the user's to move, not a traceback."""
     ledger = full_ledger(tmp_path, heads=("gap",), seeds=1)

@@ -198,8 +198,12 @@ def draw(plot: Plot, subtitle: str) -> dict[str, bytes]:
         axes = figure.add_subplot()
         for line in plot.lines:
             _draw_line(axes, line)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.set(xlabel="epoch", ylabel=plot.axis)
+        last = max(line.values().shape[1] for line in plot.lines)
+        axes.xaxis.set_major_locator(
+            MaxNLocator(12, integer=True, min_n_ticks=1, steps=[1, 2, 5, 10])
+        )
+        # Half an epoch of air: there is no epoch 0 to show.
+        axes.set(xlabel="epoch", ylabel=plot.axis, xlim=(0.5, last + 0.5))
         axes.set_title(f"{plot.title}\n", pad=10)
         axes.text(0, 1.02, subtitle, transform=axes.transAxes, fontsize=9, color="#555555")
         widest = max(len(line.label) for line in plot.lines) + HANDLE
