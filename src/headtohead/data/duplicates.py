@@ -1,20 +1,19 @@
-"""Identical and near-identical pictures: the same photograph saved, resized or cropped anew.
+"""Identical and near-identical pictures: the same photograph saved or resized anew.
 
 They must not lie in two splits: a network would be tested on what it was trained on.
 Four steps, each on the few pairs that the one before leaves:
 
 1. Pictures of equal pixels are one, however flat they are, found by a 128-bit hash.
 2. Grey means on 8 × 8 cells, mean removed and scaled to length one: pairs of correlation above
-   0.98, by exact products of all rows in blocks. (A 64-bit difference hash would need no
-   product, but misses pairs at low resolution, and its errors cannot be stated.)
-3. Grey means on 16 × 16 cells: correlation above 0.985.
+   0.98, by exact products of all rows in blocks.
+3. Grey means on 16 × 16 cells: correlation above 0.99.
 4. Colour on 48 × 48 cells: grey correlation, correlation of the brightness *steps* between
    neighbouring cells (coarse and fine), which ignores the smooth ground that drawings share, and
    mean absolute difference of colour.
 
-Measured on 24,994 photographs with 30 known pairs, at 50, 100 and 200 pixels, antialiased and
-not: all pairs of photographs that are no duplicates stay below 0.965 in step 2; duplicates are
-above 0.99.
+Measured on 24,994 photographs of cats and dogs with 30 known pairs, at 50, 100 and 200 pixels,
+antialiased and not: in step 2 every known pair is above 0.99 and (at 100 pixels) no other pair
+above 0.96. All 30 are found, 29 at 50 pixels without antialias, and nothing else.
 
 Pairs become groups strongest first, and two groups join only where their first pictures are
 alike too: a chain of small changes does not become one group.
@@ -38,7 +37,7 @@ Pairs = NDArray[np.int64]  # (P, 2) row numbers, first < second
 _COARSE, _MIDDLE, _FINE = 8, 16, 48
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601 luma
 _COARSE_ALIKE = 0.98
-_MIDDLE_ALIKE = 0.985
+_MIDDLE_ALIKE = 0.99
 _FINE_ALIKE = 0.98
 _STEPS_ALIKE = 0.93  # on 24 × 24 cells
 _FINE_STEPS_ALIKE = 0.85  # on 48 × 48 cells: saving a JPEG anew changes these

@@ -180,7 +180,7 @@ def contact_sheet(prepared: PreparedSet, *, columns: int = 8, rows: int = 3) -> 
             name = prepared.names[row].rpartition("/")[2]
             tall, wide = prepared.original_sizes[row]
             _write(draw, (left, upper + tile), name, 11, tile)
-            _write(draw, (left, upper + tile + _CAPTION - 2), f"{wide} × {tall}", 11, tile)
+            _write(draw, (left, upper + tile + _CAPTION - 2), f"{wide} x {tall}", 11, tile)
         top += _HEADING + count * step
     if hidden:
         _write(draw, (_GAP, top), f"and {hidden} more classes", 16, width)
@@ -254,7 +254,7 @@ def _heading(prepared: PreparedSet, number: int) -> str:
     if not len(sizes):
         return count
     least, greatest = sizes[sizes.prod(1).argmin()], sizes[sizes.prod(1).argmax()]
-    return f"{count}, from {least[1]} × {least[0]} to {greatest[1]} × {greatest[0]} pixels"
+    return f"{count}, from {least[1]} x {least[0]} to {greatest[1]} x {greatest[0]} pixels"
 
 
 def _write(
