@@ -55,7 +55,9 @@ def photograph(seed: int, index: int) -> Photograph:
     label = LABELS[index % 2]
     width, height = _size(rng)
     pixels, mask = _expose(label, width, height, rng)
-    suffix, picture = _encode(pixels, rng)
+    # By number and not by chance, so that both classes have exactly as many PNGs.
+    suffix: Literal[".jpg", ".png"] = ".png" if index // 2 % 10 == 3 else ".jpg"
+    picture = _encode(pixels, suffix, int(rng.integers(60, 97)))
     return Photograph(label, f"{label}-{index // 2:04d}", suffix, picture, _encode_mask(mask))
 
 
@@ -215,17 +217,14 @@ def _develop(
     return np.clip(final, 0, 255).astype(np.uint8)
 
 
-def _encode(
-    pixels: NDArray[np.uint8], rng: np.random.Generator
-) -> tuple[Literal[".jpg", ".png"], bytes]:
-    """The picture as a file: one in ten a PNG, the others JPEGs of any quality."""
-    quality = int(rng.integers(60, 97))
+def _encode(pixels: NDArray[np.uint8], suffix: str, quality: int) -> bytes:
+    """The picture as a file; the quality is a JPEG's."""
     file = BytesIO()
-    if rng.random() < 0.1:
+    if suffix == ".png":
         Image.fromarray(pixels).save(file, "PNG", compress_level=1)
-        return ".png", file.getvalue()
-    Image.fromarray(pixels).save(file, "JPEG", quality=quality)
-    return ".jpg", file.getvalue()
+    else:
+        Image.fromarray(pixels).save(file, "JPEG", quality=quality)
+    return file.getvalue()
 
 
 def _encode_mask(seen: NDArray[np.bool_]) -> bytes:
