@@ -1,5 +1,6 @@
 """Writing files so that they are whole or absent, and knowing them again by their content."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -24,7 +25,8 @@ def write_atomic(path: Path, content: bytes) -> None:
             os.fsync(handle.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it may never have come to be
+            temporary.unlink()
         raise storage_error(path, error) from error
 
 
