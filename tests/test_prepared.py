@@ -1,0 +1,113 @@
+"""A prepared set on disk."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headtohead.data.prepared import (
+    MANIFEST,
+    PICTURES,
+    PreparedSet,
+    Quarantined,
+    load_prepared,
+    printable,
+    write_manifest,
+)
+from headtohead.errors import DataError
+
+PIXELS = np.arange(3 * 4 * 4 * 3, dtype=np.uint8).reshape(3, 4, 4, 3)
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> PreparedSet:
+    np.save(tmp_path / PICTURES, PIXELS)
+    prepared = PreparedSet(
+        folder=tmp_path,
+        digest="ab" * 32,
+        image_size=4,
+        resize="bilinear",
+        classes=("cat", "dög"),
+        names=("cat/a\nb.jpg", "cat/é.jpg", "dög/1.jpg"),
+        labels=np.array([0, 0, 1]),
+        groups=np.array([0, 1, 0]),
+        given=("train", None, "test"),
+        original_sizes=np.array([[10, 20], [30, 40], [5, 6]]),
+        quarantined=(Quarantined("dög/2.jpg", "dög", "truncated"),),
+    )
+    write_manifest(prepared, decoder="some decoder 1", sha256=["0", "1", "2"])
+    return prepared
+
+
+def test_what_is_written_is_read_again(written: PreparedSet) -> None:
+    """Lost: labels, groups or names of a set that was prepared in another process."""
+    read = load_prepared(written.folder)
+    for field in ("digest", "image_size", "resize", "classes", "names", "given", "quarantined"):
+        assert getattr(read, field) == getattr(written, field)
+    for field in ("labels", "groups", "original_sizes"):
+        np.testing.assert_array_equal(getattr(read, field), getattr(written, field))
+        assert getattr(read, field).dtype == np.int64
+    np.testing.assert_array_equal(read.images, PIXELS)
+
+
+def test_writing_to_the_images_never_reaches_the_disk(written: PreparedSet) -> None:
+    """Lost: the prepared pictures of every study, by one augmentation that works in place."""
+    images = written.images
+    images[:] = 7
+    images.flush()
+    np.testing.assert_array_equal(load_prepared(written.folder).images, PIXELS)
+
+
+def _change(**changes: Any) -> Callable[[Path], None]:
+    def apply(folder: Path) -> None:
+        content = json.loads((folder / MANIFEST).read_text())
+        for name, value in changes.items():
+            (content if name in content else content["pictures"])[name] = value
+        (folder / MANIFEST).write_text(json.dumps(content))
+
+    return apply
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: (folder / MANIFEST).unlink(),
+        lambda folder: (folder / MANIFEST).write_text("{"),
+        lambda folder: (folder / MANIFEST).write_text("[]"),
+        lambda folder: (folder / MANIFEST).write_bytes(b"\xff\xfe"),
+        lambda folder: (folder / PICTURES).unlink(),
+        lambda folder: (folder / PICTURES).write_bytes(b""),
+        lambda folder: (folder / PICTURES).write_bytes((folder / PICTURES).read_bytes()[:-9]),
+        lambda folder: np.save(folder / PICTURES, PIXELS[:2]),
+        lambda folder: np.save(folder / PICTURES, PIXELS.astype(np.float32)),
+        _change(format=99),
+        _change(labels=[0, 0, 2]),
+        _change(labels=[0, 0]),
+        _change(groups=[0, 1, None]),
+        _change(given=["train", "holdout", None]),
+        _change(original_sizes=[[1, 2], [3, 4]]),
+        _change(quarantined=[["a", "b"]]),
+        _change(image_size=5),
+    ],
+)
+def test_a_damaged_set_is_refused_with_what_to_do(
+    written: PreparedSet, damage: Callable[[Path], object]
+) -> None:
+    """Lost: hours of training on wrong labels, or a traceback that does not name the folder."""
+    damage(written.folder)
+    with pytest.raises(DataError, match="Delete this folder") as error:
+        load_prepared(written.folder)
+    assert str(written.folder) in str(error.value)
+
+
+@given(st.text())
+def test_printable_names_are_harmless_and_ordinary_ones_unchanged(name: str) -> None:
+    """Lost: a terminal that obeys a file name."""
+    assert printable(name).isprintable()
+    if name.isprintable():
+        assert printable(name) == name
