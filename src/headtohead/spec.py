@@ -1,6 +1,6 @@
 """A study: a question as data. Frozen models, read from and written to YAML."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -11,6 +11,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     StringConstraints,
     ValidationError,
     field_validator,
@@ -85,6 +86,18 @@ class RecipeSpec(Spec):
     augment: AugmentSpec = AugmentSpec()
 
 
+def _tuples_as_lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _tuples_as_lists(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_tuples_as_lists(item) for item in value]
+    return value
+
+
+# What YAML and JSON can hold alike: options are written to both, and are part of digests.
+Options = Annotated[dict[str, JsonValue], BeforeValidator(_tuples_as_lists)]
+
+
 class HeadSpec(Spec):
     """A candidate: a head by name or `module:Class`, its options, and recipe entries of its own.
 
@@ -92,7 +105,7 @@ class HeadSpec(Spec):
     """
 
     head: str | None = None
-    options: dict[str, Any] = {}
+    options: Options = {}
     recipe: dict[str, Any] = {}
 
 
@@ -100,7 +113,7 @@ class BackboneSpec(Spec):
     """The convolutional trunk, by name, and its options."""
 
     name: str = "article"
-    options: dict[str, Any] = {}
+    options: Options = {}
 
 
 class VerdictSpec(Spec):
@@ -170,7 +183,7 @@ class StudySpec(Spec):
     def recipe_for(self, head: str) -> RecipeSpec:
         """The study's recipe with the entries that `head` has of its own."""
         own = self.heads[head].recipe
-        return RecipeSpec.model_validate({**self.recipe.model_dump(), **own})
+        return RecipeSpec.model_validate(_merge(self.recipe.model_dump(), own))
 
     def digest(self, prepared_digest: str) -> str:
         """Identity of everything that changes a run, apart from its head and seed."""
@@ -219,14 +232,22 @@ def load_study(study: str | Path, overrides: dict[str, Any] | None = None) -> St
     if str(study) in shipped:
         text, where = shipped[str(study)], f"study {study}"
     else:
-        path = Path(study)
-        if not path.is_file():
-            raise UsageError(
-                f"no study {str(study)!r}: it is neither a file nor one of the shipped studies "
-                f"({', '.join(shipped)})."
-            )
-        text, where = path.read_text(encoding="utf-8"), str(path)
+        text, where = _read_study(Path(study), shipped), str(study)
     return parse_study(text, where, overrides)
+
+
+def _read_study(path: Path, shipped: Iterable[str]) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UsageError(
+            f"no study {str(path)!r}: it is neither a file nor one of the shipped studies "
+            f"({', '.join(shipped)})."
+        ) from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is no study: a study is a YAML text in UTF-8.") from None
+    except OSError as error:
+        raise UsageError(f"cannot read the study {str(path)!r}: {error.strerror}.") from None
 
 
 def resolve_study(
@@ -243,26 +264,38 @@ def resolve_study(
             over[key] = {name: item for name, item in value.items() if item is not None}
         elif value is not None:
             over[key] = value
+    content = _merge(base.model_dump(), over)
     if heads is not None:
-        chosen = StudySpec.model_validate({"heads": heads}) if heads else None
-        if chosen is None:
-            raise UsageError("--heads is empty: name at least one head, e.g. fc,gap.")
-        over["heads"] = {
-            name: base.heads.get(name, head).model_dump() for name, head in chosen.heads.items()
-        }
-    return load_study(study, over)
+        content["heads"] = _chosen_heads(base, heads)
+        # The study's own reference need not be chosen; one that was asked for must be.
+        if base.verdict.reference not in content["heads"] and "verdict" not in over:
+            content["verdict"]["reference"] = None
+    return _validated(content, f"study {study}")
+
+
+def _chosen_heads(base: StudySpec, heads: str | Sequence[str]) -> dict[str, Any]:
+    if not heads:
+        raise UsageError("--heads is empty: name at least one head, e.g. fc,gap.")
+    chosen = _validated({"heads": heads}, "--heads").heads
+    return {name: base.heads.get(name, head).model_dump() for name, head in chosen.items()}
 
 
 def parse_study(text: str, where: str, overrides: dict[str, Any] | None = None) -> StudySpec:
     """A study from YAML text; `where` is what error messages call it."""
     try:
-        content = yaml.safe_load(text) or {}
+        content = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise UsageError(f"{where} is not valid YAML: {error}") from error
+        raise UsageError(f"{where} is not valid YAML: {' '.join(str(error).split())}") from error
+    if content is None:
+        content = {}
     if not isinstance(content, dict):
         raise UsageError(f"{where} must be a mapping of fields; received {content!r}.")
+    return _validated(_merge(content, overrides or {}), where)
+
+
+def _validated(content: dict[str, Any], where: str) -> StudySpec:
     try:
-        return StudySpec.model_validate(_merge(content, overrides or {}))
+        return StudySpec.model_validate(content)
     except ValidationError as error:
         raise UsageError(f"{where}: {_problems(error)}") from error
 
