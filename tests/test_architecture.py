@@ -1,0 +1,182 @@
+"""The shape of the program: imports point down only, and most of it needs no torch."""
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import headtohead
+
+PACKAGE = Path(headtohead.__file__).parent
+
+# Top to bottom. A module belongs to its longest prefix here, and may import its own layer and
+# those below. `probes.evidence` is the format of the files that probes leave, as `records` is
+# of those that runs leave: planning asks it what is there already.
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("cli",),
+    ("comparison", "worker", "display"),
+    ("predictor", "export"),
+    ("report",),
+    ("probes",),
+    ("study",),
+    ("analysis",),
+    ("training",),
+    ("models",),
+    ("data",),
+    ("probes.evidence",),
+    ("errors", "files", "machine", "progress", "records", "seeds", "spec"),
+)
+ROOT = ("", "__main__")  # the package's face and its entry point stand outside
+
+
+def modules(package: Path = PACKAGE) -> dict[str, Path]:
+    """Dotted name below the package → file; a package is its `__init__`."""
+    found = {}
+    for path in sorted(package.rglob("*.py")):
+        parts = path.relative_to(package).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def layer_of(module: str) -> int | None:
+    """The layer's index by the longest prefix; None where no layer has a place for it."""
+    parts = module.split(".")
+    for length in range(len(parts), 0, -1):
+        prefix = ".".join(parts[:length])
+        for index, names in enumerate(LAYERS):
+            if prefix in names:
+                return index
+    return None
+
+
+def imports_of(source: str, known: dict[str, Path]) -> Iterator[str]:
+    """Every module of the package that a source imports, at its top or within a function."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if name.split(".")[0] != "headtohead":
+                continue
+            below = name.partition(".")[2]
+            while below and below not in known:  # a name within a module: its module counts
+                below = below.rpartition(".")[0]
+            yield below
+
+
+def upward_imports(package: Path = PACKAGE) -> list[str]:
+    known = modules(package)
+    upward = []
+    for module, path in known.items():
+        if module in ROOT:
+            continue
+        mine = layer_of(module)
+        for target in imports_of(path.read_text(encoding="utf-8"), known):
+            theirs = layer_of(target)
+            if target and mine is not None and theirs is not None and theirs < mine:
+                upward.append(f"{module} imports {target}")
+    return upward
+
+
+def test_imports_point_down_only() -> None:
+    """Else the program becomes a knot: a reader of one part must know all of them."""
+    assert upward_imports() == []
+
+
+def test_every_module_has_a_layer() -> None:
+    """Else a new module escapes the rule: give it its place in LAYERS."""
+    assert [name for name in modules() if name not in ROOT and layer_of(name) is None] == []
+
+
+def test_an_upward_import_is_found(tmp_path: Path) -> None:
+    """Else the test above passes whatever is imported."""
+    for name, text in {
+        "__init__.py": "",
+        "cli.py": "from headtohead.data import split",
+        "data/__init__.py": "",
+        "data/split.py": "from headtohead import seeds\n\ndef f():\n    import headtohead.cli",
+        "models/__init__.py": "",
+        "models/heads.py": "from headtohead.training.engine import train",
+        "training/engine.py": "from headtohead.models.heads import Head",
+        "seeds.py": "from headtohead import models, __version__",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    assert upward_imports(tmp_path) == [
+        "data.split imports cli",
+        "models.heads imports training.engine",
+        "seeds imports models",
+    ]
+
+
+IMPORT_WITHOUT_TORCH = """
+import importlib, json, sys
+
+class NoTorch:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "torchvision"):
+            raise ImportError("torch is blocked")
+
+sys.meta_path.insert(0, NoTorch())
+failed = {}
+for name in json.loads(sys.argv[1]):
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        failed[name] = str(error)
+json.dump({"failed": failed, "torch": "torch" in sys.modules}, sys.stdout)
+"""
+
+# What must work, or start quickly, without torch: the command line, reports, analysis, the
+# preparation of pictures (in many light processes), and planning and reading studies.
+LIGHT = ("cli", "report", "analysis", "data", "study", "display", *LAYERS[-1])
+
+
+def run_without_torch(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": str(PACKAGE.parent), "MPLBACKEND": "agg", "HOME": "/nonexistent"},
+    )
+
+
+def test_what_needs_no_torch_imports_none() -> None:
+    """Else `--help` and reports wait seconds for torch, and preparing takes memory per worker."""
+    light = [name for name in modules() if name.split(".")[0] in LIGHT]
+    assert {"cli", "spec", "study.plan", "study.ledger"} <= set(light)
+    names = ["headtohead", *(f"headtohead.{name}" for name in light)]
+    result = run_without_torch(IMPORT_WITHOUT_TORCH, json.dumps(names))
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == {"failed": {}, "torch": False}
+
+
+def test_the_block_blocks() -> None:
+    """Else the test above passes on modules that import torch."""
+    result = run_without_torch(IMPORT_WITHOUT_TORCH, '["headtohead.models.heads"]')
+    assert json.loads(result.stdout)["failed"].keys() == {"headtohead.models.heads"}
+
+
+HELP_WITHOUT_TORCH = (
+    IMPORT_WITHOUT_TORCH.partition("failed =")[0]
+    + """
+from headtohead.cli import main
+main(sys.argv[1:], prog_name="headtohead")
+"""
+)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["compare", "--help"]], ids=str)
+def test_help_works_without_torch(arguments: list[str]) -> None:
+    """Else a broken torch hides the very text that says what to do."""
+    result = run_without_torch(HELP_WITHOUT_TORCH, *arguments)
+    assert result.returncode == 0, result.stderr
+    assert "headtohead" in result.stdout
