@@ -132,8 +132,9 @@ class _Worker:
 
     def listen(self, events: "queue.SimpleQueue[tuple[_Worker, str]]") -> None:
         """Pass on its lines, then an empty one; in a thread of its own."""
-        for line in _pipe(self.process.stdout):
-            events.put((self, line))
+        with _pipe(self.process.stdout) as lines:
+            for line in lines:
+                events.put((self, line))
         events.put((self, ""))
 
     def stop(self) -> None:
