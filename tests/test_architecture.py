@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import headtohead
+from ledgers import full_ledger
 
 PACKAGE = Path(headtohead.__file__).parent
 
@@ -165,7 +166,7 @@ def test_the_block_blocks() -> None:
     assert json.loads(result.stdout)["failed"].keys() == {"headtohead.models.heads"}
 
 
-HELP_WITHOUT_TORCH = (
+COMMAND_WITHOUT_TORCH = (
     IMPORT_WITHOUT_TORCH.partition("failed =")[0]
     + """
 from headtohead.cli import main
@@ -174,9 +175,17 @@ main(sys.argv[1:], prog_name="headtohead")
 )
 
 
+def test_a_report_is_made_without_torch(tmp_path: Path) -> None:
+    """Else results cannot be drawn anew on a machine that never trains."""
+    full_ledger(tmp_path, seeds=2, epochs=2)
+    result = run_without_torch(COMMAND_WITHOUT_TORCH, "report", str(tmp_path))
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "summary.json").is_file()
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["compare", "--help"]], ids=str)
 def test_help_works_without_torch(arguments: list[str]) -> None:
     """Else a broken torch hides the very text that says what to do."""
-    result = run_without_torch(HELP_WITHOUT_TORCH, *arguments)
+    result = run_without_torch(COMMAND_WITHOUT_TORCH, *arguments)
     assert result.returncode == 0, result.stderr
     assert "headtohead" in result.stdout
