@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from headtohead.data.split import Split
 
+from headtohead.data.split import Split
 from headtohead.records import EpochRecord, RunRecord, read_history
 from headtohead.spec import AugmentSpec, BackboneSpec, HeadSpec, RecipeSpec
 from headtohead.training import checkpoint

@@ -84,6 +84,7 @@ def compare(as_json: bool, **options: Any) -> None:
     """
     from headtohead.comparison import compare as run
 
+    _see_current_folder()
     comparison = run(**options)
     _print_summary(comparison.summary, comparison.out, as_json)
     comparison.raise_for_failures()
@@ -103,19 +104,20 @@ def report(folder: Path, as_json: bool) -> None:
     _print_summary(summary, folder, as_json)
 
 
+def _see_current_folder() -> None:
+    """Let `module:Class` be found where the command is typed, after everything installed."""
+    sys.path.append(str(Path.cwd()))
+
+
 def _print_summary(summary: Any, out: Path, as_json: bool) -> None:
     from rich.console import Console
 
     from headtohead.report.table import render_table, summary_json
 
     if as_json:
-        click.echo(summary_json(summary))
-        return
-    Console().print(render_table(summary))
-    click.echo(
-        f"{out}: results.csv, summary.json, figures/\n"
-        f"Charts: tensorboard --logdir {out / 'tensorboard'}"
-    )
+        click.echo(summary_json(summary), nl=False)
+    else:
+        Console().print(render_table(summary, out))
 
 
 @main.group()
@@ -176,6 +178,7 @@ def heads(name: str | None, image_size: int, classes: int) -> None:
     """List the heads that can be compared, or describe one: what it is and how large."""
     from headtohead.models.catalog import describe_heads
 
+    _see_current_folder()
     click.echo(describe_heads(name, image_size, classes))
 
 

@@ -158,7 +158,8 @@ def _run_missing(
         shared = {"out": str(ledger.out.resolve()), "prepared": str(prepared.folder.resolve())}
         execute(
             waiting,
-            command=[sys.executable, "-m", "headtohead.worker"],
+            # -P: a torch.py in the user's current folder must not be taken for torch.
+            command=[sys.executable, "-P", "-m", "headtohead.worker"],
             setups=[{**setup, **shared} for setup in setups],
             logs=ledger.out / "logs",
             on_event=watch.event,
