@@ -202,3 +202,15 @@ def test_help_of_every_command_says_what_it_does() -> None:
         result = call(*words, "--help")
         assert result.exit_code == 0
         assert "Usage:" in result.stdout
+
+
+def test_data_check_of_files_without_class_folders_says_what_each_is(tmp_path: Path) -> None:
+    write_pictures(tmp_path, {"x": 2})
+    for number, path in enumerate(sorted((tmp_path / "x").iterdir())):
+        path.rename(tmp_path / f"{number}.jpg")
+    (tmp_path / "x").rmdir()
+    (tmp_path / "letter.jpg").write_text("dear")
+    told = call("data", "check", tmp_path)
+    assert told.exit_code == 0, told.output
+    assert "2 usable pictures of 3 files" in told.stdout
+    assert "letter.jpg" in told.stdout

@@ -261,7 +261,7 @@ def test_pictures_without_classes_can_be_looked_at(tmp_path: Path) -> None:
     root = made(tmp_path / "odd", "2.jpg", "deep/1.png", ".hidden")
     source = list_unlabelled(root, progress=silent)
     assert names(source) == ["2.jpg", "deep/1.png"]
-    assert source.classes == ()
+    assert source.classes == ("",)
     assert {file.label for file in source.files} == {""}
     with pytest.raises(DataError, match="an empty folder"):
         list_unlabelled(made(tmp_path / "none", ".hidden"), progress=silent)

@@ -118,6 +118,7 @@ def _print_summary(summary: Any, out: Path, as_json: bool) -> None:
         click.echo(summary_json(summary), nl=False)
     else:
         Console().print(render_table(summary, out))
+        click.echo(f"Charts: tensorboard --logdir {out / 'tensorboard'}")
 
 
 @main.group()
@@ -125,16 +126,18 @@ def data() -> None:
     """Look at pictures before training on them."""
 
 
-def _prepare(source: str, cache: Path | None, **pictures: Any) -> Any:
+def _look(source: str, cache: Path | None, **pictures: Any) -> Any:
     """The source and its prepared set, with the progress shown."""
-    from headtohead.data.pipeline import prepare_study
+    from headtohead.data.pipeline import look_at
     from headtohead.display import Display
     from headtohead.machine import cache_folder
     from headtohead.spec import resolve_study
 
     spec = resolve_study("quick", data=source, pictures=pictures)
     with Display() as display:
-        return prepare_study(spec, cache=cache_folder(cache), progress=display.progress)
+        return look_at(
+            spec.data, spec.pictures, cache=cache_folder(cache), progress=display.progress
+        )
 
 
 @data.command("check")
@@ -145,7 +148,7 @@ def data_check(source: str, as_json: bool, **options: Any) -> None:
     """Count, measure and verify the pictures of SOURCE; list what cannot be used, and why."""
     from headtohead.data.inspect import check, render_check
 
-    found, prepared = _prepare(source, **options)
+    found, prepared = _look(source, **options)
     result = check(found, prepared)
     click.echo(json.dumps(result.to_dict(), indent=1) if as_json else render_check(result))
 
@@ -163,7 +166,7 @@ def data_show(source: str, out: Path, **options: Any) -> None:
     from headtohead.data.inspect import contact_sheet
     from headtohead.files import write_atomic
 
-    _, prepared = _prepare(source, **options)
+    _, prepared = _look(source, **options)
     buffer = io.BytesIO()
     contact_sheet(prepared).save(buffer, format="PNG")
     write_atomic(out, buffer.getvalue())

@@ -223,7 +223,10 @@ def _class_table(check: DataCheck) -> Table:
     for count in check.classes:
         numbers = [count.found, count.usable, count.quarantined]
         numbers += [count.given.get(name, 0) for name in splits]
-        table.add_row(Text(printable(count.label)), *(f"{number:,}" for number in numbers))
+        table.add_row(
+            Text(printable(count.label) or "(no class folder)"),
+            *(f"{number:,}" for number in numbers),
+        )
     return table
 
 

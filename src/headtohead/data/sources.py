@@ -79,7 +79,7 @@ def open_source(source: str | Path, *, cache: Path, progress: Progress) -> Sourc
 
 
 def list_unlabelled(folder: Path, *, progress: Progress) -> Source:
-    """Every file below `folder` without asking for classes: no classes, and each label is "".
+    """Every file below `folder` without asking for classes: all are of one class called "".
 
     For looking at pictures, not for training on them. Raises `DataError` where there is no file
     and `StorageError` where one may not look.
@@ -92,7 +92,7 @@ def list_unlabelled(folder: Path, *, progress: Progress) -> Source:
         raise DataError(f"an empty folder: {str(folder)!r}. {_LAYOUT}")
     files = [PictureFile(path, _identity(path, folder), "", None) for path in paths]
     progress("listing pictures", len(files), len(files))
-    return Source(folder, (), tuple(sorted(files, key=lambda file: file.name)))
+    return Source(folder, ("",), tuple(sorted(files, key=lambda file: file.name)))
 
 
 def _unreadable(error: OSError, source: str | Path) -> StorageError:
