@@ -30,7 +30,8 @@ class _Row:
     loss: float | None = None
     accuracy: float | None = None
     val_accuracy: float | None = None
-    speed: float | None = None
+    speed: float | None = None  # pictures per second
+    since: float = 0.0  # when the epoch in progress began
 
     @property
     def done(self) -> float:
@@ -95,12 +96,13 @@ class Display:
         row = self._rows[job]
         kind = event["event"]
         if kind == "start":
-            row.state, row.epoch = "running", event["epochs"]
+            row.state, row.epoch, row.since = "running", event["epochs"], time.monotonic()
         elif kind == "step":
             row.share = event["done"] / event["pictures"]
+            row.speed = event["done"] / (time.monotonic() - row.since)
         elif kind == "epoch":
             record = event["record"]
-            row.epoch, row.share = record["epoch"], 0.0
+            row.epoch, row.share, row.since = record["epoch"], 0.0, time.monotonic()
             row.loss, row.accuracy = record["loss"], record["accuracy"]
             row.val_accuracy, row.speed = record["val_accuracy"], record["pictures_per_second"]
             if not self._console.is_terminal:
