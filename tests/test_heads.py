@@ -160,6 +160,8 @@ def test_every_shipped_head_has_every_property_at_the_articles_size(name: str) -
         ("avgpool2x2", {"window": 1}),
         ("avgpool2x2", {"window": 3}),
         ("avgpool2x2", {"window": 5}),
+        ("gap_fc", {"hidden": [7, 3], "dropout": 0.5}),
+        ("fc_small", {"maps": 3}),
     ],
 )
 def test_options_keep_the_properties(name: str, options: dict[str, Any]) -> None:
@@ -182,6 +184,31 @@ def test_gap_sees_no_place_and_fc_does() -> None:
     for name in ("fc", "avgpool2x2"):
         head = build_head(name, 4, (6, 6), 1)
         assert not torch.allclose(evaluated(head, rolled), evaluated(head, features), atol=1e-3)
+
+
+def test_the_controls_are_as_large_as_they_say() -> None:
+    """Else pooling and the number of parameters are told apart by heads that match in neither."""
+    sizes = {
+        name: sum(p.numel() for p in build_head(name, 64, (10, 10), 1).parameters())
+        for name in ("gap", "fc_small", "fc", "gap_fc")
+    }
+    assert sizes == {"gap": 65, "fc_small": 166, "fc": 663_301, "gap_fc": 662_349}
+
+
+def test_the_small_control_is_gap_with_places() -> None:
+    """Else it differs from `gap` in more than the pooling that it is the control for."""
+    features = torch.rand(3, 4, 6, 5)
+    gap, control = build_head("gap", 4, (6, 5), 1), build_head("fc_small", 4, (6, 5), 1)
+    weights = gap.state_dict()
+    control.load_state_dict(
+        {
+            "squeeze.weight": weights["linear.weight"][:, :, None, None],
+            "squeeze.bias": torch.zeros(1),
+            "linear.weight": torch.full((1, 30), 1 / 30),
+            "linear.bias": weights["linear.bias"],
+        }
+    )
+    torch.testing.assert_close(evaluated(control, features), evaluated(gap, features))
 
 
 def test_dropout_acts_in_training_alone() -> None:
@@ -303,6 +330,7 @@ def test_the_harness_finds_heads_that_cannot_train_on_one_picture(own: str) -> N
         ("avgpool2x2", (4, 4), {"window": 5}, "5 × 5; received 4 × 4"),
         ("avgpool2x2", (4, 4), {"window": 0}, "window .* at least 1; received 0"),
         ("avgpool2x2", (4, 4), {"window": 1.5}, "window .* received 1.5"),
+        ("fc_small", (4, 4), {"maps": 0}, "maps .* at least 1; received 0"),
         ("no_such_module:Head", (4, 4), {}, "cannot be imported: No module named"),
         (":Head", (4, 4), {}, "cannot be imported"),
         ("headtohead.models.heads:Nothing", (4, 4), {}, "cannot be imported.*Nothing"),

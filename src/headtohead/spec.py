@@ -117,10 +117,16 @@ class BackboneSpec(Spec):
 
 
 class VerdictSpec(Spec):
-    """What is decided, named before the study runs."""
+    """What is decided, named before the study runs.
+
+    `claims_against` is the head that the reference's five claims are made against. `target` is
+    the validation accuracy that "trains faster" asks the time to.
+    """
 
     metric: Literal["test_accuracy"] = "test_accuracy"
     reference: str | None = None
+    claims_against: str | None = None
+    target: Annotated[float, Field(gt=0, lt=1)] | None = None
     margin: Annotated[float, Field(gt=0, lt=1)] = 0.01
     level: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
 
@@ -168,10 +174,16 @@ class StudySpec(Spec):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        reference = self.verdict.reference
-        if reference is not None and reference not in self.heads:
+        for role in ("reference", "claims_against"):
+            head = getattr(self.verdict, role)
+            if head is not None and head not in self.heads:
+                raise ValueError(
+                    f"verdict.{role} {head!r} is none of the heads {', '.join(self.heads)}"
+                )
+        against = self.verdict.claims_against
+        if against is not None and against == self.verdict.reference:
             raise ValueError(
-                f"verdict.reference {reference!r} is none of the heads {', '.join(self.heads)}"
+                f"verdict.claims_against is the reference itself; received {against!r} for both"
             )
         for name in self.heads:
             try:
@@ -267,9 +279,10 @@ def resolve_study(
     content = _merge(base.model_dump(), over)
     if heads is not None:
         content["heads"] = _chosen_heads(base, heads)
-        # The study's own reference need not be chosen; one that was asked for must be.
-        if base.verdict.reference not in content["heads"] and "verdict" not in over:
-            content["verdict"]["reference"] = None
+        # The study's own heads of verdicts need not be chosen; those that were asked for must be.
+        for role in ("reference", "claims_against"):
+            if content["verdict"][role] not in content["heads"] and "verdict" not in over:
+                content["verdict"][role] = None
     return _validated(content, f"study {study}")
 
 

@@ -15,7 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from headtohead.errors import UsageError
-from headtohead.models.layers import BatchNorm, are_widths, dense
+from headtohead.models.layers import (
+    BATCH_NORM_EPSILON,
+    BatchNorm,
+    are_widths,
+    convolution,
+    dense,
+)
 
 
 class Head(nn.Module, ABC):
@@ -142,6 +148,91 @@ class FullyConnected(Head):
         return
 
 
+class NormedGlobalAverage(Head):
+    """Mean of each feature map, batch norm, then one linear layer: `gap` with the norm switched on.
+
+    The norm (Ioffe & Szegedy 2015, arXiv 1502.03167) stands after the pool, as the article's
+    other classifier has one after its flattening.
+    """
+
+    def __init__(self, channels: int, size: tuple[int, int], outputs: int) -> None:
+        super().__init__(channels, size, outputs)
+        self.norm = BatchNorm(channels)
+        self.linear = dense(channels, outputs)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, outputs) logits."""
+        logits: Tensor = self.linear(self.norm(features.mean(dim=(2, 3))))
+        return logits
+
+    def class_maps(self, features: Tensor) -> Tensor:
+        """As those of `gap`: in evaluation mode the norm is affine, and commutes with the mean."""
+        norm = self.norm
+        scale = norm.gamma * (norm.moving_variance + BATCH_NORM_EPSILON).rsqrt()
+        shift = norm.beta - norm.moving_mean * scale
+        weight = self.linear.weight * scale
+        bias = self.linear(shift)
+        return functional.conv2d(features, weight[:, :, None, None], bias)
+
+
+class PooledFullyConnected(Head):
+    """Mean of each feature map, then the article's fully connected classifier, made wide.
+
+    A control: it pools as `gap` does and has as many parameters as `fc`. With the default widths,
+    64 feature maps and one logit they are 662,349 in the head, where `fc` has 663,301 on 10 × 10
+    maps.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        size: tuple[int, int],
+        outputs: int,
+        hidden: tuple[int, int] = (780, 780),
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(channels, size, outputs)
+        self.classifier = FullyConnected(channels, (1, 1), outputs, hidden, dropout)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, outputs) logits."""
+        logits: Tensor = self.classifier(features.mean(dim=(2, 3), keepdim=True))
+        return logits
+
+    def class_maps(self, features: Tensor) -> None:
+        """None: its logits are no sum over places."""
+        return
+
+
+class Squeezed(Head):
+    """A 1 × 1 convolution to `maps` maps, flattened, then one linear layer: small, not pooled.
+
+    A control: with one map it is the smallest head that uses every feature map and weighs every
+    place by itself. On 64 feature maps of 10 × 10, one logit: 64 + 1 + 100 + 1 = 166 parameters,
+    where `gap`, which is this head with all places weighed alike, has 65 and `fc` 663,301. (The
+    1 × 1 convolution is that of Lin et al. 2013, arXiv 1312.4400.)
+    """
+
+    def __init__(self, channels: int, size: tuple[int, int], outputs: int, maps: int = 1) -> None:
+        super().__init__(channels, size, outputs)
+        if not are_widths([maps]):
+            raise UsageError(f"maps is a whole number of at least 1; received {maps!r}.")
+        self.squeeze = convolution(channels, maps, kernel=1)
+        self.linear = dense(maps * size[0] * size[1], outputs)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, outputs) logits."""
+        logits: Tensor = self.linear(flatten(self.squeeze(features)))
+        return logits
+
+    def class_maps(self, features: Tensor) -> Tensor:
+        """Each pixel's share of the logit, times the number of pixels, bias spread evenly."""
+        height, width = features.shape[2:]
+        weight = self.linear.weight.reshape(self.linear.out_features, height, width, -1)
+        shares = torch.einsum("nmhw,khwm->nkhw", self.squeeze(features), weight)
+        return shares * (height * width) + self.linear.bias[:, None, None]
+
+
 def flatten(features: Tensor) -> Tensor:
     """(N, C, H, W) → (N, H·W·C): channels last, as Keras flattens, and free in that layout."""
     return features.permute(0, 2, 3, 1).flatten(1)
@@ -162,6 +253,13 @@ HEADS: dict[str, HeadEntry] = {
     "gap": HeadEntry(GlobalAverage, {}, "Global Average Pooling and one linear layer"),
     "avgpool2x2": HeadEntry(
         AveragePool, {"window": 2}, "2 × 2 average pooling, the article's code"
+    ),
+    "gap_bn": HeadEntry(NormedGlobalAverage, {}, "Global Average Pooling, batch norm, linear"),
+    "gap_fc": HeadEntry(
+        PooledFullyConnected, {}, "control: pooled as gap, with as many parameters as fc"
+    ),
+    "fc_small": HeadEntry(
+        Squeezed, {}, "control: not pooled, with almost as few parameters as gap"
     ),
 }
 
