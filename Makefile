@@ -15,7 +15,7 @@ compare: setup
 	$(BIN)/headtohead compare
 
 test: lint
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .

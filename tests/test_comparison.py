@@ -17,8 +17,6 @@ from headtohead.records import read_history
 from headtohead.study.ledger import Ledger
 from photographs import write_pictures
 
-pytestmark = pytest.mark.xdist_group("compare")
-
 TIMING = {"seconds", "cpu_seconds", "pictures_per_second"}
 PATIENCE = 60.0  # seconds
 

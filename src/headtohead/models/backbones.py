@@ -6,15 +6,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from headtohead.errors import UsageError
-from headtohead.models.layers import BatchNorm, are_widths, convolution
+from headtohead.models.blocks import ConvolutionBlock
+from headtohead.models.layers import are_widths
 
 
 class ConvolutionBackbone(nn.Module):
     """Blocks of convolution 3 × 3, batch norm, ReLU and max-pool 2 × 2: the article's trunk.
 
-    (N, 3, H, W) pictures in [0, 1] → (N, widths[-1], h, w) feature maps. The pool stands before
-    the ReLU: both are monotonic, so they commute exactly, and the ReLU then runs on a quarter of
-    the values.
+    (N, 3, H, W) pictures in [0, 1] → (N, widths[-1], h, w) feature maps.
     """
 
     def __init__(self, widths: tuple[int, ...] = (32, 32, 64)) -> None:
@@ -24,15 +23,8 @@ class ConvolutionBackbone(nn.Module):
                 f"widths takes one block's width or more, whole numbers of at least 1; "
                 f"received {widths!r}."
             )
-        blocks: list[nn.Module] = []
-        for inputs, outputs in zip((3, *widths[:-1]), widths, strict=True):
-            blocks += [
-                convolution(inputs, outputs, kernel=3),
-                BatchNorm(outputs),
-                nn.MaxPool2d(2),
-                nn.ReLU(inplace=True),
-            ]
-        self.blocks = nn.Sequential(*blocks)
+        inputs = (3, *widths[:-1])
+        self.blocks = nn.Sequential(*map(ConvolutionBlock, inputs, widths))
         self.widths = tuple(widths)
 
     @property

@@ -37,11 +37,15 @@ class BatchNorm(nn.Module):
         output, mean, inverse_deviation = torch.native_batch_norm(
             x, self.gamma, self.beta, None, None, True, 0.0, BATCH_NORM_EPSILON
         )
-        with torch.no_grad():
-            variance = inverse_deviation.pow(-2).sub_(BATCH_NORM_EPSILON).clamp_(min=0)
-            self.moving_mean.lerp_(mean, 1 - BATCH_NORM_MOMENTUM)
-            self.moving_variance.lerp_(variance, 1 - BATCH_NORM_MOMENTUM)
+        variance = inverse_deviation.detach().pow(-2).sub_(BATCH_NORM_EPSILON).clamp_(min=0)
+        self.move_averages(mean, variance)
         return output
+
+    @torch.no_grad()
+    def move_averages(self, mean: Tensor, variance: Tensor) -> None:
+        """Take in a batch's mean and biased variance, both (channels,)."""
+        self.moving_mean.lerp_(mean, 1 - BATCH_NORM_MOMENTUM)
+        self.moving_variance.lerp_(variance, 1 - BATCH_NORM_MOMENTUM)
 
 
 def convolution(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:

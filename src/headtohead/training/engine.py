@@ -214,14 +214,21 @@ def _pass(
         inputs, labels = pictures.batch(rows[first : first + size])
         if augment is not None:
             inputs = augment(inputs, first)
-        logits = state.model(inputs)
-        loss = cross_entropy(logits, labels)
-        loss.backward()  # type: ignore[no-untyped-call]
-        state.optimizer.step()
-        losses[step] = loss.detach()
+        losses[step], logits = training_step(state.model, state.optimizer, inputs, labels)
         correct += (predicted(logits) == labels).sum()
         on_step(first + size, len(order))
     return losses, correct, len(order)
+
+
+def training_step(
+    model: Classifier, optimizer: KerasAdam, inputs: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor]:
+    """One update by one batch: its loss, and its (n, outputs) logits from before the update."""
+    logits = model(inputs)
+    loss = cross_entropy(logits, labels)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return loss.detach(), logits.detach()
 
 
 def _finish(

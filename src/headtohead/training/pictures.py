@@ -21,6 +21,9 @@ class Pictures:
         self._images = torch.from_numpy(images).to(device)
         self._labels = torch.from_numpy(labels).to(device)
 
+    def __len__(self) -> int:
+        return len(self._labels)
+
     def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Pictures (n, 3, H, W) float32 in [0, 1], channels last in memory, and labels (n,)."""
         pixels = torch.index_select(self._images, 0, rows)
