@@ -236,5 +236,5 @@ def test_a_head_of_the_users_own_is_found_in_the_current_folder(
     )
     assert done.returncode == 0, done.stderr
     (out,) = (tmp_path / "runs").iterdir()
-    assert out.name.startswith("quick-")
+    assert out.name.startswith("standard-")
     assert {run.record.head for run in Ledger.open(out).runs()} == {"gap", "mine.Largest"}

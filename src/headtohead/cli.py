@@ -63,13 +63,13 @@ def _picture_options(command: _Command) -> _Command:
 
 
 @main.command()
-@click.argument("study", default="quick")
+@click.argument("study", required=False)
 @click.option("--data", help="A folder, an archive, cats_vs_dogs or synthetic.")
 @click.option("--heads", help="Candidates, e.g. fc,fc_dropout,gap or my.module:MyHead.")
 @click.option("--seeds", type=int, help="How many seeds: 0, 1, …")
 @click.option("--epochs", type=int, help="Passes over the training split.")
-@click.option("--batch-size", type=int, help="Pictures in a step.  [default: 64]")
-@click.option("--learning-rate", type=float, help="Adam's.  [default: 0.001]")
+@click.option("--batch-size", type=int, help="Pictures in a step.")
+@click.option("--learning-rate", type=float, help="Adam's.")
 @_picture_options
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder.  [default: runs/<study>-<digest>]"
@@ -81,6 +81,7 @@ def compare(as_json: bool, **options: Any) -> None:
     """Train every head of STUDY with every seed, and say which wins.
 
     STUDY is a shipped study (see `headtohead studies`) or a YAML file; options win over it.
+    Without STUDY it is `quick`, on drawn pictures, or `standard` where --data is given.
     """
     from headtohead.comparison import compare as run
 
@@ -133,7 +134,7 @@ def _look(source: str, cache: Path | None, **pictures: Any) -> Any:
     from headtohead.machine import cache_folder
     from headtohead.spec import resolve_study
 
-    spec = resolve_study("quick", data=source, pictures=pictures)
+    spec = resolve_study("standard", data=source, pictures=pictures)
     with Display() as display:
         return look_at(
             spec.data, spec.pictures, cache=cache_folder(cache), progress=display.progress

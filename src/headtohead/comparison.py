@@ -47,7 +47,7 @@ class Comparison:
 
 
 def compare(
-    study: str | Path = "quick",
+    study: str | Path | None = None,
     *,
     data: str | Path | None = None,
     heads: str | Sequence[str] | None = None,
@@ -65,13 +65,14 @@ def compare(
 ) -> Comparison:
     """Run what is missing of a study, and report on all of it.
 
-    `study` is a shipped study's name or a YAML file; the other arguments have the names and the
-    meaning of the command's options and win over it. The same call again resumes, skips what is
+    `study` is a shipped study's name or a YAML file; by default it is `quick`, on drawn pictures,
+    or `standard` where `data` is given. The other arguments have the names and the meaning of the
+    command's options and win over it. The same call again resumes, skips what is
     finished and adds what is new. Raises UsageError, DataError and StorageError; runs that failed
     are told in `Comparison.failures`.
     """
     spec = resolve_study(
-        study,
+        study or ("quick" if data is None else "standard"),
         heads=heads,
         data=None if data is None else str(data),
         seeds=seeds,
