@@ -22,6 +22,7 @@ from headtohead.errors import UsageError
 from headtohead.files import digest_of
 
 DIGEST_FORMAT = 1
+DEFAULT_REFERENCE = "gap"
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -120,7 +121,10 @@ class VerdictSpec(Spec):
     """What is decided, named before the study runs.
 
     `claims_against` is the head that the reference's five claims are made against. `target` is
-    the validation accuracy that "trains faster" asks the time to.
+    the validation accuracy that "trains faster" asks the time to. `until_decided` names the one
+    head that is compared with the reference sequentially: seeds are added up to each of the
+    `looks` (pairs at each, ascending, the last the most) until one decides, and the level is
+    spent over them as `spending` says.
     """
 
     metric: Literal["test_accuracy"] = "test_accuracy"
@@ -129,6 +133,18 @@ class VerdictSpec(Spec):
     target: Annotated[float, Field(gt=0, lt=1)] | None = None
     margin: Annotated[float, Field(gt=0, lt=1)] = 0.01
     level: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    until_decided: str | None = None
+    looks: Annotated[tuple[Annotated[int, Field(ge=2, le=1000)], ...], Field(min_length=1)] = (
+        *(7, 10, 14, 20),
+    )
+    spending: Literal["pocock", "obrien-fleming"] = "pocock"
+
+    @field_validator("looks")
+    @classmethod
+    def _ascending(cls, looks: tuple[int, ...]) -> tuple[int, ...]:
+        if sorted(set(looks)) != list(looks):
+            raise ValueError(f"looks must ascend; received {', '.join(map(str, looks))}")
+        return looks
 
 
 def _as_heads(value: Any) -> Any:
@@ -174,7 +190,7 @@ class StudySpec(Spec):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for role in ("reference", "claims_against"):
+        for role in ("reference", "claims_against", "until_decided"):
             head = getattr(self.verdict, role)
             if head is not None and head not in self.heads:
                 raise ValueError(
@@ -185,12 +201,26 @@ class StudySpec(Spec):
             raise ValueError(
                 f"verdict.claims_against is the reference itself; received {against!r} for both"
             )
+        if self.verdict.until_decided == self.reference:
+            raise ValueError(
+                f"verdict.until_decided is the reference itself; received {self.reference!r}"
+            )
         for name in self.heads:
             try:
                 self.recipe_for(name)
             except ValidationError as error:
                 raise ValueError(f"heads.{name}.recipe: {_problems(error)}") from error
         return self
+
+    @property
+    def reference(self) -> str:
+        """The head that others are compared with: the study's, else `gap`, else the first.
+
+        Never one chosen by results.
+        """
+        if self.verdict.reference is not None:
+            return self.verdict.reference
+        return DEFAULT_REFERENCE if DEFAULT_REFERENCE in self.heads else next(iter(self.heads))
 
     def recipe_for(self, head: str) -> RecipeSpec:
         """The study's recipe with the entries that `head` has of its own."""
@@ -280,8 +310,9 @@ def resolve_study(
     if heads is not None:
         content["heads"] = _chosen_heads(base, heads)
         # The study's own heads of verdicts need not be chosen; those that were asked for must be.
-        for role in ("reference", "claims_against"):
-            if content["verdict"][role] not in content["heads"] and "verdict" not in over:
+        for role in ("reference", "claims_against", "until_decided"):
+            asked = role in over.get("verdict", {})
+            if content["verdict"][role] not in content["heads"] and not asked:
                 content["verdict"][role] = None
     return _validated(content, f"study {study}")
 

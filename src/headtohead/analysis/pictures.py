@@ -1,0 +1,117 @@
+"""How sure a difference between two heads is over pictures, not seeds.
+
+An interval over seeds holds for one test split; this one says what other test pictures would do
+to the same trained networks. The two stand side by side and are never mixed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Floats: TypeAlias = NDArray[np.float64]
+Rows: TypeAlias = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One run's answers on its test split: `rows` (n,) of the prepared set, `correct` (n,)."""
+
+    rows: Rows
+    correct: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class PictureInterval:
+    """The mean difference over test pictures, and its interval at confidence 1 - level.
+
+    `pictures` of `clusters` duplicate groups (a picture without duplicates is its own) over
+    `seeds` seeds; `differing` clusters are those on which the two heads do not score the same.
+    `low` and `high` are None where fewer than two clusters differ.
+    """
+
+    mean: float
+    low: float | None
+    high: float | None
+    level: float
+    pictures: int
+    clusters: int
+    differing: int
+    seeds: int
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """One seed's discordant test pictures: right by the first head alone, by the second alone.
+
+    `p` is the exact two-sided binomial one (McNemar 1947, Psychometrika 12). Descriptive: it
+    speaks of two trained networks, not of two heads.
+    """
+
+    seed: int
+    first_only: int
+    second_only: int
+    p: float
+
+
+def picture_interval(
+    pairs: Mapping[int, tuple[Answers, Answers]], groups: Mapping[int, int], level: float
+) -> PictureInterval | None:
+    """The interval over pictures for the first of two heads minus the second; None without pairs.
+
+    `pairs` has, for each seed, both runs' answers on the same rows; `groups` names the duplicate
+    group of a row, a row without entry being alone. Each picture's difference is averaged over
+    the seeds whose test split has it; the standard error is cluster-robust over groups, with the
+    t quantile of (clusters - 1) degrees of freedom and the factor G / (G - 1) (Cameron & Miller
+    2015, J. Human Resources 50, section II; Miller 2024, arXiv 2411.00640, for model
+    evaluation). Raises ValueError where the runs of a pair answered on different rows.
+    """
+    if not pairs:
+        return None
+    rows = np.concatenate([_shared(first, second) for first, second in pairs.values()])
+    values = np.concatenate([difference(first, second) for first, second in pairs.values()])
+    # Negative, so that no row without a group can share a group's number.
+    cluster = np.array([groups.get(int(row), -1 - int(row)) for row in rows], dtype=np.int64)
+    _, position = np.unique(cluster, return_inverse=True)
+    mean = float(values.mean())
+    sums = np.bincount(position, weights=values)
+    sizes = np.bincount(position)
+    count, differing = len(sums), int(np.count_nonzero(sums))
+    low: float | None = None
+    high: float | None = None
+    if count > 1 and differing > 1:
+        residuals = sums - mean * sizes
+        error = np.sqrt(count / (count - 1) * np.sum(residuals**2)) / len(values)
+        half = float(stats.t.ppf(1 - level / 2, count - 1) * error)
+        low, high = mean - half, mean + half
+    pictures = len(np.unique(rows))
+    return PictureInterval(mean, low, high, level, pictures, count, differing, len(pairs))
+
+
+def difference(first: Answers, second: Answers) -> Floats:
+    """(n,) of 1, 0 and -1: right by the first alone, by both or none, by the second alone."""
+    return first.correct.astype(np.float64) - second.correct.astype(np.float64)
+
+
+def mcnemar(pairs: Mapping[int, tuple[Answers, Answers]]) -> tuple[McNemar, ...]:
+    """McNemar's exact test of each seed's two networks. Raises ValueError as `picture_interval`."""
+    found = []
+    for seed, (first, second) in pairs.items():
+        _shared(first, second)
+        signed = difference(first, second)
+        mine, theirs = int(np.sum(signed > 0)), int(np.sum(signed < 0))
+        p = stats.binomtest(mine, mine + theirs).pvalue if mine + theirs else 1.0
+        found.append(McNemar(seed, mine, theirs, float(p)))
+    return tuple(found)
+
+
+def _shared(first: Answers, second: Answers) -> Rows:
+    if not np.array_equal(first.rows, second.rows):
+        raise ValueError(
+            f"two runs of one seed must answer on the same test pictures; received "
+            f"{len(first.rows)} and {len(second.rows)} rows that differ"
+        )
+    return first.rows
