@@ -74,6 +74,11 @@ def _picture_options(command: _Command) -> _Command:
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder.  [default: runs/<study>-<digest>]"
 )
+@click.option(
+    "--masks",
+    type=click.Path(path_type=Path),
+    help="Folder of masks named like the pictures, to score class maps by.",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--workers", type=int, help="Processes.  [default: one for each core or GPU]")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")

@@ -1,7 +1,7 @@
-"""The main path: prepare → plan → run what is missing → report."""
+"""The main path: prepare → plan → run what is missing → probe → report."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,18 @@ from headtohead.data.prepared import PreparedSet
 from headtohead.display import Display
 from headtohead.errors import RunError, UsageError
 from headtohead.machine import cache_folder, usable_cores
+from headtohead.models.backbones import build_backbone
 from headtohead.models.classifier import build_classifier
+from headtohead.probes.evidence import read_speed, speed_key, speed_path
+from headtohead.probes.pictures import keep_pictures, margin_of
 from headtohead.records import EpochRecord, read_history
 from headtohead.report.render import render
 from headtohead.report.summary import Summary
 from headtohead.report.tensorboard import RunEvents
 from headtohead.spec import StudySpec, resolve_study
-from headtohead.study.executor import Event, execute
+from headtohead.study.executor import AnyJob, Event, execute
 from headtohead.study.ledger import Ledger, StudyFile, hold
-from headtohead.study.plan import Job, is_done, jobs_of
+from headtohead.study.plan import Job, SpeedJob, is_done, jobs_of, lost
 from headtohead.training.device import choose_device
 
 
@@ -62,14 +65,16 @@ def compare(
     device: str = "auto",
     workers: int | None = None,
     cache: str | Path | None = None,
+    masks: str | Path | None = None,
 ) -> Comparison:
     """Run what is missing of a study, and report on all of it.
 
     `study` is a shipped study's name or a YAML file; by default it is `quick`, on drawn pictures,
     or `standard` where `data` is given. The other arguments have the names and the meaning of the
-    command's options and win over it. The same call again resumes, skips what is
-    finished and adds what is new. Raises UsageError, DataError and StorageError; runs that failed
-    are told in `Comparison.failures`.
+    command's options and win over it. The same call again resumes, skips what is finished and
+    adds what is new. `masks` is a folder with a mask of each picture, for scoring class maps
+    (see `headtohead.probes.pictures.collect_masks`). Raises UsageError, DataError and
+    StorageError; runs that failed are told in `Comparison.failures`.
     """
     spec = resolve_study(
         study or ("quick" if data is None else "standard"),
@@ -84,12 +89,21 @@ def compare(
     _check_models(spec)
     setups = worker_setups(device, workers)
     with Display() as display:
-        _, prepared = prepare_study(spec, cache=cache_folder(cache), progress=display.progress)
+        source, prepared = prepare_study(spec, cache=cache_folder(cache), progress=display.progress)
         file = study_file(spec, prepared)
         folder = Path(out) if out is not None else default_out(file)
         with hold(folder):
             ledger = Ledger.create(folder, file)
+            keep_pictures(
+                ledger,
+                source,
+                prepared,
+                margin=_margin(spec),
+                masks=None if masks is None else Path(masks),
+                progress=display.progress,
+            )
             failures = _run_missing(ledger, spec, prepared, setups, display)
+            failures += _time_heads(ledger, spec, prepared, setups, display)
             display.note("Drawing the report")
             summary = render(ledger)
     return Comparison(ledger, summary, tuple(failures))
@@ -143,6 +157,12 @@ def _check_models(spec: StudySpec) -> None:
         )
 
 
+def _margin(spec: StudySpec) -> int:
+    """How far windows move over the probe pictures, in pixels."""
+    blocks = len(build_backbone(spec.backbone.name, spec.backbone.options).widths)
+    return margin_of(spec.pictures.image_size, 2**blocks)
+
+
 def _run_missing(
     ledger: Ledger,
     spec: StudySpec,
@@ -155,16 +175,10 @@ def _run_missing(
     waiting = [job for job in jobs if not is_done(ledger, job)]
     watch = _Watch(ledger, display)
     display.begin(ledger, jobs, waiting)
-    if waiting:
-        shared = {"out": str(ledger.out.resolve()), "prepared": str(prepared.folder.resolve())}
-        execute(
-            waiting,
-            # -P: a torch.py in the user's current folder must not be taken for torch.
-            command=[sys.executable, "-P", "-m", "headtohead.worker"],
-            setups=[{**setup, **shared} for setup in setups],
-            logs=ledger.out / "logs",
-            on_event=watch.event,
-        )
+    _execute(waiting, ledger, prepared, setups, watch.event)
+    for job in jobs:
+        if gone := lost(ledger, job):
+            display.note(f"{job}: its weights are gone, and with them {', '.join(gone)}")
     return [
         *(
             f"{run.record.head} seed {run.record.seed}: {run.record.failure.reason} "
@@ -174,6 +188,55 @@ def _run_missing(
         ),
         *watch.errors,
     ]
+
+
+def _time_heads(
+    ledger: Ledger,
+    spec: StudySpec,
+    prepared: PreparedSet,
+    setups: list[dict[str, Any]],
+    display: Display,
+) -> list[str]:
+    """Measure the speed of all heads, one worker alone; what went wrong, in words.
+
+    Anew whenever a head has come: heads are measured together or not at all.
+    """
+    heads = tuple(ledger.file.study.heads)
+    key = speed_key([ledger.run_key(head, 0) for head in heads])
+    if read_speed(speed_path(ledger.out), key) is not None:
+        return []
+    # A head of the user's own runs code: it is imported only where this command names it.
+    strangers = [h for h in heads if ":" in (ledger.file.study.heads[h].head or "")]
+    if not set(strangers) <= set(spec.heads):
+        display.note(f"Speed is not measured anew: name {', '.join(strangers)} in --heads for it")
+        return []
+    display.note("Timing the heads")
+    errors: list[str] = []
+
+    def on_event(job: SpeedJob, event: Event) -> None:
+        if event["event"] == "error":
+            errors.append(f"{job}: {event['message']}")
+
+    _execute([SpeedJob(heads)], ledger, prepared, setups[:1], on_event)
+    return errors
+
+
+def _execute(
+    jobs: Sequence[AnyJob],
+    ledger: Ledger,
+    prepared: PreparedSet,
+    setups: list[dict[str, Any]],
+    on_event: Callable[[AnyJob, Event], None],
+) -> None:
+    shared = {"out": str(ledger.out.resolve()), "prepared": str(prepared.folder.resolve())}
+    execute(
+        jobs,
+        # -P: a torch.py in the user's current folder must not be taken for torch.
+        command=[sys.executable, "-P", "-m", "headtohead.worker"],
+        setups=[{**setup, **shared} for setup in setups],
+        logs=ledger.out / "logs",
+        on_event=on_event,
+    )
 
 
 class _Watch:

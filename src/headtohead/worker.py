@@ -17,10 +17,12 @@ from typing import Any
 from headtohead.data.pipeline import split_study
 from headtohead.data.prepared import PreparedSet, load_prepared
 from headtohead.errors import HeadToHeadError
-from headtohead.probes.evidence import predictions_path, read_predictions, write_predictions
-from headtohead.probes.predictions import collect_predictions
-from headtohead.records import EpochRecord, RunRecord
+from headtohead.probes.evidence import speed_key, speed_path, write_speed
+from headtohead.probes.speed import collect_speed
+from headtohead.probes.stage import collect_missing
+from headtohead.records import EpochRecord
 from headtohead.study.ledger import Ledger
+from headtohead.study.plan import Job
 from headtohead.training.device import choose_device, set_up_worker
 from headtohead.training.engine import RunPlan, train
 from headtohead.training.pictures import Pictures
@@ -60,20 +62,38 @@ class _Desk:
         self._last_step = 0.0
 
     def do(self, job: dict[str, Any]) -> None:
-        """Train the job's run if it is not over, then collect its predictions."""
+        """Do a `Job` (train its run if it is not over, then probe it) or a `SpeedJob`."""
         try:
-            record = self._work(job["head"], job["seed"])
-            self._say("done", status=record.status)
+            status = self._time(job["heads"]) if "heads" in job else self._work(Job(**job))
+            self._say("done", status=status)
         except HeadToHeadError as error:
             self._say("error", message=str(error), exit_code=error.exit_code)
         except Exception as error:
             traceback.print_exc()
             self._say("error", message=f"{type(error).__name__}: {error}")
 
-    def _work(self, head: str, seed: int) -> RunRecord:
+    def _work(self, job: Job) -> str:
         ledger = Ledger.open(self._out)
+        plan = self._plan(ledger, job.head, job.seed)
+        parts = split_study(ledger.file.study, self._prepared, job.seed)
+        folder = ledger.run_folder(job.head, job.seed)
+        run = ledger.run(job.head, job.seed)
+        record = run.record if run else train(plan, self._pictures, parts, folder, self)
+        if record.status == "finished":
+            collect_missing(ledger, job, plan, self._pictures, parts)
+        return record.status
+
+    def _time(self, heads: list[str]) -> str:
+        ledger = Ledger.open(self._out)
+        plans = [self._plan(ledger, head, 0) for head in heads]
+        parts = split_study(ledger.file.study, self._prepared, 0)
+        speed = collect_speed(plans, self._pictures, parts)
+        write_speed(speed_path(ledger.out), speed_key([plan.key for plan in plans]), speed)
+        return "finished"
+
+    def _plan(self, ledger: Ledger, head: str, seed: int) -> RunPlan:
         study = ledger.file.study
-        plan = RunPlan(
+        return RunPlan(
             key=ledger.run_key(head, seed),
             head=head,
             seed=seed,
@@ -83,15 +103,6 @@ class _Desk:
             image_size=study.pictures.image_size,
             classes=len(self._prepared.classes),
         )
-        parts = split_study(study, self._prepared, seed)
-        folder = ledger.run_folder(head, seed)
-        run = ledger.run(head, seed)
-        record = run.record if run else train(plan, self._pictures, parts, folder, self)
-        path = predictions_path(ledger.out, head, seed)
-        if record.status == "finished" and read_predictions(path, record.key) is None:
-            predictions = collect_predictions(plan, self._pictures, parts, folder)
-            write_predictions(path, record.key, predictions)
-        return record
 
     def start(self, epochs: int) -> None:
         """Training goes on after `epochs` epochs."""

@@ -10,24 +10,26 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Generic, TypeVar
 
 from headtohead.errors import StorageError
 from headtohead.files import storage_error
-from headtohead.study.plan import Job
+from headtohead.study.plan import Job, SpeedJob
 
+AnyJob = TypeVar("AnyJob", Job, SpeedJob)
 Event = dict[str, Any]
 """What a worker says: {"event": "start" | "step" | "epoch" | "note" | "done" | "error", …}."""
 
 
 def execute(
-    jobs: Sequence[Job],
+    jobs: Sequence[AnyJob],
     *,
     command: Sequence[str],
     setups: Sequence[dict[str, Any]],
     logs: Path,
-    on_event: Callable[[Job, Event], None],
+    on_event: Callable[[AnyJob, Event], None],
 ) -> None:
     """Do all jobs in their order, by one worker for each of `setups`.
 
@@ -38,8 +40,8 @@ def execute(
     StorageError when a worker meets a disk that is full or may not be written.
     """
     waiting = deque(jobs)
-    said: queue.Queue[tuple[_Worker, Event | None]] = queue.Queue()
-    workers: list[_Worker] = []
+    said: queue.Queue[tuple[_Worker[AnyJob], Event | None]] = queue.Queue()
+    workers: list[_Worker[AnyJob]] = []
 
     def hire(setup: dict[str, Any]) -> None:
         workers.append(_Worker(command, setup, logs, said))
@@ -75,7 +77,7 @@ def _pipes(process: "subprocess.Popen[bytes]") -> tuple[IO[bytes], IO[bytes]]:
     return process.stdin, process.stdout
 
 
-class _Worker:
+class _Worker(Generic[AnyJob]):
     """One process and the job that it has."""
 
     def __init__(
@@ -83,10 +85,10 @@ class _Worker:
         command: Sequence[str],
         setup: dict[str, Any],
         logs: Path,
-        said: "queue.Queue[tuple[_Worker, Event | None]]",
+        said: "queue.Queue[tuple[_Worker[AnyJob], Event | None]]",
     ) -> None:
         self.setup = setup
-        self.job: Job | None = None
+        self.job: AnyJob | None = None
         self._log = logs / f"worker-{setup['worker']}.log"
         # What the parent can import, a worker can: heads of the user's own among it.
         path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
@@ -109,17 +111,19 @@ class _Worker:
         self._listener.start()
         self._send(setup)
 
-    def _listen(self, stdout: IO[bytes], said: "queue.Queue[tuple[_Worker, Event | None]]") -> None:
+    def _listen(
+        self, stdout: IO[bytes], said: "queue.Queue[tuple[_Worker[AnyJob], Event | None]]"
+    ) -> None:
         for line in stdout:
             if line.endswith(b"\n"):  # a death may cut its last line short
                 said.put((self, json.loads(line)))
         said.put((self, None))
 
-    def give(self, job: Job | None) -> None:
+    def give(self, job: AnyJob | None) -> None:
         """Hand over the next job; None leaves the worker without one."""
         self.job = job
         if job is not None:
-            self._send({"head": job.head, "seed": job.seed})
+            self._send(asdict(job))
 
     def _send(self, message: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):  # it died; the end of its output says so

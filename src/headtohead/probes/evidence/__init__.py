@@ -20,7 +20,7 @@ from headtohead.probes.evidence.class_maps import (
     write_class_maps,
 )
 from headtohead.probes.evidence.costs import Costs, costs_path, read_costs, write_costs
-from headtohead.probes.evidence.files import FORMAT
+from headtohead.probes.evidence.files import FORMAT, evidence_path
 from headtohead.probes.evidence.pictures import (
     Masks,
     ProbePictures,
@@ -67,6 +67,7 @@ __all__ = [
     "Translation",
     "class_maps_path",
     "costs_path",
+    "evidence_path",
     "masks_path",
     "pictures_path",
     "predictions_path",

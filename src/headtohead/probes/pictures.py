@@ -1,0 +1,184 @@
+"""The pictures that probes look at, made once per split: chosen, cut wide, and their masks.
+
+Imports no torch: it is done before any worker starts.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from itertools import chain, zip_longest
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from headtohead.data.decode import Undecodable, decode_file, resize
+from headtohead.data.prepared import PreparedSet, printable
+from headtohead.data.progress import Progress
+from headtohead.data.sources import Source
+from headtohead.data.split import split
+from headtohead.errors import DataError, UsageError
+from headtohead.probes.evidence import (
+    Masks,
+    ProbePictures,
+    masks_path,
+    pictures_path,
+    read_masks,
+    read_pictures,
+    write_masks,
+    write_pictures,
+)
+from headtohead.probes.evidence.pictures import UNKNOWN
+from headtohead.study.ledger import Ledger
+
+MOST = 128
+"""Test pictures that probes look at, at most: some seconds of a run's time on one core."""
+
+MARGIN = 0.12
+"""What wide pictures have beyond the window on each side, as a share of the window's."""
+
+DRAWN_MASKS = "masks"
+"""The folder of masks beside that of the drawn pictures."""
+
+_TRIMAP = frozenset({1, 2, 3})
+
+
+def keep_pictures(
+    ledger: Ledger,
+    source: Source,
+    prepared: PreparedSet,
+    *,
+    margin: int,
+    masks: Path | None,
+    progress: Progress,
+) -> None:
+    """Put the probe pictures of every split of the study into the ledger, and their masks.
+
+    What is there stays; masks are taken anew where `masks` names a folder. Drawn pictures bring
+    theirs. Raises DataError, UsageError and StorageError.
+    """
+    study, digest = ledger.file.study, ledger.file.digest
+    drawn = study.data == "synthetic"
+    for seed in sorted({study.split.seed_for(seed) for seed in range(study.seeds)}):
+        place = pictures_path(ledger.out, seed)
+        found = read_pictures(place, digest)
+        if found is None:
+            shares = (study.split.train, study.split.validation, study.split.test)
+            rows = probe_rows(prepared, split(prepared, fractions=shares, seed=seed).test)
+            found = collect_pictures(source, prepared, rows, margin=margin, progress=progress)
+            write_pictures(place, digest, found)
+        folder = masks or (source.root.parent / DRAWN_MASKS if drawn else None)
+        place = masks_path(ledger.out, seed)
+        if folder is not None and (masks or read_masks(place, digest) is None):
+            write_masks(place, digest, collect_masks(folder, prepared, found.rows))
+
+
+def margin_of(image_size: int, stride: int) -> int:
+    """Pixels beyond the window on each side of a wide picture: at least the backbone's stride."""
+    return max(stride, round(MARGIN * image_size))
+
+
+def probe_rows(prepared: PreparedSet, test: NDArray[np.int64]) -> NDArray[np.int64]:
+    """At most `MOST` rows of the test split, classes in turn, each class by hash of its names.
+
+    So every head and seed is looked at on the same pictures, and any first few are a fair choice.
+    """
+    classes = (test[prepared.labels[test] == label] for label in range(len(prepared.classes)))
+    queues = [sorted(rows.tolist(), key=lambda row: _order(prepared, row)) for rows in classes]
+    turns = chain.from_iterable(zip_longest(*queues))
+    return np.array([row for row in turns if row is not None][:MOST], np.int64)
+
+
+def _order(prepared: PreparedSet, row: int) -> bytes:
+    return hashlib.sha256(prepared.names[row].encode(errors="surrogateescape")).digest()
+
+
+def collect_pictures(
+    source: Source,
+    prepared: PreparedSet,
+    rows: NDArray[np.int64],
+    *,
+    margin: int,
+    progress: Progress,
+) -> ProbePictures:
+    """The pictures of `rows` as the models saw them, and wide ones made from the original files.
+
+    A wide picture is the whole original at image_size + 2 · margin pixels a side: a window of
+    image_size pixels moves over it without ever meeting an edge. Raises DataError where an
+    original cannot be read any more.
+    """
+    paths = {file.name: file.path for file in source.files}
+    side = prepared.image_size + 2 * margin
+    wide = np.empty((len(rows), side, side, 3), np.uint8)
+    for index, row in enumerate(rows.tolist()):
+        name = prepared.names[row]
+        try:
+            picture = decode_file(paths[name])
+        except (Undecodable, KeyError) as error:
+            raise DataError(
+                f"{printable(name)} cannot be read any more ({error}), and the probes need the "
+                f"originals. Put it back, or run the study on what is there."
+            ) from error
+        wide[index] = resize(picture, (side, side), prepared.resize)
+        progress("cutting probe pictures", index + 1, len(rows))
+    pixels = np.asarray(prepared.images[rows], np.uint8)
+    return ProbePictures(rows, prepared.labels[rows], pixels, wide)
+
+
+def collect_masks(folder: Path, prepared: PreparedSet, rows: NDArray[np.int64]) -> Masks:
+    """The masks in `folder` of the pictures of `rows`, at the size of the prepared pictures.
+
+    The mask of `dog/rex.jpg` is `dog/rex.png`, else `rex.png`. A trimap (values 1, 2 and 3 alone)
+    means object, background and border, as in Oxford-IIIT Pet (Parkhi et al. 2012); anything else
+    is object where it is not 0. A pixel is object or background where more than half of the
+    original pixels in it are, and unknown else. Raises UsageError where `folder` is none or has
+    no mask of any of the pictures, DataError for a mask that cannot be read.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"--masks {folder} is no folder; name the one that holds the masks.")
+    side = prepared.image_size
+    masks = np.full((len(rows), side, side), UNKNOWN, np.uint8)
+    found = 0
+    for index, row in enumerate(rows.tolist()):
+        path = _mask_file(folder, prepared.names[row])
+        if path is not None:
+            masks[index] = _read_mask(path, side)
+            found += 1
+    if not found:
+        example = Path(prepared.names[int(rows[0])]).with_suffix(".png") if len(rows) else ""
+        raise UsageError(
+            f"--masks {folder} has no mask of the {len(rows)} pictures that probes look at: "
+            f"name them like the pictures, e.g. {printable(str(example))}."
+        )
+    return Masks(rows, masks)
+
+
+def _mask_file(folder: Path, name: str) -> Path | None:
+    parts: Sequence[str] = Path(name).with_suffix(".png").parts
+    candidates = (folder.joinpath(*parts[start:]) for start in range(len(parts)))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _read_mask(path: Path, side: int) -> NDArray[np.uint8]:
+    try:
+        with Image.open(path) as image:
+            # A palette's numbers are the mask, not its colours.
+            values = np.asarray(image if image.mode in ("L", "P", "1") else image.convert("L"))
+    except (OSError, UnidentifiedImageError) as error:
+        raise DataError(
+            f"the mask {printable(str(path))} cannot be read ({error}): repair or remove it."
+        ) from error
+    if set(np.unique(values).tolist()) <= _TRIMAP:
+        inside, outside = values == 1, values == 2
+    else:
+        inside, outside = values != 0, values == 0
+    mask = np.full((side, side), UNKNOWN, np.uint8)
+    mask[_share(outside, side) > 0.5] = 0
+    mask[_share(inside, side) > 0.5] = 1
+    return mask
+
+
+def _share(pixels: NDArray[np.bool_], side: int) -> NDArray[np.float32]:
+    """The share of each of side × side pixels that is set: the mean over what falls into it."""
+    image = Image.fromarray(pixels.astype(np.float32))
+    return np.asarray(image.resize((side, side), Image.Resampling.BOX), np.float32)

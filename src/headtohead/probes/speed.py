@@ -1,0 +1,66 @@
+"""The speed probe: how long one training step of each head takes, heads taken in turn."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from headtohead.data.split import Split
+from headtohead.models.classifier import Classifier
+from headtohead.probes.evidence import Speed
+from headtohead.training.engine import RunPlan, training_step
+from headtohead.training.optimizer import KerasAdam
+from headtohead.training.pictures import Pictures
+
+ROUNDS = 7
+STEPS = 2
+"""Steps of each head in a round; the first round comes after one step that is not counted."""
+
+
+@dataclass(frozen=True)
+class _Runner:
+    """A head in training on one batch, again and again."""
+
+    model: Classifier
+    optimizer: KerasAdam
+    inputs: Tensor
+    labels: Tensor
+
+    def step(self) -> tuple[float, float]:
+        """Wall-clock and processor seconds of one step."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        training_step(self.model, self.optimizer, self.inputs, self.labels)
+        if self.inputs.device.type == "cuda":
+            torch.cuda.synchronize(self.inputs.device)
+        return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def collect_speed(plans: Sequence[RunPlan], pictures: Pictures, split: Split) -> Speed:
+    """Times of training steps of every plan's head, all on the same pictures of `split`."""
+    runners = [_runner(plan, pictures, split) for plan in plans]
+    for runner in runners:
+        runner.step()
+    times = np.empty((2, len(plans), ROUNDS))
+    for number in range(ROUNDS):
+        for index, runner in enumerate(runners):
+            taken = [runner.step() for _ in range(STEPS)]
+            times[:, index, number] = np.median(taken, axis=0)
+    return Speed(
+        heads=tuple(plan.head for plan in plans),
+        batch_size=tuple(len(runner.labels) for runner in runners),
+        device=pictures.device.type,
+        wall=times[0],
+        cpu=times[1],
+    )
+
+
+def _runner(plan: RunPlan, pictures: Pictures, split: Split) -> _Runner:
+    model = plan.build().to(pictures.device).train()
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    recipe = plan.recipe
+    optimizer = KerasAdam(model.parameters(), recipe.learning_rate, recipe.weight_decay)
+    rows = split.train[: recipe.batch_size]
+    return _Runner(model, optimizer, *pictures.batch(pictures.rows(rows)))
