@@ -5,20 +5,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headtohead.analysis.statistics import (
-    Comparison,
-    Spread,
-    compare_family,
-    seeds_needed,
-    spread,
-)
+from headtohead.analysis.statistics import Spread, seeds_needed, spread
 from headtohead.records import EpochRecord, Parameters
+from headtohead.report.comparisons import HeadComparison, comparisons_of
+from headtohead.report.pairs import (
+    PairEstimate,
+    Targets,
+    answers_on_test,
+    estimates,
+    targets_of,
+)
 from headtohead.report.results import METRICS, RunResult, run_result
 from headtohead.study.ledger import Ledger, StudyFile
+from headtohead.study.looks import LooksRecord, read_looks
+from headtohead.study.pictures import read_pictures
 
-DEFAULT_REFERENCE = "gap"
-NUMERIC_ENVIRONMENT = ("torch", "platform", "device", "processor", "threads")
-"""Entries of a run's environment that change its numbers: where they differ, no pair is made."""
+__all__ = ["HeadComparison", "HeadResult", "Summary", "Winner", "reference_of", "summarize"]
 
 
 @dataclass(frozen=True)
@@ -47,22 +49,12 @@ class Winner:
 
 
 @dataclass(frozen=True)
-class HeadComparison:
-    """The reference against one other head on test accuracy at the best epoch.
-
-    `seeds` are the pairs in it; `flagged` are pairs left out because the two runs' environments
-    differ, each with what differs.
-    """
-
-    other: str
-    seeds: tuple[int, ...]
-    flagged: Mapping[int, str]
-    comparison: Comparison
-
-
-@dataclass(frozen=True)
 class Summary:
-    """Everything a study's ledger says by now."""
+    """Everything a study's ledger says by now.
+
+    `comparisons` get verdicts, `estimates` are every other pair and metric and get none. `looks`
+    is the sequential design that the study follows, with the looks taken.
+    """
 
     file: StudyFile
     heads: tuple[HeadResult, ...]
@@ -71,6 +63,9 @@ class Summary:
     reference: str
     comparisons: tuple[HeadComparison, ...]
     seeds_needed: int
+    looks: LooksRecord | None
+    targets: Targets | None
+    estimates: tuple[PairEstimate, ...]
     notes: tuple[str, ...]
 
     @property
@@ -85,14 +80,19 @@ def summarize(ledger: Ledger) -> Summary:
     Raises UsageError for records that do not belong to the study, as `Ledger.run` does.
     """
     file = ledger.file
-    results = [run_result(ledger, run) for run in ledger.runs()]
-    grouped = {name: [r for r in results if r.head == name] for name in file.study.heads}
-    heads = tuple(_head_result(name, runs) for name, runs in grouped.items() if runs)
-    done = {(run.head, run.seed) for run in results}
-    planned = [(head, seed) for seed in range(file.study.seeds) for head in file.study.heads]
-    unfinished = tuple(pair for pair in planned if pair not in done)
+    runs = ledger.runs()
+    results = [run_result(ledger, run) for run in runs]
+    every = {name: [r for r in results if r.head == name] for name in file.study.heads}
+    grouped = {name: mine for name, mine in every.items() if mine}
+    heads = tuple(_head_result(name, mine) for name, mine in grouped.items())
+    looks = read_looks(ledger.out)
+    unfinished = _unfinished(file, results, looks)
     reference = reference_of(file)
-    comparisons = _comparisons(file, heads, reference)
+    pictures = read_pictures(ledger.out)
+    groups = pictures.shared_groups() if pictures is not None else {}
+    answers = answers_on_test(ledger, results)
+    comparisons = comparisons_of(file, grouped, answers, groups, looks)
+    targets = targets_of(ledger, runs, grouped, reference)
     return Summary(
         file=file,
         heads=heads,
@@ -101,19 +101,37 @@ def summarize(ledger: Ledger) -> Summary:
         reference=reference,
         comparisons=comparisons,
         seeds_needed=seeds_needed(len(file.study.heads) - 1, file.study.verdict.level),
-        notes=tuple(_notes(file, heads, unfinished, reference, comparisons)),
+        looks=looks,
+        targets=targets,
+        estimates=tuple(estimates(ledger, grouped, reference, answers, groups, targets)),
+        notes=(
+            *_notes(file, heads, unfinished, reference, comparisons),
+            *_picture_notes(file, comparisons, pictures is not None),
+        ),
     )
 
 
 def reference_of(file: StudyFile) -> str:
     """The head that others are compared with: the study's, else `gap`, else the first.
 
-    Never chosen by results.
+    Never one chosen by results.
     """
-    study = file.study
-    if study.verdict.reference is not None:
-        return study.verdict.reference
-    return DEFAULT_REFERENCE if DEFAULT_REFERENCE in study.heads else next(iter(study.heads))
+    return file.study.reference
+
+
+def _unfinished(
+    file: StudyFile, results: Sequence[RunResult], looks: LooksRecord | None
+) -> tuple[tuple[str, int], ...]:
+    """What was planned and is not over. Seeds that looks added are planned for two heads alone."""
+    done = {(run.head, run.seed) for run in results}
+    pair = {looks.reference, looks.other} if looks else set()
+    base = looks.seeds if looks else file.study.seeds
+    return tuple(
+        (head, seed)
+        for seed in range(file.study.seeds)
+        for head in file.study.heads
+        if (head, seed) not in done and (seed < base or head in pair)
+    )
 
 
 def _head_result(head: str, runs: Sequence[RunResult]) -> HeadResult:
@@ -158,46 +176,24 @@ def _better(mine: EpochRecord, other: EpochRecord) -> bool:
     return (mine.val_accuracy, -mine.val_loss) > (other.val_accuracy, -other.val_loss)
 
 
-def _comparisons(
-    file: StudyFile, heads: Sequence[HeadResult], reference: str
-) -> tuple[HeadComparison, ...]:
-    """The reference against each other head that has runs.
-
-    The family is every other head that the study names, be it without runs.
-    """
-    runs = {head.head: {run.seed: run for run in head.runs} for head in heads}
-    mine = runs.get(reference, {})
-    differences: dict[str, list[float]] = {}
-    seeds: dict[str, list[int]] = {}
-    flagged: dict[str, dict[int, str]] = {}
-    for other in (name for name in file.study.heads if name != reference):
-        differences[other], seeds[other], flagged[other] = [], [], {}
-        theirs = runs.get(other, {})
-        for seed in sorted(mine.keys() & theirs.keys()):
-            first, second = mine[seed], theirs[seed]
-            unlike = _environment_difference(first, second)
-            if unlike:
-                flagged[other][seed] = unlike
-            elif first.scored is not None and second.scored is not None:
-                differences[other].append(first.scored - second.scored)
-                seeds[other].append(seed)
-    rule = file.study.verdict
-    family = compare_family(differences, reference, rule.level, rule.margin)
-    return tuple(
-        HeadComparison(other, tuple(seeds[other]), flagged[other], comparison)
-        for other, comparison in family.items()
-        if other in runs and mine
-    )
-
-
-def _environment_difference(first: RunResult, second: RunResult) -> str:
-    """What of the two environments differs and changes numbers, in words; empty for nothing."""
-    mine, theirs = first.environment, second.environment
-    return ", ".join(
-        f"{key} {mine.get(key, 'unknown')} and {theirs.get(key, 'unknown')}"
-        for key in NUMERIC_ENVIRONMENT
-        if mine.get(key) != theirs.get(key)
-    )
+def _picture_notes(
+    file: StudyFile, comparisons: Sequence[HeadComparison], grouped: bool
+) -> Iterator[str]:
+    """What intervals over pictures, and seeds that share pictures, cannot say."""
+    if not any(item.pictures for item in comparisons):
+        return
+    if file.study.split.mode == "per-seed":
+        yield (
+            "Pictures are split anew for each seed, so that one seed's test pictures train other "
+            "seeds' networks: neither interval says what other photographs would give, the one "
+            "over seeds is likely too short for that (Nadeau & Bengio 2003), and the one over "
+            "pictures takes the networks as they are."
+        )
+    if not grouped:
+        yield (
+            "No pictures.csv: intervals over pictures take every picture as its own, near-"
+            "duplicates too. The command that made the study writes it."
+        )
 
 
 def _notes(

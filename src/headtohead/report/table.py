@@ -16,8 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from headtohead.analysis.statistics import Spread
+from headtohead.report.comparisons import HeadComparison
 from headtohead.report.results import METRICS
-from headtohead.report.summary import HeadComparison, HeadResult, Summary
+from headtohead.report.summary import HeadResult, Summary
 
 FORMAT = 1
 MISSING = "–"
@@ -102,22 +103,64 @@ def explanation(summary: Summary) -> Iterator[str]:
 
 
 def verdict_lines(summary: Summary) -> Iterator[str]:
-    """One line for each comparison with its verdict; one for all where seeds are too few."""
+    """Each comparison with its verdict, or its estimate where seeds are too few; then the rest."""
     shown = summary.comparisons
     most = max((item.comparison.difference.n for item in shown), default=0)
     if not shown:
         return
-    if most < summary.seeds_needed:
+    few = most < summary.seeds_needed and summary.looks is None
+    if few:
         yield (
             f"No verdict: {most} seed{'' if most == 1 else 's'}, at least "
             f"{summary.seeds_needed} needed."
         )
-        yield from (_estimate(summary, item) for item in shown if item.comparison.difference.n)
-        return
     for item in shown:
         found = item.comparison
-        yield f"{found.better.claim}: {found.better.outcome} ({found.better.rule})."
-        yield f"{found.not_worse.claim}: {found.not_worse.outcome} ({found.not_worse.rule})."
+        if few and found.difference.n:
+            yield _estimate(summary, item)
+        elif not few:
+            yield f"{found.better.claim}: {found.better.outcome} ({found.better.rule})."
+            yield f"{found.not_worse.claim}: {found.not_worse.outcome} ({found.not_worse.rule})."
+        yield from _over_pictures(summary, item)
+    yield from _target_lines(summary)
+    if summary.estimates:
+        yield "Every other pair and metric: estimates in summary.json, no verdict."
+
+
+def _over_pictures(summary: Summary, item: HeadComparison) -> Iterator[str]:
+    """The interval over pictures beside the one over seeds, and McNemar's tests."""
+    found = item.pictures
+    if found is None:
+        return
+    pair = f"{summary.reference} minus {item.other} over pictures, not seeds"
+    networks = f"these {found.seeds} pairs of networks" if found.seeds > 1 else "this one pair"
+    if found.low is None or found.high is None:
+        yield f"{pair}: too few of {found.pictures:,} test pictures tell the heads apart."
+        return
+    p = [test.p for test in item.mcnemar]
+    by_seed = f"{min(p):.2g} to {max(p):.2g}" if len(p) > 1 else f"{p[0]:.2g}"
+    yield (
+        f"{pair}: {100 * found.mean:+.2f}, {100 * (1 - found.level):g} % interval "
+        f"{100 * found.low:+.2f} to {100 * found.high:+.2f} points ({networks} on other test "
+        f"pictures; {found.pictures:,} pictures in {found.clusters:,} duplicate groups, "
+        f"cluster-robust). McNemar per seed, descriptive: p = {by_seed}."
+    )
+
+
+def _target_lines(summary: Summary) -> Iterator[str]:
+    """Epochs to the target accuracy, restricted means; runs that never reached it count in full."""
+    targets = summary.targets
+    if targets is None:
+        return
+    parts = [
+        f"{item.head} {item.epochs.mean:.1f} ({item.epochs.reached} of {item.epochs.n} reached it)"
+        for item in targets.heads
+    ]
+    origin = "the study's target" if targets.declared else "a target taken from the reference"
+    yield (
+        f"Epochs to {100 * targets.target:g} % validation accuracy ({origin}), at most "
+        f"{targets.heads[0].epochs.horizon:g} counted: {', '.join(parts)}."
+    )
 
 
 def _estimate(summary: Summary, item: HeadComparison) -> str:

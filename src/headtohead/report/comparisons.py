@@ -1,0 +1,117 @@
+"""The reference against each other head: the comparisons that get verdicts."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from headtohead.analysis.pictures import (
+    Answers,
+    McNemar,
+    PictureInterval,
+    mcnemar,
+    picture_interval,
+)
+from headtohead.analysis.statistics import Comparison, Verdict, compare_family
+from headtohead.analysis.statistics.family import points
+from headtohead.report.pairs import Pairing, answers_of, pairing
+from headtohead.report.results import RunResult, run_result
+from headtohead.study.ledger import Ledger, StudyFile
+from headtohead.study.looks import LooksRecord
+
+
+@dataclass(frozen=True)
+class HeadComparison:
+    """The reference against one other head on test accuracy at the best epoch.
+
+    `seeds` are the pairs in it; `flagged` are pairs left out because the two runs' environments
+    differ, each with what differs. `pictures` is the interval over test pictures that stands
+    beside the one over seeds, `mcnemar` describes each seed's two networks.
+    """
+
+    other: str
+    seeds: tuple[int, ...]
+    flagged: Mapping[int, str]
+    comparison: Comparison
+    pictures: PictureInterval | None
+    mcnemar: tuple[McNemar, ...]
+
+
+def comparisons_of(
+    file: StudyFile,
+    runs: Mapping[str, Sequence[RunResult]],
+    answers: Mapping[tuple[str, int], Answers],
+    groups: Mapping[int, int],
+    looks: LooksRecord | None,
+) -> tuple[HeadComparison, ...]:
+    """The reference against each other head that has runs.
+
+    The family is every other head that the study names, be it without runs. A study that follows
+    a sequential design has one primary comparison, that one; the others get no verdict.
+    """
+    reference, rule = file.study.reference, file.study.verdict
+    others = [name for name in file.study.heads if name != reference]
+    pairs: dict[str, Pairing] = {
+        name: pairing(runs[reference], runs[name])
+        for name in others
+        if name in runs and reference in runs
+    }
+    scored = {name: pairs[name].scored() if name in pairs else {} for name in others}
+    values = {name: list(differences.values()) for name, differences in scored.items()}
+    family = compare_family(values, reference, rule.level, rule.margin)
+    found = []
+    for name, pair in pairs.items():
+        both = answers_of(pair, answers)
+        over = picture_interval(both, groups, rule.level)
+        seeds = tuple(scored[name])
+        comparison = family[name] if looks is None else _followed(family[name], name, looks)
+        found.append(HeadComparison(name, seeds, pair.flagged, comparison, over, mcnemar(both)))
+    return tuple(found)
+
+
+def look_differences(ledger: Ledger, record: LooksRecord) -> dict[int, float]:
+    """Seed → difference on the primary metric of the two heads that are looked at sequentially."""
+    runs = [run_result(ledger, run) for run in ledger.runs()]
+    mine, theirs = (
+        [run for run in runs if run.head == head] for head in (record.reference, record.other)
+    )
+    return pairing(mine, theirs).scored() if mine and theirs else {}
+
+
+def _followed(comparison: Comparison, other: str, looks: LooksRecord) -> Comparison:
+    """The comparison with the verdict of the sequential design, or none where it is another's."""
+    pair = f"{looks.reference} against {looks.other}"
+    reason = f"an estimate: the study's sequential design spends its level on {pair}"
+    untested = Verdict(comparison.not_worse.claim, "inconclusive", reason)
+    if other != looks.other:
+        better = Verdict(comparison.better.claim, "inconclusive", reason)
+    else:
+        better = looks_verdict(looks)
+    return dataclasses.replace(comparison, better=better, not_worse=untested)
+
+
+def looks_verdict(looks: LooksRecord) -> Verdict:
+    """What the sequential design says by now, with the looks that were taken."""
+    claim = f"{looks.reference} beats {looks.other}"
+    declared = (
+        f"sequential, declared beforehand: looks at {', '.join(map(str, looks.looks))} pairs, "
+        f"level {looks.level:g} spent by {looks.spending}"
+    )
+    if not looks.taken:
+        return Verdict(claim, "inconclusive", f"{declared}; no look taken yet")
+    look = looks.taken[-1]
+    interval = "no interval"
+    if look.low is not None and look.high is not None:
+        interval = (
+            f"repeated {100 * (1 - look.nominal):.4g} % t interval {points(look.low)} to "
+            f"{points(look.high)} points"
+        )
+    numbers = (
+        f"{declared}; look {len(looks.taken)} of {len(looks.looks)} at {look.n} pairs: mean "
+        f"{points(look.mean)}, {interval}, sign-flip p = {look.p:.3g} of {look.spent:.3g} spent, "
+        f"t p = {look.p_t:.3g} of {look.nominal:.3g}"
+    )
+    if looks.decision:
+        outcome = "supported" if looks.decision > 0 else "refuted"
+        return Verdict(claim, outcome, f"{numbers}: decided")  # type: ignore[arg-type]
+    ahead = f"next look at {looks.next_look} pairs" if looks.next_look else "this was the last look"
+    return Verdict(claim, "inconclusive", f"{numbers}: not decided, {ahead}")
