@@ -67,6 +67,11 @@ def _picture_options(command: _Command) -> _Command:
 @click.option("--data", help="A folder, an archive, cats_vs_dogs or synthetic.")
 @click.option("--heads", help="Candidates, e.g. fc,fc_dropout,gap or my.module:MyHead.")
 @click.option("--seeds", type=int, help="How many seeds: 0, 1, …")
+@click.option(
+    "--until-decided",
+    metavar="HEAD",
+    help="Add seeds until the reference against HEAD is decided, at looks declared in the study.",
+)
 @click.option("--epochs", type=int, help="Passes over the training split.")
 @click.option("--batch-size", type=int, help="Pictures in a step.")
 @click.option("--learning-rate", type=float, help="Adam's.")
@@ -98,15 +103,25 @@ def compare(as_json: bool, **options: Any) -> None:
 
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--pictures",
+    type=click.IntRange(min=0),
+    default=12,
+    show_default=True,
+    help="Test pictures in each grid of the page.",
+)
+@click.option("--figures", is_flag=True, help="Write every figure as PNG and SVG, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-def report(folder: Path, as_json: bool) -> None:
-    """Make tables and figures of the study in FOLDER anew."""
-    from headtohead.report.render import render
+def report(folder: Path, pictures: int, figures: bool, as_json: bool) -> None:
+    """Make the page, the tables and, if asked, the figures of the study in FOLDER anew."""
+    from headtohead.report.render import render, render_figures
     from headtohead.study.ledger import Ledger, hold
 
     ledger = Ledger.open(folder)
     with hold(folder):
-        summary = render(ledger)
+        summary = render(ledger, pictures=pictures)
+        if figures:
+            render_figures(ledger)
     _print_summary(summary, folder, as_json)
 
 

@@ -17,12 +17,17 @@ from headtohead.models.classifier import build_classifier
 from headtohead.probes.evidence import read_speed, speed_key, speed_path
 from headtohead.probes.pictures import keep_pictures, margin_of
 from headtohead.records import EpochRecord, read_history
+from headtohead.report.comparisons import look_differences
+from headtohead.report.figures import write_figures
+from headtohead.report.page.kept import keep_thumbnails
 from headtohead.report.render import render
 from headtohead.report.summary import Summary
 from headtohead.report.tensorboard import RunEvents
 from headtohead.spec import StudySpec, resolve_study
 from headtohead.study.executor import AnyJob, Event, execute
 from headtohead.study.ledger import Ledger, StudyFile, hold
+from headtohead.study.looks import follow
+from headtohead.study.pictures import picture_table, write_pictures
 from headtohead.study.plan import Job, SpeedJob, is_done, jobs_of, lost
 from headtohead.training.device import choose_device
 
@@ -65,6 +70,7 @@ def compare(
     device: str = "auto",
     workers: int | None = None,
     cache: str | Path | None = None,
+    until_decided: str | None = None,
     masks: str | Path | None = None,
 ) -> Comparison:
     """Run what is missing of a study, and report on all of it.
@@ -72,7 +78,9 @@ def compare(
     `study` is a shipped study's name or a YAML file; by default it is `quick`, on drawn pictures,
     or `standard` where `data` is given. The other arguments have the names and the meaning of the
     command's options and win over it. The same call again resumes, skips what is finished and
-    adds what is new. `masks` is a folder with a mask of each picture, for scoring class maps
+    adds what is new. `until_decided` names a head that is compared with the reference
+    sequentially: seeds are added until a look decides (see `headtohead.study.looks`).
+    `masks` is a folder with a mask of each picture, for scoring class maps
     (see `headtohead.probes.pictures.collect_masks`). Raises UsageError, DataError and
     StorageError; runs that failed are told in `Comparison.failures`.
     """
@@ -83,6 +91,7 @@ def compare(
         seeds=seeds,
         pictures={"image_size": image_size, "resize": resize, "limit": limit},
         recipe={"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate},
+        verdict={"until_decided": until_decided},
     )
     if workers is not None and workers < 1:
         raise UsageError(f"--workers must be at least 1; received {workers}.")
@@ -94,6 +103,9 @@ def compare(
         folder = Path(out) if out is not None else default_out(file)
         with hold(folder):
             ledger = Ledger.create(folder, file)
+            fixed = spec.split.mode == "fixed"
+            split = split_study(spec, prepared, 0) if fixed else None
+            write_pictures(folder, picture_table(prepared, split))
             keep_pictures(
                 ledger,
                 source,
@@ -102,10 +114,13 @@ def compare(
                 masks=None if masks is None else Path(masks),
                 progress=display.progress,
             )
-            failures = _run_missing(ledger, spec, prepared, setups, display)
+            failures = _run_study(ledger, spec, prepared, setups, display)
+            ledger = Ledger.open(folder)  # looks add seeds
             failures += _time_heads(ledger, spec, prepared, setups, display)
             display.note("Drawing the report")
+            keep_thumbnails(ledger, prepared)
             summary = render(ledger)
+            write_figures(ledger)
     return Comparison(ledger, summary, tuple(failures))
 
 
@@ -163,15 +178,31 @@ def _margin(spec: StudySpec) -> int:
     return margin_of(spec.pictures.image_size, 2**blocks)
 
 
-def _run_missing(
+def _run_study(
     ledger: Ledger,
     spec: StudySpec,
     prepared: PreparedSet,
     setups: list[dict[str, Any]],
     display: Display,
 ) -> list[str]:
+    """All runs of the study, or as many as its sequential design takes; failures in words."""
+
+    def run(ledger: Ledger, jobs: list[Job]) -> list[str]:
+        return _run_missing(ledger, jobs, prepared, setups, display)
+
+    if spec.verdict.until_decided is None:
+        return run(ledger, jobs_of(spec.heads, spec.seeds))
+    return follow(ledger, spec, run=run, differences=look_differences, note=display.note)
+
+
+def _run_missing(
+    ledger: Ledger,
+    jobs: list[Job],
+    prepared: PreparedSet,
+    setups: list[dict[str, Any]],
+    display: Display,
+) -> list[str]:
     """Train what is not there yet; the failures of the study's runs, old and new, in words."""
-    jobs = jobs_of(spec.heads, spec.seeds)
     waiting = [job for job in jobs if not is_done(ledger, job)]
     watch = _Watch(ledger, display)
     display.begin(ledger, jobs, waiting)

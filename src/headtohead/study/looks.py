@@ -5,17 +5,20 @@ its data, no look is taken twice, and every later report says which design was f
 """
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
 from pydantic import ValidationError
 
-from headtohead.analysis.sequential import Design, Look, Spending, take_looks
+from headtohead.analysis.sequential import Design, Spending, take_looks
+from headtohead.analysis.statistics import DECIMALS
 from headtohead.errors import UsageError
 from headtohead.files import write_atomic
 from headtohead.records import Record
 from headtohead.spec import StudySpec
 from headtohead.study.ledger import Ledger
+from headtohead.study.plan import Job
 
 LOOKS_FILE = "looks.json"
 
@@ -151,9 +154,59 @@ def describe(record: LooksRecord) -> str:
     )
 
 
-def look_of(record: LookRecord) -> Look:
-    """The look's numbers without what it looked at."""
-    return Look(**record.model_dump(exclude={"differences"}))
+def follow(
+    ledger: Ledger,
+    spec: StudySpec,
+    *,
+    run: Callable[[Ledger, list[Job]], list[str]],
+    differences: Callable[[Ledger, LooksRecord], Mapping[int, float]],
+    note: Callable[[str], None],
+) -> list[str]:
+    """Run seeds up to each look in turn and look, until one decides or the last is taken.
+
+    `run` does what of its jobs is missing and returns failures in words; `differences` reads
+    seed → difference on the primary metric. Heads that are not looked at have the study's seeds.
+    Returns failures in words. Raises UsageError as `declare` and `take_look` do.
+    """
+    record = declare(ledger, spec, spec.seeds)
+    while True:
+        n = record.next_look or record.taken[-1].n
+        ledger = _with_seeds(ledger, max(spec.seeds, n))
+        failures = run(ledger, look_jobs(spec, record, n))
+        if record.next_look is None:
+            return failures
+        found = differences(ledger, record)
+        missing = [str(seed) for seed in range(n) if seed not in found]
+        if missing:
+            return [
+                *failures,
+                f"no look at {n} pairs of {record.reference} and {record.other}: seeds "
+                f"{', '.join(missing)} make no pair (unfinished, or in unlike environments)",
+            ]
+        seen = tuple(round(found[seed], DECIMALS) for seed in range(n))
+        record = take_look(ledger, record, seen)
+        note(f"Look at {n} pairs: {'decided' if record.decision else 'not decided'}")
+        if record.next_look is None:
+            return failures
+
+
+def look_jobs(spec: StudySpec, record: LooksRecord, pairs: int) -> list[Job]:
+    """Seed by seed: the two heads that are looked at have `pairs` seeds, others the study's."""
+    wanted = {
+        head: pairs if head in (record.reference, record.other) else spec.seeds
+        for head in spec.heads
+    }
+    return [
+        Job(head, seed)
+        for seed in range(max(wanted.values()))
+        for head in spec.heads
+        if seed < wanted[head]
+    ]
+
+
+def _with_seeds(ledger: Ledger, seeds: int) -> Ledger:
+    study = ledger.file.study.model_copy(update={"seeds": seeds})
+    return Ledger.create(ledger.out, ledger.file.model_copy(update={"study": study}))
 
 
 def _write(ledger: Ledger, record: LooksRecord) -> LooksRecord:
