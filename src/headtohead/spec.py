@@ -23,6 +23,7 @@ from headtohead.files import digest_of
 
 DIGEST_FORMAT = 1
 DEFAULT_REFERENCE = "gap"
+DEFAULT_RIVALS = ("fc_dropout", "fc")
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -197,7 +198,7 @@ class StudySpec(Spec):
                     f"verdict.{role} {head!r} is none of the heads {', '.join(self.heads)}"
                 )
         against = self.verdict.claims_against
-        if against is not None and against == self.verdict.reference:
+        if against is not None and against == self.reference:
             raise ValueError(
                 f"verdict.claims_against is the reference itself; received {against!r} for both"
             )
@@ -221,6 +222,17 @@ class StudySpec(Spec):
         if self.verdict.reference is not None:
             return self.verdict.reference
         return DEFAULT_REFERENCE if DEFAULT_REFERENCE in self.heads else next(iter(self.heads))
+
+    @property
+    def claims_against(self) -> str | None:
+        """The head that the claims are made against: the study's, else `fc_dropout`, `fc`, another.
+
+        None where the reference is alone. Never one chosen by results.
+        """
+        if self.verdict.claims_against is not None:
+            return self.verdict.claims_against
+        others = [head for head in (*DEFAULT_RIVALS, *self.heads) if head in self.heads]
+        return next((head for head in others if head != self.reference), None)
 
     def recipe_for(self, head: str) -> RecipeSpec:
         """The study's recipe with the entries that `head` has of its own."""

@@ -1,0 +1,230 @@
+"""The five claims about the reference head, each against one other: numbers in, verdicts out.
+
+Three of them need a test, and are one family under Holm's correction: over-fitting, class maps,
+translation. Parameters are counted. Speed has measurements of its own and a rule of its own.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headtohead.analysis.statistics import (
+    Outcome,
+    PairedDifference,
+    holm,
+    paired_difference,
+    verdict,
+)
+
+Name: TypeAlias = Literal["parameters", "overfitting", "class_maps", "translation", "speed"]
+Unit: TypeAlias = Literal["count", "bytes", "share", "nats", "seconds", "epochs"]
+BySeed: TypeAlias = Mapping[str, Mapping[int, float]]
+"""Head → seed → value."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One row of a claim's numbers: every head's value in `unit`, None where it is not known."""
+
+    name: str
+    unit: Unit
+    heads: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim with its verdict: `statement` is what is claimed, `rule` what decided, in words.
+
+    `difference` is the tested one, paired by seed, positive in the claim's favour; None for
+    claims that are not tested. `notes` say what a reader must know about the numbers.
+    """
+
+    name: Name
+    statement: str
+    outcome: Outcome
+    rule: str
+    measures: tuple[Measure, ...]
+    difference: PairedDifference | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Question:
+    """A claim before its test. `tested` says in words what `differences` (by seed) are."""
+
+    name: Name
+    statement: str
+    tested: str
+    differences: Mapping[int, float]
+    measures: tuple[Measure, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a head and its model cost, counted; the last four are None without evidence."""
+
+    head: int
+    model: int
+    multiply_adds_head: int | None = None
+    multiply_adds: int | None = None
+    weight_bytes: int | None = None
+    activation_bytes: int | None = None
+
+
+def measure(name: str, unit: Unit, values: BySeed) -> Measure:
+    """Means over seeds."""
+    means = {head: float(np.mean(list(v.values()))) if v else None for head, v in values.items()}
+    return Measure(name, unit, means)
+
+
+def pairs(values: BySeed, first: str, second: str, seeds: Sequence[int]) -> dict[int, float]:
+    """Seed → first minus second, for those of `seeds` at which both are known."""
+    mine, theirs = values.get(first, {}), values.get(second, {})
+    return {seed: mine[seed] - theirs[seed] for seed in seeds if seed in mine and seed in theirs}
+
+
+def decide(questions: Sequence[Question], level: float) -> tuple[Claim, ...]:
+    """The tested claims as one family: every question is in it, be it without a pair."""
+    found = {q.name: paired_difference(list(q.differences.values()), level) for q in questions}
+    adjusted = holm({name: difference.p_agreed for name, difference in found.items()})
+    claims = []
+    for question in questions:
+        difference = found[question.name]
+        said = verdict(question.statement, difference, adjusted[question.name], len(questions))
+        claims.append(
+            Claim(
+                name=question.name,
+                statement=question.statement,
+                outcome=said.outcome,
+                rule=f"{question.tested}: {said.rule}",
+                measures=question.measures,
+                difference=difference,
+                notes=question.notes,
+            )
+        )
+    return tuple(claims)
+
+
+def fewer_parameters(reference: str, against: str, sizes: Mapping[str, Size]) -> Claim:
+    """Counted: whether the whole model with `reference` has fewer parameters."""
+    rows: tuple[tuple[str, Unit, str], ...] = (
+        ("parameters of the head", "count", "head"),
+        ("parameters of the model, batch-norm statistics included", "count", "model"),
+        ("multiply-adds of the head, one picture", "count", "multiply_adds_head"),
+        ("multiply-adds of the model, one picture", "count", "multiply_adds"),
+        ("weights in memory", "bytes", "weight_bytes"),
+        ("kept by a training step, one picture", "bytes", "activation_bytes"),
+    )
+    measures = tuple(
+        Measure(name, unit, {head: getattr(size, field) for head, size in sizes.items()})
+        for name, unit, field in rows
+    )
+    statement = f"{reference} has fewer parameters than {against}"
+    if reference not in sizes or against not in sizes:
+        missing = reference if reference not in sizes else against
+        rule = f"counted: no run of {missing} yet"
+        return Claim("parameters", statement, "inconclusive", rule, measures)
+    mine, theirs = sizes[reference].model, sizes[against].model
+    outcome: Outcome = "supported" if mine < theirs else "refuted"
+    relation = "fewer than" if mine < theirs else "as many as" if mine == theirs else "more than"
+    rule = f"counted over the whole model: {mine:,}, {relation} {theirs:,}"
+    return Claim("parameters", statement, outcome, rule, measures)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast one head trains.
+
+    `step` (rounds,) processor seconds per picture of a training step, in rounds that are paired
+    between heads; `wall` likewise on the clock. `epochs` maps seed to the epochs until the
+    target was reached, at most the `horizon` that all were watched for; `reached` of them did.
+    `pictures` is the number of training pictures in an epoch.
+    """
+
+    step: NDArray[np.float64]
+    wall: NDArray[np.float64]
+    epochs: Mapping[int, float]
+    reached: int
+    pictures: int
+
+    def to_target(self) -> dict[int, float]:
+        """Seed → processor seconds of training until the target, restricted like `epochs`."""
+        each = float(np.median(self.step)) * self.pictures
+        return {seed: epochs * each for seed, epochs in self.epochs.items()}
+
+
+SPEED_RULE = (
+    "supported (refuted) where a step takes less (more) processor time in every round, and the t "
+    "interval of the processor time that is saved on the way to the target, paired by seed, lies "
+    "above (below) 0"
+)
+
+
+def faster(
+    reference: str,
+    against: str,
+    paces: Mapping[str, Pace],
+    seeds: Sequence[int],
+    target: float | None,
+    horizon: float | None,
+    level: float,
+) -> Claim:
+    """Measured: per step in paired rounds, and to the target by its epochs times its steps."""
+    times = {head: pace.to_target() for head, pace in paces.items()}
+    statement = f"{reference} trains faster than {against}"
+    measures = _speed_measures(paces, times, target)
+    if reference not in paces or against not in paces:
+        rule = "no speed session with both heads yet"
+        return Claim("speed", statement, "inconclusive", rule, measures)
+    ratio = paces[reference].step / paces[against].step
+    per_step = _all(ratio < 1, ratio > 1)
+    saved = pairs(times, against, reference, seeds)
+    difference = paired_difference(list(saved.values()), level)
+    low, high = difference.low, difference.high
+    known = low is not None and high is not None
+    to_target = 0 if low is None or high is None else (low > 0) - (high < 0)
+    outcome: Outcome = "inconclusive"
+    if per_step == to_target != 0:
+        outcome = "supported" if per_step > 0 else "refuted"
+    interval = f"saved {low:+.1f} to {high:+.1f} s" if known else "no interval"
+    rule = (
+        f"{SPEED_RULE}: per step × {np.median(ratio):.3f} ({ratio.min():.3f} to "
+        f"{ratio.max():.3f} over {len(ratio)} rounds); to the target {interval} "
+        f"({difference.n} seeds)"
+    )
+    return Claim("speed", statement, outcome, rule, measures, None, _censored(paces, horizon))
+
+
+def _all(faster_rounds: NDArray[np.bool_], slower_rounds: NDArray[np.bool_]) -> int:
+    return int(faster_rounds.all()) - int(slower_rounds.all())
+
+
+def _speed_measures(
+    paces: Mapping[str, Pace], times: BySeed, target: float | None
+) -> tuple[Measure, ...]:
+    goal = "the target" if target is None else f"{100 * target:g} % validation accuracy"
+
+    def each(attribute: str) -> dict[str, float | None]:
+        found = {head: getattr(pace, attribute) for head, pace in paces.items()}
+        return {head: float(np.median(value)) for head, value in found.items()}
+
+    epochs = {head: pace.epochs for head, pace in paces.items()}
+    return (
+        Measure("processor time of a training step, per picture", "seconds", each("step")),
+        Measure("wall-clock time of a training step, per picture", "seconds", each("wall")),
+        measure(f"epochs to {goal}, restricted mean", "epochs", epochs),
+        measure(f"processor time to {goal}, restricted mean", "seconds", times),
+    )
+
+
+def _censored(paces: Mapping[str, Pace], horizon: float | None) -> tuple[str, ...]:
+    return tuple(
+        f"{head}: {len(pace.epochs) - pace.reached} of {len(pace.epochs)} runs did not reach the "
+        f"target and count as {horizon:g} epochs, as long as all were watched"
+        for head, pace in paces.items()
+        if horizon is not None and pace.reached < len(pace.epochs)
+    )
