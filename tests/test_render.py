@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from headtohead.errors import UsageError
 from headtohead.records import Failure
-from headtohead.report.render import render
+from headtohead.report.render import render, render_figures
 from ledgers import add_run, full_ledger, study_ledger
 
 
@@ -28,7 +29,9 @@ def test_everything_is_written_and_again_without_change(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "summary.json").read_bytes())["winner"]["head"] == (
         summary.winner.head if summary.winner else None
     )
-    assert (tmp_path / "figures" / "gap_vs_fc_accuracy.svg").is_file()
+    assert b"</html>" in (tmp_path / "report.html").read_bytes()
+    assert (tmp_path / "report.md").is_file()
+    assert (tmp_path / "tables" / "heads.tex").is_file()
     assert len(list((tmp_path / "tensorboard").rglob("events.out.tfevents.*"))) == 12
     assert render(ledger) == summary
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == first
@@ -47,21 +50,29 @@ def test_one_run_a_failed_run_and_missing_evidence(tmp_path: Path) -> None:
     ]
     assert summary.winner is not None
     assert summary.winner.head == "gap"
-    assert {path.stem for path in (tmp_path / "figures").iterdir()} == {
-        "gap_accuracy",
-        "gap_loss",
-    }
+    assert "fc seed 0 failed" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_no_finished_run_leaves_empty_tables_and_words(tmp_path: Path) -> None:
     """Stopped before the first run ended: no crash, and a sentence that says why it is empty."""
     summary = render(study_ledger(tmp_path))
     assert _rows(tmp_path) == []
-    assert not (tmp_path / "figures").exists()
+    assert not (tmp_path / "tables").exists()
     assert (
         "No run is finished yet" in json.loads((tmp_path / "summary.json").read_bytes())["notes"][0]
     )
     assert summary.heads == ()
+
+
+def test_every_figure_is_written_on_request(tmp_path: Path) -> None:
+    """For a paper or slides: the article's figures and each of the page's charts, both kinds."""
+    ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=2)
+    render_figures(ledger)
+    names = {path.name for path in (tmp_path / "figures").iterdir()}
+    for stem in ("gap_vs_fc_accuracy", "forest", "parameters", "curve-val_loss-log", "reliability"):
+        assert {f"{stem}.png", f"{stem}.svg"} <= names
+    picture = (tmp_path / "figures" / "forest.png").read_bytes()
+    assert Image.open(io.BytesIO(picture)).size[0] > 800
 
 
 def test_a_run_of_another_study_is_refused(tmp_path: Path) -> None:

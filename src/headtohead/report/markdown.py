@@ -1,0 +1,90 @@
+"""`report.md`: the answer, the table and the verdicts, for wikis, issues and mails."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from headtohead.report.page.content import Content
+from headtohead.report.page.effects import difference_text
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|<>~$-])")
+
+
+def report_markdown(content: Content) -> bytes:
+    """The report as GitHub-flavoured Markdown in UTF-8."""
+    return ("\n".join(_lines(content)).strip() + "\n").encode()
+
+
+def _lines(content: Content) -> Iterator[str]:
+    summary = content.summary
+    file = summary.file
+    yield f"# Study {escape(file.study.name)}: which classification head?\n"
+    yield f"**{escape(content.answer.sentence)}**\n"
+    if content.answer.more:
+        yield f"{escape(content.answer.more)}\n"
+    yield from (f"- {escape(reason)}" for reason in content.answer.reasons)
+    yield ""
+    yield from (f"> {escape(note)}\n" for note in summary.notes)
+    if content.rows:
+        yield "## Results\n"
+        yield "Mean ± standard deviation over seeds; test metrics at the best epoch.\n"
+        yield from _table(
+            ("head", *content.columns, "runs"),
+            [(r.head, *(cell.full for cell in r.cells), str(r.finished)) for r in content.rows],
+        )
+    if summary.comparisons:
+        yield "## Verdicts\n"
+        verdicts = [
+            verdict
+            for item in summary.comparisons
+            for verdict in (item.comparison.better, item.comparison.not_worse)
+        ]
+        yield from _table(
+            ("claim", "verdict", "numbers and rule"),
+            [(verdict.claim, verdict.outcome, verdict.rule) for verdict in verdicts],
+        )
+        for item in summary.comparisons:
+            if item.comparison.difference.n:
+                name = f"{summary.reference} minus {item.other}"
+                yield f"- {escape(name)}: {escape(difference_text(item))}"
+        yield ""
+    if content.claims:
+        yield "## The five claims\n"
+        yield from _table(
+            ("claim", "verdict", "numbers", "rule"),
+            [(claim.name, claim.outcome, claim.numbers, claim.rule) for claim in content.claims],
+        )
+    yield "## The pictures\n"
+    yield from _table(
+        ("class", "training", "validation", "test"),
+        [
+            (
+                name,
+                *(f"{file.counts[s].get(name, 0):,}" for s in ("train", "validation", "test")),
+            )
+            for name in file.classes
+        ],
+    )
+    yield from (f"- {escape(line)}" for line in content.caveats)
+    yield "\n## Do it again\n"
+    yield _fenced(content.command)
+    yield f"Made by headtohead {file.headtohead}; digest `{file.digest[:16]}`."
+
+
+def escape(text: str) -> str:
+    """`text` so that Markdown, and HTML within it, prints it and obeys none of it."""
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+def _fenced(text: str) -> str:
+    """A code block whose fence is longer than any run of backticks within."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}\n{text}\n{fence}\n"
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(map(escape, titles))} |"
+    yield f"|{'---|' * len(titles)}"
+    for row in rows:
+        yield f"| {' | '.join(map(escape, row))} |"
+    yield ""

@@ -1,0 +1,22 @@
+"""The page's charts as files."""
+
+from pathlib import Path
+
+from headtohead.files import write_atomic
+from headtohead.report.page.content import Content
+
+SUFFIXES = ("png", "svg")
+
+
+def write_charts(content: Content, folder: Path) -> list[Path]:
+    """Every chart of the page as PNG and SVG in `folder`; the paths written.
+
+    Raises StorageError where they cannot be written.
+    """
+    paths = []
+    for chart in content.charts:
+        for suffix in SUFFIXES:
+            path = folder / f"{chart.name}.{suffix}"
+            write_atomic(path, chart.file(suffix))
+            paths.append(path)
+    return paths

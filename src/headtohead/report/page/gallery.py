@@ -1,0 +1,168 @@
+"""Pictures of the page: thumbnails, and class maps of every head on one scale."""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from headtohead.probes.evidence import (
+    ClassMaps,
+    ProbePictures,
+    class_maps_path,
+    pictures_path,
+    read_class_maps,
+    read_pictures,
+)
+from headtohead.report.page.kept import Kept
+from headtohead.report.page.picks import Pick
+from headtohead.study.ledger import Ledger
+
+QUALITY = 82
+COLORS = "RdBu_r"
+PERCENTILE = 99.0
+"""The scale ends at this percentile of all absolute values shown, so that no single cell rules."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An image of the page as a data address, its alternative text and the line below it."""
+
+    address: str
+    alt: str
+    line: str
+
+
+@dataclass(frozen=True)
+class MapRow:
+    """One test picture: its class, itself, and a map for each of `MapGrid.columns`."""
+
+    label: str
+    picture: Shown
+    maps: tuple[Shown, ...]
+
+
+@dataclass(frozen=True)
+class MapGrid:
+    """Class maps of the true class; `limit` is the end of the one scale, in logits."""
+
+    seed: int
+    columns: tuple[str, ...]
+    rows: tuple[MapRow, ...]
+    limit: float
+
+
+@dataclass(frozen=True)
+class Card:
+    """A picture with what every head says of it: (head, class, per cent, whether right)."""
+
+    image: Shown | None
+    name: str
+    label: str
+    answers: tuple[tuple[str, str, str, bool], ...]
+
+
+def data_address(pixels: NDArray[np.uint8]) -> str:
+    """(H, W, 3) uint8 as a JPEG in a `data:` address."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="JPEG", quality=QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def cards(ledger: Ledger, picks: Sequence[Pick], kept: Kept | None) -> tuple[Card, ...]:
+    """Cards of the chosen pictures; a picture whose thumbnail was not kept has none."""
+    classes = ledger.file.classes
+    found = []
+    for pick in picks:
+        thumbnail = kept.thumbnails.get(pick.row) if kept else None
+        label = classes[pick.label]
+        name = thumbnail.name if thumbnail else f"row {pick.row} of the prepared set"
+        image = None
+        if thumbnail:
+            image = Shown(data_address(thumbnail.pixels), f"Test picture of class {label}", name)
+        answers = tuple(
+            (o.head, classes[o.named], f"{100 * o.confidence:.1f}", o.named == pick.label)
+            for o in pick.opinions
+        )
+        found.append(Card(image, name, label, answers))
+    return tuple(found)
+
+
+def map_grid(ledger: Ledger, seed: int, count: int) -> MapGrid | None:
+    """Maps of one seed of every head that has them, of the first `count` probe pictures.
+
+    Grad-CAM for every head, and beside it the exact maps of heads that have them.
+    """
+    split = ledger.file.study.split.seed_for(seed)
+    pictures = _pictures(ledger, split)
+    found = _maps(ledger, seed)
+    if pictures is None or not found or count < 1:
+        return None
+    columns: dict[str, tuple[ClassMaps, NDArray[np.float32]]] = {}
+    for head, maps in found:
+        columns[f"{head}, Grad-CAM"] = (maps, maps.gradcam)
+        if maps.exact is not None:
+            columns[f"{head}, exact"] = (maps, maps.exact)
+    count = min(count, len(pictures.rows), *(len(values) for _, values in columns.values()))
+    every = np.concatenate([np.abs(values[:count]).ravel() for _, values in columns.values()])
+    limit = max(float(np.percentile(every, PERCENTILE)), 1e-9)
+    classes = ledger.file.classes
+    rows = []
+    for at in range(count):
+        label = classes[int(pictures.labels[at])]
+        pixels = pictures.pixels[at]
+        shown = tuple(
+            Shown(
+                data_address(_overlay(pixels, values[at], maps, limit)),
+                f"{column}: where it sees {label}",
+                "",
+            )
+            for column, (maps, values) in columns.items()
+        )
+        picture = Shown(data_address(pixels), f"Test picture of class {label}", "")
+        rows.append(MapRow(label, picture, shown))
+    return MapGrid(seed, tuple(columns), tuple(rows), limit)
+
+
+def _pictures(ledger: Ledger, split: int) -> ProbePictures | None:
+    return read_pictures(pictures_path(ledger.out, split), ledger.file.digest)
+
+
+def _maps(ledger: Ledger, seed: int) -> list[tuple[str, ClassMaps]]:
+    found = []
+    for head in ledger.file.study.heads:
+        path = class_maps_path(ledger.out, head, seed)
+        maps = read_class_maps(path, ledger.run_key(head, seed))
+        if maps is not None and len(maps.rows):
+            found.append((head, maps))
+    return found
+
+
+def _overlay(
+    pixels: NDArray[np.uint8], values: NDArray[np.float32], maps: ClassMaps, limit: float
+) -> NDArray[np.uint8]:
+    """The map over the picture in grey: red speaks for the class, blue against it."""
+    side_y, side_x = pixels.shape[:2]
+    share = np.clip(np.asarray(values, np.float32) / limit, -1, 1)
+    # Bilinear between the places that the cells stand for, the edge cells' value outside them.
+    y = np.clip((np.arange(side_y) - maps.first) / maps.stride, 0, share.shape[0] - 1)
+    x = np.clip((np.arange(side_x) - maps.first) / maps.stride, 0, share.shape[1] - 1)
+    rows = _between(share, y)
+    field = _between(rows.T, x).T
+    grey = np.asarray(Image.fromarray(pixels).convert("L"), np.float32)[..., None] / 255
+    color = matplotlib.colormaps[COLORS](0.5 + field / 2)[..., :3]
+    alpha = 0.75 * np.abs(field)[..., None] ** 0.7
+    mixed = (1 - alpha) * (0.15 + 0.8 * grey) + alpha * color
+    return np.asarray(np.clip(255 * mixed, 0, 255).round(), np.uint8)
+
+
+def _between(table: NDArray[np.float32], at: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Rows of a table at fractional places."""
+    low = np.floor(at).astype(int)
+    high = np.minimum(low + 1, len(table) - 1)
+    weight = (at - low)[:, None]
+    return np.asarray((1 - weight) * table[low] + weight * table[high], np.float32)

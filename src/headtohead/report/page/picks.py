@@ -1,0 +1,117 @@
+"""Which test pictures are worth a look: what heads get wrong with confidence, and disagree on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headtohead.analysis.metrics import probabilities
+from headtohead.probes.evidence import SplitPredictions, predictions_path, read_predictions
+from headtohead.study.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What one head says of one picture: its class and how sure, mean over seeds, in [0, 1]."""
+
+    head: str
+    named: int
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Pick:
+    """One test picture by its row in the prepared set, its true class, and every head's opinion."""
+
+    row: int
+    label: int
+    opinions: tuple[Opinion, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Opinions:
+    """All heads on the test pictures that all of them have seen.
+
+    `rows` and `labels` are (n,); `means` is (heads, n, classes): probabilities at the best epoch,
+    mean over a head's seeds.
+    """
+
+    heads: tuple[str, ...]
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    means: NDArray[np.float64]
+
+    def pick(self, at: int) -> Pick:
+        """The picture at a position."""
+        found = zip(self.heads, self.means[:, at], strict=True)
+        return Pick(
+            int(self.rows[at]),
+            int(self.labels[at]),
+            tuple(Opinion(h, int(p.argmax()), float(p.max())) for h, p in found),
+        )
+
+
+def predictions_on_test(ledger: Ledger) -> dict[str, list[SplitPredictions]]:
+    """Each head's predictions on the test split, one for each finished run that has them."""
+    found: dict[str, list[SplitPredictions]] = {}
+    for run in ledger.runs():
+        head, seed = run.record.head, run.record.seed
+        if run.record.status == "finished":
+            known = read_predictions(predictions_path(ledger.out, head, seed), run.record.key)
+            if known is not None and len(known.test.rows) and np.isfinite(known.test.best).all():
+                found.setdefault(head, []).append(known.test)
+    return {head: found[head] for head in ledger.file.study.heads if head in found}
+
+
+def opinions_of(found: Mapping[str, Sequence[SplitPredictions]]) -> Opinions | None:
+    """Every head's mean probabilities; None without predictions or without a shared picture."""
+    if not found:
+        return None
+    per_head = [_means(splits) for splits in found.values()]
+    shared = sorted(set.intersection(*(set(means) for means, _ in per_head)))
+    if not shared:
+        return None
+    labels = per_head[0][1]
+    return Opinions(
+        tuple(found),
+        np.array(shared),
+        np.array([labels[row] for row in shared]),
+        np.array([[means[row] for row in shared] for means, _ in per_head]),
+    )
+
+
+def _means(
+    splits: Sequence[SplitPredictions],
+) -> tuple[dict[int, NDArray[np.float64]], dict[int, int]]:
+    """Row → mean probabilities over the seeds that tested it, and row → label."""
+    gathered: dict[int, list[NDArray[np.float64]]] = {}
+    labels: dict[int, int] = {}
+    for split in splits:
+        for row, label, p in zip(
+            split.rows.tolist(), split.labels.tolist(), probabilities(split.best), strict=True
+        ):
+            gathered.setdefault(row, []).append(p)
+            labels[row] = label
+    return {row: np.mean(ps, axis=0) for row, ps in gathered.items()}, labels
+
+
+def mistakes(opinions: Opinions, count: int) -> list[Pick]:
+    """The pictures that some head takes for another class with the most confidence, first."""
+    wrong = opinions.means.argmax(axis=2) != opinions.labels
+    sureness = np.where(wrong, opinions.means.max(axis=2), 0.0).max(axis=0)
+    order = np.argsort(-sureness, kind="stable")
+    return [opinions.pick(at) for at in order[:count] if sureness[at] > 0]
+
+
+def disagreements(opinions: Opinions, count: int) -> list[Pick]:
+    """The pictures on which heads name different classes, by how far apart their certainty is.
+
+    The distance is that of the highest to the lowest probability of the true class.
+    """
+    named = opinions.means.argmax(axis=2)
+    differ = (named != named[0]).any(axis=0)
+    true = opinions.means[:, np.arange(len(opinions.labels)), opinions.labels]
+    apart = np.where(differ, np.ptp(true, axis=0), 0.0)
+    order = np.argsort(-apart, kind="stable")
+    return [opinions.pick(at) for at in order[:count] if differ[at]]

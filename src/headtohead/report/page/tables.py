@@ -1,0 +1,278 @@
+"""Tables of the page: heads × metrics, verdicts, confusions, splits, the recipe."""
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import yaml
+
+from headtohead.analysis.metrics import confusion
+from headtohead.analysis.statistics import Spread, spread
+from headtohead.errors import UsageError
+from headtohead.probes.evidence import SplitPredictions
+from headtohead.report.page.curves import Track
+from headtohead.report.summary import HeadResult, Summary
+from headtohead.spec import StudySpec, resolve_study, shipped_studies
+
+MISSING = "–"
+LARGEST_CONFUSION = 30
+"""With more classes the matrix is no picture any more: the commonest confusions are listed."""
+
+LISTED_CONFUSIONS = 20
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A column: a metric, its unit, and which direction is better (None: neither)."""
+
+    title: str
+    metric: str
+    scale: float
+    digits: int
+    better: str | None
+    about: str
+
+
+MEASURES = (
+    Measure("test accuracy, %", "test_accuracy", 100, 1, "high", "at the best epoch"),
+    Measure("best validation, %", "best_val_accuracy", 100, 1, "high", "chooses the epoch"),
+    Measure("last validation, %", "last_val_accuracy", 100, 1, "high", "at the last epoch"),
+    Measure("over-fitting, points", "last_overfit", 100, 1, "low", "training minus validation"),
+    Measure("AUROC", "test_auroc", 1, 3, "high", "test, best epoch"),
+    Measure("log loss, nats", "test_loss", 1, 3, "low", "test, best epoch"),
+    Measure("ECE, %", "test_ece", 100, 1, "low", "calibration error; test, best epoch"),
+    Measure("Brier", "test_brier", 1, 3, "low", "0 to 2; test, best epoch"),
+    Measure("s per run", "seconds", 1, 0, None, "beside other runs on the machine"),
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is shown, its deviation (maybe empty), and by what it is sorted (None: last)."""
+
+    text: str
+    sd: str
+    order: float | None
+    best: bool
+
+    @property
+    def full(self) -> str:
+        """In one line."""
+        return f"{self.text} ± {self.sd}" if self.sd else self.text
+
+
+@dataclass(frozen=True)
+class Row:
+    """One head of the table."""
+
+    head: str
+    index: int
+    won: bool
+    reference: bool
+    finished: int
+    failed: int
+    cells: tuple[Cell, ...]
+
+
+def columns() -> tuple[str, ...]:
+    """The titles of `Row.cells`."""
+    return ("parameters", "of the head", *(measure.title for measure in MEASURES))
+
+
+def rows(summary: Summary) -> tuple[Row, ...]:
+    """Every head that has runs, in the study's order."""
+    order = list(summary.file.study.heads)
+    best = {measure.metric: _best(summary.heads, measure) for measure in MEASURES}
+    found = []
+    for head in summary.heads:
+        counts = head.parameters
+        cells = [
+            Cell(f"{counts.total:,}", "", counts.total, False),
+            Cell(f"{counts.head:,}", "", counts.head, False),
+            *(_cell(head, measure, best[measure.metric]) for measure in MEASURES),
+        ]
+        found.append(
+            Row(
+                head=head.head,
+                index=order.index(head.head),
+                won=summary.winner is not None and summary.winner.head == head.head,
+                reference=head.head == summary.reference,
+                finished=head.finished,
+                failed=len(head.runs) - head.finished,
+                cells=tuple(cells),
+            )
+        )
+    return tuple(found)
+
+
+def number(head: HeadResult, measure: Measure) -> str:
+    """`84.1 ± 0.6`; a dash for what is not known."""
+    return _spread_text(head.spreads[measure.metric], measure.scale, measure.digits)
+
+
+def _spread_text(found: Spread | None, scale: float, digits: int) -> str:
+    if found is None:
+        return MISSING
+    mean = f"{scale * found.mean:,.{digits}f}"
+    return mean if found.sd is None else f"{mean} ± {scale * found.sd:.{digits}f}"
+
+
+def _cell(head: HeadResult, measure: Measure, best: float | None) -> Cell:
+    found = head.spreads[measure.metric]
+    text, _, deviation = number(head, measure).partition(" ± ")
+    if found is None or not np.isfinite(found.mean):
+        return Cell(text, deviation, None, False)
+    return Cell(text, deviation, found.mean, found.mean == best)
+
+
+def _best(heads: Sequence[HeadResult], measure: Measure) -> float | None:
+    means = [
+        spread.mean
+        for head in heads
+        if (spread := head.spreads[measure.metric]) is not None and np.isfinite(spread.mean)
+    ]
+    if measure.better is None or len(means) < 2:
+        return None
+    return max(means) if measure.better == "high" else min(means)
+
+
+@dataclass(frozen=True)
+class OverfitRow:
+    """One head: training minus validation accuracy in points, and the rise of the loss in nats."""
+
+    head: str
+    best: str
+    last: str
+    rise: str
+
+
+def overfit_rows(summary: Summary, tracks: Sequence[Track]) -> Iterator[OverfitRow]:
+    """Every head with finished runs; the rise is from the lowest validation loss to the last."""
+    results = {head.head: head for head in summary.heads}
+    for track in tracks:
+        head = results[track.head]
+        rises = [h[-1].val_loss - min(epoch.val_loss for epoch in h) for h in track.histories]
+        yield OverfitRow(
+            track.head,
+            _spread_text(head.spreads["best_overfit"], 100, 1),
+            _spread_text(head.spreads["last_overfit"], 100, 1),
+            _spread_text(spread(rises), 1, 3),
+        )
+
+
+@dataclass(frozen=True)
+class ConfusionTable:
+    """Of one head, all seeds together: `rows` has (true class, cells), each (count, share)."""
+
+    head: str
+    index: int
+    classes: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[tuple[int, float], ...]], ...]
+    listed: tuple[tuple[str, str, int, float], ...]
+
+
+def confusions(
+    found: Mapping[str, Sequence[SplitPredictions]], summary: Summary
+) -> tuple[ConfusionTable, ...]:
+    """Test split, best epoch; shares are of the true class's pictures."""
+    classes = summary.file.classes
+    order = list(summary.file.study.heads)
+    tables = []
+    for head, splits in found.items():
+        logits = np.concatenate([split.best for split in splits])
+        labels = np.concatenate([split.labels for split in splits])
+        counts = confusion(logits, labels)
+        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        cells = tuple(
+            (name, tuple(zip(row.tolist(), share.tolist(), strict=True)))
+            for name, row, share in zip(classes, counts, shares, strict=True)
+        )
+        wrong = counts - np.diag(np.diag(counts))
+        worst = np.argsort(-wrong, axis=None, kind="stable")[:LISTED_CONFUSIONS]
+        pairs = [divmod(int(at), len(classes)) for at in worst]
+        listed = tuple(
+            (classes[i], classes[j], int(wrong[i, j]), float(shares[i, j]))
+            for i, j in pairs
+            if wrong[i, j]
+        )
+        large = len(classes) > LARGEST_CONFUSION
+        tables.append(
+            ConfusionTable(
+                head, order.index(head), classes, () if large else cells, listed if large else ()
+            )
+        )
+    return tuple(tables)
+
+
+def study_yaml(summary: Summary) -> str:
+    """The study as a file that `headtohead compare` takes."""
+    content = summary.file.study.model_dump(mode="json")
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=88)
+
+
+def command(study: StudySpec) -> str:
+    """The shortest command that is this study exactly: a shipped one with options, or the file."""
+    options: dict[str, Any] = {
+        "heads": list(study.heads),
+        "data": study.data,
+        "seeds": study.seeds,
+        "pictures": {
+            "image_size": study.pictures.image_size,
+            "resize": study.pictures.resize,
+            "limit": study.pictures.limit,
+        },
+        "recipe": {
+            "epochs": study.recipe.epochs,
+            "batch_size": study.recipe.batch_size,
+            "learning_rate": study.recipe.learning_rate,
+        },
+    }
+    if study.name in shipped_studies():
+        try:
+            same = resolve_study(study.name, **options) == study
+        except UsageError:
+            same = False
+        if same:
+            return shlex.join(["headtohead", "compare", study.name, *_flags(study)])
+    return "headtohead compare study.yaml"
+
+
+def _flags(study: StudySpec) -> Iterator[str]:
+    """Every option that differs from the shipped study of this name."""
+    base = resolve_study(study.name)
+    if study.data != base.data:
+        yield from ("--data", study.data)
+    if list(study.heads) != list(base.heads):
+        yield from ("--heads", ",".join(h.head or name for name, h in study.heads.items()))
+    pairs = (
+        ("--seeds", study.seeds, base.seeds),
+        ("--epochs", study.recipe.epochs, base.recipe.epochs),
+        ("--batch-size", study.recipe.batch_size, base.recipe.batch_size),
+        ("--learning-rate", study.recipe.learning_rate, base.recipe.learning_rate),
+        ("--image-size", study.pictures.image_size, base.pictures.image_size),
+        ("--resize", study.pictures.resize, base.pictures.resize),
+        ("--limit", study.pictures.limit, base.pictures.limit),
+    )
+    for flag, value, usual in pairs:
+        if value != usual and value is not None:
+            yield from (flag, str(value))
+
+
+def environments(summary: Summary) -> tuple[tuple[str, str], ...]:
+    """What the runs ran on: each entry with every value it had and, where several, how often."""
+    found: dict[str, dict[str, int]] = {}
+    for run in summary.runs:
+        for key, value in run.environment.items():
+            seen = found.setdefault(key, {})
+            seen[value] = seen.get(value, 0) + 1
+    return tuple(
+        (
+            key,
+            next(iter(seen))
+            if len(seen) == 1
+            else "; ".join(f"{value} ({n} runs)" for value, n in seen.items()),
+        )
+        for key, seen in found.items()
+    )
