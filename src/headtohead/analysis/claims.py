@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtohead.analysis.statistics import (
+    DECIMALS,
     Outcome,
     PairedDifference,
     holm,
@@ -77,8 +78,10 @@ class Size:
 
 def measure(name: str, unit: Unit, values: BySeed) -> Measure:
     """Means over seeds."""
-    means = {head: float(np.mean(list(v.values()))) if v else None for head, v in values.items()}
-    return Measure(name, unit, means)
+    known = {head: list(v.values()) for head, v in values.items()}
+    # Rounded as differences are: the mean of 0.1 and -0.1 is no number of its own.
+    rounded = {h: round(float(np.mean(v)), DECIMALS) if v else None for h, v in known.items()}
+    return Measure(name, unit, rounded)
 
 
 def pairs(values: BySeed, first: str, second: str, seeds: Sequence[int]) -> dict[int, float]:
