@@ -80,7 +80,7 @@ def measure(name: str, unit: Unit, values: BySeed) -> Measure:
     """Means over seeds."""
     known = {head: list(v.values()) for head, v in values.items()}
     # Rounded as differences are: the mean of 0.1 and -0.1 is no number of its own.
-    rounded = {h: round(float(np.mean(v)), DECIMALS) if v else None for h, v in known.items()}
+    rounded = {h: round(float(np.mean(v)), DECIMALS) + 0.0 if v else None for h, v in known.items()}
     return Measure(name, unit, rounded)
 
 

@@ -94,7 +94,7 @@ def _overfitting(desk: Desk) -> Question:
 
 
 def _controls(desk: Desk, gap: BySeed) -> Iterator[str]:
-    """Every further head beside the reference: is it the pooling, or the few parameters?"""
+    """Every further head beside the reference, which tells pooling from few parameters."""
     level = desk.ledger.file.study.verdict.level
     for head in desk.heads:
         if head in (desk.reference, desk.against):
