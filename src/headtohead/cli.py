@@ -62,30 +62,43 @@ def _picture_options(command: _Command) -> _Command:
     return _cache_option(command)
 
 
+def _study_options(command: _Command) -> _Command:
+    """What `compare` and `plan` are asked: a study, and what wins over it."""
+    for option in (
+        click.option("--workers", type=int, help="Processes.  [default: one for each core or GPU]"),
+        click.option(
+            "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
+        ),
+        click.option(
+            "--masks",
+            type=click.Path(path_type=Path),
+            help="Folder of masks named like the pictures, to score class maps by.",
+        ),
+        click.option(
+            "--out",
+            type=click.Path(path_type=Path),
+            help="Folder.  [default: runs/<study>-<digest>]",
+        ),
+        _picture_options,
+        click.option("--learning-rate", type=float, help="Adam's."),
+        click.option("--batch-size", type=int, help="Pictures in a step."),
+        click.option("--epochs", type=int, help="Passes over the training split."),
+        click.option(
+            "--until-decided",
+            metavar="HEAD",
+            help="Add seeds until reference against HEAD is decided, at the study's looks.",
+        ),
+        click.option("--seeds", type=int, help="How many seeds: 0, 1, …"),
+        click.option("--heads", help="Candidates, e.g. fc,fc_dropout,gap or my.module:MyHead."),
+        click.option("--data", help="A folder, an archive, cats_vs_dogs or synthetic."),
+        click.argument("study", required=False),
+    ):
+        command = option(command)
+    return command
+
+
 @main.command()
-@click.argument("study", required=False)
-@click.option("--data", help="A folder, an archive, cats_vs_dogs or synthetic.")
-@click.option("--heads", help="Candidates, e.g. fc,fc_dropout,gap or my.module:MyHead.")
-@click.option("--seeds", type=int, help="How many seeds: 0, 1, …")
-@click.option(
-    "--until-decided",
-    metavar="HEAD",
-    help="Add seeds until the reference against HEAD is decided, at looks declared in the study.",
-)
-@click.option("--epochs", type=int, help="Passes over the training split.")
-@click.option("--batch-size", type=int, help="Pictures in a step.")
-@click.option("--learning-rate", type=float, help="Adam's.")
-@_picture_options
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder.  [default: runs/<study>-<digest>]"
-)
-@click.option(
-    "--masks",
-    type=click.Path(path_type=Path),
-    help="Folder of masks named like the pictures, to score class maps by.",
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--workers", type=int, help="Processes.  [default: one for each core or GPU]")
+@_study_options
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def compare(as_json: bool, **options: Any) -> None:
     """Train every head of STUDY with every seed, and say which wins.
@@ -99,6 +112,30 @@ def compare(as_json: bool, **options: Any) -> None:
     comparison = run(**options)
     _print_summary(comparison.summary, comparison.out, as_json)
     comparison.raise_for_failures()
+
+
+@main.command()
+@_study_options
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def plan(as_json: bool, **options: Any) -> None:
+    """Say what `compare` with the same options takes: runs, seeds, power and time. Runs nothing.
+
+    Times are those of the study's finished runs, in --out or in runs/; without one they are
+    unknown.
+    """
+    from headtohead.machine import usable_cores
+    from headtohead.report.table import as_json_text
+    from headtohead.study.forecast import forecast, render_forecast
+    from headtohead.study.options import study_from
+
+    out, workers = options.pop("out"), options.pop("workers")
+    for name in ("device", "masks", "cache"):  # they change no run's place in the plan
+        options.pop(name)
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers must be at least 1; received {workers}.")
+    found = forecast(study_from(options.pop("study"), **options), out)
+    count = workers or len(usable_cores())
+    click.echo(as_json_text(found) if as_json else render_forecast(found, count))
 
 
 @main.command()

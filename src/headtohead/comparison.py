@@ -23,10 +23,11 @@ from headtohead.report.page.kept import keep_thumbnails
 from headtohead.report.render import render
 from headtohead.report.summary import Summary
 from headtohead.report.tensorboard import RunEvents
-from headtohead.spec import StudySpec, resolve_study
+from headtohead.spec import StudySpec
 from headtohead.study.executor import AnyJob, Event, execute
 from headtohead.study.ledger import Ledger, StudyFile, hold
 from headtohead.study.looks import follow
+from headtohead.study.options import study_from
 from headtohead.study.pictures import picture_table, write_pictures
 from headtohead.study.plan import Job, SpeedJob, is_done, jobs_of, lost
 from headtohead.training.device import choose_device
@@ -84,14 +85,18 @@ def compare(
     (see `headtohead.probes.pictures.collect_masks`). Raises UsageError, DataError and
     StorageError; runs that failed are told in `Comparison.failures`.
     """
-    spec = resolve_study(
-        study or ("quick" if data is None else "standard"),
+    spec = study_from(
+        study,
+        data=data,
         heads=heads,
-        data=None if data is None else str(data),
         seeds=seeds,
-        pictures={"image_size": image_size, "resize": resize, "limit": limit},
-        recipe={"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate},
-        verdict={"until_decided": until_decided},
+        epochs=epochs,
+        image_size=image_size,
+        resize=resize,
+        limit=limit,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        until_decided=until_decided,
     )
     if workers is not None and workers < 1:
         raise UsageError(f"--workers must be at least 1; received {workers}.")

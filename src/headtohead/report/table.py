@@ -244,9 +244,13 @@ def results_csv(summary: Summary) -> bytes:
 
 def summary_json(summary: Summary) -> bytes:
     """The whole summary as strict JSON (no NaN: what is no number is null), UTF-8."""
-    content = {"format": FORMAT, **_plain(summary)}
-    text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
-    return (text + "\n").encode()
+    return f"{as_json_text(summary)}\n".encode()
+
+
+def as_json_text(value: Any) -> str:
+    """A frozen result as strict JSON with its format version."""
+    content = {"format": FORMAT, **_plain(value)}
+    return json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
 
 
 def _plain(value: Any) -> Any:
@@ -259,6 +263,8 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
