@@ -50,8 +50,8 @@ def _lines(content: Content) -> Iterator[str]:
     if content.claims:
         yield "## The five claims\n"
         yield from _table(
-            ("claim", "verdict", "numbers", "rule"),
-            [(claim.name, claim.outcome, claim.numbers, claim.rule) for claim in content.claims],
+            ("claim", "verdict", "rule"),
+            [(claim.statement, claim.outcome, claim.rule) for claim in content.claims],
         )
     yield "## The pictures\n"
     yield from _table(

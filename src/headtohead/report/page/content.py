@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from headtohead.probes.evidence import Speed, SplitPredictions
+from headtohead.report.claims import claims_of
 from headtohead.report.figures import looks
 from headtohead.report.page.calibration import reliability, reliability_chart
 from headtohead.report.page.chart import Chart
@@ -16,6 +17,17 @@ from headtohead.report.page.curves import (
     tracks_of,
 )
 from headtohead.report.page.effects import against_parameters, forest
+from headtohead.report.page.findings import (
+    ClaimView,
+    EstimateRow,
+    PicturesRow,
+    TargetRow,
+    claim_views,
+    estimate_rows,
+    looks_text,
+    picture_rows,
+    target_rows,
+)
 from headtohead.report.page.gallery import Card, MapGrid, cards, map_grid
 from headtohead.report.page.kept import Facts, Kept, kept
 from headtohead.report.page.picks import disagreements, mistakes, opinions_of, predictions_on_test
@@ -71,16 +83,6 @@ class SpeedRow:
 
 
 @dataclass(frozen=True)
-class ClaimRow:
-    """One of the claims with its verdict."""
-
-    name: str
-    outcome: str
-    numbers: str
-    rule: str
-
-
-@dataclass(frozen=True)
 class Seen:
     """What heads see: class maps, mistakes, disagreements."""
 
@@ -101,7 +103,11 @@ class Content:
     keys: tuple[HeadKey, ...]
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
-    claims: tuple[ClaimRow, ...]
+    claims: tuple[ClaimView, ...]
+    pictures: tuple[PicturesRow, ...]
+    estimates: tuple[EstimateRow, ...]
+    targets: tuple[TargetRow, ...]
+    looks: str
     forest: Chart | None
     parameters: Chart | None
     groups: tuple[str, ...]
@@ -150,7 +156,11 @@ def gather(ledger: Ledger, summary: Summary, pictures: int = PICTURES) -> Conten
         ),
         columns=columns(),
         rows=rows(summary),
-        claims=(),
+        claims=claim_views(claims_of(ledger)),
+        pictures=picture_rows(summary),
+        estimates=estimate_rows(summary),
+        targets=target_rows(summary),
+        looks=looks_text(summary),
         forest=forest(summary),
         parameters=against_parameters(summary.heads, styles, order),
         groups=GROUPS,

@@ -6,6 +6,7 @@ import numpy as np
 
 from headtohead.report.figures import Look
 from headtohead.report.page.chart import GRID, INK, NEUTRAL, Chart, drawing
+from headtohead.report.page.findings import picture_bounds
 from headtohead.report.page.svg import HEAD_ID
 from headtohead.report.summary import HeadComparison, HeadResult, Summary
 
@@ -35,6 +36,11 @@ def forest(summary: Summary) -> Chart | None:
             bounds = _bounds(item)
             if bounds is not None:
                 axes.plot(bounds, [row, row], color=INK, linewidth=2, solid_capstyle="butt")
+            beside = picture_bounds(item)
+            if beside is not None:
+                axes.plot(
+                    beside, [row - 0.2] * 2, color=NEUTRAL, linewidth=2, linestyle=(0, (2, 1.5))
+                )
             axes.plot([mean], [row], "D", color=INK, markersize=6.5)
             paper.readable(label, index, [(mean, row)], [difference_text(item)])
         axes.set_ylim(len(shown) - 0.5, -0.5)
@@ -47,8 +53,9 @@ def forest(summary: Summary) -> Chart | None:
             "forest",
             f"{summary.reference} minus each other head",
             f"Dots: seeds. Diamond: their mean. Line: {_confidence(shown)} interval (Student's t) "
-            f"over seeds. Shaded: the margin of ±{margin:g} point{'s' if margin != 1 else ''} "
-            f"within which heads count as equally good.",
+            f"over seeds; dotted: over test pictures, for these networks. Shaded: the margin of "
+            f"±{margin:g} point{'s' if margin != 1 else ''} within which heads count as equally "
+            f"good.",
             "; ".join(
                 f"{summary.reference} minus {item.other}: {difference_text(item)}" for item in shown
             ),

@@ -117,7 +117,7 @@ def _by(tested: Sequence[HeadComparison], name: str) -> str:
 
 def _undecided(summary: Summary, tested: Sequence[HeadComparison]) -> str:
     most = max(item.comparison.difference.n for item in tested)
-    if most < summary.seeds_needed:
+    if most < summary.seeds_needed and summary.looks is None:
         return (
             f"Not decided: {_seeds(most)} cannot tell a difference from chance; it takes at least "
             f"{summary.seeds_needed}."

@@ -1,0 +1,223 @@
+"""The claims, the estimates without a verdict, times to a target and the sequential looks."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from headtohead.analysis.claims import Claim, Unit
+from headtohead.report.page.tables import MISSING
+from headtohead.report.summary import HeadComparison, Summary
+
+ANCHORS = {
+    "parameters": "#parameters",
+    "overfitting": "#overfitting",
+    "class_maps": "#sees",
+    "translation": "#movement",
+    "speed": "#movement",
+}
+"""Where on the page the figure of each claim is."""
+
+NAMES = {
+    "best_val_accuracy": "best validation accuracy",
+    "last_val_accuracy": "last validation accuracy",
+    "best_val_loss": "validation loss, best epoch",
+    "last_val_loss": "validation loss, last epoch",
+    "best_overfit": "over-fitting, best epoch",
+    "last_overfit": "over-fitting, last epoch",
+    "test_accuracy": "test accuracy",
+    "test_loss": "test log loss",
+    "test_auroc": "test AUROC",
+    "test_brier": "test Brier score",
+    "test_ece": "test calibration error",
+    "seconds": "seconds of a run",
+    "cpu_seconds": "processor seconds of a run",
+    "epochs_to_target": "epochs to the target",
+    "seconds_to_target": "seconds to the target",
+}
+SHARES = ("accuracy", "overfit", "ece")
+MEGA = 1_000_000
+
+
+@dataclass(frozen=True)
+class MeasureRow:
+    """A claim's numbers: one text for each head."""
+
+    name: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ClaimView:
+    """A claim as the page shows it; `heads` are the columns of its measures."""
+
+    statement: str
+    outcome: str
+    rule: str
+    anchor: str
+    heads: tuple[str, ...]
+    measures: tuple[MeasureRow, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class EstimateRow:
+    """One pair on one metric: an estimate with its interval over seeds."""
+
+    metric: str
+    pair: str
+    mean: str
+    interval: str
+    n: int
+
+
+@dataclass(frozen=True)
+class PicturesRow:
+    """One comparison's interval over pictures, and McNemar's p-value of each seed."""
+
+    pair: str
+    mean: str
+    interval: str
+    pictures: str
+    mcnemar: str
+
+
+@dataclass(frozen=True)
+class TargetRow:
+    """How long one head took to the target."""
+
+    head: str
+    reached: str
+    epochs: str
+    seconds: str
+
+
+def claim_views(claims: Sequence[Claim]) -> tuple[ClaimView, ...]:
+    """The claims with their numbers in readable units."""
+    found = []
+    for claim in claims:
+        heads = tuple(dict.fromkeys(head for m in claim.measures for head in m.heads))
+        rows = tuple(
+            MeasureRow(
+                f"{m.name}{_unit_name(m.unit)}",
+                tuple(_value(m.heads.get(h), m.unit) for h in heads),
+            )
+            for m in claim.measures
+        )
+        found.append(
+            ClaimView(
+                claim.statement,
+                claim.outcome,
+                claim.rule,
+                ANCHORS[claim.name],
+                heads,
+                rows,
+                claim.notes,
+            )
+        )
+    return tuple(found)
+
+
+def _unit_name(unit: Unit) -> str:
+    return {"share": " (%)", "bytes": " (MB)"}.get(unit, "" if unit == "count" else f" ({unit})")
+
+
+def _value(value: float | None, unit: Unit) -> str:
+    if value is None or not math.isfinite(value):
+        return MISSING
+    if unit == "count":
+        return f"{value:,.0f}"
+    if unit == "share":
+        return f"{100 * value:.1f}"
+    if unit == "bytes":
+        return f"{value / MEGA:,.3g}"
+    return f"{value:.3g}"
+
+
+def estimate_rows(summary: Summary) -> tuple[EstimateRow, ...]:
+    """Every pair and metric that has no verdict; what has no value is left out."""
+    rows = []
+    for item in summary.estimates:
+        over = item.over_seeds
+        if over.mean is None or not math.isfinite(over.mean):
+            continue
+        scale = 100 if any(share in item.metric for share in SHARES) else 1
+        last = item.metric.endswith("_last")
+        name = NAMES.get(item.metric.removesuffix("_last"), item.metric)
+        unit = ", points" if scale == 100 else ""
+        rows.append(
+            EstimateRow(
+                metric=f"{name}{', last epoch' if last else ''}{unit}",
+                pair=f"{item.first} − {item.second}",
+                mean=f"{scale * over.mean:+.3g}",
+                interval=_interval(over.low, over.high, scale, "+.3g"),
+                n=over.n,
+            )
+        )
+    return tuple(rows)
+
+
+def picture_rows(summary: Summary) -> tuple[PicturesRow, ...]:
+    """The reference against each other head over test pictures."""
+    rows = []
+    for item in summary.comparisons:
+        found = item.pictures
+        if found is None:
+            continue
+        p = [test.p for test in item.mcnemar]
+        rows.append(
+            PicturesRow(
+                pair=f"{summary.reference} − {item.other}",
+                mean=f"{100 * found.mean:+.2f}",
+                interval=_interval(found.low, found.high, 100, "+.2f"),
+                pictures=f"{found.pictures:,} in {found.clusters:,} groups",
+                mcnemar=", ".join(f"{value:.2g}" for value in p) or MISSING,
+            )
+        )
+    return tuple(rows)
+
+
+def picture_bounds(item: HeadComparison) -> tuple[float, float] | None:
+    """The interval over pictures in points, where there is one."""
+    found = item.pictures
+    if found is None or found.low is None or found.high is None:
+        return None
+    return 100 * found.low, 100 * found.high
+
+
+def target_rows(summary: Summary) -> tuple[TargetRow, ...]:
+    """Restricted means; runs that never reached the target count in full."""
+    if summary.targets is None:
+        return ()
+    return tuple(
+        TargetRow(
+            item.head,
+            f"{item.epochs.reached} of {item.epochs.n}",
+            f"{item.epochs.mean:.1f}",
+            f"{item.seconds.mean:,.0f}",
+        )
+        for item in summary.targets.heads
+    )
+
+
+def looks_text(summary: Summary) -> str:
+    """The sequential design in a sentence; empty where the study follows none."""
+    looks = summary.looks
+    if looks is None:
+        return ""
+    at = ", ".join(map(str, looks.looks))
+    taken = ", ".join(
+        f"{look.n} seeds: {100 * look.mean:+.2f} points, p = {look.p:.3g} against {look.spent:.3g}"
+        for look in looks.taken
+    )
+    end = {1: f"{looks.reference} is better", -1: f"{looks.other} is better", 0: "not decided"}
+    return (
+        f"Seeds are added until {looks.reference} against {looks.other} is decided. Declared "
+        f"beforehand: looks at {at} seeds, level {looks.level:g} spent as {looks.spending}. "
+        f"Taken: {taken or 'none yet'}. By now: {end[looks.decision]}."
+    )
+
+
+def _interval(low: float | None, high: float | None, scale: float, digits: str) -> str:
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return MISSING
+    return f"{scale * low:{digits}} to {scale * high:{digits}}"
