@@ -88,33 +88,54 @@ def take_looks(differences: Sequence[float], design: Design) -> tuple[Look, ...]
     """The looks that `differences`, in the order of their seeds, suffice for, up to a decision."""
     values = np.asarray(differences, dtype=np.float64)
     taken = [n for n in design.looks if n <= len(values)]
+    p = np.array([sequential_p(values, design)])
+    p_t = t_at_looks(values[None, :], design)
+    means = np.array([[values[:n].mean() for n in taken]])
+    decisions = decide(p, p_t, means, design)[0]
     nominal = nominal_levels(design)
     found: list[Look] = []
-    rejected = 0  # the direction in which the sign-flip test has rejected
-    for index, (n, p) in enumerate(zip(taken, sequential_p(values, design), strict=True)):
-        sample = values[None, :n]
-        mean = float(sample.mean())
-        if not rejected and p <= design.spent()[index]:
-            rejected = int(np.sign(mean))
-        p_t = float(max(student(sample)[0], hall(sample)[0]))
-        decided = rejected if p_t <= nominal[index] and rejected == np.sign(mean) else 0
+    for index, n in enumerate(taken):
         bounds = t_interval(list(values[:n]), nominal[index]) or (None, None)
+        direction = decisions[index]
         found.append(
             Look(
                 n=n,
-                mean=mean,
-                p=p,
+                mean=float(means[0, index]),
+                p=float(p[0, index]),
                 spent=design.spent()[index],
-                p_t=p_t,
+                p_t=float(p_t[0, index]),
                 nominal=nominal[index],
                 low=bounds[0],
                 high=bounds[1],
-                decision=1 if decided > 0 else -1 if decided < 0 else 0,
+                decision=1 if direction > 0 else -1 if direction < 0 else 0,
             )
         )
-        if decided:
+        if direction:
             break
     return tuple(found)
+
+
+def decide(p: Floats, p_t: Floats, means: Floats, design: Design) -> NDArray[np.int64]:
+    """(S, K) decisions of S studies at their first K looks: 1, -1, or 0 for none.
+
+    The sign-flip test's rejection stays; the t-tests must agree with it at the look that decides.
+    """
+    looks = p.shape[1]
+    spent, nominal = np.array(design.spent()[:looks]), np.array(nominal_levels(design)[:looks])
+    signs = np.sign(means).astype(np.int64)
+    rejects = p <= spent * (1 + TIE)
+    first = np.argmax(rejects, axis=1)
+    direction = np.take_along_axis(signs, first[:, None], axis=1)
+    rejected = np.logical_or.accumulate(rejects, axis=1)
+    agreed = rejected & (p_t <= nominal) & (signs == direction)
+    return np.where(agreed, signs, 0)
+
+
+def t_at_looks(samples: Floats, design: Design) -> Floats:
+    """(S, K) larger one of Student's and Hall's p-value at the looks that samples suffice for."""
+    taken = [n for n in design.looks if n <= samples.shape[1]]
+    columns = [np.maximum(student(samples[:, :n]), hall(samples[:, :n])) for n in taken]
+    return np.stack(columns, axis=1) if columns else np.empty((len(samples), 0))
 
 
 def sequential_p(
