@@ -1,0 +1,141 @@
+"""Where a model looks, by one method for all heads."""
+
+import numpy as np
+import pytest
+import torch
+
+from headtohead.analysis.maps import area_gain
+from headtohead.models.backbones import ConvolutionBackbone
+from headtohead.models.classifier import Classifier
+from headtohead.models.heads import HEADS, build_head
+from headtohead.probes.class_maps import cell_centres, collect_class_maps, true_logit
+from headtohead.probes.evidence import ProbePictures
+
+CPU = torch.device("cpu")
+SIDE = 24
+
+
+def classifier(head: str, outputs: int = 1, widths: tuple[int, ...] = (4, 6)) -> Classifier:
+    torch.manual_seed(0)
+    backbone = ConvolutionBackbone(widths)
+    size = backbone.map_size(SIDE)
+    model = Classifier(backbone, build_head(head, widths[-1], size, outputs))
+    model.train()(torch.rand(16, 3, SIDE, SIDE))  # so that batch norm has seen pictures
+    return model.eval()
+
+
+def pictures(count: int = 6, classes: int = 2) -> ProbePictures:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (count, SIDE, SIDE, 3), dtype=np.uint8)
+    rows = np.arange(count)
+    return ProbePictures(rows, rows % classes, pixels, np.empty((count, 0, 0, 3), np.uint8))
+
+
+def as_inputs(found: ProbePictures) -> torch.Tensor:
+    return torch.from_numpy(found.pixels).permute(0, 3, 1, 2) / 255
+
+
+@pytest.mark.parametrize("widths", [(2,), (2, 2), (2, 2, 2)])
+def test_cells_lie_where_their_receptive_fields_are_centred(widths: tuple[int, ...]) -> None:
+    """Else every map is laid beside what it speaks of."""
+    torch.manual_seed(0)
+    backbone = ConvolutionBackbone(widths).eval()
+    side, cell = 40, 1
+    base = torch.rand(8, 3, side, side)
+    with torch.no_grad():
+        before = backbone(base)[:, :, :, cell]
+        moved = []
+        for column in range(side):
+            changed = base.clone()
+            changed[..., column] += 2 * torch.randn(8, 3, side)
+            moved.append(bool((backbone(changed)[:, :, :, cell] != before).any()))
+    seen = np.flatnonzero(moved)
+    first, stride = cell_centres(backbone)
+    assert (seen[0] + seen[-1]) / 2 == first + stride * cell
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_gradcam_of_global_average_pooling_is_its_own_map(outputs: int) -> None:
+    """Else heads with exact maps and heads without are not on one scale, or a sign is wrong."""
+    model, shown = classifier("gap", outputs), pictures(classes=max(2, outputs))
+    maps = collect_class_maps(model, shown, CPU)
+    assert maps.exact is not None
+    bias = model.head.linear.bias.detach().numpy()
+    of_class = (2 * maps.labels - 1) * bias[0] if outputs == 1 else bias[maps.labels]
+    np.testing.assert_allclose(
+        maps.gradcam + of_class[:, None, None], maps.exact, rtol=1e-4, atol=1e-5
+    )
+    logits = true_logit(model)(as_inputs(shown), torch.from_numpy(maps.labels))
+    np.testing.assert_allclose(maps.exact.mean((1, 2)), logits.detach(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_every_head_has_maps(head: str) -> None:
+    """Else the comparison of class maps stops at some head."""
+    shown = pictures()
+    maps = collect_class_maps(classifier(head), shown, CPU)
+    assert maps.gradcam.shape == (6, 4, 4)
+    assert np.isfinite(maps.gradcam).all()
+    assert (maps.exact is None) == (head in ("fc", "fc_dropout", "gap_fc"))
+    assert (maps.exact_curves is None) == (maps.exact is None)
+
+
+def test_one_logit_speaks_for_class_1_and_against_class_0() -> None:
+    """Else the maps of class 0 show where the model sees the other class."""
+    model, shown = classifier("fc"), pictures()
+    inputs = as_inputs(shown)
+    said = model(inputs)[:, 0]
+    ones = torch.ones(6, dtype=torch.int64)
+    assert torch.equal(true_logit(model)(inputs, ones), said)
+    assert torch.equal(true_logit(model)(inputs, 0 * ones), -said)
+
+
+def test_maps_hang_on_no_other_picture() -> None:
+    """Else a picture's map changes with its neighbours in the batch."""
+    model, shown = classifier("fc"), pictures()
+    alone = ProbePictures(shown.rows[2:3], shown.labels[2:3], shown.pixels[2:3], shown.wide[2:3])
+    together = collect_class_maps(model, shown, CPU).gradcam[2:3]
+    np.testing.assert_allclose(
+        collect_class_maps(model, alone, CPU).gradcam, together, rtol=1e-3, atol=1e-5
+    )
+
+
+def brightness() -> Classifier:
+    """A model by hand: class 1 is what is bright, wherever it is."""
+    backbone = ConvolutionBackbone((1,))
+    model = Classifier(backbone, build_head("gap", 1, backbone.map_size(SIDE), 1))
+    with torch.no_grad():
+        for name, value in backbone.named_parameters():
+            if value.ndim == 4:
+                value.fill_(1 / 27)
+            else:
+                value.fill_(1.0 if name.endswith("gamma") else 0.0)
+        model.head.linear.weight.fill_(60.0)
+        model.head.linear.bias.fill_(-4.0)
+    return model.eval()
+
+
+def bright_squares() -> ProbePictures:
+    pixels = np.zeros((4, SIDE, SIDE, 3), np.uint8)
+    for index, (top, left) in enumerate([(2, 2), (12, 3), (6, 12), (13, 13)]):
+        pixels[index, top : top + 8, left : left + 8] = 255
+    rows = np.arange(4)
+    return ProbePictures(rows, np.ones(4, np.int64), pixels, np.empty((4, 0, 0, 3), np.uint8))
+
+
+def test_curves_take_away_and_bring_back_what_the_map_points_at() -> None:
+    """Else deletion and insertion reward maps that point anywhere."""
+    model, shown = brightness(), bright_squares()
+    maps = collect_class_maps(model, shown, CPU)
+    for index, (top, left) in enumerate([(2, 2), (12, 3), (6, 12), (13, 13)]):
+        row, column = np.unravel_index(maps.gradcam[index].argmax(), maps.gradcam[index].shape)
+        centre = maps.first + maps.stride * np.array([row, column])
+        assert (np.abs(centre - [top + 3.5, left + 3.5]) <= 4).all()
+    kept = torch.sigmoid(model(as_inputs(shown)))[:, 0].detach().numpy()
+    for curves in (maps.gradcam_curves, maps.random_curves):
+        assert curves.deletion.shape == curves.insertion.shape == (4, 11)
+        np.testing.assert_allclose(curves.deletion[:, 0], kept, rtol=1e-4)
+        np.testing.assert_allclose(curves.insertion[:, -1], kept, rtol=1e-4)
+    found, chance = maps.gradcam_curves, maps.random_curves
+    gains = [area_gain(curves.deletion, curves.insertion) for curves in (found, chance)]
+    assert gains[0] > gains[1] + 0.2

@@ -1,0 +1,48 @@
+"""What a model costs, counted."""
+
+import pytest
+
+from headtohead.models.heads import HEADS
+from headtohead.probes.costs import collect_costs
+from headtohead.spec import BackboneSpec, HeadSpec, RecipeSpec
+from headtohead.training.engine import RunPlan
+
+
+def plan(head: str, classes: int = 2, image_size: int = 64) -> RunPlan:
+    return RunPlan(
+        key="key",
+        head=head,
+        seed=0,
+        head_spec=HeadSpec(),
+        backbone=BackboneSpec(),
+        recipe=RecipeSpec(),
+        image_size=image_size,
+        classes=classes,
+    )
+
+
+def test_multiply_adds_are_those_of_the_textbook() -> None:
+    """Else heads are said to be cheap or dear by a wrong count."""
+    backbone = 62**2 * 32 * 27 + 29**2 * 32 * 288 + 12**2 * 64 * 288
+    for head, own in {"gap": 64, "fc": 2304 * 100 + 100 * 100 + 100, "fc_small": 36 * 65}.items():
+        found = collect_costs(plan(head))
+        assert (found.multiply_adds_backbone, found.multiply_adds_head) == (backbone, own)
+        assert found.multiply_adds == backbone + own
+    assert collect_costs(plan("gap", classes=5)).multiply_adds_head == 5 * 64
+
+
+def test_weights_are_counted_in_bytes_with_batch_norm_statistics() -> None:
+    """Else the memory that a user must ship is understated."""
+    counts = plan("fc").build().parameters_count()
+    assert collect_costs(plan("fc")).weight_bytes == 4 * counts.total
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_training_keeps_what_it_needs(head: str) -> None:
+    """Else the memory of a training step is said to be nothing, or to hang on the batch."""
+    found = collect_costs(plan(head))
+    smallest = 4 * (62**2 * 32 + 29**2 * 32 + 12**2 * 64)  # one map of each convolution
+    assert smallest / 4 < found.activation_bytes_backbone < 8 * smallest
+    assert 4 <= found.activation_bytes_head < found.activation_bytes_backbone
+    assert found.activation_bytes == found.activation_bytes_backbone + found.activation_bytes_head
+    assert collect_costs(plan("fc")).activation_bytes_head > 4 * (2304 + 100)

@@ -1,0 +1,147 @@
+"""What probes leave in the ledger: written whole, read back, and told from what is not theirs."""
+
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from headtohead.probes import evidence
+from headtohead.probes.evidence import (
+    ClassMaps,
+    Costs,
+    Curves,
+    Masks,
+    Predictions,
+    ProbePictures,
+    Speed,
+    SplitPredictions,
+    Translation,
+)
+
+ROWS = np.arange(3, dtype=np.int64)
+RNG = np.random.default_rng(0)
+
+
+def curves() -> Curves:
+    values = RNG.random((2, 2, 11), dtype=np.float32)
+    return Curves(values[0], values[1])
+
+
+def class_maps(exact: bool) -> ClassMaps:
+    maps = RNG.normal(size=(3, 4, 4)).astype(np.float32) * 50
+    return ClassMaps(
+        *(ROWS, ROWS % 2, 10.5, 8.0, maps, maps + 1 if exact else None),
+        *(curves(), curves(), curves() if exact else None),
+    )
+
+
+def split() -> SplitPredictions:
+    return SplitPredictions(ROWS, ROWS % 2, *RNG.normal(size=(2, 3, 1)).astype(np.float32))
+
+
+CASES: dict[str, tuple[Any, Callable[..., None], Callable[..., Any]]] = {
+    "predictions": (
+        Predictions(split(), split()),
+        evidence.write_predictions,
+        evidence.read_predictions,
+    ),
+    "costs": (Costs(1, 2, 3, 4, 5, 2**40), evidence.write_costs, evidence.read_costs),
+    "class_maps": (class_maps(True), evidence.write_class_maps, evidence.read_class_maps),
+    "no_exact_maps": (class_maps(False), evidence.write_class_maps, evidence.read_class_maps),
+    "translation": (
+        Translation(
+            *(ROWS, ROWS % 2, np.array([[0, 0], [0, 1], [9, 9]])),
+            *(np.array([True, True, False]), np.array([[0, 1, 0], [0, 0, 0], [1, 1, 0]])),
+        ),
+        evidence.write_translation,
+        evidence.read_translation,
+    ),
+    "pictures": (
+        ProbePictures(
+            *(ROWS, ROWS % 2, np.full((3, 4, 4, 3), 7, np.uint8)),
+            np.ones((3, 6, 6, 3), np.uint8),
+        ),
+        evidence.write_pictures,
+        evidence.read_pictures,
+    ),
+    "masks": (
+        Masks(ROWS, np.full((3, 4, 4), 255, np.uint8)),
+        evidence.write_masks,
+        evidence.read_masks,
+    ),
+    "speed": (
+        Speed(("gap", "mine.Head"), (64, 32), "cpu", np.ones((2, 7)), np.full((2, 7), 0.5)),
+        evidence.write_speed,
+        evidence.read_speed,
+    ),
+}
+
+
+def assert_same(found: Any, wanted: Any) -> None:
+    if isinstance(wanted, np.ndarray):
+        assert found.dtype == wanted.dtype
+        # Maps are kept in half precision of their largest value.
+        np.testing.assert_allclose(found, wanted, atol=1e-3 * max(1.0, float(np.abs(wanted).max())))
+    elif hasattr(wanted, "__dataclass_fields__"):
+        for field in fields(wanted):
+            assert_same(getattr(found, field.name), getattr(wanted, field.name))
+    else:
+        assert found == wanted
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_evidence_is_read_as_it_was_written(tmp_path: Path, name: str) -> None:
+    """Else a report shows other numbers than the probe measured."""
+    value, write, read = CASES[name]
+    write(tmp_path / "deep" / "seed-0.npz", "key", value)
+    assert_same(read(tmp_path / "deep" / "seed-0.npz", "key"), value)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_not_whole_or_not_its_own_is_as_good_as_absent(tmp_path: Path, name: str) -> None:
+    """Else a report mixes runs, or a crash leaves evidence that is never collected again."""
+    value, write, read = CASES[name]
+    path = tmp_path / "seed-0.npz"
+    assert read(path, "key") is None
+    write(path, "key", value)
+    assert read(path, "another key") is None
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-7])
+    assert read(path, "key") is None
+    path.write_bytes(whole)
+    assert read(path, "key") is not None
+    manifest = path.with_suffix(".json")
+    text = manifest.read_text()
+    for damaged in (text.replace('"format": 1', '"format": 2'), text[:20], "[]", "null"):
+        manifest.write_text(damaged)
+        assert read(path, "key") is None
+
+
+def test_one_probe_does_not_read_anothers_evidence(tmp_path: Path) -> None:
+    """Else a file in the wrong folder ends in a traceback."""
+    path = tmp_path / "seed-0.npz"
+    evidence.write_costs(path, "key", CASES["costs"][0])
+    assert evidence.read_translation(path, "key") is None
+
+
+def test_accuracy_and_agreement_are_over_pictures() -> None:
+    """Else the translation curves average over the wrong axis."""
+    moved: Translation = CASES["translation"][0]
+    np.testing.assert_allclose(moved.accuracy, [1, 2 / 3, 2 / 3])
+    np.testing.assert_allclose(moved.agreement, [1, 2 / 3, 2 / 3])
+
+
+def test_every_run_has_its_own_place(tmp_path: Path) -> None:
+    """Else one run's evidence overwrites another's."""
+    places = (
+        evidence.predictions_path,
+        evidence.costs_path,
+        evidence.class_maps_path,
+        evidence.translation_path,
+    )
+    found = {place(tmp_path, head, seed) for place in places for head in "ab" for seed in (0, 1)}
+    found |= {evidence.pictures_path(tmp_path, 0), evidence.masks_path(tmp_path, 0)}
+    assert len(found | {evidence.speed_path(tmp_path)}) == 4 * 2 * 2 + 3

@@ -1,0 +1,145 @@
+"""The pictures that probes look at, cut from the originals, and their masks."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from headtohead.data.decode import decode_file, resize
+from headtohead.data.pipeline import look_at
+from headtohead.data.prepared import PreparedSet
+from headtohead.data.sources import Source
+from headtohead.errors import DataError, UsageError
+from headtohead.probes import pictures as probe
+from headtohead.spec import PicturesSpec
+from photographs import write_pictures
+
+PETS = Path(__file__).parents[2] / "shared/data"
+SIDE = 24
+
+
+def nothing(what: str, done: int, total: int) -> None:
+    """No progress is shown."""
+
+
+def prepare(
+    folder: Path, cache: Path, side: int = SIDE, limit: int | None = None
+) -> tuple[Source, PreparedSet]:
+    spec = PicturesSpec(image_size=side, limit=limit)
+    return look_at(str(folder), spec, cache=cache, progress=nothing)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Source, PreparedSet]:
+    folder = write_pictures(tmp_path_factory.mktemp("source"), {"cat": 9, "dog": 5})
+    return prepare(folder, tmp_path_factory.mktemp("cache"))
+
+
+def test_classes_take_turns(prepared: tuple[Source, PreparedSet]) -> None:
+    """Else the first dozen in a figure are a dozen cats."""
+    _, pictures = prepared
+    rows = probe.probe_rows(pictures, np.arange(14))
+    assert sorted(rows) == list(range(14))
+    assert pictures.labels[rows[:10]].tolist() == [0, 1] * 5
+
+
+def test_the_choice_hangs_on_names_alone(
+    prepared: tuple[Source, PreparedSet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else heads and seeds are looked at on different pictures."""
+    _, pictures = prepared
+    everything = probe.probe_rows(pictures, np.arange(14))
+    few = np.array([1, 2, 4, 7, 9, 12])
+    kept = [row for row in everything if pictures.labels[row] == 0 and row in few]
+    found = probe.probe_rows(pictures, few)
+    assert [row for row in found if pictures.labels[row] == 0] == kept
+    monkeypatch.setattr(probe, "MOST", 4)
+    assert probe.probe_rows(pictures, np.arange(14)).tolist() == everything[:4].tolist()
+
+
+def test_wide_pictures_come_from_the_originals(prepared: tuple[Source, PreparedSet]) -> None:
+    """Else windows move over pictures that were shrunk and blown up again, or over borders."""
+    source, pictures = prepared
+    rows = np.array([5, 0])
+    found = probe.collect_pictures(source, pictures, rows, margin=8, progress=nothing)
+    assert found.wide.shape == (2, SIDE + 16, SIDE + 16, 3)
+    np.testing.assert_array_equal(found.pixels, pictures.images[rows])
+    for index, row in enumerate(rows):
+        original = decode_file(source.root / pictures.names[row])
+        wanted = resize(original, (SIDE + 16, SIDE + 16), pictures.resize)
+        np.testing.assert_array_equal(found.wide[index], wanted)
+
+
+def test_an_original_that_is_gone_is_named(
+    prepared: tuple[Source, PreparedSet], tmp_path: Path
+) -> None:
+    """Else the study stops at a file with a traceback."""
+    source, pictures = prepared
+    elsewhere = Source(tmp_path, source.classes, ())
+    with pytest.raises(DataError, match=r"cat-000\.jpg cannot be read any more"):
+        probe.collect_pictures(elsewhere, pictures, np.array([0]), margin=8, progress=nothing)
+
+
+def test_windows_reach_a_stride_in_every_direction() -> None:
+    """Else single-pixel steps run out of picture."""
+    assert probe.margin_of(100, 8) == 12
+    assert probe.margin_of(48, 8) == 8
+
+
+def write_mask(path: Path, values: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(values.astype(np.uint8)).save(path)
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside"), [(1, 2), (255, 0), (1, 0), (17, 0)], ids=["trimap", "255", "1", "17"]
+)
+def test_masks_of_every_convention_mean_the_same(
+    prepared: tuple[Source, PreparedSet], tmp_path: Path, inside: int, outside: int
+) -> None:
+    """Else object and background are swapped, and every score is upside down."""
+    values = np.full((40, 40), outside)
+    values[:20] = inside
+    write_mask(tmp_path / "cat/cat-000.png", values)
+    found = probe.collect_masks(tmp_path, prepared[1], np.array([0, 1]))
+    assert (found.masks[0, :12] == 1).all()
+    assert (found.masks[0, 12:] == 0).all()
+    assert (found.masks[1] == 255).all()
+
+
+def test_a_trimaps_border_is_unknown(prepared: tuple[Source, PreparedSet], tmp_path: Path) -> None:
+    """Else the border, half of it animal, counts as background."""
+    values = np.full((48, 48), 2)
+    values[:16], values[16:32] = 1, 3
+    write_mask(tmp_path / "cat-000.png", values)  # all masks in one folder
+    mask = probe.collect_masks(tmp_path, prepared[1], np.array([0])).masks[0]
+    assert (mask[:8] == 1).all()
+    assert (mask[8:16] == 255).all()
+    assert (mask[16:] == 0).all()
+
+
+def test_mistakes_with_masks_are_named(
+    prepared: tuple[Source, PreparedSet], tmp_path: Path
+) -> None:
+    """Else a wrong folder passes unnoticed, or ends in a traceback."""
+    rows = np.array([0])
+    with pytest.raises(UsageError, match="is no folder"):
+        probe.collect_masks(tmp_path / "nowhere", prepared[1], rows)
+    with pytest.raises(UsageError, match=r"no mask of the 1 .* cat/cat-000\.png"):
+        probe.collect_masks(tmp_path, prepared[1], rows)
+    (tmp_path / "cat-000.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"cat-000\.png cannot be read"):
+        probe.collect_masks(tmp_path, prepared[1], rows)
+
+
+@pytest.mark.skipif(not PETS.is_dir(), reason="needs the photographs with trimaps")
+def test_real_trimaps_fit_their_photographs(tmp_path: Path) -> None:
+    """Else claim 3 is measured against masks that are empty or not of these pictures."""
+    _, pictures = prepare(PETS / "pets_with_masks", tmp_path, side=48, limit=30)
+    rows = probe.probe_rows(pictures, np.arange(len(pictures.names)))
+    masks = probe.collect_masks(PETS / "pets_with_masks_trimaps", pictures, rows).masks
+    assert len(masks) == 30
+    shares = [(masks == value).mean(axis=(1, 2)) for value in (1, 0)]
+    assert all((share > 0).all() for share in shares)
+    assert 0.2 < shares[0].mean() < 0.5  # animals fill about a third of these photographs
