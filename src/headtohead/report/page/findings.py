@@ -127,10 +127,10 @@ def _value(value: float | None, unit: Unit) -> str:
     if unit == "count":
         return f"{value:,.0f}"
     if unit == "share":
-        return f"{100 * value:.1f}"
+        return f"{100 * value:z.1f}"
     if unit == "bytes":
         return f"{value / MEGA:,.3g}"
-    return f"{value:.3g}"
+    return f"{value:z.3g}"
 
 
 def estimate_rows(summary: Summary) -> tuple[EstimateRow, ...]:

@@ -37,7 +37,7 @@ def inline_svg(figure: Figure, name: str, title: str, description: str) -> str:
     for parent in list(root.iter()):
         for child in [c for c in parent if c.tag in _UNWANTED]:
             parent.remove(child)
-    used = {element.get(_HREF, "")[1:] for element in root.iter()}
+    used = {element.get(_HREF, "")[1:] for element in root.iter()} - {""}
     for element in root.iter():
         _themed(element)
         _identified(element, name, used)

@@ -115,7 +115,7 @@ def number(head: HeadResult, measure: Measure) -> str:
 def _spread_text(found: Spread | None, scale: float, digits: int) -> str:
     if found is None:
         return MISSING
-    mean = f"{scale * found.mean:,.{digits}f}"
+    mean = f"{scale * found.mean:z,.{digits}f}"
     return mean if found.sd is None else f"{mean} ± {scale * found.sd:.{digits}f}"
 
 

@@ -1,0 +1,101 @@
+"""Ledgers with everything that a report can show, written by the project's own writers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headtohead.data.prepared import PICTURES, PreparedSet, Quarantined
+from headtohead.probes.evidence import (
+    ClassMaps,
+    Costs,
+    Curves,
+    ProbePictures,
+    Speed,
+    Translation,
+    class_maps_path,
+    costs_path,
+    pictures_path,
+    speed_key,
+    speed_path,
+    translation_path,
+    write_class_maps,
+    write_costs,
+    write_pictures,
+    write_speed,
+    write_translation,
+)
+from headtohead.report.page.kept import keep_thumbnails
+from headtohead.seeds import stream
+from headtohead.study.ledger import Ledger
+from ledgers import full_ledger
+
+SIDE, PROBED, CELLS = 24, 6, 4
+
+
+def rich_ledger(out: Path, names: Sequence[str] = (), **settings: Any) -> Ledger:
+    """Every run finished, every probe's evidence, thumbnails; `names` are of the first files."""
+    ledger = full_ledger(out, **settings)
+    add_evidence(ledger)
+    keep_thumbnails(ledger, prepared_set(out.parent / f"{out.name}-prepared", ledger, names))
+    return ledger
+
+
+def prepared_set(folder: Path, ledger: Ledger, names: Sequence[str] = ()) -> PreparedSet:
+    """Pictures for every row of the ledger's test split; two are duplicates, one is broken."""
+    folder.mkdir(parents=True)
+    counts = list(ledger.file.counts["test"].values())
+    n = sum(counts)
+    pixels = stream(0, "pixels").integers(0, 256, (n, SIDE, SIDE, 3)).astype(np.uint8)
+    np.save(folder / PICTURES, pixels)
+    known = [*names, *(f"class/{row}.jpg" for row in range(len(names), n))]
+    return PreparedSet(
+        folder=folder,
+        digest=ledger.file.prepared,
+        image_size=SIDE,
+        resize="antialias",
+        classes=ledger.file.classes,
+        names=tuple(known),
+        labels=np.repeat(np.arange(len(counts)), counts),
+        groups=np.maximum(np.arange(n), 1),
+        given=(None,) * n,
+        original_sizes=np.stack([np.arange(n) + 100, np.arange(n) + 200], axis=1),
+        quarantined=(Quarantined("class/broken <b>.jpg", "class", "truncated"),),
+    )
+
+
+def add_evidence(ledger: Ledger) -> None:
+    """What every probe leaves: costs, class maps, translation, speed."""
+    rng = stream(0, "evidence")
+    rows = np.arange(PROBED)
+    labels = rows % len(ledger.file.classes)
+    side = rng.integers(0, 256, (PROBED, SIDE, SIDE, 3)).astype(np.uint8)
+    wide = rng.integers(0, 256, (PROBED, SIDE + 8, SIDE + 8, 3)).astype(np.uint8)
+    digest = ledger.file.digest
+    write_pictures(pictures_path(ledger.out, 0), digest, ProbePictures(rows, labels, side, wide))
+    shifts = np.array([(0, 0), (0, 1), (1, 0), (0, 2), (4, 4), (-4, 4)])
+    fine = np.array([True, True, True, True, False, False])
+    heads = tuple(ledger.file.study.heads)
+    for run in ledger.runs():
+        head, seed, key = run.record.head, run.record.seed, run.record.key
+        curve = np.linspace(0.9, 0.1, 3, dtype=np.float32)[None].repeat(2, axis=0)
+        curves = Curves(curve, curve[:, ::-1])
+        maps = rng.normal(0, 1, (PROBED, CELLS, CELLS)).astype(np.float32)
+        exact = maps * 0.9 if head == "gap" else None
+        found = ClassMaps(
+            rows, labels, 3.0, 6.0, maps, exact, curves, curves, curves if head == "gap" else None
+        )
+        write_class_maps(class_maps_path(ledger.out, head, seed), key, found)
+        named = np.where(rng.random((len(shifts), PROBED)) < 0.8, labels, 1 - labels % 2)
+        write_translation(
+            translation_path(ledger.out, head, seed),
+            key,
+            Translation(rows, labels, shifts, fine, named.astype(np.int64)),
+        )
+        costs = Costs(5_000_000, 100 + len(head), 116_000, 260, 900_000, 256)
+        write_costs(costs_path(ledger.out, head, seed), key, costs)
+    times = rng.uniform(0.03, 0.04, (2, len(heads), 5))
+    speed = Speed(heads, (64,) * len(heads), "cpu", times[0], times[1])
+    key = speed_key([ledger.run_key(head, 0) for head in heads])
+    write_speed(speed_path(ledger.out), key, speed)

@@ -1,0 +1,245 @@
+"""`report.html` as a text: whole, safe against every name, readable by everyone, never silent."""
+
+import json
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from headtohead.records import Failure
+from headtohead.report.page.html import THEME, report_page
+from headtohead.report.summary import summarize
+from headtohead.study.ledger import Ledger
+from ledgers import add_run, full_ledger, study_ledger
+from reports import rich_ledger
+
+HOSTILE = "<script>alert('x')</script>"
+VOID = {"meta", "img", "br", "input"}
+
+
+class Page(HTMLParser):
+    """Every element with its attributes and the text within it; complains of unbalanced tags."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.texts: list[tuple[str, str]] = []
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {key: value or "" for key, value in attrs}))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {key: value or "" for key, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append((self._open[-1] if self._open else "", data))
+
+    def all(self, *tags: str) -> Iterator[tuple[str, dict[str, str]]]:
+        return ((tag, attributes) for tag, attributes in self.elements if tag in tags)
+
+    @property
+    def words(self) -> str:
+        shown = (text for tag, text in self.texts if tag not in ("script", "style"))
+        return " ".join(" ".join(shown).split())
+
+
+def page_of(ledger: Ledger, pictures: int = 12) -> str:
+    return report_page(ledger, summarize(ledger), pictures).decode("utf-8")
+
+
+@pytest.fixture(scope="module")
+def rich(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A page with everything on it, of files and classes with the worst of names."""
+    out = tmp_path_factory.mktemp("study") / "out"
+    ledger = rich_ledger(
+        out,
+        names=[f"{HOSTILE}/{row}.jpg" for row in range(120)],
+        heads=("fc", "gap"),
+        seeds=2,
+        epochs=3,
+        per_class=60,
+        classes=(HOSTILE, 'dog" onload="alert(1)'),
+    )
+    return page_of(ledger)
+
+
+def test_no_name_becomes_markup(rich: str) -> None:
+    """A folder named `<script>` would run its code in the browser of whoever opens the report."""
+    page = Page(rich)
+    assert len(list(page.all("script"))) == 2
+    assert f"{HOSTILE}/84.jpg" in page.words
+    assert not any(key.startswith("on") for _, found in page.elements for key in found)
+    assert 'dog" onload="alert(1)' in page.words
+
+
+def test_values_cannot_end_their_script(rich: str) -> None:
+    """A head or class named `</script>` would end the data and start markup."""
+    (values,) = re.findall(r'<script type="application/json" id="values">(.*?)</script>', rich)
+    assert "<" not in values
+    assert {"forest", "parameters", "curve-val_accuracy", "reliability"} <= set(json.loads(values))
+
+
+def test_nothing_is_loaded_from_anywhere(rich: str) -> None:
+    """A mailed report must open offline, and must not tell anyone that it was opened."""
+    page = Page(rich)
+    for tag, found in page.elements:
+        for key in ("src", "href", "xlink:href"):
+            address = found.get(key, "")
+            assert address.startswith(("#", "data:image/jpeg;base64,")) or not address, (
+                tag,
+                address,
+            )
+    assert "url(" not in rich.replace("url(#", "")
+    assert "@import" not in rich
+    policy = next(f for _, f in page.all("meta") if "http-equiv" in f)["content"]
+    assert policy.startswith("default-src 'none'; img-src data:;")
+    assert "unsafe" not in policy
+
+
+def test_everything_is_readable_without_sight(rich: str) -> None:
+    """Headings in order, a text for every picture and chart, names for tables and controls."""
+    page = Page(rich)
+    levels = [int(tag[1]) for tag, _ in page.all("h1", "h2", "h3", "h4")]
+    assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    images = [found for _, found in page.all("img")]
+    assert len(images) > 30
+    assert all(found["alt"] for found in images)
+    ids = [found["id"] for _, found in page.elements if "id" in found]
+    assert len(ids) == len(set(ids))
+    charts = [found for _, found in page.all("svg")]
+    assert len(charts) >= 17
+    for found in charts:
+        assert found["role"] == "img"
+        assert set(found["aria-labelledby"].split()) <= set(ids)
+    for _, found in page.all("a"):
+        assert found["href"].removeprefix("#") in ids
+    assert all("aria-label" in f for _, f in page.elements if f.get("role") == "region")
+    assert all("scope" in found for _, found in page.all("th"))
+
+
+def test_the_answer_is_the_first_thing_said(rich: str) -> None:
+    """Whoever must choose reads one sentence."""
+    words = Page(rich).words
+    assert words.index("Not decided: 2 seeds cannot tell") < words.index("Results of every head")
+
+
+def test_the_page_is_small(rich: str) -> None:
+    """3 MB is what mail takes."""
+    assert len(rich.encode()) < 1_000_000
+
+
+def luminance(color: str) -> float:
+    """Relative luminance (WCAG 2.2)."""
+    shares = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(first: str, second: str) -> float:
+    light, dark = sorted((luminance(first), luminance(second)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_text_and_lines_stand_out_in_light_and_dark(rich: str) -> None:
+    """Pale letters are no letters for many readers: 4.5 : 1 for text, 3 : 1 for lines."""
+    themes = re.findall(r":root \{(.*?)\}", rich, re.S)[:2]
+    assert len(themes) == 2
+    for place, text in enumerate(themes):
+        found = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", text))
+        for name in ("ink", "muted", "link", "good", "bad"):
+            assert contrast(found[name], found["paper"]) >= 4.5, (name, place)
+        for name in ("good", "open", "bad"):
+            assert contrast(found[name], found[f"{name}-back"]) >= 4.5, (name, place)
+        for color, pair in THEME.items():
+            if color not in ("#e3e3e3",):  # the grid is to stay behind
+                assert contrast(pair[place], found["paper"]) >= 3, (color, place)
+
+
+def test_one_seed(tmp_path: Path) -> None:
+    """No interval, no verdict, and the page says so instead of showing a number for one."""
+    words = Page(page_of(full_ledger(tmp_path, heads=("fc", "gap"), seeds=1, epochs=2))).words
+    assert "Not decided: 1 seed cannot tell a difference from chance" in words
+    assert "from one seed: no interval can be given" in words
+    assert "1 seed, at least" in words
+
+
+def test_one_head(tmp_path: Path) -> None:
+    """Nothing to compare with: the page shows the head and claims nothing."""
+    words = Page(page_of(full_ledger(tmp_path, heads=("gap",), seeds=2, epochs=2))).words
+    assert "With one head there is nothing to compare it with" in words
+    assert "One head alone: there is no difference to judge." in words
+    assert "this study has one head" in words
+    assert "It takes the predictions of two heads to disagree" in words
+
+
+def test_a_failed_run_and_missing_predictions(tmp_path: Path) -> None:
+    """A run that diverged is told with its reason, and what is unknown is not left blank."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=2)
+    reason = f"loss is not finite {HOSTILE}"
+    add_run(ledger, "fc", 0, failure=Failure(reason=reason, epoch=1, step=3))
+    add_run(ledger, "gap", 0, predictions=False)
+    page = Page(page_of(ledger))
+    assert reason in page.words
+    assert "0 + 1 failed" in page.words
+    assert "2 of 4" not in page.words
+    assert "1 of 4 runs finished" in page.words
+    assert "No predictions on the test split are kept" in page.words
+    assert "Translation was not measured" in page.words
+    assert "No class maps: the folder holds no evidence" in page.words
+    assert "not kept in this study's folder" in page.words
+
+
+def test_nothing_finished(tmp_path: Path) -> None:
+    """A report in the first minute of a study opens, too."""
+    words = Page(page_of(study_ledger(tmp_path))).words
+    assert "Nothing can be said yet: no run is finished." in words
+    assert "No finished run, so no curve." in words
+
+
+def test_ten_classes_with_three_pictures(tmp_path: Path) -> None:
+    """Small classes are shown, and it is said that little is known of them."""
+    classes = [f"class {i}" for i in range(10)]
+    ledger = full_ledger(
+        tmp_path, heads=("fc", "gap"), seeds=2, epochs=2, classes=classes, per_class=3
+    )
+    words = Page(page_of(ledger)).words
+    assert "10 classes have fewer than 20 test pictures" in words
+    assert "One test picture is 3.3 points of accuracy (30 test pictures)" in words
+
+
+def test_many_classes_list_their_commonest_confusions(tmp_path: Path) -> None:
+    """A matrix of 40 × 40 is no picture; what is taken for what is."""
+    classes = [f"c{i:02}" for i in range(40)]
+    ledger = full_ledger(
+        tmp_path, heads=("fc", "gap"), seeds=1, epochs=1, classes=classes, per_class=4
+    )
+    page = page_of(ledger)
+    assert 'class="confusion"' not in page
+    assert "the commonest confusions among 40 classes" in Page(page).words
+
+
+def test_fewer_pictures_on_request(tmp_path: Path) -> None:
+    """`--pictures 2` makes a small page, `--pictures 0` one without any."""
+    ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=1, epochs=1, per_class=60)
+    few = [sum(1 for _ in Page(page_of(ledger, n)).all("img")) for n in (0, 2)]
+    assert few[0] == 0
+    # In each grid two; of class maps a picture with fc's, gap's and gap's exact map.
+    assert few[1] == 2 * 4 + 2 + 2
+
+
+def test_the_same_ledger_gives_the_same_page(tmp_path: Path) -> None:
+    """Reports can be compared and kept under version control."""
+    ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=1, epochs=2)
+    assert page_of(ledger) == page_of(Ledger.open(tmp_path))
