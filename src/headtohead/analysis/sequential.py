@@ -88,6 +88,8 @@ def take_looks(differences: Sequence[float], design: Design) -> tuple[Look, ...]
     """The looks that `differences`, in the order of their seeds, suffice for, up to a decision."""
     values = np.asarray(differences, dtype=np.float64)
     taken = [n for n in design.looks if n <= len(values)]
+    if not taken:
+        return ()
     p = np.array([sequential_p(values, design)])
     p_t = t_at_looks(values[None, :], design)
     means = np.array([[values[:n].mean() for n in taken]])
