@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -112,7 +113,7 @@ def test_everything_is_readable_without_sight(rich: str) -> None:
     page = Page(rich)
     levels = [int(tag[1]) for tag, _ in page.all("h1", "h2", "h3", "h4")]
     assert levels[0] == 1
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after - before <= 1 for before, after in pairwise(levels))
     images = [found for _, found in page.all("img")]
     assert len(images) > 30
     assert all(found["alt"] for found in images)

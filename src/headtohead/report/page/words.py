@@ -168,8 +168,13 @@ def _reason(summary: Summary, item: HeadComparison) -> str:
     low, high = sorted((100 * sign * difference.low, 100 * sign * difference.high))
     return (
         f"{text}; with {100 * (1 - difference.level):g} % confidence the true lead lies between "
-        f"{low:+.1f} and {high:+.1f} points."
+        f"{_signed(low)} and {_signed(high)} points."
     )
+
+
+def _signed(value: float) -> str:
+    """With a true minus sign."""
+    return f"{value:+.1f}".replace("-", "−")
 
 
 def caveats(summary: Summary) -> Iterator[str]:

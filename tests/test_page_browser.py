@@ -1,0 +1,222 @@
+"""The page in a real browser, headless: drawn whole, silent, and alive under pointer and keys."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headtohead.report.page.html import report_page
+from headtohead.report.summary import summarize
+from reports import rich_ledger
+
+selenium = pytest.importorskip("selenium", reason="the browser is driven by selenium")
+from selenium import webdriver  # noqa: E402
+from selenium.webdriver.chrome.service import Service  # noqa: E402
+from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
+from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.support.ui import Select  # noqa: E402
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+DRIVER = shutil.which("chromedriver")
+# One worker opens the one browser.
+pytestmark = [
+    pytest.mark.skipif(
+        BROWSER is None or DRIVER is None,
+        reason="no chromium with its chromedriver here (Debian: chromium, chromium-driver)",
+    ),
+    pytest.mark.xdist_group("browser"),
+]
+FLAGS = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
+    *("--no-first-run", "--disable-background-networking", "--disable-component-update"),
+    *("--disable-sync", "--disable-quic", "--window-size=1200,900"),
+)
+DRAWN = """
+return [...document.querySelectorAll('.plot')].filter(p => p.offsetParent).map(p => {
+  const box = p.querySelector('svg').getBoundingClientRect();
+  const marks = [...p.querySelectorAll('[data-head] path, [data-head] use, path[clip-path]')]
+    .filter(mark => { const b = mark.getBoundingClientRect(); return b.width + b.height > 0; });
+  return [p.dataset.chart, box.width, box.height, marks.length];
+});
+"""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("browser")
+    ledger = rich_ledger(
+        folder / "out", heads=("fc", "fc_dropout", "gap"), seeds=2, epochs=3, per_class=60
+    )
+    path = folder / "report.html"
+    path.write_bytes(report_page(ledger, summarize(ledger)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[Any]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER or ""
+    for flag in FLAGS:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    browser = webdriver.Chrome(options=options, service=Service(DRIVER))
+    yield browser
+    browser.quit()
+
+
+@pytest.fixture
+def browser(driver: Any, page: Path) -> Any:
+    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+    driver.get(page.as_uri())
+    return driver
+
+
+def shown(browser: Any) -> dict[str, tuple[float, float, int]]:
+    """Charts that are on the page by now: width, height and how many marks are drawn."""
+    return {name: (w, h, marks) for name, w, h, marks in browser.execute_script(DRAWN)}
+
+
+def tip(browser: Any) -> str:
+    found = browser.find_elements(By.CSS_SELECTOR, ".tip")
+    return found[0].text if found and found[0].is_displayed() else ""
+
+
+def test_it_opens_without_a_complaint_or_a_request(driver: Any, page: Path) -> None:
+    """An error in the console leaves a dead page; a request tells others who reads it."""
+    driver.get("about:blank")
+    for kind in ("browser", "performance"):
+        driver.get_log(kind)
+    driver.get(page.as_uri())
+    assert driver.get_log("browser") == []
+    events = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
+    asked = [
+        event["params"]["request"]["url"]
+        for event in events
+        if event["method"] == "Network.requestWillBeSent"
+    ]
+    assert page.as_uri() in asked
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+
+
+def test_every_figure_is_drawn(browser: Any) -> None:
+    """An empty frame where a chart should be: the report's evidence is gone."""
+    quantity = Select(browser.find_element(By.ID, "quantity"))
+    found = dict(shown(browser))
+    for group in [option.text for option in quantity.options]:
+        quantity.select_by_visible_text(group)
+        for scale in ("linear", "log"):
+            browser.find_element(By.CSS_SELECTOR, f"input[value={scale}]").click()
+            found |= shown(browser)
+    named = {
+        element.get_attribute("data-chart")
+        for element in browser.find_elements(By.CSS_SELECTOR, ".plot")
+    }
+    assert set(found) == named
+    assert len(named) == 18
+    for name, (width, height, marks) in found.items():
+        assert width > 300, name
+        assert height > 100, name
+        assert marks >= 2, name
+    broken = "return [...document.images].filter(i => !i.naturalWidth).length"
+    assert browser.execute_script(broken) == 0
+
+
+def test_switching_shows_the_chosen_curves_alone(browser: Any) -> None:
+    """Metric and scale are chosen together; what is not chosen is out of the way."""
+    curves = {name for name in shown(browser) if name.startswith("curve-")} - {"curve-overfit"}
+    assert curves == {"curve-val_accuracy", "curve-val_loss"}
+    Select(browser.find_element(By.ID, "quantity")).select_by_visible_text("training, evaluated")
+    browser.find_element(By.CSS_SELECTOR, "input[value=log]").click()
+    curves = {name for name in shown(browser) if name.startswith("curve-")} - {"curve-overfit"}
+    assert curves == {"curve-train_accuracy-log", "curve-train_loss-log"}
+
+
+def test_a_head_is_hidden_in_every_chart(browser: Any) -> None:
+    """Two heads are compared by taking the others away."""
+    before = shown(browser)
+    boxes = browser.find_elements(By.CSS_SELECTOR, "[data-toggle='0']")
+    boxes[0].click()
+    assert not any(box.is_selected() for box in boxes)
+    after = shown(browser)
+    for name in ("curve-val_accuracy", "curve-overfit", "reliability", "translation-agreement"):
+        assert 0 < after[name][2] < before[name][2], name
+    boxes[0].click()
+    assert shown(browser) == before
+
+
+def test_values_are_told_under_the_pointer(browser: Any) -> None:
+    """A curve without numbers is a guess."""
+    values = json.loads(browser.find_element(By.ID, "values").get_attribute("textContent"))
+    series = next(s for s in values["curve-val_accuracy"] if s["label"].startswith("gap, mean"))
+    plot = browser.find_element(By.CSS_SELECTOR, "[data-chart='curve-val_accuracy'] svg")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", plot)
+    x, y = series["places"][1]
+    scale = plot.rect["width"] / 400
+    # Offsets count from the element's middle.
+    right = x * scale - plot.rect["width"] / 2
+    down = y * scale - plot.rect["height"] / 2
+    ActionChains(browser).move_to_element_with_offset(plot, round(right), round(down)).perform()
+    told = tip(browser)
+    assert told.splitlines()[-1] in [s["said"][1] for s in values["curve-val_accuracy"]]
+    dot = browser.find_element(By.CSS_SELECTOR, ".dot").rect
+    assert abs(dot["x"] + dot["width"] / 2 - plot.rect["x"] - x * scale) < 8
+    assert abs(dot["y"] + dot["height"] / 2 - plot.rect["y"] - y * scale) < 8
+
+
+def test_values_are_told_by_keys(browser: Any) -> None:
+    """Whoever has no mouse reads the same values, aloud if need be."""
+    plot = browser.find_element(By.CSS_SELECTOR, "[data-chart='forest']")
+    browser.execute_script("arguments[0].focus()", plot)
+    plot.send_keys(Keys.ARROW_RIGHT)
+    first = tip(browser)
+    assert first.splitlines()[0] == "gap minus fc"
+    assert browser.find_element(By.ID, "spoken").get_attribute("textContent") == first
+    plot.send_keys(Keys.ARROW_LEFT)
+    assert tip(browser) != first
+    plot.send_keys(Keys.ESCAPE)
+    assert tip(browser) == ""
+
+
+def test_the_table_sorts_by_its_titles(browser: Any) -> None:
+    """Heads in the order of what the reader cares about, by pointer or by Enter."""
+    table = browser.find_element(By.CSS_SELECTOR, "table.heads")
+
+    def order() -> list[str]:
+        cells = table.find_elements(By.CSS_SELECTOR, "tbody th")
+        return [cell.text.split("\n")[0] for cell in cells]
+
+    assert order() == ["fc", "fc_dropout", "gap"]
+    title = next(b for b in table.find_elements(By.TAG_NAME, "button") if b.text == "of the head")
+    title.click()
+    assert order()[-1] == "gap"
+    title.send_keys(Keys.ENTER)
+    assert order()[0] == "gap"
+    head = title.find_element(By.XPATH, "..")
+    assert head.get_attribute("aria-sort") == "ascending"
+
+
+def test_a_phone_scrolls_down_only(browser: Any) -> None:
+    """Text that runs out of a narrow screen is not read; wide tables scroll by themselves."""
+    metrics = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
+    widths = [width for width, _, _ in shown(browser).values()]
+    assert min(widths) > 280
+
+
+def test_dark_and_print(browser: Any) -> None:
+    """At night the page is dark, and on paper it is white, without its controls."""
+    ground = "return getComputedStyle(document.body).backgroundColor"
+    dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
+    assert browser.execute_script(ground) == "rgb(20, 23, 26)"
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", **dark})
+    assert browser.execute_script(ground) == "rgb(255, 255, 255)"
+    assert not browser.find_element(By.TAG_NAME, "nav").is_displayed()
+    assert not browser.find_element(By.ID, "quantity").is_displayed()
+    assert {"curve-val_accuracy", "curve-val_loss"} <= set(shown(browser))
