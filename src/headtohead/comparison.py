@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -111,15 +112,15 @@ def compare(
             fixed = spec.split.mode == "fixed"
             split = split_study(spec, prepared, 0) if fixed else None
             write_pictures(folder, picture_table(prepared, split))
-            keep_pictures(
-                ledger,
-                source,
-                prepared,
+            keep = partial(
+                keep_pictures,
+                source=source,
+                prepared=prepared,
                 margin=_margin(spec),
                 masks=None if masks is None else Path(masks),
                 progress=display.progress,
             )
-            failures = _run_study(ledger, spec, prepared, setups, display)
+            failures = _run_study(ledger, spec, prepared, setups, display, keep)
             ledger = Ledger.open(folder)  # looks add seeds
             failures += _time_heads(ledger, spec, prepared, setups, display)
             display.note("Drawing the report")
@@ -189,10 +190,15 @@ def _run_study(
     prepared: PreparedSet,
     setups: list[dict[str, Any]],
     display: Display,
+    keep: Callable[[Ledger, set[int]], None],
 ) -> list[str]:
-    """All runs of the study, or as many as its sequential design takes; failures in words."""
+    """All runs of the study, or as many as its sequential design takes; failures in words.
+
+    `keep` puts the pictures that probes look at into the ledger, for some seeds.
+    """
 
     def run(ledger: Ledger, jobs: list[Job]) -> list[str]:
+        keep(ledger, {job.seed for job in jobs})
         return _run_missing(ledger, jobs, prepared, setups, display)
 
     if spec.verdict.until_decided is None:

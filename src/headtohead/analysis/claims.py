@@ -17,6 +17,7 @@ from headtohead.analysis.statistics import (
     PairedDifference,
     holm,
     paired_difference,
+    seeds_needed,
     verdict,
 )
 
@@ -160,11 +161,16 @@ class Pace:
         return {seed: epochs * each for seed, epochs in self.epochs.items()}
 
 
-SPEED_RULE = (
-    "supported (refuted) where a step takes less (more) processor time in every round, and the t "
-    "interval of the processor time that is saved on the way to the target, paired by seed, lies "
-    "above (below) 0"
-)
+@dataclass(frozen=True)
+class Goal:
+    """A validation accuracy, the epochs that all runs were watched for, and what is no feat.
+
+    `majority` is the accuracy of always naming the most frequent class.
+    """
+
+    target: float
+    horizon: float
+    majority: float
 
 
 def faster(
@@ -172,44 +178,49 @@ def faster(
     against: str,
     paces: Mapping[str, Pace],
     seeds: Sequence[int],
-    target: float | None,
-    horizon: float | None,
+    goal: Goal | None,
     level: float,
 ) -> Claim:
-    """Measured: per step in paired rounds, and to the target by its epochs times its steps."""
+    """Measured per step, in paired rounds, and tested on the way to the target.
+
+    Supported (refuted): a step takes less (more) processor time in every round, and the
+    processor time saved until the target, epochs times steps, paired by seed, is above (below) 0
+    by the study's three tests. Where the two parts disagree it is inconclusive.
+    """
     times = {head: pace.to_target() for head, pace in paces.items()}
     statement = f"{reference} trains faster than {against}"
-    measures = _speed_measures(paces, times, target)
-    if reference not in paces or against not in paces:
+    measures = _speed_measures(paces, times, goal)
+    if goal is None or reference not in paces or against not in paces:
         rule = "no speed session with both heads yet"
         return Claim("speed", statement, "inconclusive", rule, measures)
     ratio = paces[reference].step / paces[against].step
-    per_step = _all(ratio < 1, ratio > 1)
-    saved = pairs(times, against, reference, seeds)
-    difference = paired_difference(list(saved.values()), level)
-    low, high = difference.low, difference.high
-    known = low is not None and high is not None
-    to_target = 0 if low is None or high is None else (low > 0) - (high < 0)
+    per_step = int((ratio < 1).all()) - int((ratio > 1).all())
+    difference = paired_difference(list(pairs(times, against, reference, seeds).values()), level)
+    said = verdict(statement, difference, holm({"": difference.p_agreed})[""], 1)
+    to_target = {"supported": 1, "refuted": -1, "inconclusive": 0}[said.outcome]
     outcome: Outcome = "inconclusive"
-    if per_step == to_target != 0:
-        outcome = "supported" if per_step > 0 else "refuted"
-    interval = f"saved {low:+.1f} to {high:+.1f} s" if known else "no interval"
+    if per_step == to_target and goal.target > goal.majority:
+        outcome = said.outcome
+    low, high = difference.low, difference.high
+    saved = "" if low is None or high is None else f", {low:+.1f} to {high:+.1f} s saved"
     rule = (
-        f"{SPEED_RULE}: per step × {np.median(ratio):.3f} ({ratio.min():.3f} to "
-        f"{ratio.max():.3f} over {len(ratio)} rounds); to the target {interval} "
-        f"({difference.n} seeds)"
+        f"both parts must agree. Per step: {_PART[per_step]}, × {np.median(ratio):.3f} "
+        f"({ratio.min():.3f} to {ratio.max():.3f} over {len(ratio)} rounds). To the target: "
+        f"{_PART[to_target]}{saved} ({100 * (1 - level):g} % t interval), {difference.n} seeds, at "
+        f"least {seeds_needed(1, level)} needed"
     )
-    return Claim("speed", statement, outcome, rule, measures, None, _censored(paces, horizon))
+    if goal.target <= goal.majority:
+        rule += "; the target is no better than always naming the most frequent class"
+    return Claim("speed", statement, outcome, rule, measures, None, _censored(paces, goal))
 
 
-def _all(faster_rounds: NDArray[np.bool_], slower_rounds: NDArray[np.bool_]) -> int:
-    return int(faster_rounds.all()) - int(slower_rounds.all())
+_PART = {1: "faster", -1: "slower", 0: "undecided"}
 
 
 def _speed_measures(
-    paces: Mapping[str, Pace], times: BySeed, target: float | None
+    paces: Mapping[str, Pace], times: BySeed, goal: Goal | None
 ) -> tuple[Measure, ...]:
-    goal = "the target" if target is None else f"{100 * target:g} % validation accuracy"
+    where = "the target" if goal is None else f"{100 * goal.target:g} % validation accuracy"
 
     def each(attribute: str) -> dict[str, float | None]:
         found = {head: getattr(pace, attribute) for head, pace in paces.items()}
@@ -219,15 +230,15 @@ def _speed_measures(
     return (
         Measure("processor time of a training step, per picture", "seconds", each("step")),
         Measure("wall-clock time of a training step, per picture", "seconds", each("wall")),
-        measure(f"epochs to {goal}, restricted mean", "epochs", epochs),
-        measure(f"processor time to {goal}, restricted mean", "seconds", times),
+        measure(f"epochs to {where}, restricted mean", "epochs", epochs),
+        measure(f"processor time to {where}, restricted mean", "seconds", times),
     )
 
 
-def _censored(paces: Mapping[str, Pace], horizon: float | None) -> tuple[str, ...]:
+def _censored(paces: Mapping[str, Pace], goal: Goal) -> tuple[str, ...]:
     return tuple(
         f"{head}: {len(pace.epochs) - pace.reached} of {len(pace.epochs)} runs did not reach the "
-        f"target and count as {horizon:g} epochs, as long as all were watched"
+        f"target and count as {goal.horizon:g} epochs, as long as all were watched"
         for head, pace in paces.items()
-        if horizon is not None and pace.reached < len(pace.epochs)
+        if pace.reached < len(pace.epochs)
     )

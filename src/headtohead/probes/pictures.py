@@ -4,7 +4,7 @@ Imports no torch: it is done before any worker starts.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from itertools import chain, zip_longest
 from pathlib import Path
 
@@ -45,21 +45,22 @@ _TRIMAP = frozenset({1, 2, 3})
 
 def keep_pictures(
     ledger: Ledger,
+    seeds: Set[int],
+    *,
     source: Source,
     prepared: PreparedSet,
-    *,
     margin: int,
     masks: Path | None,
     progress: Progress,
 ) -> None:
-    """Put the probe pictures of every split of the study into the ledger, and their masks.
+    """Put the probe pictures of the splits of `seeds` into the ledger, and their masks.
 
     What is there stays; masks are taken anew where `masks` names a folder. Drawn pictures bring
     theirs. Raises DataError, UsageError and StorageError.
     """
     study, digest = ledger.file.study, ledger.file.digest
     drawn = study.data == "synthetic"
-    for seed in sorted({study.split.seed_for(seed) for seed in range(study.seeds)}):
+    for seed in sorted({study.split.seed_for(seed) for seed in seeds}):
         place = pictures_path(ledger.out, seed)
         found = read_pictures(place, digest)
         if found is None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from headtohead.analysis.claims import (
     BySeed,
     Claim,
+    Goal,
     Pace,
     Question,
     Size,
@@ -117,7 +118,7 @@ def _translation(desk: Desk) -> Question:
     def of(value: Callable[[Translation], float]) -> BySeed:
         return desk.by_seed((*run, value(moved)) for run, moved in known.items())
 
-    steady = of(lambda moved: float(moved.agreement[1:].mean()))
+    steady = of(lambda moved: float(moved.steadiness[1:].mean()))
     rows: Sequence[tuple[str, Callable[[Translation], float]]] = (
         ("accuracy on the centre crop", lambda m: float(m.accuracy[0])),
         (
@@ -138,42 +139,38 @@ def _translation(desk: Desk) -> Question:
         name="translation",
         statement=f"{desk.reference} is more robust to translation than {desk.against}",
         tested=(
-            f"share of pictures named as in the centre crop, mean over all moved windows, "
-            f"{desk.reference} minus {desk.against}"
+            f"agreement with the centre crop beyond chance (Cohen's kappa), mean over all moved "
+            f"windows, {desk.reference} minus {desk.against}"
         ),
         differences=pairs(steady, desk.reference, desk.against, desk.seeds),
-        measures=tuple(measure(name, "share", of(value)) for name, value in rows),
-        notes=(
-            "A model that names one class always agrees with itself: read it beside the accuracy "
-            "on the centre crop",
-            *desk.missing(found, "moved windows"),
+        measures=(
+            measure("agreement with the centre beyond chance, all windows", "share", steady),
+            *(measure(name, "share", of(value)) for name, value in rows),
         ),
+        notes=desk.missing(found, "moved windows"),
     )
 
 
 def _speed(desk: Desk) -> Claim:
-    study = desk.ledger.file.study
-    keys = [desk.ledger.run_key(head, 0) for head in study.heads]
+    file = desk.ledger.file
+    keys = [desk.ledger.run_key(head, 0) for head in file.study.heads]
     speed = read_speed(speed_path(desk.ledger.out), speed_key(keys))
     results = {head: [r for r in desk.results if r.head == head] for head in desk.heads}
     targets = targets_of(desk.ledger, desk.runs, results, desk.reference)
     paces = {}
-    for item in targets.heads if targets and speed else ():
-        assert speed is not None  # noqa: S101 - the loop is empty without
-        place = speed.heads.index(item.head)
-        paces[item.head] = Pace(
-            step=speed.cpu[place] / speed.batch_size[place],
-            wall=speed.wall[place] / speed.batch_size[place],
-            epochs=dict(zip(item.seeds, item.epochs.values, strict=True)),
-            reached=item.epochs.reached,
-            pictures=sum(desk.ledger.file.counts["train"].values()),
-        )
-    return faster(
-        desk.reference,
-        desk.against,
-        paces,
-        desk.seeds,
-        targets.target if targets else None,
-        targets.heads[0].epochs.horizon if targets and targets.heads else None,
-        study.verdict.level,
-    )
+    if speed is not None and targets is not None:
+        for item in targets.heads:
+            place = speed.heads.index(item.head)
+            paces[item.head] = Pace(
+                step=speed.cpu[place] / speed.batch_size[place],
+                wall=speed.wall[place] / speed.batch_size[place],
+                epochs=dict(zip(item.seeds, item.epochs.values, strict=True)),
+                reached=item.epochs.reached,
+                pictures=sum(file.counts["train"].values()),
+            )
+    goal = None
+    if targets is not None and targets.heads:
+        horizon = targets.heads[0].epochs.horizon
+        goal = Goal(targets.target, horizon, file.majority_share("validation"))
+    level = file.study.verdict.level
+    return faster(desk.reference, desk.against, paces, desk.seeds, goal, level)

@@ -38,6 +38,21 @@ class Translation:
         """(s,) shares of pictures that are named as in the centre crop."""
         return np.asarray((self.predicted == self.predicted[0]).mean(axis=1), np.float64)
 
+    @property
+    def steadiness(self) -> NDArray[np.float64]:
+        """(s,) agreements with the centre crop beyond chance: Cohen's kappa, at most 1.
+
+        0 for a model that names one class whatever it sees: it has nothing to hold on to (Cohen
+        1960, Educ. Psychol. Meas. 20). Chance is both windows' shares of each class, multiplied.
+        """
+        classes = np.arange(int(self.predicted.max(initial=0)) + 1)
+        shares = (self.predicted[:, :, None] == classes).mean(axis=1)
+        chance = shares @ shares[0]
+        beyond = np.divide(
+            self.agreement - chance, 1 - chance, out=np.zeros_like(chance), where=chance < 1
+        )
+        return np.asarray(beyond, np.float64)
+
 
 def translation_path(out: Path, head: str, seed: int) -> Path:
     """Where a run's predictions in moved windows are kept."""
