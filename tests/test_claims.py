@@ -1,0 +1,166 @@
+"""The five claims: numbers in, verdicts out."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headtohead.analysis.claims import (
+    Goal,
+    Name,
+    Pace,
+    Question,
+    Size,
+    decide,
+    faster,
+    fewer_parameters,
+    measure,
+    pairs,
+)
+
+GOAL = Goal(target=0.8, horizon=10, majority=0.5)
+SEEDS = range(7)
+
+
+def question(name: Name, differences: list[float]) -> Question:
+    return Question(name, f"{name} is better", "what is tested", dict(enumerate(differences)), ())
+
+
+def test_a_family_is_decided_together() -> None:
+    """Else three chances to be lucky are sold as one."""
+    clear = [0.05, 0.06, 0.055, 0.065, 0.05, 0.058, 0.062]
+    found = decide(
+        [
+            question("overfitting", clear),
+            question("class_maps", [-value for value in clear]),
+            question("translation", [0.01, -0.01, 0.02, -0.02, 0.0, 0.01, -0.01]),
+        ],
+        0.05,
+    )
+    assert [claim.outcome for claim in found] == ["supported", "refuted", "inconclusive"]
+    assert "Holm over 3" in found[0].rule
+    assert found[0].rule.startswith("what is tested: ")
+
+
+def test_a_question_without_evidence_makes_the_others_no_easier() -> None:
+    """Else deleting evidence turns an open claim into a proven one."""
+    six = [0.05, 0.06, 0.055, 0.065, 0.05, 0.058]  # sign-flip p = 2/64: enough for one test alone
+    alone = decide([question("overfitting", six)], 0.05)
+    assert alone[0].outcome == "supported"
+    three = [question("overfitting", six), question("class_maps", []), question("translation", [])]
+    found = decide(three, 0.05)
+    assert [claim.outcome for claim in found] == ["inconclusive"] * 3
+    assert "6 seeds, at least 7 needed" in found[0].rule
+    assert "0 seeds, at least 7 needed" in found[1].rule
+
+
+@given(st.lists(st.floats(-1, 1), max_size=6), st.lists(st.floats(-1, 1), max_size=6))
+def test_too_few_seeds_decide_nothing(first: list[float], second: list[float]) -> None:
+    """Else a study of two seeds hands out verdicts."""
+    family = [
+        question("overfitting", first),
+        question("class_maps", second),
+        question("translation", []),
+    ]
+    assert {claim.outcome for claim in decide(family, 0.05)} == {"inconclusive"}
+
+
+def test_pairs_take_only_seeds_that_both_have() -> None:
+    """Else seeds of one head are compared with other seeds of the other."""
+    values = {"a": {0: 1.0, 1: 2.0, 3: 4.0}, "b": {1: 0.5, 3: 1.0, 4: 9.0}}
+    assert pairs(values, "a", "b", range(5)) == {1: 1.5, 3: 3.0}
+    assert pairs(values, "a", "b", [3]) == {3: 3.0}
+    assert pairs(values, "a", "nobody", range(5)) == {}
+
+
+def test_a_measure_is_the_mean_over_seeds() -> None:
+    """Else tables show one seed, or a head without values as nought."""
+    found = measure("x", "share", {"a": {0: 0.1, 1: 0.3}, "b": {}, "c": {0: 0.1, 1: -0.1}})
+    assert found.heads == {"a": 0.2, "b": None, "c": 0.0}
+    assert str(found.heads["c"]) == "0.0"
+
+
+@pytest.mark.parametrize(
+    ("mine", "outcome", "words"),
+    [
+        (90, "supported", "fewer than"),
+        (100, "refuted", "as many as"),
+        (110, "refuted", "more than"),
+    ],
+)
+def test_parameters_are_counted(mine: int, outcome: str, words: str) -> None:
+    """Else the one claim that needs no test is wrong."""
+    sizes = {"gap": Size(1, mine), "fc": Size(50, 100, multiply_adds=7)}
+    claim = fewer_parameters("gap", "fc", sizes)
+    assert claim.outcome == outcome
+    assert words in claim.rule
+    rows = {row.name: row.heads for row in claim.measures}
+    assert rows["multiply-adds of the model, one picture"] == {"gap": None, "fc": 7}
+    assert rows["parameters of the head"] == {"gap": 1, "fc": 50}
+
+
+def test_parameters_wait_for_a_run_of_both() -> None:
+    """Else a study that has just begun ends in a traceback."""
+    claim = fewer_parameters("gap", "fc", {"gap": Size(1, 2)})
+    assert claim.outcome == "inconclusive"
+    assert "no run of fc yet" in claim.rule
+
+
+def pace(step: float, epochs: float, *, reached: int = 7, seeds: int = 7) -> Pace:
+    rounds = step * np.array([1.0, 1.02, 0.99, 1.01, 1.0])
+    taken = {seed: epochs + 0.25 * (seed % 3) for seed in range(seeds)}
+    return Pace(rounds, 2 * rounds, taken, reached, 1000)
+
+
+@pytest.mark.parametrize(
+    ("step", "epochs", "outcome", "words"),
+    [
+        (0.8e-3, 4, "supported", "Per step: faster, × 0.800"),
+        (1.2e-3, 6, "refuted", "Per step: slower"),
+        (0.8e-3, 9, "inconclusive", "To the target: slower"),
+        (1e-3, 4, "inconclusive", "Per step: undecided"),
+    ],
+)
+def test_faster_means_per_step_and_to_the_target(
+    step: float, epochs: float, outcome: str, words: str
+) -> None:
+    """Else quick steps that lead nowhere count as fast training."""
+    paces = {"gap": pace(step, epochs), "fc": pace(1e-3, 5)}
+    claim = faster("gap", "fc", paces, SEEDS, GOAL, 0.05)
+    assert claim.outcome == outcome
+    assert words in claim.rule
+    assert claim.notes == ()
+
+
+def test_two_seeds_prove_no_speed() -> None:
+    """Else the same number of epochs, twice, is a proof."""
+    paces = {"gap": pace(0.8e-3, 1, seeds=2), "fc": pace(1e-3, 1, seeds=2)}
+    claim = faster("gap", "fc", paces, SEEDS, GOAL, 0.05)
+    assert claim.outcome == "inconclusive"
+    assert "2 seeds, at least 6 needed" in claim.rule
+
+
+def test_a_target_that_anybody_reaches_proves_no_speed() -> None:
+    """Else heads race to what always naming one class gives."""
+    paces = {"gap": pace(0.8e-3, 1), "fc": pace(1e-3, 1)}
+    claim = faster("gap", "fc", paces, SEEDS, Goal(0.5, 10, majority=0.5), 0.05)
+    assert claim.outcome == "inconclusive"
+    assert "no better than always naming" in claim.rule
+
+
+def test_runs_that_never_reach_the_target_are_told() -> None:
+    """Else censored runs pass for quick ones."""
+    paces = {"gap": pace(0.8e-3, 4), "fc": pace(1e-3, 9, reached=5)}
+    claim = faster("gap", "fc", paces, SEEDS, GOAL, 0.05)
+    assert claim.notes == (
+        "fc: 2 of 7 runs did not reach the target and count as 10 epochs, as long as all were "
+        "watched",
+    )
+
+
+@pytest.mark.parametrize("goal", [GOAL, None])
+def test_speed_waits_for_its_session(goal: Goal | None) -> None:
+    """Else the seconds of runs that shared the machine stand in for it."""
+    claim = faster("gap", "fc", {}, SEEDS, goal, 0.05)
+    assert claim.outcome == "inconclusive"
+    assert "no speed session" in claim.rule

@@ -1,0 +1,159 @@
+"""The ledger → the five claims, from records and evidence alone."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headtohead.analysis.claims import Claim
+from headtohead.probes import evidence
+from headtohead.probes.evidence import ClassMaps, Costs, Curves, Masks, Speed, Translation
+from headtohead.records import Failure
+from headtohead.report.claims import claims_of
+from headtohead.seeds import stream
+from headtohead.study.ledger import Ledger
+from ledgers import add_run, full_ledger, study_ledger
+
+PICTURES, SIDE = 12, 16
+ROWS = np.arange(PICTURES)
+AIM = {"gap": 0.9, "fc_dropout": 0.5, "fc": 0.5}  # how often a map or an answer is right
+
+
+def named(claims: tuple[Claim, ...]) -> dict[str, Claim]:
+    return {claim.name: claim for claim in claims}
+
+
+def half_masks() -> Masks:
+    """The object fills the left half of even pictures, the right half of odd ones."""
+    masks = np.zeros((PICTURES, SIDE, SIDE), np.uint8)
+    masks[::2, :, : SIDE // 2] = 1
+    masks[1::2, :, SIDE // 2 :] = 1
+    return Masks(ROWS, masks)
+
+
+def maps_of(head: str, seed: int) -> ClassMaps:
+    maps = np.zeros((PICTURES, 2, 2), np.float32)
+    share = AIM[head] + stream(seed, "maps", head).uniform(-0.02, 0.02)
+    maps[::2, :, 0], maps[::2, :, 1] = share, 1 - share
+    maps[1::2, :, 1], maps[1::2, :, 0] = share, 1 - share
+    flat, steep = np.full((4, 11), 0.5, np.float32), np.full((4, 11), share, np.float32)
+    random, found = Curves(flat, flat), Curves(1 - steep, steep)
+    return ClassMaps(ROWS, ROWS % 2, 3.5, 8.0, maps, None, random, found, None)
+
+
+def moved(head: str, seed: int) -> Translation:
+    shifts = np.array([[0, 0], [0, 1], [1, 0], [8, 8]])
+    keeps = stream(seed, "moved", head).random((4, 400)) < AIM[head]
+    keeps[0] = True
+    labels = np.arange(400) % 2
+    predicted = np.where(keeps, labels, 1 - labels)
+    fine = np.array([True, True, True, False])
+    return Translation(np.arange(400), labels, shifts, fine, predicted)
+
+
+def probe(ledger: Ledger, *, masks: bool = True, skip: tuple[str, int] | None = None) -> Ledger:
+    """Evidence of every run: `gap` looks at the object and keeps its answers, others do not."""
+    study, digest = ledger.file.study, ledger.file.digest
+    for seed in range(study.seeds):
+        for head in study.heads:
+            if (head, seed) == skip:
+                continue
+            key = ledger.run_key(head, seed)
+            place = evidence.class_maps_path(ledger.out, head, seed)
+            evidence.write_class_maps(place, key, maps_of(head, seed))
+            place = evidence.translation_path(ledger.out, head, seed)
+            evidence.write_translation(place, key, moved(head, seed))
+            cost = Costs(1000, len(head), 10, 20, 30, 40)
+            evidence.write_costs(evidence.costs_path(ledger.out, head, seed), key, cost)
+    if masks:
+        evidence.write_masks(evidence.masks_path(ledger.out, 0), digest, half_masks())
+    heads = tuple(study.heads)
+    times = np.array([[0.5 if head == "gap" else 1.0] * 7 for head in heads])
+    key = evidence.speed_key([ledger.run_key(head, 0) for head in heads])
+    speed = Speed(heads, (64,) * len(heads), "cpu", 2 * times, times)
+    evidence.write_speed(evidence.speed_path(ledger.out), key, speed)
+    return ledger
+
+
+def test_a_whole_study_answers_every_claim(tmp_path: Path) -> None:
+    """Else evidence lies in the ledger and no claim uses it."""
+    claims = claims_of(probe(full_ledger(tmp_path, seeds=7)))
+    assert [claim.name for claim in claims] == [
+        *("parameters", "overfitting", "class_maps", "translation", "speed"),
+    ]
+    found = named(claims)
+    for name in ("parameters", "overfitting", "class_maps", "translation"):
+        assert found[name].outcome == "supported", found[name]
+    assert "gap over-fits less than fc_dropout" in found["overfitting"].statement
+    assert "on the object" in found["class_maps"].rule
+    maps = {row.name: row.heads for row in found["class_maps"].measures}
+    pointing = maps["Grad-CAM: points at the object"]
+    assert pointing["gap"] == 1
+    assert pointing["fc"] is not None
+    assert pointing["fc"] < 1
+    assert maps["chance: pointing, other pictures' Grad-CAM"]["gap"] == pytest.approx(5 / 11)
+    assert maps["exact map: points at the object"]["gap"] is None
+    costs = {row.name: row.heads for row in found["parameters"].measures}
+    assert costs["multiply-adds of the model, one picture"]["gap"] == 1003
+    assert "Per step: faster, × 0.500" in found["speed"].rule
+    assert any("fc minus gap" in note for note in found["overfitting"].notes)
+
+
+def test_without_masks_deletion_and_insertion_decide(tmp_path: Path) -> None:
+    """Else a study of one's own photographs has no third claim."""
+    found = named(claims_of(probe(full_ledger(tmp_path, seeds=7), masks=False)))
+    assert found["class_maps"].outcome == "supported"
+    assert "the study has no masks" in found["class_maps"].rule
+    (row,) = (r for r in found["class_maps"].measures if r.name.startswith("Grad-CAM"))
+    assert row.heads["gap"] == pytest.approx(0.8, abs=0.02)  # 0.9 less 0.1 under the curves
+
+
+def test_two_seeds_are_too_few(tmp_path: Path) -> None:
+    """Else the quick study hands out verdicts."""
+    found = named(claims_of(probe(full_ledger(tmp_path, seeds=2))))
+    for name in ("overfitting", "class_maps", "translation"):
+        assert "2 seeds, at least 7 needed" in found[name].rule
+    assert found["parameters"].outcome == "supported"
+    assert found["speed"].outcome == "inconclusive"
+
+
+def test_missing_evidence_is_told(tmp_path: Path) -> None:
+    """Else a verdict over six seeds passes for one over seven."""
+    found = named(claims_of(probe(full_ledger(tmp_path, seeds=7), skip=("gap", 3))))
+    assert "6 seeds, at least 7 needed" in found["translation"].rule
+    for name in ("class_maps", "translation"):
+        assert any("gap seed 3" in note for note in found[name].notes)
+
+
+def test_a_study_before_its_probes_says_so(tmp_path: Path) -> None:
+    """Else a report of an older ledger ends in a traceback."""
+    found = named(claims_of(full_ledger(tmp_path, seeds=7)))
+    assert found["overfitting"].outcome == "supported"
+    assert "0 seeds" in found["class_maps"].rule
+    assert "0 seeds" in found["translation"].rule
+    assert "no speed session" in found["speed"].rule
+
+
+def test_pairs_of_unlike_machines_and_failed_runs_are_left_out(tmp_path: Path) -> None:
+    """Else claims mix machines, or a diverged run counts as one that does not over-fit."""
+    ledger = study_ledger(tmp_path, seeds=7)
+    for seed in range(7):
+        add_run(ledger, "gap", seed)
+        other = {"environment": {"torch": "1.0"}} if seed == 0 else {}
+        failure = Failure(reason="not finite", epoch=2, step=1) if seed == 1 else None
+        add_run(ledger, "fc_dropout", seed, failure=failure, **other)
+    found = named(claims_of(probe(ledger)))
+    assert "5 seeds, at least 7 needed" in found["overfitting"].rule
+    assert "5 seeds, at least 7 needed" in found["class_maps"].rule
+
+
+@pytest.mark.parametrize("heads", [("gap",), ("fc",)])
+def test_one_head_alone_has_no_claims(tmp_path: Path, heads: tuple[str, ...]) -> None:
+    """Else a report of one head ends in a traceback."""
+    assert claims_of(full_ledger(tmp_path, heads=heads, seeds=1)) == ()
+
+
+def test_a_study_without_runs_has_open_claims(tmp_path: Path) -> None:
+    """Else a report of a study that was stopped at once ends in a traceback."""
+    found = claims_of(study_ledger(tmp_path, seeds=7))
+    assert {claim.outcome for claim in found} == {"inconclusive"}

@@ -1,0 +1,126 @@
+"""The probe stage of a real study: collected once, completed later, told where it cannot be."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from headtohead.comparison import Comparison, compare
+from headtohead.probes import evidence
+from headtohead.probes.evidence import read_pictures, read_speed, read_translation
+from headtohead.report.claims import claims_of
+from headtohead.study.ledger import Ledger
+from headtohead.study.plan import Job, is_done, lost, to_collect
+from photographs import write_pictures
+
+pytestmark = pytest.mark.xdist_group("compare")
+
+Run = Callable[..., Comparison]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """One small study, again and again, in the folder that is named."""
+    folder = tmp_path_factory.mktemp("stage")
+    write_pictures(folder / "source", {"cat": 60, "dog": 60})
+    for path in (folder / "source").rglob("*.jpg"):
+        mask = np.zeros((40, 40), np.uint8)
+        place = 4 if path.parent.name == "cat" else 16
+        mask[place : place + 12, place : place + 12] = 255
+        target = folder / "masks" / path.relative_to(folder / "source").with_suffix(".png")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(mask).save(target)
+    study = folder / "study.yaml"
+    study.write_text(
+        "name: small\nheads: [fc, gap]\nseeds: 1\npictures: {image_size: 36}\n"
+        "recipe: {epochs: 1, batch_size: 16}\nverdict: {reference: gap}\n"
+    )
+
+    def go(out: Path, *, masks: bool = False) -> Comparison:
+        return compare(
+            study,
+            data=folder / "source",
+            out=out,
+            masks=folder / "masks" if masks else None,
+            cache=folder / "cache",
+            workers=1,
+        )
+
+    return go
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Ledger:
+    comparison = run(tmp_path_factory.mktemp("studies") / "done", masks=True)
+    assert comparison.failures == ()
+    return Ledger.open(comparison.out)
+
+
+def copy_of(ledger: Ledger, out: Path) -> Ledger:
+    shutil.copytree(ledger.out, out)
+    return Ledger.open(out)
+
+
+def test_every_run_leaves_all_its_evidence(done: Ledger) -> None:
+    """Else a study has runs, and nothing to judge the claims by."""
+    chosen = read_pictures(evidence.pictures_path(done.out, 0), done.file.digest)
+    assert chosen is not None
+    assert len(chosen.rows) == sum(done.file.counts["test"].values())
+    assert chosen.wide.shape[1:] == (52, 52, 3)
+    for head in ("fc", "gap"):
+        assert is_done(done, Job(head, 0))
+        path = evidence.translation_path(done.out, head, 0)
+        moved = read_translation(path, done.run_key(head, 0))
+        assert moved is not None
+        assert np.array_equal(moved.rows, chosen.rows)
+    keys = [done.run_key(head, 0) for head in ("fc", "gap")]
+    speed = read_speed(evidence.speed_path(done.out), evidence.speed_key(keys))
+    assert speed is not None
+    assert speed.heads == ("fc", "gap")
+    claims = claims_of(done)
+    assert "on the object" in claims[2].rule  # the masks were found
+    assert not any(note for claim in claims for note in claim.notes if "No " in note)
+
+
+def test_what_is_missing_is_collected_without_training(
+    done: Ledger, run: Run, tmp_path: Path
+) -> None:
+    """Else evidence that was damaged or deleted costs the whole study."""
+    ledger = copy_of(done, tmp_path / "out")
+    kept = {path: path.stat().st_mtime_ns for path in ledger.out.glob("runs/*/*/*")}
+    wanted = [
+        evidence.class_maps_path(ledger.out, "gap", 0),
+        evidence.translation_path(ledger.out, "fc", 0),
+        evidence.pictures_path(ledger.out, 0),
+    ]
+    before = [path.read_bytes() for path in wanted]
+    wanted[0].unlink()
+    wanted[1].write_bytes(before[1][:-9])
+    wanted[2].with_suffix(".json").unlink()
+    assert to_collect(ledger, Job("gap", 0)) == ("class_maps",)
+    assert to_collect(ledger, Job("fc", 0)) == ("translation",)
+    run(ledger.out)
+    assert [path.read_bytes() for path in wanted] == before
+    assert {path: path.stat().st_mtime_ns for path in ledger.out.glob("runs/*/*/*")} == kept
+    # Masks that were given once stay.
+    assert "on the object" in claims_of(Ledger.open(ledger.out))[2].rule
+
+
+def test_what_cannot_be_collected_any_more_is_told(
+    done: Ledger, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else a ledger without weights is probed for ever, or silently lacks its evidence."""
+    ledger = copy_of(done, tmp_path / "out")
+    for path in (ledger.out / "runs/gap/seed-0").glob("*.safetensors"):
+        path.unlink()
+    for probe in ("class_maps", "costs"):
+        (ledger.out / "evidence" / probe / "gap/seed-0.npz").unlink()
+    assert to_collect(ledger, Job("gap", 0)) == ("costs",)  # counted without weights
+    assert lost(ledger, Job("gap", 0)) == ("class_maps",)
+    run(ledger.out)
+    assert "gap seed 0: its weights are gone, and with them class_maps" in capsys.readouterr().err
+    assert is_done(ledger, Job("gap", 0))
+    assert any("gap seed 0" in note for note in claims_of(ledger)[2].notes)
