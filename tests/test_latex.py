@@ -1,0 +1,59 @@
+"""LaTeX tables: complete, and obeying no name."""
+
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headtohead.report.latex import latex_tables
+from headtohead.report.page.content import gather
+from headtohead.report.page.tex import escape
+from headtohead.report.summary import summarize
+from ledgers import full_ledger
+
+
+def test_tables_of_a_study(tmp_path: Path) -> None:
+    """For a paper: every head, every comparison, columns that fit their header."""
+    ledger = full_ledger(tmp_path, heads=("fc", "fc_dropout", "gap"), seeds=7, epochs=2)
+    tables = latex_tables(gather(ledger, summarize(ledger)))
+    assert set(tables) == {"heads.tex", "verdicts.tex"}
+    for content in tables.values():
+        text = content.decode()
+        (columns,) = [
+            line.removeprefix("\\begin{tabular}{").removesuffix("}")
+            for line in text.splitlines()
+            if line.startswith("\\begin{tabular}")
+        ]
+        rows = [line for line in text.splitlines() if line.endswith("\\\\")]
+        assert {row.count(" & ") for row in rows} == {len(columns) - 1}
+        assert text.count("\\begin") == text.count("\\end") == 2
+    heads = tables["heads.tex"].decode()
+    assert "fc\\_dropout & 705,453 & 676,401" in heads
+    assert "$\\pm$" in heads
+    assert "{[" in tables["verdicts.tex"].decode()
+
+
+def test_one_seed_has_no_interval(tmp_path: Path) -> None:
+    """A dash, not a made-up interval."""
+    ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=1, epochs=1)
+    tables = latex_tables(gather(ledger, summarize(ledger)))
+    assert " & -- & " in tables["verdicts.tex"].decode()
+
+
+@given(st.text(max_size=60))
+def test_no_character_is_obeyed(text: str) -> None:
+    r"""A class named `\input{secrets}` is printed."""
+    found = escape(text)
+    for command in (
+        "textbackslash{}",
+        "textasciitilde{}",
+        "textasciicircum{}",
+        "textless{}",
+        "textgreater{}",
+    ):
+        found = found.replace(f"\\{command}", "")
+    for mathematics in ("$\\pm$", "$-$", "$\\le$"):
+        found = found.replace(mathematics, "")
+    for letter in "&%$#_{}":
+        found = found.replace(f"\\{letter}", "")
+    assert not set(found) & set("\\&%$#_{}~^<>\n\r")

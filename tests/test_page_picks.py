@@ -1,0 +1,153 @@
+"""Pictures worth a look: the right ones are found, kept while they are at hand, and told apart."""
+
+import base64
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from headtohead.probes.evidence import SplitPredictions
+from headtohead.report.page.gallery import cards, data_address, map_grid
+from headtohead.report.page.kept import keep_thumbnails, kept
+from headtohead.report.page.picks import (
+    Opinions,
+    disagreements,
+    mistakes,
+    opinions_of,
+    predictions_on_test,
+)
+from ledgers import full_ledger
+from reports import PROBED, SIDE, prepared_set, rich_ledger
+
+
+def split(logits: list[float], rows: list[int], labels: list[int]) -> SplitPredictions:
+    values = np.array(logits, np.float32)[:, None]
+    return SplitPredictions(np.array(rows), np.array(labels), values, values)
+
+
+@pytest.fixture
+def opinions() -> Opinions:
+    """Four pictures of class 1, 1, 0, 0 under two heads, one of them with two seeds."""
+    labels = [1, 1, 0, 0]
+    found = opinions_of(
+        {
+            "a": [
+                split([3.0, -4.0, -1.0, 0.5], [7, 3, 5, 9], labels),
+                split([3.0, -4.0, -1.0, -0.4], [7, 3, 5, 9], labels),
+            ],
+            "b": [split([2.0, 1.0, 6.0, -5.0], [7, 3, 5, 9], labels)],
+        }
+    )
+    assert found is not None
+    return found
+
+
+def test_mistakes_come_by_confidence_and_only_mistakes(opinions: Opinions) -> None:
+    """The surest errors first: mislabelled pictures are found there."""
+    found = mistakes(opinions, 10)
+    assert [pick.row for pick in found] == [5, 3, 9]
+    assert found[0].label == 0
+    assert [(o.head, o.named) for o in found[0].opinions] == [("a", 0), ("b", 1)]
+    assert found[0].opinions[1].confidence == pytest.approx(1 / (1 + np.exp(-6.0)))
+    assert [pick.row for pick in mistakes(opinions, 1)] == [5]
+
+
+def test_disagreements_are_between_classes_not_certainties(opinions: Opinions) -> None:
+    """Row 7: both heads say 1, more or less surely. That is agreement."""
+    assert [pick.row for pick in disagreements(opinions, 10)] == [5, 3, 9]
+
+
+def test_seeds_are_averaged_before_heads_are_asked(opinions: Opinions) -> None:
+    """One seed's slip is not the head's opinion."""
+    nine = next(p for p in disagreements(opinions, 10) if p.row == 9)
+    p = (1 / (1 + np.exp(-0.5)) + 1 / (1 + np.exp(0.4))) / 2
+    assert nine.opinions[0].named == 1
+    assert nine.opinions[0].confidence == pytest.approx(p)
+
+
+def test_heads_are_compared_on_pictures_that_all_have_seen() -> None:
+    """With a split for each seed, unequal seeds must not be taken for disagreement."""
+    mine, theirs = split([1.0, 1.0], [1, 2], [1, 1]), split([-1.0, -1.0], [2, 3], [1, 1])
+    found = opinions_of({"a": [mine], "b": [theirs]})
+    assert found is not None
+    assert found.rows.tolist() == [2]
+    assert opinions_of({"a": [mine], "b": [split([1.0], [9], [1])]}) is None
+    assert opinions_of({}) is None
+
+
+def test_thumbnails_are_kept_for_reports_without_the_pictures(tmp_path: Path) -> None:
+    """The report is drawn anew on a machine that has no photographs."""
+    ledger = full_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=1, epochs=1)
+    assert kept(ledger) is None
+    prepared = prepared_set(tmp_path / "prepared", ledger)
+    keep_thumbnails(ledger, prepared)
+    opinions = opinions_of(predictions_on_test(ledger))
+    found = kept(ledger)
+    assert found is not None
+    assert opinions is not None
+    wrong = mistakes(opinions, 24)
+    assert {pick.row for pick in wrong} <= set(found.thumbnails)
+    for row, thumbnail in found.thumbnails.items():
+        np.testing.assert_array_equal(thumbnail.pixels, prepared.images[row])
+        assert thumbnail.name == prepared.names[row]
+    facts = found.facts
+    assert (facts.smallest, facts.largest) == ((100, 200), (299, 399))
+    assert (facts.duplicate_groups, facts.duplicates) == (1, 2)
+    assert facts.quarantined == (("class/broken <b>.jpg", "class", "truncated"),)
+
+
+def test_large_pictures_are_kept_small(tmp_path: Path) -> None:
+    """Pictures of 1024 pixels would make a page of a hundred megabytes."""
+    ledger = full_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=1, epochs=1)
+    prepared = prepared_set(tmp_path / "prepared", ledger)
+    large = np.repeat(np.repeat(prepared.images[:], 8, axis=1), 8, axis=2)
+    np.save(prepared.folder / "pictures.npy", large)
+    object.__setattr__(prepared, "image_size", 8 * SIDE)
+    keep_thumbnails(ledger, prepared)
+    found = kept(ledger)
+    assert found is not None
+    assert {t.pixels.shape for t in found.thumbnails.values()} == {(128, 128, 3)}
+
+
+def test_damaged_or_foreign_thumbnails_are_as_good_as_none(tmp_path: Path) -> None:
+    """A half-copied ledger: the page says that pictures are missing, it does not fall over."""
+    ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=1, epochs=1)
+    path = tmp_path / "out" / "evidence" / "thumbnails" / "test.npz"
+    whole = path.read_bytes()
+    assert kept(ledger) is not None
+    path.write_bytes(whole[:-9])
+    assert kept(ledger) is None
+    opinions = opinions_of(predictions_on_test(ledger))
+    assert opinions is not None
+    (card,) = cards(ledger, mistakes(opinions, 1), kept(ledger))
+    assert card.image is None
+    assert card.name == f"row {mistakes(opinions, 1)[0].row} of the prepared set"
+    path.write_bytes(whole)
+    manifest = path.with_suffix(".json")
+    manifest.write_text(manifest.read_text().replace("ppp", "qqq"))
+    assert kept(ledger) is None
+
+
+def test_class_maps_of_all_heads_have_one_scale(tmp_path: Path) -> None:
+    """A head with strong evidence must not look like one with weak evidence."""
+    ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=1, epochs=1)
+    grid = map_grid(ledger, 0, 4)
+    assert grid is not None
+    assert grid.columns == ("fc, Grad-CAM", "gap, Grad-CAM", "gap, exact")
+    assert len(grid.rows) == 4
+    assert [row.label for row in grid.rows] == ["cat", "dog", "cat", "dog"]
+    assert 1 < grid.limit < 4  # normal values: their 99th percentile is about 2.6
+    assert len(map_grid(ledger, 0, 99).rows) == PROBED  # type: ignore[union-attr]
+    assert map_grid(ledger, 3, 4) is None
+
+
+def test_an_address_holds_the_picture() -> None:
+    """A thumbnail that does not decode is a broken frame."""
+    pixels = np.full((9, 7, 3), (200, 30, 30), np.uint8)
+    kind, _, content = data_address(pixels).partition(",")
+    assert kind == "data:image/jpeg;base64"
+    image = Image.open(io.BytesIO(base64.b64decode(content)))
+    assert image.size == (7, 9)
+    assert np.abs(np.asarray(image).astype(int) - pixels).max() < 12

@@ -1,0 +1,141 @@
+"""Charts inside a page: no clash between them, and their places where the pointer looks."""
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headtohead.probes.evidence import SplitPredictions
+from headtohead.report.page.calibration import reliability
+from headtohead.report.page.chart import Chart, drawing
+from headtohead.report.page.curves import OVERFIT, QUANTITIES, curve_chart, curve_charts, tracks_of
+from headtohead.report.page.robust import moved
+from headtohead.report.page.svg import HEAD_ID
+from ledgers import full_ledger
+from reports import rich_ledger
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def parsed(svg: str) -> ET.Element:
+    return ET.fromstring(svg)  # noqa: S314 - our own
+
+
+def example(name: str = "one", title: str = "A title") -> Chart:
+    with drawing() as paper:
+        (line,) = paper.axes.plot([1, 2, 3], [4, 5, 6], color="#D55E00", marker="o", label="x")
+        line.set_gid(f"{HEAD_ID}2.mean")
+        paper.readable("x", 2, [(1.0, 4.0), (3.0, 6.0)], ["first", "last"])
+        return paper.finish(name, title, "caption", "rises")
+
+
+def test_places_are_where_the_marks_are() -> None:
+    """The value under the pointer must be that of the mark under the pointer."""
+    chart = example()
+    marks = [
+        (float(use.get("x", "nan")), float(use.get("y", "nan")))
+        for group in parsed(chart.svg).iter(f"{SVG}g")
+        if group.get("data-head") == "2"
+        for use in group.iter(f"{SVG}use")
+    ]
+    assert [marks[0], marks[-1]] == [
+        pytest.approx(place, abs=0.11) for place in chart.series[0].places
+    ]
+
+
+def test_charts_of_a_page_share_no_id_and_no_style() -> None:
+    """Two charts with one id: the second is drawn with the first one's marks or clip."""
+    first, second = parsed(example("one").svg), parsed(example("two").svg)
+    ids = [{e.get("id") for e in root.iter() if e.get("id")} for root in (first, second)]
+    assert ids[0]
+    assert not ids[0] & ids[1]
+    for root in (first, second):
+        assert not list(root.iter(f"{SVG}style"))
+        assert not [e for e in root.iter() if e.get("style")]
+        known = {e.get("id") for e in root.iter()}
+        for element in root.iter():
+            reference = element.get("{http://www.w3.org/1999/xlink}href", "#")
+            assert reference == "#" or reference[1:] in known
+
+
+def test_colours_follow_the_theme_and_have_a_fallback() -> None:
+    """Black text on a black page is no chart; without a style sheet it is still coloured."""
+    lines = [e for e in parsed(example().svg).iter() if e.get("class") == "s-d55e00"]
+    assert lines
+    assert {line.get("stroke") for line in lines} == {"#d55e00"}
+    texts = list(parsed(example().svg).iter(f"{SVG}text"))
+    assert texts
+    assert all("f-111111" in text.get("class", "") for text in texts)
+
+
+def test_titles_are_text() -> None:
+    """A head named `<b>$x$` is shown as it is."""
+    chart = example(title="<b>&$x^2$")
+    assert parsed(chart.svg).findtext(f"{SVG}title") == "<b>&$x^2$"
+
+
+@pytest.mark.parametrize(("suffix", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml")])
+def test_a_chart_is_a_file_by_itself(suffix: str, start: bytes) -> None:
+    """In a paper there is no page around it: title and legend must be in the file."""
+    content = example().file(suffix)
+    assert content.startswith(start)
+    if suffix == "svg":
+        assert b"A title" in content
+
+
+def test_a_curve_says_every_epoch_of_every_seed(tmp_path: Path) -> None:
+    """Hovering finds each seed and the mean, with the numbers of the history."""
+    ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=3)
+    tracks = tracks_of(ledger)
+    chart = curve_chart(QUANTITIES[0], tracks)
+    assert [s.label for s in chart.series] == [
+        *("fc, seed 0", "fc, seed 1", "fc, mean of 2 seeds"),
+        *("gap, seed 0", "gap, seed 1", "gap, mean of 2 seeds"),
+    ]
+    value = 100 * tracks[0].histories[1][2].val_accuracy
+    assert chart.series[1].said[2] == f"epoch 3: {value:.4g} %"
+    assert len(list(curve_charts(tracks))) == 12
+
+
+def test_values_that_are_not_finite_leave_a_gap(tmp_path: Path) -> None:
+    """A loss that overflowed must not take the whole chart with it."""
+    ledger = full_ledger(tmp_path, heads=("gap",), seeds=1, epochs=3)
+    history = tmp_path / "runs" / "gap" / "seed-0" / "history.jsonl"
+    lines = history.read_text().splitlines()
+    loss = tracks_of(ledger)[0].histories[0][1].val_loss
+    lines[1] = lines[1].replace(f'"val_loss":{loss!r}', '"val_loss":NaN')
+    history.write_text("\n".join(lines) + "\n")
+    quantity = next(q for q in QUANTITIES if q.name == "val_loss")
+    (series,) = curve_chart(quantity, tracks_of(ledger)).series
+    assert [text.partition(":")[0] for text in series.said] == ["epoch 1", "epoch 3"]
+    assert "nan" not in curve_chart(quantity, tracks_of(ledger)).svg.lower()
+
+
+def test_a_long_run_keeps_its_ends(tmp_path: Path) -> None:
+    """Of 350 epochs a hundred are drawn, the first and the last among them."""
+    tracks = tracks_of(full_ledger(tmp_path, heads=("gap",), seeds=1, epochs=350))
+    (series,) = curve_chart(OVERFIT, tracks).series
+    assert len(series.said) == 100
+    assert series.said[0].startswith("epoch 1:")
+    assert series.said[-1].startswith("epoch 350:")
+
+
+def test_reliability_counts_what_it_shows() -> None:
+    """Confidence and share correct of hand-made predictions, bins too thin left out."""
+    logit = float(np.log(0.75 / 0.25))
+    values = np.array([logit] * 8 + [-9.0] * 4, np.float32)[:, None]
+    labels = np.array([1, 1, 1, 1, 1, 1, 0, 0] + [0] * 4)
+    found = reliability([SplitPredictions(np.arange(12), labels, values, values)])
+    assert found.count.tolist() == [8]
+    assert found.confidence == pytest.approx([0.75])
+    assert found.correct == pytest.approx([0.75])
+
+
+def test_translation_means_are_by_distance(tmp_path: Path) -> None:
+    """One pixel down and one to the right are one distance; the centre is where all begin."""
+    ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=2, epochs=1)
+    for found in moved(ledger):
+        assert found.distance.tolist() == [0, 1, 2, 5.7]
+        assert found.agreement[0] == 1
+        assert found.seeds == 2

@@ -1,0 +1,124 @@
+"""The answer in words: what a manager reads must be what the numbers say, and no more."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from headtohead.report.page.words import answer, fewer_parameters, names, points
+from headtohead.report.summary import Summary, summarize
+from ledgers import add_run, full_ledger, study_ledger
+
+
+def judged(out: Path, skills: Mapping[str, float], seeds: int = 7) -> Summary:
+    """A study in which every run of a head scores its skill, a point more on odd seeds."""
+    ledger = study_ledger(out, heads=list(skills), seeds=seeds, epochs=2, reference="gap")
+    for seed in range(seeds):
+        for head, skill in skills.items():
+            add_run(ledger, head, seed, skill=skill + 0.01 * (seed % 2))
+    return summarize(ledger)
+
+
+def test_as_good_with_fewer_parameters_is_chosen(tmp_path: Path) -> None:
+    """The sentence of the issue this product answers: equally good, so take the small one."""
+    found = answer(judged(tmp_path, {"fc": 0.85, "gap": 0.85}))
+    assert found.certainty == "decided"
+    assert found.sentence == (
+        "gap is at least as good as fc within one point. "
+        "Choose gap: 24 times fewer parameters than fc."
+    )
+    assert found.reasons == (
+        "gap and fc are level on average; with 95 % confidence the true lead lies between "
+        "+0.0 and +0.0 points.",
+    )
+
+
+def test_better_and_as_good_are_told_apart(tmp_path: Path) -> None:
+    """ "Beats" is said of what was beaten alone."""
+    found = answer(judged(tmp_path, {"fc": 0.80, "fc_dropout": 0.85, "gap": 0.85}))
+    assert found.sentence == (
+        "gap is at least as good as fc_dropout within one point, and it beats fc. "
+        "Choose gap: 24 times fewer parameters than fc."
+    )
+
+
+def test_a_beaten_reference_is_not_chosen(tmp_path: Path) -> None:
+    """A page that praises its reference whatever the numbers is worth nothing."""
+    found = answer(judged(tmp_path, {"fc": 0.92, "gap": 0.85}))
+    assert found.certainty == "decided"
+    assert found.sentence == "gap is beaten: fc by 7.0 points. Choose fc."
+    assert found.reasons[0].startswith("fc is 7.0 points of test accuracy ahead of gap")
+
+
+def test_of_several_better_heads_the_furthest_ahead_is_chosen(tmp_path: Path) -> None:
+    """Two heads beat the reference: the page names both and the better one."""
+    found = answer(judged(tmp_path, {"fc": 0.92, "fc_dropout": 0.95, "gap": 0.85}))
+    assert "fc by 7.0 points, fc_dropout by 10.0 points" in found.sentence
+    assert found.sentence.endswith("Choose fc_dropout.")
+
+
+def test_too_few_seeds_decide_nothing(tmp_path: Path) -> None:
+    """Seven points apart on two seeds: chance does that, too."""
+    found = answer(judged(tmp_path, {"fc": 0.78, "gap": 0.85}, seeds=2))
+    assert found.certainty == "open"
+    assert found.sentence == (
+        "Not decided: 2 seeds cannot tell a difference from chance; it takes at least 6."
+    )
+    assert found.more.startswith("So far gap does best on the validation pictures")
+    assert found.more.endswith("with 24 times fewer parameters than fc.")
+
+
+def test_what_is_settled_and_what_is_open_are_both_said(tmp_path: Path) -> None:
+    """One comparison came to its end, the other did not: not decided is not nothing known."""
+    ledger = study_ledger(tmp_path, heads=("fc", "fc_dropout", "gap"), seeds=7, epochs=2)
+    noise = (0.03, -0.04, 0.02, 0.04, -0.03, 0.05, -0.02)
+    for seed in range(7):
+        add_run(ledger, "gap", seed, skill=0.85)
+        add_run(ledger, "fc", seed, skill=0.75 + 0.01 * (seed % 2))
+        add_run(ledger, "fc_dropout", seed, skill=0.85 + noise[seed])
+    found = answer(summarize(ledger))
+    assert found.certainty == "open"
+    assert found.sentence == (
+        "Not decided: gap beats fc, but 7 seeds do not settle gap against fc_dropout."
+    )
+
+
+def test_a_head_without_runs_leaves_the_choice_open(tmp_path: Path) -> None:
+    """Nobody may read "choose gap" while a candidate has not started."""
+    ledger = study_ledger(tmp_path, heads=("fc", "fc_dropout", "gap"), seeds=7, epochs=2)
+    for seed in range(7):
+        add_run(ledger, "gap", seed, skill=0.85)
+        add_run(ledger, "fc", seed, skill=0.75 + 0.01 * (seed % 2))
+    found = answer(summarize(ledger))
+    assert found.certainty == "open"
+    assert "Choose" not in found.sentence
+
+
+def test_without_the_reference_nothing_is_compared(tmp_path: Path) -> None:
+    """The study was stopped before the reference's first run ended."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=2)
+    add_run(ledger, "fc", 0)
+    found = answer(summarize(ledger))
+    assert (found.certainty, found.sentence) == ("nothing", "Nothing can be compared yet.")
+    assert "gap, the reference, and another head must have finished the same seed" in found.more
+
+
+@pytest.mark.parametrize(
+    ("heads", "text"), [([], ""), (["a"], "a"), (["a", "b"], "a and b"), ([*"abc"], "a, b and c")]
+)
+def test_names(heads: list[str], text: str) -> None:
+    """Lists read like a sentence."""
+    assert names(heads) == text
+
+
+def test_margins_and_ratios_read_like_a_sentence(tmp_path: Path) -> None:
+    """ "Within 0.5 points", "24 times fewer", and no ratio where there is nothing to boast of."""
+    assert [points(0.01), points(0.005)] == ["one point", "0.5 points"]
+    summary = summarize(full_ledger(tmp_path, heads=("fc", "gap", "avgpool2x2"), seeds=1, epochs=1))
+    assert fewer_parameters(summary, "gap", ["fc", "avgpool2x2"]) == (
+        "24 times fewer parameters than fc"
+    )
+    assert fewer_parameters(summary, "gap", ["avgpool2x2"]) == (
+        "1.2 times fewer parameters than avgpool2x2"
+    )
+    assert fewer_parameters(summary, "fc", ["gap"]) == ""
