@@ -238,3 +238,21 @@ def test_a_head_of_the_users_own_is_found_in_the_current_folder(
     (out,) = (tmp_path / "runs").iterdir()
     assert out.name.startswith("standard-")
     assert {run.record.head for run in Ledger.open(out).runs()} == {"gap", "mine.Largest"}
+
+
+def test_seeds_are_added_up_to_the_declared_looks(
+    tmp_path: Path, command: Callable[..., list[str]]
+) -> None:
+    """One seed is asked for and a look at two pairs declared: the second seed is trained."""
+    study, out = tmp_path / "study.yaml", tmp_path / "looked"
+    study.write_text("verdict: {reference: gap, looks: [2]}\n")
+    words = command(out, "--until-decided", "fc_dropout", "--seeds", "1", epochs=1)
+    words.insert(words.index("compare") + 1, str(study))
+    told = finish(words)
+    assert "Look at 2 pairs: not decided" in told.stderr
+    assert "look 1 of 1 at 2 pairs" in " ".join(told.stdout.split())
+    assert len(Ledger.open(out).runs()) == 4
+    with (out / "pictures.csv").open() as file:
+        pictures = list(csv.DictReader(file))
+    assert len(pictures) == 240
+    assert {row["split"] for row in pictures} == {"train", "validation", "test"}

@@ -67,6 +67,21 @@ def test_enough_seeds_print_each_verdict_with_its_rule(tmp_path: Path) -> None:
             assert f"{verdict.claim}: {verdict.outcome} ({verdict.rule})." in text
 
 
+def test_both_intervals_stand_side_by_side(tmp_path: Path) -> None:
+    """Seeds are not pictures: whoever sees one interval must see what it leaves out."""
+    summary = summarize(full_ledger(tmp_path, heads=("fc", "gap"), seeds=7))
+    text = " ".join(_printed(summary).split())
+    (item,) = summary.comparisons
+    assert item.pictures is not None
+    assert item.pictures.low is not None
+    assert "95 % t interval" in text
+    assert f"over pictures, not seeds: {100 * item.pictures.mean:+.2f}, 95 % interval" in text
+    assert f"{100 * item.pictures.low:+.2f} to" in text
+    assert "McNemar per seed, descriptive" in text
+    assert "estimates in summary.json, no verdict" in text
+    assert "% validation accuracy (a target taken from the reference)" in text
+
+
 def test_one_run_has_no_spread_and_no_comparison(tmp_path: Path) -> None:
     """`± 0.0` from one seed would be certainty that nobody has."""
     text = _printed(summarize(full_ledger(tmp_path, heads=("gap",), seeds=1)))

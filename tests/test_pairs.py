@@ -1,0 +1,128 @@
+"""Estimates beside the verdicts: every pair and metric, in the right direction and unit."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headtohead.analysis.statistics import t_interval
+from headtohead.records import Failure
+from headtohead.report.pairs import TARGET_METRICS
+from headtohead.report.results import METRICS
+from headtohead.report.summary import Summary, summarize
+from headtohead.study.pictures import PictureTable, write_pictures
+from ledgers import add_run, full_ledger, study_ledger
+
+DIVERGED = Failure(reason="the training loss is not finite", epoch=2, step=31)
+
+
+def estimate(summary: Summary, metric: str, first: str, second: str) -> tuple[int, float | None]:
+    (found,) = [
+        item
+        for item in summary.estimates
+        if (item.metric, item.first, item.second) == (metric, first, second)
+    ]
+    return found.over_seeds.n, found.over_seeds.mean
+
+
+def test_every_pair_and_metric_is_there_but_for_the_verdicts(tmp_path: Path) -> None:
+    """What is not in the summary cannot be reported; what has a verdict must not have two."""
+    summary = summarize(full_ledger(tmp_path, seeds=2))
+    found = [(item.first, item.second, item.metric) for item in summary.estimates]
+    assert len(found) == len(set(found))
+    metrics = {*METRICS, *TARGET_METRICS}
+    pairs = {("gap", "fc"), ("gap", "fc_dropout"), ("fc", "fc_dropout")}
+    expected = {(a, b, metric) for a, b in pairs for metric in metrics}
+    verdicts = {("gap", "fc", "test_accuracy"), ("gap", "fc_dropout", "test_accuracy")}
+    assert set(found) == expected - verdicts
+    over = [item for item in summary.estimates if item.pictures is not None]
+    assert [(item.first, item.metric) for item in over] == [("fc", "test_accuracy")]
+
+
+def test_estimates_are_first_minus_second_paired_by_seed(tmp_path: Path) -> None:
+    """A sign turned around would praise the head that over-fits more."""
+    summary = summarize(full_ledger(tmp_path, heads=("fc", "gap"), seeds=3))
+    fc, gap = summary.heads
+    values = []
+    for mine, theirs in zip(gap.runs, fc.runs, strict=True):
+        a, b = mine.metrics["last_overfit"], theirs.metrics["last_overfit"]
+        assert a is not None
+        assert b is not None
+        values.append(a - b)
+    (found,) = [item for item in summary.estimates if item.metric == "last_overfit"]
+    assert found.over_seeds.mean == pytest.approx(np.mean(values))
+    assert (found.over_seeds.low, found.over_seeds.high) == pytest.approx(t_interval(values, 0.05))
+    assert found.over_seeds.mean is not None
+    assert found.over_seeds.mean < 0, "gap over-fits less in these records"
+
+
+def test_failed_runs_have_no_metrics_and_never_reach_a_target(tmp_path: Path) -> None:
+    """A diverged run's epochs to the target are censored at the horizon, not left out."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=6)
+    for seed in (0, 1):
+        add_run(ledger, "gap", seed, skill=0.9)
+    add_run(ledger, "fc", 0, skill=0.9)
+    add_run(ledger, "fc", 1, failure=DIVERGED)
+    summary = summarize(ledger)
+    assert summary.targets is not None
+    assert not summary.targets.declared
+    fc = next(item for item in summary.targets.heads if item.head == "fc")
+    assert (fc.epochs.n, fc.epochs.horizon, fc.epochs.values[1]) == (2, 6, 6)
+    assert fc.epochs.reached <= 1
+    assert estimate(summary, "test_loss", "gap", "fc")[0] == 1
+    assert estimate(summary, "epochs_to_target", "gap", "fc")[0] == 2
+
+
+def test_a_target_that_the_study_declares_is_taken(tmp_path: Path) -> None:
+    """A target chosen from the results flatters whoever chose it."""
+    ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=2)
+    text = (tmp_path / "study.yaml").read_text().replace("target: null", "target: 0.99")
+    (tmp_path / "study.yaml").write_text(text)
+    targets = summarize(type(ledger).open(tmp_path)).targets
+    assert targets is not None
+    assert (targets.target, targets.declared) == (0.99, True)
+    assert [item.epochs.reached for item in targets.heads] == [0, 0]
+    assert [item.epochs.median for item in targets.heads] == [None, None]
+
+
+def test_a_failed_run_answers_with_the_majority_class_on_the_others_pictures(
+    tmp_path: Path,
+) -> None:
+    """Seeds and pictures must score a diverged run alike, else the two intervals disagree."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=2)
+    for seed in (0, 1):
+        add_run(ledger, "gap", seed, skill=0.85)
+    add_run(ledger, "fc", 0, skill=0.95)
+    add_run(ledger, "fc", 1, failure=DIVERGED)
+    (item,) = summarize(ledger).comparisons
+    assert item.pictures is not None
+    assert item.pictures.mean == pytest.approx(item.comparison.difference.mean)
+    assert (item.pictures.seeds, item.pictures.pictures) == (2, 200)
+    assert [test.seed for test in item.mcnemar] == [0, 1]
+
+
+def test_duplicates_in_pictures_csv_are_counted_once(tmp_path: Path) -> None:
+    """Without its groups, the same photograph saved twice would narrow the interval."""
+    ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=2)
+    (alone,) = summarize(ledger).comparisons
+    assert any("No pictures.csv" in note for note in summarize(ledger).notes)
+    names = tuple(f"{i}.jpg" for i in range(200))
+    table = PictureTable(names, ("cat",) * 200, np.arange(200) // 2, ("test",) * 200)
+    write_pictures(tmp_path, table)
+    summary = summarize(ledger)
+    (item,) = summary.comparisons
+    assert item.pictures is not None
+    assert alone.pictures is not None
+    assert (alone.pictures.clusters, item.pictures.clusters) == (200, 100)
+    assert item.pictures.low != alone.pictures.low
+    assert not any("No pictures.csv" in note for note in summary.notes)
+
+
+def test_splits_per_seed_say_what_their_intervals_cannot(tmp_path: Path) -> None:
+    """Networks that were trained on each other's test pictures are not independent."""
+    ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=2)
+    text = (tmp_path / "study.yaml").read_text().replace("mode: fixed", "mode: per-seed")
+    (tmp_path / "study.yaml").write_text(text)
+    summary = summarize(type(ledger).open(tmp_path))
+    assert any("Nadeau & Bengio" in note for note in summary.notes)
+    assert summary.comparisons[0].pictures is not None
