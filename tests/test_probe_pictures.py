@@ -39,23 +39,27 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Source, Prepared
 def test_classes_take_turns(prepared: tuple[Source, PreparedSet]) -> None:
     """Else the first dozen in a figure are a dozen cats."""
     _, pictures = prepared
-    rows = probe.probe_rows(pictures, np.arange(14))
+    rows = probe.probe_rows(pictures, np.arange(14), 128)
     assert sorted(rows) == list(range(14))
     assert pictures.labels[rows[:10]].tolist() == [0, 1] * 5
 
 
-def test_the_choice_hangs_on_names_alone(
-    prepared: tuple[Source, PreparedSet], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_choice_hangs_on_names_alone(prepared: tuple[Source, PreparedSet]) -> None:
     """Else heads and seeds are looked at on different pictures."""
     _, pictures = prepared
-    everything = probe.probe_rows(pictures, np.arange(14))
+    everything = probe.probe_rows(pictures, np.arange(14), 128)
     few = np.array([1, 2, 4, 7, 9, 12])
     kept = [row for row in everything if pictures.labels[row] == 0 and row in few]
-    found = probe.probe_rows(pictures, few)
+    found = probe.probe_rows(pictures, few, 128)
     assert [row for row in found if pictures.labels[row] == 0] == kept
-    monkeypatch.setattr(probe, "MOST", 4)
-    assert probe.probe_rows(pictures, np.arange(14)).tolist() == everything[:4].tolist()
+    assert probe.probe_rows(pictures, np.arange(14), 4).tolist() == everything[:4].tolist()
+
+
+def test_large_pictures_do_not_fill_the_disk() -> None:
+    """Else a study of large photographs keeps a gigabyte for its probes."""
+    assert probe.most_of(124) == 128
+    assert probe.most_of(634) == 53
+    assert probe.most_of(1270) == 16
 
 
 def test_wide_pictures_come_from_the_originals(prepared: tuple[Source, PreparedSet]) -> None:
@@ -137,7 +141,7 @@ def test_mistakes_with_masks_are_named(
 def test_real_trimaps_fit_their_photographs(tmp_path: Path) -> None:
     """Else claim 3 is measured against masks that are empty or not of these pictures."""
     _, pictures = prepare(PETS / "pets_with_masks", tmp_path, side=48, limit=30)
-    rows = probe.probe_rows(pictures, np.arange(len(pictures.names)))
+    rows = probe.probe_rows(pictures, np.arange(len(pictures.names)), 128)
     masks = probe.collect_masks(PETS / "pets_with_masks_trimaps", pictures, rows).masks
     assert len(masks) == 30
     shares = [(masks == value).mean(axis=(1, 2)) for value in (1, 0)]

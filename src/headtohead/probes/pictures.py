@@ -34,6 +34,9 @@ from headtohead.study.ledger import Ledger
 MOST = 128
 """Test pictures that probes look at, at most: some seconds of a run's time on one core."""
 
+FEWEST, MOST_BYTES = 16, 64_000_000
+"""Of large pictures there are fewer, so that their wide ones fill at most so many bytes."""
+
 MARGIN = 0.12
 """What wide pictures have beyond the window on each side, as a share of the window's."""
 
@@ -65,7 +68,8 @@ def keep_pictures(
         found = read_pictures(place, digest)
         if found is None:
             shares = (study.split.train, study.split.validation, study.split.test)
-            rows = probe_rows(prepared, split(prepared, fractions=shares, seed=seed).test)
+            test = split(prepared, fractions=shares, seed=seed).test
+            rows = probe_rows(prepared, test, most_of(prepared.image_size + 2 * margin))
             found = collect_pictures(source, prepared, rows, margin=margin, progress=progress)
             write_pictures(place, digest, found)
         folder = masks or (source.root.parent / DRAWN_MASKS if drawn else None)
@@ -79,15 +83,20 @@ def margin_of(image_size: int, stride: int) -> int:
     return max(stride, round(MARGIN * image_size))
 
 
-def probe_rows(prepared: PreparedSet, test: NDArray[np.int64]) -> NDArray[np.int64]:
-    """At most `MOST` rows of the test split, classes in turn, each class by hash of its names.
+def most_of(wide_side: int) -> int:
+    """How many pictures probes look at, at most, where wide ones have `wide_side` pixels a side."""
+    return min(MOST, max(FEWEST, MOST_BYTES // (3 * wide_side**2)))
+
+
+def probe_rows(prepared: PreparedSet, test: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """At most `most` rows of the test split, classes in turn, each class by hash of its names.
 
     So every head and seed is looked at on the same pictures, and any first few are a fair choice.
     """
     classes = (test[prepared.labels[test] == label] for label in range(len(prepared.classes)))
     queues = [sorted(rows.tolist(), key=lambda row: _order(prepared, row)) for rows in classes]
     turns = chain.from_iterable(zip_longest(*queues))
-    return np.array([row for row in turns if row is not None][:MOST], np.int64)
+    return np.array([row for row in turns if row is not None][:most], np.int64)
 
 
 def _order(prepared: PreparedSet, row: int) -> bytes:
