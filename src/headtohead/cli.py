@@ -176,6 +176,7 @@ def _print_summary(summary: Any, out: Path, as_json: bool) -> None:
         click.echo(summary_json(summary), nl=False)
     else:
         Console().print(render_table(summary, out))
+        click.echo(f"Page: {out / 'report.html'}")
         click.echo(f"Charts: tensorboard --logdir {out / 'tensorboard'}")
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from headtohead.report.page.content import Content
 from headtohead.report.page.effects import difference_text
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|<>~$-])")
+# Anywhere, and at the start of a line.
+_SPECIAL = re.compile(r"[\\`*_\[\]|<>~$&]|^[#+=-]")
 
 
 def report_markdown(content: Content) -> bytes:
@@ -72,7 +73,7 @@ def _lines(content: Content) -> Iterator[str]:
 
 def escape(text: str) -> str:
     """`text` so that Markdown, and HTML within it, prints it and obeys none of it."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    return _SPECIAL.sub(r"\\\g<0>", " ".join(text.split()))
 
 
 def _fenced(text: str) -> str:

@@ -122,7 +122,7 @@ def against_parameters(
                 [f"seed {s}: {v:.2f} %" for s, v in values],
             )
         paper.axes.set_xscale("log")
-        paper.axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        paper.axes.xaxis.set_major_formatter(lambda value, _: _short(value))
         paper.axes.xaxis.set_minor_formatter(lambda value, _: "")
         paper.axes.margins(x=0.12)
         paper.axes.set(xlabel="parameters of the head, logarithmic", ylabel="test accuracy (%)")
@@ -137,3 +137,11 @@ def against_parameters(
                 if (spread := head.spreads["test_accuracy"]) is not None
             ),
         )
+
+
+def _short(count: float) -> str:
+    """`100`, `10 k`, `1 M`."""
+    for size, letter in ((1e6, " M"), (1e3, " k")):
+        if count >= size:
+            return f"{count / size:g}{letter}"
+    return f"{count:g}"
