@@ -32,6 +32,26 @@ def _lines(content: Content) -> Iterator[str]:
             ("head", *content.columns, "runs"),
             [(r.head, *(cell.full for cell in r.cells), str(r.finished)) for r in content.rows],
         )
+    yield from _verdicts(content)
+    yield "## The pictures\n"
+    yield from _table(
+        ("class", "training", "validation", "test"),
+        [
+            (
+                name,
+                *(f"{file.counts[s].get(name, 0):,}" for s in ("train", "validation", "test")),
+            )
+            for name in file.classes
+        ],
+    )
+    yield from (f"- {escape(line)}" for line in content.caveats)
+    yield "\n## Do it again\n"
+    yield _fenced(content.command)
+    yield f"Made by headtohead {file.headtohead}; digest `{file.digest[:16]}`."
+
+
+def _verdicts(content: Content) -> Iterator[str]:
+    summary = content.summary
     if summary.comparisons:
         yield "## Verdicts\n"
         verdicts = [
@@ -54,21 +74,6 @@ def _lines(content: Content) -> Iterator[str]:
             ("claim", "verdict", "rule"),
             [(claim.statement, claim.outcome, claim.rule) for claim in content.claims],
         )
-    yield "## The pictures\n"
-    yield from _table(
-        ("class", "training", "validation", "test"),
-        [
-            (
-                name,
-                *(f"{file.counts[s].get(name, 0):,}" for s in ("train", "validation", "test")),
-            )
-            for name in file.classes
-        ],
-    )
-    yield from (f"- {escape(line)}" for line in content.caveats)
-    yield "\n## Do it again\n"
-    yield _fenced(content.command)
-    yield f"Made by headtohead {file.headtohead}; digest `{file.digest[:16]}`."
 
 
 def escape(text: str) -> str:

@@ -149,11 +149,7 @@ def gather(ledger: Ledger, summary: Summary, pictures: int = PICTURES) -> Conten
         summary=summary,
         answer=answer(summary),
         caveats=tuple(caveats(summary)),
-        keys=tuple(
-            HeadKey(head, index, styles[head].color, styles[head].marker)
-            for index, head in enumerate(order)
-            if head in {result.head for result in summary.heads}
-        ),
+        keys=_keys(summary),
         columns=columns(),
         rows=rows(summary),
         claims=claim_views(claims_of(ledger)),
@@ -178,6 +174,15 @@ def gather(ledger: Ledger, summary: Summary, pictures: int = PICTURES) -> Conten
         command=command(ledger.file.study),
         study_yaml=study_yaml(summary),
         environments=environments(summary),
+    )
+
+
+def _keys(summary: Summary) -> tuple[HeadKey, ...]:
+    known = {result.head for result in summary.heads}
+    return tuple(
+        HeadKey(head, index, look.color, look.marker)
+        for index, (head, look) in enumerate(looks(summary.file.study.heads).items())
+        if head in known
     )
 
 

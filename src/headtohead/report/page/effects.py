@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from headtohead.report.figures import Look
-from headtohead.report.page.chart import GRID, INK, NEUTRAL, Chart, drawing
+from headtohead.report.page.chart import GRID, INK, NEUTRAL, Chart, Drawing, drawing
 from headtohead.report.page.findings import picture_bounds
 from headtohead.report.page.svg import HEAD_ID
 from headtohead.report.summary import HeadComparison, HeadResult, Summary
@@ -18,7 +18,6 @@ def forest(summary: Summary) -> Chart | None:
     shown = [item for item in summary.comparisons if item.comparison.difference.n]
     if not shown:
         return None
-    looks_of = [list(summary.file.study.heads).index(item.other) for item in shown]
     margin = 100 * summary.file.study.verdict.margin
     longest = max(len(item.other) for item in shown)
     margins = (min(150.0, 30 + 6.2 * longest), 14.0, 44.0, 22.0)
@@ -26,23 +25,8 @@ def forest(summary: Summary) -> Chart | None:
         axes = paper.axes
         axes.axvspan(-margin, margin, color=GRID, alpha=0.6, linewidth=0)
         axes.axvline(0, color=NEUTRAL, linewidth=1)
-        for row, (item, index) in enumerate(zip(shown, looks_of, strict=True)):
-            values = 100 * np.array(item.comparison.difference.differences)
-            axes.plot(values, np.full(len(values), row + 0.22), "o", color=NEUTRAL, markersize=3.5)
-            said = [f"seed {s}: {v:+.2f} points" for s, v in zip(item.seeds, values, strict=True)]
-            label = f"{summary.reference} minus {item.other}"
-            paper.readable(label, index, [(float(v), row + 0.22) for v in values], said)
-            mean = float(values.mean())
-            bounds = _bounds(item)
-            if bounds is not None:
-                axes.plot(bounds, [row, row], color=INK, linewidth=2, solid_capstyle="butt")
-            beside = picture_bounds(item)
-            if beside is not None:
-                axes.plot(
-                    beside, [row - 0.2] * 2, color=NEUTRAL, linewidth=2, linestyle=(0, (2, 1.5))
-                )
-            axes.plot([mean], [row], "D", color=INK, markersize=6.5)
-            paper.readable(label, index, [(mean, row)], [difference_text(item)])
+        for row, item in enumerate(shown):
+            _draw_row(paper, summary, item, row)
         axes.set_ylim(len(shown) - 0.5, -0.5)
         axes.set_yticks(range(len(shown)), [f"− {item.other}" for item in shown])
         axes.tick_params(axis="y", length=0)
@@ -60,6 +44,27 @@ def forest(summary: Summary) -> Chart | None:
                 f"{summary.reference} minus {item.other}: {difference_text(item)}" for item in shown
             ),
         )
+
+
+def _draw_row(paper: Drawing, summary: Summary, item: HeadComparison, row: int) -> None:
+    """One comparison: seeds below, the two intervals, the mean on top."""
+    index = list(summary.file.study.heads).index(item.other)
+    label = f"{summary.reference} minus {item.other}"
+    values = [100 * value for value in item.comparison.difference.differences]
+    below = row + 0.22
+    paper.axes.plot(values, [below] * len(values), "o", color=NEUTRAL, markersize=3.5)
+    said = [f"seed {s}: {v:+.2f} points" for s, v in zip(item.seeds, values, strict=True)]
+    paper.readable(label, index, [(value, below) for value in values], said)
+    bounds = _bounds(item)
+    if bounds is not None:
+        paper.axes.plot(bounds, [row, row], color=INK, linewidth=2, solid_capstyle="butt")
+    beside = picture_bounds(item)
+    if beside is not None:
+        dots = (0, (2, 1.5))
+        paper.axes.plot(beside, [row - 0.2] * 2, color=NEUTRAL, linewidth=2, linestyle=dots)
+    mean = float(np.mean(values))
+    paper.axes.plot([mean], [row], "D", color=INK, markersize=6.5)
+    paper.readable(label, index, [(mean, row)], [difference_text(item)])
 
 
 def _bounds(item: HeadComparison) -> tuple[float, float] | None:
@@ -94,33 +99,7 @@ def against_parameters(
     if not known:
         return None
     with drawing(margins=(54.0, 60.0, 44.0, 16.0)) as paper:
-        for head in known:
-            look, index = looks[head.head], order.index(head.head)
-            values = [
-                (run.seed, 100 * found)
-                for run in head.runs
-                if run.finished and (found := run.metrics["test_accuracy"]) is not None
-            ]
-            count = max(head.parameters.head, 1)
-            accuracies = [value for _, value in values]
-            (dots,) = paper.axes.plot(
-                [count] * len(values), accuracies, "o", color=look.color, alpha=0.35, markersize=4
-            )
-            mean = float(np.mean(accuracies))
-            (mark,) = paper.axes.plot([count], [mean], look.marker, color=look.color, markersize=9)
-            dots.set_gid(f"{HEAD_ID}{index}.seeds")
-            mark.set_gid(f"{HEAD_ID}{index}.mean")
-            paper.axes.annotate(
-                head.head, (count, mean), xytext=(9, 0), textcoords="offset points", va="center"
-            )
-            label = f"{head.head}, {head.parameters.head:,} parameters in the head"
-            paper.readable(label, index, [(count, mean)], [f"mean {mean:.2f} %"])
-            paper.readable(
-                label,
-                index,
-                [(count, v) for _, v in values],
-                [f"seed {s}: {v:.2f} %" for s, v in values],
-            )
+        told = [_draw_mark(paper, h, looks[h.head], order.index(h.head)) for h in known]
         paper.axes.set_xscale("log")
         paper.axes.xaxis.set_major_formatter(lambda value, _: _short(value))
         paper.axes.xaxis.set_minor_formatter(lambda value, _: "")
@@ -130,13 +109,34 @@ def against_parameters(
             "parameters",
             "Parameters against accuracy",
             "Up and to the left is better. Small dots: seeds; large marks: their mean.",
-            "; ".join(
-                f"{head.head}: {head.parameters.head:,} parameters, "
-                f"{100 * spread.mean:.1f} % test accuracy"
-                for head in known
-                if (spread := head.spreads["test_accuracy"]) is not None
-            ),
+            "; ".join(told),
         )
+
+
+def _draw_mark(paper: Drawing, head: HeadResult, look: Look, index: int) -> str:
+    """One head's seeds and mean; what a reader without sight is told of it."""
+    values = [
+        (run.seed, 100 * found)
+        for run in head.runs
+        if run.finished and (found := run.metrics["test_accuracy"]) is not None
+    ]
+    count = max(head.parameters.head, 1)  # a head may have none, and zero has no logarithm
+    accuracies = [value for _, value in values]
+    (dots,) = paper.axes.plot(
+        [count] * len(values), accuracies, "o", color=look.color, alpha=0.35, markersize=4
+    )
+    mean = float(np.mean(accuracies))
+    (mark,) = paper.axes.plot([count], [mean], look.marker, color=look.color, markersize=9)
+    dots.set_gid(f"{HEAD_ID}{index}.seeds")
+    mark.set_gid(f"{HEAD_ID}{index}.mean")
+    paper.axes.annotate(
+        head.head, (count, mean), xytext=(9, 0), textcoords="offset points", va="center"
+    )
+    label = f"{head.head}, {head.parameters.head:,} parameters in the head"
+    paper.readable(label, index, [(count, mean)], [f"mean {mean:.2f} %"])
+    said = [f"seed {seed}: {value:.2f} %" for seed, value in values]
+    paper.readable(label, index, [(count, value) for value in accuracies], said)
+    return f"{head.head}: {head.parameters.head:,} parameters, {mean:.1f} % test accuracy"
 
 
 def _short(count: float) -> str:
