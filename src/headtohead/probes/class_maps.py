@@ -16,8 +16,10 @@ from headtohead.probes.evidence import ClassMaps, Curves, ProbePictures
 from headtohead.seeds import stream
 from headtohead.training.pictures import Pictures
 
-BATCH = 64
-CURVE_PICTURES = 32
+BATCH = 16
+"""Small enough for a core's cache: almost twice as fast on a CPU as batches of 128."""
+
+CURVE_PICTURES = 24
 """The first so many probe pictures are taken apart and put together again."""
 
 STEPS = 10

@@ -31,7 +31,7 @@ from headtohead.probes.evidence import (
 from headtohead.probes.evidence.pictures import UNKNOWN
 from headtohead.study.ledger import Ledger
 
-MOST = 128
+MOST = 96
 """Test pictures that probes look at, at most: some seconds of a run's time on one core."""
 
 FEWEST, MOST_BYTES = 16, 64_000_000

@@ -27,11 +27,13 @@ def predicted(logits: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def infer(model: Classifier, pictures: Pictures, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+def infer(
+    model: Classifier, pictures: Pictures, rows: NDArray[np.int64], *, batch: int = BATCH
+) -> tuple[Tensor, Tensor]:
     """Logits (n, outputs) and labels (n,) in evaluation mode, in the order of `rows`."""
     model.eval()
     logits, labels = [], []
-    for part in torch.split(pictures.rows(rows), BATCH):
+    for part in torch.split(pictures.rows(rows), batch):
         inputs, targets = pictures.batch(part)
         logits.append(model(inputs))
         labels.append(targets)
