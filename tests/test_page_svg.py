@@ -1,6 +1,7 @@
 """Charts inside a page: no clash between them, and their places where the pointer looks."""
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -115,10 +116,21 @@ def test_values_that_are_not_finite_leave_a_gap(tmp_path: Path) -> None:
 def test_a_long_run_keeps_its_ends(tmp_path: Path) -> None:
     """Of 350 epochs a hundred are drawn, the first and the last among them."""
     tracks = tracks_of(full_ledger(tmp_path, heads=("gap",), seeds=1, epochs=350))
-    (series,) = curve_chart(OVERFIT, tracks).series
+    chart = curve_chart(OVERFIT, tracks)
+    (series,) = chart.series
+    assert chart.caption == "Of 350 epochs 100 are drawn, evenly spaced."
     assert len(series.said) == 100
     assert series.said[0].startswith("epoch 1:")
     assert series.said[-1].startswith("epoch 350:")
+
+
+def test_many_long_runs_stay_small(tmp_path: Path) -> None:
+    """A hundred runs of a hundred epochs must not make a page that no mail takes."""
+    (track,) = tracks_of(full_ledger(tmp_path, heads=("gap",), seeds=1, epochs=60))
+    many = replace(track, seeds=tuple(range(100)), histories=track.histories * 100)
+    chart = curve_chart(OVERFIT, [many])
+    assert sum(len(series.said) for series in chart.series) == 20 * 101
+    assert len(chart.svg) < 60_000
 
 
 def test_reliability_counts_what_it_shows() -> None:

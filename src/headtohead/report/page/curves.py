@@ -16,8 +16,9 @@ from headtohead.report.page.chart import Chart, Drawing, drawing
 from headtohead.report.page.svg import HEAD_ID
 from headtohead.study.ledger import Ledger
 
-SHOWN_EPOCHS = 100
-"""Of longer runs this many epochs are drawn, evenly spaced, the first and the last among them."""
+SHOWN_EPOCHS, FEWEST_EPOCHS, POINTS = 100, 20, 2000
+"""Of longer runs this many epochs are drawn, evenly spaced, the first and the last among them;
+fewer where there are so many runs that a chart would have more than POINTS points."""
 
 SEED_ALPHA = 0.35
 Values = NDArray[np.float64]
@@ -120,7 +121,9 @@ def curve_chart(quantity: Quantity, tracks: Sequence[Track]) -> Chart:
     """One quantity over epochs for every head that has finished runs."""
     logarithmic = quantity.name.endswith("-log")
     with drawing() as paper:
-        told = [_draw_head(paper, quantity, track) for track in tracks]
+        runs = sum(len(track.seeds) for track in tracks)
+        shown = max(FEWEST_EPOCHS, min(SHOWN_EPOCHS, POINTS // runs))
+        told = [_draw_head(paper, quantity, track, shown) for track in tracks]
         axes = paper.axes
         axes.set(xlabel="epoch", ylabel=quantity.axis)
         axes.xaxis.set_major_locator(MaxNLocator(10, integer=True, min_n_ticks=1))
@@ -131,7 +134,7 @@ def curve_chart(quantity: Quantity, tracks: Sequence[Track]) -> Chart:
         return paper.finish(
             f"curve-{quantity.name}",
             f"{quantity.title}{' (logarithmic)' if logarithmic else ''}",
-            "",
+            f"Of {last} epochs {shown} are drawn, evenly spaced." if last > shown else "",
             f"{quantity.title} over epochs. " + "; ".join(text for text in told if text) + ".",
         )
 
@@ -167,14 +170,14 @@ def _log_scale(axes: Axes) -> None:
     axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
 
 
-def _draw_head(paper: Drawing, quantity: Quantity, track: Track) -> str:
+def _draw_head(paper: Drawing, quantity: Quantity, track: Track, most: int) -> str:
     """Draws one head; what a reader without sight is told of it."""
     values = values_of(quantity, track)
     present = np.flatnonzero(np.isfinite(values).any(axis=0))
     if not len(present):
         return f"{track.head}: no finite value"
-    at = np.linspace(0, len(present) - 1, SHOWN_EPOCHS).round().astype(int)
-    shown = present[np.unique(at)] if len(present) > SHOWN_EPOCHS else present
+    at = np.linspace(0, len(present) - 1, most).round().astype(int)
+    shown = present[np.unique(at)] if len(present) > most else present
     epochs, values = (shown + 1).astype(np.float64), values[:, shown]
     mean = np.nanmean(values, axis=0)
     look = track.look
