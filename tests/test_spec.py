@@ -1,6 +1,5 @@
 """The study as data: what it accepts, how it refuses the rest, and what its digests cover."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,15 +7,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headtohead.errors import UsageError
-from headtohead.spec import (
-    HeadSpec,
-    StudySpec,
-    load_study,
-    parse_study,
-    resolve_study,
-    shipped_studies,
-)
+from headtohead.spec import HeadSpec, StudySpec
+from headtohead.study.reading import parse_study
 
 # PyYAML reads Unicode's own line ends back as spaces.
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"]), max_size=8)
@@ -188,138 +180,3 @@ def test_heads_may_be_given_in_every_natural_way() -> None:
 def test_options_given_in_python_are_those_read_from_yaml() -> None:
     """Else a tuple in a notebook and a list in a file are two studies."""
     assert HeadSpec(options={"hidden": (10, 5)}) == HeadSpec(options={"hidden": [10, 5]})
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("seeds: 0", "seeds: .*greater than or equal to 1; received 0"),
-        ("seeds: many", "seeds: .*valid integer.*received 'many'"),
-        ("seeds: 2.5", "seeds: .*received 2.5"),
-        ("sedes: 3", "sedes: Extra inputs are not permitted; received 3"),
-        ("recipe: {epoch: 3}", "recipe.epoch: Extra inputs"),
-        ("recipe: {epochs: 0}", "recipe.epochs: .*received 0"),
-        ("recipe: {learning_rate: .nan}", "recipe.learning_rate: .*finite.*received nan"),
-        ("recipe: 3", "recipe: .*received 3"),
-        ("heads: fc,gap,fc", "heads: fc named more than once"),
-        ("heads: [gap, gap]", "heads: gap named more than once"),
-        ("heads: ''", "heads: .*at least 1 item"),
-        ("heads: 3", "heads: .*received 3"),
-        ("heads: {'../up': {}}", r"heads\.\.\./up.*received '\.\./up'"),
-        ("heads: {fc: {recipe: {epochs: 0}}}", "heads.fc.recipe: epochs: .*received 0"),
-        ("heads: {fc: {recipe: {speed: 1}}}", "heads.fc.recipe: speed: Extra"),
-        ("heads: {fc: {options: {since: 2020-01-01}}}", r"options.since: .*received datetime"),
-        ("heads: {fc: {options: {dropout: .inf}}}", "options.dropout.*finite.*received inf"),
-        ("heads: {fc: {options: {1: 2}}}", r"options.1.*string.*received 1"),
-        ("verdict: {reference: gpa}", "verdict.reference 'gpa' is none of the heads fc, fc_dr"),
-        ("verdict: {margin: 0}", "verdict.margin: .*received 0"),
-        ("split: {train: 0.9}", r"split: train, validation and test must add up to 1; .* 1\.1"),
-        ("split: {mode: random}", "split.mode: .*'fixed' or 'per-seed'; received 'random'"),
-        ("pictures: {image_size: 4}", "image_size: .*received 4"),
-        ("data: ' '", "data: is empty: name a folder, an archive"),
-        ("name: a/b", "name: .*received 'a/b'"),
-        ("- fc", r"must be a mapping of fields; received \['fc'\]"),
-        ("[]", r"must be a mapping of fields; received \[\]"),
-        ("seeds: [1", "not valid YAML"),
-        ("seeds: \x00", "not valid YAML"),
-        ("a: !!python/object:os.system x", "not valid YAML"),
-    ],
-)
-def test_mistakes_are_named_in_one_line(text: str, words: str) -> None:
-    """Else a slip in a study file ends in a traceback, or in silence: a field that is ignored."""
-    with pytest.raises(UsageError, match=words) as caught:
-        parse_study(text, "my.yaml")
-    assert str(caught.value).startswith("my.yaml")
-    assert "\n" not in str(caught.value)
-
-
-def test_an_empty_file_is_the_default_study() -> None:
-    """Else a file of comments alone is an error."""
-    assert parse_study("# nothing yet\n", "my.yaml") == StudySpec()
-
-
-def test_overrides_reach_into_nested_fields_and_leave_the_rest() -> None:
-    """Else `--epochs 3` on a tuned study silently undoes its tuning."""
-    text = "recipe: {epochs: 9, learning_rate: 0.01, augment: {flip: true}}\nseeds: 5"
-    study = parse_study(text, "my.yaml", {"recipe": {"epochs": 3, "augment": {"crop": 0.1}}})
-    assert (study.recipe.epochs, study.recipe.learning_rate, study.seeds) == (3, 0.01, 5)
-    assert (study.recipe.augment.flip, study.recipe.augment.crop) == (True, 0.1)
-
-
-# From a file and the command's options ----------------------------------------------------------
-
-
-TUNED = """
-heads:
-  fc: {options: {dropout: 0.3}, recipe: {epochs: 2}}
-  gap:
-recipe: {epochs: 9, learning_rate: 0.01}
-verdict: {reference: gap}
-"""
-
-
-@pytest.fixture
-def tuned(tmp_path: Path) -> Path:
-    path = tmp_path / "tuned.yaml"
-    path.write_text(TUNED, encoding="utf-8")
-    return path
-
-
-def test_options_that_were_not_given_change_nothing(tuned: Path) -> None:
-    """Else a flag's absence resets what the file says."""
-    assert resolve_study(tuned) == load_study(tuned)
-    nothing = resolve_study(tuned, seeds=None, recipe={"epochs": None}, pictures={"limit": None})
-    assert nothing == load_study(tuned)
-    assert resolve_study(tuned, recipe={"epochs": 1}).recipe.learning_rate == 0.01
-
-
-def test_chosen_heads_replace_the_files_and_keep_its_settings(tuned: Path) -> None:
-    """Else `--heads` trains heads that nobody asked for, or drops their tuning."""
-    study = resolve_study(tuned, heads="fc,avgpool2x2")
-    assert list(study.heads) == ["fc", "avgpool2x2"]
-    assert study.heads["fc"] == load_study(tuned).heads["fc"]
-    assert study.verdict.reference is None, "the file's reference is not among the chosen"
-    assert resolve_study(tuned, heads=["gap"]).verdict.reference == "gap"
-
-
-@pytest.mark.parametrize(
-    ("heads", "words"),
-    [
-        ("", "--heads is empty"),
-        (",", "--heads.*at least 1"),
-        ("gap,gap", "gap named more than once"),
-    ],
-)
-def test_chosen_heads_that_cannot_be_are_named(tuned: Path, heads: str, words: str) -> None:
-    """Else a slip on the command line ends in a traceback."""
-    with pytest.raises(UsageError, match=words):
-        resolve_study(tuned, heads=heads)
-
-
-def test_options_out_of_range_are_named(tuned: Path) -> None:
-    """Else `--seeds 0` ends in a traceback, or in a study of nothing."""
-    with pytest.raises(UsageError, match=r"seeds: .*received 0"):
-        resolve_study(tuned, seeds=0)
-
-
-def test_studies_that_cannot_be_read_are_named(tmp_path: Path) -> None:
-    """Else a wrong path, a folder or a picture in a study's place ends in a traceback."""
-    picture = tmp_path / "cat.jpg"
-    picture.write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF")
-    for study, words in [
-        ("qiuck", "no study 'qiuck'.*neither a file nor one of the shipped studies"),
-        (tmp_path / "none.yaml", "no study"),
-        (tmp_path, "cannot read the study"),
-        (picture, "is no study"),
-        ("x" * 5000, "cannot read the study"),
-    ]:
-        with pytest.raises(UsageError, match=words):
-            load_study(study)
-
-
-def test_every_shipped_study_parses_and_says_what_to_expect() -> None:
-    """Else a name that `headtohead studies` lists cannot be run."""
-    for name in shipped_studies():
-        study = load_study(name)
-        assert study.name == name
-        assert study.description.strip()

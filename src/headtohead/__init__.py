@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from headtohead.errors import DataError, HeadToHeadError, RunError, StorageError, UsageError
     from headtohead.models.classifier import Classifier, build_classifier
     from headtohead.models.heads import Head, build_head
-    from headtohead.spec import StudySpec, load_study
+    from headtohead.spec import StudySpec
     from headtohead.study.ledger import Ledger
+    from headtohead.study.reading import load_study
 
 __all__ = [
     "Classifier",
@@ -44,8 +45,9 @@ _HOMES = {
     "headtohead.errors": ("DataError", "HeadToHeadError", "RunError", "StorageError", "UsageError"),
     "headtohead.models.classifier": ("Classifier", "build_classifier"),
     "headtohead.models.heads": ("Head", "build_head"),
-    "headtohead.spec": ("StudySpec", "load_study"),
+    "headtohead.spec": ("StudySpec",),
     "headtohead.study.ledger": ("Ledger",),
+    "headtohead.study.reading": ("load_study",),
 }
 
 

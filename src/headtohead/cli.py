@@ -190,7 +190,7 @@ def _look(source: str, cache: Path | None, **pictures: Any) -> Any:
     from headtohead.data.pipeline import look_at
     from headtohead.display import Display
     from headtohead.machine import cache_folder
-    from headtohead.spec import resolve_study
+    from headtohead.study.reading import resolve_study
 
     spec = resolve_study("standard", data=source, pictures=pictures)
     with Display() as display:
@@ -248,7 +248,7 @@ def heads(name: str | None, image_size: int, classes: int) -> None:
 @click.argument("name", required=False)
 def studies(name: str | None) -> None:
     """List the studies that come with headtohead, or print one as YAML."""
-    from headtohead.spec import load_study, shipped_studies
+    from headtohead.study.reading import load_study, shipped_studies
 
     shipped = shipped_studies()
     if name in shipped:

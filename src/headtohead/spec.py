@@ -1,11 +1,7 @@
-"""A study: a question as data. Frozen models, read from and written to YAML."""
+"""A study: a question as data. Frozen models; `headtohead.study.reading` reads them."""
 
-from collections.abc import Iterable, Sequence
-from importlib import resources
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -18,7 +14,6 @@ from pydantic import (
     model_validator,
 )
 
-from headtohead.errors import UsageError
 from headtohead.files import digest_of
 
 DIGEST_FORMAT = 1
@@ -210,7 +205,7 @@ class StudySpec(Spec):
             try:
                 self.recipe_for(name)
             except ValidationError as error:
-                raise ValueError(f"heads.{name}.recipe: {_problems(error)}") from error
+                raise ValueError(f"heads.{name}.recipe: {problems(error)}") from error
         return self
 
     @property
@@ -237,7 +232,7 @@ class StudySpec(Spec):
     def recipe_for(self, head: str) -> RecipeSpec:
         """The study's recipe with the entries that `head` has of its own."""
         own = self.heads[head].recipe
-        return RecipeSpec.model_validate(_merge(self.recipe.model_dump(), own))
+        return RecipeSpec.model_validate(merge(self.recipe.model_dump(), own))
 
     def digest(self, prepared_digest: str) -> str:
         """Identity of everything that changes a run, apart from its head and seed."""
@@ -266,106 +261,17 @@ class StudySpec(Spec):
         )[:32]
 
 
-def shipped_studies() -> dict[str, str]:
-    """Names of the studies that come with headtohead, and their YAML."""
-    folder = resources.files("headtohead") / "studies"
-    files = [entry for entry in folder.iterdir() if entry.name.endswith(".yaml")]
-    return {
-        entry.name.removesuffix(".yaml"): entry.read_text(encoding="utf-8")
-        for entry in sorted(files, key=lambda entry: entry.name)
-    }
-
-
-def load_study(study: str | Path, overrides: dict[str, Any] | None = None) -> StudySpec:
-    """A shipped study by name, or a YAML file, with `overrides` (nested mappings) on top.
-
-    Raises UsageError for an unknown name, YAML that does not parse, and values that no study
-    can have; the message names each field and what was received.
-    """
-    shipped = shipped_studies()
-    if str(study) in shipped:
-        text, where = shipped[str(study)], f"study {study}"
-    else:
-        text, where = _read_study(Path(study), shipped), str(study)
-    return parse_study(text, where, overrides)
-
-
-def _read_study(path: Path, shipped: Iterable[str]) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UsageError(
-            f"no study {str(path)!r}: it is neither a file nor one of the shipped studies "
-            f"({', '.join(shipped)})."
-        ) from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{path} is no study: a study is a YAML text in UTF-8.") from None
-    except OSError as error:
-        raise UsageError(f"cannot read the study {str(path)!r}: {error.strerror}.") from None
-
-
-def resolve_study(
-    study: str | Path, *, heads: str | Sequence[str] | None = None, **overrides: Any
-) -> StudySpec:
-    """A study with overrides on top; entries that are None count as not given.
-
-    Heads that the study knows keep the settings it gives them. Raises UsageError.
-    """
-    base = load_study(study)
-    over: dict[str, Any] = {}
-    for key, value in overrides.items():
-        if isinstance(value, dict):
-            over[key] = {name: item for name, item in value.items() if item is not None}
-        elif value is not None:
-            over[key] = value
-    content = _merge(base.model_dump(), over)
-    if heads is not None:
-        content["heads"] = _chosen_heads(base, heads)
-        # The study's own heads of verdicts need not be chosen; those that were asked for must be.
-        for role in ("reference", "claims_against", "until_decided"):
-            asked = role in over.get("verdict", {})
-            if content["verdict"][role] not in content["heads"] and not asked:
-                content["verdict"][role] = None
-    return _validated(content, f"study {study}")
-
-
-def _chosen_heads(base: StudySpec, heads: str | Sequence[str]) -> dict[str, Any]:
-    if not heads:
-        raise UsageError("--heads is empty: name at least one head, e.g. fc,gap.")
-    chosen = _validated({"heads": heads}, "--heads").heads
-    return {name: base.heads.get(name, head).model_dump() for name, head in chosen.items()}
-
-
-def parse_study(text: str, where: str, overrides: dict[str, Any] | None = None) -> StudySpec:
-    """A study from YAML text; `where` is what error messages call it."""
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UsageError(f"{where} is not valid YAML: {' '.join(str(error).split())}") from error
-    if content is None:
-        content = {}
-    if not isinstance(content, dict):
-        raise UsageError(f"{where} must be a mapping of fields; received {content!r}.")
-    return _validated(_merge(content, overrides or {}), where)
-
-
-def _validated(content: dict[str, Any], where: str) -> StudySpec:
-    try:
-        return StudySpec.model_validate(content)
-    except ValidationError as error:
-        raise UsageError(f"{where}: {_problems(error)}") from error
-
-
-def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`base` with `over` on top, mapping by mapping."""
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
         nested = isinstance(value, dict) and isinstance(below, dict)
-        merged[key] = _merge(below, value) if nested else value  # type: ignore[arg-type]
+        merged[key] = merge(below, value) if nested else value  # type: ignore[arg-type]
     return merged
 
 
-def _problems(error: ValidationError) -> str:
+def problems(error: ValidationError) -> str:
     """All of a validation's complaints in one line, each with its field and what it received."""
     lines = []
     for item in error.errors():

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from headtohead.spec import StudySpec, resolve_study
+from headtohead.spec import StudySpec
+from headtohead.study.reading import resolve_study
 
 
 def study_from(

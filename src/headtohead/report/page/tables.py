@@ -14,7 +14,8 @@ from headtohead.errors import UsageError
 from headtohead.probes.evidence import SplitPredictions
 from headtohead.report.page.curves import Track
 from headtohead.report.summary import HeadResult, Summary
-from headtohead.spec import StudySpec, resolve_study, shipped_studies
+from headtohead.spec import StudySpec
+from headtohead.study.reading import resolve_study, shipped_studies
 
 MISSING = "–"
 LARGEST_CONFUSION = 30
