@@ -180,3 +180,29 @@ def test_heads_may_be_given_in_every_natural_way() -> None:
 def test_options_given_in_python_are_those_read_from_yaml() -> None:
     """Else a tuple in a notebook and a list in a file are two studies."""
     assert HeadSpec(options={"hidden": (10, 5)}) == HeadSpec(options={"hidden": [10, 5]})
+
+
+@pytest.mark.parametrize(
+    ("heads", "against"),
+    [
+        ("fc,fc_dropout,gap", "fc_dropout"),
+        ("gap,avgpool2x2,fc", "fc"),
+        ("avgpool2x2,gap", "avgpool2x2"),
+        ("fc_dropout,fc", "fc"),
+        ("gap", None),
+    ],
+)
+def test_claims_are_made_against_a_head_that_no_result_chose(
+    heads: str, against: str | None
+) -> None:
+    """Else the five claims are made against whichever head lost."""
+    assert changed(heads=heads).claims_against == against
+
+
+def test_a_study_may_name_the_head_of_its_claims() -> None:
+    """Else the opponent cannot be chosen, or a head is compared with itself."""
+    study = changed(heads="fc,fc_dropout,gap", verdict={"claims_against": "fc"})
+    assert study.claims_against == "fc"
+    for wrong, words in (("gap", "the reference itself"), ("fcc", "none of the heads")):
+        with pytest.raises(ValueError, match=words):
+            changed(heads="fc,gap", verdict={"claims_against": wrong})
