@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from headtohead.models.blocks import ConvolutionBlock
-from headtohead.models.layers import BATCH_NORM_EPSILON
+from headtohead.models.constants import BATCH_NORM_EPSILON
 
 
 def article(block: ConvolutionBlock, pictures: Tensor) -> Tensor:

@@ -215,3 +215,11 @@ def test_more_than_two_classes(tmp_path: Path) -> None:
     assert len(result.test_best.confusion) == 5
     assert result.metrics["test_auroc"] is not None
     assert result.test_best.n == 500
+
+
+def test_too_few_steps_to_believe_evaluation_are_said(tmp_path: Path) -> None:
+    """Else 50 % for every head looks like a result."""
+    few = study_ledger(tmp_path / "few", epochs=1)
+    assert any("Few steps" in note for note in summarize(few).notes)
+    many = study_ledger(tmp_path / "many", epochs=100)
+    assert not any("Few steps" in note for note in summarize(many).notes)

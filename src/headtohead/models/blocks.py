@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from headtohead.models.layers import BATCH_NORM_EPSILON, BatchNorm, convolution
+from headtohead.models.constants import BATCH_NORM_EPSILON
+from headtohead.models.layers import BatchNorm, convolution
 
 _CONVOLUTION: tuple[Any, ...] = ([1, 1], [0, 0], [1, 1], False, [0, 0], 1)
 

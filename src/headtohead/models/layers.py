@@ -5,8 +5,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-BATCH_NORM_EPSILON = 1e-3
-BATCH_NORM_MOMENTUM = 0.99  # of the moving average, as Keras counts it (PyTorch: 1 - 0.99)
+from headtohead.models.constants import BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM
 
 
 class BatchNorm(nn.Module):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from headtohead.analysis.statistics import Spread, seeds_needed, spread
+from headtohead.models.constants import BATCH_NORM_MOMENTUM
 from headtohead.records import EpochRecord, Parameters
 from headtohead.report.comparisons import HeadComparison, comparisons_of
 from headtohead.report.pairs import (
@@ -19,6 +20,9 @@ from headtohead.report.results import METRICS, RunResult, run_result
 from headtohead.study.ledger import Ledger, StudyFile
 from headtohead.study.looks import LooksRecord, read_looks
 from headtohead.study.pictures import read_pictures
+
+UNSETTLED = 0.01
+"""Share of the initial values in batch norm's moving averages above which a note is due."""
 
 __all__ = ["HeadComparison", "HeadResult", "Summary", "Winner", "reference_of", "summarize"]
 
@@ -196,6 +200,25 @@ def _picture_notes(
         )
 
 
+def _few_steps(file: StudyFile) -> Iterator[str]:
+    """Where training is too short for batch norm's moving averages to have settled."""
+    pictures = sum(file.counts["train"].values())
+    heads: dict[int, list[str]] = {}
+    for head in file.study.heads:
+        recipe = file.study.recipe_for(head)
+        steps = recipe.epochs * (pictures // min(recipe.batch_size, pictures))
+        heads.setdefault(steps, []).append(head)
+    for steps, names in heads.items():
+        left = BATCH_NORM_MOMENTUM**steps
+        if left > UNSETTLED:
+            yield (
+                f"Few steps: {steps:,} of them ({', '.join(names)}) leave {100 * left:.0f} % of "
+                f"batch norm's moving averages (momentum {BATCH_NORM_MOMENTUM}) where they began, "
+                f"so that evaluation lags behind training. Give more epochs or a smaller batch "
+                f"size."
+            )
+
+
 def _notes(
     file: StudyFile,
     heads: Sequence[HeadResult],
@@ -215,6 +238,7 @@ def _notes(
                 f"comparisons it counts as the majority class's share, {share:.1f} % of the test "
                 f"split."
             )
+    yield from _few_steps(file)
     if unfinished:
         yield f"Unfinished: {_by_head(unfinished)}. The same command again goes on with them."
     silent = [(run.head, run.seed) for run in runs if run.finished and run.test_best is None]

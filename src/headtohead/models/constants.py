@@ -1,0 +1,5 @@
+"""The constants of Keras's batch norm, which models and reports need. Imports no torch."""
+
+BATCH_NORM_EPSILON = 1e-3
+BATCH_NORM_MOMENTUM = 0.99
+"""Of the moving averages, as Keras counts it (PyTorch's is 1 - 0.99)."""
