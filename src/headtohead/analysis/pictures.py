@@ -74,8 +74,9 @@ def picture_interval(
     rows = np.concatenate([_shared(first, second) for first, second in pairs.values()])
     values = np.concatenate([difference(first, second) for first, second in pairs.values()])
     # Negative, so that no row without a group can share a group's number.
-    cluster = np.array([groups.get(int(row), -1 - int(row)) for row in rows], dtype=np.int64)
-    _, position = np.unique(cluster, return_inverse=True)
+    distinct, place = np.unique(rows, return_inverse=True)
+    cluster = np.array([groups.get(row, -1 - row) for row in distinct.tolist()], dtype=np.int64)
+    _, position = np.unique(cluster[place], return_inverse=True)
     mean = float(values.mean())
     sums = np.bincount(position, weights=values)
     sizes = np.bincount(position)
@@ -87,8 +88,7 @@ def picture_interval(
         error = np.sqrt(count / (count - 1) * np.sum(residuals**2)) / len(values)
         half = float(stats.t.ppf(1 - level / 2, count - 1) * error)
         low, high = mean - half, mean + half
-    pictures = len(np.unique(rows))
-    return PictureInterval(mean, low, high, level, pictures, count, differing, len(pairs))
+    return PictureInterval(mean, low, high, level, len(distinct), count, differing, len(pairs))
 
 
 def difference(first: Answers, second: Answers) -> Floats:

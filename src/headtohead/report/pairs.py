@@ -163,11 +163,11 @@ def estimates(
         for metric in METRICS:
             if metric == PRIMARY and first == reference:
                 continue
-            values = _differences(pair, metric)
-            over = picture_interval(answers_of(pair, answers), groups, level)
-            yield PairEstimate(
-                metric, first, second, estimate(values, level), over if metric == PRIMARY else None
-            )
+            over_seeds = estimate(_differences(pair, metric), level)
+            over: PictureInterval | None = None
+            if metric == PRIMARY:
+                over = picture_interval(answers_of(pair, answers), groups, level)
+            yield PairEstimate(metric, first, second, over_seeds, over)
         for metric in TARGET_METRICS if targets is not None else ():
             values = _time_differences(pair, targets, metric)
             yield PairEstimate(metric, first, second, estimate(values, level), None)
