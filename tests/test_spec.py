@@ -206,3 +206,30 @@ def test_a_study_may_name_the_head_of_its_claims() -> None:
     for wrong, words in (("gap", "the reference itself"), ("fcc", "none of the heads")):
         with pytest.raises(ValueError, match=words):
             changed(heads="fc,gap", verdict={"claims_against": wrong})
+
+
+def test_looks_are_declared_as_they_can_be_taken() -> None:
+    """A design with looks out of order, or against the reference itself, is no design."""
+    verdict = changed(heads="fc,gap", verdict={"until_decided": "fc", "looks": [6, 9]}).verdict
+    assert (verdict.until_decided, verdict.looks) == ("fc", (6, 9))
+    for wrong, words in (
+        ({"looks": [9, 6]}, "must ascend"),
+        ({"looks": [6, 6]}, "must ascend"),
+        ({"looks": [1]}, "looks"),
+        ({"looks": []}, "looks"),
+        ({"spending": "all at once"}, "spending"),
+        ({"until_decided": "fcc"}, "none of the heads"),
+        ({"until_decided": "gap"}, "the reference itself"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            changed(heads="fc,gap", verdict=wrong)
+
+
+def test_the_reference_is_named_or_gap_or_the_first_head() -> None:
+    """A reference that results could choose would choose the verdict."""
+    found = [
+        changed(heads="fc,gap", verdict={"reference": "fc"}),
+        changed(heads="fc,gap"),
+        changed(heads="fc,avgpool2x2"),
+    ]
+    assert [study.reference for study in found] == ["fc", "gap", "fc"]
