@@ -145,6 +145,12 @@ def test_a_head_is_hidden_in_every_chart(browser: Any) -> None:
     after = shown(browser)
     for name in ("curve-val_accuracy", "curve-overfit", "reliability", "translation-agreement"):
         assert 0 < after[name][2] < before[name][2], name
+    plot = browser.find_element(By.CSS_SELECTOR, "[data-chart='curve-overfit']")
+    told = set()
+    for _ in range(10):
+        plot.send_keys(Keys.ARROW_DOWN)
+        told.add(tip(browser).split(",")[0])
+    assert told == {"fc_dropout", "gap"}
     boxes[0].click()
     assert shown(browser) == before
 
