@@ -20,6 +20,7 @@ from headtohead.analysis.statistics import (
     seeds_needed,
     verdict,
 )
+from headtohead.analysis.statistics.family import plural
 
 Name: TypeAlias = Literal["parameters", "overfitting", "class_maps", "translation", "speed"]
 Unit: TypeAlias = Literal["count", "bytes", "share", "nats", "seconds", "epochs"]
@@ -206,8 +207,8 @@ def faster(
     rule = (
         f"both parts must agree. Per step: {_PART[per_step]}, × {np.median(ratio):.3f} "
         f"({ratio.min():.3f} to {ratio.max():.3f} over {len(ratio)} rounds). To the target: "
-        f"{_PART[to_target]}{saved} ({100 * (1 - level):g} % t interval), {difference.n} seeds, at "
-        f"least {seeds_needed(1, level)} needed"
+        f"{_PART[to_target]}{saved} ({100 * (1 - level):g} % t interval), "
+        f"{plural(difference.n, 'seed')}, at least {seeds_needed(1, level)} needed"
     )
     if goal.target <= goal.majority:
         rule += "; the target is no better than always naming the most frequent class"
