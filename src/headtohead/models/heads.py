@@ -15,13 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from headtohead.errors import UsageError
-from headtohead.models.layers import (
-    BATCH_NORM_EPSILON,
-    BatchNorm,
-    are_widths,
-    convolution,
-    dense,
-)
+from headtohead.models.constants import BATCH_NORM_EPSILON
+from headtohead.models.layers import BatchNorm, are_widths, convolution, dense
 
 
 class Head(nn.Module, ABC):
