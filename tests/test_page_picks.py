@@ -2,13 +2,19 @@
 
 import base64
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from headtohead.probes.evidence import SplitPredictions
+from headtohead.probes.evidence import (
+    SplitPredictions,
+    class_maps_path,
+    read_class_maps,
+    write_class_maps,
+)
 from headtohead.report.page.gallery import cards, data_address, map_grid
 from headtohead.report.page.kept import keep_thumbnails, kept
 from headtohead.report.page.picks import (
@@ -141,6 +147,18 @@ def test_class_maps_of_all_heads_have_one_scale(tmp_path: Path) -> None:
     assert 1 < grid.limit < 4  # normal values: their 99th percentile is about 2.6
     assert len(map_grid(ledger, 0, 99).rows) == PROBED  # type: ignore[union-attr]
     assert map_grid(ledger, 3, 4) is None
+
+
+def test_maps_of_other_pictures_are_not_laid_over_these(tmp_path: Path) -> None:
+    """Probe pictures were chosen anew and one head not probed again: its maps are left out."""
+    ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=1, epochs=1)
+    path, key = class_maps_path(ledger.out, "fc", 0), ledger.run_key("fc", 0)
+    maps = read_class_maps(path, key)
+    assert maps is not None
+    write_class_maps(path, key, replace(maps, rows=maps.rows[::-1]))
+    grid = map_grid(ledger, 0, 4)
+    assert grid is not None
+    assert grid.columns == ("gap, Grad-CAM", "gap, exact")
 
 
 def test_an_address_holds_the_picture() -> None:

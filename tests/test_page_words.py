@@ -42,6 +42,16 @@ def test_better_and_as_good_are_told_apart(tmp_path: Path) -> None:
     )
 
 
+def test_the_page_does_not_contradict_its_table(tmp_path: Path) -> None:
+    """The table marks the best on validation: where that is another head, the answer says so."""
+    summary = judged(tmp_path, {"fc_dropout": 0.8549, "gap": 0.85})
+    assert summary.winner is not None
+    assert summary.winner.head == "fc_dropout"
+    found = answer(summary)
+    assert found.sentence.endswith("Choose gap: 24 times fewer parameters than fc_dropout.")
+    assert found.more.startswith("By mean validation accuracy alone fc_dropout would be taken (")
+
+
 def test_a_beaten_reference_is_not_chosen(tmp_path: Path) -> None:
     """A page that praises its reference whatever the numbers is worth nothing."""
     found = answer(judged(tmp_path, {"fc": 0.92, "gap": 0.85}))

@@ -98,9 +98,11 @@ def map_grid(ledger: Ledger, seed: int, count: int) -> MapGrid | None:
     Grad-CAM for every head, and beside it the exact maps of heads that have them.
     """
     split = ledger.file.study.split.seed_for(seed)
-    pictures = _pictures(ledger, split)
-    found = _maps(ledger, seed)
-    if pictures is None or not found or count < 1:
+    pictures = read_pictures(pictures_path(ledger.out, split), ledger.file.digest)
+    if pictures is None or count < 1:
+        return None
+    found = _maps(ledger, seed, pictures)
+    if not found:
         return None
     columns: dict[str, tuple[ClassMaps, NDArray[np.float32]]] = {}
     for head, maps in found:
@@ -128,16 +130,15 @@ def map_grid(ledger: Ledger, seed: int, count: int) -> MapGrid | None:
     return MapGrid(seed, tuple(columns), tuple(rows), limit)
 
 
-def _pictures(ledger: Ledger, split: int) -> ProbePictures | None:
-    return read_pictures(pictures_path(ledger.out, split), ledger.file.digest)
-
-
-def _maps(ledger: Ledger, seed: int) -> list[tuple[str, ClassMaps]]:
+def _maps(ledger: Ledger, seed: int, pictures: ProbePictures) -> list[tuple[str, ClassMaps]]:
+    """Maps of these very pictures: those of an older choice would lie over the wrong ones."""
     found = []
     for head in ledger.file.study.heads:
         path = class_maps_path(ledger.out, head, seed)
         maps = read_class_maps(path, ledger.run_key(head, seed))
-        if maps is not None and len(maps.rows):
+        if maps is None or not len(maps.rows):
+            continue
+        if np.array_equal(maps.rows, pictures.rows[: len(maps.rows)]):
             found.append((head, maps))
     return found
 

@@ -33,7 +33,8 @@ def answer(summary: Summary) -> Answer:
     reasons = tuple(_reason(summary, item) for item in tested)
     chosen = _decided(summary, tested)
     if chosen is not None and len(tested) == len(summary.file.study.heads) - 1:
-        return Answer(chosen, "", "decided", reasons)
+        sentence, head = chosen
+        return Answer(sentence, _validation(summary, head), "decided", reasons)
     return Answer(_undecided(summary, tested), _so_far(summary), "open", reasons)
 
 
@@ -79,8 +80,8 @@ def _without_pairs(summary: Summary, able: Sequence[HeadResult]) -> Answer:
     )
 
 
-def _decided(summary: Summary, tested: Sequence[HeadComparison]) -> str | None:
-    """The sentence where every comparison of the family came to a verdict that names a choice."""
+def _decided(summary: Summary, tested: Sequence[HeadComparison]) -> tuple[str, str] | None:
+    """The sentence and its head, where the family's verdicts name a choice."""
     reference, margin = summary.reference, summary.file.study.verdict.margin
     better = [i.other for i in tested if i.comparison.better.outcome == "supported"]
     worse = [i.other for i in tested if i.comparison.better.outcome == "refuted"]
@@ -93,7 +94,7 @@ def _decided(summary: Summary, tested: Sequence[HeadComparison]) -> str | None:
         beaten = ", ".join(f"{name} by {_by(tested, name)}" for name in worse)
         best = max(worse, key=lambda name: -_mean(tested, name))
         rest = "" if len(worse) == 1 else f"; of these {best} is furthest ahead"
-        return f"{reference} is beaten: {beaten}{rest}. Choose {best}."
+        return f"{reference} is beaten: {beaten}{rest}. Choose {best}.", best
     if len(better) + len(equal) < len(tested):
         return None
     parts = []
@@ -103,7 +104,18 @@ def _decided(summary: Summary, tested: Sequence[HeadComparison]) -> str | None:
         parts.append(f"{'it' if equal else reference} beats {names(better)}")
     fewer = fewer_parameters(summary, reference, [*better, *equal])
     reason = f": {fewer}" if fewer else ""
-    return f"{', and '.join(parts)}. Choose {reference}{reason}."
+    return f"{', and '.join(parts)}. Choose {reference}{reason}.", reference
+
+
+def _validation(summary: Summary, chosen: str) -> str:
+    """Where validation alone would take another head: two answers on one page need a word."""
+    winner = summary.winner
+    if winner is None or winner.head == chosen:
+        return ""
+    return (
+        f"By mean validation accuracy alone {winner.head} would be taken "
+        f"({100 * winner.validation:.1f} %); the verdicts say how much that lead is worth."
+    )
 
 
 def _mean(tested: Sequence[HeadComparison], name: str) -> float:
