@@ -14,6 +14,7 @@ from reports import rich_ledger
 
 selenium = pytest.importorskip("selenium", reason="the browser is driven by selenium")
 from selenium import webdriver  # noqa: E402
+from selenium.common.exceptions import WebDriverException  # noqa: E402
 from selenium.webdriver.chrome.service import Service  # noqa: E402
 from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
@@ -226,3 +227,34 @@ def test_dark_and_print(browser: Any) -> None:
     assert not browser.find_element(By.TAG_NAME, "nav").is_displayed()
     assert not browser.find_element(By.ID, "quantity").is_displayed()
     assert {"curve-val_accuracy", "curve-val_loss"} <= set(shown(browser))
+
+
+def test_without_scripts_the_evidence_is_there(driver: Any, page: Path) -> None:
+    """Mail programs run no script: curves, tables and pictures stand without it."""
+    driver.get("about:blank")
+    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+    driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        driver.get(page.as_uri())
+        root = driver.execute_cdp_cmd("DOM.getDocument", {})["root"]["nodeId"]
+
+        def widths(selector: str) -> list[int]:
+            asked = {"nodeId": root, "selector": selector}
+            found = driver.execute_cdp_cmd("DOM.querySelectorAll", asked)["nodeIds"]
+            assert found, selector
+            return [box_width(node) for node in found]
+
+        def box_width(node: int) -> int:
+            try:
+                model = driver.execute_cdp_cmd("DOM.getBoxModel", {"nodeId": node})["model"]
+            except WebDriverException:  # not drawn: it has no box
+                return 0
+            return int(model["width"])
+
+        assert len([width for width in widths(".panel svg") if width > 300]) == 2
+        assert min(widths("[data-chart='forest'] svg, [data-chart='reliability'] svg")) > 300
+        assert widths(".controls") == [0]
+        assert min(widths(".gallery img")) > 50
+    finally:
+        driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})

@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from headtohead.cli import main
 from headtohead.errors import UsageError
 from headtohead.records import Failure
-from headtohead.report.render import render, render_figures
+from headtohead.report.render import render
 from ledgers import add_run, full_ledger, study_ledger
 
 
@@ -67,7 +69,9 @@ def test_no_finished_run_leaves_empty_tables_and_words(tmp_path: Path) -> None:
 def test_every_figure_is_written_on_request(tmp_path: Path) -> None:
     """For a paper or slides: the article's figures and each of the page's charts, both kinds."""
     ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=2)
-    render_figures(ledger)
+    result = CliRunner().invoke(main, ["report", str(ledger.out), "--figures", "--pictures", "0"])
+    assert result.exit_code == 0, result.output
+    assert f"Page: {tmp_path / 'report.html'}" in result.stdout
     names = {path.name for path in (tmp_path / "figures").iterdir()}
     for stem in ("gap_vs_fc_accuracy", "forest", "parameters", "curve-val_loss-log", "reliability"):
         assert {f"{stem}.png", f"{stem}.svg"} <= names
