@@ -11,7 +11,7 @@ from headtohead.report.comparisons import look_differences
 from headtohead.report.summary import summarize
 from headtohead.spec import StudySpec
 from headtohead.study.ledger import Ledger
-from headtohead.study.looks import LOOKS_FILE, declare, follow, look_jobs, read_looks
+from headtohead.study.looks import LOOKS_FILE, check_design, declare, follow, look_jobs, read_looks
 from headtohead.study.plan import Job
 from ledgers import ENVIRONMENT, add_run, study_ledger
 
@@ -123,6 +123,8 @@ def test_a_design_that_is_declared_after_its_pairs_is_refused(tmp_path: Path) ->
         add_run(ledger, head, 0)
     with pytest.raises(UsageError, match="1 finished pairs of gap and fc"):
         declare(ledger, design(ledger), 2)
+    with pytest.raises(UsageError, match="1 finished pairs of gap and fc"):
+        check_design(tmp_path, ledger.file.model_copy(update={"study": design(ledger)}))
     assert not (tmp_path / LOOKS_FILE).exists()
 
 
@@ -135,6 +137,15 @@ def test_a_design_cannot_change_once_declared(tmp_path: Path, change: dict[str, 
     declare(ledger, design(ledger), 2)
     with pytest.raises(UsageError, match="another sequential design"):
         declare(ledger, design(ledger, **change), 2)
+
+
+def test_the_folder_of_another_study_is_not_touched(tmp_path: Path) -> None:
+    """Looks belong to one study: its folder is refused before a design is written into it."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=2)
+    other = ledger.file.model_copy(update={"study": design(ledger), "digest": "e" * 64})
+    check_design(tmp_path, other)
+    check_design(tmp_path / "nowhere", other)
+    assert not (tmp_path / LOOKS_FILE).exists()
 
 
 def test_runs_that_changed_after_a_look_are_refused(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from headtohead.errors import UsageError
 from headtohead.files import write_atomic
 from headtohead.records import Record
 from headtohead.spec import StudySpec
-from headtohead.study.ledger import Ledger
+from headtohead.study.ledger import STUDY_FILE, Ledger, StudyFile
 from headtohead.study.plan import Job
 
 LOOKS_FILE = "looks.json"
@@ -94,8 +94,25 @@ def declare(ledger: Ledger, spec: StudySpec, seeds: int) -> LooksRecord:
     Raises UsageError where another design is being followed, and where pairs of the two heads
     were finished, and so could be seen, before any design was declared.
     """
+    wanted = _wanted(spec, seeds)
+    return _agreed(ledger, wanted) or _write(ledger, wanted)
+
+
+def check_design(out: Path, file: StudyFile) -> None:
+    """Refuse what `declare` would refuse, before anything of the study in `out` is changed.
+
+    Raises UsageError as `declare` does; another study's folder is left to `Ledger.create`.
+    """
+    if file.study.verdict.until_decided is None or not (out / STUDY_FILE).is_file():
+        return
+    ledger = Ledger.open(out)
+    if ledger.file.digest == file.digest:
+        _agreed(ledger, _wanted(file.study, file.study.seeds))
+
+
+def _wanted(spec: StudySpec, seeds: int) -> LooksRecord:
     assert spec.verdict.until_decided is not None  # noqa: S101 - the caller asks for a design
-    wanted = LooksRecord(
+    return LooksRecord(
         reference=spec.reference,
         other=spec.verdict.until_decided,
         looks=spec.verdict.looks,
@@ -103,9 +120,13 @@ def declare(ledger: Ledger, spec: StudySpec, seeds: int) -> LooksRecord:
         spending=spec.verdict.spending,
         seeds=seeds,
     )
+
+
+def _agreed(ledger: Ledger, wanted: LooksRecord) -> LooksRecord | None:
+    """The design as it was declared, None where none is; UsageError where it cannot be `wanted`."""
     found = read_looks(ledger.out)
     if found is not None:
-        if found.model_copy(update={"taken": (), "seeds": seeds}) != wanted:
+        if found.model_copy(update={"taken": (), "seeds": wanted.seeds}) != wanted:
             raise UsageError(
                 f"{ledger.out} follows another sequential design ({describe(found)}; received "
                 f"{describe(wanted)}): a design cannot change once it is declared. Choose "
@@ -113,16 +134,16 @@ def declare(ledger: Ledger, spec: StudySpec, seeds: int) -> LooksRecord:
             )
         return found
     over = {(run.record.head, run.record.seed) for run in ledger.runs()}
-    pairs = {s for h, s in over if h == wanted.reference} & {
-        s for h, s in over if h == wanted.other
-    }
-    if pairs:
+    mine, theirs = (
+        {seed for head, seed in over if head == name} for name in (wanted.reference, wanted.other)
+    )
+    if mine & theirs:
         raise UsageError(
-            f"{ledger.out} has {len(pairs)} finished pairs of {wanted.reference} and "
+            f"{ledger.out} has {len(mine & theirs)} finished pairs of {wanted.reference} and "
             f"{wanted.other}, run before any sequential design was declared: whoever has seen "
             f"them cannot declare one. Choose another --out."
         )
-    return _write(ledger, wanted)
+    return None
 
 
 def take_look(ledger: Ledger, record: LooksRecord, differences: tuple[float, ...]) -> LooksRecord:
