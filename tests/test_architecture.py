@@ -19,7 +19,8 @@ PACKAGE = Path(headtohead.__file__).parent
 # of those that runs leave: planning asks it what is there already.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
-    ("comparison", "worker", "display"),
+    ("comparison",),
+    ("crew", "worker", "display"),
     ("predictor", "export"),
     ("report",),
     ("probes",),

@@ -1,37 +1,31 @@
 """The main path: prepare → plan → run what is missing → probe → report."""
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import headtohead
+from headtohead.crew import Crew, worker_setups
 from headtohead.data.pipeline import prepare_study, split_study
 from headtohead.data.prepared import PreparedSet
 from headtohead.display import Display
 from headtohead.errors import RunError, UsageError
-from headtohead.machine import cache_folder, usable_cores
+from headtohead.machine import cache_folder
 from headtohead.models.backbones import build_backbone
 from headtohead.models.classifier import build_classifier
-from headtohead.probes.evidence import read_speed, speed_key, speed_path
 from headtohead.probes.pictures import keep_pictures, margin_of
-from headtohead.records import EpochRecord, read_history
 from headtohead.report.comparisons import look_differences
 from headtohead.report.figures import write_figures
 from headtohead.report.page.kept import keep_thumbnails
 from headtohead.report.render import render
 from headtohead.report.summary import Summary
-from headtohead.report.tensorboard import RunEvents
 from headtohead.spec import StudySpec
-from headtohead.study.executor import AnyJob, Event, execute
 from headtohead.study.ledger import Ledger, StudyFile, hold
-from headtohead.study.looks import follow
+from headtohead.study.looks import check_design, follow
 from headtohead.study.options import study_from
 from headtohead.study.pictures import picture_table, write_pictures
-from headtohead.study.plan import Job, SpeedJob, is_done, jobs_of, lost
-from headtohead.training.device import choose_device
+from headtohead.study.plan import Job, jobs_of
 
 
 @dataclass(frozen=True)
@@ -108,6 +102,7 @@ def compare(
         file = study_file(spec, prepared)
         folder = Path(out) if out is not None else default_out(file)
         with hold(folder):
+            check_design(folder, file)
             ledger = Ledger.create(folder, file)
             fixed = spec.split.mode == "fixed"
             split = split_study(spec, prepared, 0) if fixed else None
@@ -120,9 +115,10 @@ def compare(
                 masks=None if masks is None else Path(masks),
                 progress=display.progress,
             )
-            failures = _run_study(ledger, spec, prepared, setups, display, keep)
+            crew = Crew(prepared, setups, display)
+            failures = _run_study(ledger, spec, crew, keep)
             ledger = Ledger.open(folder)  # looks add seeds
-            failures += _time_heads(ledger, spec, prepared, setups, display)
+            failures += crew.time_heads(ledger, spec.heads)
             display.note("Drawing the report")
             keep_thumbnails(ledger, prepared)
             summary = render(ledger)
@@ -157,19 +153,6 @@ def default_out(file: StudyFile) -> Path:
     return Path("runs") / f"{file.study.name}-{file.digest[:8]}"
 
 
-def worker_setups(device: str, workers: int | None) -> list[dict[str, Any]]:
-    """One setup for each worker process: by default one for each core, or one for each GPU."""
-    chosen = choose_device(device)
-    cores = usable_cores()
-    count = workers or (1 if chosen.type == "cuda" else len(cores))
-    # Pinned only where the workers fill the machine: two small studies must not share one core.
-    pinned = chosen.type == "cpu" and count == len(cores)
-    return [
-        {"worker": i, "device": str(chosen), "core": cores[i] if pinned else None}
-        for i in range(count)
-    ]
-
-
 def _check_models(spec: StudySpec) -> None:
     """Build every model once, so that a name or size that cannot work is told before the work."""
     for name, head in spec.heads.items():
@@ -187,9 +170,7 @@ def _margin(spec: StudySpec) -> int:
 def _run_study(
     ledger: Ledger,
     spec: StudySpec,
-    prepared: PreparedSet,
-    setups: list[dict[str, Any]],
-    display: Display,
+    crew: Crew,
     keep: Callable[[Ledger, set[int]], None],
 ) -> list[str]:
     """All runs of the study, or as many as its sequential design takes; failures in words.
@@ -199,108 +180,8 @@ def _run_study(
 
     def run(ledger: Ledger, jobs: list[Job]) -> list[str]:
         keep(ledger, {job.seed for job in jobs})
-        return _run_missing(ledger, jobs, prepared, setups, display)
+        return crew.train(ledger, jobs)
 
     if spec.verdict.until_decided is None:
         return run(ledger, jobs_of(spec.heads, spec.seeds))
-    return follow(ledger, spec, run=run, differences=look_differences, note=display.note)
-
-
-def _run_missing(
-    ledger: Ledger,
-    jobs: list[Job],
-    prepared: PreparedSet,
-    setups: list[dict[str, Any]],
-    display: Display,
-) -> list[str]:
-    """Train what is not there yet; the failures of the study's runs, old and new, in words."""
-    waiting = [job for job in jobs if not is_done(ledger, job)]
-    watch = _Watch(ledger, display)
-    display.begin(ledger, jobs, waiting)
-    _execute(waiting, ledger, prepared, setups, watch.event)
-    for job in jobs:
-        if gone := lost(ledger, job):
-            display.note(f"{job}: its weights are gone, and with them {', '.join(gone)}")
-    return [
-        *(
-            f"{run.record.head} seed {run.record.seed}: {run.record.failure.reason} "
-            f"(epoch {run.record.failure.epoch}, step {run.record.failure.step})"
-            for run in ledger.runs()
-            if run.record.failure
-        ),
-        *watch.errors,
-    ]
-
-
-def _time_heads(
-    ledger: Ledger,
-    spec: StudySpec,
-    prepared: PreparedSet,
-    setups: list[dict[str, Any]],
-    display: Display,
-) -> list[str]:
-    """Measure the speed of all heads, one worker alone; what went wrong, in words.
-
-    Anew whenever a head has come: heads are measured together or not at all.
-    """
-    heads = tuple(ledger.file.study.heads)
-    key = speed_key([ledger.run_key(head, 0) for head in heads])
-    if read_speed(speed_path(ledger.out), key) is not None:
-        return []
-    # A head of the user's own runs code: it is imported only where this command names it.
-    strangers = [h for h in heads if ":" in (ledger.file.study.heads[h].head or "")]
-    if not set(strangers) <= set(spec.heads):
-        display.note(f"Speed is not measured anew: name {', '.join(strangers)} in --heads for it")
-        return []
-    display.note("Timing the heads")
-    errors: list[str] = []
-
-    def on_event(job: SpeedJob, event: Event) -> None:
-        if event["event"] == "error":
-            errors.append(f"{job}: {event['message']}")
-
-    _execute([SpeedJob(heads)], ledger, prepared, setups[:1], on_event)
-    return errors
-
-
-def _execute(
-    jobs: Sequence[AnyJob],
-    ledger: Ledger,
-    prepared: PreparedSet,
-    setups: list[dict[str, Any]],
-    on_event: Callable[[AnyJob, Event], None],
-) -> None:
-    shared = {"out": str(ledger.out.resolve()), "prepared": str(prepared.folder.resolve())}
-    execute(
-        jobs,
-        # -P: a torch.py in the user's current folder must not be taken for torch.
-        command=[sys.executable, "-P", "-m", "headtohead.worker"],
-        setups=[{**setup, **shared} for setup in setups],
-        logs=ledger.out / "logs",
-        on_event=on_event,
-    )
-
-
-class _Watch:
-    """Passes on what workers say: to the display, and to TensorBoard while a run goes on."""
-
-    def __init__(self, ledger: Ledger, display: Display) -> None:
-        self._ledger, self._display = ledger, display
-        self._events: dict[Job, RunEvents] = {}
-        self.errors: list[str] = []
-
-    def event(self, job: Job, event: Event) -> None:
-        """One event of the worker that has `job`."""
-        self._display.event(job, event)
-        kind = event["event"]
-        if kind == "start":
-            history = read_history(self._ledger.run_folder(job.head, job.seed))
-            done = history[: event["epochs"]]
-            self._events[job] = RunEvents(self._ledger, job.head, job.seed, done)
-        elif kind == "epoch":
-            self._events[job].epoch(EpochRecord.model_validate(event["record"]))
-        elif kind in ("done", "error"):
-            if job in self._events:
-                self._events.pop(job).close()
-            if kind == "error":
-                self.errors.append(f"{job}: {event['message']}")
+    return follow(ledger, spec, run=run, differences=look_differences, note=crew.display.note)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
-from captum.attr import LayerGradCam  # type: ignore[import-untyped]
+from captum.attr import LayerGradCam
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from torch import Tensor

@@ -1,0 +1,128 @@
+"""The workers of one command: they train what is missing and time the heads."""
+
+import sys
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from headtohead.data.prepared import PreparedSet
+from headtohead.display import Display
+from headtohead.machine import usable_cores
+from headtohead.probes.evidence import read_speed, speed_key, speed_path
+from headtohead.records import EpochRecord, read_history
+from headtohead.report.tensorboard import RunEvents
+from headtohead.study.executor import AnyJob, Event, execute
+from headtohead.study.ledger import Ledger
+from headtohead.study.plan import Job, SpeedJob, is_done, lost
+from headtohead.training.device import choose_device
+
+
+def worker_setups(device: str, workers: int | None) -> list[dict[str, Any]]:
+    """One setup for each worker process: by default one for each core, or one for each GPU."""
+    chosen = choose_device(device)
+    cores = usable_cores()
+    count = workers or (1 if chosen.type == "cuda" else len(cores))
+    # Pinned only where the workers fill the machine: two small studies must not share one core.
+    pinned = chosen.type == "cpu" and count == len(cores)
+    return [
+        {"worker": i, "device": str(chosen), "core": cores[i] if pinned else None}
+        for i in range(count)
+    ]
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Worker processes to come: one for each of `setups`, all on the pictures `prepared`."""
+
+    prepared: PreparedSet
+    setups: Sequence[dict[str, Any]]
+    display: Display
+
+    def train(self, ledger: Ledger, jobs: Sequence[Job]) -> list[str]:
+        """Train what is not there yet; the failures of the study's runs, old and new, in words."""
+        waiting = [job for job in jobs if not is_done(ledger, job)]
+        watch = _Watch(ledger, self.display)
+        self.display.begin(ledger, jobs, waiting)
+        self._execute(waiting, ledger, self.setups, watch.event)
+        for job in jobs:
+            if gone := lost(ledger, job):
+                self.display.note(f"{job}: its weights are gone, and with them {', '.join(gone)}")
+        return [
+            *(
+                f"{run.record.head} seed {run.record.seed}: {run.record.failure.reason} "
+                f"(epoch {run.record.failure.epoch}, step {run.record.failure.step})"
+                for run in ledger.runs()
+                if run.record.failure
+            ),
+            *watch.errors,
+        ]
+
+    def time_heads(self, ledger: Ledger, named: Collection[str]) -> list[str]:
+        """Measure the speed of all heads, one worker alone; what went wrong, in words.
+
+        Anew whenever a head has come: heads are measured together or not at all. A head of the
+        user's own runs code: it is imported only where this command `named` it.
+        """
+        heads = tuple(ledger.file.study.heads)
+        key = speed_key([ledger.run_key(head, 0) for head in heads])
+        if read_speed(speed_path(ledger.out), key) is not None:
+            return []
+        strangers = [head for head in heads if ":" in (ledger.file.study.heads[head].head or "")]
+        if not set(strangers) <= set(named):
+            names = ", ".join(strangers)
+            self.display.note(f"Speed is not measured anew: name {names} in --heads for it")
+            return []
+        self.display.note("Timing the heads")
+        errors: list[str] = []
+
+        def on_event(job: AnyJob, event: Event) -> None:
+            if event["event"] == "error":
+                errors.append(f"{job}: {event['message']}")
+
+        self._execute([SpeedJob(heads)], ledger, self.setups[:1], on_event)
+        return errors
+
+    def _execute(
+        self,
+        jobs: Sequence[AnyJob],
+        ledger: Ledger,
+        setups: Sequence[dict[str, Any]],
+        on_event: Callable[[Any, Event], None],
+    ) -> None:
+        shared = {
+            "out": str(ledger.out.resolve()),
+            "prepared": str(self.prepared.folder.resolve()),
+        }
+        execute(
+            jobs,
+            # -P: a torch.py in the user's current folder must not be taken for torch.
+            command=[sys.executable, "-P", "-m", "headtohead.worker"],
+            setups=[{**setup, **shared} for setup in setups],
+            logs=ledger.out / "logs",
+            on_event=on_event,
+        )
+
+
+class _Watch:
+    """Passes on what workers say: to the display, and to TensorBoard while a run goes on."""
+
+    def __init__(self, ledger: Ledger, display: Display) -> None:
+        self._ledger, self._display = ledger, display
+        self._events: dict[Job, RunEvents] = {}
+        self.errors: list[str] = []
+
+    def event(self, job: Job, event: Event) -> None:
+        """One event of the worker that has `job`."""
+        self._display.event(job, event)
+        kind = event["event"]
+        if kind == "start":
+            history = read_history(self._ledger.run_folder(job.head, job.seed))
+            done = history[: event["epochs"]]
+            self._events[job] = RunEvents(self._ledger, job.head, job.seed, done)
+        elif kind == "epoch":
+            self._events[job].epoch(EpochRecord.model_validate(event["record"]))
+        elif kind in ("done", "error"):
+            if job in self._events:
+                self._events.pop(job).close()
+            if kind == "error":
+                self.errors.append(f"{job}: {event['message']}")
