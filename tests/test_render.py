@@ -14,6 +14,7 @@ from PIL import Image
 from headtohead.cli import main
 from headtohead.errors import UsageError
 from headtohead.records import Failure
+from headtohead.report.page.kept import OF_EACH_KIND
 from headtohead.report.render import render
 from ledgers import add_run, full_ledger, study_ledger
 
@@ -77,6 +78,13 @@ def test_every_figure_is_written_on_request(tmp_path: Path) -> None:
         assert {f"{stem}.png", f"{stem}.svg"} <= names
     picture = (tmp_path / "figures" / "forest.png").read_bytes()
     assert Image.open(io.BytesIO(picture)).size[0] > 800
+
+
+def test_more_pictures_than_are_kept_are_refused() -> None:
+    """Asked for 25, a page of 24 pictures and a grey box would be a silent half-measure."""
+    result = CliRunner().invoke(main, ["report", "anywhere", "--pictures", str(OF_EACH_KIND + 1)])
+    assert result.exit_code == 2
+    assert f"0<=x<={OF_EACH_KIND}" in result.output
 
 
 def test_a_run_of_another_study_is_refused(tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def plan(as_json: bool, **options: Any) -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
     "--pictures",
-    type=click.IntRange(min=0),
+    type=click.IntRange(min=0, max=24),  # what `report.page.kept` keeps
     default=12,
     show_default=True,
     help="Test pictures in each grid of the page.",
