@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup compare test lint format bench clean
+.PHONY: setup compare test lint format peers clean
 
 setup: .venv/.installed
 
@@ -26,5 +26,13 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# What benchmarks compare with, in an environment of its own.
+peers: .venv-peers/.installed
+
+.venv-peers/.installed: benchmarks/requirements-peers.txt
+	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
 clean:
-	rm -rf .venv build dist
+	rm -rf .venv .venv-peers build dist

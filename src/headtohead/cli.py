@@ -170,10 +170,10 @@ def _see_current_folder() -> None:
 def _print_summary(summary: Any, out: Path, as_json: bool) -> None:
     from rich.console import Console
 
-    from headtohead.report.table import render_table, summary_json
+    from headtohead.report.table import render_table
 
     if as_json:
-        click.echo(summary_json(summary), nl=False)
+        click.echo((out / "summary.json").read_bytes(), nl=False)
     else:
         Console().print(render_table(summary, out))
         click.echo(f"Page: {out / 'report.html'}")

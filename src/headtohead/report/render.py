@@ -24,7 +24,7 @@ def render(ledger: Ledger, *, pictures: int = PICTURES) -> Summary:
     summary = summarize(ledger)
     content = gather(ledger, summary, pictures)
     write_atomic(ledger.out / "results.csv", results_csv(summary))
-    write_atomic(ledger.out / "summary.json", summary_json(summary))
+    write_atomic(ledger.out / "summary.json", summary_json(summary, content.judged))
     write_atomic(ledger.out / "report.html", arrange(content, pictures).encode())
     write_atomic(ledger.out / "report.md", report_markdown(content))
     for name, table in latex_tables(content).items():

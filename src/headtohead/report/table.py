@@ -15,12 +15,14 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from headtohead.analysis.claims import Claim
 from headtohead.analysis.statistics import Spread
 from headtohead.report.comparisons import HeadComparison
 from headtohead.report.results import METRICS
 from headtohead.report.summary import HeadResult, Summary
 
 FORMAT = 1
+WRITTEN = "report.html, report.md, tables, results.csv, summary.json, tensorboard"
 MISSING = "–"
 HEAD_WIDTH = 12
 WINNER = "*"
@@ -70,7 +72,7 @@ class ResultTable:
         lines = [*explanation(summary), *verdict_lines(summary)]
         lines += [f"Note: {note}" for note in summary.notes]
         if self.out is not None and summary.heads:
-            lines.append(f"Written to {self.out}: results.csv, summary.json, figures, tensorboard")
+            lines.append(f"Written to {self.out}: {WRITTEN}")
         for line in lines:
             # Text, not markup: names and reasons may hold square brackets.
             yield Text(textwrap.fill(line, width, subsequent_indent="  ", **WORDS))
@@ -242,9 +244,10 @@ def results_csv(summary: Summary) -> bytes:
     return buffer.getvalue().encode()
 
 
-def summary_json(summary: Summary) -> bytes:
-    """The whole summary as strict JSON (no NaN: what is no number is null), UTF-8."""
-    return f"{as_json_text(summary)}\n".encode()
+def summary_json(summary: Summary, claims: Sequence[Claim] = ()) -> bytes:
+    """The whole summary and its claims as strict JSON (what is no number is null), UTF-8."""
+    content = {**vars(summary), "claims": claims}
+    return f"{as_json_text(content)}\n".encode()
 
 
 def as_json_text(value: Any) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from headtohead.analysis.claims import Claim
 from headtohead.probes.evidence import Speed, SplitPredictions
 from headtohead.report.claims import claims_of
 from headtohead.report.figures import looks
@@ -103,6 +104,7 @@ class Content:
     keys: tuple[HeadKey, ...]
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
+    judged: tuple[Claim, ...]
     claims: tuple[ClaimView, ...]
     pictures: tuple[PicturesRow, ...]
     estimates: tuple[EstimateRow, ...]
@@ -138,6 +140,7 @@ class Content:
 
 def gather(ledger: Ledger, summary: Summary, pictures: int = PICTURES) -> Content:
     """Everything, from records and evidence alone; `pictures` for each grid."""
+    judged = claims_of(ledger)
     found = predictions_on_test(ledger)
     known = kept(ledger)
     tracks = tracks_of(ledger)
@@ -152,7 +155,8 @@ def gather(ledger: Ledger, summary: Summary, pictures: int = PICTURES) -> Conten
         keys=_keys(summary),
         columns=columns(),
         rows=rows(summary),
-        claims=claim_views(claims_of(ledger)),
+        judged=judged,
+        claims=claim_views(judged),
         pictures=picture_rows(summary),
         estimates=estimate_rows(summary),
         targets=target_rows(summary),
