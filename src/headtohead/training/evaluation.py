@@ -9,7 +9,8 @@ from torch.nn import functional
 from headtohead.models.classifier import Classifier
 from headtohead.training.pictures import Pictures
 
-BATCH = 250
+BATCH = 64
+"""Pictures evaluated at once: as many as a training step has, so that it needs no more memory."""
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
