@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from headtohead.spec import AugmentSpec
+from headtohead.recipe import AugmentSpec
 from headtohead.training.augment import augmentation
 
 CPU = torch.device("cpu")

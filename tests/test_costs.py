@@ -4,7 +4,8 @@ import pytest
 
 from headtohead.models.heads import HEADS
 from headtohead.probes.costs import collect_costs
-from headtohead.spec import BackboneSpec, HeadSpec, RecipeSpec
+from headtohead.recipe import RecipeSpec
+from headtohead.spec import BackboneSpec, HeadSpec
 from headtohead.training.engine import RunPlan
 
 

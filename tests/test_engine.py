@@ -1,6 +1,7 @@
 """One run: it resumes where it was, to the bit, and it says when it fails."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,10 @@ import pytest
 import torch
 
 from headtohead.data.split import Split
+from headtohead.errors import RunError
+from headtohead.recipe import AugmentSpec, RecipeSpec
 from headtohead.records import EpochRecord, RunRecord, read_history
-from headtohead.spec import AugmentSpec, BackboneSpec, HeadSpec, RecipeSpec
+from headtohead.spec import BackboneSpec, HeadSpec
 from headtohead.training import checkpoint
 from headtohead.training.engine import RunPlan, train, training_sample
 from headtohead.training.pictures import Pictures
@@ -214,3 +217,30 @@ def test_the_training_sample_is_fixed_and_as_large_as_validation() -> None:
     assert len(sample) == len(split.validation) == len(set(sample.tolist()))
     assert set(sample.tolist()) <= set(split.train.tolist())
     assert (sample == training_sample(split, 0)).all()
+
+
+def test_epochs_in_steps_go_on_bit_identically(tmp_path: Path) -> None:
+    """The sequence of pictures runs on over the epochs, also after a kill."""
+    own = plan(steps_per_epoch=7, shuffle_buffer=30, validation_pictures=50)
+    train(own, pictures(), parts(), tmp_path / "whole", Silent())
+    with pytest.raises(KeyboardInterrupt):
+        train(own, pictures(), parts(), tmp_path / "killed", Killed())
+    train(own, pictures(), parts(), tmp_path / "killed", Silent())
+    assert_same_run(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_a_head_may_start_from_the_backbone_of_another(tmp_path: Path) -> None:
+    """Else a shared backbone is not what the later head was given."""
+    train(plan("fc", epochs=2), pictures(), parts(), tmp_path / "fc", Silent())
+    later = replace(plan("gap", learning_rate=1e-30, epochs=1), after=tmp_path / "fc")
+    train(later, pictures(), parts(), tmp_path / "gap", Silent())
+    before, after = weights(tmp_path / "fc", "last"), weights(tmp_path / "gap", "last")
+    convolutions = [name for name in before if name.startswith("backbone.") and ".conv" in name]
+    assert convolutions
+    assert all(torch.equal(before[name], after[name]) for name in convolutions)
+
+
+def test_a_head_whose_backbone_is_gone_says_so(tmp_path: Path) -> None:
+    later = replace(plan("gap"), after=tmp_path / "fc")
+    with pytest.raises(RunError, match="starts from the backbone"):
+        train(later, pictures(), parts(), tmp_path / "gap", Silent())

@@ -58,3 +58,14 @@ def test_evaluating_changes_nothing_in_the_model(pictures: Pictures) -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}
     measure(model, pictures, np.arange(30))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("seen", [20, 135, 300, 1000])
+def test_a_repeating_validation_counts_its_first_pictures_more_often(
+    pictures: Pictures, seen: int
+) -> None:
+    """Else the article's ten batches of 1,000 are not what its validation accuracy was."""
+    model = build_classifier(BackboneSpec(), "gap", HeadSpec(), image_size=24, classes=2, seed=0)
+    rows = np.random.default_rng(1).permutation(len(pictures))
+    literally = measure(model, pictures, np.resize(rows, seen))
+    assert measure(model, pictures, rows, seen=seen) == pytest.approx(literally, rel=1e-6)

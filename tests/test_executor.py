@@ -85,3 +85,23 @@ def test_a_log_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> 
     (tmp_path / "logs").write_text("a file")
     with pytest.raises(StorageError, match="logs"):
         run(tmp_path, ["a"])
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_a_job_waits_for_the_one_it_needs(tmp_path: Path, workers: int) -> None:
+    """Else a head starts from a backbone that nobody has trained yet."""
+    first, second, third, other = (Job(head, 0) for head in ("a", "b", "c", "killed"))
+    last = Job("d", 0)
+    events: list[tuple[Job, str]] = []
+    execute(
+        [third, second, last, other, first],
+        command=[sys.executable, "-c", WORKER],
+        setups=[{"worker": number} for number in range(workers)],
+        logs=tmp_path / "logs",
+        on_event=lambda job, event: events.append((job, event["event"])),
+        needs={second: first, third: second, last: other},
+    )
+    assert len([kind for _, kind in events if kind in ("done", "error")]) == 5
+    for before, after in ((first, second), (second, third)):
+        assert events.index((before, "done")) < events.index((after, "start"))
+    assert events.index((other, "error")) < events.index((last, "start"))

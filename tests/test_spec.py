@@ -1,14 +1,19 @@
 """The study as data: what it accepts, how it refuses the rest, and what its digests cover."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from headtohead.spec import HeadSpec, StudySpec
+from headtohead.study.ledger import Ledger
 from headtohead.study.reading import parse_study
+
+LEDGERS = Path(__file__).parents[1] / "docs" / "ledgers"
 
 # PyYAML reads Unicode's own line ends back as spaces.
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"]), max_size=8)
@@ -91,6 +96,9 @@ def changed(**content: Any) -> StudySpec:
         {"recipe": {"batch_size": 32}},
         {"recipe": {"learning_rate": 1e-4}},
         {"recipe": {"weight_decay": 0.1}},
+        {"recipe": {"steps_per_epoch": 5}},
+        {"recipe": {"shuffle_buffer": 5}},
+        {"recipe": {"validation_pictures": 5}},
         {"recipe": {"augment": {"flip": True}}},
         {"recipe": {"augment": {"crop": 0.1}}},
         {"recipe": {"augment": {"color": 0.1}}},
@@ -233,3 +241,28 @@ def test_the_reference_is_named_or_gap_or_the_first_head() -> None:
         changed(heads="fc,avgpool2x2"),
     ]
     assert [study.reference for study in found] == ["fc", "gap", "fc"]
+
+
+def test_a_head_starts_after_one_that_is_there() -> None:
+    with pytest.raises(ValidationError, match="'fcc' is none of the heads fc, gap"):
+        StudySpec.model_validate({"heads": {"fc": {}, "gap": {"after": "fcc"}}})
+    with pytest.raises(ValidationError, match="fc after gap"):
+        StudySpec.model_validate({"heads": {"fc": {"after": "gap"}, "gap": {"after": "fc"}}})
+
+
+def test_a_run_that_starts_after_another_is_another_run() -> None:
+    """Else a head start is taken for the head's own merit."""
+
+    def key(**fc: object) -> str:
+        heads = {"fc": fc, "gap": {"after": "fc"}}
+        return StudySpec.model_validate({"heads": heads}).run_key("d", "gap", 0)
+
+    alone = StudySpec.model_validate({"heads": {"fc": {}, "gap": {}}}).run_key("d", "gap", 0)
+    assert len({alone, key(), key(recipe={"epochs": 3})}) == 3
+
+
+@pytest.mark.parametrize("ledger", sorted(LEDGERS.iterdir()), ids=str)
+def test_studies_of_earlier_versions_keep_their_digest(ledger: Path) -> None:
+    """Else a finished study cannot be gone on with, and is trained again."""
+    file = Ledger.open(ledger).file
+    assert file.study.digest(file.prepared) == file.digest

@@ -5,7 +5,8 @@ import torch
 
 from headtohead.data.split import Split
 from headtohead.probes import speed
-from headtohead.spec import BackboneSpec, HeadSpec, RecipeSpec
+from headtohead.recipe import RecipeSpec
+from headtohead.spec import BackboneSpec, HeadSpec
 from headtohead.training.engine import RunPlan
 from headtohead.training.pictures import Pictures
 

@@ -1,8 +1,9 @@
 """The workers of one command: they train what is missing and time the heads."""
 
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from headtohead.data.prepared import PreparedSet
@@ -13,7 +14,7 @@ from headtohead.records import EpochRecord, read_history
 from headtohead.report.tensorboard import RunEvents
 from headtohead.study.executor import AnyJob, Event, execute
 from headtohead.study.ledger import Ledger
-from headtohead.study.plan import Job, SpeedJob, is_done, lost
+from headtohead.study.plan import Job, SpeedJob, is_done, lost, predecessor
 from headtohead.training.device import choose_device
 
 
@@ -43,7 +44,9 @@ class Crew:
         waiting = [job for job in jobs if not is_done(ledger, job)]
         watch = _Watch(ledger, self.display)
         self.display.begin(ledger, jobs, waiting)
-        self._execute(waiting, ledger, self.setups, watch.event)
+        before = {job: predecessor(ledger.file.study.heads, job) for job in waiting}
+        needs = {job: first for job, first in before.items() if first is not None}
+        self._execute(waiting, ledger, self.setups, watch.event, needs)
         for job in jobs:
             if gone := lost(ledger, job):
                 self.display.note(f"{job}: its weights are gone, and with them {', '.join(gone)}")
@@ -88,6 +91,7 @@ class Crew:
         ledger: Ledger,
         setups: Sequence[dict[str, Any]],
         on_event: Callable[[Any, Event], None],
+        needs: Mapping[Any, Any] = MappingProxyType({}),
     ) -> None:
         shared = {
             "out": str(ledger.out.resolve()),
@@ -100,6 +104,7 @@ class Crew:
             setups=[{**setup, **shared} for setup in setups],
             logs=ledger.out / "logs",
             on_event=on_event,
+            needs=needs,
         )
 
 

@@ -3,9 +3,7 @@
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     JsonValue,
     StringConstraints,
@@ -15,6 +13,7 @@ from pydantic import (
 )
 
 from headtohead.files import digest_of
+from headtohead.recipe import RecipeSpec, Spec
 
 DIGEST_FORMAT = 1
 DEFAULT_REFERENCE = "gap"
@@ -22,12 +21,6 @@ DEFAULT_RIVALS = ("fc_dropout", "fc")
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-
-
-class Spec(BaseModel):
-    """Base of all parts: immutable, and an unknown field is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class PicturesSpec(Spec):
@@ -60,29 +53,6 @@ class SplitSpec(Spec):
         return self.seed if self.mode == "fixed" else self.seed + seed
 
 
-class AugmentSpec(Spec):
-    """Random changes to training pictures; all off by default, as in the article.
-
-    `flip`: mirrored left to right, half of the time. `crop`: a window whose side is drawn
-    between 1 - crop and 1 of the picture's, resized back. `color`: brightness, contrast and
-    saturation each scaled by a factor between 1 - color and 1 + color.
-    """
-
-    flip: bool = False
-    crop: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    color: Annotated[float, Field(ge=0, lt=1)] = 0.0
-
-
-class RecipeSpec(Spec):
-    """How a model is trained: Adam with the constants of Keras, the article's defaults."""
-
-    epochs: Annotated[int, Field(ge=1, le=100_000)] = 10
-    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 64
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    augment: AugmentSpec = AugmentSpec()
-
-
 def _tuples_as_lists(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _tuples_as_lists(item) for key, item in value.items()}
@@ -98,12 +68,15 @@ Options = Annotated[dict[str, JsonValue], BeforeValidator(_tuples_as_lists)]
 class HeadSpec(Spec):
     """A candidate: a head by name or `module:Class`, its options, and recipe entries of its own.
 
-    `head` is the head's name where it differs from the candidate's.
+    `head` is the head's name where it differs from the candidate's. `after` names the candidate
+    of the same seed whose backbone, as it stood after its last epoch, this one starts from:
+    one backbone trained by several heads in turn.
     """
 
     head: str | None = None
     options: Options = {}
     recipe: dict[str, Any] = {}
+    after: str | None = None
 
 
 class BackboneSpec(Spec):
@@ -202,11 +175,24 @@ class StudySpec(Spec):
                 f"verdict.until_decided is the reference itself; received {self.reference!r}"
             )
         for name in self.heads:
+            self._check_succession(name)
             try:
                 self.recipe_for(name)
             except ValidationError as error:
                 raise ValueError(f"heads.{name}.recipe: {problems(error)}") from error
         return self
+
+    def _check_succession(self, name: str) -> None:
+        line = [name]
+        while (before := self.heads[line[-1]].after) is not None:
+            if before not in self.heads:
+                raise ValueError(
+                    f"heads.{line[-1]}.after {before!r} is none of the heads "
+                    f"{', '.join(self.heads)}"
+                )
+            if before in line:
+                raise ValueError(f"heads that start after one another: {' after '.join(line)}")
+            line.append(before)
 
     @property
     def reference(self) -> str:
@@ -242,23 +228,24 @@ class StudySpec(Spec):
                 "prepared": prepared_digest,
                 "split": self.split.model_dump(),
                 "backbone": self.backbone.model_dump(),
-                "recipe": self.recipe.model_dump(),
+                "recipe": self.recipe.model_dump(exclude_none=True),
             }
         )
 
     def run_key(self, study_digest: str, head: str, seed: int) -> str:
         """Identity of one run: the study's digest, the head as it is trained, and the seed."""
         spec = self.heads[head]
-        return digest_of(
-            {
-                "study": study_digest,
-                "name": head,
-                "head": spec.head or head,
-                "options": spec.options,
-                "recipe": self.recipe_for(head).model_dump(),
-                "seed": seed,
-            }
-        )[:32]
+        content = {
+            "study": study_digest,
+            "name": head,
+            "head": spec.head or head,
+            "options": spec.options,
+            "recipe": self.recipe_for(head).model_dump(exclude_none=True),
+            "seed": seed,
+        }
+        if spec.after is not None:
+            content["after"] = self.run_key(study_digest, spec.after, seed)
+        return digest_of(content)[:32]
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from headtohead.data.pipeline import split_study
 from headtohead.data.prepared import PreparedSet, load_prepared
+from headtohead.data.split import in_stored_order
 from headtohead.errors import HeadToHeadError
 from headtohead.probes.evidence import speed_key, speed_path, write_speed
 from headtohead.probes.speed import collect_speed
@@ -78,7 +79,8 @@ class _Desk:
         parts = split_study(ledger.file.study, self._prepared, job.seed)
         folder = ledger.run_folder(job.head, job.seed)
         run = ledger.run(job.head, job.seed)
-        record = run.record if run else train(plan, self._pictures, parts, folder, self)
+        ordered = in_stored_order(parts, self._prepared) if plan.recipe.stored_order else parts
+        record = run.record if run else train(plan, self._pictures, ordered, folder, self)
         if record.status == "finished":
             collect_missing(ledger, job, plan, self._pictures, parts)
         return record.status
@@ -93,6 +95,7 @@ class _Desk:
 
     def _plan(self, ledger: Ledger, head: str, seed: int) -> RunPlan:
         study = ledger.file.study
+        before = study.heads[head].after
         return RunPlan(
             key=ledger.run_key(head, seed),
             head=head,
@@ -102,6 +105,7 @@ class _Desk:
             recipe=study.recipe_for(head),
             image_size=study.pictures.image_size,
             classes=len(self._prepared.classes),
+            after=None if before is None else ledger.run_folder(before, seed),
         )
 
     def start(self, epochs: int) -> None:

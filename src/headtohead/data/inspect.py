@@ -1,6 +1,5 @@
 """Look at pictures before training on them: what is there, what is odd, what it looks like."""
 
-import hashlib
 import io
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -245,10 +244,8 @@ def _print_list(console: Console, title: str, lines: list[str]) -> None:
 
 def _choose(prepared: PreparedSet, number: int, count: int) -> list[int]:
     """At most `count` rows of class `number`, the smallest hashes of their names."""
-    rows = np.flatnonzero(prepared.labels == number).tolist()
-    return sorted(rows, key=lambda row: hashlib.sha256(prepared.names[row].encode()).digest())[
-        :count
-    ]
+    rows: list[int] = prepared.by_hash(np.flatnonzero(prepared.labels == number))[:count].tolist()
+    return rows
 
 
 def _heading(prepared: PreparedSet, number: int) -> str:

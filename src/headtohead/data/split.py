@@ -21,7 +21,7 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Ascending row numbers of the prepared set; together every row once."""
+    """Row numbers of the prepared set, ascending unless said otherwise; together every row once."""
 
     train: Rows
     validation: Rows
@@ -62,6 +62,11 @@ def split(prepared: PreparedSet, *, fractions: tuple[float, float, float], seed:
     _check_classes(prepared, places)
     train, validation, test = (np.flatnonzero(places == part).astype(np.int64) for part in range(3))
     return Split(train, validation, test)
+
+
+def in_stored_order(split: Split, prepared: PreparedSet) -> Split:
+    """`split` with its rows as a data set of shuffled files would store them: by hash of name."""
+    return Split(*map(prepared.by_hash, (split.train, split.validation, split.test)))
 
 
 def leaks(prepared: PreparedSet, split: Split) -> list[tuple[int, ...]]:

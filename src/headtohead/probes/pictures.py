@@ -3,7 +3,6 @@
 Imports no torch: it is done before any worker starts.
 """
 
-import hashlib
 from collections.abc import Sequence, Set
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -94,13 +93,9 @@ def probe_rows(prepared: PreparedSet, test: NDArray[np.int64], most: int) -> NDA
     So every head and seed is looked at on the same pictures, and any first few are a fair choice.
     """
     classes = (test[prepared.labels[test] == label] for label in range(len(prepared.classes)))
-    queues = [sorted(rows.tolist(), key=lambda row: _order(prepared, row)) for rows in classes]
+    queues = [prepared.by_hash(rows).tolist() for rows in classes]
     turns = chain.from_iterable(zip_longest(*queues))
     return np.array([row for row in turns if row is not None][:most], np.int64)
-
-
-def _order(prepared: PreparedSet, row: int) -> bytes:
-    return hashlib.sha256(prepared.names[row].encode(errors="surrogateescape")).digest()
 
 
 def collect_pictures(

@@ -206,7 +206,7 @@ def _few_steps(file: StudyFile) -> Iterator[str]:
     heads: dict[int, list[str]] = {}
     for head in file.study.heads:
         recipe = file.study.recipe_for(head)
-        steps = recipe.epochs * (pictures // min(recipe.batch_size, pictures))
+        steps = recipe.epochs * recipe.steps(pictures)
         heads.setdefault(steps, []).append(head)
     for steps, names in heads.items():
         left = BATCH_NORM_MOMENTUM**steps

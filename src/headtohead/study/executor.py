@@ -8,10 +8,10 @@ import signal
 import subprocess
 import sys
 import threading
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any, Generic, TypeVar
 
 from headtohead.errors import StorageError
@@ -30,8 +30,11 @@ def execute(
     setups: Sequence[dict[str, Any]],
     logs: Path,
     on_event: Callable[[AnyJob, Event], None],
+    needs: Mapping[AnyJob, AnyJob] = MappingProxyType({}),
 ) -> None:
     """Do all jobs in their order, by one worker for each of `setups`.
+
+    A job waits until the one that it `needs`, where that is among `jobs`, is over.
 
     `command` starts a worker, which is sent its setup and then one job at a time, as JSON lines
     on its standard input, and answers by events on its standard output. It must end when its
@@ -39,33 +42,47 @@ def execute(
     worker that dies costs its job, which is told as an "error" event, and is replaced. Raises
     StorageError when a worker meets a disk that is full or may not be written.
     """
-    waiting = deque(jobs)
+    waiting: list[AnyJob] = list(jobs)
+    idle = list(setups)
     said: queue.Queue[tuple[_Worker[AnyJob], Event | None]] = queue.Queue()
     workers: list[_Worker[AnyJob]] = []
 
-    def hire(setup: dict[str, Any]) -> None:
-        workers.append(_Worker(command, setup, logs, said))
-        workers[-1].give(waiting.popleft())
+    def next_job() -> AnyJob | None:
+        unfinished = {*waiting, *(worker.job for worker in workers)}
+        ready = (job for job in waiting if job not in needs or needs[job] not in unfinished)
+        job = next(ready, None)
+        if job is not None:
+            waiting.remove(job)
+        return job
+
+    def hand_out() -> None:
+        for worker in workers:
+            if worker.job is None:
+                worker.give(next_job())
+        while idle and (job := next_job()) is not None:
+            workers.append(_Worker(command, idle.pop(0), logs, said))
+            workers[-1].give(job)
 
     try:
-        for setup in setups[: len(waiting)]:
-            hire(setup)
+        hand_out()
         while any(worker.job for worker in workers):
             worker, event = said.get()
-            if worker.job is None:
-                continue
             if event is None:
-                on_event(worker.job, {"event": "error", "message": worker.death()})
+                if worker.job is not None:
+                    on_event(worker.job, {"event": "error", "message": worker.death()})
                 worker.stop()
                 workers.remove(worker)
-                if waiting:
-                    hire(worker.setup)
+                idle.append(worker.setup)
+                hand_out()
+                continue
+            if worker.job is None:
                 continue
             on_event(worker.job, event)
             if event.get("exit_code") == StorageError.exit_code:
                 raise StorageError(event["message"])
             if event["event"] in ("done", "error"):
-                worker.give(waiting.popleft() if waiting else None)
+                worker.job = None
+                hand_out()
     finally:
         for worker in workers:
             worker.stop()

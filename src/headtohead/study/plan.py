@@ -12,6 +12,7 @@ from headtohead.probes.evidence import (
     read_predictions,
     read_translation,
 )
+from headtohead.spec import HeadSpec
 from headtohead.study.ledger import Ledger
 
 READERS: Mapping[str, Callable[[Path, str], object]] = MappingProxyType(
@@ -53,6 +54,12 @@ def jobs_of(heads: Iterable[str], seeds: int) -> list[Job]:
     """Seed by seed, so that stopping early leaves whole pairs."""
     names = list(heads)
     return [Job(head, seed) for seed in range(seeds) for head in names]
+
+
+def predecessor(heads: Mapping[str, HeadSpec], job: Job) -> Job | None:
+    """The run whose backbone `job` starts from."""
+    before = heads[job.head].after
+    return None if before is None else Job(before, job.seed)
 
 
 def is_done(ledger: Ledger, job: Job) -> bool:

@@ -12,16 +12,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headtohead.data.split import Split
+from headtohead.errors import RunError
 from headtohead.files import append_line, sha256_of, write_atomic
 from headtohead.models.classifier import Classifier, build_classifier
+from headtohead.recipe import RecipeSpec
 from headtohead.records import HISTORY, RECORD, EpochRecord, Failure, RunRecord, read_history
 from headtohead.seeds import stream, stream_seed
-from headtohead.spec import BackboneSpec, HeadSpec, RecipeSpec
+from headtohead.spec import BackboneSpec, HeadSpec
 from headtohead.training import checkpoint
 from headtohead.training.augment import augmentation
 from headtohead.training.device import environment
 from headtohead.training.evaluation import cross_entropy, measure, predicted
 from headtohead.training.optimizer import KerasAdam
+from headtohead.training.order import epoch_order
 from headtohead.training.pictures import Pictures
 
 RESUME, BEST, LAST = "resume.safetensors", "best.safetensors", "last.safetensors"
@@ -29,7 +32,10 @@ RESUME, BEST, LAST = "resume.safetensors", "best.safetensors", "last.safetensors
 
 @dataclass(frozen=True)
 class RunPlan:
-    """All that determines a run, apart from the pictures."""
+    """All that determines a run, apart from the pictures.
+
+    `after` is the folder of the run whose backbone this one starts from; None where it has its own.
+    """
 
     key: str
     head: str
@@ -39,6 +45,7 @@ class RunPlan:
     recipe: RecipeSpec
     image_size: int
     classes: int
+    after: Path | None = None
 
     def build(self) -> Classifier:
         """The model before its first step."""
@@ -74,8 +81,9 @@ def train(
     """Train the run into `folder`, going on from its last complete epoch, and record it.
 
     The same plan and pictures give bit-identical epochs on the same machine, interrupted or not.
-    A loss that is not finite ends the run with status "failed". Raises StorageError where the
-    folder cannot be written.
+    `split` is read in its own order where the recipe has a stored one. A loss that is not finite
+    ends the run with status "failed". Raises RunError where the backbone to start from is gone and
+    StorageError where the folder cannot be written.
     """
     state = _State.begin(plan, pictures.device, folder, watcher)
     watcher.start(len(state.history))
@@ -115,6 +123,8 @@ class _State:
             state.history = history[:epoch]
             for record in state.history:
                 state.best = record if record.beats(state.best) else state.best
+        elif plan.after is not None:
+            _inherit(model, plan.after)
         lines = "".join(record.model_dump_json() + "\n" for record in state.history)
         write_atomic(folder / HISTORY, lines.encode())
         return state
@@ -155,7 +165,7 @@ def _train_epoch(
     """One pass over the training split and its evaluation, then everything to disk."""
     epoch = len(state.history) + 1
     wall, cpu = time.perf_counter(), time.process_time()
-    losses, correct, trained = _pass(
+    losses, correct, trained = _train_pictures(
         plan, state, pictures, split.train, epoch, lambda *done: watcher.step(epoch, *done)
     )
     values = losses.cpu().numpy()
@@ -165,8 +175,9 @@ def _train_epoch(
         return Failure(reason="the training loss is not finite", epoch=epoch, step=step)
     measures: dict[str, float] = {}
     sample = training_sample(split, plan.seed)
-    for name, rows in (("train", sample), ("val", split.validation)):
-        loss, accuracy = measure(state.model, pictures, rows)
+    seen = plan.recipe.validation_pictures
+    for name, rows, count in (("train", sample, None), ("val", split.validation, seen)):
+        loss, accuracy = measure(state.model, pictures, rows, seen=count)
         measures |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
     record = EpochRecord(
         epoch=epoch,
@@ -187,7 +198,7 @@ def _train_epoch(
     return None
 
 
-def _pass(
+def _train_pictures(
     plan: RunPlan,
     state: _State,
     pictures: Pictures,
@@ -195,14 +206,13 @@ def _pass(
     epoch: int,
     on_step: Callable[[int, int], None],
 ) -> tuple[Tensor, Tensor, int]:
-    """Train on full batches in this epoch's order; losses per step, number correct, pictures seen.
+    """Train in this epoch's order; losses per step, number correct, pictures seen.
 
-    Leftovers of the last batch come back in the next epoch's shuffle. Nothing is read back from
-    the device before the end.
+    Nothing is read back from the device before the end.
     """
-    size = min(plan.recipe.batch_size, len(train_rows))
-    steps = len(train_rows) // size
-    order = stream(plan.seed, "order", epoch).permutation(train_rows)[: steps * size]
+    size = plan.recipe.batch(len(train_rows))
+    order = epoch_order(plan.recipe, train_rows, plan.seed, epoch)
+    steps = len(order) // size
     rows = pictures.rows(order)
     augment = augmentation(plan.recipe.augment, len(order), plan.seed, epoch, pictures.device)
     torch.manual_seed(stream_seed(plan.seed, "dropout", epoch))
@@ -264,4 +274,19 @@ def _finish(
 def training_sample(split: Split, seed: int) -> NDArray[np.int64]:
     """Rows of the training split, as many as validation has, the same for every head and epoch."""
     size = min(len(split.train), len(split.validation))
-    return np.sort(stream(seed, "sample").permutation(split.train)[:size])
+    return np.sort(stream(seed, "sample").permutation(np.sort(split.train))[:size])
+
+
+def _inherit(model: Classifier, folder: Path) -> None:
+    """Give `model` the backbone that the run in `folder` left. Raises RunError without it."""
+    try:
+        weights, _ = checkpoint.load(folder / LAST)
+    except (FileNotFoundError, checkpoint.DamagedCheckpointError) as error:
+        raise RunError(
+            f"this run starts from the backbone that the run in {folder} left, and there are no "
+            f"last weights of it ({error}): it failed, or they were deleted. Delete that folder "
+            f"to have it trained again."
+        ) from error
+    prefix = "backbone."
+    own = {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
+    model.backbone.load_state_dict(own)

@@ -13,11 +13,16 @@ BATCH = 64
 """Pictures evaluated at once: as many as a training step has, so that it needs no more memory."""
 
 
-def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean loss in nats: binary with one logit (the sigmoid is in here), else softmax."""
+def cross_entropy(logits: Tensor, labels: Tensor, *, reduction: str = "mean") -> Tensor:
+    """Loss in nats, its mean or, with reduction "none", (n,) of each picture.
+
+    Binary with one logit (the sigmoid is in here), else softmax.
+    """
     if logits.shape[1] == 1:
-        return functional.binary_cross_entropy_with_logits(logits[:, 0], labels.to(logits.dtype))
-    return functional.cross_entropy(logits, labels)
+        return functional.binary_cross_entropy_with_logits(
+            logits[:, 0], labels.to(logits.dtype), reduction=reduction
+        )
+    return functional.cross_entropy(logits, labels, reduction=reduction)
 
 
 def predicted(logits: Tensor) -> Tensor:
@@ -41,8 +46,19 @@ def infer(
     return torch.cat(logits), torch.cat(labels)
 
 
-def measure(model: Classifier, pictures: Pictures, rows: NDArray[np.int64]) -> tuple[float, float]:
-    """Mean loss in nats and accuracy in [0, 1] in evaluation mode."""
-    logits, labels = infer(model, pictures, rows)
-    accuracy = (predicted(logits) == labels).to(torch.float64).mean()
-    return float(cross_entropy(logits, labels)), float(accuracy)
+def measure(
+    model: Classifier, pictures: Pictures, rows: NDArray[np.int64], *, seen: int | None = None
+) -> tuple[float, float]:
+    """Mean loss in nats and accuracy in [0, 1] in evaluation mode.
+
+    Every picture counts once; with `seen`, as often as it comes among the first so many of `rows`
+    read over and over.
+    """
+    logits, labels = infer(model, pictures, rows[:seen])
+    right = (predicted(logits) == labels).to(torch.float64)
+    if seen is None:
+        return float(cross_entropy(logits, labels)), float(right.mean())
+    times = torch.full_like(right, seen // len(right))
+    times[: seen % len(right)] += 1
+    losses = cross_entropy(logits, labels, reduction="none").to(torch.float64)
+    return float(losses @ times) / seen, float(right @ times) / seen

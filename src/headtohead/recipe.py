@@ -1,0 +1,58 @@
+"""How a model is trained, as data: a part of a study."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Spec(BaseModel):
+    """Base of all parts: immutable, and an unknown field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class AugmentSpec(Spec):
+    """Random changes to training pictures; all off by default, as in the article.
+
+    `flip`: mirrored left to right, half of the time. `crop`: a window whose side is drawn
+    between 1 - crop and 1 of the picture's, resized back. `color`: brightness, contrast and
+    saturation each scaled by a factor between 1 - color and 1 + color.
+    """
+
+    flip: bool = False
+    crop: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    color: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+class RecipeSpec(Spec):
+    """How a model is trained: Adam with the constants of Keras, the article's defaults.
+
+    An epoch is one pass over the training split in an order drawn anew, and one over validation.
+    The last three are for studies that do as others did; None is what they should have done.
+    `steps_per_epoch`: so many batches are an epoch, and the next goes on where it stopped.
+    `shuffle_buffer`: pictures are drawn from a window of so many that moves over the stored order
+    (by a hash of their names), as `tf.data.Dataset.shuffle` does. `validation_pictures`: so many
+    are taken from validation in stored order, over and over: the first count more often.
+    """
+
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 10
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 64
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    augment: AugmentSpec = AugmentSpec()
+    steps_per_epoch: Annotated[int, Field(ge=1)] | None = None
+    shuffle_buffer: Annotated[int, Field(ge=1)] | None = None
+    validation_pictures: Annotated[int, Field(ge=1)] | None = None
+
+    def batch(self, pictures: int) -> int:
+        """Pictures in each step, of so many to train on."""
+        return min(self.batch_size, pictures)
+
+    def steps(self, pictures: int) -> int:
+        """Steps in an epoch: full batches only."""
+        return self.steps_per_epoch or pictures // self.batch(pictures)
+
+    @property
+    def stored_order(self) -> bool:
+        """Whether it matters in which order the pictures are stored."""
+        return self.shuffle_buffer is not None or self.validation_pictures is not None
