@@ -102,6 +102,21 @@ def test_pictures_without_a_mask_are_left_out() -> None:
     assert np.isnan(score_maps(maps[1:], masks[1:], FIRST, STRIDE).mean()["energy"])
 
 
+def test_a_map_that_lies_wholly_on_a_border_costs_no_other_picture_its_score() -> None:
+    """Else one map on a trimap's border leaves the whole run without a score, and a study without
+    a verdict."""
+    masks = np.stack([disc((10, 10)), disc((27, 27)), disc((20, 20))])
+    corner = np.zeros((3, 3, 3), np.float32)
+    corner[:2, 1, 1] = 1
+    corner[2, 2, 2] = 1  # reaches from pixel 18.5 on
+    masks[2, 18:, :] = masks[2, :, 18:] = 2
+    found = score_maps(corner, masks, FIRST, STRIDE)
+    assert np.isnan(found.energy[2])
+    assert np.isfinite(found.energy[:2]).all()
+    assert np.isfinite(found.energy_others).all()
+    assert all(np.isfinite(value) for value in found.mean().values())
+
+
 def test_a_single_picture_has_no_others() -> None:
     """Else its own map is called chance."""
     found = score_maps(np.ones((1, 3, 3), np.float32), disc((9, 9))[None], FIRST, STRIDE)

@@ -27,7 +27,8 @@ class MapScores:
     whether the largest cell's centre lies on the object (Zhang et al. 2016, arXiv 1608.00507),
     without tolerance; cells that tie share the hit. Chance, by the same rules: `*_others`, the
     mean over all other pictures' maps laid on this picture, and `*_centre`, one Gaussian in the
-    middle. A map without a positive part says nothing and counts as one that is equal all over.
+    middle. A map without a positive part says nothing and counts as one that is equal all over;
+    one that lies wholly on unknown pixels (a trimap's border) has no energy, NaN, on that picture.
     """
 
     energy: Floats
@@ -38,7 +39,7 @@ class MapScores:
     pointing_centre: Floats
 
     def mean(self) -> dict[str, float]:
-        """The mean of each field over the pictures that have a mask; NaN without any."""
+        """The mean of each field over the pictures whose energy is known; NaN without any."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         known = np.isfinite(self.energy)
         return {
@@ -161,8 +162,8 @@ def _hits(
 
 
 def _others(matrix: NDArray[np.float64]) -> Floats:
-    """(n,) means of each row without its diagonal; NaN for a single picture."""
-    n = len(matrix)
-    if n < 2:
-        return np.full(n, np.nan)
-    return np.asarray((matrix.sum(axis=1) - np.diag(matrix)) / (n - 1), np.float64)
+    """(n,) means of what is known in each row without its diagonal; NaN where nothing is."""
+    others = np.isfinite(matrix) & ~np.eye(len(matrix), dtype=bool)
+    with np.errstate(invalid="ignore"):
+        means = np.where(others, matrix, 0).sum(axis=1) / others.sum(axis=1)
+    return np.asarray(means, np.float64)
