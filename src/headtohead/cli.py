@@ -148,17 +148,27 @@ def plan(as_json: bool, **options: Any) -> None:
     help="Test pictures in each grid of the page.",
 )
 @click.option("--figures", is_flag=True, help="Write every figure as PNG and SVG, too.")
+@click.option(
+    "--beside",
+    multiple=True,
+    metavar="NAME=FOLDER",
+    help="Show other software's <head>/seed-<n>/history.jsonl beside this study's.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-def report(folder: Path, pictures: int, figures: bool, as_json: bool) -> None:
+def report(
+    folder: Path, pictures: int, figures: bool, beside: tuple[str, ...], as_json: bool
+) -> None:
     """Make the page, the tables and, if asked, the figures of the study in FOLDER anew."""
+    from headtohead.report.beside import read_beside
     from headtohead.report.render import render, render_figures
     from headtohead.study.ledger import Ledger, hold
 
     ledger = Ledger.open(folder)
+    others = tuple(map(read_beside, beside))
     with hold(folder):
-        summary = render(ledger, pictures=pictures)
+        summary = render(ledger, pictures=pictures, beside=others)
         if figures:
-            render_figures(ledger)
+            render_figures(ledger, beside=others)
     _print_summary(summary, folder, as_json)
 
 

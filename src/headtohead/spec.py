@@ -19,7 +19,10 @@ DIGEST_FORMAT = 1
 DEFAULT_REFERENCE = "gap"
 DEFAULT_RIVALS = ("fc_dropout", "fc")
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$")]
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$"
+"""What heads and studies may be called: names of files on every system."""
+
+Name = Annotated[str, StringConstraints(pattern=NAME)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 

@@ -71,10 +71,11 @@ LOSS = Metric("loss", "cross-entropy loss (nats)", "loss", "train_loss", "val_lo
 
 @dataclass(frozen=True)
 class Look:
-    """A head's colour and marker, the same in every figure of a study."""
+    """A head's colour, marker and line style, the same in every figure of a study."""
 
     color: str
     marker: str
+    dashes: str = "-"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ level. `docs/statistics.md` has the measured error rates, coverage and power.
 paired.py     differences over seeds: mean, deviation, Student's interval
 location.py   the three tests, for one sample or many at once
 family.py     Holm, and the verdicts of one family
+unpaired.py   groups that share no seeds
 """
 
 from headtohead.analysis.statistics.family import (

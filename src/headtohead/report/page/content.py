@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from headtohead.analysis.claims import Claim
 from headtohead.probes.evidence import Speed, SplitPredictions
+from headtohead.report.beside import Beside
 from headtohead.report.claims import claims_of
 from headtohead.report.figures import looks
+from headtohead.report.page.beside import BesideView, beside_view
 from headtohead.report.page.calibration import reliability, reliability_chart
 from headtohead.report.page.chart import Chart
 from headtohead.report.page.curves import (
@@ -114,6 +116,7 @@ class Content:
     parameters: Chart | None
     groups: tuple[str, ...]
     curves: tuple[CurvePanel, ...]
+    beside: tuple[BesideView, ...]
     overfit: Chart | None
     overfit_rows: tuple[OverfitRow, ...]
     reliability: Chart | None
@@ -136,9 +139,16 @@ class Content:
                 yield chart
         yield from (panel.chart for panel in self.curves)
         yield from self.translation
+        for view in self.beside:
+            yield from view.charts
 
 
-def gather(ledger: Ledger, summary: Summary, pictures: int = PICTURES) -> Content:
+def gather(
+    ledger: Ledger,
+    summary: Summary,
+    pictures: int = PICTURES,
+    beside: Sequence[Beside] = (),
+) -> Content:
     """Everything, from records and evidence alone; `pictures` for each grid."""
     judged = claims_of(ledger)
     found = predictions_on_test(ledger)
@@ -165,6 +175,7 @@ def gather(ledger: Ledger, summary: Summary, pictures: int = PICTURES) -> Conten
         parameters=against_parameters(summary.heads, styles, order),
         groups=GROUPS,
         curves=_curves(tracks),
+        beside=tuple(beside_view(ledger, tracks, other) for other in beside),
         overfit=curve_chart(OVERFIT, tracks) if tracks else None,
         overfit_rows=tuple(overfit_rows(summary, tracks)),
         reliability=_reliability(found, ledger),

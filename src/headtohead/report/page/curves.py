@@ -194,6 +194,7 @@ def _draw_head(paper: Drawing, quantity: Quantity, track: Track, most: int) -> s
         epochs,
         mean,
         color=look.color,
+        linestyle=look.dashes,
         marker=look.marker,
         markevery=1 + len(epochs) // 20,
         label=track.head,

@@ -1,0 +1,43 @@
+"""Two groups of runs that share no seeds: other software, or another machine."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+
+@dataclass(frozen=True)
+class UnpairedDifference:
+    """Mean of the first group less that of the second.
+
+    `low` and `high` bound Welch's t interval at confidence 1 - level; None where a group has fewer
+    than two finite values or nothing varies.
+    """
+
+    mean: float
+    low: float | None
+    high: float | None
+
+    def within(self, margin: float) -> bool | None:
+        """Whether the groups are equal up to `margin`: the interval lies within ±`margin`.
+
+        At a level of 5 % these are two one-sided tests at 2.5 % each. None without an interval.
+        """
+        if self.low is None or self.high is None:
+            return None
+        return -margin < self.low and self.high < margin
+
+
+def unpaired_difference(
+    first: Sequence[float], second: Sequence[float], level: float
+) -> UnpairedDifference:
+    """Welch's t interval for groups whose spreads may differ (scipy)."""
+    mean = float(np.mean(first) - np.mean(second))
+    if min(len(first), len(second)) < 2 or not np.isfinite(mean) or np.ptp([*first, *second]) == 0:
+        return UnpairedDifference(mean, None, None)
+    interval = stats.ttest_ind(first, second, equal_var=False).confidence_interval(1 - level)
+    low, high = float(interval.low), float(interval.high)
+    if not np.isfinite([low, high]).all():
+        return UnpairedDifference(mean, None, None)
+    return UnpairedDifference(mean, low, high)

@@ -1,0 +1,107 @@
+"""Runs of other software, to be shown beside a study: histories without a ledger.
+
+A folder of them is laid out as a study's `runs/`: `<head>/seed-<n>/history.jsonl`, a JSON object
+for each epoch with the fields of EpochRecord that the other software knows.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from headtohead.analysis.statistics import Spread, spread
+from headtohead.analysis.statistics.unpaired import UnpairedDifference, unpaired_difference
+from headtohead.errors import DataError, UsageError
+from headtohead.records import HISTORY, EpochRecord
+from headtohead.report.figures import Curves
+from headtohead.spec import NAME
+
+UNKNOWN = dict.fromkeys(EpochRecord.model_fields, float("nan"))
+NEEDED = ("epoch", "val_accuracy")
+
+History = tuple[EpochRecord, ...]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What `name` recorded: head → seed → epochs. What it did not record is NaN."""
+
+    name: str
+    heads: Mapping[str, Mapping[int, History]]
+
+
+@dataclass(frozen=True)
+class StackRow:
+    """A head trained here and elsewhere: validation accuracy at the last epoch that both have.
+
+    `difference` is ours minus theirs, over seeds that have nothing in common.
+    """
+
+    head: str
+    epoch: int
+    ours: Spread
+    theirs: Spread
+    difference: UnpairedDifference
+
+
+def read_beside(asked: str) -> Beside:
+    """`NAME=FOLDER` → its histories. Raises UsageError and, for a line that is none, DataError."""
+    name, _, place = asked.partition("=")
+    if not re.fullmatch(NAME, name) or not place:
+        raise UsageError(
+            f"--beside takes NAME=FOLDER, the name of letters, digits and . _ + -; "
+            f"received {asked!r}."
+        )
+    folder, heads = Path(place), dict[str, dict[int, History]]()
+    for path in sorted(folder.glob(f"*/seed-*/{HISTORY}")):
+        number = path.parent.name.removeprefix("seed-")
+        history = _read(path)
+        if history and number.isdecimal():
+            heads.setdefault(path.parent.parent.name, {})[int(number)] = history
+    if not heads:
+        raise UsageError(
+            f"--beside {asked}: {folder} has no <head>/seed-<n>/{HISTORY}; name a folder that is "
+            f"laid out as the runs/ of a study."
+        )
+    return Beside(name, heads)
+
+
+def _read(path: Path) -> History:
+    epochs = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            content: dict[str, Any] = json.loads(line)
+            missing = [field for field in NEEDED if field not in content]
+            if missing:
+                raise ValueError(f"no {' and no '.join(missing)}")
+            epochs.append(EpochRecord.model_validate(UNKNOWN | content))
+        except (ValueError, TypeError, ValidationError) as error:
+            said = " ".join(str(error).split())
+            raise DataError(
+                f"{path}, line {number} is no epoch ({said}): give a JSON object with the fields "
+                f"of a history.jsonl, {' and '.join(NEEDED)} at least."
+            ) from error
+    return tuple(epochs)
+
+
+def stack_rows(ours: list[Curves], beside: Beside, level: float) -> tuple[StackRow, ...]:
+    """A row for each head that both have trained."""
+    rows = []
+    for one in ours:
+        theirs = list(beside.heads.get(one.head, {}).values())
+        if not theirs:
+            continue
+        epoch = min(len(history) for history in (*one.histories, *theirs))
+        mine, other = (
+            [history[epoch - 1].val_accuracy for history in histories]
+            for histories in (one.histories, theirs)
+        )
+        known, found = spread(mine), spread(other)
+        if known is not None and found is not None:
+            difference = unpaired_difference(mine, other, level)
+            rows.append(StackRow(one.head, epoch, known, found, difference))
+    return tuple(rows)

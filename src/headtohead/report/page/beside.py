@@ -1,0 +1,87 @@
+"""The page's section on other software's runs: curves over ours, and a table."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from headtohead.analysis.statistics import Spread
+from headtohead.report.beside import Beside, StackRow, stack_rows
+from headtohead.report.figures import OTHER_COLORS, Look, finished_curves
+from headtohead.report.page.chart import Chart
+from headtohead.report.page.curves import QUANTITIES, Track, curve_chart
+from headtohead.study.ledger import Ledger
+
+SHOWN = ("val_accuracy", "accuracy", "val_loss")
+THEIRS = Look(OTHER_COLORS[-1], "X", "--")
+
+
+@dataclass(frozen=True)
+class BesideRow:
+    """A head here and there, in words."""
+
+    head: str
+    epoch: int
+    ours: str
+    theirs: str
+    difference: str
+    within: str
+
+
+@dataclass(frozen=True)
+class BesideView:
+    """What `name` recorded: a table and, head by head, charts."""
+
+    name: str
+    margin: str
+    rows: tuple[BesideRow, ...]
+    charts: tuple[Chart, ...]
+
+
+def beside_view(ledger: Ledger, tracks: Sequence[Track], beside: Beside) -> BesideView:
+    """Heads that both trained; others are left out."""
+    study = ledger.file.study
+    margin = study.verdict.margin
+    rows = stack_rows(finished_curves(ledger), beside, study.verdict.level)
+    return BesideView(
+        beside.name,
+        f"{100 * margin:g}",
+        tuple(_row(row, margin) for row in rows),
+        tuple(_charts(tracks, beside, len(study.heads))),
+    )
+
+
+def _row(row: StackRow, margin: float) -> BesideRow:
+    found = row.difference
+    interval = (
+        "one seed, no interval"
+        if found.low is None or found.high is None
+        else f"{100 * found.low:+.1f} to {100 * found.high:+.1f}"
+    )
+    answers = {None: "unknown", True: "yes", False: "not shown"}
+    return BesideRow(
+        row.head,
+        row.epoch,
+        _side(row.ours),
+        _side(row.theirs),
+        f"{100 * found.mean:+.1f} ({interval})",
+        answers[found.within(margin)],
+    )
+
+
+def _side(found: Spread) -> str:
+    deviation = "" if found.sd is None else f" ± {100 * found.sd:.1f}"
+    return f"{100 * found.mean:.1f}{deviation} ({found.n})"
+
+
+def _charts(tracks: Sequence[Track], beside: Beside, index: int) -> Iterator[Chart]:
+    for track in tracks:
+        runs = beside.heads.get(track.head)
+        if not runs:
+            continue
+        theirs = Track(
+            f"{beside.name}: {track.head}", index, THEIRS, tuple(runs), tuple(runs.values())
+        )
+        for quantity in QUANTITIES:
+            if quantity.name in SHOWN:
+                title = f"{track.head}: {quantity.title[0].lower()}{quantity.title[1:]}"
+                name = f"beside-{beside.name}-{track.head}-{quantity.name}"
+                yield curve_chart(replace(quantity, name=name, title=title), [track, theirs])
