@@ -91,13 +91,18 @@ def our_command(options: argparse.Namespace, out: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def peer_command(options: argparse.Namespace, keep: str) -> list[str]:
+def peer_command(options: argparse.Namespace, keep: str, out: Path) -> list[str]:
     # As many epochs as headtohead's workers train together: the same number of pictures.
     return [
-        str(options.peer_python), str(HERE / "keras_article.py"), "--data", str(options.data),
-        "--head", options.head, "--limit", str(options.limit),
-        "--epochs", str(options.epochs * options.workers), "--keep", keep,
+        str(options.peer_python), str(HERE.parent / "examples/keras_article.py"),
+        "--data", str(options.data), "--heads", options.head,
+        "--limit", str(options.limit), "--epochs", str(options.epochs * options.workers),
+        "--keep", keep, "--out", str(out),
     ]  # fmt: skip
+
+
+def steps_of(options: argparse.Namespace) -> int:
+    return max(1, int(0.8 * options.limit) // BATCH)
 
 
 def measure_ours(options: argparse.Namespace, repetition: int) -> Measurement:
@@ -129,14 +134,16 @@ def measure_ours(options: argparse.Namespace, repetition: int) -> Measurement:
 
 def measure_peer(options: argparse.Namespace, repetition: int, side: str) -> Measurement:
     load = os.getloadavg()[0]
-    finished = run(peer_command(options, PEERS[side]), {"CUDA_VISIBLE_DEVICES": ""})
-    epochs = json.loads(finished.stdout.splitlines()[-1])["epochs"]
-    steady = epochs[1:] or epochs
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        finished = run(peer_command(options, PEERS[side], out), {"CUDA_VISIBLE_DEVICES": ""})
+        text = (out / options.head / "seed-0" / "history.jsonl").read_text("utf-8")
+    rates = [json.loads(line)["pictures_per_second"] for line in text.splitlines()]
     return Measurement(
         side=side,
         repetition=repetition,
-        pictures=sum(epoch["pictures"] for epoch in epochs),
-        pictures_per_second=max(epoch["pictures"] / epoch["seconds"] for epoch in steady),
+        pictures=len(rates) * steps_of(options) * BATCH,
+        pictures_per_second=max(rates[1:] or rates),
         seconds_all=finished.seconds,
         cpu_seconds_all=finished.cpu_seconds,
         load_before=load,

@@ -19,9 +19,9 @@ PACKAGE = Path(headtohead.__file__).parent
 # of those that runs leave: planning asks it what is there already.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
-    ("comparison",),
+    ("comparison", "looking"),
     ("crew", "worker", "display"),
-    ("predictor", "export"),
+    ("predictor", "export", "finished"),
     ("report",),
     ("probes",),
     ("study",),
@@ -138,7 +138,10 @@ json.dump({"failed": failed, "torch": "torch" in sys.modules}, sys.stdout)
 
 # What must work, or start quickly, without torch: the command line, reports, analysis, the
 # preparation of pictures (in many light processes), and planning and reading studies.
-LIGHT = ("cli", "report", "analysis", "data", "study", "display", *LAYERS[-1])
+LIGHT = (
+    *("cli", "looking", "finished", "report", "analysis", "data", "study", "display"),
+    *LAYERS[-1],
+)
 
 
 def run_without_torch(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from headtohead.comparison import Comparison, compare
+    from headtohead.comparison import compare
     from headtohead.errors import DataError, HeadToHeadError, RunError, StorageError, UsageError
+    from headtohead.finished import Comparison, load
+    from headtohead.looking import data_check, data_show
     from headtohead.models.classifier import Classifier, build_classifier
     from headtohead.models.heads import Head, build_head
     from headtohead.spec import StudySpec
+    from headtohead.study.forecast import plan
     from headtohead.study.ledger import Ledger
     from headtohead.study.reading import load_study
 
@@ -37,15 +40,22 @@ __all__ = [
     "build_classifier",
     "build_head",
     "compare",
+    "data_check",
+    "data_show",
+    "load",
     "load_study",
+    "plan",
 ]
 
 _HOMES = {
-    "headtohead.comparison": ("Comparison", "compare"),
+    "headtohead.comparison": ("compare",),
     "headtohead.errors": ("DataError", "HeadToHeadError", "RunError", "StorageError", "UsageError"),
+    "headtohead.finished": ("Comparison", "load"),
+    "headtohead.looking": ("data_check", "data_show"),
     "headtohead.models.classifier": ("Classifier", "build_classifier"),
     "headtohead.models.heads": ("Head", "build_head"),
     "headtohead.spec": ("StudySpec",),
+    "headtohead.study.forecast": ("plan",),
     "headtohead.study.ledger": ("Ledger",),
     "headtohead.study.reading": ("load_study",),
 }

@@ -125,15 +125,15 @@ def plan(as_json: bool, **options: Any) -> None:
     """
     from headtohead.machine import usable_cores
     from headtohead.report.table import as_json_text
-    from headtohead.study.forecast import forecast, render_forecast
-    from headtohead.study.options import study_from
+    from headtohead.study.forecast import plan as forecast
+    from headtohead.study.forecast import render_forecast
 
     out, workers = options.pop("out"), options.pop("workers")
     for name in ("device", "masks", "cache"):  # they change no run's place in the plan
         options.pop(name)
     if workers is not None and workers < 1:
         raise UsageError(f"--workers must be at least 1; received {workers}.")
-    found = forecast(study_from(options.pop("study"), **options), out)
+    found = forecast(options.pop("study"), out=out, **options)
     count = workers or len(usable_cores())
     click.echo(as_json_text(found) if as_json else render_forecast(found, count))
 
@@ -195,30 +195,16 @@ def data() -> None:
     """Look at pictures before training on them."""
 
 
-def _look(source: str, cache: Path | None, **pictures: Any) -> Any:
-    """The source and its prepared set, with the progress shown."""
-    from headtohead.data.pipeline import look_at
-    from headtohead.display import Display
-    from headtohead.machine import cache_folder
-    from headtohead.study.reading import resolve_study
-
-    spec = resolve_study("standard", data=source, pictures=pictures)
-    with Display() as display:
-        return look_at(
-            spec.data, spec.pictures, cache=cache_folder(cache), progress=display.progress
-        )
-
-
 @data.command("check")
 @click.argument("source")
 @_picture_options
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def data_check(source: str, as_json: bool, **options: Any) -> None:
     """Count, measure and verify the pictures of SOURCE; list what cannot be used, and why."""
-    from headtohead.data.inspect import check, render_check
+    from headtohead.data.inspect import render_check
+    from headtohead.looking import data_check as check
 
-    found, prepared = _look(source, **options)
-    result = check(found, prepared)
+    result = check(source, **options)
     click.echo(json.dumps(result.to_dict(), indent=1) if as_json else render_check(result))
 
 
@@ -232,12 +218,11 @@ def data_show(source: str, out: Path, **options: Any) -> None:
     """Make a contact sheet of SOURCE: some pictures of each class."""
     import io
 
-    from headtohead.data.inspect import contact_sheet
     from headtohead.files import write_atomic
+    from headtohead.looking import data_show as show
 
-    _, prepared = _look(source, **options)
     buffer = io.BytesIO()
-    contact_sheet(prepared).save(buffer, format="PNG")
+    show(source, **options).save(buffer, format="PNG")
     write_atomic(out, buffer.getvalue())
     click.echo(out)
 

@@ -50,15 +50,7 @@ class Crew:
         for job in jobs:
             if gone := lost(ledger, job):
                 self.display.note(f"{job}: its weights are gone, and with them {', '.join(gone)}")
-        return [
-            *(
-                f"{run.record.head} seed {run.record.seed}: {run.record.failure.reason} "
-                f"(epoch {run.record.failure.epoch}, step {run.record.failure.step})"
-                for run in ledger.runs()
-                if run.record.failure
-            ),
-            *watch.errors,
-        ]
+        return [*ledger.failures(), *watch.errors]
 
     def time_heads(self, ledger: Ledger, named: Collection[str]) -> list[str]:
         """Measure the speed of all heads, one worker alone; what went wrong, in words.

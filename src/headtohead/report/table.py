@@ -83,6 +83,13 @@ def render_table(summary: Summary, out: Path | None = None) -> ResultTable:
     return ResultTable(summary, out)
 
 
+def render_text(summary: Summary, out: Path | None = None) -> str:
+    """The same as plain text, 80 characters wide."""
+    buffer = io.StringIO()
+    Console(file=buffer, width=80, color_system=None).print(render_table(summary, out))
+    return buffer.getvalue().rstrip()
+
+
 def explanation(summary: Summary) -> Iterator[str]:
     """What the table's numbers are, in two lines, and who won."""
     if not summary.heads:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 from headtohead.analysis.power import Power, expected_power
 from headtohead.analysis.sequential import Design
@@ -10,6 +11,7 @@ from headtohead.analysis.statistics import seeds_needed
 from headtohead.errors import UsageError
 from headtohead.spec import StudySpec
 from headtohead.study.ledger import STUDY_FILE, Ledger
+from headtohead.study.options import StudyOptions, study_from
 from headtohead.study.plan import jobs_of
 
 EFFECTS = (0.5, 1.0, 1.5, 2.0, 3.0)
@@ -56,6 +58,19 @@ class Forecast:
     def missing(self) -> int:
         """Runs that are still to do."""
         return sum(head.missing for head in self.heads)
+
+
+def plan(
+    study: str | Path | None = None,
+    *,
+    out: str | Path | None = None,
+    **options: Unpack[StudyOptions],
+) -> Forecast:
+    """What `compare` with the same arguments takes: runs, seeds, power and time. Runs nothing.
+
+    Raises UsageError.
+    """
+    return forecast(study_from(study, **options), None if out is None else Path(out))
 
 
 def forecast(spec: StudySpec, out: Path | None = None) -> Forecast:

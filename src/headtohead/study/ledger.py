@@ -158,6 +158,15 @@ class Ledger:
         found = (self.run(head, seed) for head, seed in pairs)
         return [run for run in found if run is not None]
 
+    def failures(self) -> list[str]:
+        """Runs that failed, in words."""
+        return [
+            f"{run.record.head} seed {run.record.seed}: {run.record.failure.reason} "
+            f"(epoch {run.record.failure.epoch}, step {run.record.failure.step})"
+            for run in self.runs()
+            if run.record.failure
+        ]
+
 
 @contextmanager
 def hold(out: Path) -> Iterator[None]:

@@ -2,9 +2,33 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypedDict
 
 from headtohead.spec import StudySpec
 from headtohead.study.reading import resolve_study
+
+
+class StudyOptions(TypedDict, total=False):
+    """What wins over a study; None is not given.
+
+    data: a folder, an archive, `cats_vs_dogs` or `synthetic`. heads: names, `module:Class` among
+    them, as a list or with commas. seeds: how many, 0, 1, … epochs: passes over the training split.
+    image_size: side in pixels. resize: `antialias` or `bilinear`. limit: at most so many pictures.
+    batch_size: pictures in a step. learning_rate: Adam's. until_decided: a head that is compared
+    with the reference sequentially; seeds are added until a look decides
+    (see `headtohead.study.looks`).
+    """
+
+    data: str | Path | None
+    heads: str | Sequence[str] | None
+    seeds: int | None
+    epochs: int | None
+    image_size: int | None
+    resize: str | None
+    limit: int | None
+    batch_size: int | None
+    learning_rate: float | None
+    until_decided: str | None
 
 
 def study_from(
