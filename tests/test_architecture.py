@@ -30,7 +30,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("models",),
     ("data",),
     ("probes.evidence",),
-    ("errors", "files", "machine", "progress", "recipe", "records", "seeds", "spec"),
+    ("errors", "files", "machine", "progress", "recipe", "records", "seeds", "space", "spec"),
 )
 ROOT = ("", "__main__")  # the package's face and its entry point stand outside
 

@@ -1,5 +1,6 @@
 """A study: a question as data. Frozen models; `headtohead.study.reading` reads them."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -14,6 +15,7 @@ from pydantic import (
 
 from headtohead.files import digest_of
 from headtohead.recipe import RecipeSpec, Spec
+from headtohead.space import TuningSpec, settings_of
 
 DIGEST_FORMAT = 1
 DEFAULT_REFERENCE = "gap"
@@ -80,6 +82,12 @@ class HeadSpec(Spec):
     options: Options = {}
     recipe: dict[str, Any] = {}
     after: str | None = None
+
+    def with_settings(self, values: Mapping[str, Any]) -> Self:
+        """The head with some of `TuningSpec.space`'s settings given values."""
+        options, recipe = settings_of(values)
+        changed = {"options": {**self.options, **options}, "recipe": merge(self.recipe, recipe)}
+        return self.model_copy(update=changed)
 
 
 class BackboneSpec(Spec):
@@ -152,6 +160,7 @@ class StudySpec(Spec):
     seeds: Annotated[int, Field(ge=1, le=10_000)] = 7
     recipe: RecipeSpec = RecipeSpec()
     verdict: VerdictSpec = VerdictSpec()
+    tuning: TuningSpec | None = None
 
     @field_validator("data")
     @classmethod
@@ -183,7 +192,32 @@ class StudySpec(Spec):
                 self.recipe_for(name)
             except ValidationError as error:
                 raise ValueError(f"heads.{name}.recipe: {problems(error)}") from error
+        if self.tuning is not None:
+            self._check_tuning(self.tuning)
         return self
+
+    def _check_tuning(self, tuning: TuningSpec) -> None:
+        if unknown := [name for name in tuning.options if name not in self.heads]:
+            raise ValueError(
+                f"tuning.options {unknown[0]!r} is none of the heads {', '.join(self.heads)}"
+            )
+        if self.split.mode != "fixed":
+            raise ValueError(
+                f"tuning needs one test split that no trial sees: split.mode fixed; received "
+                f"{self.split.mode}"
+            )
+        for name, head in self.heads.items():
+            if head.after is not None:
+                raise ValueError(f"heads.{name} starts after {head.after} and cannot be tuned")
+            if not (space := tuning.space(name)):
+                raise ValueError(f"tuning searches nothing for the head {name}")
+            for setting, domain in space.items():
+                for value in domain.edges():
+                    own = head.with_settings({setting: value}).recipe
+                    try:
+                        RecipeSpec.model_validate(merge(self.recipe.model_dump(), own))
+                    except ValidationError as error:
+                        raise ValueError(f"tuning.recipe: {problems(error)}") from error
 
     def _check_succession(self, name: str) -> None:
         line = [name]

@@ -1,5 +1,9 @@
 """The heads that can be compared, in words and numbers."""
 
+import inspect
+import json
+from typing import Any
+
 from headtohead.models.backbones import ConvolutionBackbone
 from headtohead.models.classifier import Classifier, outputs_for
 from headtohead.models.heads import HEADS, build_head, head_entry
@@ -16,6 +20,18 @@ def head_parameters(name: str, image_size: int, classes: int) -> tuple[Parameter
     head = build_head(name, backbone.channels, size, outputs_for(classes))
     maps = f"{backbone.channels} × {size[0]} × {size[1]}"
     return Classifier(backbone, head).parameters_count(), maps
+
+
+def head_options(name: str) -> dict[str, Any]:
+    """The options that head `name` takes, and the value of each, as JSON has it.
+
+    An option without a default is left out. Raises UsageError for an unknown head.
+    """
+    entry = head_entry(name)
+    own = list(inspect.signature(entry.cls).parameters.values())[3:]  # after Head's three
+    defaults = {p.name: p.default for p in own if p.default is not inspect.Parameter.empty}
+    options: dict[str, Any] = json.loads(json.dumps({**defaults, **entry.options}, default=str))
+    return options
 
 
 def describe_heads(name: str | None, image_size: int, classes: int) -> str:

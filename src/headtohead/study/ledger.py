@@ -28,7 +28,8 @@ STUDY_FILE = "study.yaml"
 class StudyFile(Record):
     """`study.yaml`: the study as it was resolved, and which pictures it was run on.
 
-    `counts` gives the number of pictures per split and class, of the first seed's split.
+    `counts` gives the number of pictures per split and class, of the first seed's split. Runs
+    that are not `probed` leave no evidence: what is chosen by them is chosen on validation alone.
     """
 
     format: Literal[1] = 1
@@ -38,6 +39,7 @@ class StudyFile(Record):
     classes: tuple[str, ...]
     counts: dict[Literal["train", "validation", "test"], dict[str, int]]
     study: StudySpec
+    probed: bool = True
 
     def majority_share(self, split: Literal["train", "validation", "test"]) -> float:
         """The accuracy of always naming the split's most frequent class, in [0, 1]."""

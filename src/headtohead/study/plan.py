@@ -89,6 +89,8 @@ def lost(ledger: Ledger, job: Job) -> tuple[str, ...]:
 
 
 def _missing(ledger: Ledger, job: Job) -> tuple[str, ...]:
+    if not ledger.file.probed:
+        return ()
     key = ledger.run_key(job.head, job.seed)
     return tuple(
         probe

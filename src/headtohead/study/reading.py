@@ -72,6 +72,10 @@ def resolve_study(
             asked = role in over.get("verdict", {})
             if content["verdict"][role] not in content["heads"] and not asked:
                 content["verdict"][role] = None
+        if base.tuning is not None:
+            options = content["tuning"]["options"]
+            chosen = {name: options[name] for name in options if name in content["heads"]}
+            content["tuning"]["options"] = chosen
     return _validated(content, f"study {study}")
 
 
