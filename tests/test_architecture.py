@@ -19,7 +19,7 @@ PACKAGE = Path(headtohead.__file__).parent
 # of those that runs leave: planning asks it what is there already.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
-    ("comparison", "looking"),
+    ("comparison", "looking", "tuning"),
     ("crew", "worker", "display"),
     ("predictor", "export", "finished"),
     ("report",),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from headtohead.study.forecast import plan
     from headtohead.study.ledger import Ledger
     from headtohead.study.reading import load_study
+    from headtohead.tuning.search import tune
 
 __all__ = [
     "Classifier",
@@ -45,6 +46,7 @@ __all__ = [
     "load",
     "load_study",
     "plan",
+    "tune",
 ]
 
 _HOMES = {
@@ -58,6 +60,7 @@ _HOMES = {
     "headtohead.study.forecast": ("plan",),
     "headtohead.study.ledger": ("Ledger",),
     "headtohead.study.reading": ("load_study",),
+    "headtohead.tuning.search": ("tune",),
 }
 
 

@@ -28,8 +28,9 @@ STUDY_FILE = "study.yaml"
 class StudyFile(Record):
     """`study.yaml`: the study as it was resolved, and which pictures it was run on.
 
-    `counts` gives the number of pictures per split and class, of the first seed's split. Runs
-    that are not `probed` leave no evidence: what is chosen by them is chosen on validation alone.
+    `counts` gives the number of pictures per split and class, of the first seed's split. `tunes` is
+    there where the runs are trials: the study whose heads are tuned by them, on validation alone,
+    so that they are not probed.
     """
 
     format: Literal[1] = 1
@@ -39,7 +40,7 @@ class StudyFile(Record):
     classes: tuple[str, ...]
     counts: dict[Literal["train", "validation", "test"], dict[str, int]]
     study: StudySpec
-    probed: bool = True
+    tunes: StudySpec | None = None
 
     def majority_share(self, split: Literal["train", "validation", "test"]) -> float:
         """The accuracy of always naming the split's most frequent class, in [0, 1]."""

@@ -89,7 +89,7 @@ def lost(ledger: Ledger, job: Job) -> tuple[str, ...]:
 
 
 def _missing(ledger: Ledger, job: Job) -> tuple[str, ...]:
-    if not ledger.file.probed:
+    if ledger.file.tunes is not None:
         return ()
     key = ledger.run_key(job.head, job.seed)
     return tuple(

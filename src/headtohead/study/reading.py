@@ -11,6 +11,9 @@ from pydantic import ValidationError
 from headtohead.errors import UsageError
 from headtohead.spec import StudySpec, merge, problems
 
+DEFAULT_SEARCH = "article-tuned"
+"""The shipped study that says what is searched where a study does not."""
+
 
 def shipped_studies() -> dict[str, str]:
     """Names of the studies that come with headtohead, and their YAML."""
@@ -77,6 +80,21 @@ def resolve_study(
             chosen = {name: options[name] for name in options if name in content["heads"]}
             content["tuning"]["options"] = chosen
     return _validated(content, f"study {study}")
+
+
+def resolve_tuning(spec: StudySpec, **overrides: int | None) -> StudySpec:
+    """The study with a tuning part, and overrides on top of it; None counts as not given.
+
+    Without one of its own it is searched as `article-tuned` is. Raises UsageError.
+    """
+    if spec.tuning is not None:
+        tuning = spec.tuning.model_dump()
+    else:
+        tuning = load_study(DEFAULT_SEARCH).model_dump()["tuning"]
+        options = tuning["options"]
+        tuning["options"] = {head: options[head] for head in spec.heads if head in options}
+    tuning |= {name: item for name, item in overrides.items() if item is not None}
+    return _validated({**spec.model_dump(), "tuning": tuning}, f"study {spec.name}")
 
 
 def _chosen_heads(base: StudySpec, heads: str | Sequence[str]) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Searching each head's settings on validation, by trials that leave no trace of the test split."""

@@ -1,0 +1,179 @@
+"""What a search found: `tuning.json`, the study to compare the winners by, and a table."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from headtohead.errors import RunError
+from headtohead.files import write_atomic
+from headtohead.records import Record
+from headtohead.space import OPTION
+from headtohead.spec import StudySpec
+from headtohead.study.ledger import Ledger
+from headtohead.tuning.trials import FIRST_SEED, Trial, trials_of, tuning_of
+
+RECORD, STUDY = "tuning.json", "tuned.yaml"
+MISSING = "–"
+
+
+class HeadTuning(Record):
+    """All trials of a head, and the number of the one that was chosen. The first is the untuned."""
+
+    trials: tuple[Trial, ...]
+    chosen: int
+
+    @property
+    def untuned(self) -> Trial:
+        """The head as it is."""
+        return self.trials[0]
+
+    @property
+    def best(self) -> Trial:
+        """The trial that was chosen."""
+        return self.trials[self.chosen]
+
+
+class TuningRecord(Record):
+    """`tuning.json`: every trial of every head. `majority` is the share of the largest class."""
+
+    format: Literal[1] = 1
+    headtohead: str
+    study: str
+    digest: str
+    epochs: int
+    seeds: tuple[int, ...]
+    majority: float
+    heads: dict[str, HeadTuning]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """A search that is over, in the folder `out`. As text it is the command's table."""
+
+    out: Path
+    record: TuningRecord
+
+    @property
+    def path(self) -> Path:
+        """The file of the record."""
+        return self.out / RECORD
+
+    @property
+    def study(self) -> Path:
+        """The study that compares the winners, for `headtohead.compare`."""
+        return self.out / STUDY
+
+    def __str__(self) -> str:
+        buffer = io.StringIO()
+        Console(file=buffer, width=80, color_system=None).print(self)
+        return buffer.getvalue().rstrip()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The table, what its numbers are, and what to do next."""
+        yield _table(self.record)
+        yield Text()
+        for line in self._explanation():
+            yield Text(line)
+
+    def _explanation(self) -> Iterator[str]:
+        record = self.record
+        seeds = ", ".join(map(str, record.seeds))
+        yield (
+            f"Validation accuracies in %, best of {record.epochs} epochs, seed {seeds}. The best "
+            f"of many trials is flattered by having been chosen, and says nothing of other heads: "
+            f"that is for the comparison, with seeds and a test split that no trial has seen."
+        )
+        for head, found in record.heads.items():
+            failed = [trial.number for trial in found.trials if trial.failures]
+            if failed:
+                numbers = ", ".join(map(str, failed))
+                yield f"Note: {head} failed in trial {numbers}, which scores the majority share."
+        yield f"Trials: {self.path}"
+        yield f"Compare the winners: headtohead compare {self.study}"
+
+
+def _table(record: TuningRecord) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("head", no_wrap=True)
+    for heading in ("trials", "untuned", "best", "trial"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("what differs from the untuned")
+    for head, found in record.heads.items():
+        table.add_row(
+            head,
+            str(len(found.trials)),
+            f"{100 * found.untuned.accuracy:.1f}",
+            f"{100 * found.best.accuracy:.1f}",
+            str(found.chosen),
+            Text(_changes(found) or MISSING),
+        )
+    return table
+
+
+def _changes(found: HeadTuning) -> str:
+    """As `learning_rate 0.0021, augment.flip true, dropout 0.4`."""
+    return ", ".join(
+        f"{name.removeprefix(OPTION)} {str(value).lower() if isinstance(value, bool) else value}"
+        for name, value in found.best.values.items()
+        if value != found.untuned.values[name]
+    )
+
+
+def write_results(out: Path, ledger: Ledger, study: StudySpec) -> Tuning:
+    """Choose, and write `tuning.json` and `tuned.yaml` into `out`.
+
+    Raises RunError where all trials of a head failed, and StorageError.
+    """
+    tuning = tuning_of(study)
+    heads = {}
+    for head in study.heads:
+        trials = tuple(trials_of(ledger, study, head, range(tuning.trials)))
+        best = trials[0]
+        for trial in trials[1:]:
+            best = trial if trial.beats(best) else best
+        heads[head] = HeadTuning(trials=trials, chosen=best.number)
+    record = TuningRecord(
+        headtohead=ledger.file.headtohead,
+        study=study.name,
+        digest=ledger.file.digest,
+        epochs=tuning.epochs,
+        seeds=tuple(range(FIRST_SEED, FIRST_SEED + tuning.seeds)),
+        majority=ledger.file.majority_share("validation"),
+        heads=heads,
+    )
+    write_atomic(out / RECORD, record.model_dump_json(indent=1).encode())
+    for head, found in heads.items():
+        if all(trial.failures for trial in found.trials):
+            raise RunError(
+                f"all {len(found.trials)} trials of {head} failed ({found.best.failures[0]}): "
+                f"there is nothing to choose; see {out / RECORD}. Search other values."
+            )
+    write_atomic(out / STUDY, _as_yaml(_tuned(study, record)).encode())
+    return Tuning(out, record)
+
+
+def _tuned(study: StudySpec, record: TuningRecord) -> StudySpec:
+    """The study with every head as its best trial had it; its epochs and seeds are its own."""
+    heads = {
+        head: spec.with_settings(record.heads[head].best.values)
+        for head, spec in study.heads.items()
+    }
+    description = (
+        f"The heads of the study {study.name}, each with the settings that were chosen among "
+        f"{tuning_of(study).trials} trials by `headtohead tune`, on validation alone."
+    )
+    name = f"{study.name[:57]}-chosen"
+    changed = {"name": name, "description": description, "heads": heads, "tuning": None}
+    return study.model_copy(update=changed)
+
+
+def _as_yaml(study: StudySpec) -> str:
+    content: dict[str, Any] = study.model_dump(mode="json", exclude_none=True)
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)

@@ -1,0 +1,222 @@
+"""The main path of tuning: prepare → propose → train trials → choose on validation → write."""
+
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+from pydantic import JsonValue
+
+from headtohead.comparison import study_file
+from headtohead.crew import Crew, worker_setups
+from headtohead.data.pipeline import prepare_study
+from headtohead.display import Display
+from headtohead.errors import RunError, UsageError
+from headtohead.files import digest_of, storage_error
+from headtohead.machine import cache_folder
+from headtohead.models.classifier import build_classifier
+from headtohead.seeds import stream_seed
+from headtohead.spec import HeadSpec, StudySpec, VerdictSpec
+from headtohead.study.ledger import STUDY_FILE, Ledger, StudyFile, hold
+from headtohead.study.options import study_from
+from headtohead.study.plan import Job, is_done
+from headtohead.study.reading import resolve_tuning
+from headtohead.tuning.proposals import optuna, propose
+from headtohead.tuning.results import Tuning, write_results
+from headtohead.tuning.trials import (
+    candidate,
+    trial_head,
+    trial_jobs,
+    trials_of,
+    tuning_of,
+    untuned_values,
+)
+
+TRIALS = "trials"
+
+AT_ONCE = 2
+"""Trials of a head that are proposed together, whatever the number of workers."""
+
+
+class TuneOptions(TypedDict, total=False):
+    """What wins over a study; see `headtohead.study.options.StudyOptions`. None is not given."""
+
+    data: str | Path | None
+    heads: str | list[str] | None
+    image_size: int | None
+    resize: str | None
+    limit: int | None
+    batch_size: int | None
+
+
+def tune(
+    study: str | Path | None = None,
+    *,
+    trials: int | None = None,
+    epochs: int | None = None,
+    out: str | Path | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    cache: str | Path | None = None,
+    **options: Unpack[TuneOptions],
+) -> Tuning:
+    """Search the settings of every head of a study on validation, and write the study to compare.
+
+    `study` is as in `headtohead.compare`; what is searched is its part `tuning`, or that of
+    `article-tuned`. `trials` of each head and `epochs` of each trial win over it. The same call
+    again resumes; with more trials or heads it goes on. Raises UsageError, DataError and
+    StorageError, and RunError where trials could not be finished or all of a head's failed.
+    """
+    optuna()
+    spec = resolve_tuning(study_from(study, **options), trials=trials, epochs=epochs)
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers must be at least 1; received {workers}.")
+    untuned = {head: untuned_values(spec, head) for head in spec.heads}
+    _check_models(spec)
+    setups = worker_setups(device, workers)
+    with Display() as display:
+        _, prepared = prepare_study(spec, cache=cache_folder(cache), progress=display.progress)
+        file = study_file(spec, prepared)
+        folder = Path(out) if out is not None else _default_out(file)
+        _refuse_foreign(folder)
+        with hold(folder / TRIALS):
+            file = _as_trials(folder / TRIALS, file)
+            ledger = _search(folder / TRIALS, file, spec, Crew(prepared, setups, display), untuned)
+            return write_results(folder, ledger, spec)
+
+
+def _check_models(spec: StudySpec) -> None:
+    """Build every head with the edges of its options, so that none can fail to be built later."""
+    for name, head in spec.heads.items():
+        space = tuning_of(spec).space(name)
+        edges = [{setting: value} for setting in space for value in space[setting].edges()]
+        for values in edges:
+            build_classifier(
+                spec.backbone,
+                name,
+                head.with_settings(values),
+                image_size=spec.pictures.image_size,
+                classes=2,
+                seed=0,
+            )
+
+
+def _default_out(file: StudyFile) -> Path:
+    """`runs/<study>-tuning-<first 8 of a digest>`: another search has another folder."""
+    tuning = tuning_of(file.study)
+    searched = tuning.model_dump(mode="json", include={"epochs", "seeds", "recipe"})
+    return Path("runs") / f"{file.study.name}-tuning-{digest_of([file.digest, searched])[:8]}"
+
+
+def _refuse_foreign(out: Path) -> None:
+    """A folder that holds anything, and no trials, is somebody else's."""
+    try:
+        found = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
+    except OSError as error:
+        raise storage_error(out, error) from error
+    if found and TRIALS not in found:
+        raise UsageError(
+            f"--out {out} is not empty and holds no {TRIALS} (found {found[0]!r}): choose another "
+            f"folder."
+        )
+
+
+def _as_trials(folder: Path, file: StudyFile) -> StudyFile:
+    """What the trials' ledger remembers: the study that is tuned, with heads tuned before.
+
+    Raises UsageError where the folder holds another search.
+    """
+    tunes = file.study
+    before = Ledger.open(folder).file.tunes if (folder / STUDY_FILE).is_file() else None
+    if before is not None:
+        common = [head for head in tunes.heads if head in before.heads]
+        if _searched(before, common) != _searched(tunes, common):
+            raise UsageError(
+                f"{folder} holds trials of another search (epochs, seeds or the values searched "
+                f"differ; it has {_in_words(before)}, received {_in_words(tunes)}). Choose another "
+                f"--out."
+            )
+        options = {**tuning_of(before).options, **tuning_of(tunes).options}
+        tuning = tuning_of(tunes).model_copy(update={"options": options})
+        heads = {**before.heads, **tunes.heads}
+        tunes = tunes.model_copy(update={"heads": heads, "tuning": tuning})
+    return file.model_copy(update={"tunes": tunes})
+
+
+def _searched(study: StudySpec, heads: list[str]) -> object:
+    tuning = tuning_of(study)
+    return tuning.epochs, tuning.seeds, [(study.heads[h], tuning.space(h)) for h in heads]
+
+
+def _in_words(study: StudySpec) -> str:
+    tuning = tuning_of(study)
+    return f"{tuning.epochs} epochs, {tuning.seeds} seeds, {tuning.recipe!r}, {tuning.options!r}"
+
+
+def _search(
+    folder: Path,
+    file: StudyFile,
+    spec: StudySpec,
+    crew: Crew,
+    untuned: dict[str, dict[str, JsonValue]],
+) -> Ledger:
+    """Train every trial that is not there yet, round by round; the ledger with all of them."""
+    tuning = tuning_of(spec)
+    first = {candidate(head, 0): trial_head(spec, head, untuned[head]) for head in spec.heads}
+    ledger = _with_candidates(folder, file, first)
+    for start in range(0, tuning.trials, AT_ONCE):
+        numbers = range(start, min(start + AT_ONCE, tuning.trials))
+        proposed = {
+            candidate(head, number): trial_head(spec, head, values)
+            for head in spec.heads
+            for number, values in _proposals(ledger, spec, head, numbers)
+        }
+        ledger = _with_candidates(folder, file, {**ledger.file.study.heads, **proposed})
+        _train(ledger, [job for number in numbers for job in trial_jobs(spec, number)], crew)
+    return ledger
+
+
+def _with_candidates(folder: Path, file: StudyFile, heads: dict[str, HeadSpec]) -> Ledger:
+    bare = {"heads": heads, "tuning": None, "verdict": VerdictSpec(), "seeds": 1}
+    study = file.study.model_copy(update=bare)
+    return Ledger.create(folder, file.model_copy(update={"study": study}))
+
+
+def _proposals(
+    ledger: Ledger, spec: StudySpec, head: str, numbers: range
+) -> list[tuple[int, dict[str, Any]]]:
+    """The trials among `numbers` that are not in the ledger yet, and what they are to try.
+
+    A round's proposals are a function of the rounds before it: neither an interruption nor the
+    number of trials in all changes them.
+    """
+    known = ledger.file.study.heads
+    missing = [number for number in numbers if candidate(head, number) not in known]
+    if not missing:
+        return []
+    round_ = range(max(1, numbers.start), numbers.start + AT_ONCE)  # 0 is the untuned head
+    told = [
+        (trial.values, trial.accuracy)
+        for trial in trials_of(ledger, spec, head, range(numbers.start))
+    ]
+    space = tuning_of(spec).space(head)
+    seed = stream_seed(0, "tuning", head, numbers.start) % 2**32
+    proposed = propose(space, told, count=len(round_), seed=seed)
+    return [
+        (number, values)
+        for number, values in zip(round_, proposed, strict=True)
+        if number in missing
+    ]
+
+
+def _train(ledger: Ledger, jobs: list[Job], crew: Crew) -> None:
+    """Train what is not over. Raises RunError where a run could not be finished."""
+    if all(is_done(ledger, job) for job in jobs):
+        return
+    if errors := crew.train(ledger, jobs):
+        raise RunError(
+            f"{len(errors)} trials were not finished: {'; '.join(errors)}. The same command goes "
+            f"on with them."
+        )
+    keep = ledger.file.tunes is not None and tuning_of(ledger.file.tunes).keep_weights
+    for job in jobs if not keep else ():
+        for weights in ledger.run_folder(job.head, job.seed).glob("*.safetensors"):
+            weights.unlink()

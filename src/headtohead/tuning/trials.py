@@ -1,0 +1,138 @@
+"""Trials as runs of a ledger: a head with some settings is a candidate, each seed a run."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import JsonValue
+
+from headtohead.errors import UsageError
+from headtohead.models.catalog import head_options
+from headtohead.records import Record
+from headtohead.space import OPTION, Choices, Range, TuningSpec
+from headtohead.spec import HeadSpec, StudySpec
+from headtohead.study.ledger import Ledger
+from headtohead.study.plan import Job
+
+FIRST_SEED = 10_000
+"""Of the trials; no comparison has so many seeds that it shares one (see `StudySpec.seeds`)."""
+
+
+class Trial(Record):
+    """One try of a head's settings: `values` by the names of `TuningSpec.space`.
+
+    `accuracy` is the validation accuracy in [0, 1] at the best epoch, the mean over the seeds; a
+    run that failed has the majority class's share. `loss` is the mean validation loss there, in
+    nats; None where a run failed. `seconds` are those of training, of all seeds.
+    """
+
+    number: int
+    values: dict[str, JsonValue]
+    accuracy: float
+    loss: float | None
+    seconds: float
+    failures: tuple[str, ...] = ()
+
+    def beats(self, other: "Trial") -> bool:
+        """Whether this is the better one: accuracy, then loss, then the earlier."""
+        return self._rank() > other._rank()
+
+    def _rank(self) -> tuple[float, float, int]:
+        loss = float("inf") if self.loss is None else self.loss
+        return self.accuracy, -loss, -self.number
+
+
+def tuning_of(study: StudySpec) -> TuningSpec:
+    """What is searched in a study that is tuned."""
+    if study.tuning is None:
+        raise RuntimeError(f"the study {study.name} is tuned without a tuning part")
+    return study.tuning
+
+
+def candidate(head: str, number: int) -> str:
+    """What the trial is called in the ledger."""
+    return f"{head}-{number:03}"
+
+
+def trial_head(study: StudySpec, head: str, values: Mapping[str, Any]) -> HeadSpec:
+    """The candidate that tries `values` of `head`."""
+    settings = {**values, "epochs": tuning_of(study).epochs}
+    spec = study.heads[head].with_settings(settings)
+    return spec.model_copy(update={"head": spec.head or head})
+
+
+def trial_jobs(study: StudySpec, number: int) -> list[Job]:
+    """The runs of every head's trial `number`."""
+    seeds = range(FIRST_SEED, FIRST_SEED + tuning_of(study).seeds)
+    return [Job(candidate(head, number), seed) for seed in seeds for head in study.heads]
+
+
+def untuned_values(study: StudySpec, head: str) -> dict[str, JsonValue]:
+    """The values that `head` has without tuning: its first trial.
+
+    Raises UsageError where it has no such option, or the search would not find its value.
+    """
+    spec = study.heads[head]
+    options = {**head_options(spec.head or head), **spec.options}
+    recipe = study.recipe_for(head).model_dump(mode="json")
+    found: dict[str, JsonValue] = {}
+    for setting, domain in tuning_of(study).space(head).items():
+        option = setting.removeprefix(OPTION)
+        if setting.startswith(OPTION) and option not in options:
+            raise UsageError(
+                f"tuning.options.{head}.{option}: the head {spec.head or head} has no such option; "
+                f"it takes {', '.join(options) or 'none'}."
+            )
+        value = options[option] if setting.startswith(OPTION) else _at(recipe, setting)
+        if value not in domain:
+            raise UsageError(
+                f"tuning: {setting} of {head} is {value!r} without tuning, which is not in "
+                f"{_in_words(domain)}. The untuned head is each search's first trial: widen it."
+            )
+        found[setting] = value
+    return found
+
+
+def _in_words(domain: Range | Choices) -> str:
+    if isinstance(domain, Choices):
+        return ", ".join(map(repr, domain.root))
+    return f"{domain.low} to {domain.high}"
+
+
+def _at(recipe: Any, setting: str) -> JsonValue:
+    value: JsonValue = recipe
+    for part in setting.split("."):
+        value = value[part]  # type: ignore[index, call-overload]
+    return value
+
+
+def known_values(ledger: Ledger, study: StudySpec, head: str, number: int) -> dict[str, JsonValue]:
+    """The values of a trial that the ledger has as a candidate."""
+    spec = ledger.file.study.heads[candidate(head, number)]
+    return {
+        setting: spec.options[setting.removeprefix(OPTION)]
+        if setting.startswith(OPTION)
+        else _at(spec.recipe, setting)
+        for setting in tuning_of(study).space(head)
+    }
+
+
+def trials_of(ledger: Ledger, study: StudySpec, head: str, numbers: range) -> Iterator[Trial]:
+    """What came of the trials `numbers`, all of whose runs are over."""
+    majority = ledger.file.majority_share("validation")
+    seeds = range(FIRST_SEED, FIRST_SEED + tuning_of(study).seeds)
+    for number in numbers:
+        runs = [ledger.run(candidate(head, number), seed) for seed in seeds]
+        over = [run for run in runs if run is not None]
+        failures = [run.record.failure.reason for run in over if run.record.failure is not None]
+        best = [run.best for run in over if run.record.failure is None]
+        chosen = [epoch for epoch in best if epoch is not None]
+        accuracies = [majority] * len(failures) + [epoch.val_accuracy for epoch in chosen]
+        losses = [epoch.val_loss for epoch in chosen]
+        yield Trial(
+            number=number,
+            values=known_values(ledger, study, head, number),
+            accuracy=sum(accuracies) / len(over),
+            loss=None if failures else sum(losses) / len(over),
+            seconds=sum(run.record.seconds for run in over),
+            failures=tuple(failures),
+        )
