@@ -139,6 +139,36 @@ def plan(as_json: bool, **options: Any) -> None:
 
 
 @main.command()
+@click.argument("study", required=False)
+@click.option("--data", help="A folder, an archive, cats_vs_dogs or synthetic.")
+@click.option("--heads", help="Candidates, e.g. fc,fc_dropout,gap or my.module:MyHead.")
+@click.option("--trials", type=int, help="Of each head, the untuned first.  [default: 12]")
+@click.option("--epochs", type=int, help="Of each trial.  [default: 5]")
+@click.option("--batch-size", type=int, help="Pictures in a step.")
+@_picture_options
+@click.option("--out", type=click.Path(path_type=Path), help="[default: runs/<study>-tuning-…]")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--workers", type=int, help="Processes.  [default: one for each core or GPU]")
+@click.option("--json", "as_json", is_flag=True, help="Print every trial as JSON.")
+def tune(as_json: bool, **options: Any) -> None:
+    """Search each head's settings on validation; write the study that compares the winners.
+
+    As many trials for each head of STUDY, over what its part `tuning` says. The test split is not
+    looked at. The same command again goes on where it was interrupted. Needs headtohead[tune].
+    """
+    from rich.console import Console
+
+    from headtohead.tuning.search import tune as search
+
+    _see_current_folder()
+    found = search(**options)
+    if as_json:
+        click.echo(found.path.read_bytes(), nl=False)
+    else:
+        Console().print(found)
+
+
+@main.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
     "--pictures",
