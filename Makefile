@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup compare test lint format peers clean
+.PHONY: setup compare test test-extras lint format peers clean
 
 setup: .venv/.installed
 
@@ -22,6 +22,15 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# What needs heavy optional extras, in an environment of its own.
+test-extras: .venv-extras/.installed
+	.venv-extras/bin/pytest tests/extras
+
+.venv-extras/.installed: pyproject.toml constraints.txt
+	test -x .venv-extras/bin/python || $(PYTHON) -m venv .venv-extras
+	.venv-extras/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[hf,tfds]' hypothesis pytest
+	touch $@
+
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -35,4 +44,4 @@ peers: .venv-peers/.installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-peers build dist
+	rm -rf .venv .venv-* build dist

@@ -1,18 +1,18 @@
 """What the user calls "the pictures" → a sorted list of files with class and split.
 
-A source is a folder, an archive of one, or a name: `cats_vs_dogs` (downloaded) or `synthetic`
-(drawn). Nothing is decoded here: every regular file in a class folder is listed, whatever its
-suffix, and what turns out to be no picture is quarantined by name later.
+A source is a folder, an archive of one, a name: `cats_vs_dogs` (downloaded) or `synthetic`
+(drawn), or a hub's set (`tfds:…`, `hf:…`). Nothing is decoded here: every regular file in a class
+folder is listed, whatever its suffix, and what turns out to be no picture is quarantined by name
+later.
 """
 
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from headtohead.data.archives import extract, extracted_folder, is_archive
-from headtohead.data.download import CATS_VS_DOGS, fetch
+from headtohead.data.hubs import hub_folder, is_hub
 from headtohead.data.progress import Progress
+from headtohead.data.walking import entries_of, files_below, subfolders
 from headtohead.errors import DataError, StorageError
 
 __all__ = ["NAMED_SOURCES", "PictureFile", "Progress", "Source", "list_unlabelled", "open_source"]
@@ -27,7 +27,6 @@ _SPLITS = {
     "validation": "validation",
     "test": "test",
 }
-_PASSED_OVER = frozenset({"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini"})
 _REPORT_EVERY = 1000
 _LAYOUT = (
     "Give a folder (or a zip or tar of one) with one subfolder of pictures per class, "
@@ -85,7 +84,7 @@ def list_unlabelled(folder: Path, *, progress: Progress) -> Source:
     and `StorageError` where one may not look.
     """
     try:
-        paths = list(_files(folder))
+        paths = list(files_below(folder))
     except OSError as error:
         raise _unreadable(error, folder) from error
     if not paths:
@@ -110,11 +109,16 @@ def _folder_of(source: str | Path, cache: Path, progress: Progress) -> Path:
 
         return synthetic_source(cache=cache, progress=progress)
     if source == "cats_vs_dogs":
+        # Imported here because downloading needs libraries that reading a folder does not.
+        from headtohead.data.download import CATS_VS_DOGS, fetch
+
         folder = extracted_folder(cache, CATS_VS_DOGS.sha256)
         if folder.is_dir():
             return folder
         archive = fetch(CATS_VS_DOGS, cache / "downloads", progress)
         return extract(archive, cache=cache, progress=progress, sha256=CATS_VS_DOGS.sha256)
+    if isinstance(source, str) and is_hub(source):
+        return hub_folder(source, cache=cache, progress=progress)
     path = _existing(source)
     if path.is_dir():
         return path
@@ -149,8 +153,8 @@ def _descend(folder: Path) -> Path:
     while True:
         state = folder.stat()
         seen.add((state.st_dev, state.st_ino))
-        inside = _subfolders(folder)
-        if len(inside) != 1 or not _subfolders(inside[0]):
+        inside = subfolders(folder)
+        if len(inside) != 1 or not subfolders(inside[0]):
             return folder
         state = inside[0].stat()
         if (state.st_dev, state.st_ino) in seen:  # a link to a folder above
@@ -159,7 +163,7 @@ def _descend(folder: Path) -> Path:
 
 
 def _read(root: Path, progress: Progress) -> Source:
-    splits = [folder for folder in _subfolders(root) if folder.name.casefold() in _SPLITS]
+    splits = [folder for folder in subfolders(root) if folder.name.casefold() in _SPLITS]
     parts = _split_folders(root, splits) if len(splits) > 1 else {None: root}
     classes: dict[str | None, list[Path]] = {
         split: _class_folders(folder) for split, folder in parts.items()
@@ -169,7 +173,7 @@ def _read(root: Path, progress: Progress) -> Source:
     for split, folders in classes.items():
         for folder in folders:
             before = len(files)
-            for path in _files(folder):
+            for path in files_below(folder):
                 files.append(PictureFile(path, _identity(path, root), folder.name, split))
                 if len(files) % _REPORT_EVERY == 0:
                     progress("listing pictures", len(files), 0)
@@ -200,7 +204,7 @@ def _split_folders(root: Path, folders: list[Path]) -> dict[str | None, Path]:
             f"no train folder beside {_listed(folders)} in {str(root)!r}. "
             "Add one, or put the class folders directly below to have them split."
         )
-    others = [folder for folder in _subfolders(root) if folder not in folders]
+    others = [folder for folder in subfolders(root) if folder not in folders]
     if others:
         raise DataError(
             f"{_listed(others)} beside {_listed(folders)} in {str(root)!r}: whether its pictures "
@@ -211,7 +215,7 @@ def _split_folders(root: Path, folders: list[Path]) -> dict[str | None, Path]:
 
 def _class_folders(folder: Path) -> list[Path]:
     """At least two class folders, sorted by name."""
-    classes = _subfolders(folder)
+    classes = subfolders(folder)
     if len(classes) > 1:
         return classes
     if classes:
@@ -219,7 +223,7 @@ def _class_folders(folder: Path) -> list[Path]:
             f"only one class in {str(folder)!r}: {classes[0].name!r}. "
             f"A classifier needs at least two. {_LAYOUT}"
         )
-    loose = [entry.name for entry in _entries(folder)]
+    loose = [entry.name for entry in entries_of(folder)]
     if loose:
         raise DataError(
             f"{len(loose)} files but no class folder in {str(folder)!r} (the first is "
@@ -240,57 +244,6 @@ def _check_alike(classes: dict[str | None, list[Path]]) -> None:
                 f"{_quoted(found - everywhere)}, which {' and '.join(map(str, missing))} has not. "
                 "Give every split the same class folders."
             )
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """Every file below `folder`, links followed, each real folder read once."""
-    real = folder.resolve()
-    # A link to a folder above would bring the other classes' pictures into this one.
-    seen = {(state.st_dev, state.st_ino) for state in map(os.stat, real.parents)}
-    waiting = [folder]
-    while waiting:
-        current = waiting.pop()
-        state = current.stat()
-        if (state.st_dev, state.st_ino) in seen:
-            continue
-        seen.add((state.st_dev, state.st_ino))
-        for entry in sorted(_entries(current), key=lambda entry: entry.name):
-            if _is_folder(entry):
-                waiting.append(current / entry.name)
-            elif _is_file(entry):
-                yield current / entry.name
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What lies in `folder`, without what systems leave there for themselves."""
-    with os.scandir(folder) as entries:
-        return [
-            entry
-            for entry in entries
-            if not entry.name.startswith(".") and entry.name.casefold() not in _PASSED_OVER
-        ]
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    return sorted(
-        (folder / entry.name for entry in _entries(folder) if _is_folder(entry)),
-        key=lambda path: path.name,
-    )
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that leads in a circle, or where one may not look
-        return False
-
-
-def _is_file(entry: os.DirEntry[str]) -> bool:
-    """Pipes and devices are not; links to nothing are, so that their loss is told."""
-    try:
-        return entry.is_file() or (entry.is_symlink() and not Path(entry.path).exists())
-    except OSError:
-        return True
 
 
 def _identity(path: Path, root: Path) -> str:

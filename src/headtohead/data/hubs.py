@@ -1,0 +1,208 @@
+"""Sets of pictures from the hubs, through the hubs' own libraries, as folders of files.
+
+`tfds:NAME[/CONFIG][:VERSION]` is TensorFlow Datasets, `hf:OWNER/NAME[@CONFIG]` is Hugging Face; a
+path in place of the name is a set that either library has prepared on this machine. The pictures
+are written once, as they are stored, into folders by split and class: from there on a hub's set is
+read as any folder is. Both libraries are optional extras, imported when they are asked for.
+"""
+
+import hashlib
+import itertools
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from headtohead.data.progress import Progress, taking_turns
+from headtohead.errors import DataError, UsageError
+
+SPLITS = MappingProxyType(
+    {"train": "train", "validation": "validation", "valid": "validation", "val": "validation"}
+    | {"test": "test"}
+)
+SUFFIXES = ((b"\xff\xd8", "jpg"), (b"\x89PNG", "png"), (b"GIF8", "gif"), (b"BM", "bmp"))
+REPORT_EVERY = 200
+
+
+@dataclass(frozen=True)
+class HubSet:
+    """What a hub's library has opened.
+
+    `identity` changes whenever the pictures do. `pictures` gives, for a hub's split, the encoded
+    bytes and the class number of each picture in the hub's order; `counts` says how many.
+    """
+
+    identity: str
+    classes: tuple[str, ...]
+    counts: Mapping[str, int]
+    pictures: Callable[[str], Iterable[tuple[bytes, int]]]
+
+
+def is_hub(source: str | Path) -> bool:
+    """Whether `source` names a hub's set."""
+    return isinstance(source, str) and source.partition(":")[0] in HUBS and ":" in source
+
+
+def hub_folder(source: str, *, cache: Path, progress: Progress) -> Path:
+    """The folder that holds the pictures of `source`, written into `cache` where it is not yet.
+
+    Splits named train, validation and test stay what they are; where train is all there is, the
+    classes lie directly below. Raises UsageError where the library is missing and DataError where
+    the set cannot be had or has no pictures with classes.
+    """
+    hub, _, name = source.partition(":")
+    if not name:
+        raise UsageError(f"{source!r} names no set: give {hub}:NAME.")
+    found = HUBS[hub](name)
+    parts = _parts(found, source)
+    identity = hashlib.sha256(f"{source}\0{found.identity}".encode()).hexdigest()[:32]
+    folder = cache / "hubs" / identity
+    lock = folder.with_name(f"{identity}.lock")
+    with taking_turns(lock, f"unpacking {source}", progress):
+        if not folder.is_dir():
+            growing = folder.with_name(f"{identity}.partial")
+            shutil.rmtree(growing, ignore_errors=True)  # of a process that was killed
+            _write(found, parts, growing, progress)
+            growing.rename(folder)
+    return folder
+
+
+def _parts(found: HubSet, source: str) -> dict[str, str]:
+    """The hub's splits that are used → ours."""
+    parts = {split: SPLITS[split] for split in found.counts if split in SPLITS}
+    if "train" not in parts:
+        raise DataError(
+            f"{source} has no split named train; it has {', '.join(found.counts) or 'none'}. "
+            f"Export the pictures to a folder with train/ and test/ instead."
+        )
+    return parts
+
+
+def _write(found: HubSet, parts: Mapping[str, str], root: Path, progress: Progress) -> None:
+    total, done = sum(found.counts[split] for split in parts), 0
+    folders = _folder_names(found.classes)
+    for split, ours in parts.items():
+        below = root / ours if len(parts) > 1 else root
+        for number, (content, label) in enumerate(found.pictures(split)):
+            if label not in range(len(folders)):
+                raise DataError(
+                    f"picture {number} of the split {split} has no class (label {label}). "
+                    "Export the pictures that have one to a folder instead."
+                )
+            suffix = next((name for head, name in SUFFIXES if content.startswith(head)), "bin")
+            folder = below / folders[label]
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{split}-{number:07d}.{suffix}").write_bytes(content)
+            done += 1
+            if done % REPORT_EVERY == 0:
+                progress("unpacking pictures", done, total)
+    progress("unpacking pictures", done, total)
+
+
+def _folder_names(classes: tuple[str, ...]) -> tuple[str, ...]:
+    """Class names that can be folders' names, different ones for different classes."""
+    names: list[str] = []
+    for number, label in enumerate(classes):
+        name = re.sub(r"[^\w .()+-]", "_", label).strip(". ") or f"class {number}"
+        names.append(
+            name if name.casefold() not in map(str.casefold, names) else f"{name} {number}"
+        )
+    return tuple(names)
+
+
+def _tensorflow_datasets(name: str) -> HubSet:
+    try:
+        import tensorflow_datasets as tfds
+    except ModuleNotFoundError as error:
+        raise _missing("tfds", error) from None
+    local = Path(name).expanduser()
+    try:
+        builder = tfds.builder_from_directory(local) if local.is_dir() else tfds.builder(name)
+        if not local.is_dir():
+            builder.download_and_prepare()
+    except Exception as error:  # the library's errors have no common class
+        raise _refused(f"tfds:{name}", error) from error
+    features = builder.info.features
+    image = _only(features, tfds.features.Image, "picture", f"tfds:{name}")
+    label = _only(features, tfds.features.ClassLabel, "class", f"tfds:{name}")
+
+    def pictures(split: str) -> Iterator[tuple[bytes, int]]:
+        decoders = {image: tfds.decode.SkipDecoding()}
+        for row in tfds.as_numpy(builder.as_dataset(split=split, decoders=decoders)):
+            yield row[image], int(row[label])
+
+    return HubSet(
+        identity=f"{builder.info.full_name} {sorted(builder.info.splits)}",
+        classes=tuple(features[label].names),
+        counts={split: info.num_examples for split, info in builder.info.splits.items()},
+        pictures=pictures,
+    )
+
+
+def _hugging_face(name: str) -> HubSet:
+    try:
+        import datasets
+    except ModuleNotFoundError as error:
+        raise _missing("hf", error) from None
+    place, _, config = name.partition("@")
+    local = Path(place).expanduser()
+    try:
+        if (local / "dataset_dict.json").is_file() or (local / "state.json").is_file():
+            loaded = datasets.load_from_disk(local)
+        else:
+            loaded = datasets.load_dataset(place, config or None)
+    except Exception as error:  # the library's errors have no common class
+        raise _refused(f"hf:{name}", error) from error
+    splits = dict(loaded) if isinstance(loaded, dict) else {"train": loaded}
+    features = next(iter(splits.values())).features
+    image = _only(features, datasets.Image, "picture", f"hf:{name}")
+    label = _only(features, datasets.ClassLabel, "class", f"hf:{name}")
+
+    def pictures(split: str) -> Iterator[tuple[bytes, int]]:
+        rows = splits[split].select_columns([image, label])
+        for row in rows.cast_column(image, datasets.Image(decode=False)):
+            content = row[image]["bytes"]
+            yield content or Path(row[image]["path"]).read_bytes(), int(row[label])
+
+    return HubSet(
+        identity=" ".join(f"{split} {rows._fingerprint}" for split, rows in splits.items()),
+        classes=tuple(features[label].names),
+        counts={split: len(rows) for split, rows in splits.items()},
+        pictures=pictures,
+    )
+
+
+HUBS: Mapping[str, Callable[[str], HubSet]] = MappingProxyType(
+    {"tfds": _tensorflow_datasets, "hf": _hugging_face}
+)
+
+
+def _only(features: Mapping[str, Any], kind: type, what: str, source: str) -> str:
+    """The one feature of a kind. Raises DataError where there is none, or more than one."""
+    found = [name for name, feature in features.items() if isinstance(feature, kind)]
+    if len(found) != 1:
+        listed = ", ".join(itertools.chain(found or features))
+        raise DataError(
+            f"{source} must have one column with a {what} ({kind.__name__}); "
+            f"{'it has ' if found else 'none of its columns is one: '}{listed}. "
+            f"Export the pictures to a folder with one subfolder per class instead."
+        )
+    return found[0]
+
+
+def _missing(extra: str, error: ModuleNotFoundError) -> UsageError:
+    return UsageError(
+        f"{extra}: needs a library that is not installed ({error.name}): "
+        f"pip install 'headtohead[{extra}]'."
+    )
+
+
+def _refused(source: str, error: Exception) -> DataError:
+    said = " ".join(str(error).split())[:300]
+    return DataError(
+        f"{source} cannot be had ({type(error).__name__}: {said}). Check the name and the network, "
+        f"or name a folder that the library has prepared."
+    )
