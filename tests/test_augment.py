@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from headtohead.recipe import AugmentSpec
-from headtohead.training.augment import augmentation
+from headtohead.training.augment import Augmentation, augmentation
 
 CPU = torch.device("cpu")
 
@@ -14,15 +14,18 @@ def pictures(count: int = 64, size: int = 20) -> torch.Tensor:
     return torch.from_numpy(values).contiguous(memory_format=torch.channels_last)
 
 
+def changed(spec: AugmentSpec, before: torch.Tensor, seed: int = 0, epoch: int = 1) -> torch.Tensor:
+    augment = Augmentation(spec, CPU)
+    return augment(before, augment.draw(len(before), seed, epoch))
+
+
 def test_off_by_default_leaves_training_pictures_untouched() -> None:
-    assert augmentation(AugmentSpec(), 64, seed=0, epoch=1, device=CPU) is None
+    assert augmentation(AugmentSpec(), CPU) is None
 
 
 def test_flip_mirrors_about_half_of_the_pictures_exactly() -> None:
-    augment = augmentation(AugmentSpec(flip=True), 64, seed=0, epoch=1, device=CPU)
-    assert augment is not None
     before = pictures()
-    after = augment(before, 0)
+    after = changed(AugmentSpec(flip=True), before)
     same = [torch.allclose(a, b, atol=1e-5) for a, b in zip(after, before, strict=True)]
     mirrored = [torch.allclose(a, b.flip(2), atol=1e-5) for a, b in zip(after, before, strict=True)]
     assert all(one != other for one, other in zip(same, mirrored, strict=True))
@@ -30,24 +33,18 @@ def test_flip_mirrors_about_half_of_the_pictures_exactly() -> None:
 
 
 def test_a_picture_gets_the_same_change_however_the_epoch_is_batched() -> None:
-    spec = AugmentSpec(flip=True, crop=0.3, color=0.3)
-    whole = augmentation(spec, 64, seed=3, epoch=2, device=CPU)
-    parts = augmentation(spec, 64, seed=3, epoch=2, device=CPU)
-    assert whole is not None
-    assert parts is not None
+    augment = augmentation(AugmentSpec(flip=True, crop=0.3, color=0.3), CPU)
+    assert augment is not None
     before = pictures()
-    together = whole(before, 0)
-    apart = torch.cat([parts(before[i : i + 16], i) for i in range(0, 64, 16)])
+    draws = augment.draw(64, seed=3, epoch=2)
+    together = augment(before, draws)
+    apart = torch.cat([augment(before[i : i + 16], draws[i : i + 16]) for i in range(0, 64, 16)])
     torch.testing.assert_close(together, apart)
 
 
 def test_epochs_and_seeds_differ() -> None:
     spec = AugmentSpec(crop=0.3)
-    results = []
-    for seed, epoch in ((0, 1), (0, 2), (1, 1)):
-        augment = augmentation(spec, 64, seed=seed, epoch=epoch, device=CPU)
-        assert augment is not None
-        results.append(augment(pictures(), 0))
+    results = [changed(spec, pictures(), *keys) for keys in ((0, 1), (0, 2), (1, 1))]
     assert not torch.allclose(results[0], results[1])
     assert not torch.allclose(results[0], results[2])
 
@@ -55,9 +52,7 @@ def test_epochs_and_seeds_differ() -> None:
 def test_a_crop_shows_a_part_of_the_picture_and_no_border() -> None:
     """A window must lie inside the picture: padding would be a cue that no test picture has."""
     ramp = torch.linspace(0, 1, 40).expand(64, 3, 40, 40).contiguous()
-    augment = augmentation(AugmentSpec(crop=0.5), 64, seed=0, epoch=1, device=CPU)
-    assert augment is not None
-    rows = augment(ramp, 0)[:, 0, 20, :]
+    rows = changed(AugmentSpec(crop=0.5), ramp)[:, 0, 20, :]
     slopes = rows[:, 30] - rows[:, 10]
     plain = 20 / 39
     assert (slopes <= plain + 1e-4).all()
@@ -66,10 +61,8 @@ def test_a_crop_shows_a_part_of_the_picture_and_no_border() -> None:
 
 
 def test_colours_stay_in_range_and_change() -> None:
-    augment = augmentation(AugmentSpec(color=0.8), 64, seed=0, epoch=1, device=CPU)
-    assert augment is not None
     before = pictures()
-    after = augment(before.clone(), 0)
+    after = changed(AugmentSpec(color=0.8), before.clone())
     assert after.min() >= 0
     assert after.max() <= 1
     assert (after - before).abs().mean() > 0.02

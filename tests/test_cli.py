@@ -106,6 +106,8 @@ def test_an_unknown_option_is_a_usage_error(source: Path) -> None:
         ("--learning-rate", "nan"),
         ("--workers", "0"),
         ("--resize", "magic"),
+        ("--precision", "fp8"),
+        ("--precision", "tf32"),  # on the CPU
         ("--device", "tpu"),
         ("--device", "cuda:99"),
     ],

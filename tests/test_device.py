@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from headtohead.errors import UsageError
-from headtohead.training.device import choose_device, environment
+from headtohead.training.device import choose_device, environment, spread
 
 
 def test_auto_is_a_gpu_exactly_when_there_is_one() -> None:
@@ -22,9 +22,28 @@ def test_a_device_that_is_not_there_is_refused(name: str) -> None:
         choose_device(name)
 
 
+@pytest.mark.parametrize(
+    ("device", "workers", "expected"),
+    [
+        ("cpu", None, ["cpu"] * 4),
+        ("cpu", 2, ["cpu"] * 2),
+        ("cuda", None, ["cuda:0", "cuda:1"]),
+        ("cuda", 5, ["cuda:0", "cuda:1", "cuda:0", "cuda:1", "cuda:0"]),
+        ("cuda:1", None, ["cuda:1"]),
+        ("cuda:1", 3, ["cuda:1"] * 3),
+    ],
+)
+def test_workers_are_spread_over_cores_and_gpus(
+    device: str, workers: int | None, expected: list[str]
+) -> None:
+    """Else a second GPU stands idle, or `cuda:1` takes one that was not asked for."""
+    assert spread(torch.device(device), workers, cores=4, gpus=2) == expected
+
+
 def test_the_environment_names_what_numbers_depend_on() -> None:
-    found = environment(torch.device("cpu"))
+    found = environment(torch.device("cpu"), "bf16")
     assert found["torch"] == torch.__version__
+    assert found["precision"] == "bf16"
     assert all(found.values())
 
 
@@ -33,7 +52,7 @@ def test_a_worker_is_pinned_single_threaded_and_repeatable() -> None:
         "import os, torch\n"
         "from headtohead.training.device import set_up_worker\n"
         "core = min(os.sched_getaffinity(0))\n"
-        "set_up_worker(core)\n"
+        "set_up_worker(core, torch.device('cpu'), deterministic=False)\n"
         "assert os.sched_getaffinity(0) == {core}\n"
         "assert torch.get_num_threads() == 1\n"
         "assert torch.are_deterministic_algorithms_enabled()\n"
@@ -50,7 +69,7 @@ def test_a_worker_keeps_freed_memory() -> None:
     code = (
         "import resource, torch\n"
         "from headtohead.training.device import set_up_worker\n"
-        "set_up_worker(None)\n"
+        "set_up_worker(None, torch.device('cpu'), deterministic=False)\n"
         "def faults():\n"
         "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "    for _ in range(20):\n"

@@ -219,6 +219,16 @@ def test_the_training_sample_is_fixed_and_as_large_as_validation() -> None:
     assert (sample == training_sample(split, 0)).all()
 
 
+def test_a_run_in_bf16_goes_on_bit_identically_and_says_so(tmp_path: Path) -> None:
+    own = plan("fc_dropout", precision="bf16", epochs=2)
+    record = train(own, pictures(60), parts(32, 14), tmp_path / "whole", Silent())
+    assert record.environment["precision"] == "bf16"
+    with pytest.raises(KeyboardInterrupt):
+        train(own, pictures(60), parts(32, 14), tmp_path / "killed", Killed())
+    train(own, pictures(60), parts(32, 14), tmp_path / "killed", Silent())
+    assert_same_run(tmp_path / "whole", tmp_path / "killed")
+
+
 def test_epochs_in_steps_go_on_bit_identically(tmp_path: Path) -> None:
     """The sequence of pictures runs on over the epochs, also after a kill."""
     own = plan(steps_per_epoch=7, shuffle_buffer=30, validation_pictures=50)

@@ -15,6 +15,7 @@ from headtohead.probes.evidence import (
 from headtohead.records import Failure
 from headtohead.report.results import METRICS
 from headtohead.report.summary import reference_of, summarize
+from headtohead.study.ledger import Ledger, StudyFile
 from ledgers import ENVIRONMENT, add_run, full_ledger, study_ledger
 
 DIVERGED = Failure(reason="the training loss is not finite", epoch=2, step=31)
@@ -215,6 +216,16 @@ def test_more_than_two_classes(tmp_path: Path) -> None:
     assert len(result.test_best.confusion) == 5
     assert result.metrics["test_auroc"] is not None
     assert result.test_best.n == 500
+
+
+def test_another_precision_is_said_beside_the_verdicts(tmp_path: Path) -> None:
+    """Else a verdict about networks trained in bfloat16 is read as one about float32."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"))
+    assert not any("Trained in" in note for note in summarize(ledger).notes)
+    content = ledger.file.model_dump()
+    content["study"]["heads"]["gap"]["recipe"] = {"precision": "bf16"}
+    other = Ledger(tmp_path, StudyFile.model_validate(content))
+    assert any("Trained in bf16: gap." in note for note in summarize(other).notes)
 
 
 def test_too_few_steps_to_believe_evaluation_are_said(tmp_path: Path) -> None:

@@ -67,6 +67,9 @@ def _study_options(command: _Command) -> _Command:
     for option in (
         click.option("--workers", type=int, help="Processes.  [default: one for each core or GPU]"),
         click.option(
+            "--deterministic", is_flag=True, help="Repeatable to the bit on a GPU; a CPU always is."
+        ),
+        click.option(
             "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
         ),
         click.option(
@@ -80,6 +83,11 @@ def _study_options(command: _Command) -> _Command:
             help="Folder.  [default: runs/<study>-<digest>]",
         ),
         _picture_options,
+        click.option(
+            "--precision",
+            type=click.Choice(["float32", "tf32", "bf16"]),
+            help="Of training steps.  [default: float32]",
+        ),
         click.option("--learning-rate", type=float, help="Adam's."),
         click.option("--batch-size", type=int, help="Pictures in a step."),
         click.option("--epochs", type=int, help="Passes over the training split."),
@@ -129,7 +137,8 @@ def plan(as_json: bool, **options: Any) -> None:
     from headtohead.study.forecast import render_forecast
 
     out, workers = options.pop("out"), options.pop("workers")
-    for name in ("device", "masks", "cache"):  # they change no run's place in the plan
+    # None of these changes a run's place in the plan.
+    for name in ("device", "deterministic", "masks", "cache"):
         options.pop(name)
     if workers is not None and workers < 1:
         raise UsageError(f"--workers must be at least 1; received {workers}.")

@@ -5,6 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias, Unpack
 
+import torch
+
 import headtohead
 from headtohead.crew import Crew, worker_setups
 from headtohead.data.pipeline import prepare_study, split_study
@@ -26,6 +28,7 @@ from headtohead.study.looks import check_design, follow
 from headtohead.study.options import StudyOptions, study_from
 from headtohead.study.pictures import picture_table, write_pictures
 from headtohead.study.plan import Job, jobs_of
+from headtohead.training.device import check_precision
 
 Keep: TypeAlias = Callable[[Ledger, set[int]], None]
 """Puts the pictures that probes look at into a ledger, for some seeds."""
@@ -37,6 +40,7 @@ def compare(
     out: str | Path | None = None,
     device: str = "auto",
     workers: int | None = None,
+    deterministic: bool = False,
     cache: str | Path | None = None,
     masks: str | Path | None = None,
     **options: Unpack[StudyOptions],
@@ -45,9 +49,10 @@ def compare(
 
     `study` is a shipped study's name or a YAML file; by default it is `quick`, on drawn pictures,
     or `standard` where `data` is given. `options` (data, heads, seeds, epochs, image_size, resize,
-    limit, batch_size, learning_rate, until_decided: see StudyOptions) win over it. All have the
-    names and the meaning of the command's. The same call again resumes, skips what is finished
-    and adds what is new.
+    limit, batch_size, learning_rate, precision, until_decided: see StudyOptions) win over it. All
+    have the names and the meaning of the command's. The same call again resumes, skips what is
+    finished and adds what is new. `deterministic` makes runs on a GPU repeatable to the bit, as
+    those on a CPU always are.
     `masks` is a folder with a mask of each picture, for scoring class maps
     (see `headtohead.probes.pictures.collect_masks`). Raises UsageError, DataError and
     StorageError; runs that failed are told in `Comparison.failures`.
@@ -56,7 +61,9 @@ def compare(
     if workers is not None and workers < 1:
         raise UsageError(f"--workers must be at least 1; received {workers}.")
     _check_models(spec)
-    setups = worker_setups(device, workers)
+    setups = worker_setups(device, workers, deterministic=deterministic)
+    for head in spec.heads:
+        check_precision(spec.recipe_for(head).arithmetic, torch.device(setups[0]["device"]))
     with Display() as display:
         source, prepared = prepare_study(spec, cache=cache_folder(cache), progress=display.progress)
         file = study_file(spec, prepared)

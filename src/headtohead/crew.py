@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+import torch
+
 from headtohead.data.prepared import PreparedSet
 from headtohead.display import Display
 from headtohead.machine import usable_cores
@@ -15,19 +17,26 @@ from headtohead.report.tensorboard import RunEvents
 from headtohead.study.executor import AnyJob, Event, execute
 from headtohead.study.ledger import Ledger
 from headtohead.study.plan import Job, SpeedJob, is_done, lost, predecessor
-from headtohead.training.device import choose_device
+from headtohead.training.device import choose_device, spread
 
 
-def worker_setups(device: str, workers: int | None) -> list[dict[str, Any]]:
+def worker_setups(
+    device: str, workers: int | None, *, deterministic: bool = False
+) -> list[dict[str, Any]]:
     """One setup for each worker process: by default one for each core, or one for each GPU."""
     chosen = choose_device(device)
     cores = usable_cores()
-    count = workers or (1 if chosen.type == "cuda" else len(cores))
+    devices = spread(chosen, workers, len(cores), torch.cuda.device_count())
     # Pinned only where the workers fill the machine: two small studies must not share one core.
-    pinned = chosen.type == "cpu" and count == len(cores)
+    pinned = chosen.type == "cpu" and len(devices) == len(cores)
     return [
-        {"worker": i, "device": str(chosen), "core": cores[i] if pinned else None}
-        for i in range(count)
+        {
+            "worker": i,
+            "device": name,
+            "core": cores[i] if pinned else None,
+            "deterministic": deterministic,
+        }
+        for i, name in enumerate(devices)
     ]
 
 

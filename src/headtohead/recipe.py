@@ -1,8 +1,11 @@
 """How a model is trained, as data: a part of a study."""
 
-from typing import Annotated
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+Precision: TypeAlias = Literal["float32", "tf32", "bf16"]
+"""What a training step's large sums are computed in: see `headtohead.training.step`."""
 
 
 class Spec(BaseModel):
@@ -24,15 +27,22 @@ class AugmentSpec(Spec):
     color: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
+def _none_for_the_default(precision: Precision | None) -> Precision | None:
+    """Digests leave out what is None: float32, named or not, is one study."""
+    return None if precision == "float32" else precision
+
+
 class RecipeSpec(Spec):
     """How a model is trained: Adam with the constants of Keras, the article's defaults.
 
     An epoch is one pass over the training split in an order drawn anew, and one over validation.
-    The last three are for studies that do as others did; None is what they should have done.
+    The next three are for studies that do as others did; None is what they should have done.
     `steps_per_epoch`: so many batches are an epoch, and the next goes on where it stopped.
     `shuffle_buffer`: pictures are drawn from a window of so many that moves over the stored order
     (by a hash of their names), as `tf.data.Dataset.shuffle` does. `validation_pictures`: so many
     are taken from validation in stored order, over and over: the first count more often.
+    `precision`: that of training steps, float32 unless `tf32` or `bf16` is named; evaluation is
+    always in float32.
     """
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 10
@@ -43,6 +53,7 @@ class RecipeSpec(Spec):
     steps_per_epoch: Annotated[int, Field(ge=1)] | None = None
     shuffle_buffer: Annotated[int, Field(ge=1)] | None = None
     validation_pictures: Annotated[int, Field(ge=1)] | None = None
+    precision: Annotated[Precision | None, AfterValidator(_none_for_the_default)] = None
 
     def batch(self, pictures: int) -> int:
         """Pictures in each step, of so many to train on."""
@@ -51,6 +62,11 @@ class RecipeSpec(Spec):
     def steps(self, pictures: int) -> int:
         """Steps in an epoch: full batches only."""
         return self.steps_per_epoch or pictures // self.batch(pictures)
+
+    @property
+    def arithmetic(self) -> Precision:
+        """The precision by its name."""
+        return self.precision or "float32"
 
     @property
     def stored_order(self) -> bool:

@@ -14,6 +14,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from headtohead.data.pipeline import split_study
 from headtohead.data.prepared import PreparedSet, load_prepared
 from headtohead.data.split import in_stored_order
@@ -38,8 +40,9 @@ def main() -> None:
     os.dup2(2, 1)  # whatever a library prints belongs in the log
     threading.Thread(target=_listen, args=(messages,), daemon=True).start()
     setup = messages.get()
-    set_up_worker(setup["core"])
-    desk = _Desk(setup, output)
+    device = choose_device(setup["device"])
+    set_up_worker(setup["core"], device, deterministic=setup["deterministic"])
+    desk = _Desk(setup, device, output)
     while True:
         desk.do(messages.get())
 
@@ -53,13 +56,11 @@ def _listen(messages: "queue.Queue[dict[str, Any]]") -> None:
 class _Desk:
     """What stays the same from job to job."""
 
-    def __init__(self, setup: dict[str, Any], output: Any) -> None:
+    def __init__(self, setup: dict[str, Any], device: torch.device, output: Any) -> None:
         self._out = Path(setup["out"])
         self._output = output
         self._prepared: PreparedSet = load_prepared(Path(setup["prepared"]))
-        self._pictures = Pictures(
-            self._prepared.images, self._prepared.labels, choose_device(setup["device"])
-        )
+        self._pictures = Pictures(self._prepared.images, self._prepared.labels, device)
         self._last_step = 0.0
 
     def do(self, job: dict[str, Any]) -> None:

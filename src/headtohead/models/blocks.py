@@ -17,9 +17,9 @@ class ConvolutionBlock(nn.Module):
     """Convolution 3 × 3, batch norm, ReLU, max-pool 2 × 2: (N, C, H, W) → (N, C', h, w).
 
     h = (H - 2) // 2. The pool stands before the ReLU: both are monotonic, so they commute
-    exactly, and the ReLU runs on a quarter of the values. Training on the CPU takes the fused
-    step below; everything else PyTorch's own operations. Both compute the same function, up to
-    rounding.
+    exactly, and the ReLU runs on a quarter of the values. Training in float32 on the CPU takes the
+    fused step below; everything else PyTorch's own operations. Both compute the same function, up
+    to rounding.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -29,7 +29,8 @@ class ConvolutionBlock(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """(N, C, H, W) → (N, C', (H - 2) // 2, (W - 2) // 2)."""
-        if self.training and pictures.device.type == "cpu":
+        on_cpu = pictures.device.type == "cpu"
+        if self.training and on_cpu and not torch.is_autocast_enabled("cpu"):
             return self._fused(pictures)
         return functional.relu(functional.max_pool2d(self.norm(self.convolution(pictures)), 2))
 

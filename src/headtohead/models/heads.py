@@ -20,7 +20,13 @@ from headtohead.models.layers import BatchNorm, are_widths, convolution, dense
 
 
 class Head(nn.Module, ABC):
-    """Everything after the backbone. Two classes give one logit, more give one each."""
+    """Everything after the backbone. Two classes give one logit, more give one each.
+
+    `capturable`: whether a training step can be captured as a CUDA graph. It cannot where the
+    forward pass reads values back (`.item()`, boolean indexing): such a head says False.
+    """
+
+    capturable = True
 
     @abstractmethod
     def __init__(self, channels: int, size: tuple[int, int], outputs: int) -> None:

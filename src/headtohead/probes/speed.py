@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from headtohead.data.split import Split
-from headtohead.models.classifier import Classifier
 from headtohead.probes.evidence import Speed
-from headtohead.training.engine import RunPlan, training_step
+from headtohead.training.engine import RunPlan
 from headtohead.training.optimizer import KerasAdam
 from headtohead.training.pictures import Pictures
+from headtohead.training.step import EagerGradients, Step, gradients_on_device
 
 ROUNDS = 7
 STEPS = 2
@@ -24,17 +24,15 @@ STEPS = 2
 class _Runner:
     """A head in training on one batch, again and again."""
 
-    model: Classifier
-    optimizer: KerasAdam
-    inputs: Tensor
-    labels: Tensor
+    take: Step
+    rows: Tensor
 
     def step(self) -> tuple[float, float]:
         """Wall-clock and processor seconds of one step."""
         wall, cpu = time.perf_counter(), time.process_time()
-        training_step(self.model, self.optimizer, self.inputs, self.labels)
-        if self.inputs.device.type == "cuda":
-            torch.cuda.synchronize(self.inputs.device)
+        self.take(self.rows, None)
+        if self.rows.device.type == "cuda":
+            torch.cuda.synchronize(self.rows.device)
         return time.perf_counter() - wall, time.process_time() - cpu
 
 
@@ -50,7 +48,7 @@ def collect_speed(plans: Sequence[RunPlan], pictures: Pictures, split: Split) ->
             times[:, index, number] = np.median(taken, axis=0)
     return Speed(
         heads=tuple(plan.head for plan in plans),
-        batch_size=tuple(len(runner.labels) for runner in runners),
+        batch_size=tuple(len(runner.rows) for runner in runners),
         device=pictures.device.type,
         wall=times[0],
         cpu=times[1],
@@ -62,5 +60,6 @@ def _runner(plan: RunPlan, pictures: Pictures, split: Split) -> _Runner:
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     recipe = plan.recipe
     optimizer = KerasAdam(model.parameters(), recipe.learning_rate, recipe.weight_decay)
-    rows = split.train[: recipe.batch_size]
-    return _Runner(model, optimizer, *pictures.batch(pictures.rows(rows)))
+    rows = pictures.rows(split.train[: recipe.batch_size])
+    eager = EagerGradients(model, pictures, None, recipe.arithmetic)
+    return _Runner(Step(gradients_on_device(eager, rows, None), optimizer), rows)

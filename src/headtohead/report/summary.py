@@ -219,6 +219,19 @@ def _few_steps(file: StudyFile) -> Iterator[str]:
             )
 
 
+def _precisions(file: StudyFile) -> Iterator[str]:
+    """Where a verdict is one about another arithmetic than float32."""
+    heads: dict[str, list[str]] = {}
+    for head in file.study.heads:
+        heads.setdefault(file.study.recipe_for(head).arithmetic, []).append(head)
+    for precision, names in heads.items():
+        if precision != "float32":
+            yield (
+                f"Trained in {precision}: {', '.join(names)}. Verdicts are about networks trained "
+                f"so; the networks are evaluated in float32."
+            )
+
+
 def _notes(
     file: StudyFile,
     heads: Sequence[HeadResult],
@@ -239,6 +252,7 @@ def _notes(
                 f"split."
             )
     yield from _few_steps(file)
+    yield from _precisions(file)
     if unfinished:
         yield f"Unfinished: {_by_head(unfinished)}. The same command again goes on with them."
     silent = [(run.head, run.seed) for run in runs if run.finished and run.test_best is None]

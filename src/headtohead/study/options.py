@@ -14,7 +14,8 @@ class StudyOptions(TypedDict, total=False):
     data: a folder, an archive, `cats_vs_dogs` or `synthetic`. heads: names, `module:Class` among
     them, as a list or with commas. seeds: how many, 0, 1, … epochs: passes over the training split.
     image_size: side in pixels. resize: `antialias` or `bilinear`. limit: at most so many pictures.
-    batch_size: pictures in a step. learning_rate: Adam's. until_decided: a head that is compared
+    batch_size: pictures in a step. learning_rate: Adam's. precision: `float32`, `tf32` or `bf16`,
+    that of training steps. until_decided: a head that is compared
     with the reference sequentially; seeds are added until a look decides
     (see `headtohead.study.looks`).
     """
@@ -28,6 +29,7 @@ class StudyOptions(TypedDict, total=False):
     limit: int | None
     batch_size: int | None
     learning_rate: float | None
+    precision: str | None
     until_decided: str | None
 
 
@@ -43,6 +45,7 @@ def study_from(
     limit: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
+    precision: str | None = None,
     until_decided: str | None = None,
 ) -> StudySpec:
     """A study's name or file with what was asked for on top; None is not given.
@@ -56,6 +59,11 @@ def study_from(
         data=None if data is None else str(data),
         seeds=seeds,
         pictures={"image_size": image_size, "resize": resize, "limit": limit},
-        recipe={"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate},
+        recipe={
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "precision": precision,
+        },
         verdict={"until_decided": until_decided},
     )

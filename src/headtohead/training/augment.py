@@ -1,4 +1,8 @@
-"""Random changes to training pictures, drawn for a whole epoch at once from its own stream."""
+"""Random changes to training pictures, drawn for a whole epoch at once from its own stream.
+
+What is drawn and what is done are apart: done on the device, by numbers that may come from anywhere
+on it, a step with its augmentation can be captured as a CUDA graph.
+"""
 
 import numpy as np
 import torch
@@ -12,18 +16,20 @@ _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma
 
 
 class Augmentation:
-    """The changes of one epoch: picture i of the epoch gets row i, whichever head is trained."""
+    """The changes that a recipe asks for, by random numbers drawn beforehand."""
 
-    def __init__(
-        self, spec: AugmentSpec, pictures: int, seed: int, epoch: int, device: torch.device
-    ) -> None:
-        draw = stream(seed, "augment", epoch).random((pictures, 7), dtype=np.float32)
-        self._draws = torch.from_numpy(draw).to(device)
+    def __init__(self, spec: AugmentSpec, device: torch.device) -> None:
         self._spec = spec
+        self._device = device
+        self._grey = torch.tensor(_GREY, device=device)[:, None, None]
 
-    def __call__(self, pictures: Tensor, first: int) -> Tensor:
-        """(n, 3, H, W) in [0, 1] → the same, for pictures `first`, first + 1, … of the epoch."""
-        draws = self._draws[first : first + len(pictures)]
+    def draw(self, pictures: int, seed: int, epoch: int) -> Tensor:
+        """An epoch's (pictures, 7): its picture i gets row i, whichever head is trained."""
+        draws = stream(seed, "augment", epoch).random((pictures, 7), dtype=np.float32)
+        return torch.from_numpy(draws).to(self._device)
+
+    def __call__(self, pictures: Tensor, draws: Tensor) -> Tensor:
+        """(n, 3, H, W) in [0, 1] → the same, changed as (n, 7) `draws` say."""
         if self._spec.flip or self._spec.crop:
             pictures = self._window(pictures, draws[:, :4])
         if self._spec.color:
@@ -48,18 +54,13 @@ class Augmentation:
         brightness, contrast, saturation = (
             (1 + self._spec.color * (2 * draws - 1)).T[:, :, None, None, None].unbind()
         )
-        luma = pictures.new_tensor(_GREY)[:, None, None]
         pictures = pictures * brightness
-        grey = (pictures * luma).sum(1, keepdim=True)
+        grey = (pictures * self._grey).sum(1, keepdim=True)
         pictures = torch.lerp(grey.mean((2, 3), keepdim=True), pictures, contrast)
-        grey = (pictures * luma).sum(1, keepdim=True)
+        grey = (pictures * self._grey).sum(1, keepdim=True)
         return torch.lerp(grey, pictures, saturation).clamp_(0, 1)
 
 
-def augmentation(
-    spec: AugmentSpec, pictures: int, seed: int, epoch: int, device: torch.device
-) -> Augmentation | None:
-    """One epoch's augmentation of `pictures` pictures; None where the spec asks for none."""
-    if spec == AugmentSpec():
-        return None
-    return Augmentation(spec, pictures, seed, epoch, device)
+def augmentation(spec: AugmentSpec, device: torch.device) -> Augmentation | None:
+    """What the spec asks for; None where it asks for nothing."""
+    return None if spec == AugmentSpec() else Augmentation(spec, device)

@@ -11,6 +11,7 @@ import torch
 
 import headtohead
 from headtohead.errors import UsageError
+from headtohead.recipe import Precision
 
 # glibc's <malloc.h>
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
@@ -38,10 +39,31 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def set_up_worker(core: int | None) -> None:
-    """Make this process a worker: one thread, repeatable arithmetic, freed memory kept.
+def spread(device: torch.device, workers: int | None, cores: int, gpus: int) -> list[str]:
+    """The device of each worker process: `workers` of them, by default one per core or GPU.
 
-    To be called before the first tensor is made. `core` pins the process to that core. glibc
+    `cuda` without a number is all `gpus`, taken in turn; cuda:N is that one alone.
+    """
+    if device.type == "cpu":
+        return [str(device)] * (workers or cores)
+    chosen = [str(device)] if device.index is not None else [f"cuda:{i}" for i in range(gpus)]
+    return [chosen[i % len(chosen)] for i in range(workers or len(chosen))]
+
+
+def check_precision(precision: Precision, device: torch.device) -> None:
+    """Raises UsageError where `device` does not have the precision."""
+    if precision == "tf32" and device.type != "cuda":
+        raise UsageError(
+            f"precision 'tf32' is there on NVIDIA GPUs alone; received {str(device)!r} as the "
+            f"device. Use --precision float32, or bf16."
+        )
+
+
+def set_up_worker(core: int | None, device: torch.device, *, deterministic: bool) -> None:
+    """Make this process a worker on `device`: one thread, freed memory kept.
+
+    To be called before the first tensor is made. `core` pins the process to that core. On the CPU
+    arithmetic is always repeatable to the bit; on a GPU where `deterministic` asks for it. glibc
     returns freed blocks of tens of megabytes to the system and each training step would pay for
     fresh zeroed pages again; keeping them doubled the throughput on the CPU.
     """
@@ -54,18 +76,21 @@ def set_up_worker(core: int | None) -> None:
         libc.mallopt(_M_TOP_PAD, 64 << 20)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    # float32 means float32: no TF32, and no kernels that add in an order of their own.
+    # float32 means float32; a recipe's precision is that of its training steps alone.
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    if device.type == "cpu" or deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
     # No operation here reads memory that it did not write; filling it first cost a sixth of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
-def environment(device: torch.device) -> dict[str, str]:
-    """What a run's numbers may depend on besides its study, for its record."""
+def environment(device: torch.device, precision: Precision) -> dict[str, str]:
+    """What a run's numbers may depend on, for its record."""
     processor = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
     return {
         "headtohead": headtohead.__version__,
@@ -76,6 +101,8 @@ def environment(device: torch.device) -> dict[str, str]:
         "device": device.type,
         "processor": processor,
         "threads": str(torch.get_num_threads()),
+        "precision": precision,
+        "deterministic": "yes" if torch.are_deterministic_algorithms_enabled() else "no",
     }
 
 

@@ -1,7 +1,6 @@
 """One run, start to end: one head, one seed."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -20,12 +19,13 @@ from headtohead.records import HISTORY, RECORD, EpochRecord, Failure, RunRecord,
 from headtohead.seeds import stream, stream_seed
 from headtohead.spec import BackboneSpec, HeadSpec
 from headtohead.training import checkpoint
-from headtohead.training.augment import augmentation
-from headtohead.training.device import environment
-from headtohead.training.evaluation import cross_entropy, measure, predicted
+from headtohead.training.augment import Augmentation, augmentation
+from headtohead.training.device import check_precision, environment
+from headtohead.training.evaluation import measure
 from headtohead.training.optimizer import KerasAdam
 from headtohead.training.order import epoch_order
 from headtohead.training.pictures import Pictures
+from headtohead.training.step import EagerGradients, Step, gradients_on_device
 
 RESUME, BEST, LAST = "resume.safetensors", "best.safetensors", "last.safetensors"
 
@@ -82,14 +82,17 @@ def train(
 
     The same plan and pictures give bit-identical epochs on the same machine, interrupted or not.
     `split` is read in its own order where the recipe has a stored one. A loss that is not finite
-    ends the run with status "failed". Raises RunError where the backbone to start from is gone and
-    StorageError where the folder cannot be written.
+    ends the run with status "failed". Raises UsageError where the device has no such precision,
+    RunError where the backbone to start from is gone or, on a GPU, the step cannot be captured,
+    and StorageError where the folder cannot be written.
     """
+    check_precision(plan.recipe.arithmetic, pictures.device)
     state = _State.begin(plan, pictures.device, folder, watcher)
     watcher.start(len(state.history))
+    training = _Training.begin(plan, state, pictures, split.train)
     failure = None
     while failure is None and len(state.history) < plan.recipe.epochs:
-        failure = _train_epoch(plan, state, pictures, split, folder, watcher)
+        failure = _train_epoch(plan, state, training, split, folder, watcher)
     return _finish(plan, state, pictures.device, folder, failure)
 
 
@@ -154,10 +157,58 @@ class _State:
         )
 
 
+@dataclass(frozen=True)
+class _Training:
+    """How this run's epochs are trained."""
+
+    plan: RunPlan
+    model: Classifier
+    pictures: Pictures
+    rows: NDArray[np.int64]
+    augment: Augmentation | None
+    step: Step
+
+    @classmethod
+    def begin(
+        cls, plan: RunPlan, state: _State, pictures: Pictures, rows: NDArray[np.int64]
+    ) -> "_Training":
+        """Ready for any epoch of `state`'s model on `rows`; it moves nothing of the state."""
+        recipe, device = plan.recipe, pictures.device
+        augment = augmentation(recipe.augment, device)
+        eager = EagerGradients(state.model, pictures, augment, recipe.arithmetic)
+        batch = rows[: recipe.batch(len(rows))]
+        draws = None if augment is None else augment.draw(len(batch), plan.seed, epoch=0)
+        gradients = gradients_on_device(eager, pictures.rows(batch), draws)
+        return cls(plan, state.model, pictures, rows, augment, Step(gradients, state.optimizer))
+
+    def epoch(self, epoch: int, watcher: Watcher) -> tuple[Tensor, Tensor, int]:
+        """Train in this epoch's order; losses per step, number correct, pictures seen.
+
+        Nothing is read back from the device before the end.
+        """
+        plan, device = self.plan, self.pictures.device
+        size = plan.recipe.batch(len(self.rows))
+        order = epoch_order(plan.recipe, self.rows, plan.seed, epoch)
+        steps = len(order) // size
+        rows = self.pictures.rows(order)
+        draws = None if self.augment is None else self.augment.draw(len(order), plan.seed, epoch)
+        torch.manual_seed(stream_seed(plan.seed, "dropout", epoch))
+        self.model.train()
+        losses = torch.empty(steps, device=device)
+        correct = torch.zeros((), dtype=torch.int64, device=device)
+        for step in range(steps):
+            batch = slice(step * size, (step + 1) * size)
+            loss, right = self.step(rows[batch], None if draws is None else draws[batch])
+            losses[step] = loss
+            correct += right
+            watcher.step(epoch, batch.stop, len(order))
+        return losses, correct, len(order)
+
+
 def _train_epoch(
     plan: RunPlan,
     state: _State,
-    pictures: Pictures,
+    training: _Training,
     split: Split,
     folder: Path,
     watcher: Watcher,
@@ -165,9 +216,7 @@ def _train_epoch(
     """One pass over the training split and its evaluation, then everything to disk."""
     epoch = len(state.history) + 1
     wall, cpu = time.perf_counter(), time.process_time()
-    losses, correct, trained = _train_pictures(
-        plan, state, pictures, split.train, epoch, lambda *done: watcher.step(epoch, *done)
-    )
+    losses, correct, trained = training.epoch(epoch, watcher)
     values = losses.cpu().numpy()
     training_wall = time.perf_counter() - wall
     if not np.isfinite(values).all():
@@ -177,7 +226,7 @@ def _train_epoch(
     sample = training_sample(split, plan.seed)
     seen = plan.recipe.validation_pictures
     for name, rows, count in (("train", sample, None), ("val", split.validation, seen)):
-        loss, accuracy = measure(state.model, pictures, rows, seen=count)
+        loss, accuracy = measure(state.model, training.pictures, rows, seen=count)
         measures |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
     record = EpochRecord(
         epoch=epoch,
@@ -196,49 +245,6 @@ def _train_epoch(
     state.save(plan, folder)
     watcher.epoch(record)
     return None
-
-
-def _train_pictures(
-    plan: RunPlan,
-    state: _State,
-    pictures: Pictures,
-    train_rows: NDArray[np.int64],
-    epoch: int,
-    on_step: Callable[[int, int], None],
-) -> tuple[Tensor, Tensor, int]:
-    """Train in this epoch's order; losses per step, number correct, pictures seen.
-
-    Nothing is read back from the device before the end.
-    """
-    size = plan.recipe.batch(len(train_rows))
-    order = epoch_order(plan.recipe, train_rows, plan.seed, epoch)
-    steps = len(order) // size
-    rows = pictures.rows(order)
-    augment = augmentation(plan.recipe.augment, len(order), plan.seed, epoch, pictures.device)
-    torch.manual_seed(stream_seed(plan.seed, "dropout", epoch))
-    state.model.train()
-    losses = torch.empty(steps, device=pictures.device)
-    correct = torch.zeros((), dtype=torch.int64, device=pictures.device)
-    for step in range(steps):
-        first = step * size
-        inputs, labels = pictures.batch(rows[first : first + size])
-        if augment is not None:
-            inputs = augment(inputs, first)
-        losses[step], logits = training_step(state.model, state.optimizer, inputs, labels)
-        correct += (predicted(logits) == labels).sum()
-        on_step(first + size, len(order))
-    return losses, correct, len(order)
-
-
-def training_step(
-    model: Classifier, optimizer: KerasAdam, inputs: Tensor, labels: Tensor
-) -> tuple[Tensor, Tensor]:
-    """One update by one batch: its loss, and its (n, outputs) logits from before the update."""
-    logits = model(inputs)
-    loss = cross_entropy(logits, labels)
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
-    return loss.detach(), logits.detach()
 
 
 def _finish(
@@ -261,7 +267,7 @@ def _finish(
         best_epoch=state.best.epoch if state.best else None,
         parameters=state.model.parameters_count(),
         feature_maps=(state.model.backbone.channels, *state.model.backbone.map_size(pixels)),
-        environment=environment(device),
+        environment=environment(device, plan.recipe.arithmetic),
         seconds=sum(e.seconds for e in state.history),
         cpu_seconds=sum(e.cpu_seconds for e in state.history),
         files={name: sha256_of(folder / name) for name in kept},

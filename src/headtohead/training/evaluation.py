@@ -12,6 +12,9 @@ from headtohead.training.pictures import Pictures
 BATCH = 64
 """Pictures evaluated at once: as many as a training step has, so that it needs no more memory."""
 
+BATCH_ON_GPU = 256
+"""There a batch of 64 is over before the host has sent off the next."""
+
 
 def cross_entropy(logits: Tensor, labels: Tensor, *, reduction: str = "mean") -> Tensor:
     """Loss in nats, its mean or, with reduction "none", (n,) of each picture.
@@ -34,9 +37,10 @@ def predicted(logits: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def infer(
-    model: Classifier, pictures: Pictures, rows: NDArray[np.int64], *, batch: int = BATCH
+    model: Classifier, pictures: Pictures, rows: NDArray[np.int64], *, batch: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """Logits (n, outputs) and labels (n,) in evaluation mode, in the order of `rows`."""
+    batch = batch or (BATCH_ON_GPU if pictures.device.type == "cuda" else BATCH)
     model.eval()
     logits, labels = [], []
     for part in torch.split(pictures.rows(rows), batch):

@@ -228,6 +228,7 @@ def command(study: StudySpec) -> str:
             "epochs": study.recipe.epochs,
             "batch_size": study.recipe.batch_size,
             "learning_rate": study.recipe.learning_rate,
+            "precision": study.recipe.arithmetic,
         },
     }
     if study.name in shipped_studies():
@@ -252,6 +253,7 @@ def _flags(study: StudySpec) -> Iterator[str]:
         ("--epochs", study.recipe.epochs, base.recipe.epochs),
         ("--batch-size", study.recipe.batch_size, base.recipe.batch_size),
         ("--learning-rate", study.recipe.learning_rate, base.recipe.learning_rate),
+        ("--precision", study.recipe.arithmetic, base.recipe.arithmetic),
         ("--image-size", study.pictures.image_size, base.pictures.image_size),
         ("--resize", study.pictures.resize, base.pictures.resize),
         ("--limit", study.pictures.limit, base.pictures.limit),

@@ -1,0 +1,186 @@
+"""The training step: one update by one batch, taken eagerly or replayed from a CUDA graph.
+
+On the CPU a step is a few large operations, and PyTorch's own dispatch costs nothing beside them.
+On a GPU the same step is some sixty small kernels, and launching them one by one from Python can
+take longer than they do. There they are recorded once as a CUDA graph and launched together.
+
+The precision is that of the steps alone. `tf32`: convolutions and matrix products of float32
+numbers round their factors to TF32's 10 bits of mantissa. `bf16`: the backbone computes in bfloat16
+(PyTorch's autocast); weights, batch-norm statistics, the head and the loss are float32, so that a
+head of the user's own needs to know nothing of it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import torch
+from torch import Tensor
+
+from headtohead.errors import RunError
+from headtohead.models.classifier import Classifier
+from headtohead.recipe import Precision
+from headtohead.training.augment import Augmentation
+from headtohead.training.evaluation import cross_entropy, predicted
+from headtohead.training.optimizer import KerasAdam
+from headtohead.training.pictures import Pictures
+
+WARM_UP = 3
+"""Passes before a capture: libraries choose their kernels and take their memory in the first."""
+
+
+class Gradients(Protocol):
+    """What a step computes before its update, on the device and without waiting for it."""
+
+    def __call__(self, rows: Tensor, draws: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The batch's mean loss and number correct, both scalars; leaves the gradients behind.
+
+        `rows` (n,) are the batch's rows of the pictures, `draws` (n, 7) its augmentation's.
+        """
+
+
+@dataclass(frozen=True)
+class EagerGradients:
+    """Computed operation by operation."""
+
+    model: Classifier
+    pictures: Pictures
+    augment: Augmentation | None
+    precision: Precision
+
+    def __call__(self, rows: Tensor, draws: Tensor | None) -> tuple[Tensor, Tensor]:
+        """As `Gradients` says."""
+        inputs, labels = self.pictures.batch(rows)
+        if self.augment is not None and draws is not None:
+            inputs = self.augment(inputs, draws)
+        with tf32(allowed=self.precision == "tf32"):
+            logits = self._logits(inputs)
+            loss = cross_entropy(logits, labels)
+            loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach(), (predicted(logits.detach()) == labels).sum()
+
+    def _logits(self, inputs: Tensor) -> Tensor:
+        # Every weight is used once: a cache of converted ones would only outlive a graph's memory.
+        autocast = torch.autocast(
+            inputs.device.type,
+            torch.bfloat16,
+            enabled=self.precision == "bf16",
+            cache_enabled=False,
+        )
+        with autocast:
+            features = self.model.backbone(inputs)
+        logits: Tensor = self.model.head(features.float())
+        return logits
+
+
+Replay: TypeAlias = Callable[[], None]
+Record: TypeAlias = Callable[[Callable[[], Sequence[Tensor]]], tuple[Sequence[Tensor], Replay]]
+"""Runs a function that reads and writes tensors where they are; returns what it returned and what
+makes it run again, into the same tensors."""
+
+
+class RecordedGradients:
+    """Recorded once, then replayed: batches are copied to where the recording reads them.
+
+    The optimiser stays outside. Its update is a single fused kernel, and Keras's epsilon makes
+    one of its numbers change with every step, which a recording cannot. Recording moves no
+    weight and no batch-norm average; random numbers are drawn, and it is for the caller to seed.
+    """
+
+    def __init__(
+        self, gradients: EagerGradients, rows: Tensor, draws: Tensor | None, record: Record
+    ) -> None:
+        """Record by any batch of the size that is to come. Raises what `record` raises."""
+        model = gradients.model.train()
+        self._parameters = [p for p in model.parameters() if p.requires_grad]
+        self._rows = rows.clone()
+        self._draws = None if draws is None else draws.clone()
+
+        def body() -> Sequence[Tensor]:
+            for parameter in self._parameters:
+                parameter.grad = None
+            loss, correct = gradients(self._rows, self._draws)
+            return loss, correct, *(p.grad for p in self._parameters if p.grad is not None)
+
+        averages = [(buffer, buffer.clone()) for buffer in model.buffers()]
+        outputs, self._replay = record(body)
+        for buffer, value in averages:
+            buffer.copy_(value)
+        self._loss, self._correct, *self._gradients = outputs
+        self._moved = [p for p in self._parameters if p.grad is not None]
+        for parameter in self._parameters:
+            parameter.grad = None
+
+    def __call__(self, rows: Tensor, draws: Tensor | None) -> tuple[Tensor, Tensor]:
+        """As `Gradients` says; the two scalars are overwritten by the next call."""
+        self._rows.copy_(rows)
+        if self._draws is not None and draws is not None:
+            self._draws.copy_(draws)
+        self._replay()
+        for parameter, gradient in zip(self._moved, self._gradients, strict=True):
+            parameter.grad = gradient  # the optimiser let go of it after the last step
+        return self._loss, self._correct
+
+
+def cuda_graph(body: Callable[[], Sequence[Tensor]]) -> tuple[Sequence[Tensor], Replay]:
+    """Record `body` as a CUDA graph on the current device. Raises RunError where it cannot be.
+
+    PyTorch registers the device's generator with the graph: each replay draws on from the seed and
+    the position that it has then, as an eager step would.
+    """
+    aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        for _ in range(WARM_UP):
+            body()
+    torch.cuda.current_stream().wait_stream(aside)
+    graph = torch.cuda.CUDAGraph()
+    try:
+        with torch.cuda.graph(graph):
+            outputs = body()
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise RunError(
+            f"this head's training step cannot be captured as a CUDA graph ({error}). A forward "
+            f"pass that reads values back, as .item() and boolean indexing do, cannot; say "
+            f"`capturable = False` in the head's class to have its steps taken one by one."
+        ) from error
+    return outputs, graph.replay
+
+
+def gradients_on_device(gradients: EagerGradients, rows: Tensor, draws: Tensor | None) -> Gradients:
+    """The way that suits the device and the head: captured on a GPU, eager elsewhere.
+
+    `rows` and `draws` are a batch as those to come. Draws random numbers.
+    """
+    if rows.device.type == "cuda" and gradients.model.head.capturable:
+        return RecordedGradients(gradients, rows, draws, cuda_graph)
+    return gradients
+
+
+@dataclass(frozen=True)
+class Step:
+    """One update by one batch."""
+
+    gradients: Gradients
+    optimizer: KerasAdam
+
+    def __call__(self, rows: Tensor, draws: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Mean loss and number correct, from before the update; to be read before the next step."""
+        loss, correct = self.gradients(rows, draws)
+        self.optimizer.step()
+        return loss, correct
+
+
+@contextmanager
+def tf32(*, allowed: bool) -> Iterator[None]:
+    """Whether CUDA may round the factors of float32 products to TF32, for as long as this lasts."""
+    matmul, convolution = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, convolution.allow_tf32
+    matmul.allow_tf32 = convolution.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        matmul.allow_tf32, convolution.allow_tf32 = before

@@ -1,0 +1,188 @@
+"""The training step: the same whether it is eager or recorded, in every precision."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from headtohead.errors import RunError, UsageError
+from headtohead.models.classifier import Classifier, build_classifier
+from headtohead.models.heads import GlobalAverage
+from headtohead.recipe import AugmentSpec, Precision
+from headtohead.spec import BackboneSpec, HeadSpec
+from headtohead.training.augment import Augmentation
+from headtohead.training.device import check_precision
+from headtohead.training.optimizer import KerasAdam
+from headtohead.training.pictures import Pictures
+from headtohead.training.step import (
+    EagerGradients,
+    Gradients,
+    RecordedGradients,
+    Replay,
+    Step,
+    cuda_graph,
+    gradients_on_device,
+    tf32,
+)
+
+SIZE, BATCH, STEPS = 30, 8, 6
+CPU = torch.device("cpu")
+on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+def model(head: str = "fc_dropout", device: torch.device = CPU) -> Classifier:
+    built = build_classifier(BackboneSpec(), head, HeadSpec(), image_size=SIZE, classes=2, seed=0)
+    return built.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload, no-any-return]
+
+
+def pictures(device: torch.device = CPU) -> Pictures:
+    random = np.random.default_rng(0)
+    labels = np.arange(BATCH * STEPS) % 2
+    images = random.integers(0, 180, (len(labels), SIZE, SIZE, 3), dtype=np.uint8)
+    images[:, 8:20, 8:20] += (70 * labels).astype(np.uint8)[:, None, None, None]
+    return Pictures(images, labels, device)
+
+
+def rerun(body: Callable[[], Sequence[Tensor]]) -> tuple[Sequence[Tensor], Replay]:
+    """What a CUDA graph does, on the CPU: every replay writes into the first run's tensors."""
+    outputs = body()
+
+    def replay() -> None:
+        for output, value in zip(outputs, body(), strict=True):
+            output.copy_(value)
+
+    return outputs, replay
+
+
+def trained(
+    device: torch.device,
+    choose: Callable[[EagerGradients, Tensor, Tensor], Gradients],
+    precision: Precision = "float32",
+    steps: int = STEPS,
+) -> tuple[list[float], int, dict[str, Tensor]]:
+    """Losses of an epoch of steps with dropout and augmentation, number correct, and the state."""
+    made, source = model(device=device), pictures(device)
+    augment = Augmentation(AugmentSpec(flip=True, crop=0.2, color=0.2), device)
+    rows, draws = torch.arange(BATCH * STEPS, device=device), augment.draw(BATCH * STEPS, 0, 1)
+    eager = EagerGradients(made, source, augment, precision)
+    gradients = choose(eager, rows[:BATCH] * 0, draws[:BATCH] * 0)
+    step = Step(gradients, KerasAdam(made.parameters(), 1e-3))
+    torch.manual_seed(5)
+    losses, correct = torch.empty(steps), torch.zeros((), dtype=torch.int64, device=device)
+    for number in range(steps):
+        batch = slice(number % STEPS * BATCH, (number % STEPS + 1) * BATCH)
+        loss, right = step(rows[batch], draws[batch])
+        losses[number] = loss
+        correct += right
+    state = {name: value.cpu().clone() for name, value in made.state_dict().items()}
+    return losses.tolist(), int(correct), state
+
+
+def eagerly(eager: EagerGradients, rows: Tensor, draws: Tensor) -> Gradients:
+    return eager
+
+
+def assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_recorded_step_is_the_eager_one_to_the_bit() -> None:
+    """Else a GPU's runs train on stale batches, or start from moved batch-norm averages."""
+    mine = trained(CPU, lambda *given: RecordedGradients(*given, record=rerun))
+    theirs = trained(CPU, eagerly)
+    assert mine[:2] == theirs[:2]
+    assert_same(mine[2], theirs[2])
+
+
+def test_recording_moves_nothing() -> None:
+    """Else a run that is resumed, and recorded again, is not the run that was killed."""
+    made = model()
+    before = {name: value.clone() for name, value in made.state_dict().items()}
+    eager = EagerGradients(made, pictures(), None, "float32")
+    RecordedGradients(eager, torch.arange(BATCH), None, record=rerun)
+    assert_same(before, made.state_dict())
+    assert all(parameter.grad is None for parameter in made.parameters())
+
+
+def test_the_cpu_takes_its_steps_eagerly() -> None:
+    eager = EagerGradients(model(), pictures(), None, "float32")
+    assert gradients_on_device(eager, torch.arange(BATCH), None) is eager
+
+
+def test_bf16_learns_and_keeps_float32_where_it_matters() -> None:
+    """In bfloat16, weights would lose small updates and statistics small differences."""
+    losses, _, state = trained(CPU, eagerly, "bf16", steps=5 * STEPS)
+    assert np.mean(losses[-STEPS:]) < 0.5 * np.mean(losses[:STEPS])
+    assert {value.dtype for value in state.values()} == {torch.float32}
+    exact, _, _ = trained(CPU, eagerly, steps=STEPS)
+    assert losses[0] != exact[0]
+    assert losses[0] == pytest.approx(exact[0], rel=0.05)
+
+
+def test_in_bf16_the_head_is_given_float32() -> None:
+    """Else a head of the user's own must know of precisions."""
+    seen: list[torch.dtype] = []
+
+    class Watched(GlobalAverage):
+        def forward(self, features: Tensor) -> Tensor:
+            seen.append(features.dtype)
+            logits = super().forward(features)
+            seen.append(logits.dtype)
+            return logits
+
+    made = model("gap")
+    made.head = Watched(64, (1, 1), 1)
+    loss, _ = EagerGradients(made, pictures(), None, "bf16")(torch.arange(BATCH), None)
+    assert {*seen, loss.dtype} == {torch.float32}
+
+
+def test_tf32_without_a_gpu_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"'tf32'.*'cpu'.*float32"):
+        check_precision("tf32", CPU)
+    check_precision("tf32", torch.device("cuda:0"))
+    check_precision("bf16", CPU)
+
+
+def test_tf32_ends_with_its_step() -> None:
+    """Else evaluation after a step in tf32 is in tf32, and so is the next run."""
+    flags = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = [flag.allow_tf32 for flag in flags]
+    for allowed in (True, False):
+        with tf32(allowed=allowed):
+            assert [flag.allow_tf32 for flag in flags] == [allowed, allowed]
+        assert [flag.allow_tf32 for flag in flags] == before
+
+
+@on_gpu
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bf16"])
+def test_a_captured_step_is_the_eager_one_on_a_gpu(precision: Precision) -> None:
+    """Dropout, augmentation and averages must be those that eager steps would have."""
+    device = torch.device("cuda:0")
+    torch.use_deterministic_algorithms(True)
+    try:
+        mine = trained(device, lambda *given: RecordedGradients(*given, cuda_graph), precision)
+        theirs = trained(device, eagerly, precision)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert mine[:2] == theirs[:2]
+    assert_same(mine[2], theirs[2])
+
+
+@on_gpu
+def test_a_head_that_reads_back_says_what_to_do() -> None:
+    class Peeking(GlobalAverage):
+        def forward(self, features: Tensor) -> Tensor:
+            return super().forward(features) * float(features.max() > -1)
+
+    device = torch.device("cuda:0")
+    made = model("gap")
+    made.head = Peeking(64, (1, 1), 1)
+    eager = EagerGradients(made.to(device), pictures(device), None, "float32")
+    with pytest.raises(RunError, match="capturable = False"):
+        gradients_on_device(eager, torch.arange(BATCH, device=device), None)
+    Peeking.capturable = False
+    patient = replace(eager)
+    assert gradients_on_device(patient, torch.arange(BATCH, device=device), None) is patient
