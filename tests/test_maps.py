@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headtohead.analysis.maps import area_gain, at_pixels, layout, score_maps
+from headtohead.analysis.maps import MapScores, area_gain, at_pixels, layout, objects_of, score_maps
 
 SIDE, FIRST, STRIDE = 40, 10.5, 8.0
 
@@ -13,6 +13,11 @@ SIDE, FIRST, STRIDE = 40, 10.5, 8.0
 def disc(place: tuple[int, int], radius: int = 6) -> np.ndarray:
     y, x = np.mgrid[:SIDE, :SIDE]
     return ((y - place[0]) ** 2 + (x - place[1]) ** 2 <= radius**2).astype(np.uint8)
+
+
+def score(maps: np.ndarray, masks: np.ndarray) -> MapScores:
+    _, height, width = maps.shape
+    return score_maps(maps, objects_of(masks, (height, width), FIRST, STRIDE))
 
 
 def test_a_cell_is_laid_where_it_looks() -> None:
@@ -41,11 +46,11 @@ def test_a_map_on_the_object_scores_one_and_beside_it_nought() -> None:
     masks = np.stack([disc((10, 10)), disc((27, 27))])
     on = np.zeros((2, 3, 3), np.float32)
     on[0, 0, 0] = on[1, 2, 2] = 1
-    found = score_maps(on, masks, FIRST, STRIDE)
+    found = score(on, masks)
     assert found.pointing.tolist() == [1, 1]
     assert found.pointing_others.tolist() == [0, 0]
     assert (found.energy > 2 * found.energy_others).all()
-    crossed = score_maps(on[::-1], masks, FIRST, STRIDE)
+    crossed = score(on[::-1], masks)
     np.testing.assert_allclose(crossed.energy, found.energy_others)
     assert crossed.pointing.tolist() == [0, 0]
 
@@ -53,7 +58,7 @@ def test_a_map_on_the_object_scores_one_and_beside_it_nought() -> None:
 def test_the_middle_is_chance() -> None:
     """Else a head that looks at the middle, where animals sit, seems to have found them."""
     masks = np.stack([disc((20, 20)), disc((4, 36))])
-    found = score_maps(np.ones((2, 3, 3), np.float32), masks, FIRST, STRIDE)
+    found = score(np.ones((2, 3, 3), np.float32), masks)
     assert found.pointing_centre.tolist() == [1, 0]
     assert found.energy_centre[0] > 2 * masks[0].mean()
     assert found.energy_centre[1] < masks[1].mean()
@@ -66,7 +71,7 @@ def test_energy_is_what_it_says_on_the_pixels(seed: int) -> None:
     rng = np.random.default_rng(seed)
     maps = rng.normal(size=(4, 3, 5)).astype(np.float32)
     masks = rng.choice(np.array([0, 1, 255], np.uint8), size=(4, SIDE, SIDE))
-    found = score_maps(maps, masks, FIRST, STRIDE)
+    found = score(maps, masks)
     laid = at_pixels(np.clip(maps, 0, None), SIDE, FIRST, STRIDE).astype(np.float64)
     each = np.array(
         [
@@ -85,8 +90,8 @@ def test_energy_is_what_it_says_on_the_pixels(seed: int) -> None:
 def test_a_map_without_a_positive_part_counts_as_uniform() -> None:
     """Else a map that says nothing is dropped, and a head that says nothing looks good."""
     mask = disc((10, 10))[None]
-    nothing = score_maps(np.full((1, 3, 3), -2, np.float32), mask, FIRST, STRIDE)
-    uniform = score_maps(np.ones((1, 3, 3), np.float32), mask, FIRST, STRIDE)
+    nothing = score(np.full((1, 3, 3), -2, np.float32), mask)
+    uniform = score(np.ones((1, 3, 3), np.float32), mask)
     assert nothing.energy == pytest.approx(uniform.energy)
     assert nothing.energy == pytest.approx([mask.mean()])
     assert nothing.pointing == pytest.approx([1 / 9])
@@ -96,10 +101,10 @@ def test_pictures_without_a_mask_are_left_out() -> None:
     """Else pictures whose object is not known count as misses."""
     masks = np.stack([disc((10, 10)), np.full((SIDE, SIDE), 255, np.uint8)])
     maps = np.ones((2, 3, 3), np.float32)
-    found = score_maps(maps, masks, FIRST, STRIDE)
+    found = score(maps, masks)
     assert np.isnan(found.energy[1])
     assert found.mean()["energy"] == found.energy[0]
-    assert np.isnan(score_maps(maps[1:], masks[1:], FIRST, STRIDE).mean()["energy"])
+    assert np.isnan(score(maps[1:], masks[1:]).mean()["energy"])
 
 
 def test_a_map_that_lies_wholly_on_a_border_costs_no_other_picture_its_score() -> None:
@@ -110,7 +115,7 @@ def test_a_map_that_lies_wholly_on_a_border_costs_no_other_picture_its_score() -
     corner[:2, 1, 1] = 1
     corner[2, 2, 2] = 1  # reaches from pixel 18.5 on
     masks[2, 18:, :] = masks[2, :, 18:] = 2
-    found = score_maps(corner, masks, FIRST, STRIDE)
+    found = score(corner, masks)
     assert np.isnan(found.energy[2])
     assert np.isfinite(found.energy[:2]).all()
     assert np.isfinite(found.energy_others).all()
@@ -119,14 +124,14 @@ def test_a_map_that_lies_wholly_on_a_border_costs_no_other_picture_its_score() -
 
 def test_a_single_picture_has_no_others() -> None:
     """Else its own map is called chance."""
-    found = score_maps(np.ones((1, 3, 3), np.float32), disc((9, 9))[None], FIRST, STRIDE)
+    found = score(np.ones((1, 3, 3), np.float32), disc((9, 9))[None])
     assert np.isnan(found.energy_others).all()
 
 
 def test_maps_and_masks_must_match() -> None:
     """Else maps are scored against other pictures' masks."""
     with pytest.raises(ValueError, match="one mask for each map"):
-        score_maps(np.ones((2, 3, 3)), np.zeros((1, 8, 8), np.uint8), FIRST, STRIDE)
+        score(np.ones((2, 3, 3)), np.zeros((1, 8, 8), np.uint8))
 
 
 def test_a_perfect_order_gains_one_and_an_empty_one_nothing() -> None:

@@ -65,30 +65,69 @@ def at_pixels(maps: Maps, side: int, first: float, stride: float) -> NDArray[np.
     return np.asarray(np.einsum("yh,nhw,xw->nyx", down, maps, across, optimize=True), np.float32)
 
 
-def score_maps(maps: Maps, masks: NDArray[np.uint8], first: float, stride: float) -> MapScores:
-    """Scores of (n, h, w) maps against (n, side, side) masks: 1 object, 0 background, else unknown.
+@dataclass(frozen=True)
+class Objects:
+    """What maps of some layout are scored against: n masks, brought to the maps' cells once.
 
-    Raises ValueError where there is not one mask for each map.
+    `inside` and `outside` are (n, cells) pixels of object and background that a cell weighs,
+    `at_centres` is (n, cells), whether a cell's centre lies on the object.
     """
-    if len(maps) != len(masks) or masks.ndim != 3:
-        raise ValueError(f"one mask for each map; received {masks.shape} for maps {maps.shape}")
-    positive = _positive(maps)
-    centre = _gaussian(masks.shape[1])
-    known = np.array([_has_both(mask) for mask in masks], bool)
-    energy, hits = _energies(positive, masks, first, stride), _hits(positive, masks, first, stride)
-    inside, outside = masks == OBJECT, masks == BACKGROUND
+
+    inside: Floats
+    outside: Floats
+    at_centres: NDArray[np.bool_]
+    known: NDArray[np.bool_]
+    energy_centre: Floats
+    pointing_centre: Floats
+
+
+def objects_of(
+    masks: NDArray[np.uint8], cells: tuple[int, int], first: float, stride: float
+) -> Objects:
+    """(n, side, side) masks: 1 object, 0 background, else unknown; for maps of `cells`."""
+    side = masks.shape[1]
+    down, across = (layout(count, side, first, stride) for count in cells)
+    rows, columns = (
+        np.clip(np.rint(first + stride * np.arange(count)), 0, side - 1).astype(int)
+        for count in cells
+    )
+    inside, outside = (masks == OBJECT).astype(np.float64), (masks == BACKGROUND).astype(np.float64)
+
+    def at_cells(pixels: Floats) -> Floats:
+        # Laying out is linear, so masks are brought to the cells instead of n² maps to pixels.
+        return np.asarray((down.T @ pixels @ across).reshape(len(pixels), -1), np.float64)
+
+    centre = _gaussian(side)
     with np.errstate(invalid="ignore"):
-        energy_centre = (centre * inside).sum((1, 2)) / (centre * (inside | outside)).sum((1, 2))
-    middle = masks.shape[1] // 2
+        energy_centre = (centre * inside).sum((1, 2)) / (centre * (inside + outside)).sum((1, 2))
+    return Objects(
+        inside=at_cells(inside),
+        outside=at_cells(outside),
+        at_centres=(masks[:, rows][:, :, columns] == OBJECT).reshape(len(masks), -1),
+        known=inside.any((1, 2)) & outside.any((1, 2)),
+        energy_centre=energy_centre,
+        pointing_centre=inside[:, side // 2, side // 2],
+    )
+
+
+def score_maps(maps: Maps, objects: Objects) -> MapScores:
+    """Scores of (n, h, w) maps. Raises ValueError where there is not one mask for each map."""
+    if maps.reshape(len(maps), -1).shape != objects.inside.shape:
+        raise ValueError(
+            f"one mask for each map, brought to its cells; received {objects.inside.shape} for "
+            f"maps {maps.shape}"
+        )
+    positive = _positive(maps)
+    energy, hits = _energies(positive, objects), _hits(positive, objects)
     values = (
         np.diag(energy),
         _others(energy),
-        energy_centre,
+        objects.energy_centre,
         np.diag(hits),
         _others(hits),
-        inside[:, middle, middle].astype(np.float64),
+        objects.pointing_centre,
     )
-    return MapScores(*(np.where(known, value, np.nan) for value in values))
+    return MapScores(*(np.where(objects.known, value, np.nan) for value in values))
 
 
 def area_gain(deletion: Maps, insertion: Maps) -> float:
@@ -106,8 +145,9 @@ def _area(curves: Maps) -> float:
 
 
 def _positive(maps: Maps) -> Floats:
-    positive = np.clip(np.asarray(maps, np.float64), 0, None)
-    positive[positive.sum((1, 2)) == 0] = 1.0
+    """(n, cells)."""
+    positive = np.clip(np.asarray(maps, np.float64).reshape(len(maps), -1), 0, None)
+    positive[positive.sum(axis=1) == 0] = 1.0
     return positive
 
 
@@ -117,48 +157,21 @@ def _gaussian(side: int) -> Floats:
     return np.asarray(bell[:, None] * bell, np.float64)
 
 
-def _has_both(mask: NDArray[np.uint8]) -> bool:
-    return bool((mask == OBJECT).any() and (mask == BACKGROUND).any())
-
-
-def _energies(
-    positive: Floats, masks: NDArray[np.uint8], first: float, stride: float
-) -> NDArray[np.float64]:
-    """(n, n): the energy of map j (column) on the object of picture i (row).
-
-    Laying out is linear, so the masks are brought to the cells instead of n² maps to pixels.
-    """
-    side = masks.shape[1]
-    down = layout(positive.shape[1], side, first, stride)
-    across = layout(positive.shape[2], side, first, stride)
-
-    def at_cells(pixels: NDArray[np.bool_]) -> Floats:
-        cells = np.einsum("yh,nyx,xw->nhw", down, pixels.astype(np.float64), across, optimize=True)
-        return np.asarray(cells.reshape(len(pixels), -1), np.float64)
-
-    flat = positive.reshape(len(positive), -1)
-    inside = at_cells(masks == OBJECT) @ flat.T
-    outside = at_cells(masks == BACKGROUND) @ flat.T
+def _energies(positive: Floats, objects: Objects) -> NDArray[np.float64]:
+    """(n, n): the energy of map j (column) on the object of picture i (row)."""
+    inside, outside = objects.inside @ positive.T, objects.outside @ positive.T
     with np.errstate(invalid="ignore"):
         return np.asarray(inside / (inside + outside), np.float64)
 
 
-def _hits(
-    positive: Floats, masks: NDArray[np.uint8], first: float, stride: float
-) -> NDArray[np.float64]:
+def _hits(positive: Floats, objects: Objects) -> NDArray[np.float64]:
     """(n, n): whether map j (column) points at the object of picture i (row).
 
     What is linear between cells is largest at a cell's centre.
     """
-    side = masks.shape[1]
-    rows, columns = (
-        np.clip(np.rint(first + stride * np.arange(cells)), 0, side - 1).astype(int)
-        for cells in positive.shape[1:]
-    )
-    at_centres = (masks[:, rows][:, :, columns] == OBJECT).reshape(len(masks), -1)
-    flat = positive.reshape(len(positive), -1)
-    largest = flat == flat.max(axis=1, keepdims=True)
-    return np.asarray(at_centres @ (largest / largest.sum(1, keepdims=True)).T, np.float64)
+    largest = positive == positive.max(axis=1, keepdims=True)
+    shares = largest / largest.sum(axis=1, keepdims=True)
+    return np.asarray(objects.at_centres @ shares.T, np.float64)
 
 
 def _others(matrix: NDArray[np.float64]) -> Floats:

@@ -1,7 +1,7 @@
 """The third claim: where the heads look, against masks or by taking pictures apart."""
 
 from headtohead.analysis.claims import BySeed, Measure, Question, measure, pairs
-from headtohead.analysis.maps import area_gain, score_maps
+from headtohead.analysis.maps import Objects, area_gain, objects_of, score_maps
 from headtohead.probes.evidence import (
     ClassMaps,
     Masks,
@@ -44,14 +44,13 @@ def class_map_question(desk: Desk) -> Question:
 
 def _masks(desk: Desk) -> dict[int, Masks]:
     """Seed → the masks of its split's probe pictures."""
-    found = {}
     split = desk.ledger.file.study.split
-    for seed in sorted({run.seed for run in desk.finished}):
-        place = masks_path(desk.ledger.out, split.seed_for(seed))
-        masks = read_masks(place, desk.ledger.file.digest)
-        if masks is not None:
-            found[seed] = masks
-    return found
+    seeds = {run.seed: split.seed_for(run.seed) for run in desk.finished}
+    of_split = {
+        place: read_masks(masks_path(desk.ledger.out, place), desk.ledger.file.digest)
+        for place in set(seeds.values())
+    }
+    return {seed: masks for seed, place in seeds.items() if (masks := of_split[place]) is not None}
 
 
 def _mask_measures(
@@ -59,11 +58,17 @@ def _mask_measures(
 ) -> tuple[BySeed, list[Measure]]:
     """Grad-CAM's energy beyond chance by seed, and all scores of both kinds of maps."""
     scores: dict[str, dict[tuple[str, int], dict[str, float]]] = {"Grad-CAM": {}, "exact map": {}}
+    objects: dict[tuple[object, ...], Objects] = {}  # the same for all runs on one split
     for (head, seed), maps in found.items():
         for kind, values in (("Grad-CAM", maps.gradcam), ("exact map", maps.exact)):
             if values is not None and len(values) == len(masks[seed].masks):
-                scored = score_maps(values, masks[seed].masks, maps.first, maps.stride)
-                scores[kind][head, seed] = scored.mean()
+                key = (id(masks[seed]), values.shape[1:], maps.first, maps.stride)
+                if key not in objects:
+                    height, width = values.shape[1:]
+                    objects[key] = objects_of(
+                        masks[seed].masks, (height, width), maps.first, maps.stride
+                    )
+                scores[kind][head, seed] = score_maps(values, objects[key]).mean()
 
     def of(kind: str, field: str) -> BySeed:
         return desk.by_seed((*run, values[field]) for run, values in scores[kind].items())
