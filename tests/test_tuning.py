@@ -1,0 +1,254 @@
+"""Tuning, in real processes: as many trials for each head, on validation alone, and resumable."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import headtohead
+from headtohead.cli import main
+from headtohead.errors import UsageError
+from headtohead.records import Failure
+from headtohead.spec import StudySpec
+from headtohead.study.ledger import Ledger, StudyFile
+from headtohead.study.reading import load_study, parse_study
+from headtohead.tuning.results import TuningRecord, write_results
+from headtohead.tuning.trials import (
+    FIRST_SEED,
+    candidate,
+    trial_head,
+    trials_of,
+    untuned_values,
+)
+from ledgers import add_run
+from photographs import write_pictures
+
+PATIENCE = 60.0  # seconds
+SEARCH = """
+heads: [fc_dropout, gap]
+seeds: 3
+pictures: {image_size: 36}
+recipe: {epochs: 6, batch_size: 16}
+verdict: {reference: gap}
+tuning:
+  trials: 3
+  epochs: 1
+  recipe:
+    learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}
+    augment: {flip: [false, true]}
+  options:
+    fc_dropout: {dropout: {low: 0.2, high: 0.8}, hidden: [[100, 100], [20, 20]]}
+"""
+
+Words = Callable[..., list[str]]
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> Words:
+    """The command's words after `headtohead`."""
+    source = write_pictures(tmp_path_factory.mktemp("source"), {"cat": 60, "dog": 60})
+    cache = tmp_path_factory.mktemp("cache")
+    study = source.with_name("search.yaml")
+    study.write_text(SEARCH)
+
+    def words(out: Path, *extra: str) -> list[str]:
+        return [
+            *("tune", str(study), "--data", str(source)),
+            *("--cache", str(cache), "--out", str(out), "--workers", "1", *extra),
+        ]
+
+    return words
+
+
+def finish(words: list[str], code: int = 0) -> Result:
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == code, done.output
+    return done
+
+
+def without_times(out: Path) -> Any:
+    record = json.loads((out / "tuning.json").read_bytes())
+    for head in record["heads"].values():
+        for trial in head["trials"]:
+            del trial["seconds"]
+    return record
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, words: Words) -> Path:
+    out = tmp_path_factory.mktemp("tuned") / "undisturbed"
+    told = finish(words(out))
+    assert "fc_dropout" in told.stdout
+    assert f"headtohead compare {out / 'tuned.yaml'}" in " ".join(told.stdout.split())
+    return out
+
+
+def test_each_head_has_as_many_trials_and_the_untuned_is_the_first(undisturbed: Path) -> None:
+    """Else one head wins by having been tried more often, or by a worse start."""
+    record = TuningRecord.model_validate_json((undisturbed / "tuning.json").read_bytes())
+    assert {name: len(head.trials) for name, head in record.heads.items()} == {
+        "fc_dropout": 3,
+        "gap": 3,
+    }
+    assert record.heads["gap"].untuned.values == {"learning_rate": 0.001, "augment.flip": False}
+    assert record.heads["fc_dropout"].untuned.values == {
+        "learning_rate": 0.001,
+        "augment.flip": False,
+        "option.hidden": [100, 100],
+        "option.dropout": 0.5,
+    }
+    for head in record.heads.values():
+        assert head.best.accuracy == max(trial.accuracy for trial in head.trials)
+
+
+def test_the_test_split_is_never_looked_at(undisturbed: Path) -> None:
+    """Else what the comparison reports on it was chosen by it. Nor are trials' weights kept."""
+    assert not (undisturbed / "trials/evidence").exists()
+    assert not list(undisturbed.rglob("*.safetensors"))
+    seeds = {path.name for path in undisturbed.glob("trials/runs/*/*")}
+    assert seeds == {f"seed-{FIRST_SEED}"}
+
+
+def test_the_winners_are_a_study_with_seeds_that_no_trial_has(undisturbed: Path) -> None:
+    """Else the choice cannot be put to the test, or is tested on what it was chosen by."""
+    record = TuningRecord.model_validate_json((undisturbed / "tuning.json").read_bytes())
+    study = load_study(undisturbed / "tuned.yaml")
+    assert study.tuning is None
+    assert study.seeds == 3 <= FIRST_SEED
+    assert study.verdict.reference == "gap"
+    for name, found in record.heads.items():
+        recipe, values = study.recipe_for(name), found.best.values
+        assert recipe.epochs == 6
+        assert recipe.learning_rate == values["learning_rate"]
+        assert recipe.augment.flip == values["augment.flip"]
+    dropout = record.heads["fc_dropout"].best.values["option.dropout"]
+    assert study.heads["fc_dropout"].options["dropout"] == dropout
+
+
+def test_a_killed_search_goes_on_and_more_trials_are_added(
+    tmp_path: Path, words: Words, undisturbed: Path
+) -> None:
+    """Killed in its first round, then asked for more: the choice of an undisturbed search."""
+    out = tmp_path / "killed"
+    command = [sys.executable, "-m", "headtohead", *words(out, "--trials", "2")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + PATIENCE
+    while not list(out.glob("trials/runs/*/*/history.jsonl")):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert not (out / "tuning.json").exists()
+    started = {path.parts[-3] for path in out.glob("trials/runs/*/*/history.jsonl")}
+    assert started < {candidate(head, n) for head in ("fc_dropout", "gap") for n in (0, 1)}
+    finish(words(out))
+    assert without_times(out) == without_times(undisturbed)
+    assert (out / "tuned.yaml").read_bytes() == (undisturbed / "tuned.yaml").read_bytes()
+
+
+def test_the_same_search_again_trains_nothing_and_another_is_refused(
+    words: Words, undisturbed: Path
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in undisturbed.glob("trials/runs/*/*/*")}
+    record = (undisturbed / "tuning.json").read_bytes()
+    again = finish(words(undisturbed, "--json"))
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert again.stdout.encode() == record
+    refused = finish(words(undisturbed, "--epochs", "3"), code=2)
+    assert "another search" in refused.stderr
+    assert (undisturbed / "tuning.json").read_bytes() == record
+
+
+def test_a_folder_with_something_else_is_refused(tmp_path: Path, words: Words) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    assert "letter.txt" in finish(words(tmp_path), code=2).stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("gap: {dropout: [0.1, 0.2]}", "no such option; it takes none"),
+        ("fc_dropout: {dropout: [0.1, 0.2]}", "is 0.5 without tuning, which is not in 0.1, 0.2"),
+        ("fc_dropout: {dropout: {low: 0.6, high: 0.7}}", "not in 0.6 to 0.7"),
+        ("fc_dropout: {dropout: [0.5, 1.5]}", "received 1.5"),
+    ],
+    ids=["strange option", "not among", "outside", "impossible"],
+)
+def test_options_that_a_head_does_not_take_are_told_before_the_work(
+    tmp_path: Path, options: str, told: str
+) -> None:
+    path = tmp_path / "search.yaml"
+    path.write_text(
+        "heads: [fc_dropout, gap]\n"
+        f"tuning: {{recipe: {{weight_decay: [0, 0.1]}}, options: {{{options}}}}}\n"
+    )
+    with pytest.raises(UsageError, match=told):
+        headtohead.tune(path)
+
+
+def trials_ledger(out: Path, study: StudySpec, trials: int) -> Ledger:
+    """A ledger of trials without runs, each with the untuned values."""
+    heads = {
+        candidate(head, number): trial_head(study, head, untuned_values(study, head))
+        for head in study.heads
+        for number in range(trials)
+    }
+    file = StudyFile.model_validate(
+        {
+            "headtohead": "0.1.0",
+            "digest": "d" * 64,
+            "prepared": "p" * 64,
+            "classes": ["cat", "dog"],
+            "counts": {name: {"cat": 60, "dog": 40} for name in ("train", "validation", "test")},
+            "study": StudySpec(heads=heads, seeds=1),
+            "tunes": study,
+        }
+    )
+    return Ledger.create(out, file)
+
+
+DIVERGED = Failure(reason="the training loss is not finite", epoch=2, step=1)
+
+
+def test_a_trial_that_fails_scores_the_majority_share(tmp_path: Path) -> None:
+    """Else an epoch before it diverged makes a recipe the winner that cannot be trained."""
+    study = parse_study(SEARCH.replace("epochs: 1", "epochs: 4\n  seeds: 2"), "search.yaml")
+    ledger = trials_ledger(tmp_path / "trials", study, 2)
+    for number, failure in ((0, None), (1, DIVERGED)):
+        name = candidate("gap", number)
+        add_run(ledger, name, FIRST_SEED, skill=0.55, predictions=False)
+        add_run(ledger, name, FIRST_SEED + 1, skill=0.99, predictions=False, failure=failure)
+    fine, failed = trials_of(ledger, study, "gap", range(2))
+    first = ledger.run(candidate("gap", 1), FIRST_SEED)
+    assert first is not None
+    assert first.best is not None
+    assert failed.accuracy == pytest.approx((first.best.val_accuracy + 0.6) / 2)
+    assert failed.failures == (DIVERGED.reason,)
+    assert failed.loss is None
+    assert fine.beats(failed)
+
+
+def test_a_head_whose_trials_all_fail_is_told(tmp_path: Path) -> None:
+    """Else the study to compare has a recipe that is known to fail."""
+    study = parse_study(SEARCH.replace("trials: 3", "trials: 1"), "search.yaml")
+    ledger = trials_ledger(tmp_path / "trials", study, 1)
+    add_run(ledger, candidate("gap", 0), FIRST_SEED, predictions=False)
+    name = candidate("fc_dropout", 0)
+    add_run(ledger, name, FIRST_SEED, predictions=False, failure=DIVERGED)
+    with pytest.raises(headtohead.RunError, match="all 1 trials of fc_dropout failed"):
+        write_results(tmp_path, ledger, study)
+    assert not (tmp_path / "tuned.yaml").exists()
+
+
+def test_the_shipped_search_can_be_run(tmp_path: Path) -> None:
+    """Else `article-tuned` fails on its first line: every head's own values are in its space."""
+    study = load_study("article-tuned")
+    for head in study.heads:
+        assert untuned_values(study, head)["learning_rate"] == 0.001
