@@ -247,7 +247,23 @@ def test_a_head_whose_trials_all_fail_is_told(tmp_path: Path) -> None:
     assert not (tmp_path / "tuned.yaml").exists()
 
 
-def test_the_shipped_search_can_be_run(tmp_path: Path) -> None:
+def test_what_a_choice_is_worth_is_said_beside_it(tmp_path: Path) -> None:
+    """Else a recipe is taken for the best where no trial had learnt anything."""
+    study = parse_study(SEARCH.replace("trials: 3", "trials: 2"), "search.yaml")
+    ledger = trials_ledger(tmp_path / "trials", study, 2)
+    for head, skill in (("fc_dropout", 0.5), ("gap", 0.9)):
+        for number in range(2):
+            failure = DIVERGED if number and head == "gap" else None
+            name = candidate(head, number)
+            add_run(ledger, name, FIRST_SEED, skill=skill, predictions=False, failure=failure)
+    told = " ".join(str(write_results(tmp_path, ledger, study)).split())
+    assert "No trial of fc_dropout is above the majority share of 60.0 %" in told
+    assert "gap diverged in trial 1" in told
+    assert "Few steps: 6 of them (fc_dropout, gap)" in told
+    assert "one more of the 100 pictures right adds 1." in told
+
+
+def test_the_shipped_search_can_be_run() -> None:
     """Else `article-tuned` fails on its first line: every head's own values are in its space."""
     study = load_study("article-tuned")
     for head in study.heads:

@@ -62,8 +62,7 @@ def _picture_options(command: _Command) -> _Command:
     return _cache_option(command)
 
 
-def _study_options(command: _Command) -> _Command:
-    """What `compare` and `plan` are asked: a study, and what wins over it."""
+def _machine_options(command: _Command) -> _Command:
     for option in (
         click.option("--workers", type=int, help="Processes.  [default: one for each core or GPU]"),
         click.option(
@@ -72,6 +71,15 @@ def _study_options(command: _Command) -> _Command:
         click.option(
             "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
         ),
+    ):
+        command = option(command)
+    return command
+
+
+def _study_options(command: _Command) -> _Command:
+    """What `compare` and `plan` are asked: a study, and what wins over it."""
+    for option in (
+        _machine_options,
         click.option(
             "--masks",
             type=click.Path(path_type=Path),
@@ -156,8 +164,7 @@ def plan(as_json: bool, **options: Any) -> None:
 @click.option("--batch-size", type=int, help="Pictures in a step.")
 @_picture_options
 @click.option("--out", type=click.Path(path_type=Path), help="[default: runs/<study>-tuning-…]")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--workers", type=int, help="Processes.  [default: one for each core or GPU]")
+@_machine_options
 @click.option("--json", "as_json", is_flag=True, help="Print every trial as JSON.")
 def tune(as_json: bool, **options: Any) -> None:
     """Search each head's settings on validation; write the study that compares the winners.

@@ -200,7 +200,7 @@ def _picture_notes(
         )
 
 
-def _few_steps(file: StudyFile) -> Iterator[str]:
+def few_steps(file: StudyFile) -> Iterator[str]:
     """Where training is too short for batch norm's moving averages to have settled."""
     pictures = sum(file.counts["train"].values())
     heads: dict[int, list[str]] = {}
@@ -251,7 +251,7 @@ def _notes(
                 f"comparisons it counts as the majority class's share, {share:.1f} % of the test "
                 f"split."
             )
-    yield from _few_steps(file)
+    yield from few_steps(file)
     yield from _precisions(file)
     if unfinished:
         yield f"Unfinished: {_by_head(unfinished)}. The same command again goes on with them."

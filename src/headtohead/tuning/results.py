@@ -14,9 +14,10 @@ from rich.text import Text
 from headtohead.errors import RunError
 from headtohead.files import write_atomic
 from headtohead.records import Record
+from headtohead.report.summary import few_steps
 from headtohead.space import OPTION
 from headtohead.spec import StudySpec
-from headtohead.study.ledger import Ledger
+from headtohead.study.ledger import Ledger, StudyFile
 from headtohead.tuning.trials import FIRST_SEED, Trial, trials_of, tuning_of
 
 RECORD, STUDY = "tuning.json", "tuned.yaml"
@@ -41,7 +42,10 @@ class HeadTuning(Record):
 
 
 class TuningRecord(Record):
-    """`tuning.json`: every trial of every head. `majority` is the share of the largest class."""
+    """`tuning.json`: every trial of every head, on so many `pictures` of the validation split.
+
+    `majority` is the share of its largest class.
+    """
 
     format: Literal[1] = 1
     headtohead: str
@@ -49,8 +53,10 @@ class TuningRecord(Record):
     digest: str
     epochs: int
     seeds: tuple[int, ...]
+    pictures: int
     majority: float
     heads: dict[str, HeadTuning]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -86,15 +92,13 @@ class Tuning:
         record = self.record
         seeds = ", ".join(map(str, record.seeds))
         yield (
-            f"Validation accuracies in %, best of {record.epochs} epochs, seed {seeds}. The best "
+            f"Validation accuracies in %, best of {record.epochs} epochs, seed {seeds}; one more "
+            f"of the {record.pictures:,} pictures right adds {100 / record.pictures:.2g}. The best "
             f"of many trials is flattered by having been chosen, and says nothing of other heads: "
             f"that is for the comparison, with seeds and a test split that no trial has seen."
         )
-        for head, found in record.heads.items():
-            failed = [trial.number for trial in found.trials if trial.failures]
-            if failed:
-                numbers = ", ".join(map(str, failed))
-                yield f"Note: {head} failed in trial {numbers}, which scores the majority share."
+        for note in record.notes:
+            yield f"Note: {note}"
         yield f"Trials: {self.path}"
         yield f"Compare the winners: headtohead compare {self.study}"
 
@@ -145,8 +149,10 @@ def write_results(out: Path, ledger: Ledger, study: StudySpec) -> Tuning:
         digest=ledger.file.digest,
         epochs=tuning.epochs,
         seeds=tuple(range(FIRST_SEED, FIRST_SEED + tuning.seeds)),
+        pictures=sum(ledger.file.counts["validation"].values()),
         majority=ledger.file.majority_share("validation"),
         heads=heads,
+        notes=tuple(_notes(ledger.file, study, heads)),
     )
     write_atomic(out / RECORD, record.model_dump_json(indent=1).encode())
     for head, found in heads.items():
@@ -157,6 +163,27 @@ def write_results(out: Path, ledger: Ledger, study: StudySpec) -> Tuning:
             )
     write_atomic(out / STUDY, _as_yaml(_tuned(study, record)).encode())
     return Tuning(out, record)
+
+
+def _notes(file: StudyFile, study: StudySpec, heads: dict[str, HeadTuning]) -> Iterator[str]:
+    """What makes the choice worth less than it seems."""
+    epochs = {"epochs": tuning_of(study).epochs}
+    short = {name: head.with_settings(epochs) for name, head in study.heads.items()}
+    trained = study.model_copy(update={"heads": short})
+    yield from few_steps(file.model_copy(update={"study": trained}))
+    majority = file.majority_share("validation")
+    for head, found in heads.items():
+        failed = [str(trial.number) for trial in found.trials if trial.failures]
+        if failed:
+            yield (
+                f"{head} diverged in trial {', '.join(failed)}; a run that does scores the "
+                f"majority share."
+            )
+        if found.best.accuracy <= majority:
+            yield (
+                f"No trial of {head} is above the majority share of {100 * majority:.1f} %: "
+                f"nothing was there to choose by. Give trials more epochs."
+            )
 
 
 def _tuned(study: StudySpec, record: TuningRecord) -> StudySpec:

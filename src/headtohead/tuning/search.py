@@ -1,8 +1,10 @@
 """The main path of tuning: prepare → propose → train trials → choose on validation → write."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
+import torch
 from pydantic import JsonValue
 
 from headtohead.comparison import study_file
@@ -19,6 +21,7 @@ from headtohead.study.ledger import STUDY_FILE, Ledger, StudyFile, hold
 from headtohead.study.options import study_from
 from headtohead.study.plan import Job, is_done
 from headtohead.study.reading import resolve_tuning
+from headtohead.training.device import check_precision
 from headtohead.tuning.proposals import optuna, propose
 from headtohead.tuning.results import Tuning, write_results
 from headtohead.tuning.trials import (
@@ -40,7 +43,7 @@ class TuneOptions(TypedDict, total=False):
     """What wins over a study; see `headtohead.study.options.StudyOptions`. None is not given."""
 
     data: str | Path | None
-    heads: str | list[str] | None
+    heads: str | Sequence[str] | None
     image_size: int | None
     resize: str | None
     limit: int | None
@@ -55,6 +58,7 @@ def tune(
     out: str | Path | None = None,
     device: str = "auto",
     workers: int | None = None,
+    deterministic: bool = False,
     cache: str | Path | None = None,
     **options: Unpack[TuneOptions],
 ) -> Tuning:
@@ -62,8 +66,9 @@ def tune(
 
     `study` is as in `headtohead.compare`; what is searched is its part `tuning`, or that of
     `article-tuned`. `trials` of each head and `epochs` of each trial win over it. The same call
-    again resumes; with more trials or heads it goes on. Raises UsageError, DataError and
-    StorageError, and RunError where trials could not be finished or all of a head's failed.
+    again resumes; with more trials or heads it goes on. `deterministic` is as in `compare`.
+    Raises UsageError, DataError and StorageError, and RunError where trials could not be finished
+    or all of a head's failed.
     """
     optuna()
     spec = resolve_tuning(study_from(study, **options), trials=trials, epochs=epochs)
@@ -71,7 +76,9 @@ def tune(
         raise UsageError(f"--workers must be at least 1; received {workers}.")
     untuned = {head: untuned_values(spec, head) for head in spec.heads}
     _check_models(spec)
-    setups = worker_setups(device, workers)
+    setups = worker_setups(device, workers, deterministic=deterministic)
+    for head in spec.heads:
+        check_precision(spec.recipe_for(head).arithmetic, torch.device(setups[0]["device"]))
     with Display() as display:
         _, prepared = prepare_study(spec, cache=cache_folder(cache), progress=display.progress)
         file = study_file(spec, prepared)
