@@ -115,6 +115,14 @@ def test_the_test_split_is_never_looked_at(undisturbed: Path) -> None:
     assert seeds == {f"seed-{FIRST_SEED}"}
 
 
+def test_trials_are_no_study_to_report(undisturbed: Path) -> None:
+    """Else a page is made of them that says that nothing was trained."""
+    refused = finish(["report", str(undisturbed / "trials")], code=2)
+    assert "tuning.md" in refused.stderr
+    page = (undisturbed / "tuning.md").read_text()
+    assert page.count("(untuned)") == 2
+
+
 def test_the_winners_are_a_study_with_seeds_that_no_trial_has(undisturbed: Path) -> None:
     """Else the choice cannot be put to the test, or is tested on what it was chosen by."""
     record = TuningRecord.model_validate_json((undisturbed / "tuning.json").read_bytes())
@@ -232,7 +240,7 @@ def test_a_trial_that_fails_scores_the_majority_share(tmp_path: Path) -> None:
     assert failed.accuracy == pytest.approx((first.best.val_accuracy + 0.6) / 2)
     assert failed.failures == (DIVERGED.reason,)
     assert failed.loss is None
-    assert fine.beats(failed)
+    assert fine.rank() > failed.rank()
 
 
 def test_a_head_whose_trials_all_fail_is_told(tmp_path: Path) -> None:

@@ -28,13 +28,13 @@ def _lines(content: Content) -> Iterator[str]:
     if content.rows:
         yield "## Results\n"
         yield "Mean ± standard deviation over seeds; test metrics at the best epoch.\n"
-        yield from _table(
+        yield from table(
             ("head", *content.columns, "runs"),
             [(r.head, *(cell.full for cell in r.cells), str(r.finished)) for r in content.rows],
         )
     yield from _verdicts(content)
     yield "## The pictures\n"
-    yield from _table(
+    yield from table(
         ("class", "training", "validation", "test"),
         [
             (
@@ -59,7 +59,7 @@ def _verdicts(content: Content) -> Iterator[str]:
             for item in summary.comparisons
             for verdict in (item.comparison.better, item.comparison.not_worse)
         ]
-        yield from _table(
+        yield from table(
             ("claim", "verdict", "numbers and rule"),
             [(verdict.claim, verdict.outcome, verdict.rule) for verdict in verdicts],
         )
@@ -70,7 +70,7 @@ def _verdicts(content: Content) -> Iterator[str]:
         yield ""
     if content.claims:
         yield "## The five claims\n"
-        yield from _table(
+        yield from table(
             ("claim", "verdict", "rule"),
             [(claim.statement, claim.outcome, claim.rule) for claim in content.claims],
         )
@@ -88,7 +88,8 @@ def _fenced(text: str) -> str:
     return f"{fence}\n{text}\n{fence}\n"
 
 
-def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """The lines of a table of plain texts, and an empty one."""
     yield f"| {' | '.join(map(escape, titles))} |"
     yield f"|{'---|' * len(titles)}"
     for row in rows:

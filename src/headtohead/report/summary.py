@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from headtohead.analysis.statistics import Spread, seeds_needed, spread
+from headtohead.errors import UsageError
 from headtohead.models.constants import BATCH_NORM_MOMENTUM
 from headtohead.records import EpochRecord, Parameters
 from headtohead.report.comparisons import HeadComparison, comparisons_of
@@ -81,9 +82,15 @@ class Summary:
 def summarize(ledger: Ledger) -> Summary:
     """Everything the ledger says, from its records and evidence alone.
 
-    Raises UsageError for records that do not belong to the study, as `Ledger.run` does.
+    Raises UsageError for records that do not belong to the study, as `Ledger.run` does, and for a
+    ledger of trials.
     """
     file = ledger.file
+    if file.tunes is not None:
+        raise UsageError(
+            f"{ledger.out} holds the trials of a search, no study to report: see tuning.md in the "
+            f"folder above, and `headtohead compare` tuned.yaml there."
+        )
     runs = ledger.runs()
     results = [run_result(ledger, run) for run in runs]
     every = {name: [r for r in results if r.head == name] for name in file.study.heads}

@@ -1,4 +1,4 @@
-"""What a search found: `tuning.json`, the study to compare the winners by, and a table."""
+"""What a search found: a table, its files, and the study to compare the winners by."""
 
 import io
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from pydantic import JsonValue
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
@@ -14,13 +15,14 @@ from rich.text import Text
 from headtohead.errors import RunError
 from headtohead.files import write_atomic
 from headtohead.records import Record
+from headtohead.report.markdown import escape, table
 from headtohead.report.summary import few_steps
 from headtohead.space import OPTION
 from headtohead.spec import StudySpec
 from headtohead.study.ledger import Ledger, StudyFile
 from headtohead.tuning.trials import FIRST_SEED, Trial, trials_of, tuning_of
 
-RECORD, STUDY = "tuning.json", "tuned.yaml"
+RECORD, PAGE, STUDY = "tuning.json", "tuning.md", "tuned.yaml"
 MISSING = "–"
 
 
@@ -83,12 +85,13 @@ class Tuning:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The table, what its numbers are, and what to do next."""
-        yield _table(self.record)
+        yield _grid(self.record)
         yield Text()
-        for line in self._explanation():
+        for line in self.explanation():
             yield Text(line)
 
-    def _explanation(self) -> Iterator[str]:
+    def explanation(self) -> Iterator[str]:
+        """What the table's numbers are, what they are worth, and what to do next."""
         record = self.record
         seeds = ", ".join(map(str, record.seeds))
         yield (
@@ -99,18 +102,18 @@ class Tuning:
         )
         for note in record.notes:
             yield f"Note: {note}"
-        yield f"Trials: {self.path}"
+        yield f"Every trial: {self.out / PAGE}"
         yield f"Compare the winners: headtohead compare {self.study}"
 
 
-def _table(record: TuningRecord) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("head", no_wrap=True)
+def _grid(record: TuningRecord) -> Table:
+    grid = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    grid.add_column("head", no_wrap=True)
     for heading in ("trials", "untuned", "best", "trial"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("what differs from the untuned")
+        grid.add_column(heading, justify="right", no_wrap=True)
+    grid.add_column("what differs from the untuned")
     for head, found in record.heads.items():
-        table.add_row(
+        grid.add_row(
             head,
             str(len(found.trials)),
             f"{100 * found.untuned.accuracy:.1f}",
@@ -118,20 +121,45 @@ def _table(record: TuningRecord) -> Table:
             str(found.chosen),
             Text(_changes(found) or MISSING),
         )
-    return table
+    return grid
 
 
 def _changes(found: HeadTuning) -> str:
     """As `learning_rate 0.0021, augment.flip true, dropout 0.4`."""
     return ", ".join(
-        f"{name.removeprefix(OPTION)} {str(value).lower() if isinstance(value, bool) else value}"
+        f"{name.removeprefix(OPTION)} {_in_words(value)}"
         for name, value in found.best.values.items()
         if value != found.untuned.values[name]
     )
 
 
+def _in_words(value: JsonValue) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _page(found: Tuning) -> Iterator[str]:
+    """`tuning.md`: every trial, the best first."""
+    yield f"# Study {escape(found.record.study)}: every trial\n"
+    yield from (f"{escape(line)}\n" for line in found.explanation())
+    for name, head in found.record.heads.items():
+        yield f"## {escape(name)}\n"
+        settings = list(head.untuned.values)
+        yield from table(
+            ("trial", "accuracy", "loss", *(s.removeprefix(OPTION) for s in settings)),
+            [
+                (
+                    f"{trial.number}{' (untuned)' if trial is head.untuned else ''}",
+                    f"{100 * trial.accuracy:.1f}",
+                    "diverged" if trial.loss is None else f"{trial.loss:.3f}",
+                    *(_in_words(trial.values[setting]) for setting in settings),
+                )
+                for trial in sorted(head.trials, key=Trial.rank, reverse=True)
+            ],
+        )
+
+
 def write_results(out: Path, ledger: Ledger, study: StudySpec) -> Tuning:
-    """Choose, and write `tuning.json` and `tuned.yaml` into `out`.
+    """Choose, and write `tuning.json`, `tuning.md` and `tuned.yaml` into `out`.
 
     Raises RunError where all trials of a head failed, and StorageError.
     """
@@ -139,9 +167,7 @@ def write_results(out: Path, ledger: Ledger, study: StudySpec) -> Tuning:
     heads = {}
     for head in study.heads:
         trials = tuple(trials_of(ledger, study, head, range(tuning.trials)))
-        best = trials[0]
-        for trial in trials[1:]:
-            best = trial if trial.beats(best) else best
+        best = max(trials, key=Trial.rank)
         heads[head] = HeadTuning(trials=trials, chosen=best.number)
     record = TuningRecord(
         headtohead=ledger.file.headtohead,
@@ -155,6 +181,7 @@ def write_results(out: Path, ledger: Ledger, study: StudySpec) -> Tuning:
         notes=tuple(_notes(ledger.file, study, heads)),
     )
     write_atomic(out / RECORD, record.model_dump_json(indent=1).encode())
+    write_atomic(out / PAGE, ("\n".join(_page(Tuning(out, record))).strip() + "\n").encode())
     for head, found in heads.items():
         if all(trial.failures for trial in found.trials):
             raise RunError(

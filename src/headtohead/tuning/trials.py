@@ -32,11 +32,8 @@ class Trial(Record):
     seconds: float
     failures: tuple[str, ...] = ()
 
-    def beats(self, other: "Trial") -> bool:
-        """Whether this is the better one: accuracy, then loss, then the earlier."""
-        return self._rank() > other._rank()
-
-    def _rank(self) -> tuple[float, float, int]:
+    def rank(self) -> tuple[float, float, int]:
+        """The higher the better: by accuracy, then loss, then the earlier."""
         loss = float("inf") if self.loss is None else self.loss
         return self.accuracy, -loss, -self.number
 
