@@ -253,3 +253,14 @@ def test_the_same_ledger_gives_the_same_page(tmp_path: Path) -> None:
     """Reports can be compared and kept under version control."""
     ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=1, epochs=2)
     assert page_of(ledger) == page_of(Ledger.open(tmp_path))
+
+
+def test_the_method_names_another_precision(tmp_path: Path) -> None:
+    """Else a reader takes networks trained in bfloat16 for ones trained in float32."""
+    ledger = study_ledger(tmp_path)
+    assert "training steps in" not in Page(page_of(ledger)).words
+    content = ledger.file.model_dump()
+    content["study"]["recipe"]["precision"] = "bf16"
+    other = replace(ledger, file=ledger.file.model_validate(content))
+    words = Page(page_of(other)).words
+    assert "training steps in bf16, evaluation in float32" in words
