@@ -10,7 +10,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax, logsumexp, softmax
-from sklearn.metrics import confusion_matrix, roc_auc_score
 
 Floats: TypeAlias = NDArray[np.float64]
 Labels: TypeAlias = NDArray[np.int64]
@@ -81,22 +80,28 @@ def auroc(logits: Logits, labels: Labels) -> float | None:
 
     None where a class (or every other one) has no picture: the area is then undefined.
     Pictures are ranked by log-odds, the order that probabilities would give without ties.
+    Mann and Whitney's form: how often a picture of the class has more than one of the others,
+    ties counting half.
     """
     scores = _per_class(logits)
     outputs = scores.shape[1]
     if len(np.unique(labels)) < outputs:
         return None
-    areas = [
-        roc_auc_score(labels == k, scores[:, k] - logsumexp(np.delete(scores, k, 1), axis=1))
-        for k in (range(outputs) if outputs > 2 else (1,))
-    ]
+    areas = []
+    for k in range(outputs) if outputs > 2 else (1,):
+        odds = scores[:, k] - logsumexp(np.delete(scores, k, 1), axis=1)
+        own, others = odds[labels == k], np.sort(odds[labels != k])
+        below = np.searchsorted(others, own, "left") + np.searchsorted(others, own, "right")
+        areas.append(below.mean() / 2 / len(others))
     return float(np.mean(areas))
 
 
 def confusion(logits: Logits, labels: Labels) -> NDArray[np.int64]:
     """(K, K) counts of pictures: rows are true classes, columns predicted ones."""
-    known = range(_per_class(logits).shape[1])
-    return np.asarray(confusion_matrix(labels, predictions(logits), labels=list(known)), np.int64)
+    classes = _per_class(logits).shape[1]
+    counts = np.zeros((classes, classes), np.int64)
+    np.add.at(counts, (labels, predictions(logits)), 1)
+    return counts
 
 
 def brier(logits: Logits, labels: Labels) -> float:

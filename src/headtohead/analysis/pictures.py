@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import bdtr, stdtrit
 
 Floats: TypeAlias = NDArray[np.float64]
 Rows: TypeAlias = NDArray[np.int64]
@@ -86,7 +86,7 @@ def picture_interval(
     if count > 1 and differing > 1:
         residuals = sums - mean * sizes
         error = np.sqrt(count / (count - 1) * np.sum(residuals**2)) / len(values)
-        half = float(stats.t.ppf(1 - level / 2, count - 1) * error)
+        half = float(stdtrit(count - 1, 1 - level / 2) * error)
         low, high = mean - half, mean + half
     return PictureInterval(mean, low, high, level, len(distinct), count, differing, len(pairs))
 
@@ -103,8 +103,8 @@ def mcnemar(pairs: Mapping[int, tuple[Answers, Answers]]) -> tuple[McNemar, ...]
         _shared(first, second)
         signed = difference(first, second)
         mine, theirs = int(np.sum(signed > 0)), int(np.sum(signed < 0))
-        p = stats.binomtest(mine, mine + theirs).pvalue if mine + theirs else 1.0
-        found.append(McNemar(seed, mine, theirs, float(p)))
+        p = min(1.0, 2 * float(bdtr(min(mine, theirs), mine + theirs, 0.5)))
+        found.append(McNemar(seed, mine, theirs, p))
     return tuple(found)
 
 

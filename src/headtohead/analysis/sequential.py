@@ -22,7 +22,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import integrate, optimize, stats
+from scipy.special import ndtr, ndtri
 
 from headtohead.analysis.statistics.location import (
     EXACT_UP_TO,
@@ -54,8 +54,8 @@ class Design:
         times = [n / self.looks[-1] for n in self.looks]
         if self.spending == "pocock":
             return tuple(self.level * math.log(1 + (math.e - 1) * t) for t in times)
-        z = stats.norm.isf(self.level / 4)  # each side spends half the level
-        return tuple(float(4 * stats.norm.sf(z / math.sqrt(t))) for t in times)
+        z = -ndtri(self.level / 4)  # each side spends half the level
+        return tuple(float(4 * ndtr(-z / math.sqrt(t))) for t in times)
 
     def able(self) -> tuple[int, ...]:
         """The looks that can decide at all: 2/2^n is the least p-value of n pairs."""
@@ -186,12 +186,15 @@ def nominal_levels(design: Design) -> tuple[float, ...]:
     By Armitage, McPherson & Rowe's recursion (1969, J. R. Stat. Soc. A 132) on the partial sums
     of a Brownian motion, so that the chance to cross first at a look is what the look spends.
     """
+    # Imported here because only studies that look more than once need them.
+    from scipy import integrate, optimize
+
     spent = (0.0, *design.spent())
     times = (0.0, *(n / design.looks[-1] for n in design.looks))
-    bound = math.sqrt(times[1]) * float(stats.norm.isf(spent[1] / 2))
+    bound = math.sqrt(times[1]) * float(-ndtri(spent[1] / 2))
     found = [spent[1]]
     grid = np.linspace(-bound, bound, GRID)
-    density = stats.norm.pdf(grid, scale=math.sqrt(times[1]))
+    density = _normal_density(grid, math.sqrt(times[1]))
     for k in range(2, len(times)):
         step = math.sqrt(times[k] - times[k - 1])
         more = spent[k] - spent[k - 1]
@@ -203,13 +206,17 @@ def nominal_levels(design: Design) -> tuple[float, ...]:
             step: float = step,
             more: float = more,
         ) -> float:
-            leaving = stats.norm.sf((b - x) / step) + stats.norm.sf((b + x) / step)
+            leaving = ndtr((x - b) / step) + ndtr(-(b + x) / step)
             return float(integrate.simpson(f * leaving, x=x)) - more
 
         bound = float(optimize.brentq(excess, 1e-9, 12.0))
-        found.append(float(2 * stats.norm.sf(bound / math.sqrt(times[k]))))
+        found.append(float(2 * ndtr(-bound / math.sqrt(times[k]))))
         beyond = np.linspace(-bound, bound, GRID)
-        kernel = stats.norm.pdf((beyond[:, None] - grid) / step) / step
+        kernel = _normal_density(beyond[:, None] - grid, step)
         density = np.asarray(integrate.simpson(kernel * density, x=grid, axis=1))
         grid = beyond
     return tuple(found)
+
+
+def _normal_density(x: Floats, deviation: float) -> Floats:
+    return np.asarray(np.exp(-((x / deviation) ** 2) / 2) / (deviation * math.sqrt(2 * math.pi)))

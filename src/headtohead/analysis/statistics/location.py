@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtr
 
 from headtohead.seeds import stream
 
@@ -146,5 +146,5 @@ def _t_tail(t: Floats, n: int, side: Side) -> Floats:
     if n < 2:
         return np.ones(len(t))
     if side == "two-sided":
-        return np.asarray(2 * stats.t.sf(np.abs(t), n - 1), dtype=np.float64)
-    return np.asarray(stats.t.sf(t if side == "greater" else -t, n - 1), dtype=np.float64)
+        return np.asarray(2 * stdtr(n - 1, -np.abs(t)), dtype=np.float64)
+    return np.asarray(stdtr(n - 1, -t if side == "greater" else t), dtype=np.float64)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from headtohead.analysis.statistics.location import EXACT_UP_TO, hall, sign_flip, student
 
@@ -88,7 +88,7 @@ def t_interval(differences: Sequence[float], level: float) -> tuple[float, float
     found = spread(differences)
     if found is None or found.sd is None:
         return None
-    half = float(stats.t.ppf(1 - level / 2, found.n - 1)) * found.sd / math.sqrt(found.n)
+    half = float(stdtrit(found.n - 1, 1 - level / 2)) * found.sd / math.sqrt(found.n)
     return round(found.mean - half, DECIMALS), round(found.mean + half, DECIMALS)
 
 
