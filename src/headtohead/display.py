@@ -43,7 +43,7 @@ class Display:
     """Shows preparing, then all runs of a study. Use it as a context manager."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True)
+        self._console = console or Console(stderr=True, force_jupyter=False)
         self._rows: dict[Job, _Row] = {}
         self._stage: tuple[str, int, int] | None = None
         self._said: dict[str, float] = {}

@@ -33,10 +33,17 @@ def data_check(
 
 
 def data_show(
-    source: str | Path, *, cache: str | Path | None = None, **options: Unpack[PictureOptions]
+    source: str | Path,
+    *,
+    rows: int = 3,
+    cache: str | Path | None = None,
+    **options: Unpack[PictureOptions],
 ) -> Image.Image:
-    """A contact sheet of `source`: some pictures of each class. Raises as `data_check` does."""
-    return contact_sheet(_look(source, cache, options)[1])
+    """A contact sheet of `source`: `rows` of eight pictures of each class.
+
+    Raises as `data_check` does.
+    """
+    return contact_sheet(_look(source, cache, options)[1], rows=rows)
 
 
 def _look(
