@@ -89,9 +89,11 @@ class Tuning:
         yield Text()
         for line in self.explanation():
             yield Text(line)
+        yield Text(f"Every trial: {self.out / PAGE}")
+        yield Text(f"Compare the winners: headtohead compare {self.study}")
 
     def explanation(self) -> Iterator[str]:
-        """What the table's numbers are, what they are worth, and what to do next."""
+        """What the table's numbers are, and what they are worth."""
         record = self.record
         seeds = ", ".join(map(str, record.seeds))
         yield (
@@ -102,8 +104,6 @@ class Tuning:
         )
         for note in record.notes:
             yield f"Note: {note}"
-        yield f"Every trial: {self.out / PAGE}"
-        yield f"Compare the winners: headtohead compare {self.study}"
 
 
 def _grid(record: TuningRecord) -> Table:
