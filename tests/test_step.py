@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from headtohead.errors import RunError, UsageError
 from headtohead.models.classifier import Classifier, build_classifier
-from headtohead.models.heads import GlobalAverage
+from headtohead.models.heads import HEADS, GlobalAverage
 from headtohead.recipe import AugmentSpec, Precision
 from headtohead.spec import BackboneSpec, HeadSpec
 from headtohead.training.augment import Augmentation
@@ -105,6 +107,41 @@ def test_recording_moves_nothing() -> None:
     RecordedGradients(eager, torch.arange(BATCH), None, record=rerun)
     assert_same(before, made.state_dict())
     assert all(parameter.grad is None for parameter in made.parameters())
+
+
+# What waits for the device, or brings a value to it: no CUDA graph can hold it.
+WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "lift_fresh", "is_nonzero", "equal"}
+
+
+class Operations(TorchDispatchMode):
+    """Names of all operations, of the backward pass too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.seen.add(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_every_shipped_head_can_be_captured(head: str) -> None:
+    """Else its first step on a GPU ends the run. (In bf16 the CPU takes the GPU's operations.)"""
+    augment = Augmentation(AugmentSpec(flip=True, crop=0.2, color=0.2), CPU)
+    draws = augment.draw(2, 0, 1)
+    eager = EagerGradients(model(head), pictures(), augment, "bf16")
+    with Operations() as operations:
+        eager(torch.arange(2), draws)
+    assert {"convolution", "convolution_backward", "grid_sampler_2d"} <= operations.seen
+    assert operations.seen & WAITING == set()
+
+
+def test_an_operation_that_waits_is_seen() -> None:
+    """Else the test above passes whatever a head does."""
+    with Operations() as operations:
+        bool(torch.ones(2).max() > 0)
+    assert operations.seen & WAITING
 
 
 def test_the_cpu_takes_its_steps_eagerly() -> None:
