@@ -61,13 +61,14 @@ def test_heads_of_both_stand_side_by_side_at_their_last_common_epoch(tmp_path: P
     """Else two stacks are compared after unlike amounts of training."""
     ledger = full_ledger(tmp_path / "study", heads=("fc", "gap"), seeds=5, epochs=4)
     for seed in range(5):
-        write(tmp_path / "other", "gap", seed, [0.5, 0.6, 0.7 + seed / 100])
+        write(tmp_path / "other", "gap", seed, [0.5, 0.8 - seed / 100, 0.7 + seed / 100])
         write(tmp_path / "other", "<script>", seed, [0.5])
     content = gather(ledger, summarize(ledger), 0, [read_beside(f"keras={tmp_path / 'other'}")])
     (view,) = content.beside
-    (row,) = view.rows
+    row, best = view.rows
     ours = [run.history[2].val_accuracy for run in ledger.runs() if run.record.head == "gap"]
-    assert (row.head, row.epoch) == ("gap", 3)
+    assert (row.head, row.at) == ("gap", "epoch 3")
+    assert (best.at, best.theirs) == ("best of 3", "78.0 ± 1.6 (5)")
     assert row.ours == f"{100 * np.mean(ours):.1f} ± {100 * np.std(ours, ddof=1):.1f} (5)"
     assert row.theirs == "72.0 ± 1.6 (5)"
     assert [chart.name.split("-")[-1] for chart in view.charts] == [

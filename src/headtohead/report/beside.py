@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +37,14 @@ class Beside:
 
 @dataclass(frozen=True)
 class StackRow:
-    """A head trained here and elsewhere: validation accuracy at the last epoch that both have.
+    """A head trained here and elsewhere: validation accuracy within the epochs that both have.
 
-    `difference` is ours minus theirs, over seeds that have nothing in common.
+    `at` says which: the last of them, or each run's best. `difference` is ours minus theirs, over
+    seeds that have nothing in common.
     """
 
     head: str
-    epoch: int
+    at: str
     ours: Spread
     theirs: Spread
     difference: UnpairedDifference
@@ -89,19 +91,21 @@ def _read(path: Path) -> History:
 
 
 def stack_rows(ours: list[Curves], beside: Beside, level: float) -> tuple[StackRow, ...]:
-    """A row for each head that both have trained."""
+    """Two rows for each head that both have trained: at the last common epoch, and at the best."""
     rows = []
     for one in ours:
         theirs = list(beside.heads.get(one.head, {}).values())
         if not theirs:
             continue
-        epoch = min(len(history) for history in (*one.histories, *theirs))
-        mine, other = (
-            [history[epoch - 1].val_accuracy for history in histories]
+        last = min(len(history) for history in (*one.histories, *theirs))
+        both = [
+            [[epoch.val_accuracy for epoch in history[:last]] for history in histories]
             for histories in (one.histories, theirs)
-        )
-        known, found = spread(mine), spread(other)
-        if known is not None and found is not None:
-            difference = unpaired_difference(mine, other, level)
-            rows.append(StackRow(one.head, epoch, known, found, difference))
+        ]
+        for at, pick in ((f"epoch {last}", itemgetter(-1)), (f"best of {last}", max)):
+            mine, other = ([pick(run) for run in runs] for runs in both)
+            known, found = spread(mine), spread(other)
+            if known is not None and found is not None:
+                difference = unpaired_difference(mine, other, level)
+                rows.append(StackRow(one.head, at, known, found, difference))
     return tuple(rows)

@@ -19,7 +19,7 @@ class BesideRow:
     """A head here and there, in words."""
 
     head: str
-    epoch: int
+    at: str
     ours: str
     theirs: str
     difference: str
@@ -59,7 +59,7 @@ def _row(row: StackRow, margin: float) -> BesideRow:
     answers = {None: "unknown", True: "yes", False: "not shown"}
     return BesideRow(
         row.head,
-        row.epoch,
+        row.at,
         _side(row.ours),
         _side(row.theirs),
         f"{100 * found.mean:+.1f} ({interval})",
