@@ -26,7 +26,7 @@ from headtohead.tuning.trials import (
     trials_of,
     untuned_values,
 )
-from ledgers import add_run
+from ledgers import add_run, study_ledger
 from photographs import write_pictures
 
 PATIENCE = 60.0  # seconds
@@ -177,6 +177,9 @@ def test_a_folder_with_something_else_is_refused(tmp_path: Path, words: Words) -
     (tmp_path / "letter.txt").write_text("dear")
     assert "letter.txt" in finish(words(tmp_path), code=2).stderr
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+    study_ledger(tmp_path / "compared/trials")
+    refused = finish(words(tmp_path / "compared"), code=2)
+    assert "a study that was compared" in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -209,7 +209,7 @@ def _notes(file: StudyFile, study: StudySpec, heads: dict[str, HeadTuning]) -> I
         if found.best.accuracy <= majority:
             yield (
                 f"No trial of {head} is above the majority share of {100 * majority:.1f} %: "
-                f"nothing was there to choose by. Give trials more epochs."
+                f"the choice among them says little. Give trials more epochs."
             )
 
 

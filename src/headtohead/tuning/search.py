@@ -1,5 +1,6 @@
 """The main path of tuning: prepare → propose → train trials → choose on validation → write."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -132,8 +133,12 @@ def _as_trials(folder: Path, file: StudyFile) -> StudyFile:
     Raises UsageError where the folder holds another search.
     """
     tunes = file.study
-    before = Ledger.open(folder).file.tunes if (folder / STUDY_FILE).is_file() else None
-    if before is not None:
+    if (folder / STUDY_FILE).is_file():
+        before = Ledger.open(folder).file.tunes
+        if before is None:
+            raise UsageError(
+                f"{folder} is a study that was compared, not one's trials. Choose another --out."
+            )
         common = [head for head in tunes.heads if head in before.heads]
         if _searched(before, common) != _searched(tunes, common):
             raise UsageError(
@@ -177,7 +182,16 @@ def _search(
             for number, values in _proposals(ledger, spec, head, numbers)
         }
         ledger = _with_candidates(folder, file, {**ledger.file.study.heads, **proposed})
-        _train(ledger, [job for number in numbers for job in trial_jobs(spec, number)], crew)
+        jobs = [job for number in numbers for job in trial_jobs(spec, number)]
+        if not all(is_done(ledger, job) for job in jobs):
+            rounds = math.ceil(tuning.trials / AT_ONCE)
+            crew.display.note(
+                f"Round {start // AT_ONCE + 1} of {rounds}: of each head, trial "
+                f"{' and '.join(map(str, numbers))} of 0 to {tuning.trials - 1}"
+            )
+            _train(ledger, jobs, crew)
+        if not tuning.keep_weights:
+            _drop_weights(ledger, jobs)
     return ledger
 
 
@@ -216,14 +230,14 @@ def _proposals(
 
 def _train(ledger: Ledger, jobs: list[Job], crew: Crew) -> None:
     """Train what is not over. Raises RunError where a run could not be finished."""
-    if all(is_done(ledger, job) for job in jobs):
-        return
     if errors := crew.train(ledger, jobs):
         raise RunError(
             f"{len(errors)} trials were not finished: {'; '.join(errors)}. The same command goes "
             f"on with them."
         )
-    keep = ledger.file.tunes is not None and tuning_of(ledger.file.tunes).keep_weights
-    for job in jobs if not keep else ():
+
+
+def _drop_weights(ledger: Ledger, jobs: list[Job]) -> None:
+    for job in jobs:
         for weights in ledger.run_folder(job.head, job.seed).glob("*.safetensors"):
             weights.unlink()
