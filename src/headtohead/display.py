@@ -43,7 +43,7 @@ class Display:
     """Shows preparing, then all runs of a study. Use it as a context manager."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True, force_jupyter=False)
+        self._console = console or _console()
         self._rows: dict[Job, _Row] = {}
         self._stage: tuple[str, int, int] | None = None
         self._said: dict[str, float] = {}
@@ -177,6 +177,14 @@ class Display:
         order = {"running": 0, "failed": 1, "done": 2, "waiting": 3}
         first = sorted(self._rows, key=lambda job: order[self._rows[job].state])[:most]
         return [job for job in self._rows if job in set(first)]
+
+
+def _console() -> Console:
+    """Standard error; in a notebook plain lines, for it would keep every refresh of a display."""
+    console = Console(stderr=True)
+    if console.is_jupyter:
+        return Console(stderr=True, force_jupyter=False, force_terminal=False)
+    return console
 
 
 def _epoch_line(job: Job, row: _Row, left: str) -> str:
