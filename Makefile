@@ -1,7 +1,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
+DATA ?= path/to/photographs
 
-.PHONY: setup compare test test-extras lint format peers clean
+.PHONY: setup compare test test-extras lint format peers bench clean
 
 setup: .venv/.installed
 
@@ -35,12 +36,16 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# What benchmarks compare with, in an environment of its own.
-peers: .venv-peers/.installed
+# headtohead and its peers by turns: make bench DATA=FOLDER BENCH='--quick'
+bench: setup peers
+	$(BIN)/python benchmarks/bench.py --data $(DATA) $(BENCH)
 
-.venv-peers/.installed: benchmarks/requirements-peers.txt
-	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
-	.venv-peers/bin/pip install --quiet --disable-pip-version-check -r $<
+# What benchmarks compare with, in environments of their own.
+peers: .venv-peers/.installed .venv-torch-peers/.installed
+
+.venv-%/.installed: benchmarks/requirements-%.txt
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
 clean:
