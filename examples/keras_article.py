@@ -5,7 +5,8 @@
 FOLDER has one subfolder of photographs per class, or `train/`, `validation/` and `test/` above
 them; `tfds` stands for TensorFlow Datasets' own cats_vs_dogs. The steps are the article's, in its
 order: load, look, pre-process, build, fit, compare. What has moved on since is said where it has.
-Needs tensorflow, keras and matplotlib: `make peers` installs them in `.venv-peers`.
+Needs tensorflow, keras and matplotlib: `make peers` installs them in `.venv-peers`; `tfds` needs
+tensorflow-datasets, too.
 
 Epochs are written to `<out>/<head>/seed-<n>/history.jsonl`, in the form of headtohead's ledger, so
 that `headtohead report DIR --beside keras=runs/keras` draws them beside its own.
@@ -38,17 +39,17 @@ HEADS = ("fc", "avgpool2x2", "fc_dropout", "gap")
 # Load. The article's `tfds.Split.TRAIN.subsplit` is gone: splits are named by strings now.
 
 
-def load(options: argparse.Namespace) -> tuple[tf.data.Dataset, tf.data.Dataset, int, int]:
-    """Training and validation pictures as they are stored, and how many there are of each."""
+def load(options: argparse.Namespace) -> tuple[tf.data.Dataset, tf.data.Dataset, int]:
+    """Training and validation pictures as they are stored, and how many there are to train on."""
     if options.data == "tfds":
         import tensorflow_datasets as tfds
 
         train, valid = tfds.load(
             "cats_vs_dogs", split=["train[:80%]", "train[80%:90%]"], as_supervised=True
         )
-        return train, valid, len(train), len(valid)
+        return train, valid, len(train)
     train, valid = photographs(Path(options.data), options.limit)
-    return stored(train), stored(valid), len(train), len(valid)
+    return stored(train), stored(valid), len(train)
 
 
 def photographs(folder: Path, limit: int | None) -> tuple[list[tuple[str, int]], ...]:
@@ -188,16 +189,19 @@ class History(keras.callbacks.Callback):
         self.file.write(json.dumps(record) + "\n")
         self.file.flush()
 
+    def on_train_end(self, logs=None) -> None:
+        self.file.close()
+
 
 def fit(head: str, options: argparse.Namespace) -> dict[str, list[float]]:
-    train, valid, pictures, validation = load(options)
+    train, valid, pictures = load(options)
     to_square = pre_process_image(options.image_size)
     train, valid = train.map(to_square), valid.map(to_square)
     if options.keep == "memory":
         train, valid = train.cache(), valid.cache()
     keras.utils.set_random_seed(options.seed)
     steps = options.steps_per_epoch or max(1, pictures // TRAIN_BATCH_SIZE)
-    batch = min(VALID_BATCH_SIZE, validation)
+    valid = valid if options.validation_steps is None else valid.repeat()
     model = build(head, options.image_size)
     model.compile(
         optimizer=keras.optimizers.Adam(), loss="binary_crossentropy", metrics=["accuracy"]
@@ -207,10 +211,10 @@ def fit(head: str, options: argparse.Namespace) -> dict[str, list[float]]:
         train.shuffle(1000).repeat().batch(TRAIN_BATCH_SIZE),
         steps_per_epoch=steps,
         epochs=options.epochs,
-        validation_data=valid.repeat().batch(batch),
-        validation_steps=options.validation_steps or max(1, validation // batch),
+        validation_data=valid.batch(VALID_BATCH_SIZE),
+        validation_steps=options.validation_steps,
         callbacks=[
-            keras.callbacks.TensorBoard(log_dir=options.out / "tensorboard" / head),
+            keras.callbacks.TensorBoard(log_dir=options.out / "tensorboard" / head / run.name),
             History(run / "history.jsonl", steps * TRAIN_BATCH_SIZE),
         ],
         verbose=2,
@@ -242,7 +246,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--image-size", type=int, default=100)
     parser.add_argument("--limit", type=int, help="at most this many photographs in all")
     parser.add_argument("--steps-per-epoch", type=int, help="the article has 363")
-    parser.add_argument("--validation-steps", type=int, help="the article has 10, of 1,000")
+    parser.add_argument(
+        "--validation-steps",
+        type=int,
+        help="of 1,000; the article has 10 (default: every picture once)",
+    )
     parser.add_argument(
         "--keep",
         choices=["nothing", "memory"],
@@ -251,6 +259,8 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, default=Path("runs/keras"))
     options = parser.parse_args()
+    if options.data == "tfds" and options.limit is not None:
+        parser.error("--limit is for a folder of photographs, not for tfds.")
     unknown = set(options.heads.split(",")) - set(HEADS)
     if unknown:
         parser.error(f"no head {', '.join(sorted(unknown))}; there are {', '.join(HEADS)}.")

@@ -124,7 +124,9 @@ def check(source: Source, prepared: PreparedSet) -> DataCheck:
 
 def render_check(check: DataCheck) -> str:
     """`check` as plain text, at most 100 characters wide, safe to print on a terminal."""
-    console = Console(file=io.StringIO(), width=_WIDTH, color_system=None, highlight=False)
+    console = Console(
+        file=io.StringIO(), width=_WIDTH, color_system=None, force_jupyter=False, highlight=False
+    )
     share, ratio = check.largest_share, check.imbalance
     console.print(
         f"{check.usable:,} usable pictures of {check.found:,} files in {printable(check.source)}",

@@ -86,7 +86,9 @@ def render_table(summary: Summary, out: Path | None = None) -> ResultTable:
 def render_text(summary: Summary, out: Path | None = None) -> str:
     """The same as plain text, 80 characters wide."""
     buffer = io.StringIO()
-    Console(file=buffer, width=80, color_system=None).print(render_table(summary, out))
+    Console(file=buffer, width=80, color_system=None, force_jupyter=False).print(
+        render_table(summary, out)
+    )
     return buffer.getvalue().rstrip()
 
 

@@ -80,7 +80,7 @@ class Tuning:
 
     def __str__(self) -> str:
         buffer = io.StringIO()
-        Console(file=buffer, width=80, color_system=None).print(self)
+        Console(file=buffer, width=80, color_system=None, force_jupyter=False).print(self)
         return buffer.getvalue().rstrip()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
