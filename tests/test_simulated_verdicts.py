@@ -65,13 +65,29 @@ def test_equal_heads_are_told_apart_at_most_at_the_level(draw: Draw) -> None:
     assert at_most(LEVEL, (p <= LEVEL).any(axis=1))
 
 
-@draws
-def test_a_head_that_is_worse_by_the_margin_is_called_as_good_at_most_at_the_level(
-    draw: Draw,
+def at_the_margin(draw: Draw) -> dict[str, NDArray[np.bool_]]:
+    """Side → which families have a head called better (worse) than the margin that it is at."""
+    found = {}
+    for side in ("greater", "less"):
+        p = np.stack([agreed_p(values, side) for values in families(draw)], axis=1)
+        found[side] = (holm_adjusted(p) <= LEVEL / 2).any(axis=1)
+    return found
+
+
+@pytest.mark.parametrize("side", ["greater", "less"])
+@pytest.mark.parametrize("draw", [normal, skewed_heads, discrete, tied])
+def test_a_head_that_is_worse_by_the_margin_is_judged_at_most_at_half_the_level(
+    draw: Draw, side: str
 ) -> None:
-    """Differences at the margin itself, where non-inferiority is falsest while hardest to see."""
-    p = holm_adjusted(np.stack([agreed_p(values, "greater") for values in families(draw)], axis=1))
-    assert at_most(LEVEL, (p <= LEVEL / 2).any(axis=1))
+    """Differences at the margin itself, where a verdict is falsest while hardest to see."""
+    assert at_most(LEVEL / 2, at_the_margin(draw)[side])
+
+
+@draws
+def test_at_the_margin_both_sides_together_keep_the_level(draw: Draw) -> None:
+    """Skewed differences spend more than half of it on one side, and so much less on the other."""
+    found = at_the_margin(draw)
+    assert at_most(LEVEL, found["greater"] | found["less"])
 
 
 def test_holm_keeps_the_level_where_some_heads_do_differ() -> None:
