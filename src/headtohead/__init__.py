@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from headtohead.errors import DataError, HeadToHeadError, RunError, StorageError, UsageError
     from headtohead.finished import Comparison, load
     from headtohead.looking import data_check, data_show
+    from headtohead.models.catalog import heads
     from headtohead.models.classifier import Classifier, build_classifier
     from headtohead.models.heads import Head, build_head
     from headtohead.spec import StudySpec
@@ -43,6 +44,7 @@ __all__ = [
     "compare",
     "data_check",
     "data_show",
+    "heads",
     "load",
     "load_study",
     "plan",
@@ -54,6 +56,7 @@ _HOMES = {
     "headtohead.errors": ("DataError", "HeadToHeadError", "RunError", "StorageError", "UsageError"),
     "headtohead.finished": ("Comparison", "load"),
     "headtohead.looking": ("data_check", "data_show"),
+    "headtohead.models.catalog": ("heads",),
     "headtohead.models.classifier": ("Classifier", "build_classifier"),
     "headtohead.models.heads": ("Head", "build_head"),
     "headtohead.spec": ("StudySpec",),

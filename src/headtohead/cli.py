@@ -279,10 +279,10 @@ def data_show(source: str, out: Path, **options: Any) -> None:
 @click.option("--classes", type=int, default=2, show_default=True)
 def heads(name: str | None, image_size: int, classes: int) -> None:
     """List the heads that can be compared, or describe one: what it is and how large."""
-    from headtohead.models.catalog import describe_heads
+    from headtohead.models.catalog import heads as describe
 
     _see_current_folder()
-    click.echo(describe_heads(name, image_size, classes))
+    click.echo(describe(name, image_size=image_size, classes=classes))
 
 
 @main.command()

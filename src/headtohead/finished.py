@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from headtohead.errors import RunError
+from headtohead.errors import RunError, UsageError
 from headtohead.report.summary import Summary, summarize
 from headtohead.report.table import render_text
 from headtohead.study.ledger import Ledger
+
+if TYPE_CHECKING:
+    from headtohead.report.page.gallery import MapGrid
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,24 @@ class Comparison:
         if name not in found:
             raise KeyError(f"no figure {name!r} in {self.out}; there are {', '.join(found)}")
         return found[name]
+
+    def class_maps(self, seed: int = 0, pictures: int = 4) -> "MapGrid":
+        """Where every head of one seed finds its evidence, on the first test pictures probed.
+
+        A notebook shows the table; its columns and rows can be read as well. Raises UsageError
+        where the study's folder holds no such maps.
+        """
+        # Imported here because drawing needs matplotlib, which a table of results does not.
+        from headtohead.report.page.gallery import map_grid
+
+        grid = map_grid(self.ledger, seed, pictures)
+        if grid is None:
+            raise UsageError(
+                f"no class maps of seed {seed} for {pictures} pictures in {self.out}. Ask for a "
+                f"seed below {self.ledger.file.study.seeds} that is finished, and for at least one "
+                f"picture; a ledger without evidence has none until `headtohead compare` runs."
+            )
+        return grid
 
     def raise_for_failures(self) -> None:
         """Raises RunError where runs failed; the others are complete."""

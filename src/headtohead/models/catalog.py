@@ -34,8 +34,13 @@ def head_options(name: str) -> dict[str, Any]:
     return options
 
 
-def describe_heads(name: str | None, image_size: int, classes: int) -> str:
-    """A table of all heads, or a description of one, for `headtohead heads`."""
+def heads(name: str | None = None, *, image_size: int = 100, classes: int = 2) -> str:
+    """A table of all heads, or a description of one, as `headtohead heads` prints it.
+
+    Parameters are counted on the article's backbone, for square pictures of `image_size` pixels.
+    `name` may be a head of one's own, `module:Class`. Raises UsageError for an unknown head or
+    pictures too small for the backbone.
+    """
     if name is not None:
         return _describe(name, image_size, classes)
     rows = [("head", "parameters", "model in all", "what it is")]

@@ -3,7 +3,8 @@
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from html import escape
 
 import matplotlib
 import numpy as np
@@ -32,7 +33,7 @@ PERCENTILE = 99.0
 class Shown:
     """An image of the page as a data address, its alternative text and the line below it."""
 
-    address: str
+    address: str = field(repr=False)
     alt: str
     line: str
 
@@ -55,6 +56,14 @@ class MapGrid:
     rows: tuple[MapRow, ...]
     limit: float
 
+    def _repr_html_(self) -> str:
+        """The table, as a notebook shows it."""
+        titles = "".join(f"<th>{escape(title)}</th>" for title in ("picture", *self.columns))
+        rows = "".join(
+            f"<tr>{''.join(map(_cell, (row.picture, *row.maps)))}</tr>" for row in self.rows
+        )
+        return f"<table><tr>{titles}</tr>{rows}</table>"
+
 
 @dataclass(frozen=True)
 class Card:
@@ -64,6 +73,10 @@ class Card:
     name: str
     label: str
     answers: tuple[tuple[str, str, str, bool], ...]
+
+
+def _cell(shown: Shown) -> str:
+    return f'<td><img src="{shown.address}" alt="{escape(shown.alt)}" width="110"></td>'
 
 
 def data_address(pixels: NDArray[np.uint8]) -> str:
