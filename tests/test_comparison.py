@@ -163,6 +163,35 @@ def test_a_study_survives_every_kind_of_death_to_the_bit(
     assert curves(out) == curves(whole)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_shared_backbone_goes_from_head_to_head_also_over_a_kill(
+    tmp_path: Path, source: Path, cache: Path
+) -> None:
+    """Else the second head starts anew, or from a backbone that nobody trained, unnoticed."""
+
+    def command(out: Path, later: str) -> list[str]:
+        study = tmp_path / f"{out.name}.yaml"
+        study.write_text(
+            f"name: shared\ndata: {source}\npictures: {{image_size: 36}}\n"
+            f"heads: {{fc_dropout: , gap: {later}}}\nseeds: 1\n"
+            "recipe: {epochs: 12, batch_size: 16, shuffle_buffer: 50}\nverdict: {reference: gap}\n"
+        )
+        words = [sys.executable, "-m", "headtohead", "compare", str(study), "--out", str(out)]
+        return [*words, "--cache", str(cache)]
+
+    whole, killed, alone = (tmp_path / name for name in ("whole", "killed", "alone"))
+    finish(command(whole, "{after: fc_dropout}"))
+    parent = start_until_epochs(command(killed, "{after: fc_dropout}"), killed, 14)
+    parent.kill()
+    parent.communicate()
+    finish(command(killed, "{after: fc_dropout}"))
+    assert curves(killed) == curves(whole)
+    finish(command(alone, ""))
+    first, later = "runs/fc_dropout/seed-0", "runs/gap/seed-0"
+    assert curves(alone)[first] == curves(whole)[first]
+    assert curves(alone)[later][0] != curves(whole)[later][0]
+
+
 def test_a_run_that_diverges_is_told_and_the_others_go_on(
     tmp_path: Path, source: Path, cache: Path
 ) -> None:

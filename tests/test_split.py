@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from headtohead.data.prepared import PreparedSet
-from headtohead.data.split import Split, leaks, split
+from headtohead.data.split import Split, in_stored_order, leaks, split
 from headtohead.errors import DataError, UsageError
 
 FRACTIONS = (0.8, 0.1, 0.1)
@@ -202,3 +202,18 @@ def test_fractions_that_are_none_are_refused(fractions: tuple[float, float, floa
     """Lost: a study on an empty test split."""
     with pytest.raises(UsageError, match="together 1"):
         split(prepared([0, 1] * 10), fractions=fractions, seed=0)
+
+
+def test_the_stored_order_mixes_the_classes_whatever_order_files_are_listed_in() -> None:
+    """Else a window of 1,000 shuffles cats among cats first, and dogs long after."""
+    labels = [0] * 200 + [1] * 200
+    names = [f"{'cat' if label == 0 else 'dog'}/{row}.jpg" for row, label in enumerate(labels)]
+    listed = prepared(labels, names=names)
+    stored = in_stored_order(split(listed, fractions=FRACTIONS, seed=0), listed)
+    first = listed.labels[stored.train[:64]]
+    assert 16 <= first.sum() <= 48
+    backwards = prepared(labels[::-1], names=names[::-1])
+    other = in_stored_order(split(backwards, fractions=FRACTIONS, seed=0), backwards)
+    assert [listed.names[row] for row in stored.train] == [
+        backwards.names[row] for row in other.train
+    ]

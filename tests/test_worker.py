@@ -1,0 +1,69 @@
+"""A worker trains what its ledger says, in the order that its recipe says."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import headtohead
+from headtohead.data.pipeline import prepare_study, split_study
+from headtohead.data.split import in_stored_order
+from headtohead.records import EpochRecord, read_history
+from headtohead.study.ledger import Ledger
+from headtohead.study.options import study_from
+from headtohead.training.engine import RunPlan, train
+from headtohead.training.pictures import Pictures
+from photographs import write_pictures
+
+TIMING = {"seconds", "cpu_seconds", "pictures_per_second"}
+
+
+class Silent:
+    """A watcher that looks away."""
+
+    def start(self, epochs: int) -> None: ...
+    def step(self, epoch: int, done: int, pictures: int) -> None: ...
+    def epoch(self, record: EpochRecord) -> None: ...
+    def note(self, message: str) -> None: ...
+
+
+def losses(folder: Path) -> list[float]:
+    return [record.loss for record in read_history(folder)]
+
+
+@pytest.mark.parametrize("buffer", [1, None])
+def test_a_shuffle_buffer_moves_over_the_stored_order(tmp_path: Path, buffer: int | None) -> None:
+    """Else a study as others did it sees all cats before the first dog."""
+    source = write_pictures(tmp_path / "source", {"cat": 60, "dog": 60})
+    recipe = "" if buffer is None else f", shuffle_buffer: {buffer}"
+    study = tmp_path / "stored.yaml"
+    study.write_text(
+        f"name: stored\ndata: {source}\npictures: {{image_size: 36}}\nheads: [gap]\nseeds: 1\n"
+        f"recipe: {{epochs: 1, batch_size: 16{recipe}}}\n"
+    )
+    cache, out = tmp_path / "cache", tmp_path / "out"
+    headtohead.compare(study, out=out, cache=cache, device="cpu", workers=1)
+    spec = study_from(study)
+    _, prepared = prepare_study(spec, cache=cache, progress=lambda *_: None)
+    ledger = Ledger.open(out)
+    plan = RunPlan(
+        key=ledger.run_key("gap", 0),
+        head="gap",
+        seed=0,
+        head_spec=spec.heads["gap"],
+        backbone=spec.backbone,
+        recipe=spec.recipe_for("gap"),
+        image_size=36,
+        classes=2,
+    )
+    pictures = Pictures(prepared.images, prepared.labels, torch.device("cpu"))
+    listed = split_study(spec, prepared, 0)
+    stored = in_stored_order(listed, prepared)
+    found = {}
+    for name, parts in {"listed": listed, "stored": stored}.items():
+        (tmp_path / name).mkdir()
+        train(plan, pictures, parts, tmp_path / name, Silent())
+        found[name] = losses(tmp_path / name)
+    asked = "listed" if buffer is None else "stored"
+    assert losses(ledger.run_folder("gap", 0)) == pytest.approx(found[asked], rel=1e-5)
+    assert found["listed"] != pytest.approx(found["stored"], rel=1e-5)
