@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
+
 from headtohead.analysis.claims import (
     BySeed,
     Claim,
@@ -9,6 +11,7 @@ from headtohead.analysis.claims import (
     Pace,
     Question,
     Size,
+    Unit,
     decide,
     faster,
     fewer_parameters,
@@ -17,6 +20,7 @@ from headtohead.analysis.claims import (
 )
 from headtohead.analysis.statistics import estimate
 from headtohead.probes.evidence import (
+    Speed,
     Translation,
     costs_path,
     read_costs,
@@ -27,7 +31,8 @@ from headtohead.probes.evidence import (
     translation_path,
 )
 from headtohead.report.desk import Desk
-from headtohead.report.pairs import targets_of
+from headtohead.report.notes import lags
+from headtohead.report.pairs import Targets, targets_of
 from headtohead.report.sight import class_map_question
 from headtohead.study.ledger import Ledger
 
@@ -86,12 +91,45 @@ def _overfitting(desk: Desk) -> Question:
         ),
         differences=pairs(gap, desk.against, desk.reference, desk.seeds),
         measures=(
-            measure("training minus validation accuracy, last epoch", "share", gap),
-            measure("training minus validation accuracy, best epoch", "share", best),
+            measure("training minus validation accuracy, last epoch", "points", gap),
+            measure("training minus validation accuracy, best epoch", "points", best),
             measure("rise of the validation loss after its minimum", "nats", rises),
         ),
-        notes=tuple(_controls(desk, gap)),
+        notes=(
+            *_at_odds(desk, gap, rises),
+            *_unsettled(desk),
+            *_controls(desk, gap),
+        ),
     )
+
+
+def _at_odds(desk: Desk, gap: BySeed, rises: BySeed) -> Iterator[str]:
+    """Where the two measures of over-fitting name different heads."""
+    gaps, risen = (
+        pairs(values, desk.against, desk.reference, desk.seeds) for values in (gap, rises)
+    )
+    if not gaps or not risen:
+        return
+    by_gap, by_rise = (float(np.mean(list(found.values()))) for found in (gaps, risen))
+    if by_gap * by_rise < 0:
+        less, more = (
+            (desk.reference, desk.against) if by_gap > 0 else (desk.against, desk.reference)
+        )
+        yield (
+            f"The measures point in opposite directions: {less}'s accuracies lie closer together "
+            f"(by {100 * abs(by_gap):.1f} points), but after its minimum its validation loss "
+            f"rises more than {more}'s (by {abs(by_rise):.3f} nats)"
+        )
+
+
+def _unsettled(desk: Desk) -> Iterator[str]:
+    """Where moving averages that lag make training accuracy smaller, and so the gap."""
+    found = [head for head in lags(desk.runs) if head in (desk.reference, desk.against)]
+    if found:
+        yield (
+            f"Evaluation of {' and '.join(found)} is not settled at the last epoch: part of the "
+            f"difference is batch norm's lag, not the head"
+        )
 
 
 def _controls(desk: Desk, gap: BySeed) -> Iterator[str]:
@@ -119,21 +157,28 @@ def _translation(desk: Desk) -> Question:
         return desk.by_seed((*run, value(moved)) for run, moved in known.items())
 
     steady = of(lambda moved: float(moved.steadiness[1:].mean()))
-    rows: Sequence[tuple[str, Callable[[Translation], float]]] = (
-        ("accuracy on the centre crop", lambda m: float(m.accuracy[0])),
+    rows: Sequence[tuple[str, Unit, Callable[[Translation], float]]] = (
+        ("accuracy on the centre crop", "share", lambda m: float(m.accuracy[0])),
         (
             "accuracy in single-pixel steps, less the centre's",
+            "points",
             lambda m: float(m.accuracy[m.fine][1:].mean() - m.accuracy[0]),
         ),
         (
             "accuracy in large steps, less the centre's",
+            "points",
             lambda m: float(m.accuracy[~m.fine].mean() - m.accuracy[0]),
         ),
         (
             "agreement with the centre in single-pixel steps",
+            "share",
             lambda m: float(m.agreement[m.fine][1:].mean()),
         ),
-        ("agreement with the centre in large steps", lambda m: float(m.agreement[~m.fine].mean())),
+        (
+            "agreement with the centre in large steps",
+            "share",
+            lambda m: float(m.agreement[~m.fine].mean()),
+        ),
     )
     return Question(
         name="translation",
@@ -145,7 +190,7 @@ def _translation(desk: Desk) -> Question:
         differences=pairs(steady, desk.reference, desk.against, desk.seeds),
         measures=(
             measure("agreement with the centre beyond chance, all windows", "share", steady),
-            *(measure(name, "share", of(value)) for name, value in rows),
+            *(measure(name, unit, of(value)) for name, unit, value in rows),
         ),
         notes=desk.missing(found, "moved windows"),
     )
@@ -153,24 +198,39 @@ def _translation(desk: Desk) -> Question:
 
 def _speed(desk: Desk) -> Claim:
     file = desk.ledger.file
-    keys = [desk.ledger.run_key(head, 0) for head in file.study.heads]
-    speed = read_speed(speed_path(desk.ledger.out), speed_key(keys))
     results = {head: [r for r in desk.results if r.head == head] for head in desk.heads}
     targets = targets_of(desk.ledger, desk.runs, results, desk.reference)
-    paces = {}
-    if speed is not None and targets is not None:
-        for item in targets.heads:
-            place = speed.heads.index(item.head)
-            paces[item.head] = Pace(
-                step=speed.cpu[place] / speed.batch_size[place],
-                wall=speed.wall[place] / speed.batch_size[place],
-                epochs=dict(zip(item.seeds, item.epochs.values, strict=True)),
-                reached=item.epochs.reached,
-                pictures=sum(file.counts["train"].values()),
-            )
     goal = None
     if targets is not None and targets.heads:
         horizon = targets.heads[0].epochs.horizon
-        goal = Goal(targets.target, horizon, file.majority_share("validation"))
+        majority = file.majority_share("validation")
+        goal = Goal(targets.target, horizon, majority, targets.declared)
     level = file.study.verdict.level
+    paces = paces_of(desk.ledger, targets)
     return faster(desk.reference, desk.against, paces, desk.seeds, goal, level)
+
+
+def measured_speed(ledger: Ledger) -> Speed | None:
+    """The speed session of this study's heads, where there is one."""
+    keys = [ledger.run_key(head, 0) for head in ledger.file.study.heads]
+    return read_speed(speed_path(ledger.out), speed_key(keys))
+
+
+def paces_of(ledger: Ledger, targets: Targets | None) -> dict[str, Pace]:
+    """Head → how fast it trains; empty without a speed session or a target."""
+    speed = measured_speed(ledger)
+    if speed is None or targets is None:
+        return {}
+    pictures = sum(ledger.file.counts["train"].values())
+    paces = {}
+    for item in targets.heads:
+        recipe = ledger.file.study.recipe_for(item.head)
+        place = speed.heads.index(item.head)
+        paces[item.head] = Pace(
+            step=speed.cpu[place] / speed.batch_size[place],
+            wall=speed.wall[place] / speed.batch_size[place],
+            epochs=dict(zip(item.seeds, item.epochs.values, strict=True)),
+            reached=item.epochs.reached,
+            pictures=recipe.batch(pictures) * recipe.steps(pictures),
+        )
+    return paces

@@ -1,5 +1,7 @@
 """The third claim: where the heads look, against masks or by taking pictures apart."""
 
+from collections.abc import Iterable, Mapping
+
 from headtohead.analysis.claims import BySeed, Measure, Question, measure, pairs
 from headtohead.analysis.maps import Objects, area_gain, objects_of, score_maps
 from headtohead.probes.evidence import (
@@ -11,52 +13,80 @@ from headtohead.probes.evidence import (
     read_masks,
 )
 from headtohead.report.desk import Desk
+from headtohead.study.ledger import MASKS_ELSEWHERE, Ledger
+
+DRAWN = "synthetic"
+"""Pictures that bring their masks."""
+
+LOST = "the masks are lost"
+BY_MASKS = (
+    "the share of Grad-CAM's positive part that lies on the object, less what other pictures' maps "
+    "have there"
+)
+BY_CURVES = (
+    "insertion less deletion area of Grad-CAM, less that of random maps (the study has no masks)"
+)
 
 
 def class_map_question(desk: Desk) -> Question:
-    """By masks where every seed's split has them, else by deletion and insertion."""
+    """By masks where the study has or had them, else by deletion and insertion.
+
+    Masks that are lost change no rule: the question then cannot be answered.
+    """
     maps = desk.evidence(class_maps_path, read_class_maps)
-    masks = _masks(desk)
-    masked = bool(masks) and all(seed in masks for _, seed in maps)
+    masks = masks_of(desk.ledger, (run.seed for run in desk.finished))
     measures = [*_curve_measures(desk, maps)]
-    if masked:
-        score, rows = _mask_measures(desk, maps, masks)
-        measures = [*rows, *measures]
-        what = (
-            "the share of Grad-CAM's positive part that lies on the object, less what other "
-            "pictures' maps have there"
-        )
+    notes = desk.missing(maps, "class maps")
+    if desk.ledger.file.study.data == DRAWN or masks_folder(desk.ledger) is not None:
+        seen = {run: found for run, found in maps.items() if run[1] in masks}
+        score, rows = _mask_measures(desk, seen, masks)
+        measures = [*(rows if seen else ()), *measures]
+        what = BY_MASKS
+        lost = LOST if maps and not seen else ""
+        unmasked = sorted({seed for _, seed in maps.keys() - seen.keys()})
+        if seen and unmasked:
+            notes += (f"Left out, their masks are lost: seeds {', '.join(map(str, unmasked))}",)
     else:
-        score = _gains(desk, maps, "gradcam")
-        what = (
-            "insertion less deletion area of Grad-CAM, less that of random maps (the study has "
-            "no masks)"
-        )
+        score, what, lost = _gains(desk, maps, "gradcam"), BY_CURVES, ""
     return Question(
         name="class_maps",
         statement=f"{desk.reference}'s class maps find the object better than {desk.against}'s",
         tested=f"{what}, {desk.reference} minus {desk.against}",
         differences=pairs(score, desk.reference, desk.against, desk.seeds),
         measures=tuple(measures),
-        notes=desk.missing(maps, "class maps"),
+        notes=notes,
+        lost=lost,
     )
 
 
-def _masks(desk: Desk) -> dict[int, Masks]:
-    """Seed → the masks of its split's probe pictures."""
-    split = desk.ledger.file.study.split
-    seeds = {run.seed: split.seed_for(run.seed) for run in desk.finished}
+def masks_folder(ledger: Ledger) -> str | None:
+    """What `--masks` named, MASKS_ELSEWHERE where that is not known, None where it named nothing.
+
+    Ledgers of earlier versions do not say: masks that did not come with drawn pictures were given.
+    """
+    if ledger.file.masks is not None or ledger.file.study.data == DRAWN:
+        return ledger.file.masks
+    seeds = range(ledger.file.study.seeds)
+    return MASKS_ELSEWHERE if masks_of(ledger, seeds) else None
+
+
+def masks_of(ledger: Ledger, seeds: Iterable[int]) -> dict[int, Masks]:
+    """Seed → the masks of its split's probe pictures, where there are any."""
+    split = ledger.file.study.split
+    of_seed = {seed: split.seed_for(seed) for seed in seeds}
     of_split = {
-        place: read_masks(masks_path(desk.ledger.out, place), desk.ledger.file.digest)
-        for place in set(seeds.values())
+        place: read_masks(masks_path(ledger.out, place), ledger.file.digest)
+        for place in set(of_seed.values())
     }
-    return {seed: masks for seed, place in seeds.items() if (masks := of_split[place]) is not None}
+    return {
+        seed: masks for seed, place in of_seed.items() if (masks := of_split[place]) is not None
+    }
 
 
-def _mask_measures(
-    desk: Desk, found: dict[tuple[str, int], ClassMaps], masks: dict[int, Masks]
-) -> tuple[BySeed, list[Measure]]:
-    """Grad-CAM's energy beyond chance by seed, and all scores of both kinds of maps."""
+def mask_scores(
+    found: Mapping[tuple[str, int], ClassMaps], masks: Mapping[int, Masks]
+) -> dict[str, dict[tuple[str, int], dict[str, float]]]:
+    """By "Grad-CAM" and "exact map" → (head, seed) → the mean of each field of `MapScores`."""
     scores: dict[str, dict[tuple[str, int], dict[str, float]]] = {"Grad-CAM": {}, "exact map": {}}
     objects: dict[tuple[object, ...], Objects] = {}  # the same for all runs on one split
     for (head, seed), maps in found.items():
@@ -69,6 +99,14 @@ def _mask_measures(
                         masks[seed].masks, (height, width), maps.first, maps.stride
                     )
                 scores[kind][head, seed] = score_maps(values, objects[key]).mean()
+    return scores
+
+
+def _mask_measures(
+    desk: Desk, found: dict[tuple[str, int], ClassMaps], masks: dict[int, Masks]
+) -> tuple[BySeed, list[Measure]]:
+    """Grad-CAM's energy beyond chance by seed, and all scores of both kinds of maps."""
+    scores = mask_scores(found, masks)
 
     def of(kind: str, field: str) -> BySeed:
         return desk.by_seed((*run, values[field]) for run, values in scores[kind].items())
@@ -77,7 +115,9 @@ def _mask_measures(
         (*run, values["energy"] - values["energy_others"])
         for run, values in scores["Grad-CAM"].items()
     )
-    rows = [measure("Grad-CAM: energy on the object, beyond other pictures' maps", "share", beyond)]
+    rows = [
+        measure("Grad-CAM: energy on the object, beyond other pictures' maps", "points", beyond)
+    ]
     for kind in scores:
         rows += [
             measure(f"{kind}: energy on the object", "share", of(kind, "energy")),
@@ -98,7 +138,7 @@ def _curve_measures(desk: Desk, found: dict[tuple[str, int], ClassMaps]) -> list
     return [
         measure(
             f"{name}: insertion less deletion area, beyond random maps",
-            "share",
+            "points",
             _gains(desk, found, kind),
         )
         for kind, name in names.items()
