@@ -1,7 +1,9 @@
 """Ledgers of studies that were never trained, with the records a real study leaves."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -46,8 +48,13 @@ def study_ledger(
     per_class: int = 100,
     reference: str | None = None,
     epochs: int = 4,
+    data: str = "synthetic",
+    heads_after: Mapping[str, str] = MappingProxyType({}),
 ) -> Ledger:
-    """A ledger of a study without runs; every split has `per_class` test pictures of a class."""
+    """A ledger of a study without runs; every split has `per_class` test pictures of a class.
+
+    `heads_after` maps a head to the one whose backbone it starts from.
+    """
     counts = {
         "train": dict.fromkeys(classes, 8 * per_class),
         "validation": dict.fromkeys(classes, per_class),
@@ -56,7 +63,8 @@ def study_ledger(
     study = StudySpec.model_validate(
         {
             "name": "quick",
-            "heads": list(heads),
+            "data": data,
+            "heads": {head: {"after": heads_after.get(head)} for head in heads},
             "seeds": seeds,
             "recipe": {"epochs": epochs},
             "verdict": {"reference": reference},
@@ -121,6 +129,13 @@ def add_run(
         write_predictions(predictions_path(ledger.out, head, seed), record.key, found)
     write_atomic(folder / "run.json", record.model_dump_json().encode())
     return record
+
+
+def change_epochs(ledger: Ledger, head: str, **values: float) -> None:
+    """Give every epoch of every run of `head` these values."""
+    for path in sorted(ledger.out.glob(f"runs/{head}/*/history.jsonl")):
+        lines = [json.loads(line) | values for line in path.read_text().splitlines()]
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def full_ledger(out: Path, **settings: Any) -> Ledger:

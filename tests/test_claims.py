@@ -1,5 +1,7 @@
 """The five claims: numbers in, verdicts out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -18,7 +20,7 @@ from headtohead.analysis.claims import (
     pairs,
 )
 
-GOAL = Goal(target=0.8, horizon=10, majority=0.5)
+GOAL = Goal(target=0.8, horizon=10, majority=0.5, declared=True)
 SEEDS = range(7)
 
 
@@ -132,6 +134,25 @@ def test_faster_means_per_step_and_to_the_target(
     assert claim.notes == ()
 
 
+def test_a_target_chosen_from_results_proves_no_speed() -> None:
+    """Else whoever picks the target after the runs picks the winner."""
+    paces = {"gap": pace(0.8e-3, 4), "fc": pace(1e-3, 5)}
+    goal = replace(GOAL, declared=False)
+    claim = faster("gap", "fc", paces, SEEDS, goal, 0.05)
+    assert claim.outcome == "inconclusive"
+    assert "To the target: an estimate, +" in claim.rule
+    assert claim.rule.endswith("no target was declared beforehand (verdict.target)")
+
+
+def test_what_is_lost_is_the_reason_and_changes_no_other_verdict() -> None:
+    """Else whoever deletes masks gets another rule, or other questions another correction."""
+    clear = [0.05, 0.06, 0.055, 0.065, 0.05, 0.058, 0.062]
+    lost = replace(question("class_maps", []), lost="the masks are lost")
+    found = decide([question("overfitting", clear), lost, question("translation", clear)], 0.05)
+    assert [claim.outcome for claim in found] == ["supported", "inconclusive", "supported"]
+    assert found[1].rule == "what is tested: the masks are lost"
+
+
 def test_two_seeds_prove_no_speed() -> None:
     """Else the same number of epochs, twice, is a proof."""
     paces = {"gap": pace(0.8e-3, 1, seeds=2), "fc": pace(1e-3, 1, seeds=2)}
@@ -143,7 +164,7 @@ def test_two_seeds_prove_no_speed() -> None:
 def test_a_target_that_anybody_reaches_proves_no_speed() -> None:
     """Else heads race to what always naming one class gives."""
     paces = {"gap": pace(0.8e-3, 1), "fc": pace(1e-3, 1)}
-    claim = faster("gap", "fc", paces, SEEDS, Goal(0.5, 10, majority=0.5), 0.05)
+    claim = faster("gap", "fc", paces, SEEDS, Goal(0.5, 10, majority=0.5, declared=True), 0.05)
     assert claim.outcome == "inconclusive"
     assert "no better than always naming" in claim.rule
 

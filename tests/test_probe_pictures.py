@@ -13,6 +13,8 @@ from headtohead.data.sources import Source
 from headtohead.errors import DataError, UsageError
 from headtohead.probes import pictures as probe
 from headtohead.spec import PicturesSpec
+from headtohead.study.ledger import Ledger
+from ledgers import study_ledger
 from photographs import write_pictures
 
 PETS = Path(__file__).parents[2] / "shared/data"
@@ -135,6 +137,32 @@ def test_mistakes_with_masks_are_named(
     (tmp_path / "cat-000.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"cat-000\.png cannot be read"):
         probe.collect_masks(tmp_path, prepared[1], rows)
+
+
+def test_the_study_remembers_its_masks(
+    prepared: tuple[Source, PreparedSet], tmp_path: Path
+) -> None:
+    """Else masks that are lost later change the rule of the third claim, and nobody is told."""
+    for number in range(9):
+        write_mask(tmp_path / f"cat/cat-00{number}.png", np.full((40, 40), 1))
+    ledger = study_ledger(tmp_path / "out", data="photographs")
+    source, pictures = prepared
+
+    def keep(masks: Path | None) -> str | None:
+        probe.keep_pictures(
+            ledger,
+            {0},
+            source=source,
+            prepared=pictures,
+            margin=3,
+            masks=masks,
+            progress=nothing,
+        )
+        return Ledger.open(tmp_path / "out").file.masks
+
+    assert keep(None) is None
+    assert keep(tmp_path) == "MASKS"  # an absolute path says nothing on another machine
+    assert keep(None) == "MASKS"
 
 
 @pytest.mark.skipif(not PETS.is_dir(), reason="needs the photographs with trimaps")

@@ -1,5 +1,6 @@
 """The ledger → the five claims, from records and evidence alone."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,12 @@ from headtohead.analysis.claims import Claim
 from headtohead.probes import evidence
 from headtohead.probes.evidence import ClassMaps, Costs, Curves, Masks, Speed, Translation
 from headtohead.records import Failure
-from headtohead.report.claims import claims_of
+from headtohead.report.claims import claims_of, paces_of
+from headtohead.report.sight import masks_folder
+from headtohead.report.summary import summarize
 from headtohead.seeds import stream
-from headtohead.study.ledger import Ledger
-from ledgers import add_run, full_ledger, study_ledger
+from headtohead.study.ledger import Ledger, StudyFile
+from ledgers import add_run, change_epochs, full_ledger, study_ledger
 
 PICTURES, SIDE = 12, 16
 ROWS = np.arange(PICTURES)
@@ -101,11 +104,56 @@ def test_a_whole_study_answers_every_claim(tmp_path: Path) -> None:
 
 def test_without_masks_deletion_and_insertion_decide(tmp_path: Path) -> None:
     """Else a study of one's own photographs has no third claim."""
-    found = named(claims_of(probe(full_ledger(tmp_path, seeds=7), masks=False)))
+    ledger = full_ledger(tmp_path, seeds=7, data="photographs")
+    found = named(claims_of(probe(ledger, masks=False)))
     assert found["class_maps"].outcome == "supported"
     assert "the study has no masks" in found["class_maps"].rule
     (row,) = (r for r in found["class_maps"].measures if r.name.startswith("Grad-CAM"))
     assert row.heads["gap"] == pytest.approx(0.8, abs=0.02)  # 0.9 less 0.1 under the curves
+
+
+@pytest.mark.parametrize(("data", "given"), [("synthetic", None), ("photographs", "masks")])
+def test_lost_masks_change_no_rule(tmp_path: Path, data: str, given: str | None) -> None:
+    """Else a folder that was tidied up is judged by another rule, and says it had no masks."""
+    ledger = probe(full_ledger(tmp_path, seeds=7, data=data), masks=False)
+    if given is not None:
+        ledger.remember_masks(Path(given))
+        ledger = Ledger.open(tmp_path)
+    found = named(claims_of(ledger))
+    assert found["class_maps"].outcome == "inconclusive"
+    assert "lies on the object" in found["class_maps"].rule
+    assert found["class_maps"].rule.endswith("the masks are lost")
+    assert found["translation"].outcome == "supported"
+    evidence.write_masks(evidence.masks_path(tmp_path, 0), ledger.file.digest, half_masks())
+    assert named(claims_of(ledger))["class_maps"].outcome == "supported"
+
+
+def test_masks_of_an_older_ledger_are_known_by_their_evidence(tmp_path: Path) -> None:
+    """Else the command that a page of it prints leaves its masks out."""
+    ledger = full_ledger(tmp_path, seeds=1, data="photographs")
+    assert masks_folder(ledger) is None
+    assert masks_folder(probe(ledger)) == "MASKS"
+    ledger.remember_masks(Path("/home/somebody/masks"))
+    assert masks_folder(Ledger.open(tmp_path)) == "MASKS"
+    ledger.remember_masks(Path("some/masks"))
+    assert masks_folder(Ledger.open(tmp_path)) == "some/masks"
+    assert Ledger.create(tmp_path, ledger.file).file.masks == "some/masks"
+
+
+def test_an_epochs_pictures_are_those_of_its_steps(tmp_path: Path) -> None:
+    """Else a study with `steps_per_epoch` is told times of epochs that it never ran."""
+    ledger = probe(full_ledger(tmp_path, heads=("fc", "gap"), seeds=1))
+    targets = summarize(ledger).targets
+    assert paces_of(ledger, targets)["gap"].pictures == 1600
+    content = ledger.file.model_dump()
+    content["study"]["heads"]["gap"]["recipe"] = {"steps_per_epoch": 3, "batch_size": 10}
+    other = Ledger(tmp_path, StudyFile.model_validate(content))
+    keys = [other.run_key(head, 0) for head in ("fc", "gap")]
+    times = np.ones((2, 7))
+    speed = Speed(("fc", "gap"), (64, 10), "cpu", times, times)
+    evidence.write_speed(evidence.speed_path(tmp_path), evidence.speed_key(keys), speed)
+    paces = paces_of(other, targets)
+    assert (paces["fc"].pictures, paces["gap"].pictures) == (1600, 30)
 
 
 def test_two_seeds_are_too_few(tmp_path: Path) -> None:
@@ -157,3 +205,25 @@ def test_a_study_without_runs_has_open_claims(tmp_path: Path) -> None:
     """Else a report of a study that was stopped at once ends in a traceback."""
     found = claims_of(study_ledger(tmp_path, seeds=7))
     assert {claim.outcome for claim in found} == {"inconclusive"}
+
+
+def test_measures_that_point_in_opposite_directions_are_said(tmp_path: Path) -> None:
+    """Else "over-fits less" is read as settled while the loss says the contrary."""
+    ledger = full_ledger(tmp_path, seeds=7)
+    assert not any("opposite" in n for n in named(claims_of(ledger))["overfitting"].notes)
+    for seed in range(7):
+        path = ledger.run_folder("gap", seed) / "history.jsonl"
+        *before, last = path.read_text().splitlines()
+        lost = json.dumps(json.loads(last) | {"val_loss": 9.0})
+        path.write_text("\n".join([*before, lost]) + "\n")
+    notes = named(claims_of(ledger))["overfitting"].notes
+    assert any("gap's accuracies lie closer" in n and "more than fc_dropout's" in n for n in notes)
+
+
+def test_over_fitting_names_its_lag(tmp_path: Path) -> None:
+    """Else a head whose evaluation lags wins the claim by it."""
+    ledger = full_ledger(tmp_path, seeds=7)
+    assert not any("not settled" in n for n in named(claims_of(ledger))["overfitting"].notes)
+    change_epochs(ledger, "gap", accuracy=0.9, train_accuracy=0.7)
+    notes = named(claims_of(ledger))["overfitting"].notes
+    assert any("Evaluation of gap is not settled" in note for note in notes)

@@ -70,3 +70,11 @@ def test_an_older_ledger_has_none_and_a_damaged_one_is_told(tmp_path: Path) -> N
         (tmp_path / PICTURES_FILE).write_text(content)
         with pytest.raises(UsageError, match="Delete it"):
             read_pictures(tmp_path)
+
+
+def test_groups_that_splits_divide_are_counted(tmp_path: Path) -> None:
+    """Else a page says that no group is divided where the user's own folders divide one."""
+    whole = picture_table(prepared(tmp_path), Split(rows(0), rows(1, 2), rows(3)))
+    torn = picture_table(prepared(tmp_path), Split(rows(0, 1), rows(2), rows(3)))
+    assert [whole.divided(), torn.divided()] == [0, 1]
+    assert picture_table(prepared(tmp_path), None).divided() is None

@@ -16,7 +16,8 @@ from headtohead.records import Failure
 from headtohead.report.results import METRICS
 from headtohead.report.summary import reference_of, summarize
 from headtohead.study.ledger import Ledger, StudyFile
-from ledgers import ENVIRONMENT, add_run, full_ledger, study_ledger
+from headtohead.study.pictures import PictureTable, write_pictures
+from ledgers import ENVIRONMENT, add_run, change_epochs, full_ledger, study_ledger
 
 DIVERGED = Failure(reason="the training loss is not finite", epoch=2, step=31)
 
@@ -234,3 +235,38 @@ def test_too_few_steps_to_believe_evaluation_are_said(tmp_path: Path) -> None:
     assert any("Few steps" in note for note in summarize(few).notes)
     many = study_ledger(tmp_path / "many", epochs=100)
     assert not any("Few steps" in note for note in summarize(many).notes)
+
+
+def test_evaluation_that_lags_behind_training_is_said(tmp_path: Path) -> None:
+    """Else batch norm's lag passes for what a head does: 12 points of training accuracy."""
+    ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=100)
+    assert not any("not settled" in note for note in summarize(ledger).notes)
+    change_epochs(ledger, "gap", accuracy=0.763, train_accuracy=0.647)
+    (note,) = [note for note in summarize(ledger).notes if "not settled" in note]
+    assert "gap 76.3 % as it trains, 64.7 % evaluated" in note
+    assert "fc " not in note
+    assert "More epochs or a smaller learning rate" in note
+
+
+def test_a_head_start_is_said_beside_the_verdicts(tmp_path: Path) -> None:
+    """Else a backbone that another head trained passes for the merit of the head after it."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), heads_after={"gap": "fc"})
+    assert any(
+        note.startswith("gap starts from the backbone that fc left")
+        for note in summarize(ledger).notes
+    )
+
+
+def test_pictures_that_lie_in_two_splits_are_said(tmp_path: Path) -> None:
+    """Else a test picture that was trained on raises accuracy and nobody knows."""
+    ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=1)
+    assert summarize(ledger).leaks is None
+    table = PictureTable(
+        ("a", "b", "c"), ("cat",) * 3, np.array([0, 0, 2]), ("train", "test", "test")
+    )
+    write_pictures(tmp_path, table)
+    summary = summarize(ledger)
+    assert summary.leaks == 1
+    assert any(note.startswith("1 group of near-identical") for note in summary.notes)
+    said = Ledger(tmp_path, ledger.file.model_copy(update={"leaks": 0}))
+    assert summarize(said).leaks == 0

@@ -10,7 +10,8 @@ import torch
 import headtohead
 from headtohead.crew import Crew, worker_setups
 from headtohead.data.pipeline import prepare_study, split_study
-from headtohead.data.prepared import PreparedSet
+from headtohead.data.prepared import GIVEN_SPLITS, PreparedSet
+from headtohead.data.split import leaks
 from headtohead.display import Display
 from headtohead.errors import UsageError
 from headtohead.finished import Comparison
@@ -114,6 +115,8 @@ def study_file(spec: StudySpec, prepared: PreparedSet) -> StudyFile:
             "prepared": prepared.digest,
             "classes": prepared.classes,
             "counts": counts,
+            "given": [name for name in GIVEN_SPLITS if name in prepared.given],
+            "leaks": len(leaks(prepared, parts)),
             "study": spec,
         }
     )

@@ -23,7 +23,9 @@ from headtohead.analysis.statistics import (
 from headtohead.analysis.statistics.family import plural
 
 Name: TypeAlias = Literal["parameters", "overfitting", "class_maps", "translation", "speed"]
-Unit: TypeAlias = Literal["count", "bytes", "share", "nats", "seconds", "epochs"]
+Unit: TypeAlias = Literal["count", "bytes", "share", "points", "nats", "seconds", "epochs"]
+"""Of `share` and `points` alike values are shares of 1; points are what shares differ by."""
+
 BySeed: TypeAlias = Mapping[str, Mapping[int, float]]
 """Head → seed → value."""
 
@@ -56,7 +58,11 @@ class Claim:
 
 @dataclass(frozen=True)
 class Question:
-    """A claim before its test. `tested` says in words what `differences` (by seed) are."""
+    """A claim before its test. `tested` says in words what `differences` (by seed) are.
+
+    `lost` says what the ledger once had that the test needs; where it is not empty, there are no
+    differences, and it is the reason why nothing is decided.
+    """
 
     name: Name
     statement: str
@@ -64,6 +70,7 @@ class Question:
     differences: Mapping[int, float]
     measures: tuple[Measure, ...]
     notes: tuple[str, ...] = ()
+    lost: str = ""
 
 
 @dataclass(frozen=True)
@@ -105,7 +112,7 @@ def decide(questions: Sequence[Question], level: float) -> tuple[Claim, ...]:
                 name=question.name,
                 statement=question.statement,
                 outcome=said.outcome,
-                rule=f"{question.tested}: {said.rule}",
+                rule=f"{question.tested}: {question.lost or said.rule}",
                 measures=question.measures,
                 difference=difference,
                 notes=question.notes,
@@ -147,7 +154,7 @@ class Pace:
     `step` (rounds,) processor seconds per picture of a training step, in rounds that are paired
     between heads; `wall` likewise on the clock. `epochs` maps seed to the epochs until the
     target was reached, at most the `horizon` that all were watched for; `reached` of them did.
-    `pictures` is the number of training pictures in an epoch.
+    `pictures` is the number of pictures in an epoch's training steps.
     """
 
     step: NDArray[np.float64]
@@ -166,12 +173,14 @@ class Pace:
 class Goal:
     """A validation accuracy, the epochs that all runs were watched for, and what is no feat.
 
-    `majority` is the accuracy of always naming the most frequent class.
+    `majority` is the accuracy of always naming the most frequent class; `declared` says whether
+    the study named the target before it ran.
     """
 
     target: float
     horizon: float
     majority: float
+    declared: bool
 
 
 def faster(
@@ -186,7 +195,8 @@ def faster(
 
     Supported (refuted): a step takes less (more) processor time in every round, and the
     processor time saved until the target, epochs times steps, paired by seed, is above (below) 0
-    by the study's three tests. Where the two parts disagree it is inconclusive.
+    by the study's three tests. Where the two parts disagree it is inconclusive, and where the
+    target was taken from results, which leaves of the second part an estimate.
     """
     times = {head: pace.to_target() for head, pace in paces.items()}
     statement = f"{reference} trains faster than {against}"
@@ -200,16 +210,19 @@ def faster(
     said = verdict(statement, difference, holm({"": difference.p_agreed})[""], 1)
     to_target = {"supported": 1, "refuted": -1, "inconclusive": 0}[said.outcome]
     outcome: Outcome = "inconclusive"
-    if per_step == to_target and goal.target > goal.majority:
+    if per_step == to_target and goal.declared and goal.target > goal.majority:
         outcome = said.outcome
     low, high = difference.low, difference.high
     saved = "" if low is None or high is None else f", {low:+.1f} to {high:+.1f} s saved"
     rule = (
         f"both parts must agree. Per step: {_PART[per_step]}, × {np.median(ratio):.3f} "
         f"({ratio.min():.3f} to {ratio.max():.3f} over {len(ratio)} rounds). To the target: "
-        f"{_PART[to_target]}{saved} ({100 * (1 - level):g} % t interval), "
-        f"{plural(difference.n, 'seed')}, at least {seeds_needed(1, level)} needed"
+        f"{_PART[to_target] if goal.declared else 'an estimate'}{saved} "
+        f"({100 * (1 - level):g} % t interval), {plural(difference.n, 'seed')}, at least "
+        f"{seeds_needed(1, level)} needed"
     )
+    if not goal.declared:
+        rule += "; no target was declared beforehand (verdict.target)"
     if goal.target <= goal.majority:
         rule += "; the target is no better than always naming the most frequent class"
     return Claim("speed", statement, outcome, rule, measures, None, _censored(paces, goal))

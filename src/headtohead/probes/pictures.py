@@ -75,6 +75,8 @@ def keep_pictures(
         place = masks_path(ledger.out, seed)
         if folder is not None and (masks or read_masks(place, digest) is None):
             write_masks(place, digest, collect_masks(folder, prepared, found.rows))
+    if masks is not None:
+        ledger.remember_masks(masks)
 
 
 def margin_of(image_size: int, stride: int) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, TypeAlias
 
 import yaml
 from filelock import FileLock, Timeout
@@ -23,12 +23,19 @@ from headtohead.records import RECORD, EpochRecord, Record, RunRecord, read_hist
 from headtohead.spec import StudySpec
 
 STUDY_FILE = "study.yaml"
+SplitName: TypeAlias = Literal["train", "validation", "test"]
+
+MASKS_ELSEWHERE = "MASKS"
+"""Stands for a folder of masks that was named by an absolute path: it is one machine's own."""
 
 
 class StudyFile(Record):
     """`study.yaml`: the study as it was resolved, and which pictures it was run on.
 
-    `counts` gives the number of pictures per split and class, of the first seed's split. `tunes` is
+    `counts` gives the number of pictures per split and class, of the first seed's split. `given`
+    names the splits that the source gave as folders, and `leaks` counts groups of near-duplicates
+    that lie in more than one split, of the first seed's; ledgers of earlier versions do not say
+    (None). `masks` is the folder of masks as `--masks` named it, or MASKS_ELSEWHERE. `tunes` is
     there where the runs are trials: the study whose heads are tuned by them, on validation alone,
     so that they are not probed.
     """
@@ -38,11 +45,14 @@ class StudyFile(Record):
     digest: str
     prepared: str
     classes: tuple[str, ...]
-    counts: dict[Literal["train", "validation", "test"], dict[str, int]]
+    counts: dict[SplitName, dict[str, int]]
+    given: tuple[SplitName, ...] | None = None
+    leaks: int | None = None
+    masks: str | None = None
     study: StudySpec
     tunes: StudySpec | None = None
 
-    def majority_share(self, split: Literal["train", "validation", "test"]) -> float:
+    def majority_share(self, split: SplitName) -> float:
         """The accuracy of always naming the split's most frequent class, in [0, 1]."""
         counts = self.counts[split].values()
         return max(counts) / sum(counts)
@@ -123,7 +133,13 @@ class Ledger:
                 )
         seeds = max(self.file.study.seeds, file.study.seeds)
         study = file.study.model_copy(update={"heads": heads, "seeds": seeds})
-        return file.model_copy(update={"study": study})
+        # A command without --masks leaves those that an earlier one kept.
+        return file.model_copy(update={"study": study, "masks": file.masks or self.file.masks})
+
+    def remember_masks(self, folder: Path) -> None:
+        """Write into `study.yaml` which folder of masks `--masks` named. Raises StorageError."""
+        name = MASKS_ELSEWHERE if folder.is_absolute() else folder.as_posix()
+        self.create(self.out, self.file.model_copy(update={"masks": name}))
 
     def run_folder(self, head: str, seed: int) -> Path:
         """Where the run of `head` with `seed` is or will be."""

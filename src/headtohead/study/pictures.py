@@ -38,6 +38,15 @@ class PictureTable:
         rows = np.flatnonzero(sizes[position] > 1)
         return {int(row): int(self.groups[row]) for row in rows}
 
+    def divided(self) -> int | None:
+        """How many groups lie in more than one split; None where each seed has its own split."""
+        if VARIES in self.splits:
+            return None
+        places: dict[int, set[str]] = {}
+        for group, split in zip(self.groups.tolist(), self.splits, strict=True):
+            places.setdefault(group, set()).add(split)
+        return sum(len(found) > 1 for found in places.values())
+
 
 def picture_table(prepared: PreparedSet, split: Split | None) -> PictureTable:
     """The table of a prepared set; `split` is None where each seed has its own."""

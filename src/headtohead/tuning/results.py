@@ -16,7 +16,7 @@ from headtohead.errors import RunError
 from headtohead.files import write_atomic
 from headtohead.records import Record
 from headtohead.report.markdown import escape, table
-from headtohead.report.summary import few_steps
+from headtohead.report.notes import few_steps
 from headtohead.space import OPTION
 from headtohead.spec import StudySpec
 from headtohead.study.ledger import Ledger, StudyFile
