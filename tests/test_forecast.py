@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from headtohead.analysis.power import expected_power
+from headtohead.analysis.power import expected_power, seeds_to_find
 from headtohead.cli import main
 from headtohead.errors import UsageError
 from headtohead.study.forecast import forecast
@@ -105,3 +105,17 @@ def test_power_grows_and_is_zero_where_no_verdict_can_come() -> None:
     power = {(item.effect, item.seeds): item.power for item in found}
     assert power[2.0, 6] == 0
     assert 0 < power[1.0, 7] < power[2.0, 7] < power[2.0, 10]
+
+
+def test_a_lead_of_a_size_takes_so_many_seeds() -> None:
+    """Else a report's advice sends its reader to train too few seeds, or far too many."""
+    found = [
+        seeds_to_find(effect, tests=1, level=0.05, fewest=8) for effect in (3.0, 1.0, 0.5, 0.01)
+    ]
+    assert found[0] == 8
+    assert found[1] is not None
+    assert found[2] is not None
+    # Student's t alone takes 10 and 34 (noncentral t, power 0.8).
+    assert 10 <= found[1] <= 14
+    assert 33 <= found[2] <= 42
+    assert found[3] is None

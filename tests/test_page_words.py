@@ -1,13 +1,15 @@
 """The answer in words: what a manager reads must be what the numbers say, and no more."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from headtohead.report.page.words import answer, fewer_parameters, names, points
+from headtohead.report.page.phrases import minus, names, points
+from headtohead.report.page.words import answer, fewer_parameters
 from headtohead.report.summary import Summary, summarize
-from ledgers import add_run, full_ledger, study_ledger
+from ledgers import add_run, change_epochs, full_ledger, study_ledger
 
 
 def judged(out: Path, skills: Mapping[str, float], seeds: int = 7) -> Summary:
@@ -28,8 +30,8 @@ def test_as_good_with_fewer_parameters_is_chosen(tmp_path: Path) -> None:
         "Choose gap: 24 times fewer parameters than fc."
     )
     assert found.reasons == (
-        "gap and fc are level on average; with 95 % confidence the true lead lies between "
-        "+0.0 and +0.0 points.",
+        "gap and fc are level in test accuracy on average; with 95 % confidence they differ by "
+        "less than 0.1 points on this split.",
     )
 
 
@@ -56,15 +58,25 @@ def test_a_beaten_reference_is_not_chosen(tmp_path: Path) -> None:
     """A page that praises its reference whatever the numbers is worth nothing."""
     found = answer(judged(tmp_path, {"fc": 0.92, "gap": 0.85}))
     assert found.certainty == "decided"
-    assert found.sentence == "gap is beaten: fc by 7.0 points. Choose fc."
+    assert found.sentence == (
+        "fc beats gap by 7.0 points of test accuracy, with 24 times more parameters. Choose fc."
+    )
     assert found.reasons[0].startswith("fc is 7.0 points of test accuracy ahead of gap")
 
 
-def test_of_several_better_heads_the_furthest_ahead_is_chosen(tmp_path: Path) -> None:
-    """Two heads beat the reference: the page names both and the better one."""
-    found = answer(judged(tmp_path, {"fc": 0.92, "fc_dropout": 0.95, "gap": 0.85}))
-    assert "fc by 7.0 points, fc_dropout by 10.0 points" in found.sentence
-    assert found.sentence.endswith("Choose fc_dropout.")
+def test_of_several_better_heads_validation_chooses(tmp_path: Path) -> None:
+    """The head that is best on the test split, taken for it, would be a test of nothing."""
+    ledger = study_ledger(tmp_path, heads=("fc", "fc_dropout", "gap"), seeds=7, epochs=2)
+    for seed in range(7):
+        for head, skill in (("fc", 0.92), ("fc_dropout", 0.95), ("gap", 0.85)):
+            add_run(ledger, head, seed, skill=skill + 0.01 * (seed % 2))
+    found = answer(summarize(ledger))
+    assert found.sentence == (
+        "fc (by 7.0 points) and fc_dropout (by 10.0 points) beat gap on test accuracy. Choose "
+        "fc_dropout: of these it does best on validation, with 24 times more parameters than gap."
+    )
+    change_epochs(ledger, "fc", val_accuracy=0.99)
+    assert "Choose fc: of these it does best" in answer(summarize(ledger)).sentence
 
 
 def test_too_few_seeds_decide_nothing(tmp_path: Path) -> None:
@@ -89,8 +101,41 @@ def test_what_is_settled_and_what_is_open_are_both_said(tmp_path: Path) -> None:
     found = answer(summarize(ledger))
     assert found.certainty == "open"
     assert found.sentence == (
-        "Not decided: gap beats fc, but 7 seeds do not settle gap against fc_dropout."
+        "gap beats fc. Against fc_dropout no head is shown to be better. gap needs 24 times fewer "
+        "parameters than fc."
     )
+    assert "fc_dropout was 0.7 points of test accuracy ahead of gap on average" in found.more
+    assert "which may be chance. It would take more than 200 seeds to settle" in found.more
+    assert found.reasons[1].endswith("points: either may be ahead.")
+
+
+def test_an_interval_without_zero_that_decides_nothing_says_why(tmp_path: Path) -> None:
+    """ "Between +0.5 and +1.5 points" under "not decided" reads like a mistake."""
+    ledger = study_ledger(tmp_path, heads=("fc", "fc_dropout", "gap"), seeds=7, epochs=2)
+    for seed, lead in enumerate((0.05, 0.07, 0.06, 0.05, 0.0, 0.01, -0.01)):
+        add_run(ledger, "gap", seed, skill=0.80 + lead)
+        for other in ("fc", "fc_dropout"):
+            add_run(ledger, other, seed, skill=0.80)
+    found = answer(summarize(ledger))
+    assert re.search(r"About \d\d seeds would settle a lead of that size", found.more)
+    reason = found.reasons[0]
+    assert "gap's true lead on this split lies between +0." in reason
+    assert "Not decided all the same: the largest p of the three tests, adjusted for 2 " in reason
+    assert reason.endswith("above 0.05.")
+
+
+def test_what_rounds_to_nothing_is_level(tmp_path: Path) -> None:
+    """ "0.0 points ahead" names a winner of nothing, and one seed has no average."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=7, epochs=2, per_class=5000)
+    for seed in range(7):
+        add_run(ledger, "gap", seed, skill=0.85)
+        add_run(ledger, "fc", seed, skill=0.85 + 0.02 * (-1) ** seed)
+    said = answer(summarize(ledger))
+    one = full_ledger(tmp_path / "one", heads=("fc", "gap"), seeds=1, epochs=1)
+    (reason,) = answer(summarize(one)).reasons
+    assert "0.0 points" not in " ".join((said.sentence, said.more, *said.reasons))
+    assert "on average" not in reason
+    assert reason.endswith("from one seed: no interval can be given.")
 
 
 def test_a_head_without_runs_leaves_the_choice_open(tmp_path: Path) -> None:
@@ -119,6 +164,18 @@ def test_without_the_reference_nothing_is_compared(tmp_path: Path) -> None:
 def test_names(heads: list[str], text: str) -> None:
     """Lists read like a sentence."""
     assert names(heads) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("mean -0.05, -3.3 to (-1)", "mean −0.05, −3.3 to (−1)"),
+        ("p = 1e-05 of quick-7, 0-2, --seeds 7", "p = 1e-05 of quick-7, 0-2, --seeds 7"),
+    ],
+)
+def test_one_kind_of_minus(text: str, shown: str) -> None:
+    """Two signs for one thing in a column of numbers; a command's hyphens must stay."""
+    assert minus(text) == shown
 
 
 def test_margins_and_ratios_read_like_a_sentence(tmp_path: Path) -> None:

@@ -14,6 +14,9 @@ EXACT_SEEDS = 12
 """Beyond, the two t-tests alone: the sign-flip test then costs much and changes power by less
 than a point (docs/statistics.md)."""
 
+MOST_SEEDS = 200
+"""More seeds than this nobody is advised to train."""
+
 
 @dataclass(frozen=True)
 class Power:
@@ -50,6 +53,28 @@ def expected_power(
             reachable = 2 / 2**n * max(tests, 1) <= level
             found.append(Power(effect, n, float(np.mean(right)) if reachable else 0.0))
     return tuple(found)
+
+
+def seeds_to_find(
+    effect: float, *, tests: int, level: float, fewest: int, power: float = 0.8
+) -> int | None:
+    """About how many seeds find an effect of this size in a share `power` of studies.
+
+    At least `fewest`; None where MOST_SEEDS are too few. `effect` is positive, in standard
+    deviations of the paired differences; the rule is that of `expected_power`.
+    """
+
+    def enough(seeds: int) -> bool:
+        (found,) = expected_power([effect], [seeds], tests=tests, level=level, studies=STUDIES // 4)
+        return found.power >= power
+
+    low, high = max(fewest, 1), MOST_SEEDS
+    if low > high or not enough(high):
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle + 1, high)
+    return low
 
 
 def _t_only(samples: NDArray[np.float64]) -> NDArray[np.float64]:

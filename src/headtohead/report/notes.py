@@ -105,7 +105,8 @@ def _lags(runs: Sequence[Run]) -> Iterator[str]:
     found = lags(runs)
     if found:
         told = "; ".join(
-            f"{head} {100 * running:.1f} % as it trains, {100 * evaluated:.1f} % evaluated"
+            f"{head} {100 * running:.1f} % as it trains, {100 * evaluated:.1f} % evaluated, "
+            f"{100 * (running - evaluated):.1f} points less"
             for head, (running, evaluated) in found.items()
         )
         yield (

@@ -13,9 +13,9 @@ import headtohead
 from headtohead.report.figures import HEAD_COLORS, OTHER_COLORS
 from headtohead.report.page.chart import GRID, INK, MUTED, NEUTRAL
 from headtohead.report.page.content import PICTURES, Content, gather
+from headtohead.report.page.phrases import points
 from headtohead.report.page.svg import color_class
 from headtohead.report.page.tex import escape
-from headtohead.report.page.words import points
 from headtohead.report.summary import Summary
 from headtohead.study.ledger import Ledger
 

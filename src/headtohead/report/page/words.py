@@ -4,7 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from headtohead.report.summary import HeadComparison, HeadResult, Summary
+from headtohead.analysis.power import MOST_SEEDS, seeds_to_find
+from headtohead.analysis.statistics.family import plural
+from headtohead.report.page.phrases import names, points
+from headtohead.report.page.reasons import reason
+from headtohead.report.summary import HeadComparison, HeadResult, Summary, validation
 
 Certainty = Literal["decided", "open", "nothing"]
 
@@ -30,25 +34,16 @@ def answer(summary: Summary) -> Answer:
     tested = [item for item in summary.comparisons if item.comparison.difference.n]
     if not tested:
         return _without_pairs(summary, able)
-    reasons = tuple(_reason(summary, item) for item in tested)
+    reasons = tuple(reason(summary, item) for item in tested)
     chosen = _decided(summary, tested)
     if chosen is not None and len(tested) == len(summary.file.study.heads) - 1:
         sentence, head = chosen
         return Answer(sentence, _validation(summary, head), "decided", reasons)
-    return Answer(_undecided(summary, tested), _so_far(summary), "open", reasons)
-
-
-def names(heads: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    if len(heads) < 2:
-        return "".join(heads)
-    return f"{', '.join(heads[:-1])} and {heads[-1]}"
-
-
-def points(share: float) -> str:
-    """`one point`, `0.5 points`: a share as percentage points in running text."""
-    value = 100 * share
-    return "one point" if value == 1 else f"{value:g} points"
+    if _few_seeds(summary, tested):
+        sentence, more = _too_few(summary, tested), _so_far(summary)
+    else:
+        sentence, more = _undecided(summary, tested), _may_be_chance(summary, tested)
+    return Answer(sentence, more, "open", reasons)
 
 
 def fewer_parameters(summary: Summary, head: str, rivals: Sequence[str]) -> str:
@@ -83,18 +78,9 @@ def _without_pairs(summary: Summary, able: Sequence[HeadResult]) -> Answer:
 def _decided(summary: Summary, tested: Sequence[HeadComparison]) -> tuple[str, str] | None:
     """The sentence and its head, where the family's verdicts name a choice."""
     reference, margin = summary.reference, summary.file.study.verdict.margin
-    better = [i.other for i in tested if i.comparison.better.outcome == "supported"]
-    worse = [i.other for i in tested if i.comparison.better.outcome == "refuted"]
-    equal = [
-        i.other
-        for i in tested
-        if i.other not in (*better, *worse) and i.comparison.not_worse.outcome == "supported"
-    ]
+    better, worse, equal = _settled(tested)
     if worse:
-        beaten = ", ".join(f"{name} by {_by(tested, name)}" for name in worse)
-        best = max(worse, key=lambda name: -_mean(tested, name))
-        rest = "" if len(worse) == 1 else f"; of these {best} is furthest ahead"
-        return f"{reference} is beaten: {beaten}{rest}. Choose {best}.", best
+        return _beaten(summary, tested, worse)
     if len(better) + len(equal) < len(tested):
         return None
     parts = []
@@ -118,30 +104,128 @@ def _validation(summary: Summary, chosen: str) -> str:
     )
 
 
-def _mean(tested: Sequence[HeadComparison], name: str) -> float:
-    item = next(item for item in tested if item.other == name)
-    return item.comparison.difference.mean or 0.0
+def _settled(tested: Sequence[HeadComparison]) -> tuple[list[str], list[str], list[str]]:
+    """Heads that the reference beats, that beat it, and that it is as good as within the margin."""
+    better = [i.other for i in tested if i.comparison.better.outcome == "supported"]
+    worse = [i.other for i in tested if i.comparison.better.outcome == "refuted"]
+    equal = [
+        i.other
+        for i in tested
+        if i.other not in (*better, *worse) and i.comparison.not_worse.outcome == "supported"
+    ]
+    return better, worse, equal
+
+
+def _beaten(
+    summary: Summary, tested: Sequence[HeadComparison], worse: Sequence[str]
+) -> tuple[str, str]:
+    """The reference loses: validation chooses among the heads that beat it, the test does not."""
+    reference = summary.reference
+    seeds = summary.winner.seeds if summary.winner else ()
+    rivals = [head for head in summary.heads if head.head in worse]
+    best = min(rivals, key=lambda head: (-validation(head, seeds), head.parameters.total)).head
+    parameters = _more_or_fewer(summary, best, reference)
+    if len(worse) == 1:
+        with_them = f", with {parameters}" if parameters else ""
+        lead = f"{_by(tested, best)} of test accuracy"
+        return f"{best} beats {reference} by {lead}{with_them}. Choose {best}.", best
+    beating = names([f"{name} (by {_by(tested, name)})" for name in worse])
+    with_them = f", with {parameters} than {reference}" if parameters else ""
+    return (
+        f"{beating} beat {reference} on test accuracy. Choose {best}: of these it does best on "
+        f"validation{with_them}.",
+        best,
+    )
+
+
+def _more_or_fewer(summary: Summary, head: str, other: str) -> str:
+    """`24 times more parameters`; empty where they are about as many."""
+    for mine, theirs, word in ((head, other, "fewer"), (other, head, "more")):
+        found = fewer_parameters(summary, mine, [theirs])
+        if found:
+            return f"{found.partition(' fewer')[0]} {word} parameters"
+    return ""
 
 
 def _by(tested: Sequence[HeadComparison], name: str) -> str:
-    return f"{abs(100 * _mean(tested, name)):.1f} points"
+    item = next(item for item in tested if item.other == name)
+    lead = abs(100 * (item.comparison.difference.mean or 0.0))
+    return f"{lead:.1f} points" if round(lead, 1) else f"{lead:.1g} points"
+
+
+def _few_seeds(summary: Summary, tested: Sequence[HeadComparison]) -> bool:
+    most = max(item.comparison.difference.n for item in tested)
+    return most < summary.seeds_needed and summary.looks is None
+
+
+def _too_few(summary: Summary, tested: Sequence[HeadComparison]) -> str:
+    most = max(item.comparison.difference.n for item in tested)
+    return (
+        f"Not decided: {plural(most, 'seed')} cannot tell a difference from chance; it takes at "
+        f"least {summary.seeds_needed}."
+    )
+
+
+def _open(tested: Sequence[HeadComparison]) -> list[HeadComparison]:
+    known = [name for group in _settled(tested) for name in group]
+    return [item for item in tested if item.other not in known]
 
 
 def _undecided(summary: Summary, tested: Sequence[HeadComparison]) -> str:
-    most = max(item.comparison.difference.n for item in tested)
-    if most < summary.seeds_needed and summary.looks is None:
-        return (
-            f"Not decided: {_seeds(most)} cannot tell a difference from chance; it takes at least "
-            f"{summary.seeds_needed}."
-        )
-    better = names([i.other for i in tested if i.comparison.better.outcome == "supported"])
-    open_ones = names([i.other for i in tested if not _settled(i)])
-    known = f"{summary.reference} beats {better}, but " if better else ""
-    if not open_ones:
+    """What is settled, what is not, and which head is the cheapest."""
+    unsettled = names([item.other for item in _open(tested)])
+    if not unsettled:
         return "Not decided: some heads have no finished runs to compare."
-    return (
-        f"Not decided: {known}{_seeds(most)} do not settle {summary.reference} against {open_ones}."
+    better, _, equal = _settled(tested)
+    margin = points(summary.file.study.verdict.margin)
+    known = [f"beats {names(better)}"] if better else []
+    known += [f"is at least as good as {names(equal)} within {margin}"] if equal else []
+    sentence = "No head is shown to be better."
+    if known:
+        sentence = (
+            f"{summary.reference} {' and '.join(known)}. Against {unsettled} no head is shown to "
+            f"be better."
+        )
+    lightest = min(summary.heads, key=lambda head: head.parameters.total).head
+    fewer = fewer_parameters(summary, lightest, [head.head for head in summary.heads])
+    return f"{sentence} {lightest} needs {fewer}." if fewer else sentence
+
+
+def _may_be_chance(summary: Summary, tested: Sequence[HeadComparison]) -> str:
+    """The largest lead that is open, how many seeds would settle it, and what validation says."""
+    parts = []
+    unsettled = _open(tested)
+    if unsettled:
+        item = max(unsettled, key=lambda item: abs(item.comparison.difference.mean or 0.0))
+        difference = item.comparison.difference
+        mean = 100 * (difference.mean or 0.0)
+        if round(mean, 1):
+            two = (summary.reference, item.other)
+            ahead, behind = two if mean > 0 else two[::-1]
+            parts.append(
+                f"{ahead} was {abs(mean):.1f} points of test accuracy ahead of {behind} on "
+                f"average, which may be chance. {_seeds_to_settle(summary, item)}".strip()
+            )
+    if summary.winner is not None:
+        share = 100 * summary.winner.validation
+        parts.append(f"On the validation pictures {summary.winner.head} does best ({share:.1f} %).")
+    return " ".join(parts)
+
+
+def _seeds_to_settle(summary: Summary, item: HeadComparison) -> str:
+    """How many seeds a lead as large as this one takes; empty under a sequential design."""
+    difference = item.comparison.difference
+    if summary.looks is not None or not difference.sd or not difference.mean:
+        return ""
+    needed = seeds_to_find(
+        abs(difference.mean) / difference.sd,
+        tests=item.comparison.tests,
+        level=difference.level,
+        fewest=difference.n + 1,
     )
+    if needed is None:
+        return f"It would take more than {MOST_SEEDS} seeds to settle a lead of that size."
+    return f"About {needed} seeds would settle a lead of that size four times in five."
 
 
 def _so_far(summary: Summary) -> str:
@@ -154,39 +238,6 @@ def _so_far(summary: Summary) -> str:
         f"So far {winner.head} does best on the validation pictures "
         f"({100 * winner.validation:.1f} %){f', with {fewer}' if fewer else ''}."
     )
-
-
-def _settled(item: HeadComparison) -> bool:
-    found = item.comparison
-    return found.better.outcome != "inconclusive" or found.not_worse.outcome == "supported"
-
-
-def _seeds(count: int) -> str:
-    return f"{count} seed{'' if count == 1 else 's'}"
-
-
-def _reason(summary: Summary, item: HeadComparison) -> str:
-    difference = item.comparison.difference
-    mean = 100 * (difference.mean or 0.0)
-    ahead, behind = (
-        (summary.reference, item.other) if mean >= 0 else (item.other, summary.reference)
-    )
-    text = f"{ahead} is {abs(mean):.1f} points of test accuracy ahead of {behind} on average"
-    if mean == 0:
-        text = f"{summary.reference} and {item.other} are level on average"
-    if difference.low is None or difference.high is None:
-        return f"{text}, from one seed: no interval can be given."
-    sign = 1 if mean >= 0 else -1
-    low, high = sorted((100 * sign * difference.low, 100 * sign * difference.high))
-    return (
-        f"{text}; with {100 * (1 - difference.level):g} % confidence the true lead lies between "
-        f"{_signed(low)} and {_signed(high)} points."
-    )
-
-
-def _signed(value: float) -> str:
-    """With a true minus sign."""
-    return f"{value:+.1f}".replace("-", "−")
 
 
 def caveats(summary: Summary) -> Iterator[str]:

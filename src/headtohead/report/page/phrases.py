@@ -1,0 +1,30 @@
+"""Small pieces of running text: lists, points, signs."""
+
+import re
+from collections.abc import Sequence
+
+
+def names(heads: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    if len(heads) < 2:
+        return "".join(heads)
+    return f"{', '.join(heads[:-1])} and {heads[-1]}"
+
+
+def points(share: float) -> str:
+    """`one point`, `0.5 points`: a share as percentage points in running text."""
+    value = 100 * share
+    return "one point" if value == 1 else f"{value:g} points"
+
+
+_HYPHEN_AS_MINUS = re.compile(r"(?<![\w.)-])-(?=\d)")
+
+
+def minus(text: str) -> str:
+    """`text` with a true minus sign before numbers below zero, where a hyphen stood for it."""
+    return _HYPHEN_AS_MINUS.sub("−", text)
+
+
+def signed(value: float) -> str:
+    """With its sign, a true minus; without one where it rounds to zero."""
+    return minus(f"{value:+.1f}") if round(value, 1) else "0.0"

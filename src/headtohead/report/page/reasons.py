@@ -1,0 +1,50 @@
+"""Why the answer is what it is: each comparison in a sentence."""
+
+from headtohead.analysis.statistics.family import plural
+from headtohead.report.page.phrases import points, signed
+from headtohead.report.summary import HeadComparison, Summary
+
+
+def reason(summary: Summary, item: HeadComparison) -> str:
+    """One comparison in a sentence: the lead, its interval, and why it is not decided."""
+    difference = item.comparison.difference
+    mean = 100 * (difference.mean or 0.0)
+    sign = -1 if round(mean, 1) < 0 else 1
+    ahead, behind = (summary.reference, item.other)[::sign]
+    text = f"{ahead} is {abs(mean):.1f} points of test accuracy ahead of {behind}"
+    if not round(mean, 1):
+        text = f"{ahead} and {behind} are level in test accuracy"
+    if difference.low is None or difference.high is None:
+        return f"{text}, from one seed: no interval can be given."
+    where = " on this split" if summary.file.study.split.mode == "fixed" else ""
+    sure = f"with {100 * (1 - difference.level):g} % confidence"
+    low, high = sorted((100 * sign * difference.low, 100 * sign * difference.high))
+    if not round(low, 1) and not round(high, 1):
+        return f"{text} on average; {sure} they differ by less than 0.1 points{where}."
+    return (
+        f"{text} on average; {sure} {ahead}'s true lead{where} lies between {signed(low)} and "
+        f"{signed(high)} points{_why_open(summary, item)}."
+    )
+
+
+def _why_open(summary: Summary, item: HeadComparison) -> str:
+    """Why an interval that a reader sees decides nothing; empty where something is decided."""
+    found, looks = item.comparison, summary.looks
+    difference = found.difference
+    if found.better.outcome != "inconclusive":
+        return ""
+    if looks is not None:
+        pair = f"{looks.reference} against {looks.other}"
+        return f"; the study's sequential design decides, on {pair} alone"
+    if found.not_worse.outcome == "supported":
+        margin = points(summary.file.study.verdict.margin)
+        return f": {summary.reference} is not behind by more than the margin of {margin}"
+    if difference.n < summary.seeds_needed:
+        return f"; {plural(difference.n, 'seed')} decide nothing"
+    if difference.low is None or difference.high is None or difference.low <= 0 <= difference.high:
+        return ": either may be ahead"
+    together = f", adjusted for {found.tests} comparisons" if found.tests > 1 else ""
+    return (
+        f". Not decided all the same: the largest p of the three tests{together}, is "
+        f"{found.p_holm:.2g}, above {difference.level:g}"
+    )
