@@ -47,6 +47,14 @@ def features(**more: object) -> "datasets.Features":
     )
 
 
+def two_of_each(folder: Path) -> str:
+    """A set of Hugging Face with two columns of pictures and two of classes, as SRC."""
+    kinds = features(mask=datasets.Image(), coarse=datasets.ClassLabel(names=["pet", "other"]))
+    columns = rows(0, 12) | {"mask": rows(500, 12)["image"], "coarse": [0] * 6 + [1] * 6}
+    datasets.Dataset.from_dict(columns, features=kinds).save_to_disk(folder)
+    return f"hf:{folder}"
+
+
 def hugging_face(first: int, count: int) -> "datasets.Dataset":
     return datasets.Dataset.from_dict(rows(first, count), features=features())
 
@@ -55,37 +63,90 @@ class Pets(tfds.core.GeneratorBasedBuilder):  # type: ignore[misc]
     """A set as TensorFlow Datasets defines them."""
 
     VERSION = tfds.core.Version("1.2.3")
+    FIRST = 0
 
-    def _info(self) -> "tfds.core.DatasetInfo":
-        described = {
+    def described(self) -> dict[str, object]:
+        return {
             "image": tfds.features.Image(),
             "image/filename": tfds.features.Text(),
             "label": tfds.features.ClassLabel(names=CLASSES),
         }
-        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(described))
+
+    def example(self, number: int) -> dict[str, object]:
+        return {
+            "image": io.BytesIO(jpeg(number)),
+            "image/filename": f"{number}.jpg",
+            "label": number % 2,
+        }
+
+    def _info(self) -> "tfds.core.DatasetInfo":
+        described = tfds.features.FeaturesDict(self.described())
+        return tfds.core.DatasetInfo(builder=self, features=described, **self.roles())
+
+    def roles(self) -> dict[str, tuple[str, str]]:
+        return {}
 
     def _split_generators(self, dl_manager: object) -> dict[str, Iterator[object]]:
-        return {"train": self._generate_examples(0, 24), "test": self._generate_examples(100, 6)}
+        parts = {"train": (self.FIRST, 24), "test": (self.FIRST + 100, 6)}
+        return {name: self._generate_examples(*part) for name, part in parts.items()}
 
     def _generate_examples(self, first: int, count: int) -> Iterator[tuple[int, object]]:
         for number in range(first, first + count):
-            yield (
-                number,
-                {
-                    "image": io.BytesIO(jpeg(number)),
-                    "image/filename": f"{number}.jpg",
-                    "label": number % 2,
-                },
-            )
+            yield number, self.example(number)
+
+
+class Bitmaps(Pets):
+    """Pictures that all have as many bytes."""
+
+    name = "bitmaps"
+
+    def example(self, number: int) -> dict[str, object]:
+        same = {"image": io.BytesIO(bitmap(number)), "image/filename": "same"}
+        return super().example(number) | same
+
+
+class Masked(Pets):
+    """Two columns of pictures and two of classes, as oxford_iiit_pet has them."""
+
+    name = "masked"
+
+    def described(self) -> dict[str, object]:
+        return super().described() | {
+            "mask": tfds.features.Image(),
+            "species": tfds.features.ClassLabel(names=["pet", "other"]),
+        }
+
+    def example(self, number: int) -> dict[str, object]:
+        mask = {"mask": io.BytesIO(jpeg(number + 500)), "species": int(number % 3 == 0)}
+        return super().example(number) | mask
+
+
+class Supervised(Masked):
+    """The same, and the set says what is learned from what."""
+
+    name = "supervised"
+
+    def roles(self) -> dict[str, tuple[str, str]]:
+        return {"supervised_keys": ("image", "label")}
+
+
+def bitmap(number: int) -> bytes:
+    file = io.BytesIO()
+    Image.open(io.BytesIO(jpeg(number))).save(file, "BMP")
+    return file.getvalue()
+
+
+def built(builder: type[Pets], folder: Path) -> Path:
+    """Where TensorFlow Datasets has written a set."""
+    found = builder(data_dir=folder)
+    found.download_and_prepare()
+    return Path(found.data_dir)
 
 
 @pytest.fixture(scope="module")
 def prepared_by_tfds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a set that TensorFlow Datasets has written."""
-    folder = tmp_path_factory.mktemp("tfds")
-    builder = Pets(data_dir=folder)
-    builder.download_and_prepare()
-    return Path(builder.data_dir)
+    return built(Pets, tmp_path_factory.mktemp("tfds"))
 
 
 def opened(source: str, cache: Path, progress: Progress = silent) -> Source:
@@ -164,6 +225,79 @@ def test_a_set_is_written_once_and_again_when_it_changes(tmp_path: Path) -> None
     assert len(opened(name, tmp_path / "cache", listening).files) == 12
 
 
+def test_a_set_of_tensorflow_datasets_that_is_built_anew_is_read_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else pictures of before are trained on; name, version, counts and sizes are the same."""
+    place = built(Bitmaps, tmp_path / "old")
+    name = f"tfds:{place}"
+    first = opened(name, tmp_path / "cache")
+    assert opened(name, tmp_path / "cache") == first
+    place.rename(tmp_path / "gone")
+    monkeypatch.setattr(Bitmaps, "FIRST", 1000)
+    built(Bitmaps, tmp_path / "new").rename(place)
+    again = contents(opened(name, tmp_path / "cache"), "train")
+    assert again["cat"] == {bitmap(number) for number in range(1000, 1024, 2)}
+
+
+def test_the_set_s_own_word_for_what_is_learned_is_taken(tmp_path: Path) -> None:
+    """Else a set with masks or with coarse classes beside fine ones cannot be used."""
+    found = contents(opened(f"tfds:{built(Supervised, tmp_path)}", tmp_path / "cache"), "train")
+    assert found["cat"] == {jpeg(number) for number in range(0, 24, 2)}
+    assert found["dog"] == {jpeg(number) for number in range(1, 24, 2)}
+
+
+@pytest.mark.parametrize("builder", [Supervised, Masked])
+def test_columns_of_tensorflow_datasets_are_chosen_by_name(
+    builder: type[Pets], tmp_path: Path
+) -> None:
+    """Over the set's own word, too."""
+    source = f"tfds:{built(builder, tmp_path)}#species,mask"
+    found = contents(opened(source, tmp_path / "cache"), "train")
+    assert found["other"] == {jpeg(number + 500) for number in range(0, 24, 3)}
+    assert len(found["pet"]) == 16
+
+
+def test_columns_of_hugging_face_are_chosen_by_name(tmp_path: Path) -> None:
+    """And each choice is a set of its own: a cache of one is not taken for the other."""
+    source, cache = two_of_each(tmp_path / "saved#1"), tmp_path / "cache"
+    fine = contents(opened(f"{source}#labels, image", cache), None)
+    coarse = contents(opened(f"{source}#image,coarse", cache), None)
+    masks = contents(opened(f"{source}#coarse,mask", cache), None)
+    assert fine["cat"] == {jpeg(number) for number in range(0, 12, 2)}
+    assert coarse["pet"] == {jpeg(number) for number in range(6)}
+    assert masks["pet"] == {jpeg(number) for number in range(500, 506)}
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("", "of pictures it has image, mask, of classes labels, coarse"),
+        ("#labels", "asked for labels.*#image"),
+        ("#image,labels,coarse", "asked for image, labels, coarse"),
+        ("#image,labels,colour", "asked for image, labels, colour"),
+    ],
+)
+def test_a_choice_that_is_left_open_is_told_with_the_columns(
+    asked: str, said: str, tmp_path: Path
+) -> None:
+    """Else the user learns neither what there is nor how to say which."""
+    source = two_of_each(tmp_path / "saved")
+    with pytest.raises(DataError, match=said):
+        opened(source + asked, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("parts", [{"train": 0}, {"train": 0, "test": 0}, {"train": 0, "test": 6}])
+def test_a_set_without_pictures_to_train_on_is_refused(
+    parts: dict[str, int], tmp_path: Path
+) -> None:
+    """Else an empty set is called a fault of the disk, or the test split is trained on."""
+    whole = datasets.DatasetDict({name: hugging_face(0, n) for name, n in parts.items()})
+    whole.save_to_disk(tmp_path / "saved", num_shards=dict.fromkeys(parts, 1))
+    with pytest.raises(DataError, match=r"no pictures in a split named train.*train \(0 pictures"):
+        opened(f"hf:{tmp_path / 'saved'}", tmp_path / "cache")
+
+
 def test_class_names_cannot_leave_the_cache(tmp_path: Path) -> None:
     """Else a set from the network writes where it likes."""
     names = ["../../evil", "a/b", "a_b"]
@@ -180,8 +314,8 @@ def test_class_names_cannot_leave_the_cache(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ({"image": ["a", "b"], "labels": ["x", "y"]}, "one column with a picture"),
-        ({"image": rows(0, 2)["image"], "labels": ["x", "y"]}, "one column with a class"),
+        ({"image": ["a", "b"], "labels": ["x", "y"]}, "of pictures it has none"),
+        ({"image": rows(0, 2)["image"], "labels": ["x", "y"]}, "of classes none"),
     ],
 )
 def test_a_set_without_pictures_or_classes_is_refused(
@@ -190,7 +324,7 @@ def test_a_set_without_pictures_or_classes_is_refused(
     """Else something else than what the user meant is learned."""
     kinds = datasets.Features(
         {
-            "image": datasets.Value("string") if said.endswith("picture") else datasets.Image(),
+            "image": datasets.Value("string") if "pictures" in said else datasets.Image(),
             "labels": datasets.Value("string"),
         }
     )

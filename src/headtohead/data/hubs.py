@@ -1,13 +1,14 @@
 """Sets of pictures from the hubs, through the hubs' own libraries, as folders of files.
 
 `tfds:NAME[/CONFIG][:VERSION]` is TensorFlow Datasets, `hf:OWNER/NAME[@CONFIG]` is Hugging Face; a
-path in place of the name is a set that either library has prepared on this machine. The pictures
-are written once, as they are stored, into folders by split and class: from there on a hub's set is
-read as any folder is. Both libraries are optional extras, imported when they are asked for.
+path in place of the name is a set that either library has prepared on this machine. After either,
+`#COLUMN[,COLUMN]` names the column of pictures, of classes or both, where a set has several. The
+pictures are written once, as they are stored, into folders by split and class: from there on a
+hub's set is read as any folder is. Both libraries are optional extras, imported when they are asked
+for.
 """
 
 import hashlib
-import itertools
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -31,8 +32,9 @@ REPORT_EVERY = 200
 class HubSet:
     """What a hub's library has opened.
 
-    `identity` changes whenever the pictures do. `pictures` gives, for a hub's split, the encoded
-    bytes and the class number of each picture in the hub's order; `counts` says how many.
+    `identity` changes whenever the pictures or their classes do. `pictures` gives, for a hub's
+    split, the encoded bytes and the class number of each picture in the hub's order; `counts` says
+    how many.
     """
 
     identity: str
@@ -56,9 +58,10 @@ def hub_folder(source: str, *, cache: Path, progress: Progress) -> Path:
     hub, _, name = source.partition(":")
     if not name:
         raise UsageError(f"{source!r} names no set: give {hub}:NAME.")
-    found = HUBS[hub](name)
+    found = HUBS[hub](*_place_and_columns(name))
     parts = _parts(found, source)
-    identity = hashlib.sha256(f"{source}\0{found.identity}".encode()).hexdigest()[:32]
+    told = repr((source, found.identity, found.classes))
+    identity = hashlib.sha256(told.encode()).hexdigest()[:32]
     folder = cache / "hubs" / identity
     lock = folder.with_name(f"{identity}.lock")
     with taking_turns(lock, f"unpacking {source}", progress):
@@ -70,12 +73,21 @@ def hub_folder(source: str, *, cache: Path, progress: Progress) -> Path:
     return folder
 
 
+def _place_and_columns(name: str) -> tuple[str, tuple[str, ...]]:
+    """What stands before the last `#`, and the columns after it; a folder's name may hold one."""
+    place, mark, columns = name.rpartition("#")
+    if not mark or Path(name).expanduser().is_dir():
+        return name, ()
+    return place, tuple(column.strip() for column in columns.split(","))
+
+
 def _parts(found: HubSet, source: str) -> dict[str, str]:
-    """The hub's splits that are used → ours."""
-    parts = {split: SPLITS[split] for split in found.counts if split in SPLITS}
+    """The hub's splits that are used → ours: those with pictures, under names that we know."""
+    parts = {split: SPLITS[split] for split, n in found.counts.items() if n and split in SPLITS}
     if "train" not in parts:
+        counts = ", ".join(f"{split} ({n:,} pictures)" for split, n in found.counts.items())
         raise DataError(
-            f"{source} has no split named train; it has {', '.join(found.counts) or 'none'}. "
+            f"{source} has no pictures in a split named train; it has {counts or 'no split'}. "
             f"Export the pictures to a folder with train/ and test/ instead."
         )
     return parts
@@ -113,7 +125,7 @@ def _folder_names(classes: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _tensorflow_datasets(name: str) -> HubSet:
+def _tensorflow_datasets(name: str, columns: tuple[str, ...]) -> HubSet:
     try:
         import tensorflow_datasets as tfds
     except ModuleNotFoundError as error:
@@ -126,23 +138,37 @@ def _tensorflow_datasets(name: str) -> HubSet:
     except Exception as error:  # the library's errors have no common class
         raise _refused(f"tfds:{name}", error) from error
     features = builder.info.features
-    image = _only(features, tfds.features.Image, "picture", f"tfds:{name}")
-    label = _only(features, tfds.features.ClassLabel, "class", f"tfds:{name}")
+    kinds = (tfds.features.Image, tfds.features.ClassLabel)
+    supervised = builder.info.supervised_keys or ()
+    image, label = _columns(features, kinds, f"tfds:{name}", columns, supervised)
 
     def pictures(split: str) -> Iterator[tuple[bytes, int]]:
-        decoders = {image: tfds.decode.SkipDecoding()}
-        for row in tfds.as_numpy(builder.as_dataset(split=split, decoders=decoders)):
+        wanted = tfds.decode.PartialDecoding(
+            {image: True, label: True}, decoders={image: tfds.decode.SkipDecoding()}
+        )
+        for row in tfds.as_numpy(builder.as_dataset(split=split, decoders=wanted)):
             yield row[image], int(row[label])
 
+    splits = sorted(builder.info.splits.items())
+    sizes = [(name, part.num_examples, part.num_bytes, part.shard_lengths) for name, part in splits]
     return HubSet(
-        identity=f"{builder.info.full_name} {sorted(builder.info.splits)}",
+        identity=repr(
+            (builder.info.full_name, image, label, sizes, _state_of(Path(builder.data_dir)))
+        ),
         classes=tuple(features[label].names),
         counts={split: info.num_examples for split, info in builder.info.splits.items()},
         pictures=pictures,
     )
 
 
-def _hugging_face(name: str) -> HubSet:
+def _state_of(folder: Path) -> list[tuple[str, int, int]]:
+    """Name, bytes and time of change (ns) of each file: a set built anew has other times."""
+    found = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+    states = [(path.name, path.stat()) for path in found]
+    return [(name, state.st_size, state.st_mtime_ns) for name, state in states]
+
+
+def _hugging_face(name: str, columns: tuple[str, ...]) -> HubSet:
     try:
         import datasets
     except ModuleNotFoundError as error:
@@ -157,9 +183,10 @@ def _hugging_face(name: str) -> HubSet:
     except Exception as error:  # the library's errors have no common class
         raise _refused(f"hf:{name}", error) from error
     splits = dict(loaded) if isinstance(loaded, dict) else {"train": loaded}
-    features = next(iter(splits.values())).features
-    image = _only(features, datasets.Image, "picture", f"hf:{name}")
-    label = _only(features, datasets.ClassLabel, "class", f"hf:{name}")
+    features = next((rows.features for rows in splits.values()), {})
+    image, label = _columns(
+        features, (datasets.Image, datasets.ClassLabel), f"hf:{name}", columns, ()
+    )
 
     def pictures(split: str) -> Iterator[tuple[bytes, int]]:
         rows = splits[split].select_columns([image, label])
@@ -168,29 +195,49 @@ def _hugging_face(name: str) -> HubSet:
             yield content or Path(row[image]["path"]).read_bytes(), int(row[label])
 
     return HubSet(
-        identity=" ".join(f"{split} {rows._fingerprint}" for split, rows in splits.items()),
+        identity=repr((image, label, [(key, rows._fingerprint) for key, rows in splits.items()])),
         classes=tuple(features[label].names),
         counts={split: len(rows) for split, rows in splits.items()},
         pictures=pictures,
     )
 
 
-HUBS: Mapping[str, Callable[[str], HubSet]] = MappingProxyType(
+HUBS: Mapping[str, Callable[[str, tuple[str, ...]], HubSet]] = MappingProxyType(
     {"tfds": _tensorflow_datasets, "hf": _hugging_face}
 )
 
 
-def _only(features: Mapping[str, Any], kind: type, what: str, source: str) -> str:
-    """The one feature of a kind. Raises DataError where there is none, or more than one."""
-    found = [name for name, feature in features.items() if isinstance(feature, kind)]
-    if len(found) != 1:
-        listed = ", ".join(itertools.chain(found or features))
+def _columns(
+    features: Mapping[str, Any],
+    kinds: tuple[type, type],
+    source: str,
+    named: tuple[str, ...],
+    supervised: Iterable[Any],
+) -> tuple[str, str]:
+    """The columns of pictures and of classes, which are of the two `kinds`.
+
+    Of each kind the one that `named` names; else the one of `supervised`, the set's own word for
+    what is learned from what; else the only one. Raises DataError where that leaves none or more.
+    """
+    found = [[name for name, one in features.items() if isinstance(one, kind)] for kind in kinds]
+    taken = [_among(names, named) or _among(names, supervised) or names for names in found]
+    wrong = set(named) - {name for names in taken if len(names) == 1 for name in names}
+    if wrong or any(len(names) != 1 for names in taken):
+        pictures, classes = (", ".join(names) or "none" for names in found)
+        one = next((names[0] for names in found if len(names) > 1), "COLUMN")
+        asked = f", asked for {', '.join(named)}" if named else ""
         raise DataError(
-            f"{source} must have one column with a {what} ({kind.__name__}); "
-            f"{'it has ' if found else 'none of its columns is one: '}{listed}. "
-            f"Export the pictures to a folder with one subfolder per class instead."
+            f"{source} must have one column of pictures and one of classes; of pictures it has "
+            f"{pictures}, of classes {classes} (all columns: {', '.join(features)}){asked}. "
+            f"Name one of several after the set, as in {source}#{one}, or export the pictures to a "
+            f"folder with one subfolder per class."
         )
-    return found[0]
+    return taken[0][0], taken[1][0]
+
+
+def _among(names: list[str], preferred: Iterable[Any]) -> list[str]:
+    wanted = list(preferred)
+    return [name for name in names if name in wanted]
 
 
 def _missing(extra: str, error: ModuleNotFoundError) -> UsageError:
