@@ -216,6 +216,17 @@ def test_a_run_that_diverges_is_told_and_the_others_go_on(
     assert runs["wild"].failure is not None
 
 
+def test_a_study_to_be_tuned_says_that_it_is_compared_untuned(
+    tmp_path: Path, command: Callable[..., list[str]]
+) -> None:
+    """Else the heads as they are pass for the tuned ones."""
+    study = tmp_path / "tuned.yaml"
+    study.write_text("name: tuned\ntuning: {trials: 2, recipe: {learning_rate: [0.001, 0.01]}}\n")
+    words = command(tmp_path / "out", "--heads", "gap", "--seeds", "1", epochs=1)
+    done = finish([*words[:4], str(study), *words[4:]])
+    assert "headtohead tune" in done.stderr
+
+
 def test_damaged_or_deleted_predictions_are_collected_again(
     tmp_path: Path, command: Callable[..., list[str]], undisturbed: Path
 ) -> None:

@@ -85,6 +85,11 @@ def _compare(folder: Path, file: StudyFile, crew: Crew, keep: Keep) -> Compariso
     """Everything that is written into the study's `folder`, which the caller holds."""
     spec, prepared = file.study, crew.prepared
     check_design(folder, file)
+    if spec.tuning is not None:
+        crew.display.note(
+            "This study's heads are compared as they are, untuned: `headtohead tune` searches each "
+            "one's settings and writes the study that compares the winners."
+        )
     ledger = Ledger.create(folder, file)
     split = split_study(spec, prepared, 0) if spec.split.mode == "fixed" else None
     write_pictures(folder, picture_table(prepared, split))
