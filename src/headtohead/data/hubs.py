@@ -183,7 +183,7 @@ def _hugging_face(name: str, columns: tuple[str, ...]) -> HubSet:
     except Exception as error:  # the library's errors have no common class
         raise _refused(f"hf:{name}", error) from error
     splits = dict(loaded) if isinstance(loaded, dict) else {"train": loaded}
-    features = next((rows.features for rows in splits.values()), {})
+    features: Mapping[str, Any] = next((rows.features for rows in splits.values()), {})
     image, label = _columns(
         features, (datasets.Image, datasets.ClassLabel), f"hf:{name}", columns, ()
     )
