@@ -1,4 +1,4 @@
-"""The fused training step on the CPU is the article's block: same outputs, same gradients."""
+"""The fused block on the CPU is the article's: same outputs, same gradients."""
 
 import pytest
 import torch
@@ -115,3 +115,95 @@ def test_the_layout_in_memory_does_not_matter() -> None:
     pictures = torch.rand(4, 3, 11, 14, dtype=torch.float64)
     turned = pictures.contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(block(pictures), block(turned))
+
+
+def plain(block: ConvolutionBlock, pictures: Tensor) -> Tensor:
+    """Evaluation in the article's order, by plain operations."""
+    norm = block.norm
+    maps = block.convolution(pictures)
+    deviation = (norm.moving_variance + BATCH_NORM_EPSILON).sqrt()
+    mean, gamma, beta, deviation = (
+        part[:, None, None] for part in (norm.moving_mean, norm.gamma, norm.beta, deviation)
+    )
+    return functional.max_pool2d(functional.relu((maps - mean) / deviation * gamma + beta), 2)
+
+
+def evaluated_block(inputs: int, outputs: int, dtype: torch.dtype) -> ConvolutionBlock:
+    block = block_of(inputs, outputs, dtype).eval()
+    with torch.no_grad():
+        block.norm.gamma[0] = 0.0
+        block.norm.moving_mean.uniform_(-0.5, 0.5)
+        block.norm.moving_variance.uniform_(0.1, 2)
+    return block
+
+
+@settings(max_examples=25)
+@given(
+    outputs=st.integers(1, 9),
+    height=st.integers(4, 13),
+    width=st.integers(4, 13),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    seed=st.integers(0, 99),
+)
+def test_evaluation_without_gradients_is_the_articles(
+    outputs: int, height: int, width: int, dtype: torch.dtype, seed: int
+) -> None:
+    """Else the network that is scored is not the one that was trained."""
+    torch.manual_seed(seed)
+    block = evaluated_block(2, outputs, dtype)
+    pictures = torch.randn(3, 2, height, width, dtype=dtype)
+    with torch.no_grad():
+        torch.testing.assert_close(block(pictures), plain(block, pictures), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("row", [4, 5])
+@pytest.mark.parametrize("column", [4, 5])
+def test_evaluation_hides_no_nan(row: int, column: int) -> None:
+    """In whatever corner of its window it stands: a diverged run must be seen to diverge."""
+    block = evaluated_block(1, 3, torch.float32)
+    with torch.no_grad():
+        block.convolution.weight.zero_()
+        block.convolution.weight[:, :, 0, 0] = 1.0
+        pictures = torch.rand(1, 1, 10, 10)
+        pictures[0, 0, row, column] = float("nan")
+        found = block(pictures).isnan()
+    # A weight of zero times NaN is NaN: it reaches the windows of the places before it, too.
+    assert found[0, :, 2, 2].all()
+    torch.testing.assert_close(found, plain(block, pictures).isnan())
+
+
+def test_evaluation_has_gradients_where_they_are_wanted() -> None:
+    """Else no explanation by gradients works on a finished model."""
+    torch.manual_seed(0)
+    block = evaluated_block(2, 5, torch.float64)
+    pictures = torch.randn(2, 2, 9, 10, dtype=torch.float64, requires_grad=True)
+    mine, theirs = block(pictures), plain(block, pictures)
+    for one, other in zip(
+        gradients(block, pictures, mine), gradients(block, pictures, theirs), strict=True
+    ):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_evaluation_can_be_traced_and_exported() -> None:
+    """Else an export holds one picture's numbers, or fails."""
+    torch.manual_seed(0)
+    block = evaluated_block(3, 4, torch.float32)
+    example, pictures = torch.rand(2, 2, 3, 12, 12).unbind()
+    with torch.no_grad():
+        for traced in (
+            torch.jit.trace(block, example),  # type: ignore[no-untyped-call]
+            torch.export.export(block, (example,)).module(),
+        ):
+            torch.testing.assert_close(traced(pictures), block(pictures), rtol=1e-4, atol=1e-5)
+
+
+def test_evaluation_in_half_precision_works() -> None:
+    """Numba knows no bfloat16."""
+    torch.manual_seed(0)
+    block = evaluated_block(3, 4, torch.float32)
+    pictures = torch.rand(2, 3, 12, 12)
+    with torch.no_grad():
+        exact = block(pictures)
+        rounded = block.bfloat16()(pictures.bfloat16())
+    torch.testing.assert_close(rounded.float(), exact, rtol=0.1, atol=0.1)

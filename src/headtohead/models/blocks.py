@@ -1,4 +1,4 @@
-"""The article's convolution block, and its fused training step on the CPU."""
+"""The article's convolution block, and its fused forms on the CPU."""
 
 from typing import Any
 
@@ -17,9 +17,9 @@ class ConvolutionBlock(nn.Module):
     """Convolution 3 × 3, batch norm, ReLU, max-pool 2 × 2: (N, C, H, W) → (N, C', h, w).
 
     h = (H - 2) // 2. The pool stands before the ReLU: both are monotonic, so they commute
-    exactly, and the ReLU runs on a quarter of the values. Training in float32 on the CPU takes the
-    fused step below; everything else PyTorch's own operations. Both compute the same function, up
-    to rounding.
+    exactly, and the ReLU runs on a quarter of the values. On the CPU training, and evaluation
+    without gradients, take the fused forms below; everything else PyTorch's own operations. All
+    compute the same function, up to rounding.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -29,9 +29,11 @@ class ConvolutionBlock(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """(N, C, H, W) → (N, C', (H - 2) // 2, (W - 2) // 2)."""
-        on_cpu = pictures.device.type == "cpu"
-        if self.training and on_cpu and not torch.is_autocast_enabled("cpu"):
-            return self._fused(pictures)
+        if _suits_kernels(pictures):
+            if self.training:
+                return self._fused(pictures)
+            if not torch.is_grad_enabled():
+                return self._evaluated(pictures)
         return functional.relu(functional.max_pool2d(self.norm(self.convolution(pictures)), 2))
 
     def _fused(self, pictures: Tensor) -> Tensor:
@@ -45,6 +47,27 @@ class ConvolutionBlock(nn.Module):
         self.norm.move_averages(mean, variance)
         result: Tensor = output
         return result
+
+    def _evaluated(self, pictures: Tensor) -> Tensor:
+        from headtohead.models import kernels  # Numba is slow to import, and only needed here
+
+        maps = _channels_last(self.convolution(pictures))
+        scale, shift = self.norm.affine()
+        count, channels, height, width = maps.shape
+        output = _empty((count, channels, height // 2, width // 2), maps)
+        kernels.affine_pool_relu(_array(maps), scale.numpy(), shift.numpy(), _array(output))
+        return output
+
+
+def _suits_kernels(pictures: Tensor) -> bool:
+    """Whether `pictures` are numbers in memory that Numba can read, not a trace of operations."""
+    return (
+        pictures.device.type == "cpu"
+        and pictures.dtype in (torch.float32, torch.float64)
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    )
 
 
 class _FusedBlock(torch.autograd.Function):
@@ -60,8 +83,7 @@ class _FusedBlock(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         from headtohead.models import kernels  # Numba is slow to import, and only needed here
 
-        maps = torch.ops.aten.convolution(pictures, weight, bias, *_CONVOLUTION)
-        maps = maps.contiguous(memory_format=torch.channels_last)
+        maps = _channels_last(torch.ops.aten.convolution(pictures, weight, bias, *_CONVOLUTION))
         pictures_count, channels, height, width = maps.shape
         shape = (pictures_count, channels, height // 2, width // 2)
         pooled, output = _empty(shape, maps), _empty(shape, maps)
@@ -90,7 +112,7 @@ class _FusedBlock(torch.autograd.Function):
         from headtohead.models import kernels
 
         pictures, weight, gamma, maps, pooled, output, mean, deviation = ctx.saved_tensors
-        gradient = gradients[0].contiguous(memory_format=torch.channels_last)
+        gradient = _channels_last(gradients[0])
         masked = torch.empty_like(pooled)
         sums, products = torch.zeros(2, len(gamma), dtype=torch.float64).unbind()
         kernels.mask_and_sum(
@@ -118,6 +140,10 @@ class _FusedBlock(torch.autograd.Function):
 
 def _empty(shape: tuple[int, ...], like: Tensor) -> Tensor:
     return torch.empty(shape, dtype=like.dtype, memory_format=torch.channels_last)
+
+
+def _channels_last(maps: Tensor) -> Tensor:
+    return maps.contiguous(memory_format=torch.channels_last)
 
 
 def _array(maps: Tensor) -> NDArray[Any]:

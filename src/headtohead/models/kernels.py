@@ -78,6 +78,28 @@ def affine_relu(pooled: Any, scale: Any, shift: Any, output: Any) -> None:
 
 
 @njit(cache=True, error_model="numpy")
+def affine_pool_relu(maps: Any, scale: Any, shift: Any, output: Any) -> None:
+    """One reading of `maps`: `output` (N, H//2, W//2, C) = relu(pool(maps · scale + shift)).
+
+    Here the affine part comes first, as it stands: `maps` are too large for the cache, so that
+    arithmetic on all of them costs nothing beside reading them. NaN stays NaN.
+    """
+    pictures, height, width, channels = output.shape
+    zero = maps.dtype.type(0)
+    for n in range(pictures):
+        for i in range(height):
+            for j in range(width):
+                upper_left, upper_right = maps[n, 2 * i, 2 * j], maps[n, 2 * i, 2 * j + 1]
+                lower_left, lower_right = maps[n, 2 * i + 1, 2 * j], maps[n, 2 * i + 1, 2 * j + 1]
+                results = output[n, i, j]
+                for c in range(channels):
+                    s, t = scale[c], shift[c]
+                    upper = np.maximum(upper_left[c] * s + t, upper_right[c] * s + t)
+                    lower = np.maximum(lower_left[c] * s + t, lower_right[c] * s + t)
+                    results[c] = np.maximum(np.maximum(upper, lower), zero)
+
+
+@njit(cache=True, error_model="numpy")
 def mask_and_sum(
     gradient: Any, output: Any, pooled: Any, mean: Any, masked: Any, sums: Any, products: Any
 ) -> None:

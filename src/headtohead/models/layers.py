@@ -41,6 +41,13 @@ class BatchNorm(nn.Module):
         return output
 
     @torch.no_grad()
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """What evaluation does to a channel: times the first, plus the second, both (channels,)."""
+        scale = self.gamma.double() * (self.moving_variance.double() + BATCH_NORM_EPSILON).rsqrt()
+        shift = self.beta - self.moving_mean * scale
+        return scale.to(self.gamma.dtype), shift.to(self.gamma.dtype)
+
+    @torch.no_grad()
     def move_averages(self, mean: Tensor, variance: Tensor) -> None:
         """Take in a batch's mean and biased variance, both (channels,)."""
         self.moving_mean.lerp_(mean, 1 - BATCH_NORM_MOMENTUM)
