@@ -3,50 +3,45 @@
     python benchmarks/bench.py --data FOLDER
 
 FOLDER has one subfolder of photographs per class. Every question (`--only`) is asked of every side
-in each repetition, so that what else the machine does hits them alike; medians and ranges are
-printed as Markdown, and every measurement is written as JSON with machine, versions and commands.
-CPU seconds are those of the whole process tree. `make bench` installs the peers first.
+in each repetition, so that what else the machine does hits them alike; medians, ranges and whether
+each target holds are printed as Markdown, and every measurement is written as JSON with machine,
+versions and commands (and the tables beside it), again after each process. A side that fails is
+recorded in words and the others go on; the exit status is 1 then. CPU seconds and memory are those
+of the whole process tree. `make bench` installs the peers first.
 """
 
 import argparse
-import json
 import shlex
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import growth
 import preparing
 import startup
+import step
 import study
-from measuring import OURS, Measurement, Task, interleaved, machine, versions
+from measuring import Task, interleaved
 from photographs import copy_photographs
-from setting import HERE, Setting
-from tables import report
-
-
-def step_tasks(setting: Setting) -> list[Task]:
-    """The step against its convolutions."""
-    timings = ["--repetitions", "1" if setting.quick else "3"]
-    command = [sys.executable, str(HERE / "step.py"), *timings]
-    return [Task("step", "CPU ms per picture, one core", OURS, lambda scratch: command)]
-
+from provenance import machine, versions
+from recording import Recording
+from setting import Setting
 
 QUESTIONS: dict[str, Callable[[Setting], list[Task]]] = {
-    "study": study.tasks,
-    "preparing": preparing.tasks,
     "startup": startup.tasks,
+    "preparing": preparing.tasks,
+    "step": step.tasks,
     "growth": growth.tasks,
-    "step": step_tasks,
+    "study": study.tasks,
 }
-SIZES = {"repetitions": 3, "limit": 1000, "epochs": 3}
+SIZES = {"repetitions": 3, "limit": 5000, "epochs": 5}
 QUICK = {"repetitions": 1, "limit": 240, "epochs": 1}
-NEED_PEERS = ("study", "preparing")
+NEED_PEERS = ("study", "preparing", "step")
 PACKAGES = {
-    "headtohead": ("headtohead", "torch", "numpy", "pillow"),
+    "headtohead": ("headtohead", "torch", "numpy", "numba", "pillow"),
     "TensorFlow peers": ("tensorflow", "keras"),
     "PyTorch peers": ("torch", "keras", "lightning", "pillow", "simplejpeg"),
 }
@@ -56,9 +51,9 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--data", type=Path, required=True, help="two folders of photographs")
     parser.add_argument("--only", default=",".join(QUESTIONS), help="questions, with commas")
-    parser.add_argument("--repetitions", type=int)
-    parser.add_argument("--limit", type=int, help="photographs in all")
-    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--repetitions", type=int, help="default 3")
+    parser.add_argument("--limit", type=int, help="photographs in all; default 5000")
+    parser.add_argument("--epochs", type=int, help="of each study; default 5")
     parser.add_argument("--quick", action="store_true", help="small: does it all work?")
     parser.add_argument("--tensorflow-python", type=Path, default=Path(".venv-peers/bin/python"))
     parser.add_argument("--torch-python", type=Path, default=Path(".venv-torch-peers/bin/python"))
@@ -79,6 +74,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
+    recording = Recording(options.out, described(options))
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         work = Path(folder)
         counts = copy_photographs(options.data, work / "photographs", options.limit)
@@ -95,14 +91,14 @@ def main() -> None:
             torch_python=options.torch_python.absolute(),
         )
         tasks = [task for question in options.only for task in QUESTIONS[question](setting)]
-        measurements = interleaved(tasks, options.repetitions)
-    content = described(options, measurements)
-    options.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    print(report(measurements, OURS))
-    print(f"\n{content['machine']}\n{content['versions']}\n{content['command']}")
+        for outcome in interleaved(tasks, options.repetitions):
+            recording.add(outcome)
+    print(recording.tables())
+    if recording.failures:
+        raise SystemExit(f"{len(recording.failures)} processes failed; see {options.out}")
 
 
-def described(options: argparse.Namespace, measurements: list[Measurement]) -> dict[str, object]:
+def described(options: argparse.Namespace) -> dict[str, Any]:
     """All that a reader needs to judge the numbers, and to get them again."""
     pythons = {
         "headtohead": Path(sys.executable),
@@ -110,7 +106,7 @@ def described(options: argparse.Namespace, measurements: list[Measurement]) -> d
         "PyTorch peers": options.torch_python,
     }
     return {
-        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join(["python", "benchmarks/bench.py", *sys.argv[1:]]),
         "machine": machine(),
         "versions": {
@@ -118,7 +114,6 @@ def described(options: argparse.Namespace, measurements: list[Measurement]) -> d
             for name, python in pythons.items()
             if python.exists()
         },
-        "measurements": [asdict(measurement) for measurement in measurements],
     }
 
 

@@ -4,8 +4,14 @@
 
 trains one head in a worker, as `headtohead compare` does, with the progress display of a terminal.
 The parent does nothing but listen, show progress and write TensorBoard events: its CPU seconds over
-the run's are the first share. Then the same run is trained in this process under cProfile: what
-history, checkpoints and the record take of it is the second. Prints one JSON object.
+the run's are the first share. Then the same run is trained in this process under cProfile, whose
+clock is the process's CPU time: what history, checkpoints and the record take of it is the second.
+Prints one JSON object.
+
+The shares are those of the epochs that the folder's photographs make: with few of them they are
+larger than any study's. Not counted are waiting for the disk, a worker's messages to its parent,
+and what comes once a study, before and after its runs: plan, ledger's first files, probes, tables
+and page, all of which are in the time of whole studies.
 """
 
 import argparse
@@ -15,6 +21,7 @@ import os
 import pstats
 import resource
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,7 +75,7 @@ def in_parent(ledger: Ledger, prepared: PreparedSet) -> float:
 
 
 def in_worker(spec: StudySpec, ledger: Ledger, prepared: PreparedSet, folder: Path) -> float:
-    """Seconds in writing over all seconds of `train`, by cProfile."""
+    """CPU seconds in writing over all CPU seconds of `train`, by cProfile."""
     cpu = torch.device("cpu")
     set_up_worker(None, cpu, deterministic=False)
     plan = RunPlan(
@@ -82,7 +89,7 @@ def in_worker(spec: StudySpec, ledger: Ledger, prepared: PreparedSet, folder: Pa
         classes=len(prepared.classes),
     )
     pictures = Pictures(prepared.images, prepared.labels, cpu)
-    profile = cProfile.Profile()
+    profile = cProfile.Profile(time.process_time)
     profile.runcall(train, plan, pictures, split_study(spec, prepared, 0), folder, Silent())
     return written(pstats.Stats(profile))
 
@@ -117,8 +124,9 @@ def main() -> None:
         parent = in_parent(ledger, prepared)
         worker = in_worker(spec, ledger, prepared, root / "run")
     shares = {
-        "percent_of_a_run_for_progress_and_TensorBoard": 100 * parent,
-        "percent_of_a_run_for_history_and_checkpoints": 100 * worker,
+        "percent_for_progress_and_TensorBoard": 100 * parent,
+        "percent_for_history_and_checkpoints": 100 * worker,
+        "percent_in_all": 100 * (parent + worker),
     }
     print(json.dumps(shares))
 

@@ -7,8 +7,9 @@ It draws its own pictures, keeps them in --cache, and measures by parts (--parts
 
 steps   training steps of every head in every precision the device has, eager and, on a GPU,
         captured as a CUDA graph; then the same under --deterministic. Heads and ways take turns.
-study   `headtohead compare`: the article's three heads, 10 epochs of 23,232 pictures, one seed, one
-        worker, in float32 and, on a GPU, bf16. Pictures are prepared before; the page is within.
+study   `headtohead compare`: fc, fc_dropout and gap (which the article's text describes, while its
+        code averages 2 × 2 windows), 10 epochs of 23,232 pictures, one seed, one worker, in float32
+        and, on a GPU, bf16. Pictures are prepared before; the page is within.
 runs    the same with ten seeds, 30 runs, by 1, 4 and 16 workers on the device, two epochs each.
 keras   Keras's `fit` of the same heads on the same pictures in memory, by the first of its backends
         that is installed and sees the device (see device_keras.py).

@@ -1,4 +1,4 @@
-"""Keras's `fit` of the article's heads on a prepared set in memory; started by device.py.
+"""Keras's `fit` of device.py's heads on a prepared set in memory; started by device.py.
 
 The first of Keras's backends that is installed and sees the device is taken: TensorFlow, the
 article's, then JAX, then PyTorch. Prints a JSON list, one entry per head with the training
@@ -39,7 +39,7 @@ def sees(backend: str, device: str) -> bool:
 
 
 def model(head: str, side: int) -> Any:
-    """The article's network on uint8 pictures, compiled as there."""
+    """The article's convolutions under `head`, on uint8 pictures, compiled as there."""
     import keras
     from keras import layers
 

@@ -1,4 +1,4 @@
-"""Processes measured from outside: wall seconds, and CPU seconds of their whole tree.
+"""What is measured, and how: every side of every case by turns, each a process of its own.
 
 Every question asks one or more cases, a case is asked of several sides alike, and a side is a
 process. A process may end its output with one line, a JSON object of numbers: where it says
@@ -6,21 +6,26 @@ process. A process may end its output with one line, a JSON object of numbers: w
 imports, and these count; everything else that it says stands beside its times.
 """
 
-import importlib.metadata
 import json
 import os
-import platform
-import resource
 import shlex
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
+
+from processes import Ended, run
 
 OURS = "headtohead"
+KEPT = 2000
+"""Characters of a failed process's words that are kept: its last ones."""
+
+
+def nothing(_: Path) -> dict[str, float]:
+    """What is read from a folder without results."""
+    return {}
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,8 @@ class Task:
     command: Callable[[Path], Sequence[str]]
     pictures: int = 0
     """That it goes through in all, epochs counted; 0 where a rate says nothing."""
+    results: Callable[[Path], Mapping[str, float]] = nothing
+    """Numbers to be read from that folder when the process has ended well."""
 
 
 @dataclass(frozen=True)
@@ -45,38 +52,65 @@ class Measurement:
     repetition: int
     seconds: float
     cpu_seconds: float
+    peak_bytes: int
+    """Of the whole process tree; see processes.py."""
     pictures: int
     load_before: float
     command: str
     said: Mapping[str, float] = field(default_factory=dict)
 
 
-def measure(task: Task, repetition: int) -> Measurement:
-    """Run the task's process to its end. Raises SystemExit with its words where it fails."""
+@dataclass(frozen=True)
+class Failure:
+    """One process that did not end well, with the last of its words."""
+
+    question: str
+    case: str
+    side: str
+    repetition: int
+    command: str
+    words: str
+
+
+Outcome: TypeAlias = Measurement | Failure
+
+
+def measure(task: Task, repetition: int) -> Outcome:
+    """Run the task's process to its end; what goes wrong is an outcome, too."""
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        command = list(task.command(Path(folder)))
-        before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        result = subprocess.run(
-            command, env=environment(Path(folder)), capture_output=True, text=True, check=False
-        )
-        seconds = time.perf_counter() - began
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if result.returncode:
-        words = (result.stderr or result.stdout)[-2000:]
-        raise SystemExit(f"{shlex.join(command)} ended with {result.returncode}:\n{words}")
-    said = last_words(result.stdout)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        scratch = Path(folder)
+        command: list[str] = []
+
+        def failed(words: str) -> Failure:
+            at = task.question, task.case, task.side, repetition
+            return Failure(*at, command=shlex.join(command), words=words[-KEPT:].strip())
+
+        try:
+            command += task.command(scratch)
+            ended = run(command, environment(scratch), scratch)
+            if ended.code:
+                return failed(f"ended with {ended.code}: {ended.errors or ended.output}")
+            said = {**last_words(ended.output), **task.results(scratch)}
+        except (OSError, LookupError, TypeError, ValueError) as error:
+            return failed(f"{type(error).__name__}: {error}")
+    return _measurement(task, repetition, load, shlex.join(command), ended, said)
+
+
+def _measurement(
+    task: Task, repetition: int, load: float, command: str, ended: Ended, said: dict[str, float]
+) -> Measurement:
     return Measurement(
         question=task.question,
         case=task.case,
         side=task.side,
         repetition=repetition,
-        seconds=said.pop("seconds", seconds),
-        cpu_seconds=said.pop("cpu_seconds", cpu),
+        seconds=said.pop("seconds", ended.seconds),
+        cpu_seconds=said.pop("cpu_seconds", ended.cpu_seconds),
+        peak_bytes=ended.peak_bytes,
         pictures=task.pictures,
         load_before=load,
-        command=shlex.join(command),
+        command=command,
         said=said,
     )
 
@@ -95,46 +129,18 @@ def last_words(output: str) -> dict[str, float]:
     return {name: float(value) for name, value in said.items()}
 
 
-def interleaved(tasks: Sequence[Task], repetitions: int) -> list[Measurement]:
+def interleaved(tasks: Sequence[Task], repetitions: int) -> Iterator[Outcome]:
     """Every task once a repetition; within a case the sides take turns in going first."""
     cases: dict[tuple[str, str], list[Task]] = {}
     for task in tasks:
         cases.setdefault((task.question, task.case), []).append(task)
-    found = []
     for repetition in range(repetitions):
         for sides in cases.values():
             turn = repetition % len(sides)
             for task in sides[turn:] + sides[:turn]:
                 what = f"{task.question}, {task.case}: {task.side}"
                 print(f"{repetition + 1} of {repetitions}: {what}", file=sys.stderr, flush=True)
-                found.append(measure(task, repetition))
-    return found
-
-
-def machine() -> dict[str, str | int]:
-    """What the numbers hold for."""
-    models = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-        if line.startswith("model name")
-    ]
-    return {
-        "processor": models[0] if models else platform.processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "system": platform.platform(),
-    }
-
-
-def versions(python: Path, names: Sequence[str]) -> dict[str, str]:
-    """Versions of packages in the environment of `python`; those it does not have are left out."""
-    if python == Path(sys.executable):
-        return {name: importlib.metadata.version(name) for name in names}
-    code = (
-        "import importlib.metadata as m, sys\n"
-        "have = {d.metadata['Name'].lower() for d in m.distributions()}\n"
-        "print(*(f'{n} {m.version(n)}' for n in sys.argv[1:] if n in have), sep='\\n')"
-    )
-    printed = subprocess.run(
-        [str(python), "-c", code, *names], capture_output=True, text=True, check=True
-    ).stdout
-    return dict(line.split() for line in printed.splitlines())
+                outcome = measure(task, repetition)
+                if isinstance(outcome, Failure):
+                    print(f"failed: {outcome.words}", file=sys.stderr, flush=True)
+                yield outcome

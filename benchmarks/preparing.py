@@ -9,23 +9,25 @@ from pathlib import Path
 
 from measuring import OURS, Task
 from setting import PEERS, Setting
+from targets import DECODER, TF_DATA, TF_DATA_TUNED
 
 
 def tasks(setting: Setting) -> list[Task]:
-    """One case, four sides; each process times itself from its first file to its last picture."""
+    """One case, five sides; each process times itself from its first file to its last picture."""
     count = sum(setting.counts.values())
+    tensorflow, torch = str(setting.tensorflow_python), str(setting.torch_python)
     sides = {
-        OURS: (Path(sys.executable), "prepare_headtohead.py"),
-        "bare decoder": (setting.torch_python, "prepare_simplejpeg.py"),
-        "tf.data": (setting.tensorflow_python, "prepare_tfdata.py"),
-        "DataLoader with Pillow": (setting.torch_python, "prepare_dataloader.py"),
+        OURS: (sys.executable, "prepare_headtohead.py"),
+        DECODER: (torch, "prepare_simplejpeg.py"),
+        TF_DATA: (tensorflow, "prepare_tfdata.py", "--pipeline", "article"),
+        TF_DATA_TUNED: (tensorflow, "prepare_tfdata.py", "--pipeline", "tuned"),
+        "DataLoader with Pillow": (torch, "prepare_dataloader.py"),
     }
-    data = str(setting.photographs)
 
-    def task(side: str, python: Path, script: str) -> Task:
-        def command(scratch: Path) -> list[str]:
-            return [str(python), str(PEERS / script), "--data", data]
+    def task(side: str, python: str, script: str, *words: str) -> Task:
+        def command(_: Path) -> list[str]:
+            return [python, str(PEERS / script), "--data", str(setting.photographs), *words]
 
         return Task("preparing", f"{count} photographs", side, command, count)
 
-    return [task(side, python, script) for side, (python, script) in sides.items()]
+    return [task(side, *words) for side, words in sides.items()]

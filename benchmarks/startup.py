@@ -4,34 +4,45 @@ import subprocess
 import sys
 from pathlib import Path
 
-from measuring import OURS, Task, environment
+from measuring import Task, environment
 from setting import HERE, Setting
+from targets import BOOKKEEPING, HELP, REPORT
 
 
 def tasks(setting: Setting) -> list[Task]:
     """The bare interpreter beside `--help` and `report`, and the share of book-keeping in a run."""
-    study = _finished(setting)
-    commands = {
-        "python -c pass": ["-c", "pass"],
-        "headtohead --help": ["-m", "headtohead", "--help"],
-        "headtohead report": ["-m", "headtohead", "report", str(study)],
-    }
-    started = [_task("commands", name, words) for name, words in commands.items()]
-    script = [str(HERE / "bookkeeping.py"), "--data", str(setting.photographs)]
-    return [*started, _task("book-keeping in a run", OURS, script)]
+
+    def task(case: str, side: str, *words: str) -> Task:
+        return Task("startup", case, side, lambda _: [sys.executable, *words])
+
+    def report(_: Path) -> list[str]:
+        return [sys.executable, str(HERE / "reporting.py"), str(finished(setting))]
+
+    epochs = str(min(2, setting.epochs))
+    script = [str(HERE / "bookkeeping.py"), "--data", str(setting.photographs), "--epochs", epochs]
+    return [
+        task("commands", "python -c pass", "-c", "pass"),
+        task("commands", HELP, "-m", "headtohead", "--help"),
+        Task("startup", "commands", REPORT, report),
+        task("book-keeping in a run", BOOKKEEPING, *script),
+    ]
 
 
-def _task(case: str, side: str, words: list[str]) -> Task:
-    return Task("startup", case, side, lambda scratch: [sys.executable, *words])
+def finished(setting: Setting) -> Path:
+    """A finished study with three heads and two seeds, made when it is first asked for.
 
-
-def _finished(setting: Setting) -> Path:
-    """A finished study with three heads and two seeds, made once."""
-    out: Path = setting.work / "finished"
+    Raises ChildProcessError, with the command's words, where it cannot be made.
+    """
+    out = setting.work / "finished"
     command = [
         sys.executable, "-m", "headtohead", "compare", "--heads", "fc,fc_dropout,gap",
         "--seeds", "2", "--epochs", "1", "--limit", "200", "--data", str(setting.data),
         "--device", "cpu", "--out", str(out),
     ]  # fmt: skip
-    subprocess.run(command, env=environment(setting.work), capture_output=True, check=True)
+    if not (out / "report.html").exists():
+        made = subprocess.run(
+            command, env=environment(setting.work), capture_output=True, text=True, check=False
+        )
+        if made.returncode:
+            raise ChildProcessError(f"compare ended with {made.returncode}: {made.stderr}")
     return out

@@ -23,8 +23,12 @@ def check(count: int, data: Path) -> None:
         raise SystemExit(f"{count} of {wanted} photographs in {data} were decoded")
 
 
+def parser() -> argparse.ArgumentParser:
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--data", type=Path, required=True)
+    return arguments
+
+
 def folder() -> Path:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--data", type=Path, required=True)
-    data: Path = parser.parse_args().data
+    data: Path = parser().parse_args().data
     return data

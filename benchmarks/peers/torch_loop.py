@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 BATCH_SIZE = 64
 IMAGE_SIZE = 100
+CORES = len(os.sched_getaffinity(0))
 
 
 class Photographs(Dataset[tuple[Tensor, Tensor]]):
@@ -41,7 +42,7 @@ def loader(folder: Path, *, shuffle: bool) -> DataLoader[tuple[Tensor, Tensor]]:
         batch_size=BATCH_SIZE,
         shuffle=shuffle,
         drop_last=shuffle,
-        num_workers=os.cpu_count() or 1,
+        num_workers=CORES,
         persistent_workers=True,
     )
 
