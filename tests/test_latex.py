@@ -1,5 +1,6 @@
 """LaTeX tables: complete, and obeying no name."""
 
+import re
 from pathlib import Path
 
 from hypothesis import given
@@ -9,14 +10,14 @@ from headtohead.report.latex import latex_tables
 from headtohead.report.page.content import gather
 from headtohead.report.page.tex import escape
 from headtohead.report.summary import summarize
-from ledgers import full_ledger
+from ledgers import add_run, full_ledger, study_ledger
 
 
 def test_tables_of_a_study(tmp_path: Path) -> None:
     """For a paper: every head, every comparison, columns that fit their header."""
     ledger = full_ledger(tmp_path, heads=("fc", "fc_dropout", "gap"), seeds=7, epochs=2)
     tables = latex_tables(gather(ledger, summarize(ledger)))
-    assert set(tables) == {"heads.tex", "verdicts.tex"}
+    assert set(tables) == {"heads.tex", "verdicts.tex", "claims.tex"}
     for content in tables.values():
         text = content.decode()
         (columns,) = [
@@ -28,9 +29,25 @@ def test_tables_of_a_study(tmp_path: Path) -> None:
         assert {row.count(" & ") for row in rows} == {len(columns) - 1}
         assert text.count("\\begin") == text.count("\\end") == 2
     heads = tables["heads.tex"].decode()
-    assert "fc\\_dropout & 705,453 & 676,401" in heads
+    assert re.search(r"fc\\_dropout & [\d.]+ \$\\pm\$ [\d.]+ & 705,453 & 676,401 &", heads)
     assert "$\\pm$" in heads
-    assert "{[" in tables["verdicts.tex"].decode()
+    verdicts = tables["verdicts.tex"].decode()
+    for row in (line for line in verdicts.splitlines() if line.startswith("fc")):
+        assert row.count("{[") == 2, "over seeds and over pictures"
+    claims = tables["claims.tex"].decode()
+    assert "gap has fewer parameters than fc\\_dropout & supported & -- & -- & --" in claims
+    assert "gap over-fits less than fc\\_dropout & supported & +" in claims
+
+
+def test_numbers_below_zero_have_a_minus(tmp_path: Path) -> None:
+    """A hyphen before a number is a misprint in a paper."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=1)
+    for seed in (0, 1):
+        add_run(ledger, "gap", seed, skill=0.80 + 0.01 * seed)
+        add_run(ledger, "fc", seed, skill=0.90)
+    verdicts = latex_tables(gather(ledger, summarize(ledger)))["verdicts.tex"].decode()
+    assert "fc & $-$9.50 & {[$-$" in verdicts
+    assert not re.search(r"(?<![\w$-])-\d", verdicts)
 
 
 def test_one_seed_has_no_interval(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`report.md`: the report where no HTML goes, and no name that becomes markup there."""
 
+import re
 from pathlib import Path
 
 from hypothesis import given
@@ -9,7 +10,7 @@ from markdown_it import MarkdownIt
 from headtohead.report.markdown import escape, report_markdown
 from headtohead.report.page.content import gather
 from headtohead.report.summary import summarize
-from ledgers import full_ledger
+from ledgers import change_epochs, full_ledger
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -30,6 +31,16 @@ def test_it_says_what_the_page_says(tmp_path: Path) -> None:
     assert "<script" not in html
     assert "<td>b|c</td>" in html
     assert "headtohead compare" in html
+    assert re.search(r"points on average over 2 seeds.*; over test pictures, not seeds: ", text)
+
+
+def test_notes_of_claims_are_there(tmp_path: Path) -> None:
+    """Pasted into an issue without them, a verdict hides that its measures disagree."""
+    ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=2)
+    change_epochs(ledger, "gap", accuracy=0.9, train_accuracy=0.7)
+    text = report_markdown(gather(ledger, summarize(ledger))).decode()
+    assert "- gap over-fits less than fc: Evaluation of gap is not settled" in text
+    assert "> Evaluation is not settled." in text
 
 
 @given(st.text(max_size=60))

@@ -255,6 +255,70 @@ def test_the_same_ledger_gives_the_same_page(tmp_path: Path) -> None:
     assert page_of(ledger) == page_of(Ledger.open(tmp_path))
 
 
+def changed(ledger: Ledger, **values: object) -> Ledger:
+    """The ledger with other entries in its study file; `study` is merged into the study."""
+    content = ledger.file.model_dump()
+    content["study"] |= values.pop("study", {})  # type: ignore[operator]
+    return replace(ledger, file=ledger.file.model_validate(content | values))
+
+
+def test_the_split_is_told_as_it_was_made(tmp_path: Path) -> None:
+    """ "0.8 / 0.1 / 0.1" of folders that the user divided himself is false, and looks checked."""
+    ledger = study_ledger(tmp_path)
+    sizes = "1,600 / 200 / 200 pictures"
+    cases = {
+        None: f"split {sizes}, one split for all seeds",
+        (): f"{sizes}, one split for all seeds: shares of 0.8 / 0.1 / 0.1, near-duplicates kept",
+        ("train", "validation", "test"): f"{sizes}: as the source gave them",
+        ("train", "test"): "validation by shares of 0.8 / 0.1 / 0.1, the rest as the source gave",
+    }
+    for given, said in cases.items():
+        words = Page(page_of(changed(ledger, given=given))).words
+        assert said in words
+        assert ("shares of" in words) == ("shares of" in said)
+
+
+def test_divided_duplicates_are_told(tmp_path: Path) -> None:
+    """ "A group is never divided" is false where the user's own folders divide one."""
+    ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=1, epochs=1, per_class=60)
+    words = [Page(page_of(changed(ledger, leaks=n), 0)).words for n in (None, 0, 1, 3)]
+    assert "2 pictures in 1 group of (near-)identical ones" in words[0]
+    assert "divided between splits" not in words[0]
+    assert "no group is divided between splits" in words[1]
+    assert "the source gave splits, and 1 group lies in more than one" in words[2]
+    assert "and 3 groups lie in more than one" in words[3]
+
+
+def test_the_command_names_its_masks(tmp_path: Path) -> None:
+    """Without `--masks` the same command makes another study: claim 3 by another rule."""
+    ledger = study_ledger(tmp_path, data="photographs")
+    assert "--masks" not in page_of(ledger)
+    assert "--masks some/masks" in page_of(changed(ledger, masks="some/masks"))
+
+
+def test_heads_with_recipes_of_their_own_and_a_head_start(tmp_path: Path) -> None:
+    """One number of epochs for heads that differ, and "the same weights" for heads that do not."""
+    plain = study_ledger(tmp_path / "plain", epochs=4)
+    assert "· 4 epochs ·" in Page(page_of(plain)).words
+    heads = {"fc": {"recipe": {"epochs": 9}}, "gap": {"after": "fc"}}
+    words = Page(page_of(changed(plain, study={"heads": heads}))).words
+    assert "· 4 to 9 epochs ·" in words
+    assert "the same backbone weights (but gap, which starts from the backbone" in words
+    assert "only what is head differs" not in words
+
+
+def test_one_kind_of_minus_and_no_difference_in_per_cent(tmp_path: Path) -> None:
+    """−1 % of accuracy and −1 point of it are two things."""
+    ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=3, epochs=2, per_class=60)
+    words = Page(page_of(ledger, 0)).words
+    assert "training minus validation accuracy, last epoch (points)" in words
+    assert "beyond random maps (points)" in words
+    assert "accuracy on the centre crop (%)" in words
+    shown = words.partition("Method")[0]
+    assert "−" in shown
+    assert not re.search(r"(?<![\w.)-])-\d", shown)
+
+
 def test_the_method_names_another_precision(tmp_path: Path) -> None:
     """Else a reader takes networks trained in bfloat16 for ones trained in float32."""
     ledger = study_ledger(tmp_path)

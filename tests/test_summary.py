@@ -167,7 +167,8 @@ def test_other_python_or_package_versions_are_no_other_environment(tmp_path: Pat
     """A patch release of headtohead must not cost the user all pairs."""
     ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=1)
     add_run(ledger, "gap", 0, environment={**ENVIRONMENT, "headtohead": "0.1.0"})
-    add_run(ledger, "fc", 0, environment={**ENVIRONMENT, "headtohead": "0.1.1"})
+    other = {"headtohead": "0.1.1", "scipy": "1.0", "release": "Linux-7", "cores": "64"}
+    add_run(ledger, "fc", 0, environment={**ENVIRONMENT, **other})
     (item,) = summarize(ledger).comparisons
     assert (item.seeds, dict(item.flagged)) == ((0,), {})
 

@@ -39,6 +39,15 @@ def test_table_keeps_its_numbers_whole_at_any_width(tmp_path: Path, width: int) 
     assert "29,217" in row
 
 
+def test_times_are_the_processors(tmp_path: Path) -> None:
+    """Seconds on the clock of runs that shared a machine measure its load, not the head."""
+    text = _printed(summarize(full_ledger(tmp_path, heads=("fc", "gap"), seeds=1, epochs=10)))
+    rows = [line.split() for line in text.splitlines()[:4]]
+    assert rows[0][-2:] == ["CPU", "s"]
+    assert [row[-1] for row in rows if row[:1] == ["fc"]] == ["124"]  # on the clock 125
+    assert "CPU s: processor seconds of one run" in " ".join(text.split())
+
+
 def test_winner_is_marked_and_named(tmp_path: Path) -> None:
     """Which head won is what the user came for: found without colour, too."""
     summary = summarize(full_ledger(tmp_path, seeds=2))

@@ -128,7 +128,7 @@ def _unsettled(desk: Desk) -> Iterator[str]:
     if found:
         yield (
             f"Evaluation of {' and '.join(found)} is not settled at the last epoch: part of the "
-            f"difference is batch norm's lag, not the head"
+            f"difference may be batch norm's lag, not the head"
         )
 
 

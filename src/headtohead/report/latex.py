@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 
+from headtohead.analysis.claims import Claim
 from headtohead.report.page.content import Content
+from headtohead.report.page.phrases import minus
+from headtohead.report.page.tables import MISSING
 from headtohead.report.page.tex import escape
+from headtohead.report.summary import HeadComparison
 
 
 def latex_tables(content: Content) -> Mapping[str, bytes]:
-    """File name → table in UTF-8: `heads.tex`, and `verdicts.tex` where there are comparisons."""
+    """File name → table in UTF-8: heads, verdicts and claims, each where there are some."""
     tables = {}
     if content.rows:
         tables["heads.tex"] = _table(
@@ -20,37 +24,63 @@ def latex_tables(content: Content) -> Mapping[str, bytes]:
     if comparisons:
         tables["verdicts.tex"] = _table(
             f"{escape(content.summary.reference)} minus each other head: points of test accuracy, "
-            f"paired by seed.",
+            f"paired by seed; the interval over pictures is one for these networks.",
             "verdicts",
-            ("Against", "mean", "interval", "p (Holm)", "seeds", "better", "at least as good"),
-            [
-                (
-                    item.other,
-                    f"{100 * (item.comparison.difference.mean or 0.0):+.2f}",
-                    _interval(item.comparison.difference.low, item.comparison.difference.high),
-                    f"{item.comparison.p_holm:.3g}",
-                    str(item.comparison.difference.n),
-                    item.comparison.better.outcome,
-                    item.comparison.not_worse.outcome,
-                )
-                for item in comparisons
-            ],
+            (
+                *("Against", "mean", "over seeds", "over pictures", "p (Holm)", "seeds"),
+                *("better", "at least as good"),
+            ),
+            list(map(_verdict, comparisons)),
+        )
+    if content.judged:
+        tables["claims.tex"] = _table(
+            "The five claims. Means and intervals over seeds are in points, in the claim's favour; "
+            "parameters are counted, and speed has a rule of its own.",
+            "claims",
+            ("Claim", "verdict", "mean", "over seeds", "seeds"),
+            list(map(_claim, content.judged)),
         )
     return {name: text.encode() for name, text in tables.items()}
 
 
+def _verdict(item: HeadComparison) -> Sequence[str]:
+    found = item.comparison
+    return (
+        item.other,
+        _points(found.difference.mean),
+        _interval(found.difference.low, found.difference.high),
+        _interval(item.pictures.low, item.pictures.high) if item.pictures else MISSING,
+        f"{found.p_holm:.3g}",
+        str(found.difference.n),
+        found.better.outcome,
+        found.not_worse.outcome,
+    )
+
+
+def _claim(claim: Claim) -> Sequence[str]:
+    found = claim.difference
+    numbers: Sequence[str] = (MISSING, MISSING, MISSING)
+    if found is not None:
+        numbers = (_points(found.mean), _interval(found.low, found.high), str(found.n))
+    return (claim.statement, claim.outcome, *numbers)
+
+
+def _points(share: float | None) -> str:
+    return MISSING if share is None else f"{100 * share:+.2f}"
+
+
 def _interval(low: float | None, high: float | None) -> str:
     if low is None or high is None:
-        return "–"
+        return MISSING
     return f"[{100 * low:+.2f}, {100 * high:+.2f}]"
 
 
 def _table(caption: str, label: str, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """`caption` is LaTeX, cells are text."""
     # A row that begins with "[" would be read as the optional argument of the \\ before it.
+    shown = [[escape(minus(cell)) for cell in row] for row in rows]
     lines = [
-        " & ".join(f"{{{escape(cell)}}}" if "[" in cell else escape(cell) for cell in row) + r" \\"
-        for row in rows
+        " & ".join(f"{{{cell}}}" if "[" in cell else cell for cell in row) + r" \\" for row in shown
     ]
     return "\n".join(
         [

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 
 from headtohead.report.page.content import Content
 from headtohead.report.page.effects import difference_text
+from headtohead.report.page.findings import bounds_text, picture_bounds
+from headtohead.report.page.phrases import minus
 
 # Anywhere, and at the start of a line.
 _SPECIAL = re.compile(r"[\\`*_\[\]|<>~$&]|^[#+=-]")
@@ -61,12 +63,14 @@ def _verdicts(content: Content) -> Iterator[str]:
         ]
         yield from table(
             ("claim", "verdict", "numbers and rule"),
-            [(verdict.claim, verdict.outcome, verdict.rule) for verdict in verdicts],
+            [(verdict.claim, verdict.outcome, minus(verdict.rule)) for verdict in verdicts],
         )
         for item in summary.comparisons:
             if item.comparison.difference.n:
                 name = f"{summary.reference} minus {item.other}"
-                yield f"- {escape(name)}: {escape(difference_text(item))}"
+                seeds = minus(difference_text(item))
+                over = bounds_text(picture_bounds(item))
+                yield _item(f"{name}: {seeds}; over test pictures, not seeds: {over}")
         yield ""
     if content.claims:
         yield "## The five claims\n"
@@ -74,11 +78,19 @@ def _verdicts(content: Content) -> Iterator[str]:
             ("claim", "verdict", "rule"),
             [(claim.statement, claim.outcome, claim.rule) for claim in content.claims],
         )
+        for claim in content.claims:
+            yield from (_item(f"{claim.statement}: {note}") for note in claim.notes)
+        yield ""
 
 
 def escape(text: str) -> str:
     """`text` so that Markdown, and HTML within it, prints it and obeys none of it."""
     return _SPECIAL.sub(r"\\\g<0>", " ".join(text.split()))
+
+
+def _item(text: str) -> str:
+    """An item of a list."""
+    return f"- {escape(text)}"
 
 
 def _fenced(text: str) -> str:

@@ -86,7 +86,7 @@ def lags(runs: Sequence[Run]) -> dict[str, tuple[float, float]]:
     """Head → its running and its evaluated training accuracy, where the running one is far ahead.
 
     Both at the last epoch, means over finished runs. Weights that move, augmentation and dropout
-    all lower the running one, so that an excess can only come from evaluation that lags.
+    all lower the running one, so that little but evaluation that lags makes it the larger one.
     """
     last: dict[str, list[tuple[float, float]]] = {}
     for run in runs:

@@ -18,6 +18,7 @@ from rich.text import Text
 from headtohead.analysis.claims import Claim
 from headtohead.analysis.statistics import Spread
 from headtohead.report.comparisons import HeadComparison
+from headtohead.report.page.phrases import counted
 from headtohead.report.results import METRICS
 from headtohead.report.summary import HeadResult, Summary
 
@@ -102,7 +103,7 @@ def explanation(summary: Summary) -> Iterator[str]:
         f"Accuracies in %, mean ± standard deviation over {seeds} finished "
         f"{'run' if counts[-1] == 1 else 'runs'} of each head; test at the best epoch. Over-fit: "
         f"training minus validation accuracy at the last epoch, in points, both in evaluation "
-        f"mode. s/run: seconds of one run."
+        f"mode. CPU s: processor seconds of one run, all threads together."
     )
     winner = summary.winner
     if winner is not None and len(summary.heads) > 1:
@@ -153,7 +154,7 @@ def _over_pictures(summary: Summary, item: HeadComparison) -> Iterator[str]:
     yield (
         f"{pair}: {100 * found.mean:+.2f}, {100 * (1 - found.level):g} % interval "
         f"{100 * found.low:+.2f} to {100 * found.high:+.2f} points ({networks} on other test "
-        f"pictures; {found.pictures:,} pictures in {found.clusters:,} duplicate groups, "
+        f"pictures; {found.pictures:,} pictures in {counted(found.clusters, 'group')}, "
         f"cluster-robust). McNemar per seed, descriptive: p = {by_seed}."
     )
 
@@ -195,11 +196,11 @@ def _grid(summary: Summary, width: int) -> Table:
     table.add_column("params", justify="right", no_wrap=True)
     for column in columns:
         table.add_column(column.title, justify="right", no_wrap=True)
-    table.add_column("s/run", justify="right", no_wrap=True)
+    table.add_column("CPU s", justify="right", no_wrap=True)
     for head in summary.heads:
         won = summary.winner is not None and summary.winner.head == head.head
         cells = [_cell(head, column) for column in columns]
-        seconds = _number(head.spreads["seconds"], Column("", "", 1.0, 0), spread=False)
+        seconds = _number(head.spreads["cpu_seconds"], Column("", "", 1.0, 0), spread=False)
         table.add_row(
             WINNER if won else "",
             Text(head.head),

@@ -4,6 +4,7 @@ import ctypes
 import os
 import platform
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -90,16 +91,22 @@ def set_up_worker(core: int | None, device: torch.device, *, deterministic: bool
 
 
 def environment(device: torch.device, precision: Precision) -> dict[str, str]:
-    """What a run's numbers may depend on, for its record."""
+    """What a run's numbers may depend on, for its record.
+
+    `headtohead.report.pairs.NUMERIC_ENVIRONMENT` names the entries that must be alike in a pair.
+    """
     processor = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
     return {
         "headtohead": headtohead.__version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
+        **{name: metadata.version(name) for name in ("scipy", "captum", "pillow")},
         "platform": f"{platform.system()} {platform.machine()}",
+        "release": platform.platform(),
         "device": device.type,
         "processor": processor,
+        "cores": str(os.cpu_count() or 1),
         "threads": str(torch.get_num_threads()),
         "precision": precision,
         "deterministic": "yes" if torch.are_deterministic_algorithms_enabled() else "no",

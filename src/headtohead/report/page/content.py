@@ -48,6 +48,7 @@ from headtohead.report.page.tables import (
     study_yaml,
 )
 from headtohead.report.page.words import Answer, answer, caveats
+from headtohead.report.sight import masks_folder
 from headtohead.report.summary import Summary
 from headtohead.study.ledger import Ledger
 
@@ -186,7 +187,7 @@ def gather(
         speed_about=about_speed,
         seen=_seen(ledger, summary, found, known, pictures),
         facts=known.facts if known else None,
-        command=command(ledger.file.study),
+        command=command(ledger.file.study, masks_folder(ledger)),
         study_yaml=study_yaml(summary),
         environments=environments(summary),
     )

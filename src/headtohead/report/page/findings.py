@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from headtohead.analysis.claims import Claim, Unit
+from headtohead.report.page.phrases import counted, minus
 from headtohead.report.page.tables import MISSING
 from headtohead.report.summary import HeadComparison, Summary
 
@@ -29,10 +30,10 @@ NAMES = {
     "test_auroc": "test AUROC",
     "test_brier": "test Brier score",
     "test_ece": "test calibration error",
-    "seconds": "seconds of a run",
+    "seconds": "wall-clock seconds of a run",
     "cpu_seconds": "processor seconds of a run",
     "epochs_to_target": "epochs to the target",
-    "seconds_to_target": "seconds to the target",
+    "seconds_to_target": "wall-clock seconds to the target",
 }
 SHARES = ("accuracy", "overfit", "ece")
 MEGA = 1_000_000
@@ -61,11 +62,12 @@ class ClaimView:
 
 @dataclass(frozen=True)
 class EstimateRow:
-    """One pair on one metric: an estimate with its interval over seeds."""
+    """One pair on one metric: an estimate with its interval over seeds; `order` sorts by it."""
 
     metric: str
     pair: str
     mean: str
+    order: float
     interval: str
     n: int
 
@@ -83,12 +85,11 @@ class PicturesRow:
 
 @dataclass(frozen=True)
 class TargetRow:
-    """How long one head took to the target."""
+    """How many epochs one head took to the target."""
 
     head: str
     reached: str
     epochs: str
-    seconds: str
 
 
 def claim_views(claims: Sequence[Claim]) -> tuple[ClaimView, ...]:
@@ -107,18 +108,18 @@ def claim_views(claims: Sequence[Claim]) -> tuple[ClaimView, ...]:
             ClaimView(
                 claim.statement,
                 claim.outcome,
-                claim.rule,
+                minus(claim.rule),
                 ANCHORS[claim.name],
                 heads,
                 rows,
-                claim.notes,
+                tuple(map(minus, claim.notes)),
             )
         )
     return tuple(found)
 
 
 def _unit_name(unit: Unit) -> str:
-    return {"share": " (%)", "bytes": " (MB)"}.get(unit, "" if unit == "count" else f" ({unit})")
+    return {"share": " (%)", "bytes": " (MB)", "count": ""}.get(unit, f" ({unit})")
 
 
 def _value(value: float | None, unit: Unit) -> str:
@@ -126,11 +127,11 @@ def _value(value: float | None, unit: Unit) -> str:
         return MISSING
     if unit == "count":
         return f"{value:,.0f}"
-    if unit == "share":
-        return f"{100 * value:z.1f}"
+    if unit in ("share", "points"):
+        return minus(f"{100 * value:z.1f}")
     if unit == "bytes":
         return f"{value / MEGA:,.3g}"
-    return f"{value:z.3g}"
+    return minus(f"{value:z.3g}")
 
 
 def estimate_rows(summary: Summary) -> tuple[EstimateRow, ...]:
@@ -148,7 +149,8 @@ def estimate_rows(summary: Summary) -> tuple[EstimateRow, ...]:
             EstimateRow(
                 metric=f"{name}{', last epoch' if last else ''}{unit}",
                 pair=f"{item.first} − {item.second}",
-                mean=f"{scale * over.mean:+.3g}",
+                mean=minus(f"{scale * over.mean:+.3g}"),
+                order=scale * over.mean,
                 interval=_interval(over.low, over.high, scale, "+.3g"),
                 n=over.n,
             )
@@ -167,9 +169,9 @@ def picture_rows(summary: Summary) -> tuple[PicturesRow, ...]:
         rows.append(
             PicturesRow(
                 pair=f"{summary.reference} − {item.other}",
-                mean=f"{100 * found.mean:+.2f}",
+                mean=minus(f"{100 * found.mean:+.2f}"),
                 interval=_interval(found.low, found.high, 100, "+.2f"),
-                pictures=f"{found.pictures:,} in {found.clusters:,} groups",
+                pictures=f"{found.pictures:,} in {counted(found.clusters, 'group')}",
                 mcnemar=", ".join(f"{value:.2g}" for value in p) or MISSING,
             )
         )
@@ -184,6 +186,12 @@ def picture_bounds(item: HeadComparison) -> tuple[float, float] | None:
     return 100 * found.low, 100 * found.high
 
 
+def bounds_text(bounds: tuple[float, float] | None) -> str:
+    """`−3.58 to +1.18`, in points."""
+    low, high = bounds or (None, None)
+    return _interval(low, high, 1, "+.2f")
+
+
 def target_rows(summary: Summary) -> tuple[TargetRow, ...]:
     """Restricted means; runs that never reached the target count in full."""
     if summary.targets is None:
@@ -193,7 +201,6 @@ def target_rows(summary: Summary) -> tuple[TargetRow, ...]:
             item.head,
             f"{item.epochs.reached} of {item.epochs.n}",
             f"{item.epochs.mean:.1f}",
-            f"{item.seconds.mean:,.0f}",
         )
         for item in summary.targets.heads
     )
@@ -210,7 +217,7 @@ def looks_text(summary: Summary) -> str:
         for look in looks.taken
     )
     end = {1: f"{looks.reference} is better", -1: f"{looks.other} is better", 0: "not decided"}
-    return (
+    return minus(
         f"Seeds are added until {looks.reference} against {looks.other} is decided. Declared "
         f"beforehand: looks at {at} seeds, level {looks.level:g} spent as {looks.spending}. "
         f"Taken: {taken or 'none yet'}. By now: {end[looks.decision]}."
@@ -220,4 +227,4 @@ def looks_text(summary: Summary) -> str:
 def _interval(low: float | None, high: float | None, scale: float, digits: str) -> str:
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return MISSING
-    return f"{scale * low:{digits}} to {scale * high:{digits}}"
+    return minus(f"{scale * low:{digits}} to {scale * high:{digits}}")

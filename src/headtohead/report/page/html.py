@@ -13,8 +13,9 @@ import headtohead
 from headtohead.report.figures import HEAD_COLORS, OTHER_COLORS
 from headtohead.report.page.chart import GRID, INK, MUTED, NEUTRAL
 from headtohead.report.page.content import PICTURES, Content, gather
-from headtohead.report.page.phrases import points
+from headtohead.report.page.phrases import counted, minus, points
 from headtohead.report.page.svg import color_class
+from headtohead.report.page.tables import epochs_text, split_text
 from headtohead.report.page.tex import escape
 from headtohead.report.summary import Summary
 from headtohead.study.ledger import Ledger
@@ -61,6 +62,9 @@ def arrange(page: Content, pictures: int = PICTURES) -> str:
         finished=sum(head.finished for head in page.summary.heads),
         planned=planned,
         majority=file.majority_share("test"),
+        epochs=epochs_text(file.study),
+        split=split_text(file),
+        followers=[name for name, head in file.study.heads.items() if head.after],
         margin=points(file.study.verdict.margin),
         glyphs=GLYPHS,
         tag_of={
@@ -83,7 +87,12 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"color_class": color_class, "tex": escape}
+    environment.filters |= {
+        "color_class": color_class,
+        "tex": escape,
+        "minus": minus,
+        "counted": counted,
+    }
     return environment.get_template("page.html.j2")
 
 

@@ -17,6 +17,11 @@ def points(share: float) -> str:
     return "one point" if value == 1 else f"{value:g} points"
 
 
+def counted(number: int, word: str) -> str:
+    """`1 group`, `2,498 groups`."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
 _HYPHEN_AS_MINUS = re.compile(r"(?<![\w.)-])-(?=\d)")
 
 

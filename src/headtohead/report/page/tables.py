@@ -13,8 +13,10 @@ from headtohead.analysis.statistics import Spread, spread
 from headtohead.errors import UsageError
 from headtohead.probes.evidence import SplitPredictions
 from headtohead.report.page.curves import Track
+from headtohead.report.page.phrases import minus, names
 from headtohead.report.summary import HeadResult, Summary
 from headtohead.spec import StudySpec
+from headtohead.study.ledger import StudyFile
 from headtohead.study.reading import resolve_study, shipped_studies
 
 MISSING = "–"
@@ -45,7 +47,7 @@ MEASURES = (
     Measure("log loss, nats", "test_loss", 1, 3, "low", "test, best epoch"),
     Measure("ECE, %", "test_ece", 100, 1, "low", "calibration error; test, best epoch"),
     Measure("Brier", "test_brier", 1, 3, "low", "0 to 2; test, best epoch"),
-    Measure("s per run", "seconds", 1, 0, None, "beside other runs on the machine"),
+    Measure("processor s per run", "cpu_seconds", 1, 0, None, "of all its threads together"),
 )
 
 
@@ -79,7 +81,8 @@ class Row:
 
 def columns() -> tuple[str, ...]:
     """The titles of `Row.cells`."""
-    return ("parameters", "of the head", *(measure.title for measure in MEASURES))
+    first, *others = (measure.title for measure in MEASURES)
+    return (first, "parameters", "of the head", *others)
 
 
 def rows(summary: Summary) -> tuple[Row, ...]:
@@ -89,11 +92,13 @@ def rows(summary: Summary) -> tuple[Row, ...]:
     found = []
     for head in summary.heads:
         counts = head.parameters
-        cells = [
+        first, *others = (_cell(head, measure, best[measure.metric]) for measure in MEASURES)
+        cells = (
+            first,  # beside the head: on a phone no other column is in sight
             Cell(f"{counts.total:,}", "", counts.total, False),
             Cell(f"{counts.head:,}", "", counts.head, False),
-            *(_cell(head, measure, best[measure.metric]) for measure in MEASURES),
-        ]
+            *others,
+        )
         found.append(
             Row(
                 head=head.head,
@@ -102,7 +107,7 @@ def rows(summary: Summary) -> tuple[Row, ...]:
                 reference=head.head == summary.reference,
                 finished=head.finished,
                 failed=len(head.runs) - head.finished,
-                cells=tuple(cells),
+                cells=cells,
             )
         )
     return tuple(found)
@@ -116,7 +121,7 @@ def number(head: HeadResult, measure: Measure) -> str:
 def _spread_text(found: Spread | None, scale: float, digits: int) -> str:
     if found is None:
         return MISSING
-    mean = f"{scale * found.mean:z,.{digits}f}"
+    mean = minus(f"{scale * found.mean:z,.{digits}f}")
     return mean if found.sd is None else f"{mean} ± {scale * found.sd:.{digits}f}"
 
 
@@ -213,8 +218,37 @@ def study_yaml(summary: Summary) -> str:
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=88)
 
 
-def command(study: StudySpec) -> str:
-    """The shortest command that is this study exactly: a shipped one with options, or the file."""
+def epochs_text(study: StudySpec) -> str:
+    """`1 epoch`, `10 epochs`, `5 to 20 epochs` where heads have recipes of their own."""
+    found = sorted({study.recipe_for(head).epochs for head in study.heads})
+    if len(found) > 1:
+        return f"{found[0]} to {found[-1]} epochs"
+    return f"{found[0]} epoch{'s' if found[0] != 1 else ''}"
+
+
+def split_text(file: StudyFile) -> str:
+    """How many pictures each split has, and who made it, as far as that is kept."""
+    split, given = file.study.split, file.given
+    total = {name: sum(counts.values()) for name, counts in file.counts.items()}
+    sizes = f"{total['train']:,} / {total['validation']:,} / {total['test']:,} pictures"
+    asked = f"shares of {split.train:g} / {split.validation:g} / {split.test:g}"
+    mode = "one split for all seeds" if split.mode == "fixed" else "a split for each seed"
+    if given is None:
+        return f"{sizes}, {mode}"
+    if not given:
+        return f"{sizes}, {mode}: {asked}, near-duplicates kept together"
+    if len(given) == len(total):
+        return f"{sizes}: as the source gave them"
+    carved = [name for name in ("validation", "test") if name not in given]
+    return f"{sizes}, {mode}: {names(carved)} by {asked}, the rest as the source gave it"
+
+
+def command(study: StudySpec, masks: str | None = None) -> str:
+    """The shortest command that is this study exactly: a shipped one with options, or the file.
+
+    `masks` is the folder that `--masks` named.
+    """
+    named = ["--masks", masks] if masks is not None else []
     options: dict[str, Any] = {
         "heads": list(study.heads),
         "data": study.data,
@@ -237,8 +271,8 @@ def command(study: StudySpec) -> str:
         except UsageError:
             same = False
         if same:
-            return shlex.join(["headtohead", "compare", study.name, *_flags(study)])
-    return "headtohead compare study.yaml"
+            return shlex.join(["headtohead", "compare", study.name, *_flags(study), *named])
+    return shlex.join(["headtohead", "compare", "study.yaml", *named])
 
 
 def _flags(study: StudySpec) -> Iterator[str]:
