@@ -118,7 +118,7 @@ def test_every_figure_is_drawn(browser: Any) -> None:
         for element in browser.find_elements(By.CSS_SELECTOR, ".plot")
     }
     assert set(found) == named
-    assert len(named) == 18
+    assert len(named) == 23
     for name, (width, height, marks) in found.items():
         assert width > 300, name
         assert height > 100, name
@@ -144,8 +144,12 @@ def test_a_head_is_hidden_in_every_chart(browser: Any) -> None:
     boxes[0].click()
     assert not any(box.is_selected() for box in boxes)
     after = shown(browser)
-    for name in ("curve-val_accuracy", "curve-overfit", "reliability", "translation-agreement"):
+    for name in before:
         assert 0 < after[name][2] < before[name][2], name
+    texts = browser.find_elements(By.CSS_SELECTOR, ".plot text")
+    named = {text.text for text in texts if text.is_displayed()}
+    assert "fc" not in named  # its name beside the scatter's mark and beside its rows
+    assert not {text for text in named if text.endswith("− fc")}
     plot = browser.find_element(By.CSS_SELECTOR, "[data-chart='curve-overfit']")
     told = set()
     for _ in range(10):
@@ -214,6 +218,64 @@ def test_a_phone_scrolls_down_only(browser: Any) -> None:
     assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
     widths = [width for width, _, _ in shown(browser).values()]
     assert min(widths) > 280
+
+
+def test_a_phone_shows_the_result_beside_the_head(browser: Any) -> None:
+    """Head and number of parameters alone say nothing: test accuracy is in sight at once."""
+    phone(browser)
+    title = browser.find_element(By.XPATH, "//table[@class='heads']//th[.='test accuracy, %']")
+    assert title.rect["x"] + title.rect["width"] <= 390
+    # Its first column stays while the others go by.
+    box = browser.find_element(By.CSS_SELECTOR, ".wide:has(.heads)")
+    browser.execute_script("arguments[0].scrollLeft = 300", box)
+    head = browser.find_element(By.CSS_SELECTOR, ".heads tbody th")
+    assert head.rect["x"] == pytest.approx(box.rect["x"], abs=1)
+
+
+def test_a_finger_hits_every_control(browser: Any) -> None:
+    """Targets under 24 pixels are missed (WCAG 2.2, 2.5.8)."""
+    phone(browser)
+    small = """
+    return [...document.querySelectorAll('nav a, button, summary, label, select')]
+      .filter(e => e.offsetParent).map(e => [e.textContent, e.getBoundingClientRect()])
+      .filter(([_, box]) => box.width < 24 || box.height < 24).map(([text]) => text)
+    """
+    assert browser.execute_script(small) == []
+
+
+def phone(browser: Any) -> None:
+    metrics = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+
+def test_paper_shows_what_was_folded(browser: Any) -> None:
+    """On paper nothing can be unfolded; on the screen it is folded again afterwards."""
+    unfolded = "return [...document.querySelectorAll('details')].map(part => part.open)"
+    before = browser.execute_script(unfolded)
+    assert not all(before)
+    browser.execute_script("dispatchEvent(new Event('beforeprint'))")
+    assert all(browser.execute_script(unfolded))
+    browser.execute_script("dispatchEvent(new Event('afterprint'))")
+    assert browser.execute_script(unfolded) == before
+
+
+def test_every_claim_leads_to_its_figure(browser: Any) -> None:
+    """A claim whose "Figure" leads to a table of pictures, or nowhere, is not shown."""
+    figures = """
+    return [...document.querySelectorAll('.claim a')].map(link => {
+      const target = document.querySelector(link.getAttribute('href'));
+      const after = document.evaluate('(.//*|following::*)[contains(@class, "plot")]', target,
+        null, XPathResult.FIRST_ORDERED_NODE_TYPE, null).singleNodeValue;
+      return after.dataset.chart;
+    });
+    """
+    assert browser.execute_script(figures) == [
+        "parameters",
+        "curve-overfit",
+        "maps-deletion",
+        "translation-accuracy",
+        "speed-step",
+    ]
 
 
 def test_dark_and_print(browser: Any) -> None:

@@ -10,12 +10,16 @@ import pytest
 from PIL import Image
 
 from headtohead.probes.evidence import (
+    ProbePictures,
     SplitPredictions,
     class_maps_path,
+    pictures_path,
     read_class_maps,
     write_class_maps,
+    write_pictures,
 )
 from headtohead.report.page.gallery import cards, data_address, map_grid
+from headtohead.report.page.html import report_page
 from headtohead.report.page.kept import keep_thumbnails, kept
 from headtohead.report.page.picks import (
     Opinions,
@@ -24,6 +28,7 @@ from headtohead.report.page.picks import (
     opinions_of,
     predictions_on_test,
 )
+from headtohead.report.summary import summarize
 from ledgers import full_ledger
 from reports import PROBED, SIDE, prepared_set, rich_ledger
 
@@ -159,6 +164,39 @@ def test_maps_of_other_pictures_are_not_laid_over_these(tmp_path: Path) -> None:
     grid = map_grid(ledger, 0, 4)
     assert grid is not None
     assert grid.columns == ("gap, Grad-CAM", "gap, exact")
+
+
+def test_maps_of_large_pictures_make_no_large_page(tmp_path: Path) -> None:
+    """Eight heads at 224 pixels, twelve pictures each: a page of more than 3 MB is not mailed."""
+    heads = [f"gap{i}" for i in range(8)]
+    ledger = rich_ledger(tmp_path / "out", heads=heads, seeds=1, epochs=1, per_class=60)
+    rows = np.arange(12)
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (12, 28, 28, 3)).astype(np.uint8)
+    pixels = np.stack([np.asarray(Image.fromarray(c).resize((224, 224))) for c in coarse])
+    pictures = ProbePictures(rows, rows % 2, pixels, pixels)
+    write_pictures(pictures_path(ledger.out, 0), ledger.file.digest, pictures)
+    for head in heads:
+        path, key = class_maps_path(ledger.out, head, 0), ledger.run_key(head, 0)
+        maps = read_class_maps(path, key)
+        assert maps is not None
+        values = rng.normal(0, 1, (12, 14, 14)).astype(np.float32)
+        large = replace(
+            maps,
+            rows=rows,
+            labels=rows % 2,
+            stride=16.0,
+            gradcam=values,
+            exact=values,
+            exact_curves=maps.gradcam_curves,
+        )
+        write_class_maps(path, key, large)
+    grid = map_grid(ledger, 0, 12)
+    assert grid is not None
+    assert len(grid.columns) == 16
+    content = base64.b64decode(grid.rows[0].maps[0].address.partition(",")[2])
+    assert Image.open(io.BytesIO(content)).size == (160, 160)
+    assert len(report_page(ledger, summarize(ledger), 12)) < 3_000_000
 
 
 def test_an_address_holds_the_picture() -> None:

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from headtohead.probes.evidence import SplitPredictions
-from headtohead.report.page.calibration import reliability
-from headtohead.report.page.chart import Chart, drawing
+from headtohead.report.figures import Look, looks
+from headtohead.report.page.calibration import reliability, reliability_chart, trust
+from headtohead.report.page.chart import Chart, drawing, log_ticks
 from headtohead.report.page.curves import OVERFIT, QUANTITIES, curve_chart, curve_charts, tracks_of
-from headtohead.report.page.robust import moved
+from headtohead.report.page.robust import moved, translation_about, translation_chart
 from headtohead.report.page.svg import HEAD_ID
 from ledgers import full_ledger
 from reports import rich_ledger
@@ -99,6 +100,63 @@ def test_a_curve_says_every_epoch_of_every_seed(tmp_path: Path) -> None:
     assert len(list(curve_charts(tracks))) == 12
 
 
+def labels_of(chart: Chart, axis: str) -> list[str]:
+    """The texts of the ticks of "x" or "y"."""
+    side = getattr(chart.figure.axes[0], f"{axis}axis")
+    low, high = sorted(side.get_view_interval())
+    ticks = [tick for tick in side.get_major_ticks() if low <= tick.get_loc() <= high]
+    return [tick.label1.get_text() for tick in ticks if tick.label1.get_text()]
+
+
+def test_a_logarithmic_chart_says_what_it_shows(tmp_path: Path) -> None:
+    """Error drawn under "Validation accuracy", with one number on its axis: nobody can read it."""
+    tracks = tracks_of(full_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=3))
+    charts = {q.name: chart for q, chart in curve_charts(tracks) if q.scale == "log"}
+    assert len(charts) == 6
+    for chart in charts.values():
+        assert 3 <= len(labels_of(chart, "y")) <= 6, chart.name
+    chart = charts["val_accuracy-log"]
+    assert chart.title == "Validation error (logarithmic)"
+    assert parsed(chart.svg).findtext(f"{SVG}title") == chart.title
+    assert chart.description.startswith("Validation error")
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [(14.0, 52.0), (0.5, 4.0), (1e-6, 3.0), (64.0, 663_301.0), (31.0, 33.0), (1e-12, 1e9)],
+)
+def test_logarithmic_axes_have_three_to_six_labels(low: float, high: float) -> None:
+    """With one label a logarithmic axis has no scale, with twenty they cover each other."""
+    ticks = log_ticks(low, high)
+    assert 3 <= len(ticks) <= 6
+    assert low <= ticks[0] < ticks[-1] <= high
+
+
+def test_an_epoch_without_error_counts_in_the_mean(tmp_path: Path) -> None:
+    """Zero has no place on the axis; a mean without it would make the head look worse."""
+    (track,) = tracks_of(full_ledger(tmp_path, heads=("gap",), seeds=2, epochs=1))
+    perfect = tuple(e.model_copy(update={"val_accuracy": 1.0}) for e in track.histories[0])
+    half = tuple(e.model_copy(update={"val_accuracy": 0.5}) for e in track.histories[1])
+    quantity = QUANTITIES[0].log
+    assert quantity is not None
+    chart = curve_chart(quantity, [replace(track, histories=(perfect, half))])
+    assert [(s.label, s.said) for s in chart.series] == [
+        ("gap, seed 1", ("epoch 1: 50 % error",)),
+        ("gap, mean of 2 seeds", ("epoch 1: 25 % error",)),
+    ]
+
+
+def test_accuracies_end_at_a_hundred_per_cent(tmp_path: Path) -> None:
+    """An axis up to 104 % promises what cannot be."""
+    (track,) = tracks_of(full_ledger(tmp_path, heads=("gap",), seeds=1, epochs=2))
+    histories = tuple(
+        tuple(e.model_copy(update={"val_accuracy": a}) for e, a in zip(h, (0.2, 1.0), strict=True))
+        for h in track.histories
+    )
+    chart = curve_chart(QUANTITIES[0], [replace(track, histories=histories)])
+    assert chart.figure.axes[0].get_ylim()[1] == 100
+
+
 def test_values_that_are_not_finite_leave_a_gap(tmp_path: Path) -> None:
     """A loss that overflowed must not take the whole chart with it."""
     ledger = full_ledger(tmp_path, heads=("gap",), seeds=1, epochs=3)
@@ -149,5 +207,33 @@ def test_translation_means_are_by_distance(tmp_path: Path) -> None:
     ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=2, epochs=1)
     for found in moved(ledger):
         assert found.distance.tolist() == [0, 1, 2, 5.7]
-        assert found.agreement[0] == 1
-        assert found.seeds == 2
+        assert found.agreement.shape == (2, 4)
+        assert (found.agreement[:, 0] == 1).all()
+        assert found.seeds == (0, 1)
+
+
+def test_translation_shows_every_seed_and_where_the_window_went(tmp_path: Path) -> None:
+    """Without its seeds a mean looks certain; single-pixel steps never went left or up."""
+    ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=2, epochs=1)
+    found, heads = moved(ledger), list(ledger.file.study.heads)
+    chart = translation_chart(found, looks(ledger.file.study.heads), heads, "agreement")
+    assert [series.label for series in chart.series[:3]] == [
+        *("fc, seed 0", "fc, seed 1", "fc, mean of 2 seeds")
+    ]
+    assert all(label.lstrip("−").isdigit() for label in labels_of(chart, "x"))
+    about = translation_about(found[0])
+    assert "1 to 2 pixels go to the right and down only" in about
+    assert "6 pixels, in 2 directions" in about
+
+
+def test_reliability_shows_every_seed() -> None:
+    """Seven seeds that spread widely must not look like one firm line."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (2, 100, 1)).astype(np.float32)
+    labels = np.arange(100) % 2
+    splits = [SplitPredictions(np.arange(100), labels, v, v) for v in logits]
+    chart = reliability_chart([trust("gap", 0, Look("#0072B2", "o"), splits)], 0.5)
+    assert chart is not None
+    assert [s.label for s in chart.series] == [
+        *("gap, one of 2 seeds", "gap, one of 2 seeds", "gap, all 2 seeds")
+    ]

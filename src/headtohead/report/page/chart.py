@@ -1,32 +1,45 @@
 """One chart of the page: an SVG that is complete by itself, and its values for the pointer."""
 
 import io
+import math
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from matplotlib import style
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
+from matplotlib.ticker import MaxNLocator
 
 from headtohead.report.figures import STYLE
-from headtohead.report.page.svg import inline_svg
+from headtohead.report.page.svg import HEAD_ID, inline_svg
 
 INK, MUTED, GRID, NEUTRAL = "#111111", "#555555", "#e3e3e3", "#8a8a8a"
 """What the style sheet turns into the colours of the reader's theme."""
 
 WIDTH, HEIGHT = 400.0, 268.0
+FONT_SIZE = 11.0
+NAME_LINE, NAME_LINES = 24, 3
+"""Characters of a line, and lines, that a head's name may take beside its row."""
 FILE_DPI = 200
 MARGINS = (54.0, 14.0, 44.0, 12.0)
 """Left, right, bottom, top, in the SVG's units. Fixed: fitting them would take half the time."""
+
+FEWEST_TICKS, MOST_TICKS = 3, 6
+LOG_MANTISSAS = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0))
+"""What is labelled on a logarithmic axis, the first that gives enough: beyond, even steps."""
 
 CHART_STYLE: dict[Any, Any] = {
     **STYLE,
     "figure.dpi": 72,
     "savefig.dpi": 72,
-    "font.size": 11.0,
+    "font.size": FONT_SIZE,
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": NEUTRAL,
@@ -90,6 +103,13 @@ class Drawing:
     series: list[tuple[str, int | None, list[tuple[float, float]], list[str]]] = field(
         default_factory=list
     )
+    _marked: int = 0
+
+    def belongs(self, head: int, *artists: Artist) -> None:
+        """Artists that go with a head, and are hidden with it."""
+        for artist in artists:
+            self._marked += 1
+            artist.set_gid(f"{HEAD_ID}{head}.{self._marked}")
 
     def readable(
         self,
@@ -134,3 +154,65 @@ def drawing(
             (height - bottom - top) / height,
         )
         yield Drawing(figure, figure.add_axes(box), height)
+
+
+def text_width(text: str) -> float:
+    """Units of the SVG that one line takes in the widest font that a browser may have for it."""
+    width, _, _ = text_to_path.get_text_width_height_descent(
+        text, FontProperties(size=FONT_SIZE), ismath=False
+    )
+    return float(width)
+
+
+def shortened(text: str, room: float) -> str:
+    """As much of a line as fits into `room` units; what is cut ends in "…"."""
+    if text_width(text) <= room:
+        return text
+    keep = len(text)
+    while keep and text_width(f"{text[:keep]}…") > room:
+        keep -= 1
+    return f"{text[:keep]}…"
+
+
+def wrapped(name: str) -> str:
+    """A head's name on up to three lines; what does not fit ends in "…"."""
+    return "\n".join(
+        textwrap.wrap(name, NAME_LINE, max_lines=NAME_LINES, placeholder="…") or [name]
+    )
+
+
+def name_rows(paper: Drawing, heads: Sequence[int], names: Sequence[str]) -> None:
+    """The y axis as one row for each name, first on top; a row's label is hidden with its head."""
+    axes = paper.axes
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_yticks(range(len(names)), [wrapped(name) for name in names])
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+    axes.spines["left"].set_visible(False)
+    for head, tick in zip(heads, axes.yaxis.get_major_ticks(), strict=True):
+        paper.belongs(head, tick.label1)
+
+
+def name_margin(names: Sequence[str]) -> float:
+    """The left margin, in units, that `name_rows` of these names needs."""
+    lines = [line for name in names for line in wrapped(name).split("\n")]
+    return 14 + max(map(text_width, lines))
+
+
+def keep_within(axes: Axes, low: float, high: float) -> None:
+    """Cut the air that matplotlib leaves around values where none can be: below 0, above 100 %."""
+    below, above = axes.get_ylim()
+    axes.set_ylim(max(below, low), min(above, high))
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Three to six round numbers on the logarithmic axis from `low` to `high`, both above 0."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for mantissas in LOG_MANTISSAS:
+        ticks = [m * 10.0**d for d in decades for m in mantissas if low <= m * 10.0**d <= high]
+        if len(ticks) > MOST_TICKS:
+            return ticks[:: math.ceil(len(ticks) / MOST_TICKS)]
+        if len(ticks) >= FEWEST_TICKS:
+            return ticks
+    even = MaxNLocator(MOST_TICKS - 1, min_n_ticks=FEWEST_TICKS).tick_values(low, high)
+    return [float(tick) for tick in even if low <= tick <= high]

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from headtohead.analysis.claims import Claim
 from headtohead.probes.evidence import Speed, SplitPredictions
 from headtohead.report.beside import Beside
-from headtohead.report.claims import claims_of
+from headtohead.report.claims import claims_of, measured_speed
 from headtohead.report.figures import looks
 from headtohead.report.page.beside import BesideView, beside_view
-from headtohead.report.page.calibration import reliability, reliability_chart
+from headtohead.report.page.calibration import reliability_chart, trust
 from headtohead.report.page.chart import Chart
 from headtohead.report.page.curves import (
     GROUPS,
@@ -33,8 +33,10 @@ from headtohead.report.page.findings import (
 )
 from headtohead.report.page.gallery import Card, MapGrid, cards, map_grid
 from headtohead.report.page.kept import Facts, Kept, kept
+from headtohead.report.page.looking import looking_charts
+from headtohead.report.page.pace import pace_charts
 from headtohead.report.page.picks import disagreements, mistakes, opinions_of, predictions_on_test
-from headtohead.report.page.robust import measured_speed, moved, translation_chart
+from headtohead.report.page.robust import moved, translation_about, translation_chart
 from headtohead.report.page.tables import (
     ConfusionTable,
     OverfitRow,
@@ -124,6 +126,8 @@ class Content:
     confusions: tuple[ConfusionTable, ...]
     translation: tuple[Chart, ...]
     translation_about: str
+    looking: tuple[Chart, ...]
+    pace: tuple[Chart, ...]
     speed: tuple[SpeedRow, ...]
     speed_about: str
     seen: Seen
@@ -139,7 +143,7 @@ class Content:
             if chart is not None:
                 yield chart
         yield from (panel.chart for panel in self.curves)
-        yield from self.translation
+        yield from (*self.translation, *self.looking, *self.pace)
         for view in self.beside:
             yield from view.charts
 
@@ -183,6 +187,8 @@ def gather(
         confusions=confusions(found, summary),
         translation=translations,
         translation_about=about_translation,
+        looking=tuple(looking_charts(ledger)),
+        pace=tuple(pace_charts(ledger, summary.targets)),
         speed=speed,
         speed_about=about_speed,
         seen=_seen(ledger, summary, found, known, pictures),
@@ -206,16 +212,16 @@ def _curves(tracks: Sequence[Track]) -> tuple[CurvePanel, ...]:
     if not tracks:
         return ()
     return tuple(
-        CurvePanel(quantity.group, scale, chart) for quantity, scale, chart in curve_charts(tracks)
+        CurvePanel(quantity.group, quantity.scale, chart)
+        for quantity, chart in curve_charts(tracks)
     )
 
 
 def _reliability(found: dict[str, list[SplitPredictions]], ledger: Ledger) -> Chart | None:
-    order = list(ledger.file.study.heads)
     styles = looks(ledger.file.study.heads)
+    order = list(styles)
     entries = [
-        (head, order.index(head), styles[head], reliability(splits))
-        for head, splits in found.items()
+        trust(head, order.index(head), styles[head], splits) for head, splits in found.items()
     ]
     return reliability_chart(entries, 1 / len(ledger.file.classes))
 
@@ -225,9 +231,11 @@ def _translations(ledger: Ledger) -> tuple[tuple[Chart, ...], str]:
     if not found:
         return (), ""
     order, styles = list(ledger.file.study.heads), looks(ledger.file.study.heads)
-    charts = tuple(translation_chart(found, styles, order, w) for w in ("accuracy", "agreement"))
-    about = f"{found[0].pictures:,} test pictures; means over seeds and over all directions."
-    return charts, about
+    charts = (
+        translation_chart(found, styles, order, "accuracy"),
+        translation_chart(found, styles, order, "agreement"),
+    )
+    return charts, translation_about(found[0])
 
 
 def _speed(found: Speed | None) -> tuple[tuple[SpeedRow, ...], str]:

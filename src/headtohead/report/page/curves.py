@@ -2,26 +2,22 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
 from headtohead.records import EpochRecord
 from headtohead.report.figures import Look, looks
-from headtohead.report.page.chart import Chart, Drawing, drawing
-from headtohead.report.page.svg import HEAD_ID
+from headtohead.report.page.chart import Chart, Drawing, drawing, keep_within, log_ticks
+from headtohead.report.page.strands import Strand, Trace, Values, draw_strand, mean_label
 from headtohead.study.ledger import Ledger
 
 SHOWN_EPOCHS, FEWEST_EPOCHS, POINTS = 100, 20, 2000
 """Of longer runs this many epochs are drawn, evenly spaced, the first and the last among them;
 fewer where there are so many runs that a chart would have more than POINTS points."""
-
-SEED_ALPHA = 0.35
-Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -49,9 +45,10 @@ def tracks_of(ledger: Ledger) -> list[Track]:
 
 @dataclass(frozen=True)
 class Quantity:
-    """What a curve shows of an epoch. `log_axis` names what the logarithmic chart shows instead.
+    """What a curve shows of an epoch; `log` is what the logarithmic chart shows instead.
 
     A share near 100 % has its news in what is missing: its logarithmic chart shows the error.
+    Values lie within `low` and `high`, and the axis does, too.
     """
 
     name: str
@@ -60,44 +57,59 @@ class Quantity:
     axis: str
     unit: str
     value: Callable[[EpochRecord], float]
-    log_axis: str = ""
-    log_unit: str = ""
-    log_value: Callable[[EpochRecord], float] = lambda _: math.nan
+    low: float = -math.inf
+    high: float = math.inf
+    scale: Literal["linear", "log"] = "linear"
+    log: "Quantity | None" = None
 
 
-def _accuracy(group: str, field: str, title: str) -> Quantity:
-    return Quantity(
-        field,
+def _accuracy(group: str, field: str, subject: str, how: str = "") -> Quantity:
+    def value(epoch: EpochRecord) -> float:
+        return 100 * float(getattr(epoch, field))
+
+    def error(epoch: EpochRecord) -> float:
+        return 100 - value(epoch)
+
+    shown = Quantity(
+        field, group, f"{subject} accuracy{how}", "accuracy (%)", " %", value, low=0, high=100
+    )
+    log = Quantity(
+        f"{field}-log",
         group,
-        title,
-        "accuracy (%)",
-        " %",
-        lambda epoch: 100 * float(getattr(epoch, field)),
+        f"{subject} error{how} (logarithmic)",
         "error (%), logarithmic",
         " % error",
-        lambda epoch: 100 - 100 * float(getattr(epoch, field)),
+        error,
+        high=100,
+        scale="log",
     )
+    return replace(shown, log=log)
 
 
 def _loss(group: str, field: str, title: str) -> Quantity:
     def value(epoch: EpochRecord) -> float:
         return float(getattr(epoch, field))
 
-    axis = "cross-entropy (nats)"
-    return Quantity(
-        field, group, title, axis, " nats", value, f"{axis}, logarithmic", " nats", value
+    shown = Quantity(field, group, title, "cross-entropy (nats)", " nats", value)
+    log = replace(
+        shown,
+        name=f"{field}-log",
+        title=f"{title} (logarithmic)",
+        axis=f"{shown.axis}, logarithmic",
+        scale="log",
     )
+    return replace(shown, log=log)
 
 
 GROUPS = ("validation", "training, evaluated", "training, running")
 """What is switched between: each has an accuracy and a loss."""
 
 QUANTITIES = (
-    _accuracy(GROUPS[0], "val_accuracy", "Validation accuracy"),
+    _accuracy(GROUPS[0], "val_accuracy", "Validation"),
     _loss(GROUPS[0], "val_loss", "Validation loss"),
-    _accuracy(GROUPS[1], "train_accuracy", "Training accuracy, evaluated"),
+    _accuracy(GROUPS[1], "train_accuracy", "Training", ", evaluated"),
     _loss(GROUPS[1], "train_loss", "Training loss, evaluated"),
-    _accuracy(GROUPS[2], "accuracy", "Training accuracy, running"),
+    _accuracy(GROUPS[2], "accuracy", "Training", ", running"),
     _loss(GROUPS[2], "loss", "Training loss, running"),
 )
 OVERFIT = Quantity(
@@ -110,16 +122,16 @@ OVERFIT = Quantity(
 )
 
 
-def curve_charts(tracks: Sequence[Track]) -> Iterator[tuple[Quantity, str, Chart]]:
-    """(quantity, scale, chart) of every quantity, linear and logarithmic."""
-    for quantity in QUANTITIES:
-        yield quantity, "linear", curve_chart(quantity, tracks)
-        yield quantity, "log", curve_chart(_logarithmic(quantity), tracks)
+def curve_charts(tracks: Sequence[Track]) -> Iterator[tuple[Quantity, Chart]]:
+    """Every quantity with its chart, linear and logarithmic."""
+    for linear in QUANTITIES:
+        for quantity in (linear, linear.log):
+            if quantity is not None:
+                yield quantity, curve_chart(quantity, tracks)
 
 
 def curve_chart(quantity: Quantity, tracks: Sequence[Track]) -> Chart:
     """One quantity over epochs for every head that has finished runs."""
-    logarithmic = quantity.name.endswith("-log")
     with drawing() as paper:
         runs = sum(len(track.seeds) for track in tracks)
         shown = max(FEWEST_EPOCHS, min(SHOWN_EPOCHS, POINTS // runs))
@@ -129,11 +141,13 @@ def curve_chart(quantity: Quantity, tracks: Sequence[Track]) -> Chart:
         axes.xaxis.set_major_locator(MaxNLocator(10, integer=True, min_n_ticks=1))
         last = max(len(history) for track in tracks for history in track.histories)
         axes.set_xlim(0.5, last + 0.5)
-        if logarithmic:
-            _log_scale(axes)
+        axes.set_yscale(quantity.scale)
+        keep_within(axes, quantity.low, quantity.high)
+        if quantity.scale == "log":
+            _label_decades(axes)
         return paper.finish(
             f"curve-{quantity.name}",
-            f"{quantity.title}{' (logarithmic)' if logarithmic else ''}",
+            quantity.title,
             f"Of {last} epochs {shown} are drawn, evenly spaced." if last > shown else "",
             f"{quantity.title} over epochs. " + "; ".join(text for text in told if text) + ".",
         )
@@ -149,25 +163,10 @@ def values_of(quantity: Quantity, track: Track) -> Values:
     return table
 
 
-def _logarithmic(quantity: Quantity) -> Quantity:
-    def positive(epoch: EpochRecord) -> float:
-        found = quantity.log_value(epoch)
-        return found if found > 0 else math.nan  # no place on a logarithmic axis
-
-    return Quantity(
-        f"{quantity.name}-log",
-        quantity.group,
-        quantity.title,
-        quantity.log_axis,
-        quantity.log_unit,
-        positive,
-    )
-
-
-def _log_scale(axes: Axes) -> None:
-    axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
+def _label_decades(axes: Axes) -> None:
+    axes.set_yticks(log_ticks(*axes.get_ylim()))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.4g}")
+    axes.yaxis.set_minor_formatter(lambda *_: "")
 
 
 def _draw_head(paper: Drawing, quantity: Quantity, track: Track, most: int) -> str:
@@ -180,35 +179,21 @@ def _draw_head(paper: Drawing, quantity: Quantity, track: Track, most: int) -> s
     shown = present[np.unique(at)] if len(present) > most else present
     epochs, values = (shown + 1).astype(np.float64), values[:, shown]
     mean = np.nanmean(values, axis=0)
-    look = track.look
-    if len(values) > 1:
-        for row, seed in zip(values, track.seeds, strict=True):
-            _read(paper, quantity, f"{track.head}, seed {seed}", track.index, epochs, row)
-        lines = [np.column_stack([epochs, row]) for row in values]
-        faint = LineCollection(lines, colors=look.color, linewidths=1, alpha=SEED_ALPHA)
-        faint.set_gid(f"{HEAD_ID}{track.index}.seeds")
-        paper.axes.add_collection(faint)
-    label = f"{track.head}, mean of {len(values)} seeds" if len(values) > 1 else track.head
-    _read(paper, quantity, label, track.index, epochs, mean)
-    (line,) = paper.axes.plot(
-        epochs,
-        mean,
-        color=look.color,
-        linestyle=look.dashes,
-        marker=look.marker,
-        markevery=1 + len(epochs) // 20,
-        label=track.head,
+
+    def trace(label: str, row: Values) -> Trace:
+        # Zero has no place on a logarithmic axis, but it has its share in the mean.
+        drawn = row if quantity.scale == "linear" else np.where(row > 0, row, np.nan)
+        said = (f"epoch {x:.0f}: {y:.4g}{quantity.unit}" for x, y in zip(epochs, row, strict=True))
+        return Trace(label, epochs, drawn, tuple(said))
+
+    seeds = tuple(
+        trace(f"{track.head}, seed {seed}", row)
+        for seed, row in zip(track.seeds, values, strict=True)
     )
-    line.set_gid(f"{HEAD_ID}{track.index}.mean")
+    whole = trace(mean_label(track.head, seeds), mean)
+    every = 1 + len(epochs) // 20
+    draw_strand(paper, Strand(track.head, track.index, track.look, whole, seeds, every))
     return (
         f"{track.head} goes from {mean[0]:.3g}{quantity.unit} at epoch {epochs[0]:.0f} to "
         f"{mean[-1]:.3g}{quantity.unit} at epoch {epochs[-1]:.0f}"
     )
-
-
-def _read(
-    paper: Drawing, quantity: Quantity, label: str, index: int, epochs: Values, row: Values
-) -> None:
-    known = [(float(x), float(y)) for x, y in zip(epochs, row, strict=True) if math.isfinite(y)]
-    said = [f"epoch {x:.0f}: {y:.4g}{quantity.unit}" for x, y in known]
-    paper.readable(label, index, known, said)

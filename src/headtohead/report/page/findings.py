@@ -12,9 +12,9 @@ from headtohead.report.summary import HeadComparison, Summary
 ANCHORS = {
     "parameters": "#parameters",
     "overfitting": "#overfitting",
-    "class_maps": "#sees",
+    "class_maps": "#class-maps",
     "translation": "#movement",
-    "speed": "#movement",
+    "speed": "#speed",
 }
 """Where on the page the figure of each claim is."""
 

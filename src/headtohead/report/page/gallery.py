@@ -24,6 +24,9 @@ from headtohead.report.page.picks import Pick
 from headtohead.study.ledger import Ledger
 
 QUALITY = 82
+MAP_SIDE = 160
+"""Pixels that a picture of the grid of maps has at most: it is shown at 120, beside many others."""
+
 COLORS = "RdBu_r"
 PERCENTILE = 99.0
 """The scale ends at this percentile of all absolute values shown, so that no single cell rules."""
@@ -81,8 +84,19 @@ def _cell(shown: Shown) -> str:
 
 def data_address(pixels: NDArray[np.uint8]) -> str:
     """(H, W, 3) uint8 as a JPEG in a `data:` address."""
+    return _address(Image.fromarray(pixels))
+
+
+def small_address(pixels: NDArray[np.uint8]) -> str:
+    """`data_address` of the picture brought down to at most MAP_SIDE pixels a side."""
+    image = Image.fromarray(pixels)
+    image.thumbnail((MAP_SIDE, MAP_SIDE), Image.Resampling.BOX)
+    return _address(image)
+
+
+def _address(image: Image.Image) -> str:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="JPEG", quality=QUALITY)
+    image.save(buffer, format="JPEG", quality=QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
@@ -132,13 +146,13 @@ def map_grid(ledger: Ledger, seed: int, count: int) -> MapGrid | None:
         pixels = pictures.pixels[at]
         shown = tuple(
             Shown(
-                data_address(_overlay(pixels, values[at], maps, limit)),
+                small_address(_overlay(pixels, values[at], maps, limit)),
                 f"{column}: where it sees {label}",
                 "",
             )
             for column, (maps, values) in columns.items()
         )
-        picture = Shown(data_address(pixels), f"Test picture of class {label}", "")
+        picture = Shown(small_address(pixels), f"Test picture of class {label}", "")
         rows.append(MapRow(label, picture, shown))
     return MapGrid(seed, tuple(columns), tuple(rows), limit)
 

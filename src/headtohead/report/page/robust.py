@@ -1,108 +1,142 @@
-"""Accuracy as the window moves, and the time of a training step."""
+"""Accuracy as the window moves, one line for each seed and head."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from headtohead.probes.evidence import (
-    Speed,
-    Translation,
-    read_speed,
-    read_translation,
-    speed_key,
-    speed_path,
-    translation_path,
-)
+from headtohead.probes.evidence import Translation, read_translation, translation_path
 from headtohead.report.figures import Look
-from headtohead.report.page.chart import Chart, drawing
-from headtohead.report.page.svg import HEAD_ID
+from headtohead.report.page.chart import Chart, drawing, keep_within
+from headtohead.report.page.strands import Strand, Trace, Values, draw_strand, mean_label
 from headtohead.study.ledger import Ledger
 
 
 @dataclass(frozen=True)
 class Moved:
-    """One head as the window moves: means over its seeds and over windows of equal distance.
+    """One head as the window moves: for each seed, means over windows of equal distance.
 
-    `distance` (d,) pixels, ascending, 0 first; `accuracy` and `agreement` (d,) shares in [0, 1],
-    agreement with the prediction on the centre crop. `fine` are single pixels across a stride.
+    `distance` (d,) pixels, ascending, 0 first; `accuracy` and `agreement` (seeds, d) shares in
+    [0, 1], agreement with the prediction on the centre crop. `shifts` (s, 2) are the windows
+    (down, right), and `fine` (s,) those of them that go through single pixels.
     """
 
     head: str
-    seeds: int
+    seeds: tuple[int, ...]
     pictures: int
-    distance: NDArray[np.float64]
-    accuracy: NDArray[np.float64]
-    agreement: NDArray[np.float64]
+    distance: Values
+    accuracy: Values
+    agreement: Values
+    shifts: NDArray[np.int64]
+    fine: NDArray[np.bool_]
 
 
 def moved(ledger: Ledger) -> list[Moved]:
     """Every head that has translation evidence, in the study's order."""
-    found: dict[str, list[Translation]] = {}
+    found: dict[str, dict[int, Translation]] = {}
     for run in ledger.runs():
         head, seed = run.record.head, run.record.seed
         known = read_translation(translation_path(ledger.out, head, seed), run.record.key)
         if run.record.status == "finished" and known is not None and len(known.rows):
-            found.setdefault(head, []).append(known)
+            found.setdefault(head, {})[seed] = known
     return [_moved(head, found[head]) for head in ledger.file.study.heads if head in found]
 
 
-def _moved(head: str, runs: Sequence[Translation]) -> Moved:
-    distances = [np.hypot(*run.shifts.T.astype(float)).round(1) for run in runs]
-    known = sorted(set(np.concatenate(distances).tolist()))
-    by_run = [
-        [
-            (float(run.accuracy[at == d].mean()), float(run.agreement[at == d].mean()))
-            for d in known
-            if (at == d).any()
-        ]
-        for run, at in zip(runs, distances, strict=True)
-    ]
+def _moved(head: str, runs: Mapping[int, Translation]) -> Moved:
+    first = next(iter(runs.values()))
     # Runs of one study share their windows; one that does not is left out of the curve.
-    table = np.array([row for row in by_run if len(row) == len(known)])
-    if not len(table):
-        table = np.array(by_run[:1])
-        known = sorted(set(distances[0].tolist()))
-    means = table.mean(axis=0)
-    return Moved(head, len(table), len(runs[0].rows), np.array(known), means[:, 0], means[:, 1])
+    alike = {s: run for s, run in runs.items() if np.array_equal(run.shifts, first.shifts)}
+    at = np.hypot(*first.shifts.T.astype(float)).round(1)
+    known = np.unique(at)
+
+    def by_distance(shares: Values) -> list[float]:
+        return [float(shares[at == distance].mean()) for distance in known]
+
+    return Moved(
+        head,
+        tuple(alike),
+        len(first.rows),
+        known,
+        np.array([by_distance(run.accuracy) for run in alike.values()]),
+        np.array([by_distance(run.agreement) for run in alike.values()]),
+        first.shifts,
+        first.fine,
+    )
+
+
+def translation_about(found: Moved) -> str:
+    """Which windows there are: single-pixel steps do not go in all directions."""
+    fine, large = found.shifts[found.fine], found.shifts[~found.fine]
+    text = f"{found.pictures:,} test pictures; means over windows of one distance."
+    if len(fine):
+        text += f" Steps of 1 to {np.abs(fine).max()} pixels go to the right and down only"
+    if len(large):
+        far = " and ".join(f"{d:.0f}" for d in np.unique(np.hypot(*large.T.astype(float)).round()))
+        text += f"; the large ones, {far} pixels, in {len(large)} directions"
+    return f"{text}." if len(fine) else text
 
 
 def translation_chart(
-    found: Sequence[Moved], looks: Mapping[str, Look], order: Sequence[str], what: str
+    found: Sequence[Moved],
+    looks: Mapping[str, Look],
+    order: Sequence[str],
+    what: Literal["accuracy", "agreement"],
 ) -> Chart:
-    """`what` is "accuracy" (its change against the centre crop) or "agreement", over distance."""
+    """Accuracy as its change against the centre crop, or agreement with it, over distance."""
     with drawing() as paper:
         for one in found:
-            look, index = looks[one.head], order.index(one.head)
-            y = 100 * (one.agreement if what == "agreement" else one.accuracy - one.accuracy[0])
-            (line,) = paper.axes.plot(
-                one.distance, y, color=look.color, marker=look.marker, markersize=4, label=one.head
-            )
-            line.set_gid(f"{HEAD_ID}{index}.mean")
-            unit = " %" if what == "agreement" else " points"
-            said = [f"{d:g} pixels: {v:.2f}{unit}" for d, v in zip(one.distance, y, strict=True)]
-            points = list(zip(one.distance.tolist(), y.tolist(), strict=True))
-            paper.readable(one.head, index, points, said)
-        centre = ", ".join(f"{one.head} {100 * one.accuracy[0]:.1f} %" for one in found)
+            strand = _strand(one, order.index(one.head), looks[one.head], what)
+            draw_strand(paper, strand)
+        axes = paper.axes
+        axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+        axes.set(xlabel="distance of the window from the centre (pixels)", ylabel=_AXES[what])
         if what == "agreement":
-            title, axis = "Same answer as on the centre crop", "share of pictures (%)"
+            keep_within(axes, 0, 100)
             caption = "How often the class named stays what it was."
         else:
-            title, axis = "Accuracy as the window moves", "change from the centre crop (points)"
+            centre = ", ".join(
+                f"{one.head} {100 * one.accuracy[:, 0].mean():.1f} %" for one in found
+            )
             caption = f"On the centre crop: {centre}."
-        paper.axes.set(xlabel="distance of the window from the centre (pixels)", ylabel=axis)
+        title = _TITLES[what]
         furthest = "; ".join(
-            f"{one.head} at {one.distance[-1]:g} pixels: agreement {100 * one.agreement[-1]:.1f} %"
-            f", accuracy {100 * one.accuracy[-1]:.1f} %"
+            f"{one.head} at {one.distance[-1]:g} pixels: agreement "
+            f"{100 * one.agreement[:, -1].mean():.1f} %, accuracy "
+            f"{100 * one.accuracy[:, -1].mean():.1f} %"
             for one in found
         )
-        return paper.finish(f"translation-{what}", title, caption, f"{title}. {furthest}.")
+        return paper.finish(
+            f"translation-{what}",
+            title,
+            f"Strong: mean over seeds; faint: each seed. {caption}",
+            f"{title}. {furthest}.",
+        )
 
 
-def measured_speed(ledger: Ledger) -> Speed | None:
-    """The speed session of this study's heads, where there is one."""
-    heads = ledger.file.study.heads
-    return read_speed(
-        speed_path(ledger.out), speed_key([ledger.run_key(head, 0) for head in heads])
+_TITLES = {
+    "agreement": "Same answer as on the centre crop",
+    "accuracy": "Accuracy as the window moves",
+}
+_AXES = {
+    "agreement": "share of pictures (%)",
+    "accuracy": "change from the centre crop (points)",
+}
+_UNITS = {"agreement": " %", "accuracy": " points"}
+
+
+def _strand(one: Moved, index: int, look: Look, what: str) -> Strand:
+    values = 100 * (one.agreement if what == "agreement" else one.accuracy - one.accuracy[:, :1])
+
+    def trace(label: str, row: Values) -> Trace:
+        pairs = zip(one.distance, row, strict=True)
+        said = tuple(f"{d:g} pixels: {v:.2f}{_UNITS[what]}" for d, v in pairs)
+        return Trace(label, one.distance, row, said)
+
+    seeds = tuple(
+        trace(f"{one.head}, seed {seed}", row) for seed, row in zip(one.seeds, values, strict=True)
     )
+    mean = trace(mean_label(one.head, seeds), values.mean(axis=0))
+    return Strand(one.head, index, look, mean, seeds)

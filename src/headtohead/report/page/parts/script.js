@@ -96,6 +96,14 @@
   }
   if (quantity) for (const control of [quantity, ...scales]) control.addEventListener("change", choose);
 
+  // On paper nothing can be unfolded.
+  let folded = [];
+  addEventListener("beforeprint", () => {
+    folded = [...document.querySelectorAll("details:not([open])")];
+    for (const part of folded) part.open = true;
+  });
+  addEventListener("afterprint", () => { for (const part of folded) part.open = false; });
+
   // Tables that sort.
   for (const button of document.querySelectorAll("th button")) {
     button.addEventListener("click", () => {

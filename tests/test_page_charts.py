@@ -1,0 +1,158 @@
+"""Charts of what heads differ by: names that fit, chance beside the dots, every claim a figure."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headtohead.probes.evidence import Masks, masks_path, write_masks
+from headtohead.report.figures import Look
+from headtohead.report.page.calibration import confusion_charts
+from headtohead.report.page.chart import WIDTH, Chart
+from headtohead.report.page.content import gather
+from headtohead.report.page.dots import Dot, DotChart, DotRow, dot_chart
+from headtohead.report.page.effects import spread_out
+from headtohead.report.page.files import write_charts
+from headtohead.report.page.looking import looking_charts
+from headtohead.report.page.pace import pace_charts
+from headtohead.report.summary import summarize
+from ledgers import full_ledger
+from reports import PROBED, SIDE, rich_ledger
+
+LONG = ("laboratory.heads.GlobalMaximumThenLinear", "W" * 64)
+
+
+def boxes(chart: Chart) -> dict[str, tuple[float, float, float, float]]:
+    """Text → left, bottom, right and top, in the chart's units, of every text that is drawn."""
+    figure = chart.figure
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    texts = [*axes.texts, axes.xaxis.label, axes.yaxis.label]
+    for axis in (axes.xaxis, axes.yaxis):
+        low, high = sorted(axis.get_view_interval())
+        texts += [t.label1 for t in axis.get_major_ticks() if low <= t.get_loc() <= high]
+    found = {}
+    for text in texts:
+        if text.get_text():
+            found[text.get_text()] = tuple(text.get_window_extent().extents)
+    return found
+
+
+def test_long_names_stay_within_their_charts(tmp_path: Path) -> None:
+    """A head of one's own is called module.Class; its name must not leave the page."""
+    ledger = full_ledger(tmp_path, heads=("gap", *LONG), seeds=2, epochs=2)
+    content = gather(ledger, summarize(ledger))
+    for chart in (content.forest, content.parameters, *content.pace):
+        assert chart is not None
+        for text, (left, _, right, _) in boxes(chart).items():
+            assert left >= 0, text
+            assert right <= WIDTH, text
+
+
+def test_names_in_the_scatter_do_not_cover_each_other(tmp_path: Path) -> None:
+    """Four heads of one size and almost one accuracy: four names that can be read."""
+    heads = ("one", "two", "three", "four")
+    ledger = full_ledger(tmp_path, heads=heads, seeds=2, epochs=2)
+    chart = gather(ledger, summarize(ledger)).parameters
+    assert chart is not None
+    spans = sorted((low, high) for text, (_, low, _, high) in boxes(chart).items() if text in heads)
+    assert len(spans) == 4
+    assert all(below[1] <= above[0] + 1 for below, above in pairwise(spans))
+
+
+def test_spreading_moves_no_more_than_it_must() -> None:
+    """Names far apart stay at their marks; names that touch part evenly, in their order."""
+    assert spread_out([0, 50, 100], 14) == [0, 50, 100]
+    assert spread_out([10, 10], 14) == [3, 17]
+    assert spread_out([10, 8, 40, 9], 14) == pytest.approx([23, -5, 40, 9])
+    moved = spread_out([0, 14, 15], 14)
+    assert np.diff(moved).tolist() == pytest.approx([14, 14])
+
+
+def test_the_forest_tells_of_no_interval_that_is_not_there(tmp_path: Path) -> None:
+    """One seed has no interval: a caption that names its line sends the reader looking."""
+    one = full_ledger(tmp_path / "one", heads=("fc", "gap"), seeds=1, epochs=1)
+    forest = gather(one, summarize(one)).forest
+    assert forest is not None
+    assert "Student" not in forest.caption
+    assert "no line" in forest.caption
+    two = full_ledger(tmp_path / "two", heads=("fc", "gap"), seeds=3, epochs=1)
+    forest = gather(two, summarize(two)).forest
+    assert forest is not None
+    assert "Line: 95 % interval (Student's t) over seeds." in forest.caption
+
+
+def test_class_maps_are_drawn_against_chance(tmp_path: Path) -> None:
+    """A map that finds no more than any other picture's map does must be seen to."""
+    ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=2, epochs=1)
+    assert [chart.name for chart in looking_charts(ledger)] == ["maps-deletion", "maps-insertion"]
+    masks = np.zeros((PROBED, SIDE, SIDE), np.uint8)
+    masks[:, 6:18, 6:18] = 1
+    write_masks(masks_path(ledger.out, 0), ledger.file.digest, Masks(np.arange(PROBED), masks))
+    charts = {chart.name: chart for chart in looking_charts(ledger)}
+    assert list(charts) == ["maps-energy", "maps-pointing", "maps-deletion", "maps-insertion"]
+    energy = charts["maps-energy"]
+    told = [text for series in energy.series for text in series.said]
+    assert sum(text.startswith("seed ") for text in told) == 4
+    assert sum("other pictures' maps" in text for text in told) == 2
+    assert told[0].startswith("a Gaussian in the middle: ")
+    deletion = charts["maps-deletion"]
+    assert [series.label for series in deletion.series if series.head == 1] == [
+        *("gap, random maps", "gap, seed 0", "gap, seed 1", "gap, mean of 2 seeds")
+    ]
+    assert deletion.series[0].said[0] == "0 % of the pixels: 90.0 %"
+
+
+def test_speed_is_drawn_round_by_round(tmp_path: Path) -> None:
+    """The claim about speed rests on rounds and seeds: all of them are in sight."""
+    ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=2, epochs=3)
+    charts = {c.name: c for c in pace_charts(ledger, summarize(ledger).targets)}
+    assert list(charts) == ["speed-step", "speed-epochs", "speed-seconds"]
+    rounds = charts["speed-step"].series[0]
+    assert sorted(text.partition(":")[0] for text in rounds.said) == [
+        f"round {i}" for i in range(1, 6)
+    ]
+
+
+def test_a_target_that_was_missed_is_told_from_one_reached_last(tmp_path: Path) -> None:
+    """Both stand at the last epoch; only one of them is a success."""
+    ledger = full_ledger(tmp_path, heads=("gap",), seeds=2, epochs=3)
+    for seed, accuracy in ((0, 0.9), (1, 0.4)):
+        path = ledger.run_folder("gap", seed) / "history.jsonl"
+        run = ledger.run("gap", seed)
+        assert run is not None
+        values = (0.3, 0.3, accuracy)
+        lines = [
+            epoch.model_copy(update={"val_accuracy": value}).model_dump_json()
+            for epoch, value in zip(run.history, values, strict=True)
+        ]
+        path.write_text("\n".join(lines) + "\n")
+    (chart,) = pace_charts(ledger, summarize(ledger).targets)
+    assert set(chart.series[0].said) == {"seed 0: epoch 3", "seed 1: not within 3 epochs"}
+    assert "Triangles: not reached" in chart.caption
+
+
+def test_equal_dots_do_not_cover_each_other() -> None:
+    """Seven seeds at one epoch are seven dots, within their head's row."""
+    dots = tuple(Dot(3.0, f"seed {i}") for i in range(7))
+    rows = tuple(
+        DotRow(h, i, Look("#000000", "o"), dots, Dot(3.0, "m")) for i, h in enumerate("ab")
+    )
+    chart = dot_chart(DotChart("n", "t", "x", "c", rows))
+    places = [place for series in chart.series if len(series.said) == 7 for place in series.places]
+    assert len(set(places)) == 14
+    rows_apart = chart.series[2].places[0][1] - chart.series[0].places[0][1]
+    assert chart.series[0].places[-1][1] - chart.series[0].places[0][1] < 0.5 * rows_apart
+
+
+def test_every_figure_is_a_file(tmp_path: Path) -> None:
+    """For a paper: charts of all five claims and the confusion matrices, PNG and SVG."""
+    ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=2, epochs=2)
+    content = gather(ledger, summarize(ledger), 0)
+    names = {path.name for path in write_charts(content, tmp_path)}
+    for stem in ("maps-insertion", "speed-step", "speed-epochs", "confusion-fc", "confusion-gap"):
+        assert {f"{stem}.png", f"{stem}.svg"} <= names
+    matrix = confusion_charts(content.confusions)[0]
+    count, share = content.confusions[0].rows[0][1][0]
+    assert f"{count:,}\n{100 * share:.1f} %" in {t.get_text() for t in matrix.figure.axes[0].texts}
