@@ -45,6 +45,7 @@ def test_the_environment_names_what_numbers_depend_on() -> None:
     assert found["torch"] == torch.__version__
     assert found["precision"] == "bf16"
     assert all(found.values())
+    assert {"scipy", "captum", "pillow", "release", "cores"} <= found.keys()
 
 
 def test_a_worker_is_pinned_single_threaded_and_repeatable() -> None:

@@ -122,6 +122,9 @@ def test_an_interval_without_zero_that_decides_nothing_says_why(tmp_path: Path) 
     assert "gap's true lead on this split lies between +0." in reason
     assert "Not decided all the same: the largest p of the three tests, adjusted for 2 " in reason
     assert reason.endswith("above 0.05.")
+    shown = re.search(r"is (\S+), above 0\.05\.$", reason)
+    assert shown is not None
+    assert float(shown[1]) > 0.05
 
 
 def test_what_rounds_to_nothing_is_level(tmp_path: Path) -> None:

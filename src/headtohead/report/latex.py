@@ -32,7 +32,7 @@ def latex_tables(content: Content) -> Mapping[str, bytes]:
             ),
             list(map(_verdict, comparisons)),
         )
-    if content.judged:
+    if content.rows and content.judged:
         tables["claims.tex"] = _table(
             "The five claims. Means and intervals over seeds are in points, in the claim's favour; "
             "parameters are counted, and speed has a rule of its own.",

@@ -46,5 +46,11 @@ def _why_open(summary: Summary, item: HeadComparison) -> str:
     together = f", adjusted for {found.tests} comparisons" if found.tests > 1 else ""
     return (
         f". Not decided all the same: the largest p of the three tests{together}, is "
-        f"{found.p_holm:.2g}, above {difference.level:g}"
+        f"{_above(found.p_holm, difference.level)}, above {difference.level:g}"
     )
+
+
+def _above(p: float, level: float) -> str:
+    """A p-value above the level in as many digits as show that it is: 0.0501, not 0.05."""
+    texts = (f"{p:.{digits}g}" for digits in range(2, 16))
+    return next((text for text in texts if float(text) > level), f"{p:g}")

@@ -121,8 +121,10 @@ def _beaten(
 ) -> tuple[str, str]:
     """The reference loses: validation chooses among the heads that beat it, the test does not."""
     reference = summary.reference
-    seeds = summary.winner.seeds if summary.winner else ()
     rivals = [head for head in summary.heads if head.head in worse]
+    chosen_on = summary.winner.seeds if summary.winner else ()
+    # Seeds that only some of them have would decide by their luck.
+    seeds = set(chosen_on).intersection(*({run.seed for run in head.runs} for head in rivals))
     best = min(rivals, key=lambda head: (-validation(head, seeds), head.parameters.total)).head
     parameters = _more_or_fewer(summary, best, reference)
     if len(worse) == 1:
