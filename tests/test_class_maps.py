@@ -3,12 +3,20 @@
 import numpy as np
 import pytest
 import torch
+from captum.attr import LayerGradCam
 
-from headtohead.analysis.maps import area_gain
+from headtohead.analysis.maps import area_gain, at_pixels
 from headtohead.models.backbones import ConvolutionBackbone
 from headtohead.models.classifier import Classifier
 from headtohead.models.heads import HEADS, build_head
-from headtohead.probes.class_maps import cell_centres, collect_class_maps, true_logit
+from headtohead.probes.class_maps import (
+    STEPS,
+    _shares,
+    cell_centres,
+    collect_class_maps,
+    gradcam_of,
+    of_class,
+)
 from headtohead.probes.evidence import ProbePictures
 
 CPU = torch.device("cpu")
@@ -61,11 +69,11 @@ def test_gradcam_of_global_average_pooling_is_its_own_map(outputs: int) -> None:
     maps = collect_class_maps(model, shown, CPU)
     assert maps.exact is not None
     bias = model.head.linear.bias.detach().numpy()
-    of_class = (2 * maps.labels - 1) * bias[0] if outputs == 1 else bias[maps.labels]
+    shift = (2 * maps.labels - 1) * bias[0] if outputs == 1 else bias[maps.labels]
     np.testing.assert_allclose(
-        maps.gradcam + of_class[:, None, None], maps.exact, rtol=1e-4, atol=1e-5
+        maps.gradcam + shift[:, None, None], maps.exact, rtol=1e-4, atol=1e-5
     )
-    logits = true_logit(model)(as_inputs(shown), torch.from_numpy(maps.labels))
+    logits = of_class(model(as_inputs(shown)), torch.from_numpy(maps.labels))
     np.testing.assert_allclose(maps.exact.mean((1, 2)), logits.detach(), rtol=1e-4, atol=1e-5)
 
 
@@ -82,12 +90,46 @@ def test_every_head_has_maps(head: str) -> None:
 
 def test_one_logit_speaks_for_class_1_and_against_class_0() -> None:
     """Else the maps of class 0 show where the model sees the other class."""
-    model, shown = classifier("fc"), pictures()
-    inputs = as_inputs(shown)
-    said = model(inputs)[:, 0]
+    logits = classifier("fc")(as_inputs(pictures()))
     ones = torch.ones(6, dtype=torch.int64)
-    assert torch.equal(true_logit(model)(inputs, ones), said)
-    assert torch.equal(true_logit(model)(inputs, 0 * ones), -said)
+    assert torch.equal(of_class(logits, ones), logits[:, 0])
+    assert torch.equal(of_class(logits, 0 * ones), -logits[:, 0])
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+@pytest.mark.parametrize("head", HEADS)
+def test_gradcam_is_captums(head: str, outputs: int) -> None:
+    """Else the one method for all heads is not the one that the report names."""
+    model, inputs = classifier(head, outputs), as_inputs(pictures())
+    labels = torch.arange(6) % max(2, outputs)
+
+    def true_logit(shown: torch.Tensor) -> torch.Tensor:
+        return of_class(model(shown), labels)
+
+    theirs = LayerGradCam(true_logit, model.backbone).attribute(inputs)[:, 0]
+    with torch.no_grad():
+        mine = gradcam_of(model.head, model.backbone(inputs), labels)
+    cells = mine.shape[1] * mine.shape[2]
+    torch.testing.assert_close(mine, theirs.detach() * cells, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+@pytest.mark.parametrize("head", ["gap", "gap_fc", "fc_small"])
+def test_a_curve_is_what_the_model_says_of_each_mixed_picture(head: str, outputs: int) -> None:
+    """Else sharing work between curves gives one the numbers of another."""
+    model, shown = classifier(head, outputs), pictures(3, max(2, outputs))
+    maps = collect_class_maps(model, shown, CPU)
+    for values, curves in ((maps.gradcam, maps.gradcam_curves), (maps.exact, maps.exact_curves)):
+        if values is None or curves is None:
+            continue
+        share = _shares(at_pixels(values, SIDE, maps.first, maps.stride))
+        mean = np.zeros_like(shown.pixels) + shown.pixels.mean((1, 2), keepdims=True).astype("u1")
+        for k in range(STEPS + 1):
+            taken = np.where((share < k / STEPS)[..., None], mean, shown.pixels)
+            logits = model(torch.from_numpy(taken).permute(0, 3, 1, 2) / 255).detach()
+            both = torch.cat([-logits, logits], 1) / 2 if outputs == 1 else logits
+            said = both.softmax(1)[torch.arange(3), torch.from_numpy(shown.labels)]
+            np.testing.assert_allclose(curves.deletion[:, k], said, rtol=1e-3, atol=1e-5)
 
 
 def test_maps_hang_on_no_other_picture() -> None:

@@ -1,10 +1,10 @@
 """The class-map probe: where a finished model looks, by one method for all heads."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from captum.attr import LayerGradCam
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from torch import Tensor
@@ -12,12 +12,11 @@ from torch import Tensor
 from headtohead.analysis.maps import at_pixels
 from headtohead.models.backbones import ConvolutionBackbone
 from headtohead.models.classifier import Classifier
+from headtohead.models.heads import Head
 from headtohead.probes.evidence import ClassMaps, Curves, ProbePictures
 from headtohead.seeds import stream
+from headtohead.training.evaluation import BATCH, infer
 from headtohead.training.pictures import Pictures
-
-BATCH = 16
-"""Small enough for a core's cache: almost twice as fast on a CPU as batches of 128."""
 
 CURVE_PICTURES = 24
 """The first so many probe pictures are taken apart and put together again."""
@@ -25,6 +24,9 @@ CURVE_PICTURES = 24
 STEPS = 10
 BLUR = 0.1
 """Radius of the blur that an insertion starts from, as a share of the side."""
+
+ROUNDING = 1e-5
+"""Of the largest value: what maps in float32 may differ by and be the same."""
 
 Values = NDArray[np.float32]
 
@@ -40,10 +42,16 @@ def collect_class_maps(
     exact = np.concatenate(own) if own else None
     chance = stream(0, "random maps").random(gradcam.shape, dtype=np.float32)
 
-    def curves(maps: Values) -> Curves:
-        pixels = at_pixels(maps[:CURVE_PICTURES], pictures.pixels.shape[1], first, stride)
-        return _curves(model, pictures, pixels, device)
+    few = _TakenApart(model, pictures, device)
 
+    def curves(maps: Values) -> Curves:
+        return few.curves(at_pixels(maps[:CURVE_PICTURES], few.side, first, stride))
+
+    gradcam_curves = curves(gradcam)
+    exact_curves = None
+    if exact is not None:
+        same = _differ_by_constants(exact, gradcam)
+        exact_curves = gradcam_curves if same else curves(exact)
     return ClassMaps(
         rows=pictures.rows,
         labels=pictures.labels,
@@ -52,8 +60,8 @@ def collect_class_maps(
         gradcam=gradcam,
         exact=exact,
         random_curves=curves(chance),
-        gradcam_curves=curves(gradcam),
-        exact_curves=None if exact is None else curves(exact),
+        gradcam_curves=gradcam_curves,
+        exact_curves=exact_curves,
     )
 
 
@@ -68,83 +76,115 @@ def cell_centres(backbone: ConvolutionBackbone) -> tuple[float, float]:
     return first, stride
 
 
-def true_logit(model: Classifier) -> Callable[[Tensor, Tensor], Tensor]:
-    """(pictures, labels) → (n,) logits of the true class; with one logit, its negative for 0."""
-
-    def forward(inputs: Tensor, labels: Tensor) -> Tensor:
-        return _of_class(model(inputs), labels)
-
-    return forward
-
-
-def _of_class(values: Tensor, labels: Tensor) -> Tensor:
-    """(n, outputs, …) → (n, …) of each picture's label."""
+def of_class(values: Tensor, labels: Tensor) -> Tensor:
+    """(n, outputs, …) → (n, …) of each picture's label; with one output, its negative for 0."""
     if values.shape[1] == 1:
         sign = (2 * labels - 1).to(values.dtype)
         return values[:, 0] * sign.reshape(-1, *[1] * (values.ndim - 2))
     return values[torch.arange(len(values), device=values.device), labels]
 
 
+def gradcam_of(head: Head, features: Tensor, labels: Tensor) -> Tensor:
+    """(n, channels, h, w) feature maps → (n, h, w) Grad-CAM in logits (see `ClassMaps`).
+
+    Nothing before the feature maps takes part, so that the backbone needs no gradients.
+    """
+    features = features.detach().requires_grad_()
+    with torch.enable_grad():
+        logit = of_class(head(features), labels).sum()
+    (gradient,) = torch.autograd.grad(logit, features)
+    return (features.detach() * gradient.sum((2, 3), keepdim=True)).sum(1)
+
+
+@torch.no_grad()
 def _maps(model: Classifier, pictures: Pictures) -> Iterator[tuple[Values, Values | None]]:
-    """Per batch: Grad-CAM in logits (see `ClassMaps`), and the head's own maps or None."""
-    gradcam = LayerGradCam(true_logit(model), model.backbone)
-    for inputs, labels in _batches(pictures):
-        found = gradcam.attribute(inputs, additional_forward_args=(labels,))
-        height, width = found.shape[2:]
-        maps = (found[:, 0] * (height * width)).detach().cpu().numpy()
-        with torch.no_grad():
-            own = model.head.class_maps(model.backbone(inputs))
-        yield maps, None if own is None else _of_class(own, labels).cpu().numpy()
-
-
-def _batches(pictures: Pictures) -> Iterator[tuple[Tensor, Tensor]]:
+    """Per batch: Grad-CAM in logits, and the head's own maps or None."""
     for rows in torch.split(pictures.rows(np.arange(len(pictures))), BATCH):
-        yield pictures.batch(rows)
+        inputs, labels = pictures.batch(rows)
+        features = model.backbone(inputs)
+        own = model.head.class_maps(features)
+        yield (
+            gradcam_of(model.head, features, labels).cpu().numpy(),
+            None if own is None else of_class(own, labels).cpu().numpy(),
+        )
 
 
-def _curves(
-    model: Classifier, pictures: ProbePictures, maps: Values, device: torch.device
-) -> Curves:
-    """Deletion and insertion by the order of (m, side, side) `maps`, the largest value first.
+def _differ_by_constants(one: Values, other: Values) -> bool:
+    """Whether the (n, h, w) maps differ by a constant in each picture, up to rounding.
+
+    As those of global average pooling do. They put pixels in one order then.
+    """
+    difference = one - other
+    scale = np.abs(one).max(initial=0) + np.abs(other).max(initial=0)
+    return bool(np.ptp(difference, axis=(1, 2)).max(initial=0) <= ROUNDING * scale)
+
+
+@dataclass(frozen=True)
+class _End:
+    """Pictures from which curves set out or at which they arrive, in whatever order of pixels."""
+
+    pixels: NDArray[np.uint8]
+    probability: Values
+
+
+class _TakenApart:
+    """The first few probe pictures and what `model` says of them in parts."""
+
+    def __init__(self, model: Classifier, pictures: ProbePictures, device: torch.device) -> None:
+        self._model, self._device = model, device
+        pixels = pictures.pixels[:CURVE_PICTURES]
+        self._labels = pictures.labels[:CURVE_PICTURES]
+        self.side = pixels.shape[1]
+        mean = pixels.mean((1, 2), keepdims=True).astype(np.uint8)
+        self._whole = self._end(pixels)
+        self._mean = self._end(np.broadcast_to(mean, pixels.shape))
+        self._blurred = self._end(np.stack([_blurred(picture) for picture in pixels]))
+
+    def curves(self, maps: Values) -> Curves:
+        """Deletion and insertion by the order of (m, side, side) `maps`, largest value first."""
+        share = _shares(maps)
+        return Curves(
+            self._between(share, self._whole, self._mean),
+            self._between(share, self._blurred, self._whole),
+        )
+
+    def _between(self, share: NDArray[np.float64], start: _End, end: _End) -> Values:
+        """(m, steps + 1) probabilities of the true class as pixels of `end` replace `start`'s."""
+        mixed = [
+            np.where((share < k / STEPS)[..., None], end.pixels, start.pixels)
+            for k in range(1, STEPS)
+        ]
+        found = self._probability(np.concatenate(mixed)).reshape(STEPS - 1, -1)
+        return np.stack([start.probability, *found, end.probability], axis=1)
+
+    def _end(self, pixels: NDArray[np.uint8]) -> _End:
+        return _End(pixels, self._probability(pixels))
+
+    def _probability(self, pixels: NDArray[np.uint8]) -> Values:
+        """(n,) probabilities of the true class of n pictures, m after m."""
+        labels = np.resize(self._labels, len(pixels))
+        pictures = Pictures(np.ascontiguousarray(pixels), labels, self._device)
+        logits, targets = infer(self._model, pictures, np.arange(len(pixels)))
+        if logits.shape[1] == 1:
+            known = of_class(logits, targets).sigmoid()
+        else:
+            known = of_class(logits.softmax(dim=1), targets)
+        return np.asarray(known.cpu().numpy(), np.float32)
+
+
+def _shares(maps: Values) -> NDArray[np.float64]:
+    """Each pixel's place in the order of its (side, side) map, as a share: 0 is the largest.
 
     Equal values go in a fixed random order, the same for every map.
     """
-    pixels, labels = pictures.pixels[: len(maps)], pictures.labels[: len(maps)]
     shuffled = stream(0, "equal pixels").permutation(maps[0].size)
     flat = maps.reshape(len(maps), -1)[:, shuffled]
     order = shuffled[np.argsort(-flat, axis=1, kind="stable")]
     ranks = np.empty_like(order)
     np.put_along_axis(ranks, order, np.arange(order.shape[1])[None], axis=1)
-    share = (ranks / order.shape[1]).reshape(maps.shape)
-    mean = np.broadcast_to(pixels.mean((1, 2), keepdims=True).astype(np.uint8), pixels.shape)
-    blurred = np.stack([_blurred(picture) for picture in pixels])
-    curves = []
-    for kept, gone in ((pixels, mean), (blurred, pixels)):
-        columns = [
-            _probability(
-                model, np.where((share < k / STEPS)[..., None], gone, kept), labels, device
-            )
-            for k in range(STEPS + 1)
-        ]
-        curves.append(np.stack(columns, axis=1))
-    return Curves(*curves)
+    return np.asarray(ranks / order.shape[1], np.float64).reshape(maps.shape)
 
 
 def _blurred(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     radius = ImageFilter.GaussianBlur(BLUR * picture.shape[0])
     return np.asarray(Image.fromarray(picture).filter(radius), np.uint8)
-
-
-@torch.inference_mode()
-def _probability(
-    model: Classifier, pixels: NDArray[np.uint8], labels: NDArray[np.int64], device: torch.device
-) -> Values:
-    """(n,) probabilities of the true class."""
-    found = []
-    for inputs, targets in _batches(Pictures(pixels, labels, device)):
-        logits = model(inputs)
-        known = logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(dim=1)
-        if logits.shape[1] == 1:
-            known = torch.cat([1 - known, known], dim=1)
-        found.append(_of_class(known, targets))
-    return np.asarray(torch.cat(found).cpu().numpy(), np.float32)

@@ -9,9 +9,6 @@ from headtohead.probes.evidence import ProbePictures, Translation
 from headtohead.training.evaluation import infer, predicted
 from headtohead.training.pictures import Pictures
 
-BATCH = 16
-"""As in the class-map probe: what is fast on one core."""
-
 
 def windows(stride: int, margin: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Shifts (s, 2) in pixels (down, right), the centre first, and which are fine ones (s,).
@@ -38,6 +35,6 @@ def collect_translation(
     for down, right in (shifts + margin).tolist():
         window = pictures.wide[:, down : down + side, right : right + side]
         crops = Pictures(np.ascontiguousarray(window), pictures.labels, device)
-        logits, _ = infer(model, crops, everything, batch=BATCH)
+        logits, _ = infer(model, crops, everything)
         said.append(predicted(logits).cpu().numpy())
     return Translation(pictures.rows, pictures.labels, shifts, fine, np.stack(said))
