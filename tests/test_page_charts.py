@@ -156,3 +156,18 @@ def test_every_figure_is_a_file(tmp_path: Path) -> None:
     matrix = confusion_charts(content.confusions)[0]
     count, share = content.confusions[0].rows[0][1][0]
     assert f"{count:,}\n{100 * share:.1f} %" in {t.get_text() for t in matrix.figure.axes[0].texts}
+
+
+def test_a_files_legend_lies_beside_the_values(tmp_path: Path) -> None:
+    """Chance's bar in a legend among the dots would be read as one more value."""
+    rows = (DotRow("a", 0, Look("#000000", "o"), (Dot(1.0, "s"),), Dot(1.0, "m"), Dot(2.0, "c")),)
+    line = Dot(3.0, "the middle: 3 %")
+    chart = dot_chart(DotChart("n", "t", "x", "c", rows, line, "other maps"))
+    svg = chart.file("svg").decode()
+    assert "other maps" in svg
+    assert "the middle: 3 %" in svg
+    axes = chart.figure.axes[0]
+    chart.figure.draw_without_rendering()
+    legend = axes.get_legend()
+    assert legend is not None
+    assert legend.get_window_extent().x0 >= axes.bbox.x1

@@ -84,7 +84,7 @@ class Chart:
         with style.context(["default", CHART_STYLE]):
             axes.set_title(self.title)
             if axes.get_legend_handles_labels()[0]:
-                axes.legend()
+                axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0))  # it covers no value
             buffer = io.BytesIO()
             metadata = {"png": {"Software": None}, "svg": {"Date": None}}[suffix]
             self.figure.savefig(
@@ -214,5 +214,5 @@ def log_ticks(low: float, high: float) -> list[float]:
             return ticks[:: math.ceil(len(ticks) / MOST_TICKS)]
         if len(ticks) >= FEWEST_TICKS:
             return ticks
-    even = MaxNLocator(MOST_TICKS - 1, min_n_ticks=FEWEST_TICKS).tick_values(low, high)
-    return [float(tick) for tick in even if low <= tick <= high]
+    locator = MaxNLocator(MOST_TICKS - 1, min_n_ticks=FEWEST_TICKS, steps=[1, 2, 2.5, 5, 10])
+    return [float(tick) for tick in locator.tick_values(low, high) if low <= tick <= high]

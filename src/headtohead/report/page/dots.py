@@ -70,7 +70,9 @@ def dot_chart(plan: DotChart) -> Chart:
         axes = paper.axes
         name_rows(paper, [row.index for row in plan.rows], names)
         if plan.line is not None:
-            axes.axvline(plan.line.value, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+            dashes = (0, (4, 3))
+            at = plan.line.value
+            axes.axvline(at, color=INK, linewidth=1, linestyle=dashes, label=plan.line.said)
             middle = (plan.line.value, len(names) / 2 - 0.5)
             paper.readable("all heads", None, [middle], [plan.line.said])
         every = [d.value for row in plan.rows for d in (*row.dots, row.middle)]

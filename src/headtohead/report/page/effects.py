@@ -174,7 +174,7 @@ def _draw_mark(paper: Drawing, head: HeadResult, look: Look, index: int) -> str:
         clip_on=False,
     )
     marks = paper.axes.plot(
-        [count], [mean], look.marker, color=look.color, markersize=9, clip_on=False
+        [count], [mean], look.marker, color=look.color, markersize=9, clip_on=False, zorder=3
     )
     paper.belongs(index, *rings, *marks)
     label = f"{head.head}, {head.parameters.head:,} parameters in the head"
