@@ -1,6 +1,8 @@
 """What a model costs, counted."""
 
 import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from headtohead.models.heads import HEADS
 from headtohead.probes.costs import collect_costs
@@ -30,6 +32,15 @@ def test_multiply_adds_are_those_of_the_textbook() -> None:
         assert (found.multiply_adds_backbone, found.multiply_adds_head) == (backbone, own)
         assert found.multiply_adds == backbone + own
     assert collect_costs(plan("gap", classes=5)).multiply_adds_head == 5 * 64
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_operations_are_those_that_pytorch_counts(head: str) -> None:
+    """Else a head whose operations are none of the textbook's is counted otherwise."""
+    model = plan(head).build().eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(torch.zeros(1, 3, 64, 64))
+    assert collect_costs(plan(head)).multiply_adds == counter.get_total_flops() // 2
 
 
 def test_weights_are_counted_in_bytes_with_batch_norm_statistics() -> None:

@@ -80,3 +80,23 @@ def test_a_worker_keeps_freed_memory() -> None:
         "assert faults() < 1000, faults()\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_worker_starts_without_the_compiler() -> None:
+    """Else every worker spends more than a second on importing what it never uses."""
+    code = (
+        "import sys, torch\n"
+        "from headtohead import worker\n"
+        "from headtohead.training.device import set_up_worker\n"
+        "from headtohead.training.optimizer import KerasAdam\n"
+        "set_up_worker(None, torch.device('cpu'), deterministic=False)\n"
+        "weight = torch.nn.Parameter(torch.ones(3))\n"
+        "adam = KerasAdam([weight], 1e-3)\n"
+        "weight.sum().backward()\n"
+        "adam.step()\n"
+        "assert torch.are_deterministic_algorithms_enabled()\n"
+        "assert worker\n"
+        "print(*{'torch._dynamo', 'torch._inductor', 'captum'} & set(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

@@ -1,10 +1,12 @@
 """The costs probe: multiply-adds and memory of a model, counted, not timed."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from headtohead.probes.evidence import Costs
 from headtohead.training.engine import RunPlan
@@ -30,9 +32,36 @@ def collect_costs(plan: RunPlan) -> Costs:
 
 
 def _multiply_adds(module: nn.Module, inputs: Tensor) -> int:
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    counter = _Operations()
+    with torch.no_grad(), counter:
         module.eval()(inputs)
-    return int(counter.get_total_flops()) // 2
+    return counter.operations // 2
+
+
+class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts additions and multiplications by PyTorch's own formulas.
+
+    As `torch.utils.flop_counter.FlopCounterMode` does, which imports more than a second's worth
+    of compiler to keep itself out of it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.operations = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Do the operation, and count it."""
+        output = func(*args, **(kwargs or {}))
+        count = flop_registry.get(func.overloadpacket)
+        if count is not None:
+            self.operations += int(count(*args, **(kwargs or {}), out_val=output))
+        return output
 
 
 def _weight_bytes(module: nn.Module) -> int:
