@@ -146,6 +146,16 @@ def test_an_epoch_without_error_counts_in_the_mean(tmp_path: Path) -> None:
     ]
 
 
+def test_runs_without_any_error_still_have_a_chart(tmp_path: Path) -> None:
+    """Else the page of a study that learned everything cannot be drawn."""
+    (track,) = tracks_of(full_ledger(tmp_path, heads=("gap",), seeds=1, epochs=2))
+    perfect = tuple(e.model_copy(update={"val_accuracy": 1.0}) for e in track.histories[0])
+    quantity = QUANTITIES[0].log
+    assert quantity is not None
+    chart = curve_chart(quantity, [replace(track, histories=(perfect,))])
+    assert chart.figure.axes[0].get_yscale() == "linear"
+
+
 def test_accuracies_end_at_a_hundred_per_cent(tmp_path: Path) -> None:
     """An axis up to 104 % promises what cannot be."""
     (track,) = tracks_of(full_ledger(tmp_path, heads=("gap",), seeds=1, epochs=2))

@@ -141,9 +141,11 @@ def curve_chart(quantity: Quantity, tracks: Sequence[Track]) -> Chart:
         axes.xaxis.set_major_locator(MaxNLocator(10, integer=True, min_n_ticks=1))
         last = max(len(history) for track in tracks for history in track.histories)
         axes.set_xlim(0.5, last + 0.5)
-        axes.set_yscale(quantity.scale)
+        # Where no epoch made an error, nothing is drawn that a logarithmic axis could show.
+        logarithmic = quantity.scale == "log" and np.isfinite(axes.dataLim.minposy)
+        axes.set_yscale("log" if logarithmic else "linear")
         keep_within(axes, quantity.low, quantity.high)
-        if quantity.scale == "log":
+        if logarithmic:
             _label_decades(axes)
         return paper.finish(
             f"curve-{quantity.name}",
