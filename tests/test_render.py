@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from headtohead.errors import UsageError
 from headtohead.records import Failure
 from headtohead.report.page.kept import OF_EACH_KIND
 from headtohead.report.render import render
+from headtohead.study.ledger import Ledger
 from ledgers import add_run, full_ledger, study_ledger
 
 
@@ -114,3 +116,21 @@ def test_rendering_needs_no_torch(tmp_path: Path) -> None:
         [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "gap"
+
+
+LEDGERS = sorted((Path(__file__).parents[1] / "docs" / "ledgers").iterdir())
+
+
+@pytest.mark.parametrize("kept", LEDGERS, ids=lambda path: path.name)
+def test_the_ledgers_in_the_documents_say_what_the_documents_quote(
+    kept: Path, tmp_path: Path
+) -> None:
+    """Without weights and pictures a ledger must still come to the verdicts that were published."""
+    ledger = Ledger.open(Path(shutil.copytree(kept, tmp_path / kept.name)))
+    render(ledger)
+    now = json.loads((ledger.out / "summary.json").read_text(encoding="utf-8"))
+    then = json.loads((kept / "summary.json").read_text(encoding="utf-8"))
+    assert [(c["name"], c["outcome"], c["rule"]) for c in now["claims"]] == [
+        (c["name"], c["outcome"], c["rule"]) for c in then["claims"]
+    ]
+    assert now["comparisons"] == then["comparisons"]
