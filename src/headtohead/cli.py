@@ -12,6 +12,7 @@ import headtohead
 from headtohead.errors import HeadToHeadError, UsageError
 
 INTERRUPTED = 130
+SOURCES = "A folder, an archive, cats_vs_dogs, tfds:NAME, hf:OWNER/NAME or synthetic."
 
 _Command = Callable[..., Any]
 
@@ -106,7 +107,7 @@ def _study_options(command: _Command) -> _Command:
         ),
         click.option("--seeds", type=int, help="How many seeds: 0, 1, …"),
         click.option("--heads", help="Candidates, e.g. fc,fc_dropout,gap or my.module:MyHead."),
-        click.option("--data", help="A folder, an archive, cats_vs_dogs or synthetic."),
+        click.option("--data", help=SOURCES),
         click.argument("study", required=False),
     ):
         command = option(command)
@@ -157,7 +158,7 @@ def plan(as_json: bool, **options: Any) -> None:
 
 @main.command()
 @click.argument("study", required=False)
-@click.option("--data", help="A folder, an archive, cats_vs_dogs or synthetic.")
+@click.option("--data", help=SOURCES)
 @click.option("--heads", help="Candidates, e.g. fc,fc_dropout,gap or my.module:MyHead.")
 @click.option("--trials", type=int, help="Of each head, the untuned first.  [default: 12]")
 @click.option("--epochs", type=int, help="Of each trial.  [default: 5]")
