@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 import torch
 
 from headtohead.errors import UsageError
-from headtohead.training.device import choose_device, environment, spread
+from headtohead.training.device import PACKAGES, choose_device, environment, spread
 
 
 def test_auto_is_a_gpu_exactly_when_there_is_one() -> None:
@@ -45,7 +47,7 @@ def test_the_environment_names_what_numbers_depend_on() -> None:
     assert found["torch"] == torch.__version__
     assert found["precision"] == "bf16"
     assert all(found.values())
-    assert {"scipy", "captum", "pillow", "release", "cores"} <= found.keys()
+    assert {*PACKAGES, "release", "cores"} <= found.keys()
 
 
 def test_a_worker_is_pinned_single_threaded_and_repeatable() -> None:
@@ -80,6 +82,13 @@ def test_a_worker_keeps_freed_memory() -> None:
         "assert faults() < 1000, faults()\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_run_records_only_what_headtohead_itself_installs() -> None:
+    """A package that only developers have would fail every run of a user who has it not."""
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    declared = {line.split(">=")[0] for line in project["project"]["dependencies"]}
+    assert set(PACKAGES) <= declared
 
 
 def test_a_worker_starts_without_the_compiler() -> None:

@@ -18,6 +18,9 @@ from headtohead.recipe import Precision
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 _KEEP = 1 << 30
 
+PACKAGES = ("scipy", "pillow")
+"""Whose versions a run records, beside Python, PyTorch and NumPy: what headtohead itself needs."""
+
 
 def choose_device(name: str) -> torch.device:
     """`auto` is a GPU when there is one; otherwise a device as PyTorch names it.
@@ -102,7 +105,7 @@ def environment(device: torch.device, precision: Precision) -> dict[str, str]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
-        **{name: metadata.version(name) for name in ("scipy", "captum", "pillow")},
+        **{name: metadata.version(name) for name in PACKAGES},
         "platform": f"{platform.system()} {platform.machine()}",
         "release": platform.platform(),
         "device": device.type,
