@@ -17,6 +17,8 @@ def say(**event):
     print(json.dumps(event), flush=True)
 for line in sys.stdin:
     job = json.loads(line)
+    if "lent" in job:
+        continue
     say(event="start", worker=setup["worker"], threads=os.environ["OMP_NUM_THREADS"])
     if job["head"] == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
@@ -105,3 +107,45 @@ def test_a_job_waits_for_the_one_it_needs(tmp_path: Path, workers: int) -> None:
     for before, after in ((first, second), (second, third)):
         assert events.index((before, "done")) < events.index((after, "start"))
     assert events.index((other, "error")) < events.index((last, "start"))
+
+
+LENT = """
+import json, sys, time
+setup = json.loads(sys.stdin.readline())
+def say(**event):
+    print(json.dumps(event), flush=True)
+for line in sys.stdin:
+    message = json.loads(line)
+    if "lent" in message:
+        say(event="lent", cores=message["lent"])
+        if message["lent"] == [0]:
+            say(event="done", status="finished")
+    elif message["head"] == "short":
+        time.sleep(0.2)
+        say(event="done", status="finished")
+"""
+
+
+def lent(tmp_path: Path, jobs: list[Job], cores: list[int | None]) -> list[tuple[str, list[Any]]]:
+    """Which cores each head's worker was lent, in the order of telling."""
+    events: list[tuple[str, list[Any]]] = []
+    execute(
+        jobs,
+        command=[sys.executable, "-c", LENT],
+        setups=[{"worker": number, "core": core} for number, core in enumerate(cores)],
+        logs=tmp_path / "logs",
+        on_event=lambda job, event: (
+            events.append((job.head, event["cores"])) if event["event"] == "lent" else None
+        ),
+    )
+    return events
+
+
+def test_the_last_run_is_lent_the_cores_that_nobody_needs(tmp_path: Path) -> None:
+    """Else half of the machine is idle until a study's last run is over."""
+    found = lent(tmp_path, [Job("short", 0), Job("long", 0)], [0, 1])
+    assert found == [("long", [0])]
+
+
+def test_a_single_run_is_lent_all_cores_but_its_own(tmp_path: Path) -> None:
+    assert lent(tmp_path, [Job("long", 0)], [1, 0]) == [("long", [0])]

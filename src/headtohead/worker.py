@@ -1,7 +1,8 @@
 """A worker process: `python -m headtohead.worker`, started by `headtohead.study.executor`.
 
-Its first line of standard input is its setup, each further one a job; what happens is said as
-JSON lines on standard output. When its standard input closes it ends at once: its parent is gone.
+Its first line of standard input is its setup, each further one a job, or {"lent": cores}, the
+cores that it may use beside its own from now on; what happens is said as JSON lines on standard
+output. When its standard input closes it ends at once: its parent is gone.
 """
 
 import json
@@ -20,6 +21,7 @@ from headtohead.data.pipeline import split_study
 from headtohead.data.prepared import PreparedSet, load_prepared
 from headtohead.data.split import in_stored_order
 from headtohead.errors import HeadToHeadError
+from headtohead.models import shards
 from headtohead.probes.evidence import speed_key, speed_path, write_speed
 from headtohead.probes.speed import collect_speed
 from headtohead.probes.stage import collect_missing
@@ -49,7 +51,11 @@ def main() -> None:
 
 def _listen(messages: "queue.Queue[dict[str, Any]]") -> None:
     for line in sys.stdin:
-        messages.put(json.loads(line))
+        message = json.loads(line)
+        if "lent" in message:
+            shards.lend(message["lent"])
+        else:
+            messages.put(message)
     os._exit(0)  # the parent is gone: what is complete is on disk
 
 

@@ -1,6 +1,7 @@
 """The article's convolution block, and its fused forms on the CPU."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from numpy.typing import NDArray
@@ -9,6 +10,7 @@ from torch.nn import functional
 
 from headtohead.models.constants import BATCH_NORM_EPSILON
 from headtohead.models.layers import BatchNorm, convolution
+from headtohead.models.shards import each, shards
 
 _CONVOLUTION: tuple[Any, ...] = ([1, 1], [0, 0], [1, 1], False, [0, 0], 1)
 
@@ -51,11 +53,15 @@ class ConvolutionBlock(nn.Module):
     def _evaluated(self, pictures: Tensor) -> Tensor:
         from headtohead.models import kernels  # Numba is slow to import, and only needed here
 
-        maps = _channels_last(self.convolution(pictures))
-        scale, shift = self.norm.affine()
-        count, channels, height, width = maps.shape
-        output = _empty((count, channels, height // 2, width // 2), maps)
-        kernels.affine_pool_relu(_array(maps), scale.numpy(), shift.numpy(), _array(output))
+        weight, bias = self.convolution.weight, self.convolution.bias
+        scale, shift = (part.numpy() for part in self.norm.affine())
+        output = _empty(_pooled(pictures, weight), pictures)
+
+        def evaluate(part: slice) -> None:
+            maps = _convolved(pictures[part], weight, bias)
+            kernels.affine_pool_relu(_array(maps), scale, shift, _array(output[part]))
+
+        each(evaluate, shards(len(pictures)))
         return output
 
 
@@ -83,27 +89,31 @@ class _FusedBlock(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         from headtohead.models import kernels  # Numba is slow to import, and only needed here
 
-        maps = _channels_last(torch.ops.aten.convolution(pictures, weight, bias, *_CONVOLUTION))
-        pictures_count, channels, height, width = maps.shape
-        shape = (pictures_count, channels, height // 2, width // 2)
-        pooled, output = _empty(shape, maps), _empty(shape, maps)
-        sums, squares = torch.zeros(2, channels, dtype=torch.float64).unbind()
-        kernels.pool_and_sum(
-            _array(maps), torch.where(gamma < 0, -1, 1).to(gamma.dtype).numpy(), _array(pooled),
-            sums.numpy(), squares.numpy(),
-        )  # fmt: skip
-        count = maps.numel() // channels
-        exact_mean = sums / count
-        exact_variance = (squares / count - exact_mean**2).clamp_(min=0)
+        parts = shards(len(pictures))
+        sign = torch.where(gamma < 0, -1, 1).to(gamma.dtype).numpy()
+        pooled = _empty(_pooled(pictures, weight), pictures)
+        output = torch.empty_like(pooled)
+
+        def convolve(part: slice) -> tuple[Tensor, Tensor]:
+            maps = _convolved(pictures[part], weight, bias)
+            sums = torch.zeros(2, len(gamma), dtype=torch.float64)
+            kernels.pool_and_sum(_array(maps), sign, _array(pooled[part]), *sums.numpy())
+            return maps, sums
+
+        maps, sums = zip(*each(convolve, parts), strict=True)
+        exact_mean, mean_square = torch.stack(sums).sum(0) / _per_channel(maps)
+        exact_variance = (mean_square - exact_mean**2).clamp_(min=0)
         deviation = (exact_variance + BATCH_NORM_EPSILON).rsqrt_()
         scale = gamma * deviation
         shift = beta - exact_mean * scale
-        kernels.affine_relu(
-            _array(pooled), scale.to(maps.dtype).numpy(), shift.to(maps.dtype).numpy(),
-            _array(output),
-        )  # fmt: skip
-        mean, variance = exact_mean.to(maps.dtype), exact_variance.to(maps.dtype)
-        ctx.save_for_backward(pictures, weight, gamma, maps, pooled, output, exact_mean, deviation)
+        scale, shift = (numbers.to(pooled.dtype).numpy() for numbers in (scale, shift))
+
+        def normalise(part: slice) -> None:
+            kernels.affine_relu(_array(pooled[part]), scale, shift, _array(output[part]))
+
+        each(normalise, parts)
+        mean, variance = exact_mean.to(pooled.dtype), exact_variance.to(pooled.dtype)
+        ctx.save_for_backward(pictures, weight, gamma, pooled, output, exact_mean, deviation, *maps)
         ctx.mark_non_differentiable(mean, variance)
         return output, mean, variance
 
@@ -111,31 +121,62 @@ class _FusedBlock(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         from headtohead.models import kernels
 
-        pictures, weight, gamma, maps, pooled, output, mean, deviation = ctx.saved_tensors
+        pictures, weight, gamma, pooled, output, mean, deviation, *maps = ctx.saved_tensors
+        parts = shards(len(pictures))
         gradient = _channels_last(gradients[0])
-        masked = torch.empty_like(pooled)
-        sums, products = torch.zeros(2, len(gamma), dtype=torch.float64).unbind()
-        kernels.mask_and_sum(
-            _array(gradient), _array(output), _array(pooled), mean.to(maps.dtype).numpy(),
-            _array(masked), sums.numpy(), products.numpy(),
-        )  # fmt: skip
+        rounded_mean = mean.to(pooled.dtype).numpy()
+
+        def mask(part: slice) -> tuple[Tensor, Tensor]:
+            masked = torch.empty_like(pooled[part])
+            sums = torch.zeros(2, len(gamma), dtype=torch.float64)
+            kernels.mask_and_sum(
+                _array(gradient[part]), _array(output[part]), _array(pooled[part]), rounded_mean,
+                _array(masked), *sums.numpy(),
+            )  # fmt: skip
+            return masked, sums
+
+        masked, both_sums = zip(*each(mask, parts), strict=True)
+        sums, products = torch.stack(both_sums).sum(0)
         # d maps = gamma · deviation · (d - mean(d) - normalised · mean(d · normalised))
-        count = maps.numel() // len(gamma)
+        count = _per_channel(maps)
         scale = gamma * deviation
         slope = -scale * deviation**2 * products / count
         offset = -scale * sums / count - slope * mean
-        maps_gradient = torch.empty_like(maps)
-        scale, offset, slope = (part.to(maps.dtype) for part in (scale, offset, slope))
-        kernels.unpool_and_normalise(
-            _array(maps), _array(pooled), _array(masked),
-            scale.numpy(), offset.numpy(), slope.numpy(), _array(maps_gradient),
-        )  # fmt: skip
+        scale, offset, slope = (part.to(pooled.dtype).numpy() for part in (scale, offset, slope))
         wanted = [ctx.needs_input_grad[0], True, False]
-        to_pictures, to_weight, _ = torch.ops.aten.convolution_backward(
-            maps_gradient, pictures, weight, None, *_CONVOLUTION, wanted
-        )
+        to_pictures = torch.empty_like(pictures) if wanted[0] else None
+
+        def back(part: slice, maps: Tensor, masked: Tensor) -> Tensor:
+            gradient = torch.empty_like(maps)
+            kernels.unpool_and_normalise(
+                _array(maps), _array(pooled[part]), _array(masked),
+                scale, offset, slope, _array(gradient),
+            )  # fmt: skip
+            to_part, to_weight, _ = torch.ops.aten.convolution_backward(
+                gradient, pictures[part], weight, None, *_CONVOLUTION, wanted
+            )
+            if to_pictures is not None:
+                to_pictures[part] = to_part
+            return cast("Tensor", to_weight)
+
+        to_weight = torch.stack(each(back, parts, maps, masked)).sum(0)
         to_gamma, to_beta = (products * deviation).to(gamma.dtype), sums.to(gamma.dtype)
         return to_pictures, to_weight, None, to_gamma, to_beta
+
+
+def _convolved(pictures: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return _channels_last(torch.ops.aten.convolution(pictures, weight, bias, *_CONVOLUTION))
+
+
+def _pooled(pictures: Tensor, weight: Tensor) -> tuple[int, ...]:
+    """The shape of the block's output."""
+    count, _, height, width = pictures.shape
+    return count, len(weight), (height - 2) // 2, (width - 2) // 2
+
+
+def _per_channel(maps: Sequence[Tensor]) -> int:
+    """How many values each channel has."""
+    return sum(part.numel() // part.shape[1] for part in maps)
 
 
 def _empty(shape: tuple[int, ...], like: Tensor) -> Tensor:

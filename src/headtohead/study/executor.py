@@ -34,46 +34,25 @@ def execute(
 ) -> None:
     """Do all jobs in their order, by one worker for each of `setups`.
 
-    A job waits until the one that it `needs`, where that is among `jobs`, is over.
+    A job waits until the one that it `needs`, where that is among `jobs`, is over. The cores of
+    workers without a job are lent to those that have one.
 
     `command` starts a worker, which is sent its setup and then one job at a time, as JSON lines
-    on its standard input, and answers by events on its standard output. It must end when its
-    standard input closes: then no worker outlives this process, however this process ends. A
-    worker that dies costs its job, which is told as an "error" event, and is replaced. Raises
-    StorageError when a worker meets a disk that is full or may not be written.
+    on its standard input (and {"lent": cores} at any moment), and answers by events on its
+    standard output. It must end when its standard input closes: then no worker outlives this
+    process, however this process ends. A worker that dies costs its job, which is told as an
+    "error" event, and is replaced. Raises StorageError when a worker meets a disk that is full or
+    may not be written.
     """
-    waiting: list[AnyJob] = list(jobs)
-    idle = list(setups)
-    said: queue.Queue[tuple[_Worker[AnyJob], Event | None]] = queue.Queue()
-    workers: list[_Worker[AnyJob]] = []
-
-    def next_job() -> AnyJob | None:
-        unfinished = {*waiting, *(worker.job for worker in workers)}
-        ready = (job for job in waiting if job not in needs or needs[job] not in unfinished)
-        job = next(ready, None)
-        if job is not None:
-            waiting.remove(job)
-        return job
-
-    def hand_out() -> None:
-        for worker in workers:
-            if worker.job is None:
-                worker.give(next_job())
-        while idle and (job := next_job()) is not None:
-            workers.append(_Worker(command, idle.pop(0), logs, said))
-            workers[-1].give(job)
-
+    team = _Team(jobs, command, setups, logs, needs)
     try:
-        hand_out()
-        while any(worker.job for worker in workers):
-            worker, event = said.get()
+        team.hand_out()
+        while team.at_work():
+            worker, event = team.said.get()
             if event is None:
                 if worker.job is not None:
                     on_event(worker.job, {"event": "error", "message": worker.death()})
-                worker.stop()
-                workers.remove(worker)
-                idle.append(worker.setup)
-                hand_out()
+                team.dismiss(worker)
                 continue
             if worker.job is None:
                 continue
@@ -82,9 +61,64 @@ def execute(
                 raise StorageError(event["message"])
             if event["event"] in ("done", "error"):
                 worker.job = None
-                hand_out()
+                team.hand_out()
     finally:
-        for worker in workers:
+        team.stop()
+
+
+class _Team(Generic[AnyJob]):
+    """The workers, and the jobs that nobody has taken yet."""
+
+    def __init__(
+        self,
+        jobs: Sequence[AnyJob],
+        command: Sequence[str],
+        setups: Sequence[dict[str, Any]],
+        logs: Path,
+        needs: Mapping[AnyJob, AnyJob],
+    ) -> None:
+        self.said: queue.Queue[tuple[_Worker[AnyJob], Event | None]] = queue.Queue()
+        self._waiting: list[AnyJob] = list(jobs)
+        self._needs: Mapping[AnyJob, AnyJob] = needs
+        self._idle = list(setups)
+        self._workers: list[_Worker[AnyJob]] = []
+        self._command, self._logs = command, logs
+
+    def at_work(self) -> list["_Worker[AnyJob]"]:
+        return [worker for worker in self._workers if worker.job is not None]
+
+    def hand_out(self) -> None:
+        """Give every worker without a job the next one, and lend out the cores that are left."""
+        for worker in self._workers:
+            if worker.job is None:
+                worker.give(self._next_job())
+        while self._idle and (job := self._next_job()) is not None:
+            worker = _Worker[AnyJob](self._command, self._idle.pop(0), self._logs, self.said)
+            self._workers.append(worker)
+            worker.give(job)
+        unused = [*(worker.setup for worker in self._workers if worker.job is None), *self._idle]
+        cores = [setup.get("core") for setup in unused]
+        busy = self.at_work()
+        for index, worker in enumerate(busy):
+            worker.lend(cores[index :: len(busy)])
+
+    def _next_job(self) -> AnyJob | None:
+        unfinished = {*self._waiting, *(worker.job for worker in self._workers)}
+        for job in self._waiting:
+            if job not in self._needs or self._needs[job] not in unfinished:
+                self._waiting.remove(job)
+                return job
+        return None
+
+    def dismiss(self, worker: "_Worker[AnyJob]") -> None:
+        """It has died: another takes its place."""
+        worker.stop()
+        self._workers.remove(worker)
+        self._idle.append(worker.setup)
+        self.hand_out()
+
+    def stop(self) -> None:
+        for worker in self._workers:
             worker.stop()
 
 
@@ -106,6 +140,7 @@ class _Worker(Generic[AnyJob]):
     ) -> None:
         self.setup = setup
         self.job: AnyJob | None = None
+        self._lent: list[int | None] = []
         self._log = logs / f"worker-{setup['worker']}.log"
         # What the parent can import, a worker can: heads of the user's own among it.
         path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
@@ -141,6 +176,12 @@ class _Worker(Generic[AnyJob]):
         self.job = job
         if job is not None:
             self._send(asdict(job))
+
+    def lend(self, cores: list[int | None]) -> None:
+        """It may use these further cores, None one that is not named, and no others."""
+        if cores != self._lent:
+            self._lent = cores
+            self._send({"lent": cores})
 
     def _send(self, message: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):  # it died; the end of its output says so

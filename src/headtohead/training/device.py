@@ -15,7 +15,7 @@ from headtohead.errors import UsageError
 from headtohead.recipe import Precision
 
 # glibc's <malloc.h>
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
 _KEEP = 1 << 30
 
 PACKAGES = ("scipy", "pillow")
@@ -69,12 +69,14 @@ def set_up_worker(core: int | None, device: torch.device, *, deterministic: bool
     To be called before the first tensor is made. `core` pins the process to that core. On the CPU
     arithmetic is always repeatable to the bit; on a GPU where `deterministic` asks for it. glibc
     returns freed blocks of tens of megabytes to the system and each training step would pay for
-    fresh zeroed pages again; keeping them doubled the throughput on the CPU.
+    fresh zeroed pages again; keeping them doubled the throughput on the CPU. One arena, because
+    those of helping threads (`headtohead.models.shards`) would return theirs all the same.
     """
     if core is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {core})
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
+        libc.mallopt(_M_ARENA_MAX, 1)
         libc.mallopt(_M_MMAP_MAX, 0)
         libc.mallopt(_M_TRIM_THRESHOLD, _KEEP)
         libc.mallopt(_M_TOP_PAD, 64 << 20)
