@@ -13,8 +13,9 @@ from scipy.ndimage import gaussian_filter
 from sklearn.datasets import load_digits
 
 from headtohead.data import duplicates
-from headtohead.data.decode import decode_file, resize
+from headtohead.data.decode import decode_file
 from headtohead.data.duplicates import near_duplicates
+from headtohead.data.resize import resize
 
 DATA = Path(__file__).parents[2] / "shared/data"
 Pictures = NDArray[np.uint8]

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headtohead.data.decode import decode_file, resize
+from headtohead.data.decode import decode_file
 from headtohead.data.pipeline import look_at
 from headtohead.data.prepared import PreparedSet
+from headtohead.data.resize import resize
 from headtohead.data.sources import Source
 from headtohead.errors import DataError, UsageError
 from headtohead.probes import pictures as probe

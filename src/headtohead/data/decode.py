@@ -1,4 +1,4 @@
-"""A file's bytes → one upright sRGB picture, whole or not at all; and the two ways to resize it.
+"""A file's bytes → one upright sRGB picture, whole or not at all.
 
 Formats are recognised by content, never by suffix. A picture that cannot be decoded whole is
 `Undecodable`: a half-grey photograph would be a wrong example that nobody sees.
@@ -10,7 +10,6 @@ import os
 import re
 import stat
 import warnings
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, TiffImagePlugin, UnidentifiedImageError, features
 
-from headtohead.errors import StorageError, UsageError
+from headtohead.errors import StorageError
 
 _REVISION = 1  # raise it when a rule below changes pixels: prepared sets are keyed by DECODER
 _LIBRARIES = ("jpg", "libjpeg_turbo", "webp", "avif", "jpg_2000", "libtiff", "littlecms2")
@@ -26,9 +25,6 @@ DECODER: str = f"headtohead-{_REVISION} pillow-{features.version('pil')} " + " "
     f"{name}-{features.version(name)}" for name in _LIBRARIES
 )
 """Decoder and version of every library in it whose release could change a pixel."""
-
-RESIZE_METHODS: tuple[str, ...] = ("antialias", "bilinear")
-"""The ways to resize; the first is the default."""
 
 MAX_PIXELS = 120_000_000
 """Width × height above which a picture is refused (phones' 108 megapixels pass)."""
@@ -51,6 +47,15 @@ _SIGNATURES = {
     b"MM\0*": "a TIFF",
 }
 _ONE_FILE_ERRNOS = (errno.EIO, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR)
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _WHITE = 255
 _BLOCK_PIXELS = 2**20
 
@@ -112,6 +117,11 @@ def decode(data: bytes) -> NDArray[np.uint8]:
     Raises `Undecodable`: empty, not a picture (of the raster formats in `_FORMATS`), truncated,
     damaged, or more than `MAX_PIXELS` by its header, in which case no pixel is allocated.
     """
+    return np.asarray(open_upright(data))
+
+
+def open_upright(data: bytes) -> Image.Image:
+    """The picture in `data` in mode RGB, as `decode` says and with its errors."""
     if not data:
         raise Undecodable("empty file")
     # A broken tag in a good picture is no news to the user, and an error under -W error.
@@ -125,67 +135,14 @@ def decode(data: bytes) -> NDArray[np.uint8]:
                 # OpenJPEG takes a missing rest for black; FF D9 ends every whole code stream.
                 if image.format == "JPEG2000" and b"\xff\xd9" not in data:
                     raise Undecodable("truncated")
-                orientation = _orientation(image)
-                picture = np.asarray(_to_rgb(image))
+                turn = _turn(image)
+                picture = _to_rgb(image)
+                return picture if turn is None else picture.transpose(turn)
         except Undecodable:
             raise
         # Pillow's plugins raise nearly every built-in exception on hostile bytes.
         except Exception as error:
             raise Undecodable(_reason(error, data)) from error
-    return np.ascontiguousarray(_upright(picture, orientation))
-
-
-def resize(picture: NDArray[np.uint8], size: tuple[int, int], method: str) -> NDArray[np.uint8]:
-    """`picture` (height, width, 3) at `size` = (height, width); the aspect ratio is not kept.
-
-    - "antialias", the default of the project: Pillow's triangle filter, which widens as the
-      picture shrinks, so that every pixel counts. Without it most of a photograph's pixels are
-      skipped at 100 × 100: fine fur turns into noise, and predictions flicker when the picture
-      moves by a pixel.
-    - "bilinear": the article's `tf.image.resize`: half-pixel centres, four neighbours, edges
-      clamped, no antialias; float32, rounded half up.
-
-    Raises `UsageError` for another method or a size below one pixel.
-    """
-    if min(size) < 1:
-        raise UsageError(f"a picture cannot be resized to {size}: give a height and width ≥ 1.")
-    if method == "antialias":
-        height, width = size
-        image = Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR)
-        return np.asarray(image, np.uint8)
-    if method == "bilinear":
-        rounded: NDArray[np.uint8] = np.floor(_bilinear(picture, size) + 0.5).astype(np.uint8)
-        return rounded
-    raise UsageError(
-        f"unknown resize method {method!r}: choose one of {', '.join(RESIZE_METHODS)}."
-    )
-
-
-def _bilinear(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Before rounding; TensorFlow's order of operations (`resize_bilinear_op.cc`)."""
-    top, bottom, down = _neighbours(picture.shape[0], size[0])
-    left, right, across = _neighbours(picture.shape[1], size[1])
-
-    def row(index: NDArray[np.intp]) -> NDArray[np.float32]:
-        start = picture[index[:, None], left].astype(np.float32)
-        end = picture[index[:, None], right].astype(np.float32)
-        return start + (end - start) * across[None, :, None]
-
-    upper = row(top)
-    return upper + (row(bottom) - upper) * down[:, None, None]
-
-
-def _neighbours(
-    length: int, wanted: int
-) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
-    """For each of `wanted` places on `length`: pixel before, pixel after, share of the latter."""
-    scale = np.float32(length) / np.float32(wanted)
-    place = (np.arange(wanted, dtype=np.float32) + np.float32(0.5)) * scale - np.float32(0.5)
-    before = np.floor(place)
-    share = (place - before).astype(np.float32)
-    lower = np.clip(before, 0, length - 1).astype(np.intp)
-    upper = np.clip(before + 1, 0, length - 1).astype(np.intp)
-    return lower, upper, share
 
 
 @lru_cache(maxsize=1)
@@ -203,17 +160,13 @@ def _check_size(image: Image.Image) -> None:
         raise Undecodable("no pixels")
 
 
-def _orientation(image: Image.Image) -> int:
-    """Exif's orientation, 1 to 8; 1 where Exif is missing, broken or says something else."""
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """What Exif's orientation asks for; None where it is missing, broken or upright."""
     try:
         value = image.getexif().get(0x0112, 1)
     except Exception:  # broken Exif raises as freely as broken pictures do
-        return 1
-    return value if isinstance(value, int) and value in _TURNS else 1
-
-
-def _upright(picture: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    return _TURNS[orientation](picture)
+        return None
+    return _TURNS.get(value) if isinstance(value, int) else None
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -235,18 +188,19 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 def _to_srgb(colours: Image.Image, source: Image.Image) -> Image.Image:
     """RGB from `colours` (L, RGB or CMYK) by the ICC profile that came with `source`."""
+    plain = colours if colours.mode == "RGB" else colours.convert("RGB")
     data = source.info.get("icc_profile")
-    if isinstance(data, bytes) and data:
-        try:
-            profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
-            # Most profiles say sRGB: nothing to convert, and rounding would only add noise.
-            is_srgb = "sRGB" in ImageCms.getProfileDescription(profile)
-        except (OSError, TypeError, ValueError, ImportError, ImageCms.PyCMSError):
-            return colours.convert("RGB")
-        if not is_srgb:
-            converted = _transformed(colours, profile, ImageCms.createProfile("sRGB"))
-            return converted or colours.convert("RGB")
-    return colours.convert("RGB")
+    if not isinstance(data, bytes) or not data:
+        return plain
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
+        # Most profiles say sRGB: nothing to convert, and rounding would only add noise.
+        is_srgb = "sRGB" in ImageCms.getProfileDescription(profile)
+    except (OSError, TypeError, ValueError, ImportError, ImageCms.PyCMSError):
+        return plain
+    if is_srgb:
+        return plain
+    return _transformed(colours, profile, ImageCms.createProfile("sRGB")) or plain
 
 
 def _transformed(
@@ -309,15 +263,3 @@ def _reason(error: Exception, data: bytes) -> str:
     if isinstance(error, EOFError) or short or "truncated" in message.lower():
         return "truncated"
     return f"damaged ({message or type(error).__name__})"
-
-
-_TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
-    1: lambda picture: picture,
-    2: lambda picture: picture[:, ::-1],
-    3: lambda picture: picture[::-1, ::-1],
-    4: lambda picture: picture[::-1],
-    5: lambda picture: picture.swapaxes(0, 1),
-    6: lambda picture: picture[::-1].swapaxes(0, 1),
-    7: lambda picture: picture[::-1, ::-1].swapaxes(0, 1),
-    8: lambda picture: picture[:, ::-1].swapaxes(0, 1),
-}

@@ -17,7 +17,8 @@ import threading
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from headtohead.data.decode import Undecodable, decode_file, resize
+from headtohead.data.decode import Undecodable, open_upright, read_file
+from headtohead.data.resize import resize
 from headtohead.errors import StorageError
 
 
@@ -49,13 +50,13 @@ def _do_chunk(job: dict[str, Any], chunk: dict[str, Any], array: BinaryIO) -> No
     row_bytes = side * side * 3
     for row, path in enumerate(chunk["paths"], chunk["first_row"]):
         try:
-            picture = decode_file(Path(path))
+            picture = open_upright(read_file(Path(path)))
         except Undecodable as refusal:
             _say(refusal.reason)
             continue
         array.seek(job["offset"] + row * row_bytes)
         array.write(resize(picture, (side, side), job["resize"]).tobytes())
-        _say(picture.shape[:2])
+        _say((picture.height, picture.width))
     array.flush()
     os.fsync(array.fileno())
     _say({"written": chunk["chunk"]})

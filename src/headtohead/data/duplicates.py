@@ -75,7 +75,7 @@ def _describe(
         block = np.ascontiguousarray(images[start : start + batch])
         stop = start + len(block)
         for row, picture in enumerate(block, start):
-            hashes[row] = hashlib.blake2b(picture, digest_size=16).digest()
+            hashes[row] = hashlib.sha256(picture).digest()[:16]  # processors help with it
         means = _grey_means(block, _MIDDLE)
         middle[start:stop] = np.rint(means).reshape(len(block), -1)
         cells = means.reshape(-1, _COARSE, 2, _COARSE, 2).mean((2, 4)).reshape(len(block), -1)

@@ -18,7 +18,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from headtohead.data.decode import DECODER, RESIZE_METHODS
+from headtohead.data.decode import DECODER
 from headtohead.data.decode_pool import Decoded, fill
 from headtohead.data.duplicates import near_duplicates
 from headtohead.data.prepared import (
@@ -31,6 +31,7 @@ from headtohead.data.prepared import (
     write_manifest,
 )
 from headtohead.data.progress import Progress, taking_turns
+from headtohead.data.resize import RESIZE_METHODS
 from headtohead.data.rowfile import keep_rows, open_rows
 from headtohead.data.selection import Selection, hash_files, select
 from headtohead.data.sources import Source
@@ -54,7 +55,7 @@ def prepare(
 ) -> PreparedSet:
     """The prepared set of `source`, from `cache` if it is there, else made by `workers` processes.
 
-    - `image_size`: height and width in pixels; `resize`: one of `decode.RESIZE_METHODS`.
+    - `image_size`: height and width in pixels; `resize`: one of `resize.RESIZE_METHODS`.
     - `limit`: at most so many pictures, in proportion per class (and given split), chosen by a
       hash of each picture's name: a smaller limit is a subset of a larger one.
     - `max_unreadable`: the share of the files, 0 to 1, that may fail to decode. Those are

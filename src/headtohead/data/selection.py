@@ -14,7 +14,7 @@ from headtohead.data.prepared import FORMAT
 from headtohead.data.progress import Progress
 from headtohead.data.sources import PictureFile
 
-_BATCH = 256  # files between two progress reports, and futures alive at once
+_BATCH = 256  # files between two progress reports
 _UNREADABLE = ""
 
 
@@ -68,11 +68,17 @@ def select(files: Sequence[PictureFile], limit: int | None) -> tuple[PictureFile
 def hash_files(files: Sequence[PictureFile], workers: int, progress: Progress) -> tuple[str, ...]:
     """SHA-256 of each file, hexadecimal; empty where it cannot be read (quarantined later)."""
     hashes: list[str] = []
-    # Threads: hashlib lets go of the interpreter's lock.
-    with ThreadPoolExecutor(max(1, workers)) as pool:
+    # Threads, because hashlib and the disk let go of the interpreter's lock; each takes its share
+    # of a batch at once, because to hand over a file costs more than to hash a small one.
+    threads = max(1, workers)
+    with ThreadPoolExecutor(threads) as pool:
         for start in range(0, len(files), _BATCH):
             progress("reading files", start, len(files))
-            hashes.extend(pool.map(_hash_file, files[start : start + _BATCH]))
+            batch = files[start : start + _BATCH]
+            share = -(-len(batch) // threads)
+            shares = [batch[first : first + share] for first in range(0, len(batch), share)]
+            for found in pool.map(lambda some: [_hash_file(file) for file in some], shares):
+                hashes.extend(found)
     progress("reading files", len(files), len(files))
     return tuple(hashes)
 

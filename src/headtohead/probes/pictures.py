@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from headtohead.data.decode import Undecodable, decode_file, resize
+from headtohead.data.decode import Undecodable, decode_file
 from headtohead.data.prepared import PreparedSet, printable
 from headtohead.data.progress import Progress
+from headtohead.data.resize import resize
 from headtohead.data.sources import Source
 from headtohead.data.split import split
 from headtohead.errors import DataError, UsageError
