@@ -96,6 +96,8 @@ def _screen(vectors: NDArray[np.float32], progress: Progress) -> Pairs:
         pairs, strength = np.empty((0, 2), np.int64), np.empty(0, np.float32)
         for left in range(top, count, _COLUMNS):
             product = block @ vectors[left : left + _COLUMNS].T
+            if product.max() <= _COARSE_ALIKE:  # nearly always, and sooner known than where
+                continue
             row, column = np.nonzero(product > _COARSE_ALIKE)
             later = column + left > row + top
             row, column = row[later], column[later]
