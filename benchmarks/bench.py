@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import growth
+import measures
 import preparing
 import startup
 import step
@@ -34,6 +35,7 @@ QUESTIONS: dict[str, Callable[[Setting], list[Task]]] = {
     "startup": startup.tasks,
     "preparing": preparing.tasks,
     "step": step.tasks,
+    "measures": measures.tasks,
     "growth": growth.tasks,
     "study": study.tasks,
 }
@@ -51,6 +53,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--data", type=Path, required=True, help="two folders of photographs")
     parser.add_argument("--only", default=",".join(QUESTIONS), help="questions, with commas")
+    parser.add_argument("--side", action="append", help="this one alone; may be given again")
     parser.add_argument("--repetitions", type=int, help="default 3")
     parser.add_argument("--limit", type=int, help="photographs in all; default 5000")
     parser.add_argument("--epochs", type=int, help="of each study; default 5")
@@ -90,12 +93,25 @@ def main() -> None:
             tensorflow_python=options.tensorflow_python.absolute(),
             torch_python=options.torch_python.absolute(),
         )
-        tasks = [task for question in options.only for task in QUESTIONS[question](setting)]
+        tasks = chosen(setting, options.only, options.side)
         for outcome in interleaved(tasks, options.repetitions):
             recording.add(outcome)
     print(recording.tables())
     if recording.failures:
         raise SystemExit(f"{len(recording.failures)} processes failed; see {options.out}")
+
+
+def chosen(setting: Setting, questions: list[str], sides: list[str] | None) -> list[Task]:
+    """The tasks of the questions, or of these sides alone. Raises SystemExit for an unknown one."""
+    tasks = [task for question in questions for task in QUESTIONS[question](setting)]
+    known = dict.fromkeys(task.side for task in tasks)
+    for side in sides or ():
+        if side not in known:
+            raise SystemExit(
+                f"no side {side!r} in {', '.join(questions)}; there are: "
+                f"{', '.join(map(repr, known))}."
+            )
+    return [task for task in tasks if not sides or task.side in sides]
 
 
 def described(options: argparse.Namespace) -> dict[str, Any]:

@@ -14,12 +14,14 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
 # isort: split
 import growth
+import measures
 import preparing
 import startup
 import step
 import study
 from headtohead.records import EpochRecord
 from measuring import OURS, Failure, Measurement, Task, interleaved, last_words, measure
+from photographs import write_pictures
 from processes import resident, tree
 from recording import Recording
 from setting import Setting
@@ -191,7 +193,7 @@ def tasks(tmp_path: Path) -> list[Task]:
         limit=100, epochs=1, work=tmp_path, quick=True, tensorflow_python=python,
         torch_python=python,
     )  # fmt: skip
-    questions = (study, preparing, startup, growth, step)
+    questions = (study, preparing, startup, growth, step, measures)
     return [task for question in questions for task in question.tasks(setting)]
 
 
@@ -206,11 +208,49 @@ def test_every_target_is_measured_by_some_case(target: Target, tasks: Sequence[T
     assert sum(wanted <= sides for sides in cases.values()) == 1
 
 
+def test_sides_can_be_chosen_and_a_misspelt_one_is_told(tmp_path: Path) -> None:
+    """Else hours go to sides that nobody asked for, or to none."""
+    script = Path(measures.__file__).parent / "bench.py"
+    out = tmp_path / "bench.json"
+    data = write_pictures(tmp_path / "data", {"cat": 10, "dog": 10})
+    command = [
+        sys.executable, str(script), "--data", str(data), "--only", "startup", "--limit", "20",
+        "--repetitions", "1", "--out", str(out), "--side",
+    ]  # fmt: skip
+
+    def asked(side: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*command, side], capture_output=True, text=True, check=False)
+
+    assert asked("python -c pass").returncode == 0
+    assert [m["side"] for m in json.loads(out.read_text())["measurements"]] == ["python -c pass"]
+    misspelt = asked("python -c")
+    assert misspelt.returncode == 1
+    assert "no side 'python -c' in startup; there are: 'python -c pass'" in misspelt.stderr
+
+
 def test_every_script_of_a_side_is_there(tasks: Sequence[Task], tmp_path: Path) -> None:
     quick = [each for each in tasks if each.side != "headtohead report"]  # that one makes a study
     scripts = [word for t in quick for word in t.command(tmp_path) if word.endswith(".py")]
     assert len(scripts) > 20
     assert [path for path in scripts if not Path(path).is_file()] == []
+
+
+def test_every_rung_of_the_ladder_trains_the_same_network() -> None:
+    """Else a measure's gain is another network's, or a rung is measured that nobody can reach.
+
+    Rounding differs, and Adam's first steps are as long for a gradient that is all rounding.
+    """
+    script = Path(measures.__file__).parent / "peers" / "step_rung.py"
+    few = ["--head", "fc_dropout", "--batch", "10", "--steps", "1"]
+    losses = []
+    for rung in range(len(measures.RUNGS)):
+        given = Task(
+            "q", "c", str(rung), lambda _, rung=rung: [
+                sys.executable, str(script), *few, "--rung", str(rung),
+            ],
+        )  # fmt: skip
+        losses.append(measured(given).said["last_loss"])
+    assert losses == pytest.approx([losses[0]] * len(losses), rel=0.02)
 
 
 def write_history(folder: Path, seconds: Sequence[float]) -> None:

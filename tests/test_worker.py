@@ -67,3 +67,22 @@ def test_a_shuffle_buffer_moves_over_the_stored_order(tmp_path: Path, buffer: in
     asked = "listed" if buffer is None else "stored"
     assert losses(ledger.run_folder("gap", 0)) == pytest.approx(found[asked], rel=1e-5)
     assert found["listed"] != pytest.approx(found["stored"], rel=1e-5)
+
+
+def test_workers_and_lent_cores_change_no_number(tmp_path: Path) -> None:
+    """Else a study cannot be repeated on another machine's number of cores.
+
+    One run on two workers: the second worker's core is lent to the first.
+    """
+    source = write_pictures(tmp_path / "source", {"cat": 60, "dog": 60})
+    found = []
+    for workers in (1, 2):
+        out = tmp_path / f"out-{workers}"
+        headtohead.compare(
+            data=source, heads="gap", seeds=1, epochs=2, batch_size=32, image_size=40, out=out,
+            cache=tmp_path / "cache", device="cpu", workers=workers,
+        )  # fmt: skip
+        folder = Ledger.open(out).run_folder("gap", 0)
+        history = [record.model_dump(exclude=TIMING) for record in read_history(folder)]
+        found.append((history, (folder / "last.safetensors").read_bytes()))
+    assert found[0] == found[1]

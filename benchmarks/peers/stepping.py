@@ -17,7 +17,8 @@ SIZE = 100
 
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[variable] = "1"
-os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+CORES = sorted(os.sched_getaffinity(0))
+os.sched_setaffinity(0, {CORES[-1]})
 
 
 class Clock:
@@ -36,12 +37,15 @@ class Clock:
         if self._done == WARM_UP + self.steps:
             self._ended = now
 
-    def say(self) -> None:
-        """Raises SystemExit where another number of steps was taken."""
+    def say(self, **more: float) -> None:
+        """The time of the steps, and `more` beside it.
+
+        Raises SystemExit where another number of steps was taken.
+        """
         if self._done != WARM_UP + self.steps:
             raise SystemExit(f"{self._done} steps were taken, not {WARM_UP + self.steps}")
         wall, cpu = (end - begin for begin, end in zip(self._began, self._ended, strict=True))
-        print(json.dumps({"seconds": wall, "cpu_seconds": cpu}))
+        print(json.dumps({"seconds": wall, "cpu_seconds": cpu, **more}))
 
 
 def drawn(options: argparse.Namespace) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -56,9 +60,10 @@ def as_floats(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return images.astype(np.float32) / np.float32(255)
 
 
-def arguments() -> argparse.Namespace:
+def arguments(*numbers: str) -> argparse.Namespace:
+    """The options of every such process, and whole `numbers` of its own."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--head", required=True)
-    parser.add_argument("--batch", type=int, required=True)
-    parser.add_argument("--steps", type=int, required=True)
+    for number in ("--batch", "--steps", *numbers):
+        parser.add_argument(number, type=int, required=True)
     return parser.parse_args()

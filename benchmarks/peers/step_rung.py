@@ -1,0 +1,93 @@
+"""Training steps with the first `--rung` of headtohead's measures, and none of the later ones.
+
+It says its last loss, too: every rung trains the same network, up to rounding.
+"""
+
+from stepping import CORES, SIZE, Clock, arguments, drawn  # first: it pins the process
+
+# isort: split
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest import mock
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from headtohead.models import blocks, shards
+from headtohead.models.classifier import build_classifier
+from headtohead.spec import BackboneSpec, HeadSpec
+from headtohead.training.device import set_up_worker
+from headtohead.training.optimizer import KerasAdam
+from headtohead.training.pictures import Pictures
+from headtohead.training.step import EagerGradients, Step
+
+(
+    PLAIN, CHANNELS_LAST, POOL_FIRST, UNFILLED, KEPT, FUSED, IN_SHARDS, SECOND_CORE,
+) = range(8)  # fmt: skip
+
+
+def in_the_articles_order(block: blocks.ConvolutionBlock, pictures: Tensor) -> Tensor:
+    maps = functional.relu(block.norm(block.convolution(pictures)))
+    return functional.max_pool2d(maps, 2)
+
+
+@contextmanager
+def without_the_measures_after(rung: int) -> Iterator[None]:
+    """Everything as headtohead does it, but for what comes later in the ladder."""
+    memory = mock.patch("headtohead.training.device.platform.libc_ver", return_value=("", ""))
+    with mock.patch.object(shards, "SIZE", shards.SIZE if rung >= IN_SHARDS else 10**9):
+        if rung >= KEPT:
+            set_up_worker(None, torch.device("cpu"), deterministic=False)
+        else:
+            with memory:
+                set_up_worker(None, torch.device("cpu"), deterministic=False)
+        torch.utils.deterministic.fill_uninitialized_memory = rung < UNFILLED
+        if rung >= SECOND_CORE:
+            shards.lend(CORES[:1])
+        with mock.patch.object(blocks, "_suits_kernels", return_value=rung >= FUSED):
+            if rung >= POOL_FIRST:
+                yield
+            else:
+                with mock.patch.object(blocks.ConvolutionBlock, "forward", in_the_articles_order):
+                    yield
+
+
+def batch_of(pictures: Pictures, rung: int) -> Pictures:
+    """Whose batches are channels last in memory, or not."""
+    if rung < CHANNELS_LAST:
+        last = pictures.batch
+
+        def first(rows: Tensor) -> tuple[Tensor, Tensor]:
+            images, labels = last(rows)
+            return images.contiguous(), labels
+
+        pictures.batch = first  # type: ignore[method-assign]
+    return pictures
+
+
+def main() -> None:
+    options = arguments("--rung")
+    images, labels = drawn(options)
+    with without_the_measures_after(options.rung):
+        pictures = batch_of(Pictures(images, labels, torch.device("cpu")), options.rung)
+        model = build_classifier(
+            BackboneSpec(), options.head, HeadSpec(), image_size=SIZE, classes=2, seed=0
+        )
+        if options.rung >= CHANNELS_LAST:
+            model = model.to(memory_format=torch.channels_last)
+        step = Step(
+            EagerGradients(model.train(), pictures, None, "float32"),
+            KerasAdam(model.parameters(), 1e-3, 0.0),
+        )
+        clock = Clock(options.steps)
+        torch.manual_seed(0)  # dropout's
+        for rows in pictures.rows(np.arange(len(labels))).split(options.batch):
+            loss, _ = step(rows, None)
+            clock.step()
+    clock.say(last_loss=float(loss))
+
+
+if __name__ == "__main__":
+    main()
