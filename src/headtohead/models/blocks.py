@@ -104,16 +104,18 @@ class _FusedBlock(torch.autograd.Function):
         exact_mean, mean_square = torch.stack(sums).sum(0) / _per_channel(maps)
         exact_variance = (mean_square - exact_mean**2).clamp_(min=0)
         deviation = (exact_variance + BATCH_NORM_EPSILON).rsqrt_()
-        scale = gamma * deviation
-        shift = beta - exact_mean * scale
-        scale, shift = (numbers.to(pooled.dtype).numpy() for numbers in (scale, shift))
+        exact_scale = gamma * deviation
+        scale = exact_scale.to(pooled.dtype)
+        shift = (beta - exact_mean * exact_scale).to(pooled.dtype)
 
         def normalise(part: slice) -> None:
-            kernels.affine_relu(_array(pooled[part]), scale, shift, _array(output[part]))
+            kernels.affine_relu(
+                _array(pooled[part]), scale.numpy(), shift.numpy(), _array(output[part])
+            )
 
         each(normalise, parts)
         mean, variance = exact_mean.to(pooled.dtype), exact_variance.to(pooled.dtype)
-        ctx.save_for_backward(pictures, weight, gamma, pooled, output, exact_mean, deviation, *maps)
+        ctx.save_for_backward(pictures, weight, gamma, exact_mean, deviation, shift, pooled, *maps)
         ctx.mark_non_differentiable(mean, variance)
         return output, mean, variance
 
@@ -121,45 +123,43 @@ class _FusedBlock(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         from headtohead.models import kernels
 
-        pictures, weight, gamma, pooled, output, mean, deviation, *maps = ctx.saved_tensors
+        pictures, weight, gamma, mean, deviation, shift, pooled, *maps = ctx.saved_tensors
         parts = shards(len(pictures))
         gradient = _channels_last(gradients[0])
-        rounded_mean = mean.to(pooled.dtype).numpy()
+        exact_scale = gamma * deviation
+        scale, rounded_mean = exact_scale.to(pooled.dtype), mean.to(pooled.dtype)
 
-        def mask(part: slice) -> tuple[Tensor, Tensor]:
-            masked = torch.empty_like(pooled[part])
+        def add_up(part: slice) -> Tensor:
             sums = torch.zeros(2, len(gamma), dtype=torch.float64)
-            kernels.mask_and_sum(
-                _array(gradient[part]), _array(output[part]), _array(pooled[part]), rounded_mean,
-                _array(masked), *sums.numpy(),
+            kernels.sum_gradients(
+                _array(gradient[part]), _array(pooled[part]), scale.numpy(), shift.numpy(),
+                rounded_mean.numpy(), *sums.numpy(),
             )  # fmt: skip
-            return masked, sums
+            return sums
 
-        masked, both_sums = zip(*each(mask, parts), strict=True)
-        sums, products = torch.stack(both_sums).sum(0)
+        sums, products = torch.stack(each(add_up, parts)).sum(0)
         # d maps = gamma · deviation · (d - mean(d) - normalised · mean(d · normalised))
         count = _per_channel(maps)
-        scale = gamma * deviation
-        slope = -scale * deviation**2 * products / count
-        offset = -scale * sums / count - slope * mean
-        scale, offset, slope = (part.to(pooled.dtype).numpy() for part in (scale, offset, slope))
+        exact_slope = -exact_scale * deviation**2 * products / count
+        offset = (-exact_scale * sums / count - exact_slope * mean).to(pooled.dtype)
+        slope = exact_slope.to(pooled.dtype)
         wanted = [ctx.needs_input_grad[0], True, False]
         to_pictures = torch.empty_like(pictures) if wanted[0] else None
 
-        def back(part: slice, maps: Tensor, masked: Tensor) -> Tensor:
-            gradient = torch.empty_like(maps)
+        def back(part: slice, maps: Tensor) -> Tensor:
+            to_maps = torch.empty_like(maps)
             kernels.unpool_and_normalise(
-                _array(maps), _array(pooled[part]), _array(masked),
-                scale, offset, slope, _array(gradient),
+                _array(maps), _array(pooled[part]), _array(gradient[part]), scale.numpy(),
+                shift.numpy(), offset.numpy(), slope.numpy(), _array(to_maps),
             )  # fmt: skip
             to_part, to_weight, _ = torch.ops.aten.convolution_backward(
-                gradient, pictures[part], weight, None, *_CONVOLUTION, wanted
+                to_maps, pictures[part], weight, None, *_CONVOLUTION, wanted
             )
             if to_pictures is not None:
                 to_pictures[part] = to_part
             return cast("Tensor", to_weight)
 
-        to_weight = torch.stack(each(back, parts, maps, masked)).sum(0)
+        to_weight = torch.stack(each(back, parts, maps)).sum(0)
         to_gamma, to_beta = (products * deviation).to(gamma.dtype), sums.to(gamma.dtype)
         return to_pictures, to_weight, None, to_gamma, to_beta
 

@@ -100,13 +100,13 @@ def affine_pool_relu(maps: Any, scale: Any, shift: Any, output: Any) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def mask_and_sum(
-    gradient: Any, output: Any, pooled: Any, mean: Any, masked: Any, sums: Any, products: Any
+def sum_gradients(
+    gradient: Any, pooled: Any, scale: Any, shift: Any, mean: Any, sums: Any, products: Any
 ) -> None:
-    """The ReLU's gradient, and what batch norm's backward pass needs of it, per channel.
+    """What batch norm's backward pass needs of the ReLU's gradient, per channel.
 
-    `masked` = `gradient` where `output` > 0. `sums` (C,) float64 gets its sum added, `products`
-    the sum of its products with `pooled` - `mean`.
+    That is `gradient` where pooled · scale + shift > 0, as in `affine_relu`. `sums` (C,) float64
+    gets its sum added, `products` the sum of its products with `pooled` - `mean`.
     """
     pictures, height, width, channels = pooled.shape
     zero = pooled.dtype.type(0)
@@ -116,11 +116,9 @@ def mask_and_sum(
             row[:] = 0
             row_products[:] = 0
             for j in range(width):
-                before, after, values = gradient[n, i, j], output[n, i, j], pooled[n, i, j]
-                results = masked[n, i, j]
+                before, values = gradient[n, i, j], pooled[n, i, j]
                 for c in range(channels):
-                    g = before[c] if after[c] > zero else zero
-                    results[c] = g
+                    g = before[c] if values[c] * scale[c] + shift[c] > zero else zero
                     row[c] += g
                     row_products[c] += g * (values[c] - mean[c])
             for c in range(channels):
@@ -130,12 +128,14 @@ def mask_and_sum(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def unpool_and_normalise(
-    maps: Any, pooled: Any, masked: Any, scale: Any, offset: Any, slope: Any, result: Any
-) -> None:
-    """The gradient of `maps`: offset + slope · maps everywhere, + scale · masked where pooled.
+    maps: Any, pooled: Any, gradient: Any, scale: Any, shift: Any, offset: Any, slope: Any,
+    result: Any,
+) -> None:  # fmt: skip
+    """The gradient of `maps`: offset + slope · maps everywhere, and where one of them was pooled
+    and the ReLU let it pass, + scale · gradient.
 
-    `scale`, `offset` and `slope` are (C,). Of equal values in a window the first one, row by row,
-    is the one that was pooled, as in PyTorch.
+    `scale`, `shift`, `offset` and `slope` are (C,). Of equal values in a window the first one, row
+    by row, is the one that was pooled, as in PyTorch.
     """
     pictures, height, width, channels = maps.shape
     zero = maps.dtype.type(0)
@@ -146,10 +146,11 @@ def unpool_and_normalise(
                 lower_left, lower_right = maps[n, i + 1, j], maps[n, i + 1, j + 1]
                 to_upper_left, to_upper_right = result[n, i, j], result[n, i, j + 1]
                 to_lower_left, to_lower_right = result[n, i + 1, j], result[n, i + 1, j + 1]
-                best, gradient = pooled[n, i // 2, j // 2], masked[n, i // 2, j // 2]
+                best, before = pooled[n, i // 2, j // 2], gradient[n, i // 2, j // 2]
                 for c in range(channels):
                     a, b, d, e = upper_left[c], upper_right[c], lower_left[c], lower_right[c]
-                    g, p, u, v = gradient[c] * scale[c], best[c], offset[c], slope[c]
+                    p, s, u, v = best[c], scale[c], offset[c], slope[c]
+                    g = before[c] * s if p * s + shift[c] > zero else zero
                     is_a = a == p
                     is_b = (b == p) & (not is_a)
                     is_d = (d == p) & (not is_a) & (not is_b)
