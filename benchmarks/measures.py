@@ -10,7 +10,7 @@ from pathlib import Path
 
 from measuring import Task
 from setting import PEERS, Setting
-from step import AS_WORKER, BATCH, QUICK_STEPS, STEPS
+from step import BATCH, QUICK_STEPS, STEPS
 
 RUNGS = (
     "as most people write it",
@@ -18,14 +18,11 @@ RUNGS = (
     "+ pool before ReLU",
     "+ new memory not filled",
     "+ freed memory kept",
-    "+ huge pages",
     "+ batch norm, ReLU and pool fused",
     "+ in shards of 8 pictures",
     "+ a second core",
 )
 """What makes a training step fast on a CPU, each with all before it."""
-HUGE_PAGES = RUNGS.index("+ huge pages")
-"""The one that has to be asked for before the process begins; step_rung.py does the others."""
 
 
 def tasks(setting: Setting) -> list[Task]:
@@ -35,9 +32,7 @@ def tasks(setting: Setting) -> list[Task]:
     def task(number: int, rung: str) -> Task:
         def command(_: Path) -> list[str]:
             given = ["--head", "fc_dropout", "--batch", str(BATCH), "--steps", str(steps)]
-            as_worker = AS_WORKER if number >= HUGE_PAGES else []
-            script = str(PEERS / "step_rung.py")
-            return [*as_worker, sys.executable, script, *given, "--rung", str(number)]
+            return [sys.executable, str(PEERS / "step_rung.py"), *given, "--rung", str(number)]
 
         case = f"fc_dropout: {steps} training steps of {BATCH} pictures"
         return Task("measures", case, rung, command, steps * BATCH)

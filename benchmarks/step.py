@@ -9,15 +9,12 @@ headtohead's workers are: no step that computes them so can be faster.
 import sys
 from pathlib import Path
 
-from headtohead.machine import worker_environment
 from measuring import OURS, Task
 from setting import PEERS, Setting
 from targets import FLOOR, HEADS, KERAS_TORCH, LIGHTNING, LOOP
 
 BATCH = 64
 STEPS, QUICK_STEPS = 20, 2
-AS_WORKER = ["env", f"GLIBC_TUNABLES={worker_environment()['GLIBC_TUNABLES']}"]
-"""How a process begins that is set up as headtohead's workers are."""
 
 
 def tasks(setting: Setting) -> list[Task]:
@@ -36,8 +33,7 @@ def tasks(setting: Setting) -> list[Task]:
     def task(head: str, side: str, python: str, script: str) -> Task:
         def command(_: Path) -> list[str]:
             given = ["--head", head, "--batch", str(BATCH), "--steps", str(steps)]
-            as_worker = AS_WORKER if python == sys.executable else []
-            return [*as_worker, python, str(PEERS / script), *given]
+            return [python, str(PEERS / script), *given]
 
         case = f"{head}: {steps} training steps of {BATCH} pictures, one core"
         return Task("step", case, side, command, steps * BATCH)

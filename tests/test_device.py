@@ -1,7 +1,6 @@
 """Devices and workers: what was asked for, or a clear refusal."""
 
 import os
-import platform
 import subprocess
 import sys
 import tomllib
@@ -11,10 +10,7 @@ import pytest
 import torch
 
 from headtohead.errors import UsageError
-from headtohead.machine import worker_environment
 from headtohead.training.device import PACKAGES, choose_device, environment, spread
-
-HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def test_auto_is_a_gpu_exactly_when_there_is_one() -> None:
@@ -90,32 +86,6 @@ def test_a_worker_keeps_freed_memory(call: str) -> None:
         "assert again < 1000, again\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-@pytest.mark.skipif(
-    not HUGE_PAGES.is_file() or "[never]" in HUGE_PAGES.read_text(),
-    reason="this system gives no huge pages on request",
-)
-@pytest.mark.skipif(
-    platform.libc_ver()[0] != "glibc" or float(platform.libc_ver()[1]) < 2.35,
-    reason="glibc asks for huge pages since 2.35",
-)
-def test_a_worker_has_huge_pages() -> None:
-    """A twentieth of a training step went into finding small ones."""
-    code = (
-        "import torch\n"
-        "from pathlib import Path\n"
-        "from headtohead.training.device import set_up_worker\n"
-        "set_up_worker(None, torch.device('cpu'), deterministic=False)\n"
-        "maps = torch.ones(25_000_000)\n"
-        "lines = Path('/proc/self/smaps_rollup').read_text().splitlines()\n"
-        "print(next(line.split()[1] for line in lines if line.startswith('AnonHugePages')))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=worker_environment(), capture_output=True, text=True,
-        check=True,
-    )  # fmt: skip
-    assert int(done.stdout) > 10_000  # kB, of 100 MB that the tensor takes
 
 
 def test_a_run_records_only_what_headtohead_itself_installs() -> None:

@@ -19,8 +19,7 @@ for line in sys.stdin:
     job = json.loads(line)
     if "lent" in job:
         continue
-    say(event="start", worker=setup["worker"], threads=os.environ["OMP_NUM_THREADS"],
-        tunables=os.environ["GLIBC_TUNABLES"])
+    say(event="start", worker=setup["worker"], threads=os.environ["OMP_NUM_THREADS"])
     if job["head"] == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     if job["head"] == "leaves":
@@ -61,12 +60,6 @@ def test_every_job_is_done_once(tmp_path: Path) -> None:
 
 def test_workers_are_single_threaded(tmp_path: Path) -> None:
     assert run(tmp_path, ["a"])[0][1]["threads"] == "1"
-
-
-def test_a_users_tunables_of_glibc_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=0:glibc.malloc.check=1")
-    told = run(tmp_path, ["a"])[0][1]["tunables"]
-    assert told.endswith(":glibc.malloc.hugetlb=0:glibc.malloc.check=1")
 
 
 def test_more_workers_than_jobs_are_not_started(tmp_path: Path) -> None:

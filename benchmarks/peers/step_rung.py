@@ -24,8 +24,8 @@ from headtohead.training.pictures import Pictures
 from headtohead.training.step import EagerGradients, Step
 
 (
-    PLAIN, CHANNELS_LAST, POOL_FIRST, UNFILLED, KEPT, HUGE_PAGES, FUSED, IN_SHARDS, SECOND_CORE,
-) = range(9)  # fmt: skip
+    PLAIN, CHANNELS_LAST, POOL_FIRST, UNFILLED, KEPT, FUSED, IN_SHARDS, SECOND_CORE,
+) = range(8)  # fmt: skip
 
 
 def in_the_articles_order(block: blocks.ConvolutionBlock, pictures: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ from pathlib import Path
 import platformdirs
 
 CACHE_VARIABLE = "HEADTOHEAD_CACHE"
-_HUGE_PAGES = "glibc.malloc.hugetlb=1"
 
 
 def usable_cores() -> list[int]:
@@ -14,18 +13,6 @@ def usable_cores() -> list[int]:
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
-
-
-def worker_environment() -> dict[str, str]:
-    """The environment of a process that computes with one thread on large tensors.
-
-    `glibc.malloc.hugetlb=1` has glibc (2.35 and later; others ignore it) ask for huge pages, where
-    the system grants them on request: a step's maps take tens of megabytes, and finding thousands
-    of small pages costs time. Tunables that are set already stay, and win.
-    """
-    tunables = ":".join(filter(None, [_HUGE_PAGES, os.environ.get("GLIBC_TUNABLES")]))
-    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    return {**os.environ, **threads, "GLIBC_TUNABLES": tunables}
 
 
 def cache_folder(cache: str | Path | None = None) -> Path:

@@ -16,7 +16,6 @@ from typing import IO, Any, Generic, TypeVar
 
 from headtohead.errors import StorageError
 from headtohead.files import storage_error
-from headtohead.machine import worker_environment
 from headtohead.study.plan import Job, SpeedJob
 
 AnyJob = TypeVar("AnyJob", Job, SpeedJob)
@@ -145,6 +144,7 @@ class _Worker(Generic[AnyJob]):
         self._log = logs / f"worker-{setup['worker']}.log"
         # What the parent can import, a worker can: heads of the user's own among it.
         path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+        threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         try:
             logs.mkdir(parents=True, exist_ok=True)
             with self._log.open("ab") as log:
@@ -153,7 +153,7 @@ class _Worker(Generic[AnyJob]):
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,
-                    env={**worker_environment(), "PYTHONPATH": path},
+                    env={**os.environ, **threads, "PYTHONPATH": path},
                     start_new_session=True,  # Ctrl-C is the parent's to handle
                 )
         except OSError as error:
