@@ -8,6 +8,7 @@ imports, and these count; everything else that it says stands beside its times.
 
 import json
 import os
+import re
 import shlex
 import sys
 import tempfile
@@ -84,7 +85,7 @@ def measure(task: Task, repetition: int) -> Outcome:
 
         def failed(words: str) -> Failure:
             at = task.question, task.case, task.side, repetition
-            return Failure(*at, command=shlex.join(command), words=words[-KEPT:].strip())
+            return Failure(*at, command=portable(command), words=words[-KEPT:].strip())
 
         try:
             command += task.command(scratch)
@@ -94,7 +95,18 @@ def measure(task: Task, repetition: int) -> Outcome:
             said = {**last_words(ended.output), **task.results(scratch)}
         except (OSError, LookupError, TypeError, ValueError) as error:
             return failed(f"{type(error).__name__}: {error}")
-    return _measurement(task, repetition, load, shlex.join(command), ended, said)
+    return _measurement(task, repetition, load, portable(command), ended, said)
+
+
+def portable(command: Sequence[str]) -> str:
+    """As it is recorded: paths as seen from here, of folders elsewhere their last part alone."""
+
+    def seen(path: re.Match[str]) -> str:
+        absolute = Path(path[0])
+        inside = absolute.is_relative_to(Path.cwd())
+        return str(absolute.relative_to(Path.cwd())) if inside else f".../{absolute.name}"
+
+    return shlex.join(re.sub(r"(?<![^=])/\S+", seen, word) for word in command)
 
 
 def _measurement(

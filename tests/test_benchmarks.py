@@ -20,7 +20,7 @@ import startup
 import step
 import study
 from headtohead.records import EpochRecord
-from measuring import OURS, Failure, Measurement, Task, interleaved, last_words, measure
+from measuring import OURS, Failure, Measurement, Task, interleaved, last_words, measure, portable
 from photographs import write_pictures
 from processes import resident, tree
 from recording import Recording
@@ -74,6 +74,14 @@ def test_every_way_to_fail_is_an_outcome(given: Task) -> None:
     outcome = measure(given, 0)
     assert isinstance(outcome, Failure)
     assert outcome.words
+
+
+def test_a_recorded_command_names_no_folder_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = [str(tmp_path / "bin/python"), "-c", f"OUT={tmp_path.parent}/else", "a/b", "--n", "1"]
+    assert portable(command) == "bin/python -c OUT=.../else a/b --n 1"
 
 
 def test_sides_take_turns_in_going_first() -> None:
