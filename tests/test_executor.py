@@ -10,11 +10,16 @@ from headtohead.errors import StorageError
 from headtohead.study.executor import Event, execute
 from headtohead.study.plan import Job
 
-WORKER = """
-import json, os, signal, sys
+BEGINNING = """
+import json, os, signal, sys, time
 setup = json.loads(sys.stdin.readline())
 def say(**event):
     print(json.dumps(event), flush=True)
+"""
+
+WORKER = (
+    BEGINNING
+    + """
 for line in sys.stdin:
     job = json.loads(line)
     if "lent" in job:
@@ -31,6 +36,7 @@ for line in sys.stdin:
     else:
         say(event="done", status="finished")
 """
+)
 
 
 def run(tmp_path: Path, heads: list[str], workers: int = 2) -> list[tuple[Job, Event]]:
@@ -109,11 +115,9 @@ def test_a_job_waits_for_the_one_it_needs(tmp_path: Path, workers: int) -> None:
     assert events.index((other, "error")) < events.index((last, "start"))
 
 
-LENT = """
-import json, sys, time
-setup = json.loads(sys.stdin.readline())
-def say(**event):
-    print(json.dumps(event), flush=True)
+LENT = (
+    BEGINNING
+    + """
 for line in sys.stdin:
     message = json.loads(line)
     if "lent" in message:
@@ -124,6 +128,7 @@ for line in sys.stdin:
         time.sleep(0.2)
         say(event="done", status="finished")
 """
+)
 
 
 def lent(tmp_path: Path, jobs: list[Job], cores: list[int | None]) -> list[tuple[str, list[Any]]]:

@@ -1,4 +1,4 @@
-"""A batch in shards: small enough to stay in a core's cache, shared out among cores at will.
+"""A batch in shards, shared out among cores at will.
 
 A shard's size depends on nothing, and whatever is summed over shards is summed in their order.
 So a batch's numbers are the same to the bit on one core and on many, and a worker may be lent
