@@ -4,15 +4,13 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from headtohead.models.constants import BATCH_NORM_EPSILON
+from headtohead.models.convolutions import array, channels_last, convolution_by, empty
 from headtohead.models.layers import BatchNorm, convolution
 from headtohead.models.shards import each, shards
-
-_CONVOLUTION: tuple[Any, ...] = ([1, 1], [0, 0], [1, 1], False, [0, 0], 1)
 
 
 class ConvolutionBlock(nn.Module):
@@ -53,13 +51,16 @@ class ConvolutionBlock(nn.Module):
     def _evaluated(self, pictures: Tensor) -> Tensor:
         from headtohead.models import kernels  # Numba is slow to import, and only needed here
 
-        weight, bias = self.convolution.weight, self.convolution.bias
+        pictures = channels_last(pictures)
+        weight, bias = self.convolution.weight, cast("Tensor", self.convolution.bias)
+        way = convolution_by(weight)
         scale, shift = (part.numpy() for part in self.norm.affine())
-        output = _empty(_pooled(pictures, weight), pictures)
+        output = empty(_pooled(pictures, weight), pictures)
+        results = array(output)
 
         def evaluate(part: slice) -> None:
-            maps = _convolved(pictures[part], weight, bias)
-            kernels.affine_pool_relu(_array(maps), scale, shift, _array(output[part]))
+            maps = way.maps(pictures[part], bias)
+            kernels.affine_pool_relu(array(maps), scale, shift, results[part])
 
         each(evaluate, shards(len(pictures)))
         return output
@@ -89,15 +90,18 @@ class _FusedBlock(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         from headtohead.models import kernels  # Numba is slow to import, and only needed here
 
+        pictures = channels_last(pictures)
         parts = shards(len(pictures))
+        way = convolution_by(weight)
         sign = torch.where(gamma < 0, -1, 1).to(gamma.dtype).numpy()
-        pooled = _empty(_pooled(pictures, weight), pictures)
+        pooled = empty(_pooled(pictures, weight), pictures)
         output = torch.empty_like(pooled)
+        values, results = array(pooled), array(output)
 
         def convolve(part: slice) -> tuple[Tensor, Tensor]:
-            maps = _convolved(pictures[part], weight, bias)
+            maps = way.maps(pictures[part], bias)
             sums = torch.zeros(2, len(gamma), dtype=torch.float64)
-            kernels.pool_and_sum(_array(maps), sign, _array(pooled[part]), *sums.numpy())
+            kernels.pool_and_sum(array(maps), sign, values[part], *sums.numpy())
             return maps, sums
 
         maps, sums = zip(*each(convolve, parts), strict=True)
@@ -105,13 +109,12 @@ class _FusedBlock(torch.autograd.Function):
         exact_variance = (mean_square - exact_mean**2).clamp_(min=0)
         deviation = (exact_variance + BATCH_NORM_EPSILON).rsqrt_()
         exact_scale = gamma * deviation
-        scale = exact_scale.to(pooled.dtype)
+        scale = exact_scale.to(pooled.dtype).numpy()
         shift = (beta - exact_mean * exact_scale).to(pooled.dtype)
+        factors = scale, shift.numpy()
 
         def normalise(part: slice) -> None:
-            kernels.affine_relu(
-                _array(pooled[part]), scale.numpy(), shift.numpy(), _array(output[part])
-            )
+            kernels.affine_relu(values[part], *factors, results[part])
 
         each(normalise, parts)
         mean, variance = exact_mean.to(pooled.dtype), exact_variance.to(pooled.dtype)
@@ -125,47 +128,38 @@ class _FusedBlock(torch.autograd.Function):
 
         pictures, weight, gamma, mean, deviation, shift, pooled, *maps = ctx.saved_tensors
         parts = shards(len(pictures))
-        gradient = _channels_last(gradients[0])
+        gradient, values = array(channels_last(gradients[0])), array(pooled)
         exact_scale = gamma * deviation
-        scale, rounded_mean = exact_scale.to(pooled.dtype), mean.to(pooled.dtype)
+        factors = exact_scale.to(pooled.dtype).numpy(), shift.numpy()
+        rounded_mean = mean.to(pooled.dtype).numpy()
 
         def add_up(part: slice) -> Tensor:
             sums = torch.zeros(2, len(gamma), dtype=torch.float64)
             kernels.sum_gradients(
-                _array(gradient[part]), _array(pooled[part]), scale.numpy(), shift.numpy(),
-                rounded_mean.numpy(), *sums.numpy(),
-            )  # fmt: skip
+                gradient[part], values[part], *factors, rounded_mean, *sums.numpy()
+            )
             return sums
 
         sums, products = torch.stack(each(add_up, parts)).sum(0)
         # d maps = gamma · deviation · (d - mean(d) - normalised · mean(d · normalised))
         count = _per_channel(maps)
-        exact_slope = -exact_scale * deviation**2 * products / count
-        offset = (-exact_scale * sums / count - exact_slope * mean).to(pooled.dtype)
-        slope = exact_slope.to(pooled.dtype)
-        wanted = [ctx.needs_input_grad[0], True, False]
-        to_pictures = torch.empty_like(pictures) if wanted[0] else None
+        slope = -exact_scale * deviation**2 * products / count
+        offset = -exact_scale * sums / count - slope * mean
+        line = offset.to(pooled.dtype).numpy(), slope.to(pooled.dtype).numpy()
+        way = convolution_by(weight)
+        to_pictures = torch.empty_like(pictures) if ctx.needs_input_grad[0] else None
 
         def back(part: slice, maps: Tensor) -> Tensor:
             to_maps = torch.empty_like(maps)
             kernels.unpool_and_normalise(
-                _array(maps), _array(pooled[part]), _array(gradient[part]), scale.numpy(),
-                shift.numpy(), offset.numpy(), slope.numpy(), _array(to_maps),
-            )  # fmt: skip
-            to_part, to_weight, _ = torch.ops.aten.convolution_backward(
-                to_maps, pictures[part], weight, None, *_CONVOLUTION, wanted
+                array(maps), values[part], gradient[part], *factors, *line, array(to_maps)
             )
-            if to_pictures is not None:
-                to_pictures[part] = to_part
-            return cast("Tensor", to_weight)
+            to_part = None if to_pictures is None else to_pictures[part]
+            return way.gradient(to_maps, pictures[part], to_part)
 
-        to_weight = torch.stack(each(back, parts, maps)).sum(0)
+        to_weight = way.to_weight(torch.stack(each(back, parts, maps)).sum(0))
         to_gamma, to_beta = (products * deviation).to(gamma.dtype), sums.to(gamma.dtype)
         return to_pictures, to_weight, None, to_gamma, to_beta
-
-
-def _convolved(pictures: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return _channels_last(torch.ops.aten.convolution(pictures, weight, bias, *_CONVOLUTION))
 
 
 def _pooled(pictures: Tensor, weight: Tensor) -> tuple[int, ...]:
@@ -177,17 +171,3 @@ def _pooled(pictures: Tensor, weight: Tensor) -> tuple[int, ...]:
 def _per_channel(maps: Sequence[Tensor]) -> int:
     """How many values each channel has."""
     return sum(part.numel() // part.shape[1] for part in maps)
-
-
-def _empty(shape: tuple[int, ...], like: Tensor) -> Tensor:
-    return torch.empty(shape, dtype=like.dtype, memory_format=torch.channels_last)
-
-
-def _channels_last(maps: Tensor) -> Tensor:
-    return maps.contiguous(memory_format=torch.channels_last)
-
-
-def _array(maps: Tensor) -> NDArray[Any]:
-    """(N, C, H, W), channels last in memory → (N, H, W, C) array on the same memory."""
-    array: NDArray[Any] = maps.detach().permute(0, 2, 3, 1).numpy()
-    return array

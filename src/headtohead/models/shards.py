@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import torch
 
-SIZE = 8
+SIZE = 4
 """Pictures in a shard. Measured on the article's network: docs/speed.md."""
 
 Result = TypeVar("Result")

@@ -33,7 +33,7 @@ def collect_costs(plan: RunPlan) -> Costs:
 
 def _multiply_adds(module: nn.Module, inputs: Tensor) -> int:
     counter = _Operations()
-    with torch.no_grad(), counter:
+    with torch.enable_grad(), counter:  # plain operations: the definition's count, on any device
         module.eval()(inputs)
     return counter.operations // 2
 
