@@ -61,8 +61,8 @@ def in_parent(ledger: Ledger, prepared: PreparedSet) -> float:
     with (
         Path(os.devnull).open("w", encoding="utf-8") as nowhere,
         Display(Console(file=nowhere, force_terminal=True)) as display,
+        Crew(ledger.out, prepared, worker_setups("cpu", 1), display) as crew,
     ):
-        crew = Crew(prepared, worker_setups("cpu", 1), display)
         before = _own_seconds()
         failures = crew.train(ledger, [Job(HEAD, 0)])
         spent = _own_seconds() - before

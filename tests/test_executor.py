@@ -1,5 +1,7 @@
 """Worker processes: every job is done once, and a death costs one job."""
 
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 import pytest
 
 from headtohead.errors import StorageError
-from headtohead.study.executor import Event, execute
+from headtohead.study.executor import Event, Team
 from headtohead.study.plan import Job
 
 BEGINNING = """
@@ -42,13 +44,9 @@ for line in sys.stdin:
 def run(tmp_path: Path, heads: list[str], workers: int = 2) -> list[tuple[Job, Event]]:
     events: list[tuple[Job, Event]] = []
     setups: list[dict[str, Any]] = [{"worker": number} for number in range(workers)]
-    execute(
-        [Job(head, seed) for seed, head in enumerate(heads)],
-        command=[sys.executable, "-c", WORKER],
-        setups=setups,
-        logs=tmp_path / "logs",
-        on_event=lambda job, event: events.append((job, event)),
-    )
+    jobs = [Job(head, seed) for seed, head in enumerate(heads)]
+    with Team([sys.executable, "-c", WORKER], setups, tmp_path / "logs") as team:
+        team.execute(jobs, lambda job, event: events.append((job, event)))
     return events
 
 
@@ -101,14 +99,13 @@ def test_a_job_waits_for_the_one_it_needs(tmp_path: Path, workers: int) -> None:
     first, second, third, other = (Job(head, 0) for head in ("a", "b", "c", "killed"))
     last = Job("d", 0)
     events: list[tuple[Job, str]] = []
-    execute(
-        [third, second, last, other, first],
-        command=[sys.executable, "-c", WORKER],
-        setups=[{"worker": number} for number in range(workers)],
-        logs=tmp_path / "logs",
-        on_event=lambda job, event: events.append((job, event["event"])),
-        needs={second: first, third: second, last: other},
-    )
+    setups: list[dict[str, Any]] = [{"worker": number} for number in range(workers)]
+    with Team([sys.executable, "-c", WORKER], setups, tmp_path / "logs") as team:
+        team.execute(
+            [third, second, last, other, first],
+            lambda job, event: events.append((job, event["event"])),
+            needs={second: first, third: second, last: other},
+        )
     assert len([kind for _, kind in events if kind in ("done", "error")]) == 5
     for before, after in ((first, second), (second, third)):
         assert events.index((before, "done")) < events.index((after, "start"))
@@ -131,18 +128,22 @@ for line in sys.stdin:
 )
 
 
-def lent(tmp_path: Path, jobs: list[Job], cores: list[int | None]) -> list[tuple[str, list[Any]]]:
+def lent(
+    tmp_path: Path, jobs: list[Job], cores: list[int | None], *, lending: bool = True
+) -> list[tuple[str, list[Any]]]:
     """Which cores each head's worker was lent, in the order of telling."""
     events: list[tuple[str, list[Any]]] = []
-    execute(
-        jobs,
-        command=[sys.executable, "-c", LENT],
-        setups=[{"worker": number, "core": core} for number, core in enumerate(cores)],
-        logs=tmp_path / "logs",
-        on_event=lambda job, event: (
-            events.append((job.head, event["cores"])) if event["event"] == "lent" else None
-        ),
-    )
+    setups: list[dict[str, Any]] = [
+        {"worker": number, "core": core} for number, core in enumerate(cores)
+    ]
+    with Team([sys.executable, "-c", LENT], setups, tmp_path / "logs") as team:
+        team.execute(
+            jobs,
+            lambda job, event: (
+                events.append((job.head, event["cores"])) if event["event"] == "lent" else None
+            ),
+            lending=lending,
+        )
     return events
 
 
@@ -154,3 +155,34 @@ def test_the_last_run_is_lent_the_cores_that_nobody_needs(tmp_path: Path) -> Non
 
 def test_a_single_run_is_lent_all_cores_but_its_own(tmp_path: Path) -> None:
     assert lent(tmp_path, [Job("long", 0)], [1, 0]) == [("long", [0])]
+
+
+def test_without_lending_a_job_has_its_own_core(tmp_path: Path) -> None:
+    """A step's time would be that of however many cores were at hand."""
+    assert lent(tmp_path, [Job("short", 0)], [1, 0], lending=False) == []
+
+
+PROCESS = (
+    BEGINNING
+    + """
+for line in sys.stdin:
+    say(event="process", id=os.getpid())
+    say(event="done", status="finished")
+"""
+)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_workers_stay_for_the_next_jobs(tmp_path: Path, killed: bool) -> None:
+    """Starting one takes seconds. One that died meanwhile costs no job."""
+    found: list[list[int]] = []
+    with Team([sys.executable, "-c", PROCESS], [{"worker": 0}], tmp_path / "logs") as team:
+        for seed in range(2):
+            events: list[Event] = []
+            team.execute([Job("a", seed)], lambda _, event, told=events: told.append(event))
+            assert [event["event"] for event in events] == ["process", "done"]
+            found.append([event["id"] for event in events if event["event"] == "process"])
+            if killed:
+                os.kill(found[-1][0], signal.SIGKILL)
+                os.waitid(os.P_PID, found[-1][0], os.WEXITED | os.WNOWAIT)
+    assert (found[0] == found[1]) is not killed

@@ -77,8 +77,8 @@ def compare(
             masks=None if masks is None else Path(masks),
             progress=display.progress,
         )
-        with hold(folder):
-            return _compare(folder, file, Crew(prepared, setups, display), keep)
+        with hold(folder), Crew(folder, prepared, setups, display) as crew:
+            return _compare(folder, file, crew, keep)
 
 
 def _compare(folder: Path, file: StudyFile, crew: Crew, keep: Keep) -> Comparison:

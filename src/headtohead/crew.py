@@ -1,10 +1,9 @@
 """The workers of one command: they train what is missing and time the heads."""
 
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, Self
 
 import torch
 
@@ -14,7 +13,7 @@ from headtohead.machine import usable_cores
 from headtohead.probes.evidence import read_speed, speed_key, speed_path
 from headtohead.records import EpochRecord, read_history
 from headtohead.report.tensorboard import RunEvents
-from headtohead.study.executor import AnyJob, Event, execute
+from headtohead.study.executor import Event, Team
 from headtohead.study.ledger import Ledger
 from headtohead.study.plan import Job, SpeedJob, is_done, lost, predecessor
 from headtohead.training.device import choose_device, spread
@@ -40,13 +39,27 @@ def worker_setups(
     ]
 
 
-@dataclass(frozen=True)
 class Crew:
-    """Worker processes to come: one for each of `setups`, all on the pictures `prepared`."""
+    """Workers for a ledger in the folder `out`: one for each of `setups`, all on `prepared`.
 
-    prepared: PreparedSet
-    setups: Sequence[dict[str, Any]]
-    display: Display
+    To be used in a `with` statement, at whose end no worker is left.
+    """
+
+    def __init__(
+        self, out: Path, prepared: PreparedSet, setups: Sequence[dict[str, Any]], display: Display
+    ) -> None:
+        self.prepared, self.display = prepared, display
+        shared = {"out": str(out.resolve()), "prepared": str(prepared.folder.resolve())}
+        # -P: a torch.py in the user's current folder must not be taken for torch.
+        command = [sys.executable, "-P", "-m", "headtohead.worker"]
+        self._team = Team(command, [{**setup, **shared} for setup in setups], out / "logs")
+
+    def __enter__(self) -> Self:
+        self._team.__enter__()
+        return self
+
+    def __exit__(self, *how: object) -> None:
+        self._team.__exit__(*how)
 
     def train(self, ledger: Ledger, jobs: Sequence[Job]) -> list[str]:
         """Train what is not there yet; the failures of the study's runs, old and new, in words."""
@@ -55,7 +68,7 @@ class Crew:
         self.display.begin(ledger, jobs, waiting)
         before = {job: predecessor(ledger.file.study.heads, job) for job in waiting}
         needs = {job: first for job, first in before.items() if first is not None}
-        self._execute(waiting, ledger, self.setups, watch.event, needs)
+        self._team.execute(waiting, watch.event, needs=needs)
         for job in jobs:
             if gone := lost(ledger, job):
                 self.display.note(f"{job}: its weights are gone, and with them {', '.join(gone)}")
@@ -79,34 +92,12 @@ class Crew:
         self.display.note("Timing the heads")
         errors: list[str] = []
 
-        def on_event(job: AnyJob, event: Event) -> None:
+        def on_event(job: SpeedJob, event: Event) -> None:
             if event["event"] == "error":
                 errors.append(f"{job}: {event['message']}")
 
-        self._execute([SpeedJob(heads)], ledger, self.setups[:1], on_event)
+        self._team.execute([SpeedJob(heads)], on_event, lending=False)
         return errors
-
-    def _execute(
-        self,
-        jobs: Sequence[AnyJob],
-        ledger: Ledger,
-        setups: Sequence[dict[str, Any]],
-        on_event: Callable[[Any, Event], None],
-        needs: Mapping[Any, Any] = MappingProxyType({}),
-    ) -> None:
-        shared = {
-            "out": str(ledger.out.resolve()),
-            "prepared": str(self.prepared.folder.resolve()),
-        }
-        execute(
-            jobs,
-            # -P: a torch.py in the user's current folder must not be taken for torch.
-            command=[sys.executable, "-P", "-m", "headtohead.worker"],
-            setups=[{**setup, **shared} for setup in setups],
-            logs=ledger.out / "logs",
-            on_event=on_event,
-            needs=needs,
-        )
 
 
 class _Watch:

@@ -1,5 +1,6 @@
 """The speed probe: how long one training step of each head takes, heads taken in turn."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ from headtohead.training.pictures import Pictures
 from headtohead.training.step import EagerGradients, Step, gradients_on_device
 
 ROUNDS = 7
-STEPS = 2
-"""Steps of each head in a round; the first round comes after one step that is not counted."""
+ROUND = 0.1
+"""Least seconds that a head steps in a round: one large batch's step on a core, many on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,12 @@ def collect_speed(plans: Sequence[RunPlan], pictures: Pictures, split: Split) ->
     """Times of training steps of every plan's head, all on the same pictures of `split`."""
     runners = [_runner(plan, pictures, split) for plan in plans]
     for runner in runners:
-        runner.step()
+        runner.step()  # libraries choose their kernels and take their memory
+    steps = [math.ceil(ROUND / runner.step()[0]) for runner in runners]
     times = np.empty((2, len(plans), ROUNDS))
     for number in range(ROUNDS):
         for index, runner in enumerate(runners):
-            taken = [runner.step() for _ in range(STEPS)]
+            taken = [runner.step() for _ in range(steps[index])]
             times[:, index, number] = np.median(taken, axis=0)
     return Speed(
         heads=tuple(plan.head for plan in plans),

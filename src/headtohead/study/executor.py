@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Any, Generic, TypeVar
+from typing import IO, Any, Self, TypeVar
 
 from headtohead.errors import StorageError
 from headtohead.files import storage_error
@@ -23,36 +23,62 @@ Event = dict[str, Any]
 """What a worker says: {"event": "start" | "step" | "epoch" | "note" | "done" | "error", …}."""
 
 
-def execute(
-    jobs: Sequence[AnyJob],
-    *,
-    command: Sequence[str],
-    setups: Sequence[dict[str, Any]],
-    logs: Path,
-    on_event: Callable[[AnyJob, Event], None],
-    needs: Mapping[AnyJob, AnyJob] = MappingProxyType({}),
-) -> None:
-    """Do all jobs in their order, by one worker for each of `setups`.
-
-    A job waits until the one that it `needs`, where that is among `jobs`, is over. The cores of
-    workers without a job are lent to those that have one.
+class Team:
+    """Worker processes, one for each of `setups` at most, to be used in a `with` statement.
 
     `command` starts a worker, which is sent its setup and then one job at a time, as JSON lines
     on its standard input (and {"lent": cores} at any moment), and answers by events on its
     standard output. It must end when its standard input closes: then no worker outlives this
-    process, however this process ends. A worker that dies costs its job, which is told as an
-    "error" event, and is replaced. Raises StorageError when a worker meets a disk that is full or
-    may not be written.
+    process, however this process ends. Workers are started when there is a job for them, and stay
+    until the `with` statement is left.
     """
-    team = _Team(jobs, command, setups, logs, needs)
-    try:
-        team.hand_out()
-        while team.at_work():
-            worker, event = team.said.get()
+
+    def __init__(
+        self, command: Sequence[str], setups: Sequence[dict[str, Any]], logs: Path
+    ) -> None:
+        self._command, self._logs = command, logs
+        self._unstarted = list(setups)
+        self._workers: list[_Worker] = []
+        self._said: queue.Queue[tuple[_Worker, Event | None]] = queue.Queue()
+        self._waiting: list[Any] = []
+        self._needs: Mapping[Any, Any] = {}
+        self._lending = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            worker.stop()
+
+    def execute(
+        self,
+        jobs: Sequence[AnyJob],
+        on_event: Callable[[AnyJob, Event], None],
+        *,
+        needs: Mapping[AnyJob, AnyJob] = MappingProxyType({}),
+        lending: bool = True,
+    ) -> None:
+        """Do all jobs in their order; returns when they are over.
+
+        A job waits until the one that it `needs`, where that is among `jobs`, is over. With
+        `lending`, the cores of workers without a job are lent to those that have one. A worker
+        that dies costs its job, which is told as an "error" event, and is replaced. Raises
+        StorageError when a worker meets a disk that is full or may not be written.
+        """
+        self._waiting, self._needs, self._lending = list(jobs), needs, lending
+        for worker in [worker for worker in self._workers if worker.is_dead()]:
+            self._dismiss(worker)
+        self._hand_out()
+        while self._at_work():
+            worker, event = self._said.get()
+            if worker not in self._workers:
+                continue
             if event is None:
                 if worker.job is not None:
                     on_event(worker.job, {"event": "error", "message": worker.death()})
-                team.dismiss(worker)
+                self._dismiss(worker)
+                self._hand_out()
                 continue
             if worker.job is None:
                 continue
@@ -61,48 +87,30 @@ def execute(
                 raise StorageError(event["message"])
             if event["event"] in ("done", "error"):
                 worker.job = None
-                team.hand_out()
-    finally:
-        team.stop()
+                self._hand_out()
 
-
-class _Team(Generic[AnyJob]):
-    """The workers, and the jobs that nobody has taken yet."""
-
-    def __init__(
-        self,
-        jobs: Sequence[AnyJob],
-        command: Sequence[str],
-        setups: Sequence[dict[str, Any]],
-        logs: Path,
-        needs: Mapping[AnyJob, AnyJob],
-    ) -> None:
-        self.said: queue.Queue[tuple[_Worker[AnyJob], Event | None]] = queue.Queue()
-        self._waiting: list[AnyJob] = list(jobs)
-        self._needs: Mapping[AnyJob, AnyJob] = needs
-        self._idle = list(setups)
-        self._workers: list[_Worker[AnyJob]] = []
-        self._command, self._logs = command, logs
-
-    def at_work(self) -> list["_Worker[AnyJob]"]:
+    def _at_work(self) -> list["_Worker"]:
         return [worker for worker in self._workers if worker.job is not None]
 
-    def hand_out(self) -> None:
+    def _hand_out(self) -> None:
         """Give every worker without a job the next one, and lend out the cores that are left."""
         for worker in self._workers:
             if worker.job is None:
+                worker.lend([])
                 worker.give(self._next_job())
-        while self._idle and (job := self._next_job()) is not None:
-            worker = _Worker[AnyJob](self._command, self._idle.pop(0), self._logs, self.said)
+        while self._unstarted and (job := self._next_job()) is not None:
+            worker = _Worker(self._command, self._unstarted.pop(0), self._logs, self._said)
             self._workers.append(worker)
             worker.give(job)
-        unused = [*(worker.setup for worker in self._workers if worker.job is None), *self._idle]
-        cores = [setup.get("core") for setup in unused]
-        busy = self.at_work()
+        if not self._lending:
+            return
+        resting = [worker.setup for worker in self._workers if worker.job is None]
+        cores = [setup.get("core") for setup in [*resting, *self._unstarted]]
+        busy = self._at_work()
         for index, worker in enumerate(busy):
             worker.lend(cores[index :: len(busy)])
 
-    def _next_job(self) -> AnyJob | None:
+    def _next_job(self) -> Any:
         unfinished = {*self._waiting, *(worker.job for worker in self._workers)}
         for job in self._waiting:
             if job not in self._needs or self._needs[job] not in unfinished:
@@ -110,16 +118,11 @@ class _Team(Generic[AnyJob]):
                 return job
         return None
 
-    def dismiss(self, worker: "_Worker[AnyJob]") -> None:
-        """It has died: another takes its place."""
+    def _dismiss(self, worker: "_Worker") -> None:
+        """It has died: another may take its place."""
         worker.stop()
         self._workers.remove(worker)
-        self._idle.append(worker.setup)
-        self.hand_out()
-
-    def stop(self) -> None:
-        for worker in self._workers:
-            worker.stop()
+        self._unstarted.append(worker.setup)
 
 
 def _pipes(process: "subprocess.Popen[bytes]") -> tuple[IO[bytes], IO[bytes]]:
@@ -128,7 +131,7 @@ def _pipes(process: "subprocess.Popen[bytes]") -> tuple[IO[bytes], IO[bytes]]:
     return process.stdin, process.stdout
 
 
-class _Worker(Generic[AnyJob]):
+class _Worker:
     """One process and the job that it has."""
 
     def __init__(
@@ -136,10 +139,10 @@ class _Worker(Generic[AnyJob]):
         command: Sequence[str],
         setup: dict[str, Any],
         logs: Path,
-        said: "queue.Queue[tuple[_Worker[AnyJob], Event | None]]",
+        said: "queue.Queue[tuple[_Worker, Event | None]]",
     ) -> None:
         self.setup = setup
-        self.job: AnyJob | None = None
+        self.job: Any = None
         self._lent: list[int | None] = []
         self._log = logs / f"worker-{setup['worker']}.log"
         # What the parent can import, a worker can: heads of the user's own among it.
@@ -163,15 +166,13 @@ class _Worker(Generic[AnyJob]):
         self._listener.start()
         self._send(setup)
 
-    def _listen(
-        self, stdout: IO[bytes], said: "queue.Queue[tuple[_Worker[AnyJob], Event | None]]"
-    ) -> None:
+    def _listen(self, stdout: IO[bytes], said: "queue.Queue[tuple[_Worker, Event | None]]") -> None:
         for line in stdout:
             if line.endswith(b"\n"):  # a death may cut its last line short
                 said.put((self, json.loads(line)))
         said.put((self, None))
 
-    def give(self, job: AnyJob | None) -> None:
+    def give(self, job: Job | SpeedJob | None) -> None:
         """Hand over the next job; None leaves the worker without one."""
         self.job = job
         if job is not None:
@@ -187,6 +188,10 @@ class _Worker(Generic[AnyJob]):
         with contextlib.suppress(OSError):  # it died; the end of its output says so
             self._stdin.write(json.dumps(message).encode() + b"\n")
             self._stdin.flush()
+
+    def is_dead(self) -> bool:
+        """Whether the process has ended."""
+        return self._process.poll() is not None
 
     def death(self) -> str:
         """In words, how this worker ended."""

@@ -85,9 +85,10 @@ def tune(
         file = study_file(spec, prepared)
         folder = Path(out) if out is not None else _default_out(file)
         _refuse_foreign(folder)
-        with hold(folder / TRIALS):
-            file = _as_trials(folder / TRIALS, file)
-            ledger = _search(folder / TRIALS, file, spec, Crew(prepared, setups, display), untuned)
+        trials_folder = folder / TRIALS
+        with hold(trials_folder), Crew(trials_folder, prepared, setups, display) as crew:
+            file = _as_trials(trials_folder, file)
+            ledger = _search(trials_folder, file, spec, crew, untuned)
             return write_results(folder, ledger, spec)
 
 
