@@ -7,7 +7,7 @@ from stepping import CORES, SIZE, Clock, arguments, drawn  # first: it pins the 
 
 # isort: split
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from unittest import mock
 
 import numpy as np
@@ -15,17 +15,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from headtohead.models import blocks, shards
+from headtohead.models import blocks, convolutions, shards
 from headtohead.models.classifier import build_classifier
 from headtohead.spec import BackboneSpec, HeadSpec
+from headtohead.training import device
 from headtohead.training.device import set_up_worker
 from headtohead.training.optimizer import KerasAdam
 from headtohead.training.pictures import Pictures
 from headtohead.training.step import EagerGradients, Step
 
 (
-    PLAIN, CHANNELS_LAST, POOL_FIRST, UNFILLED, KEPT, FUSED, IN_SHARDS, SECOND_CORE,
-) = range(8)  # fmt: skip
+    PLAIN, CHANNELS_LAST, POOL_FIRST, UNFILLED, KEPT, FUSED, IN_SHARDS, WINOGRAD, SECOND_CORE,
+) = range(9)  # fmt: skip
 
 
 def in_the_articles_order(block: blocks.ConvolutionBlock, pictures: Tensor) -> Tensor:
@@ -36,22 +37,26 @@ def in_the_articles_order(block: blocks.ConvolutionBlock, pictures: Tensor) -> T
 @contextmanager
 def without_the_measures_after(rung: int) -> Iterator[None]:
     """Everything as headtohead does it, but for what comes later in the ladder."""
-    memory = mock.patch("headtohead.training.device.platform.libc_ver", return_value=("", ""))
-    with mock.patch.object(shards, "SIZE", shards.SIZE if rung >= IN_SHARDS else 10**9):
-        if rung >= KEPT:
-            set_up_worker(None, torch.device("cpu"), deterministic=False)
-        else:
-            with memory:
-                set_up_worker(None, torch.device("cpu"), deterministic=False)
+    with ExitStack() as patches:
+
+        def replace(owner: object, name: str, value: object) -> None:
+            patches.enter_context(mock.patch.object(owner, name, value))
+
+        if rung < KEPT:
+            replace(device.platform, "libc_ver", lambda: ("", ""))
+        set_up_worker(None, torch.device("cpu"), deterministic=False)
         torch.utils.deterministic.fill_uninitialized_memory = rung < UNFILLED
+        if rung < POOL_FIRST:
+            replace(blocks.ConvolutionBlock, "forward", in_the_articles_order)
+        if rung < FUSED:
+            replace(blocks, "_suits_kernels", lambda _: False)
+        if rung < IN_SHARDS:
+            replace(shards, "SIZE", 10**9)
+        if rung < WINOGRAD:
+            replace(convolutions, "WORTH_WHILE", 10**9)
         if rung >= SECOND_CORE:
             shards.lend(CORES[:1])
-        with mock.patch.object(blocks, "_suits_kernels", return_value=rung >= FUSED):
-            if rung >= POOL_FIRST:
-                yield
-            else:
-                with mock.patch.object(blocks.ConvolutionBlock, "forward", in_the_articles_order):
-                    yield
+        yield
 
 
 def batch_of(pictures: Pictures, rung: int) -> Pictures:
@@ -69,8 +74,8 @@ def batch_of(pictures: Pictures, rung: int) -> Pictures:
 
 def main() -> None:
     options = arguments("--rung")
-    images, labels = drawn(options)
     with without_the_measures_after(options.rung):
+        images, labels = drawn(options)
         pictures = batch_of(Pictures(images, labels, torch.device("cpu")), options.rung)
         model = build_classifier(
             BackboneSpec(), options.head, HeadSpec(), image_size=SIZE, classes=2, seed=0
