@@ -1,13 +1,15 @@
 """How near are the article's convolutions to what this core can do, and which way is the faster?
 
-    python benchmarks/convolutions.py
+    python benchmarks/convolutions.py [--channels N …]
 
 Each convolution of the backbone, forward and backward (to its weights, and to its input where that
 is not the pictures), on one core: as PyTorch computes it, in milliseconds and in floating-point
 operations a second; beside it as headtohead does, in its shards, by Winograd's filtering where
 channels are many. Their greatest rounding error, as a share of the largest value, is against
 float64. Last a product of two large square matrices, which is as near to the core's peak as a
-library comes. Medians of several calls with least and greatest, as Markdown.
+library comes. With `--channels`, convolutions of so many maps to as many, 49 × 49, and always by
+Winograd: from how many on is that the faster way? Medians of several calls with least and greatest,
+as Markdown.
 """
 
 import argparse
@@ -28,7 +30,13 @@ from step_floor import SHAPES, like  # first: its import pins the process
 import torch
 from torch import Tensor
 
-from headtohead.models.convolutions import Convolution, Direct, channels_last, convolution_by
+from headtohead.models.convolutions import (
+    Convolution,
+    Direct,
+    Winograd,
+    channels_last,
+    convolution_by,
+)
 from headtohead.models.shards import shards
 from headtohead.training.device import set_up_worker
 from tables import number, spread, table
@@ -36,6 +44,8 @@ from tables import number, spread, table
 BATCH = 64
 SIDE = 2048
 """Of the square matrices."""
+PICTURE = 3
+"""Channels of the pictures, whose gradient nobody needs."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +56,12 @@ class Layer:
     weights: Tensor
     gradients: Tensor
     is_first: bool
-    """Nobody needs the gradient of the pictures."""
 
     @classmethod
-    def drawn(cls, index: int) -> "Layer":
-        inputs, outputs, side = SHAPES[index]
+    def drawn(cls, inputs: int, outputs: int, side: int) -> "Layer":
         weights = like(outputs, inputs, 3, 3) / (9 * inputs) ** 0.5
         gradients = like(BATCH, outputs, side - 2, side - 2)
-        return cls(like(BATCH, inputs, side, side), weights, gradients, index == 0)
+        return cls(like(BATCH, inputs, side, side), weights, gradients, inputs == PICTURE)
 
     @property
     def operations(self) -> float:
@@ -107,11 +115,11 @@ def error(found: list[Tensor], exact: list[Tensor]) -> float:
     return max(float((one - other).abs().max() / other.abs().max()) for one, other in pairs)
 
 
-def rows_of(layer: Layer, calls: int) -> list[list[str]]:
-    """Forward and backward, by the library in one piece and as headtohead does it."""
+def rows_of(layer: Layer, ours: Callable[[Tensor], Convolution], calls: int) -> list[list[str]]:
+    """Forward and backward, by the library in one piece and by `ours` in shards."""
     ways: list[tuple[Callable[[Tensor], Convolution], list[slice]]] = [
         (Direct, [slice(None)]),
-        (convolution_by, shards(BATCH)),
+        (ours, shards(BATCH)),
     ]
     _, inputs, height, width = layer.images.shape
     name = f"{inputs} to {len(layer.weights)} maps, {height} × {width}"
@@ -135,12 +143,14 @@ def rows_of(layer: Layer, calls: int) -> list[list[str]]:
     return rows
 
 
-def main(calls: int) -> None:
+def main(calls: int, channels: list[int]) -> None:
     set_up_worker(None, torch.device("cpu"), deterministic=False)
     torch.set_grad_enabled(False)
     square = torch.randn(SIDE, SIDE)
     peak = seconds(lambda: square @ square, calls)
-    rows = [row for index in range(len(SHAPES)) for row in rows_of(Layer.drawn(index), calls)]
+    shapes = [(count, count, SHAPES[1][2]) for count in channels] or SHAPES
+    ours = Winograd if channels else convolution_by
+    rows = [row for shape in shapes for row in rows_of(Layer.drawn(*shape), ours, calls)]
     best = [2.0 * SIDE**3 / t / 1e9 for t in peak]
     rows.append([f"product of matrices, {SIDE} × {SIDE}", "", spread(best), "", "", ""])
     head = ["one core", "PyTorch, ms a picture", "GFLOP/s", "error"]
@@ -150,4 +160,5 @@ def main(calls: int) -> None:
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     arguments.add_argument("--calls", type=int, default=15)
-    main(arguments.parse_args().calls)
+    arguments.add_argument("--channels", type=int, nargs="+", default=[])
+    main(**vars(arguments.parse_args()))

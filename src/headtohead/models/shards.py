@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import torch
 
 SIZE = 4
-"""Pictures in a shard. Measured on the article's network: docs/speed.md."""
+"""Pictures in a shard: of 2, 4, 8 and 16 the fastest on the article's network."""
 
 Result = TypeVar("Result")
 

@@ -58,6 +58,22 @@ def _from_points_adjoint(y0: Any, y1: Any, y2: Any, y3: Any) -> Any:
     return y0, even + odd, even - odd, far_even + far_odd, far_even - far_odd, y3
 
 
+@_inline
+def _six(points: Any, i: int, row: int) -> Any:
+    """The points in row `i` of 6 × 6, of a row of tiles. (Unpacking a slice would lose C order.)"""
+    first = 6 * i
+    return (
+        points[first, row], points[first + 1, row], points[first + 2, row],
+        points[first + 3, row], points[first + 4, row], points[first + 5, row],
+    )  # fmt: skip
+
+
+@_inline
+def _four(columns: Any, i: int) -> Any:
+    """Every fourth pixel of a row of tiles, from the first, second, third and fourth one on."""
+    return columns[i, 0], columns[i, 1], columns[i, 2], columns[i, 3]
+
+
 @_compiled
 def _row_to_points(
     d0: Any, d1: Any, d2: Any, d3: Any, d4: Any, d5: Any,
@@ -110,10 +126,9 @@ def input_transform(pictures: Any, points: Any) -> None:
                 columns[0, q, o + c], columns[1, q, o + c], columns[2, q, o + c] = p0, p1, p2
                 columns[3, q, o + c], columns[4, q, o + c], columns[5, q, o + c] = p3, p4, p5
         for i in range(6):
-            d0, d1, d2, d3 = columns[i, 0], columns[i, 1], columns[i, 2], columns[i, 3]
+            d0, d1, d2, d3 = _four(columns, i)
             d4, d5 = d0[channels:], d1[channels:]
-            a0, a1, a2 = points[6 * i, row], points[6 * i + 1, row], points[6 * i + 2, row]
-            a3, a4, a5 = points[6 * i + 3, row], points[6 * i + 4, row], points[6 * i + 5, row]
+            a0, a1, a2, a3, a4, a5 = _six(points, i, row)
             _row_to_points(d0, d1, d2, d3, d4, d5, a0, a1, a2, a3, a4, a5)
 
 
@@ -129,9 +144,8 @@ def input_transform_adjoint(points: Any, pictures: Any) -> None:
     for row in range(count * down):
         k, y = row // down, row % down * 4
         for i in range(6):
-            a0, a1, a2 = points[6 * i, row], points[6 * i + 1, row], points[6 * i + 2, row]
-            a3, a4, a5 = points[6 * i + 3, row], points[6 * i + 4, row], points[6 * i + 5, row]
-            d0, d1, d2, d3 = columns[i, 0], columns[i, 1], columns[i, 2], columns[i, 3]
+            a0, a1, a2, a3, a4, a5 = _six(points, i, row)
+            d0, d1, d2, d3 = _four(columns, i)
             d4, d5 = overlap[0], overlap[1]
             _row_to_points_adjoint(a0, a1, a2, a3, a4, a5, d0, d1, d2, d3, d4, d5)
             for u in range(length, length + channels):
@@ -167,9 +181,8 @@ def output_transform(points: Any, bias: Any, maps: Any) -> None:
     for row in range(count * down):
         k, y = row // down, row % down * 4
         for i in range(6):
-            a0, a1, a2 = points[6 * i, row], points[6 * i + 1, row], points[6 * i + 2, row]
-            a3, a4, a5 = points[6 * i + 3, row], points[6 * i + 4, row], points[6 * i + 5, row]
-            d0, d1, d2, d3 = columns[i, 0], columns[i, 1], columns[i, 2], columns[i, 3]
+            a0, a1, a2, a3, a4, a5 = _six(points, i, row)
+            d0, d1, d2, d3 = _four(columns, i)
             for u in range(length):
                 d0[u], d1[u], d2[u], d3[u] = _from_points(a0[u], a1[u], a2[u], a3[u], a4[u], a5[u])
         r0 = maps[k, y]
@@ -210,9 +223,8 @@ def output_transform_adjoint(maps: Any, points: Any) -> None:
                 columns[0, q, o + c], columns[1, q, o + c], columns[2, q, o + c] = p0, p1, p2
                 columns[3, q, o + c], columns[4, q, o + c], columns[5, q, o + c] = p3, p4, p5
         for i in range(6):
-            d0, d1, d2, d3 = columns[i, 0], columns[i, 1], columns[i, 2], columns[i, 3]
-            a0, a1, a2 = points[6 * i, row], points[6 * i + 1, row], points[6 * i + 2, row]
-            a3, a4, a5 = points[6 * i + 3, row], points[6 * i + 4, row], points[6 * i + 5, row]
+            d0, d1, d2, d3 = _four(columns, i)
+            a0, a1, a2, a3, a4, a5 = _six(points, i, row)
             for u in range(length):
                 a0[u], a1[u], a2[u], a3[u], a4[u], a5[u] = _from_points_adjoint(
                     d0[u], d1[u], d2[u], d3[u]
