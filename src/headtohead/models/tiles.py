@@ -60,7 +60,7 @@ def _from_points_adjoint(y0: Any, y1: Any, y2: Any, y3: Any) -> Any:
 
 @_inline
 def _six(points: Any, i: int, row: int) -> Any:
-    """The points in row `i` of 6 × 6, of a row of tiles. (Unpacking a slice would lose C order.)"""
+    """The points in row `i` of 6 × 6, of a row of tiles: not a slice, which is not contiguous."""
     first = 6 * i
     return (
         points[first, row], points[first + 1, row], points[first + 2, row],
