@@ -37,17 +37,15 @@ from headtohead.report.page.looking import looking_charts
 from headtohead.report.page.pace import pace_charts
 from headtohead.report.page.picks import disagreements, mistakes, opinions_of, predictions_on_test
 from headtohead.report.page.robust import moved, translation_about, translation_chart
+from headtohead.report.page.setting import command, environments, study_yaml
 from headtohead.report.page.tables import (
     ConfusionTable,
     OverfitRow,
     Row,
     columns,
-    command,
     confusions,
-    environments,
     overfit_rows,
     rows,
-    study_yaml,
 )
 from headtohead.report.page.words import Answer, answer, caveats
 from headtohead.report.sight import masks_folder

@@ -14,8 +14,8 @@ from headtohead.report.figures import HEAD_COLORS, OTHER_COLORS
 from headtohead.report.page.chart import GRID, INK, MUTED, NEUTRAL
 from headtohead.report.page.content import PICTURES, Content, gather
 from headtohead.report.page.phrases import counted, minus, points
+from headtohead.report.page.setting import epochs_text, split_text
 from headtohead.report.page.svg import color_class
-from headtohead.report.page.tables import epochs_text, split_text
 from headtohead.report.page.tex import escape
 from headtohead.report.summary import Summary
 from headtohead.study.ledger import Ledger

@@ -1,23 +1,16 @@
-"""Tables of the page: heads × metrics, verdicts, confusions, splits, the recipe."""
+"""Tables of the page: heads × metrics, over-fitting, confusions."""
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import yaml
 
 from headtohead.analysis.metrics import confusion
 from headtohead.analysis.statistics import Spread, spread
-from headtohead.errors import UsageError
 from headtohead.probes.evidence import SplitPredictions
 from headtohead.report.page.curves import Track
-from headtohead.report.page.phrases import minus, names
+from headtohead.report.page.phrases import minus
 from headtohead.report.summary import HeadResult, Summary
-from headtohead.spec import StudySpec
-from headtohead.study.ledger import StudyFile
-from headtohead.study.reading import resolve_study, shipped_studies
 
 MISSING = "–"
 LARGEST_CONFUSION = 30
@@ -210,106 +203,3 @@ def confusions(
             )
         )
     return tuple(tables)
-
-
-def study_yaml(summary: Summary) -> str:
-    """The study as a file that `headtohead compare` takes."""
-    content = summary.file.study.model_dump(mode="json")
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=88)
-
-
-def epochs_text(study: StudySpec) -> str:
-    """`1 epoch`, `10 epochs`, `5 to 20 epochs` where heads have recipes of their own."""
-    found = sorted({study.recipe_for(head).epochs for head in study.heads})
-    if len(found) > 1:
-        return f"{found[0]} to {found[-1]} epochs"
-    return f"{found[0]} epoch{'s' if found[0] != 1 else ''}"
-
-
-def split_text(file: StudyFile) -> str:
-    """How many pictures each split has, and who made it, as far as that is kept."""
-    split, given = file.study.split, file.given
-    total = {name: sum(counts.values()) for name, counts in file.counts.items()}
-    sizes = f"{total['train']:,} / {total['validation']:,} / {total['test']:,} pictures"
-    asked = f"shares of {split.train:g} / {split.validation:g} / {split.test:g}"
-    mode = "one split for all seeds" if split.mode == "fixed" else "a split for each seed"
-    if given is None:
-        return f"{sizes}, {mode}"
-    if not given:
-        return f"{sizes}, {mode}: {asked}, near-duplicates kept together"
-    if len(given) == len(total):
-        return f"{sizes}: as the source gave them"
-    carved = [name for name in ("validation", "test") if name not in given]
-    return f"{sizes}, {mode}: {names(carved)} by {asked}, the rest as the source gave it"
-
-
-def command(study: StudySpec, masks: str | None = None) -> str:
-    """The shortest command that is this study exactly: a shipped one with options, or the file.
-
-    `masks` is the folder that `--masks` named.
-    """
-    named = ["--masks", masks] if masks is not None else []
-    options: dict[str, Any] = {
-        "heads": list(study.heads),
-        "data": study.data,
-        "seeds": study.seeds,
-        "pictures": {
-            "image_size": study.pictures.image_size,
-            "resize": study.pictures.resize,
-            "limit": study.pictures.limit,
-        },
-        "recipe": {
-            "epochs": study.recipe.epochs,
-            "batch_size": study.recipe.batch_size,
-            "learning_rate": study.recipe.learning_rate,
-            "precision": study.recipe.arithmetic,
-        },
-    }
-    if study.name in shipped_studies():
-        try:
-            same = resolve_study(study.name, **options) == study
-        except UsageError:
-            same = False
-        if same:
-            return shlex.join(["headtohead", "compare", study.name, *_flags(study), *named])
-    return shlex.join(["headtohead", "compare", "study.yaml", *named])
-
-
-def _flags(study: StudySpec) -> Iterator[str]:
-    """Every option that differs from the shipped study of this name."""
-    base = resolve_study(study.name)
-    if study.data != base.data:
-        yield from ("--data", study.data)
-    if list(study.heads) != list(base.heads):
-        yield from ("--heads", ",".join(h.head or name for name, h in study.heads.items()))
-    pairs = (
-        ("--seeds", study.seeds, base.seeds),
-        ("--epochs", study.recipe.epochs, base.recipe.epochs),
-        ("--batch-size", study.recipe.batch_size, base.recipe.batch_size),
-        ("--learning-rate", study.recipe.learning_rate, base.recipe.learning_rate),
-        ("--precision", study.recipe.arithmetic, base.recipe.arithmetic),
-        ("--image-size", study.pictures.image_size, base.pictures.image_size),
-        ("--resize", study.pictures.resize, base.pictures.resize),
-        ("--limit", study.pictures.limit, base.pictures.limit),
-    )
-    for flag, value, usual in pairs:
-        if value != usual and value is not None:
-            yield from (flag, str(value))
-
-
-def environments(summary: Summary) -> tuple[tuple[str, str], ...]:
-    """What the runs ran on: each entry with every value it had and, where several, how often."""
-    found: dict[str, dict[str, int]] = {}
-    for run in summary.runs:
-        for key, value in run.environment.items():
-            seen = found.setdefault(key, {})
-            seen[value] = seen.get(value, 0) + 1
-    return tuple(
-        (
-            key,
-            next(iter(seen))
-            if len(seen) == 1
-            else "; ".join(f"{value} ({n} runs)" for value, n in seen.items()),
-        )
-        for key, seen in found.items()
-    )
