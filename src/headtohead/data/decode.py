@@ -83,7 +83,8 @@ def read_file(path: Path) -> bytes:
             size = os.fstat(file.fileno()).st_size
             if size > MAX_FILE_BYTES:
                 raise Undecodable(f"too large ({size} bytes; the limit is {MAX_FILE_BYTES})")
-            return file.read(MAX_FILE_BYTES)
+            # Not more than it has: to ask for 256 MiB takes longer than to read a photograph.
+            return file.read(size or MAX_FILE_BYTES)  # some file systems tell no size
     except FileNotFoundError:
         raise Undecodable("gone (deleted, or a link to nothing)") from None
     except PermissionError:

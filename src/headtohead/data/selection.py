@@ -15,6 +15,7 @@ from headtohead.data.progress import Progress
 from headtohead.data.sources import PictureFile
 
 _BATCH = 256  # files between two progress reports
+_PIECE = 2**20  # bytes of a file that are in memory at once
 _UNREADABLE = ""
 
 
@@ -88,7 +89,11 @@ def _hash_file(file: PictureFile) -> str:
         # Checked before opening: to open a named pipe would wait for ever.
         if not stat.S_ISREG(file.path.stat().st_mode):
             return _UNREADABLE
-        with file.path.open("rb") as content:
-            return hashlib.file_digest(content, "sha256").hexdigest()
+        digest = hashlib.sha256()
+        # Not file_digest: to fill its buffer with zeros takes as long as to hash a photograph.
+        with file.path.open("rb", buffering=0) as content:
+            while piece := content.read(_PIECE):
+                digest.update(piece)
+        return digest.hexdigest()
     except OSError:
         return _UNREADABLE
