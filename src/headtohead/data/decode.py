@@ -2,6 +2,9 @@
 
 Formats are recognised by content, never by suffix. A picture that cannot be decoded whole is
 `Undecodable`: a half-grey photograph would be a wrong example that nobody sees.
+
+Every decoding process imports this module. What takes long to load and few photographs need
+(numpy, ImageCms, most of Pillow's plugins) is therefore loaded when the first one needs it.
 """
 
 import errno
@@ -10,14 +13,16 @@ import os
 import re
 import stat
 import warnings
-from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageCms, TiffImagePlugin, UnidentifiedImageError, features
+from PIL import Image, UnidentifiedImageError, features
 
 from headtohead.errors import StorageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _REVISION = 1  # raise it when a rule below changes pixels: prepared sets are keyed by DECODER
 _LIBRARIES = ("jpg", "libjpeg_turbo", "webp", "avif", "jpg_2000", "libtiff", "littlecms2")
@@ -36,6 +41,7 @@ MAX_FILE_BYTES = 256 * 2**20
 # (EPS), that describe vectors (WMF), or without a signature, so that any bytes might be one (TGA).
 _USUAL_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
 _FORMATS = (*_USUAL_FORMATS, "JPEG2000", "PPM", "QOI", "ICO", "PCX", "SGI")
+_JPEG = b"\xff\xd8\xff"  # no other format begins so
 _SIGNATURES = {
     b"\xff\xd8": "a JPEG",
     b"\x89PNG": "a PNG",
@@ -56,8 +62,6 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_WHITE = 255
-_BLOCK_PIXELS = 2**20
 
 
 class Undecodable(Exception):  # noqa: N818 - a finding about one file, not a failure of the program
@@ -98,12 +102,12 @@ def read_file(path: Path) -> bytes:
         ) from error
 
 
-def decode_file(path: Path) -> NDArray[np.uint8]:
+def decode_file(path: Path) -> "NDArray[np.uint8]":
     """`decode(read_file(path))`: (height, width, 3); raises `Undecodable` or `StorageError`."""
     return decode(read_file(path))
 
 
-def decode(data: bytes) -> NDArray[np.uint8]:
+def decode(data: bytes) -> "NDArray[np.uint8]":
     """The picture in `data`: (height, width, 3) uint8, sRGB, upright.
 
     - Exif (or XMP) orientation is applied; broken Exif is ignored.
@@ -118,6 +122,8 @@ def decode(data: bytes) -> NDArray[np.uint8]:
     Raises `Undecodable`: empty, not a picture (of the raster formats in `_FORMATS`), truncated,
     damaged, or more than `MAX_PIXELS` by its header, in which case no pixel is allocated.
     """
+    import numpy as np
+
     return np.asarray(open_upright(data))
 
 
@@ -129,7 +135,7 @@ def open_upright(data: bytes) -> Image.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            with Image.open(io.BytesIO(data), formats=_formats()) as image:
+            with Image.open(io.BytesIO(data), formats=_formats(data)) as image:
                 _check_size(image)
                 image.load()
                 _check_size(image)
@@ -146,10 +152,11 @@ def open_upright(data: bytes) -> Image.Image:
             raise Undecodable(_reason(error, data)) from error
 
 
-@lru_cache(maxsize=1)
-def _formats() -> tuple[str, ...]:
-    """Those of `_FORMATS` that this build of Pillow has; to name another would be a KeyError."""
-    Image.init()
+def _formats(data: bytes) -> tuple[str, ...]:
+    """Those of `_FORMATS` that `data` may be in and that this build of Pillow has."""
+    if data.startswith(_JPEG):
+        return ("JPEG",)
+    Image.init()  # loads every plugin; to name one that is missing would be a KeyError
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
@@ -171,81 +178,13 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Any of Pillow's modes → RGB."""
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return Image.fromarray(_deep_grey(image)).convert("RGB")
-    if image.mode == "LAB":
-        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        return _transformed(image, lab, srgb) or image.convert("RGB")
-    if not image.has_transparency_data:
-        plain = image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")
-        return _to_srgb(plain, image)
-    # Premultiplied grey has no direct way to RGBA.
-    layered = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
-    page = Image.new("RGB", image.size, (_WHITE, _WHITE, _WHITE))
-    page.paste(_to_srgb(layered.convert("RGB"), image), mask=layered.getchannel("A"))
-    return page
+    """`colours.to_rgb`, which leaves plain RGB, most photographs, as it is."""
+    plain = image.mode == "RGB" and "icc_profile" not in image.info
+    if plain and not image.has_transparency_data:
+        return image
+    from headtohead.data.colours import to_rgb
 
-
-def _to_srgb(colours: Image.Image, source: Image.Image) -> Image.Image:
-    """RGB from `colours` (L, RGB or CMYK) by the ICC profile that came with `source`."""
-    plain = colours if colours.mode == "RGB" else colours.convert("RGB")
-    data = source.info.get("icc_profile")
-    if not isinstance(data, bytes) or not data:
-        return plain
-    try:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
-        # Most profiles say sRGB: nothing to convert, and rounding would only add noise.
-        is_srgb = "sRGB" in ImageCms.getProfileDescription(profile)
-    except (OSError, TypeError, ValueError, ImportError, ImageCms.PyCMSError):
-        return plain
-    if is_srgb:
-        return plain
-    return _transformed(colours, profile, ImageCms.createProfile("sRGB")) or plain
-
-
-def _transformed(
-    image: Image.Image, source: ImageCms.ImageCmsProfile | object, target: object
-) -> Image.Image | None:
-    """`image` through two profiles, or None where they do not fit it."""
-    try:
-        return ImageCms.profileToProfile(image, source, target, outputMode="RGB")  # type: ignore[arg-type]
-    except (ImageCms.PyCMSError, ImportError):
-        return None
-
-
-def _deep_grey(image: Image.Image) -> NDArray[np.uint8]:
-    """(height, width) uint8 of a picture with more than 8 bits per grey pixel."""
-    values = np.asarray(image)
-    low, high = _range(image, values)
-    step = max(1, _BLOCK_PIXELS // values.shape[1])
-    grey = np.empty(values.shape, np.uint8)
-    for start in range(0, len(values), step):  # in blocks: float64 of the whole would be large
-        block = np.nan_to_num(values[start : start + step].astype(np.float64), nan=low)
-        share = np.clip((block - low) / (high - low), 0, 1)
-        grey[start : start + step] = np.floor(share * _WHITE + 0.5)
-    transparent = image.info.get("transparency")
-    if isinstance(transparent, int):
-        grey[values == transparent] = _WHITE
-    tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
-    # Pillow inverts "white is zero" (262 = 0) at 1 to 8 bits only.
-    return _WHITE - grey if tags.get(262) == 0 else grey
-
-
-def _range(image: Image.Image, values: NDArray[np.generic]) -> tuple[float, float]:
-    """The values that mean black and white."""
-    if image.mode.startswith("I;16"):
-        tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
-        bits = tags.get(258, 16)
-        return 0.0, float(2 ** int(bits[0] if isinstance(bits, tuple) else bits) - 1)
-    if image.format == "PPM" and image.mode == "I":
-        return 0.0, 65535.0  # Pillow has scaled it from the file's own maximum
-    finite = values[np.isfinite(values)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    for white in (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0):
-        if low >= 0 and high <= white:
-            return 0.0, white
-    return low, max(high, np.nextafter(low, np.inf))
+    return to_rgb(image)
 
 
 def _reason(error: Exception, data: bytes) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from headtohead.data.decode import Undecodable, open_upright, read_file
-from headtohead.data.resize import resize
+from headtohead.data.resize import resize_image
 from headtohead.errors import StorageError
 
 
@@ -55,7 +55,7 @@ def _do_chunk(job: dict[str, Any], chunk: dict[str, Any], array: BinaryIO) -> No
             _say(refusal.reason)
             continue
         array.seek(job["offset"] + row * row_bytes)
-        array.write(resize(picture, (side, side), job["resize"]).tobytes())
+        array.write(resize_image(picture, (side, side), job["resize"]).tobytes())
         _say((picture.height, picture.width))
     array.flush()
     os.fsync(array.fileno())
