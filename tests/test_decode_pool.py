@@ -12,7 +12,7 @@ from headtohead.data import decode_pool
 from headtohead.data.decode_pool import RECORDS, Decoded, fill
 from headtohead.data.prepared import PICTURES
 from headtohead.data.rowfile import keep_rows, open_rows
-from headtohead.errors import StorageError
+from headtohead.errors import RunError, StorageError
 
 
 @pytest.fixture(autouse=True)
@@ -116,3 +116,37 @@ def test_a_worker_that_cannot_write_says_why(
     monkeypatch.setattr(decode_pool, "layout", lambda path: (layout(path)[0], -(2**40)))
     with pytest.raises(StorageError, match=r"pictures.npy: .*run the same command again"):
         decode(tmp_path / "part", paths)
+
+
+DEADLY = """
+import os, signal
+from PIL import Image
+
+opened = Image.open
+
+def open_or_die(file, **options):
+    if file.getvalue() == b"deadly":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return opened(file, **options)
+
+Image.open = open_or_die
+"""
+
+
+def test_a_worker_that_dies_at_a_picture_names_it(
+    tmp_path: Path, paths: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lost: which of sixty-four files to move away when one of them crashes the decoder."""
+    (tmp_path / "sitecustomize.py").write_text(DEADLY)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    for number in (6, 5):  # the second time the first attempt's files are still there
+        paths[number].write_bytes(b"deadly")
+        with pytest.raises(RunError, match=rf"died \(exit code -9\) at .*/{number}\.png"):
+            fill(
+                tmp_path / "part",
+                paths,
+                image_size=3,
+                resize="antialias",
+                workers=1,
+                progress=lambda *_: None,
+            )

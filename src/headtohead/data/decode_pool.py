@@ -70,9 +70,9 @@ def fill(
     count = len(paths) - sum(len(plan.files(chunk)) for chunk in missing)
     progress("decoding pictures", count, len(paths))
 
-    def step() -> None:
+    def step(pictures: int) -> None:
         nonlocal count
-        count += 1
+        count += pictures
         progress("decoding pictures", count, len(paths))
 
     with (
@@ -110,6 +110,8 @@ class _Worker:
 
     def __init__(self, number: int, folder: Path, job: dict[str, Any]) -> None:
         self.log = folder / f"worker-{number}.log"
+        self.position = folder / f"worker-{number}.position"
+        self.position.write_bytes(b"")
         self.chunk: int | None = None
         self.outcomes: list[Outcome] = []
         with self.log.open("w") as log:
@@ -123,7 +125,7 @@ class _Worker:
                 text=True,
                 encoding="ascii",
             )
-        self._send(job)
+        self._send({**job, "position": os.fspath(self.position.resolve())})
 
     def give(self, chunk: int, plan: _Plan) -> None:
         self.chunk, self.outcomes = chunk, []
@@ -152,15 +154,16 @@ class _Worker:
     def death(self, plan: _Plan) -> RunError:
         """What to tell the user when it ended in the middle of a chunk."""
         code = self.process.wait()
-        files = plan.files(self.chunk or 0)
-        at = min(len(self.outcomes), len(files) - 1)
+        # It may have died before it wrote that it had begun this chunk.
+        at = max((self.chunk or 0) * CHUNK, int.from_bytes(self.position.read_bytes()))
         log = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         last = f": {printable(log[-1])}" if log else ""
         return RunError(
             f"a process that decodes pictures died (exit code {code}{last}) at "
-            f"{printable(os.fspath(files[at]))}. Run the same command again to go on from here; "
-            "if it dies at the same picture, move that file away. Killed (-9) often means that "
-            "the machine ran out of memory: use fewer workers."
+            f"{printable(os.fspath(plan.paths[at]))}. "
+            "Run the same command again to go on from here; if it dies at the same picture, move "
+            "that file away. Killed (-9) often means that the machine ran out of memory: use "
+            "fewer workers."
         )
 
     def _send(self, message: dict[str, Any]) -> None:
@@ -172,7 +175,7 @@ class _Worker:
 
 
 def _decode(
-    folder: Path, plan: _Plan, missing: list[int], workers: int, step: Callable[[], None]
+    folder: Path, plan: _Plan, missing: list[int], workers: int, step: Callable[[int], None]
 ) -> Generator[tuple[int, list[Outcome]]]:
     """Yield each chunk of `missing` with its outcomes once its rows are on disk."""
     array = folder / PICTURES
@@ -200,9 +203,9 @@ def _decode(
                     continue
                 raise worker.death(plan)
             answer = json.loads(line)
-            if not isinstance(answer, dict):
-                worker.outcomes.append(answer)
-                step()
+            if isinstance(answer, list):
+                worker.outcomes.extend(answer)
+                step(len(answer))
                 continue
             if "error" in answer:
                 raise StorageError(
