@@ -3,7 +3,8 @@
 They must not lie in two splits: a network would be tested on what it was trained on.
 Four steps, each on the few pairs that the one before leaves:
 
-1. Pictures of equal pixels are one, however flat they are, found by a 128-bit hash.
+1. Pictures of equal pixels are one, however flat they are: SHA-256 tells them among those of
+   equal CRC-32.
 2. Grey means on 8 × 8 cells, mean removed and scaled to length one: pairs of correlation above
    0.98, by exact products of all rows in blocks.
 3. Grey means on 16 × 16 cells: correlation above 0.99.
@@ -23,6 +24,7 @@ times as long for twice as many), memory about 0.7 kB per picture and a constant
 """
 
 import hashlib
+import zlib
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,24 +69,33 @@ def _describe(
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.float32]]:
     """Per picture: the first row of equal pixels, 16 × 16 grey means, unit 8 × 8 vector."""
     count = len(images)
-    hashes = np.empty(count, "V16")
+    checks = np.empty(count, np.uint32)
     middle = np.empty((count, _MIDDLE**2), np.uint8)
     coarse = np.empty((count, _COARSE**2), np.float32)
     batch = _batch(images, 1)
     for start in range(0, count, batch):
         block = np.ascontiguousarray(images[start : start + batch])
         stop = start + len(block)
-        for row, picture in enumerate(block, start):
-            hashes[row] = hashlib.sha256(picture).digest()[:16]  # processors help with it
+        checks[start:stop] = [zlib.crc32(picture) for picture in block]
         means = _grey_means(block, _MIDDLE)
         middle[start:stop] = np.rint(means).reshape(len(block), -1)
         cells = means.reshape(-1, _COARSE, 2, _COARSE, 2).mean((2, 4)).reshape(len(block), -1)
         coarse[start:stop] = _unit(cells, _LEAST_CONTRAST)
         progress("looking for duplicates", stop // 2, count)
-    _, first_row, member = np.unique(hashes, return_index=True, return_inverse=True)
-    first = first_row[member].astype(np.int64)
+    first = _first_equal(images, checks)
     coarse[first != np.arange(count)] = 0  # found already: its first picture stands for it
     return first, middle, coarse
+
+
+def _first_equal(images: NDArray[np.uint8], checks: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """(N,) the first row of the same pixels; only rows of equal `checks` can be equal."""
+    first = np.arange(len(images), dtype=np.int64)
+    _, member, size = np.unique(checks, return_inverse=True, return_counts=True)
+    seen: dict[bytes, int] = {}
+    for row in np.flatnonzero(size[member] > 1).tolist():
+        pixels = hashlib.sha256(images[row].tobytes()).digest()
+        first[row] = seen.setdefault(pixels, row)
+    return first
 
 
 def _screen(vectors: NDArray[np.float32], progress: Progress) -> Pairs:
@@ -167,10 +178,15 @@ def _join(pairs: Pairs, coarse: NDArray[np.float32]) -> NDArray[np.int64]:
 def _grey_means(pictures: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
     """(B, H, W, 3) → (B, side, side) mean grey of equal cells."""
     count, height, width, _ = pictures.shape
-    # Colour and columns in one large product: many small ones take five times as long.
-    across = np.kron(_cells(width, side).T, _GREY[:, None])
-    columns = pictures.reshape(count * height, width * 3).astype(np.float32) @ across
-    return np.asarray(_cells(height, side) @ columns.reshape(count, height, side), np.float32)
+    lines = pictures.reshape(count, height, width * 3)
+    down = np.empty((count, side, width * 3), np.float32)
+    # Not as one product: most weights are zero, and BLAS's threads wait for the next one busily.
+    for cell, weights in enumerate(_cells(height, side)):
+        within = np.flatnonzero(weights)
+        rows = slice(within[0], within[-1] + 1)
+        np.einsum("r,nrc->nc", weights[rows], lines[:, rows], out=down[:, cell])
+    across = np.kron(_cells(width, side).T, _GREY[:, None])  # colour and columns in one
+    return np.asarray(down @ across, np.float32)
 
 
 def _colour_means(pictures: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
