@@ -154,6 +154,14 @@ def test_flat_pictures_count_as_one_only_where_every_pixel_is_equal() -> None:
     assert (sizes_of(groups_of(twice)) == 2).all()
 
 
+def test_equal_checksums_do_not_make_pictures_equal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost: one of two different blank pages, tied to the other by chance."""
+    colours = np.random.default_rng(9).integers(0, 255, (20, 1, 1, 3))
+    flat = np.broadcast_to(colours, (20, 40, 40, 3)).astype(np.uint8)
+    monkeypatch.setattr(duplicates.zlib, "crc32", lambda _: 0)
+    assert groups_of(np.concatenate([flat, flat])).tolist() == [*range(20), *range(20)]
+
+
 def test_a_chain_of_small_changes_does_not_become_one_group() -> None:
     """Lost: unlike pictures tied together by a time-lapse between them."""
     start, end = textures(2, seed=5).astype(np.float32)

@@ -35,6 +35,10 @@ RECORDS = "chunks.jsonl"
 _RECORDS_FORMAT = 1
 _PATIENCE = 10  # seconds that a worker gets to end by itself
 
+# glibc would give a large picture's memory back and take zeroed pages for the next: a seventh of
+# the time for 12 megapixels. At most 128 MiB are kept.
+_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**27)}
+
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
@@ -278,10 +282,15 @@ def _note(decoded: Decoded, chunk: int, outcomes: list[Outcome]) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """What the worker inherits: it finds this very package and keeps to one thread."""
+    """What the worker inherits: it finds this package, keeps to one thread and reuses memory."""
     package = os.fspath(Path(headtohead.__path__[0]).resolve().parent)
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1"}
+    return {
+        **_MEMORY,
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(paths),
+        "OPENBLAS_NUM_THREADS": "1",
+    }
 
 
 def _pipe(stream: TextIO | Any | None) -> TextIO:
