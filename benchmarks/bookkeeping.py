@@ -29,10 +29,11 @@ import torch
 from rich.console import Console
 
 from headtohead.comparison import study_file
-from headtohead.crew import Crew, worker_setups
+from headtohead.crew import Crew
 from headtohead.data.pipeline import prepare_study, split_study
 from headtohead.data.prepared import PreparedSet
 from headtohead.display import Display
+from headtohead.muster import answer_of, muster, question_about
 from headtohead.records import EpochRecord
 from headtohead.spec import StudySpec
 from headtohead.study.ledger import Ledger
@@ -58,10 +59,12 @@ class Silent:
 
 def in_parent(ledger: Ledger, prepared: PreparedSet) -> float:
     """Parent's CPU seconds over those of the run's epochs."""
+    question = question_about(ledger.file.study, "cpu", 1, deterministic=False)
     with (
+        muster(question) as recruits,
         Path(os.devnull).open("w", encoding="utf-8") as nowhere,
         Display(Console(file=nowhere, force_terminal=True)) as display,
-        Crew(ledger.out, prepared, worker_setups("cpu", 1), display) as crew,
+        Crew(ledger.out, prepared, answer_of(recruits).setups, display, recruits) as crew,
     ):
         before = _own_seconds()
         failures = crew.train(ledger, [Job(HEAD, 0)])

@@ -19,8 +19,8 @@ PACKAGE = Path(headtohead.__file__).parent
 # of those that runs leave: planning asks it what is there already.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
-    ("comparison", "looking", "tuning"),
-    ("crew", "worker", "display"),
+    ("comparison", "conduct", "looking", "tuning"),
+    ("crew", "worker", "fitness", "muster", "display"),
     ("predictor", "export", "finished"),
     ("report",),
     ("probes",),
@@ -136,10 +136,11 @@ for name in json.loads(sys.argv[1]):
 json.dump({"failed": failed, "torch": "torch" in sys.modules}, sys.stdout)
 """
 
-# What must work, or start quickly, without torch: the command line, reports, analysis, the
-# preparation of pictures (in many light processes), and planning and reading studies.
+# What must work, or start quickly, without torch: all of a command but its workers, reports,
+# analysis, the preparation of pictures (in many light processes), and reading studies.
 LIGHT = (
-    *("cli", "looking", "finished", "report", "analysis", "data", "study", "display"),
+    *("cli", "comparison", "conduct", "crew", "muster", "display", "looking", "finished"),
+    *("report", "analysis", "data", "study"),
     *LAYERS[-1],
 )
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from headtohead.errors import StorageError
-from headtohead.study.executor import Event, Team
+from headtohead.study.executor import Team
 from headtohead.study.plan import Job
+from headtohead.study.process import Event, Process
 
 BEGINNING = """
 import json, os, signal, sys, time
@@ -45,7 +46,7 @@ def run(tmp_path: Path, heads: list[str], workers: int = 2) -> list[tuple[Job, E
     events: list[tuple[Job, Event]] = []
     setups: list[dict[str, Any]] = [{"worker": number} for number in range(workers)]
     jobs = [Job(head, seed) for seed, head in enumerate(heads)]
-    with Team([sys.executable, "-c", WORKER], setups, tmp_path / "logs") as team:
+    with Team(lambda: Process([sys.executable, "-c", WORKER]), setups, tmp_path / "logs") as team:
         team.execute(jobs, lambda job, event: events.append((job, event)))
     return events
 
@@ -100,7 +101,7 @@ def test_a_job_waits_for_the_one_it_needs(tmp_path: Path, workers: int) -> None:
     last = Job("d", 0)
     events: list[tuple[Job, str]] = []
     setups: list[dict[str, Any]] = [{"worker": number} for number in range(workers)]
-    with Team([sys.executable, "-c", WORKER], setups, tmp_path / "logs") as team:
+    with Team(lambda: Process([sys.executable, "-c", WORKER]), setups, tmp_path / "logs") as team:
         team.execute(
             [third, second, last, other, first],
             lambda job, event: events.append((job, event["event"])),
@@ -136,7 +137,7 @@ def lent(
     setups: list[dict[str, Any]] = [
         {"worker": number, "core": core} for number, core in enumerate(cores)
     ]
-    with Team([sys.executable, "-c", LENT], setups, tmp_path / "logs") as team:
+    with Team(lambda: Process([sys.executable, "-c", LENT]), setups, tmp_path / "logs") as team:
         team.execute(
             jobs,
             lambda job, event: (
@@ -176,7 +177,9 @@ for line in sys.stdin:
 def test_workers_stay_for_the_next_jobs(tmp_path: Path, killed: bool) -> None:
     """Starting one takes seconds. One that died meanwhile costs no job."""
     found: list[list[int]] = []
-    with Team([sys.executable, "-c", PROCESS], [{"worker": 0}], tmp_path / "logs") as team:
+    with Team(
+        lambda: Process([sys.executable, "-c", PROCESS]), [{"worker": 0}], tmp_path / "logs"
+    ) as team:
         for seed in range(2):
             events: list[Event] = []
             team.execute([Job("a", seed)], lambda _, event, told=events: told.append(event))

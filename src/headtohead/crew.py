@@ -1,58 +1,39 @@
-"""The workers of one command: they train what is missing and time the heads."""
+"""The workers of one command: they train what is missing, time the heads and draw the figures."""
 
-import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import torch
-
 from headtohead.data.prepared import PreparedSet
 from headtohead.display import Display
-from headtohead.machine import usable_cores
 from headtohead.probes.evidence import read_speed, speed_key, speed_path
 from headtohead.records import EpochRecord, read_history
+from headtohead.report.figures import METRICS
 from headtohead.report.tensorboard import RunEvents
-from headtohead.study.executor import Event, Team
+from headtohead.study.executor import Team
 from headtohead.study.ledger import Ledger
-from headtohead.study.plan import Job, SpeedJob, is_done, lost, predecessor
-from headtohead.training.device import choose_device, spread
-
-
-def worker_setups(
-    device: str, workers: int | None, *, deterministic: bool = False
-) -> list[dict[str, Any]]:
-    """One setup for each worker process: by default one for each core, or one for each GPU."""
-    chosen = choose_device(device)
-    cores = usable_cores()
-    devices = spread(chosen, workers, len(cores), torch.cuda.device_count())
-    # Pinned only where the workers fill the machine: two small studies must not share one core.
-    pinned = chosen.type == "cpu" and len(devices) == len(cores)
-    return [
-        {
-            "worker": i,
-            "device": name,
-            "core": cores[i] if pinned else None,
-            "deterministic": deterministic,
-        }
-        for i, name in enumerate(devices)
-    ]
+from headtohead.study.plan import AnyJob, FiguresJob, Job, SpeedJob, is_done, lost, predecessor
+from headtohead.study.process import Event, Recruits
 
 
 class Crew:
     """Workers for a ledger in the folder `out`: one for each of `setups`, all on `prepared`.
 
-    To be used in a `with` statement, at whose end no worker is left.
+    `recruits` become workers when there is a job for them. To be used in a `with` statement, at
+    whose end no worker is left.
     """
 
     def __init__(
-        self, out: Path, prepared: PreparedSet, setups: Sequence[dict[str, Any]], display: Display
+        self,
+        out: Path,
+        prepared: PreparedSet,
+        setups: Sequence[dict[str, Any]],
+        display: Display,
+        recruits: Recruits,
     ) -> None:
-        self.prepared, self.display = prepared, display
+        self.prepared, self.display, self._recruits = prepared, display, recruits
         shared = {"out": str(out.resolve()), "prepared": str(prepared.folder.resolve())}
-        # -P: a torch.py in the user's current folder must not be taken for torch.
-        command = [sys.executable, "-P", "-m", "headtohead.worker"]
-        self._team = Team(command, [{**setup, **shared} for setup in setups], out / "logs")
+        self._team = Team(recruits.take, [{**setup, **shared} for setup in setups], out / "logs")
 
     def __enter__(self) -> Self:
         self._team.__enter__()
@@ -90,13 +71,25 @@ class Crew:
             self.display.note(f"Speed is not measured anew: name {names} in --heads for it")
             return []
         self.display.note("Timing the heads")
+        self._recruits.dismiss()  # they may still be getting ready, and nothing else may compute
+        return self._do(SpeedJob(heads))
+
+    def draw_figures(self) -> list[str]:
+        """Draw the article's figures, each metric's by a worker; what went wrong, in words.
+
+        Raises StorageError where they cannot be written.
+        """
+        return self._do(*(FiguresJob(metric.name) for metric in METRICS))
+
+    def _do(self, *jobs: AnyJob) -> list[str]:
+        """Do jobs that the display knows nothing of, each on one core; errors in words."""
         errors: list[str] = []
 
-        def on_event(job: SpeedJob, event: Event) -> None:
+        def on_event(job: AnyJob, event: Event) -> None:
             if event["event"] == "error":
                 errors.append(f"{job}: {event['message']}")
 
-        self._team.execute([SpeedJob(heads)], on_event, lending=False)
+        self._team.execute(jobs, on_event, lending=False)
         return errors
 
 

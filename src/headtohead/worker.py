@@ -1,8 +1,9 @@
-"""A worker process: `python -m headtohead.worker`, started by `headtohead.study.executor`.
+"""A worker process: `python -m headtohead.worker`, started by `headtohead.study.process`.
 
-Its first line of standard input is its setup, each further one a job, or {"lent": cores}, the
-cores that it may use beside its own from now on; what happens is said as JSON lines on standard
-output. When its standard input closes it ends at once: its parent is gone.
+Each line of its standard input is a JSON object: first a `headtohead.muster.Question`, which it
+answers, then its setup, then jobs, and at any moment {"lent": cores}, the cores that it may use
+beside its own from now on. What happens is said as JSON lines on standard output. When its
+standard input closes it ends at once: its parent is gone.
 """
 
 import json
@@ -13,7 +14,7 @@ import threading
 import time
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -21,7 +22,10 @@ from headtohead.data.pipeline import split_study
 from headtohead.data.prepared import PreparedSet, load_prepared
 from headtohead.data.split import in_stored_order
 from headtohead.errors import HeadToHeadError
+from headtohead.fitness import answer
 from headtohead.models import shards
+from headtohead.models.warming import warm_up
+from headtohead.muster import Answer, Question
 from headtohead.probes.evidence import speed_key, speed_path, write_speed
 from headtohead.probes.speed import collect_speed
 from headtohead.probes.stage import collect_missing
@@ -39,14 +43,42 @@ def main() -> None:
     """Do jobs until standard input closes."""
     messages: queue.Queue[dict[str, Any]] = queue.Queue()
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever a library prints belongs in the log
+    os.dup2(2, 1)  # whatever a library prints is no event
     threading.Thread(target=_listen, args=(messages,), daemon=True).start()
+    _get_ready(Question.model_validate(messages.get()), output)
     setup = messages.get()
+    _log_to(Path(setup["log"]))
     device = choose_device(setup["device"])
     set_up_worker(setup["core"], device, deterministic=setup["deterministic"])
     desk = _Desk(setup, device, output)
     while True:
         desk.do(messages.get())
+
+
+def _get_ready(question: Question, output: IO[str]) -> None:
+    """Answer, and load what any run needs."""
+    try:
+        found = answer(question)
+    except HeadToHeadError as error:
+        found = Answer(refusal=str(error))
+    _say(output, "answer", **found.model_dump())
+    if found.setups and found.setups[0]["device"] == "cpu":
+        try:
+            warm_up(question.backbone)
+        except Exception:  # the first run meets it again, and tells it
+            traceback.print_exc()
+
+
+def _log_to(path: Path) -> None:
+    """From now on whatever is said on standard error is for the log."""
+    with path.open("ab") as log:
+        os.dup2(log.fileno(), 2)
+    os.dup2(2, 1)
+
+
+def _say(output: IO[str], event: str, **details: Any) -> None:
+    output.write(json.dumps({"event": event, **details}) + "\n")
+    output.flush()
 
 
 def _listen(messages: "queue.Queue[dict[str, Any]]") -> None:
@@ -62,7 +94,7 @@ def _listen(messages: "queue.Queue[dict[str, Any]]") -> None:
 class _Desk:
     """What stays the same from job to job."""
 
-    def __init__(self, setup: dict[str, Any], device: torch.device, output: Any) -> None:
+    def __init__(self, setup: dict[str, Any], device: torch.device, output: IO[str]) -> None:
         self._out = Path(setup["out"])
         self._output = output
         self._prepared: PreparedSet = load_prepared(Path(setup["prepared"]))
@@ -70,15 +102,21 @@ class _Desk:
         self._last_step = 0.0
 
     def do(self, job: dict[str, Any]) -> None:
-        """Do a `Job` (train its run if it is not over, then probe it) or a `SpeedJob`."""
+        """Do a `Job` (train its run if it is not over, then probe it) or one of the others."""
         try:
-            status = self._time(job["heads"]) if "heads" in job else self._work(Job(**job))
-            self._say("done", status=status)
+            self._say("done", status=self._status_of(job))
         except HeadToHeadError as error:
             self._say("error", message=str(error), exit_code=error.exit_code)
         except Exception as error:
             traceback.print_exc()
             self._say("error", message=f"{type(error).__name__}: {error}")
+
+    def _status_of(self, job: dict[str, Any]) -> str:
+        if "heads" in job:
+            return self._time(job["heads"])
+        if "metric" in job:
+            return self._draw(job["metric"])
+        return self._work(Job(**job))
 
     def _work(self, job: Job) -> str:
         ledger = Ledger.open(self._out)
@@ -98,6 +136,13 @@ class _Desk:
         parts = split_study(ledger.file.study, self._prepared, 0)
         speed = collect_speed(plans, self._pictures, parts)
         write_speed(speed_path(ledger.out), speed_key([plan.key for plan in plans]), speed)
+        return "finished"
+
+    def _draw(self, metric: str) -> str:
+        from headtohead.report import figures  # matplotlib, which no other job needs
+
+        write = [known for known in figures.METRICS if known.name == metric]
+        figures.write_figures(Ledger.open(self._out), write)
         return "finished"
 
     def _plan(self, ledger: Ledger, head: str, seed: int) -> RunPlan:
@@ -135,8 +180,7 @@ class _Desk:
         self._say("note", message=message)
 
     def _say(self, event: str, **details: Any) -> None:
-        self._output.write(json.dumps({"event": event, **details}) + "\n")
-        self._output.flush()
+        _say(self._output, event, **details)
 
 
 if __name__ == "__main__":

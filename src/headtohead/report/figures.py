@@ -67,6 +67,7 @@ class Metric:
 
 ACCURACY = Metric("accuracy", "accuracy (%)", "accuracy", "train_accuracy", "val_accuracy", 100.0)
 LOSS = Metric("loss", "cross-entropy loss (nats)", "loss", "train_loss", "val_loss", 1.0)
+METRICS = (ACCURACY, LOSS)
 
 
 @dataclass(frozen=True)
@@ -117,15 +118,15 @@ class Plot:
     lines: tuple[Line, ...]
 
 
-def write_figures(ledger: Ledger) -> list[Path]:
-    """Draw every figure as PNG and SVG into `<out>/figures`; the paths written.
+def write_figures(ledger: Ledger, metrics: Sequence[Metric] = METRICS) -> list[Path]:
+    """Draw every figure of `metrics` as PNG and SVG into `<out>/figures`; the paths written.
 
     Raises StorageError where they cannot be written.
     """
     curves = finished_curves(ledger)
     subtitle = _subtitle(ledger.file, curves)
     paths = []
-    for plot in plots(curves, reference_of(ledger.file)):
+    for plot in plots(curves, reference_of(ledger.file), metrics):
         for suffix, content in draw(plot, subtitle).items():
             path = ledger.out / "figures" / f"{plot.name}.{suffix}"
             write_atomic(path, content)
@@ -155,9 +156,11 @@ def looks(heads: Mapping[str, Any]) -> dict[str, Look]:
     }
 
 
-def plots(curves: Sequence[Curves], reference: str) -> Iterator[Plot]:
+def plots(
+    curves: Sequence[Curves], reference: str, metrics: Sequence[Metric] = METRICS
+) -> Iterator[Plot]:
     """Each head alone, the reference against each other head, and all heads together."""
-    for metric in (ACCURACY, LOSS):
+    for metric in metrics:
         for one in curves:
             yield Plot(
                 f"{one.head}_{metric.name}",

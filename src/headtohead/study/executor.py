@@ -1,42 +1,33 @@
-"""Worker processes: start them, feed them jobs, pass on what they say, and leave none behind."""
+"""Worker processes: feed them jobs, pass on what they say, and leave none behind."""
 
-import contextlib
-import json
-import os
 import queue
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from headtohead.errors import StorageError
 from headtohead.files import storage_error
-from headtohead.study.plan import Job, SpeedJob
+from headtohead.study.plan import AnyJob
+from headtohead.study.process import Event, Process
 
-AnyJob = TypeVar("AnyJob", Job, SpeedJob)
-Event = dict[str, Any]
-"""What a worker says: {"event": "start" | "step" | "epoch" | "note" | "done" | "error", …}."""
+SomeJob = TypeVar("SomeJob", bound=AnyJob)
 
 
 class Team:
     """Worker processes, one for each of `setups` at most, to be used in a `with` statement.
 
-    `command` starts a worker, which is sent its setup and then one job at a time, as JSON lines
-    on its standard input (and {"lent": cores} at any moment), and answers by events on its
-    standard output. It must end when its standard input closes: then no worker outlives this
-    process, however this process ends. Workers are started when there is a job for them, and stay
-    until the `with` statement is left.
+    `process` gives a process, which is sent its setup, with the place of its log in the folder
+    `logs`, and then one job at a time (and {"lent": cores} at any moment), and answers by events.
+    Workers are set up when there is a job for them, and stay until the `with` statement is left.
     """
 
     def __init__(
-        self, command: Sequence[str], setups: Sequence[dict[str, Any]], logs: Path
+        self, process: Callable[[], Process], setups: Sequence[dict[str, Any]], logs: Path
     ) -> None:
-        self._command, self._logs = command, logs
+        self._process, self._logs = process, logs
         self._unstarted = list(setups)
         self._workers: list[_Worker] = []
         self._said: queue.Queue[tuple[_Worker, Event | None]] = queue.Queue()
@@ -53,10 +44,10 @@ class Team:
 
     def execute(
         self,
-        jobs: Sequence[AnyJob],
-        on_event: Callable[[AnyJob, Event], None],
+        jobs: Sequence[SomeJob],
+        on_event: Callable[[SomeJob, Event], None],
         *,
-        needs: Mapping[AnyJob, AnyJob] = MappingProxyType({}),
+        needs: Mapping[SomeJob, SomeJob] = MappingProxyType({}),
         lending: bool = True,
     ) -> None:
         """Do all jobs in their order; returns when they are over.
@@ -80,7 +71,7 @@ class Team:
                 self._dismiss(worker)
                 self._hand_out()
                 continue
-            if worker.job is None:
+            if worker.job is None or event["event"] == "answer":
                 continue
             on_event(worker.job, event)
             if event.get("exit_code") == StorageError.exit_code:
@@ -99,7 +90,7 @@ class Team:
                 worker.lend([])
                 worker.give(self._next_job())
         while self._unstarted and (job := self._next_job()) is not None:
-            worker = _Worker(self._command, self._unstarted.pop(0), self._logs, self._said)
+            worker = _Worker(self._process, self._unstarted.pop(0), self._logs, self._said)
             self._workers.append(worker)
             worker.give(job)
         if not self._lending:
@@ -125,18 +116,12 @@ class Team:
         self._unstarted.append(worker.setup)
 
 
-def _pipes(process: "subprocess.Popen[bytes]") -> tuple[IO[bytes], IO[bytes]]:
-    if process.stdin is None or process.stdout is None:
-        raise RuntimeError("a worker is started with pipes")
-    return process.stdin, process.stdout
-
-
 class _Worker:
-    """One process and the job that it has."""
+    """One process, how it is set up, and the job that it has."""
 
     def __init__(
         self,
-        command: Sequence[str],
+        process: Callable[[], Process],
         setup: dict[str, Any],
         logs: Path,
         said: "queue.Queue[tuple[_Worker, Event | None]]",
@@ -145,66 +130,43 @@ class _Worker:
         self.job: Any = None
         self._lent: list[int | None] = []
         self._log = logs / f"worker-{setup['worker']}.log"
-        # What the parent can import, a worker can: heads of the user's own among it.
-        path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
-        threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         try:
-            logs.mkdir(parents=True, exist_ok=True)
-            with self._log.open("ab") as log:
-                self._process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=log,
-                    env={**os.environ, **threads, "PYTHONPATH": path},
-                    start_new_session=True,  # Ctrl-C is the parent's to handle
-                )
+            self._log.parent.mkdir(parents=True, exist_ok=True)
+            self._log.open("ab").close()
         except OSError as error:
             raise storage_error(self._log, error) from error
-        self._stdin, stdout = _pipes(self._process)
-        self._listener = threading.Thread(target=self._listen, args=(stdout, said), daemon=True)
+        self._process = process()
+        self._listener = threading.Thread(target=self._listen, args=(said,), daemon=True)
         self._listener.start()
-        self._send(setup)
+        self._process.send({**setup, "log": str(self._log.resolve())})
 
-    def _listen(self, stdout: IO[bytes], said: "queue.Queue[tuple[_Worker, Event | None]]") -> None:
-        for line in stdout:
-            if line.endswith(b"\n"):  # a death may cut its last line short
-                said.put((self, json.loads(line)))
+    def _listen(self, said: "queue.Queue[tuple[_Worker, Event | None]]") -> None:
+        for event in self._process.events():
+            said.put((self, event))
         said.put((self, None))
 
-    def give(self, job: Job | SpeedJob | None) -> None:
+    def give(self, job: AnyJob | None) -> None:
         """Hand over the next job; None leaves the worker without one."""
         self.job = job
         if job is not None:
-            self._send(asdict(job))
+            self._process.send(asdict(job))
 
     def lend(self, cores: list[int | None]) -> None:
         """It may use these further cores, None one that is not named, and no others."""
         if cores != self._lent:
             self._lent = cores
-            self._send({"lent": cores})
-
-    def _send(self, message: dict[str, Any]) -> None:
-        with contextlib.suppress(OSError):  # it died; the end of its output says so
-            self._stdin.write(json.dumps(message).encode() + b"\n")
-            self._stdin.flush()
+            self._process.send({"lent": cores})
 
     def is_dead(self) -> bool:
         """Whether the process has ended."""
-        return self._process.poll() is not None
+        return self._process.is_dead()
 
     def death(self) -> str:
         """In words, how this worker ended."""
-        code = self._process.wait()
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        hint = " (out of memory?)" if code == -signal.SIGKILL else ""
-        return f"its worker ended with {how}{hint}; see {self._log}"
+        return f"its worker ended with {self._process.death()}; see {self._log}"
 
     def stop(self) -> None:
         """End the process, whatever it is doing: what is complete is on disk."""
         self._process.kill()
-        self._process.wait()
         self._listener.join()
-        for pipe in _pipes(self._process):
-            with contextlib.suppress(OSError):
-                pipe.close()
+        self._process.close()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeAlias
 
 from headtohead.probes.evidence import (
     evidence_path,
@@ -48,6 +49,19 @@ class SpeedJob:
 
     def __str__(self) -> str:
         return f"speed of {', '.join(self.heads)}"
+
+
+@dataclass(frozen=True)
+class FiguresJob:
+    """The article's figures of one metric, by its name in `headtohead.report.figures`."""
+
+    metric: str
+
+    def __str__(self) -> str:
+        return f"figures of {self.metric}"
+
+
+AnyJob: TypeAlias = Job | SpeedJob | FiguresJob
 
 
 def jobs_of(heads: Iterable[str], seeds: int) -> list[Job]:

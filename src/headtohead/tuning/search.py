@@ -1,28 +1,26 @@
 """The main path of tuning: prepare → propose → train trials → choose on validation → write."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
-import torch
 from pydantic import JsonValue
 
 from headtohead.comparison import study_file
-from headtohead.crew import Crew, worker_setups
+from headtohead.crew import Crew
 from headtohead.data.pipeline import prepare_study
 from headtohead.display import Display
 from headtohead.errors import RunError, UsageError
 from headtohead.files import digest_of, storage_error
 from headtohead.machine import cache_folder
-from headtohead.models.classifier import build_classifier
+from headtohead.muster import answer_of, muster, question_about
 from headtohead.seeds import stream_seed
 from headtohead.spec import HeadSpec, StudySpec, VerdictSpec
 from headtohead.study.ledger import STUDY_FILE, Ledger, StudyFile, hold
 from headtohead.study.options import study_from
 from headtohead.study.plan import Job, is_done
 from headtohead.study.reading import resolve_tuning
-from headtohead.training.device import check_precision
 from headtohead.tuning.proposals import optuna, propose
 from headtohead.tuning.results import Tuning, write_results
 from headtohead.tuning.trials import (
@@ -73,39 +71,31 @@ def tune(
     """
     optuna()
     spec = resolve_tuning(study_from(study, **options), trials=trials, epochs=epochs)
-    if workers is not None and workers < 1:
-        raise UsageError(f"--workers must be at least 1; received {workers}.")
+    question = question_about(
+        spec, device, workers, deterministic=deterministic, models=_edges(spec)
+    )
     untuned = {head: untuned_values(spec, head) for head in spec.heads}
-    _check_models(spec)
-    setups = worker_setups(device, workers, deterministic=deterministic)
-    for head in spec.heads:
-        check_precision(spec.recipe_for(head).arithmetic, torch.device(setups[0]["device"]))
-    with Display() as display:
+    with muster(question) as recruits, Display() as display:
+        setups = answer_of(recruits).setups
+        recruits.call(min(len(setups), len(spec.heads) * tuning_of(spec).seeds))
         _, prepared = prepare_study(spec, cache=cache_folder(cache), progress=display.progress)
         file = study_file(spec, prepared)
         folder = Path(out) if out is not None else _default_out(file)
         _refuse_foreign(folder)
         trials_folder = folder / TRIALS
-        with hold(trials_folder), Crew(trials_folder, prepared, setups, display) as crew:
+        with hold(trials_folder), Crew(trials_folder, prepared, setups, display, recruits) as crew:
             file = _as_trials(trials_folder, file)
             ledger = _search(trials_folder, file, spec, crew, untuned)
             return write_results(folder, ledger, spec)
 
 
-def _check_models(spec: StudySpec) -> None:
-    """Build every head with the edges of its options, so that none can fail to be built later."""
+def _edges(spec: StudySpec) -> Iterator[tuple[str, HeadSpec]]:
+    """Every head with the edges of its options, so that none can fail to be built later."""
     for name, head in spec.heads.items():
         space = tuning_of(spec).space(name)
-        edges = [{setting: value} for setting in space for value in space[setting].edges()]
-        for values in edges:
-            build_classifier(
-                spec.backbone,
-                name,
-                head.with_settings(values),
-                image_size=spec.pictures.image_size,
-                classes=2,
-                seed=0,
-            )
+        for setting in space:
+            for value in space[setting].edges():
+                yield name, head.with_settings({setting: value})
 
 
 def _default_out(file: StudyFile) -> Path:
