@@ -150,11 +150,10 @@ class _TakenApart:
 
     def _between(self, share: NDArray[np.float64], start: _End, end: _End) -> Values:
         """(m, steps + 1) probabilities of the true class as pixels of `end` replace `start`'s."""
-        mixed = [
-            np.where((share < k / STEPS)[..., None], end.pixels, start.pixels)
-            for k in range(1, STEPS)
-        ]
-        found = self._probability(np.concatenate(mixed)).reshape(STEPS - 1, -1)
+        mixed = np.stack([start.pixels] * (STEPS - 1))
+        for k, pixels in enumerate(mixed, start=1):
+            np.copyto(pixels, end.pixels, where=(share < k / STEPS)[..., None])
+        found = self._probability(mixed.reshape(-1, *mixed.shape[2:])).reshape(STEPS - 1, -1)
         return np.stack([start.probability, *found, end.probability], axis=1)
 
     def _end(self, pixels: NDArray[np.uint8]) -> _End:

@@ -1,6 +1,5 @@
 """The speed probe: how long one training step of each head takes, heads taken in turn."""
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +27,13 @@ class _Runner:
     take: Step
     rows: Tensor
 
+    def round(self) -> list[tuple[float, float]]:
+        """Times of as many steps as fill a round."""
+        taken = [self.step()]
+        while sum(wall for wall, _ in taken) < ROUND:
+            taken.append(self.step())
+        return taken
+
     def step(self) -> tuple[float, float]:
         """Wall-clock and processor seconds of one step."""
         wall, cpu = time.perf_counter(), time.process_time()
@@ -42,12 +48,10 @@ def collect_speed(plans: Sequence[RunPlan], pictures: Pictures, split: Split) ->
     runners = [_runner(plan, pictures, split) for plan in plans]
     for runner in runners:
         runner.step()  # libraries choose their kernels and take their memory
-    steps = [math.ceil(ROUND / runner.step()[0]) for runner in runners]
     times = np.empty((2, len(plans), ROUNDS))
     for number in range(ROUNDS):
         for index, runner in enumerate(runners):
-            taken = [runner.step() for _ in range(steps[index])]
-            times[:, index, number] = np.median(taken, axis=0)
+            times[:, index, number] = np.median(runner.round(), axis=0)
     return Speed(
         heads=tuple(plan.head for plan in plans),
         batch_size=tuple(len(runner.rows) for runner in runners),
