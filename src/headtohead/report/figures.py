@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from headtohead.files import write_atomic
 from headtohead.records import EpochRecord
-from headtohead.report.summary import reference_of
 from headtohead.study.ledger import Ledger, StudyFile
 
 # Okabe & Ito's palette, which readers with any colour vision tell apart; yellow is left out, for
@@ -126,7 +125,7 @@ def write_figures(ledger: Ledger, metrics: Sequence[Metric] = METRICS) -> list[P
     curves = finished_curves(ledger)
     subtitle = _subtitle(ledger.file, curves)
     paths = []
-    for plot in plots(curves, reference_of(ledger.file), metrics):
+    for plot in plots(curves, ledger.file.study.reference, metrics):
         for suffix, content in draw(plot, subtitle).items():
             path = ledger.out / "figures" / f"{plot.name}.{suffix}"
             write_atomic(path, content)
