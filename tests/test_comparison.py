@@ -127,6 +127,31 @@ def test_heads_and_seeds_grow_without_training_anything_twice(
     assert curves(out) == curves(undisturbed)
 
 
+def test_figures_are_the_same_whoever_draws_them(
+    undisturbed: Path, command: Callable[..., list[str]]
+) -> None:
+    """Else a report made anew shows other figures than the study that it is of."""
+    folder = undisturbed / "figures"
+    by_workers = {path.name: path.read_bytes() for path in folder.iterdir()}
+    finish([sys.executable, "-m", "headtohead", "report", str(undisturbed), "--figures"])
+    assert {name: (folder / name).read_bytes() for name in by_workers} == by_workers
+    assert {"all_heads_accuracy.png", "all_heads_loss.svg"} <= by_workers.keys()
+    finish(command(undisturbed))
+
+
+def test_a_command_leaves_torch_to_its_workers(
+    undisturbed: Path, source: Path, cache: Path
+) -> None:
+    """Else every command waits for torch before it does anything, and once more at its end."""
+    code = (
+        "import sys, headtohead\n"
+        "headtohead.compare(data=sys.argv[1], cache=sys.argv[2], out=sys.argv[3], seeds=2,\n"
+        "    heads='fc_dropout,gap', epochs=3, image_size=36, batch_size=16)\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    finish([sys.executable, "-c", code, str(source), str(cache), str(undisturbed)])
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_study_survives_every_kind_of_death_to_the_bit(
     tmp_path: Path, command: Callable[..., list[str]]
@@ -262,6 +287,7 @@ def test_a_head_of_the_users_own_is_found_in_the_current_folder(
         "        super().__init__(channels, size, outputs)\n"
         "        self.linear = dense(channels, outputs)\n"
         "    def forward(self, features):\n"
+        "        print('largest')\n"
         "        return self.linear(features.amax((2, 3)))\n"
         "    def class_maps(self, features):\n"
         "        return None\n"
@@ -278,6 +304,8 @@ def test_a_head_of_the_users_own_is_found_in_the_current_folder(
     (out,) = (tmp_path / "runs").iterdir()
     assert out.name.startswith("standard-")
     assert {run.record.head for run in Ledger.open(out).runs()} == {"gap", "mine.Largest"}
+    assert "largest" not in done.stdout + done.stderr
+    assert "largest" in "".join(path.read_text() for path in (out / "logs").iterdir())
 
 
 def test_seeds_are_added_up_to_the_declared_looks(

@@ -113,6 +113,27 @@ def test_a_job_waits_for_the_one_it_needs(tmp_path: Path, workers: int) -> None:
     assert events.index((other, "error")) < events.index((last, "start"))
 
 
+TALKING = (
+    BEGINNING
+    + """
+for line in sys.stdin:
+    say(event="answer", refusal=None)
+    say(event="note", message=setup["log"])
+    say(event="done", status="finished")
+"""
+)
+
+
+def test_a_late_answer_is_no_news_of_a_run_and_the_log_has_a_place(tmp_path: Path) -> None:
+    """Else a run is told of what was asked before it, or a death points to no log."""
+    events: list[Event] = []
+    command = [sys.executable, "-c", TALKING]
+    with Team(lambda: Process(command), [{"worker": 3}], tmp_path / "logs") as team:
+        team.execute([Job("a", 0)], lambda _, event: events.append(event))
+    assert [event["event"] for event in events] == ["note", "done"]
+    assert events[0]["message"] == str(tmp_path / "logs" / "worker-3.log")
+
+
 LENT = (
     BEGINNING
     + """

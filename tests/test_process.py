@@ -1,0 +1,75 @@
+"""Processes that get ready early: they answer, are taken once, and none is left behind."""
+
+import sys
+
+import pytest
+
+from headtohead.errors import RunError
+from headtohead.study.process import Process, Recruits
+
+ANSWERS = """
+import json, os, sys
+question = json.loads(sys.stdin.readline())
+def say(**event):
+    print(json.dumps(event), flush=True)
+say(event="answer", asked=question["asked"], id=os.getpid())
+for line in sys.stdin:
+    say(event="again", **json.loads(line))
+"""
+
+
+def recruits(code: str = ANSWERS) -> Recruits:
+    return Recruits([sys.executable, "-c", code], {"asked": "so?"})
+
+
+def end(process: Process) -> None:
+    process.kill()
+    process.close()
+
+
+def test_the_first_recruit_answers_and_goes_on() -> None:
+    """Else the process that was asked is lost, and another one has to be started."""
+    with recruits() as waiting:
+        answer = waiting.answer()
+        assert answer["asked"] == "so?"
+        first = waiting.take()
+        first.send({"word": 1})
+        assert next(first.events()) == {"event": "again", "word": 1}
+        end(first)
+
+
+def test_who_waits_is_taken_before_another_is_started() -> None:
+    """Else workers start when there is work for them, and the study waits for their imports."""
+    with recruits() as waiting:
+        first = waiting.answer()["id"]
+        waiting.call(2)
+        taken = [waiting.take() for _ in range(3)]
+        assert len({first, *(next(late.events())["id"] for late in taken[1:])}) == 3
+        for process in taken:
+            end(process)
+
+
+def test_nobody_who_waits_is_left_behind() -> None:
+    """Else processes with gigabytes of memory stay when the command is over, or broke off."""
+    with recruits() as waiting:
+        waiting.call(2)
+        kept = waiting.take()
+        left = list(waiting._waiting)
+    assert all(process.is_dead() for process in left)
+    assert not kept.is_dead()
+    end(kept)
+
+
+def test_a_death_instead_of_an_answer_is_told() -> None:
+    """Else a broken installation looks like a study that never begins."""
+    with recruits("import sys; sys.exit(3)") as waiting, pytest.raises(RunError, match="code 3"):
+        waiting.answer()
+
+
+def test_a_process_ends_with_its_input() -> None:
+    """Else workers outlive a command that was killed."""
+    process = Process([sys.executable, "-c", ANSWERS])
+    process.send({"asked": 1})
+    assert next(process.events())["asked"] == 1
+    process.close()
+    assert process.death() == "exit code 0"
