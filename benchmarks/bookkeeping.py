@@ -28,7 +28,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from headtohead.comparison import study_file
+from headtohead.conduct import study_file
 from headtohead.crew import Crew
 from headtohead.data.pipeline import prepare_study, split_study
 from headtohead.data.prepared import PreparedSet

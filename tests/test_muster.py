@@ -1,6 +1,7 @@
 """What a study's workers say before any work: real workers, asked as a command asks them."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +42,21 @@ def test_what_cannot_be_is_told_before_any_work(wrong: dict[str, str], told: str
     """Else it is told after the pictures were prepared, minutes later."""
     with pytest.raises(UsageError, match=told):
         answer(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_head_that_fails_to_be_built_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a slip in a head of one's own is a worker that died."""
+    (tmp_path / "odd.py").write_text(
+        "from headtohead.models.heads import GlobalAverage\n"
+        "class Odd(GlobalAverage):\n"
+        "    def __init__(self, channels, size, outputs):\n"
+        "        raise ValueError('not on a Thursday')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match="ValueError: not on a Thursday"):
+        answer("odd:Odd")
 
 
 def test_no_workers_are_refused() -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headtohead.comparison import Comparison, compare
+from headtohead.comparison import compare
+from headtohead.finished import Comparison
 from headtohead.probes import evidence
 from headtohead.probes.evidence import read_pictures, read_speed, read_translation
 from headtohead.report.claims import claims_of

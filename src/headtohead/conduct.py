@@ -1,28 +1,67 @@
-"""A study in its folder: run what is missing → probe → time the heads → report."""
+"""The main path: prepare → plan → run what is missing → probe → time the heads → report."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
+import headtohead
 from headtohead.crew import Crew
-from headtohead.data.pipeline import split_study
+from headtohead.data.pipeline import prepare_study, split_study
+from headtohead.data.prepared import GIVEN_SPLITS, PreparedSet
+from headtohead.data.split import leaks
+from headtohead.display import Display
 from headtohead.finished import Comparison
+from headtohead.machine import cache_folder
+from headtohead.muster import answer_of
+from headtohead.probes.pictures import keep_pictures, margin_of
 from headtohead.report.comparisons import look_differences
 from headtohead.report.page.kept import keep_thumbnails
 from headtohead.report.render import render
 from headtohead.report.summary import Summary
 from headtohead.spec import StudySpec
-from headtohead.study.ledger import Ledger, StudyFile
+from headtohead.study.ledger import Ledger, StudyFile, hold
 from headtohead.study.looks import check_design, follow
 from headtohead.study.pictures import picture_table, write_pictures
 from headtohead.study.plan import Job, jobs_of
+from headtohead.study.process import Recruits
 
 Keep: TypeAlias = Callable[[Ledger, set[int]], None]
 """Puts the pictures that probes look at into a ledger, for some seeds."""
 
 
-def conduct(folder: Path, file: StudyFile, crew: Crew, keep: Keep) -> Comparison:
+def conduct(
+    spec: StudySpec,
+    recruits: Recruits,
+    *,
+    out: str | Path | None,
+    cache: str | Path | None,
+    masks: str | Path | None,
+) -> Comparison:
+    """Run what is missing of a study, once the first of `recruits` says that it can be run.
+
+    The rest is as in `headtohead.comparison.compare`.
+    """
+    machine = answer_of(recruits)
+    recruits.call(min(len(machine.setups), len(spec.heads) * spec.seeds))
+    with Display() as display:
+        source, prepared = prepare_study(spec, cache=cache_folder(cache), progress=display.progress)
+        file = study_file(spec, prepared)
+        folder = Path(out) if out is not None else default_out(file)
+        keep = partial(
+            keep_pictures,
+            source=source,
+            prepared=prepared,
+            margin=margin_of(spec.pictures.image_size, machine.stride),
+            masks=None if masks is None else Path(masks),
+            progress=display.progress,
+        )
+        with hold(folder), Crew(folder, prepared, machine.setups, display, recruits) as crew:
+            return _compare(folder, file, crew, keep)
+
+
+def _compare(folder: Path, file: StudyFile, crew: Crew, keep: Keep) -> Comparison:
     """Everything that is written into the study's `folder`, which the caller holds."""
     spec, prepared = file.study, crew.prepared
     check_design(folder, file)
@@ -40,6 +79,35 @@ def conduct(folder: Path, file: StudyFile, crew: Crew, keep: Keep) -> Comparison
     crew.display.note("Drawing the report")
     summary, missing = _draw(ledger, crew)
     return Comparison(ledger, summary, (*failures, *missing))
+
+
+def study_file(spec: StudySpec, prepared: PreparedSet) -> StudyFile:
+    """What the ledger remembers of the study and its pictures."""
+    parts = split_study(spec, prepared, 0)
+    counts = {
+        name: {
+            label: int((prepared.labels[getattr(parts, name)] == index).sum())
+            for index, label in enumerate(prepared.classes)
+        }
+        for name in ("train", "validation", "test")
+    }
+    return StudyFile.model_validate(
+        {
+            "headtohead": headtohead.__version__,
+            "digest": spec.digest(prepared.digest),
+            "prepared": prepared.digest,
+            "classes": prepared.classes,
+            "counts": counts,
+            "given": [name for name in GIVEN_SPLITS if name in prepared.given],
+            "leaks": len(leaks(prepared, parts)),
+            "study": spec,
+        }
+    )
+
+
+def default_out(file: StudyFile) -> Path:
+    """`runs/<study>-<first 8 of the digest>`."""
+    return Path("runs") / f"{file.study.name}-{file.digest[:8]}"
 
 
 def _run_study(ledger: Ledger, spec: StudySpec, crew: Crew, keep: Keep) -> list[str]:

@@ -61,6 +61,12 @@ def _get_ready(question: Question, output: IO[str]) -> None:
         found = answer(question)
     except HeadToHeadError as error:
         found = Answer(refusal=str(error))
+    except Exception as error:  # a head of the user's own may fail in any way
+        traceback.print_exc()
+        found = Answer(
+            refusal=f"the study's models cannot be built ({type(error).__name__}: {error}): repair "
+            f"the head that says so, or leave it out."
+        )
     _say(output, "answer", **found.model_dump())
     if found.setups and found.setups[0]["device"] == "cpu":
         try:

@@ -7,7 +7,7 @@ from typing import Any, TypedDict, Unpack
 
 from pydantic import JsonValue
 
-from headtohead.comparison import study_file
+from headtohead.conduct import study_file
 from headtohead.crew import Crew
 from headtohead.data.pipeline import prepare_study
 from headtohead.display import Display
