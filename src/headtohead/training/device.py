@@ -66,10 +66,10 @@ def check_precision(precision: Precision, device: torch.device) -> None:
 def set_up_worker(core: int | None, device: torch.device, *, deterministic: bool) -> None:
     """Make this process a worker on `device`: one thread, freed memory kept.
 
-    To be called before the first tensor is made. `core` pins the process to that core. On the CPU
-    arithmetic is always repeatable to the bit; on a GPU where `deterministic` asks for it. glibc
-    returns freed blocks of tens of megabytes to the system and each training step would pay for
-    fresh zeroed pages again; keeping them doubled the throughput on the CPU. One arena, because
+    To be called before the first tensor that stays. `core` pins the process to that core. On the
+    CPU arithmetic is always repeatable to the bit; on a GPU where `deterministic` asks for it.
+    glibc returns freed blocks of tens of megabytes to the system and each training step would pay
+    for fresh zeroed pages again; keeping them doubled the throughput on the CPU. One arena, because
     those of helping threads (`headtohead.models.shards`) would return theirs all the same.
     """
     if core is not None and hasattr(os, "sched_setaffinity"):
