@@ -35,8 +35,8 @@ RECORDS = "chunks.jsonl"
 _RECORDS_FORMAT = 1
 _PATIENCE = 10  # seconds that a worker gets to end by itself
 
-# glibc would give a large picture's memory back and take zeroed pages for the next: a seventh of
-# the time for 12 megapixels. At most 128 MiB are kept.
+# glibc would give a large picture's memory back and take zeroed pages for the next. At most 128 MiB
+# are kept in each process.
 _MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**27)}
 
 
