@@ -29,19 +29,19 @@ import torch
 from rich.console import Console
 
 from headtohead.conduct import study_file
-from headtohead.crew import Crew
+from headtohead.config.options import study_from
+from headtohead.config.study import StudySpec
 from headtohead.data.pipeline import prepare_study, split_study
 from headtohead.data.prepared import PreparedSet
-from headtohead.display import Display
-from headtohead.muster import answer_of, muster, question_about
-from headtohead.records import EpochRecord
-from headtohead.spec import StudySpec
-from headtohead.study.ledger import Ledger
-from headtohead.study.options import study_from
-from headtohead.study.plan import Job
+from headtohead.runtime.jobs import Job
+from headtohead.runtime.preflight import answer_of, muster, question_about
+from headtohead.runtime.progress import Display
+from headtohead.runtime.workers import Crew
+from headtohead.store.ledger import Ledger
+from headtohead.store.records import EpochRecord
 from headtohead.training.device import set_up_worker
-from headtohead.training.engine import RunPlan, train
-from headtohead.training.pictures import Pictures
+from headtohead.training.inputs import Pictures
+from headtohead.training.run import RunPlan, train
 
 HEAD = "fc"  # the one with the largest checkpoints
 WRITING = (("engine.py", "save"), ("engine.py", "_finish"), ("files.py", "append_line"))

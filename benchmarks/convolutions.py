@@ -30,14 +30,14 @@ from step_floor import SHAPES, like  # first: its import pins the process
 import torch
 from torch import Tensor
 
-from headtohead.models.convolutions import (
+from headtohead.accel.convolutions import (
     Convolution,
     Direct,
     Winograd,
     channels_last,
     convolution_by,
 )
-from headtohead.models.shards import shards
+from headtohead.accel.shards import shards
 from headtohead.training.device import set_up_worker
 from tables import number, spread, table
 

@@ -36,15 +36,15 @@ from typing import Any, TypeAlias
 
 import torch
 
+from headtohead.config.recipe import Precision
+from headtohead.config.study import BackboneSpec, HeadSpec, StudySpec
 from headtohead.data.pipeline import prepare_study
 from headtohead.data.prepared import load_prepared
 from headtohead.data.synthetic import synthetic_source
-from headtohead.models.classifier import build_classifier
-from headtohead.recipe import Precision
-from headtohead.spec import BackboneSpec, HeadSpec, StudySpec
+from headtohead.heads.classifier import build_classifier
 from headtohead.training.device import choose_device, environment, set_up_worker
+from headtohead.training.inputs import Pictures
 from headtohead.training.optimizer import KerasAdam
-from headtohead.training.pictures import Pictures
 from headtohead.training.step import EagerGradients, Step, gradients_on_device
 
 HERE = Path(__file__).resolve().parent

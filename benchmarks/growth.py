@@ -8,7 +8,7 @@ to the last run's last epoch, in which nothing but training goes on.
 import sys
 from pathlib import Path
 
-from headtohead.records import HISTORY, read_history
+from headtohead.store.records import HISTORY, read_history
 from measuring import Task
 from setting import Setting
 from targets import ONE_WORKER, TWO_WORKERS

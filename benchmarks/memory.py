@@ -36,7 +36,10 @@ def role(pid: int) -> str | None:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
     except OSError:
         return None
-    modules = {"headtohead.worker": "training worker", "headtohead.data.decode_worker": "decoder"}
+    modules = {
+        "headtohead.runtime.worker": "training worker",
+        "headtohead.data.decode_worker": "decoder",
+    }
     return next((modules[word] for word in words if word in modules), None)
 
 

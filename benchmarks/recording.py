@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from headtohead.files import write_atomic
+from headtohead.core.files import write_atomic
 from measuring import OURS, Failure, Measurement, Outcome
 from tables import report
 from targets import DECODER, FLOOR, TARGETS, judged, targets_table

@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from headtohead.analysis.pictures import Answers, picture_interval
-from headtohead.analysis.power import expected_power
-from headtohead.analysis.sequential import Design, decide, sequential_p, t_at_looks
-from headtohead.analysis.statistics import (
+from headtohead.core.streams import stream
+from headtohead.stats import (
     Side,
     agreed_p,
     holm_adjusted,
     sign_flips,
     student,
 )
-from headtohead.seeds import stream
+from headtohead.stats.over_images import Answers, picture_interval
+from headtohead.stats.power import expected_power
+from headtohead.stats.sequential import Design, decide, sequential_p, t_at_looks
 
 Floats = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, int], int], list[Floats]]

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headtohead.files import write_atomic
+from headtohead.config.study import StudySpec
+from headtohead.core.files import write_atomic
+from headtohead.core.streams import stream
 from headtohead.probes.evidence import (
     Predictions,
     SplitPredictions,
     predictions_path,
     write_predictions,
 )
-from headtohead.records import EpochRecord, Failure, Parameters, RunRecord
-from headtohead.seeds import stream
-from headtohead.spec import StudySpec
-from headtohead.study.ledger import Ledger, StudyFile
+from headtohead.store.ledger import Ledger, StudyFile
+from headtohead.store.records import EpochRecord, Failure, Parameters, RunRecord
 
 ENVIRONMENT = {
     "torch": "2.7.0",

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from headtohead.core.streams import stream
 from headtohead.data.prepared import PICTURES, PreparedSet, Quarantined
 from headtohead.probes.evidence import (
     ClassMaps,
@@ -27,8 +28,7 @@ from headtohead.probes.evidence import (
     write_translation,
 )
 from headtohead.report.page.kept import keep_thumbnails
-from headtohead.seeds import stream
-from headtohead.study.ledger import Ledger
+from headtohead.store.ledger import Ledger
 from ledgers import full_ledger
 
 SIDE, PROBED, CELLS = 24, 6, 4

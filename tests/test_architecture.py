@@ -15,22 +15,25 @@ from ledgers import full_ledger
 PACKAGE = Path(headtohead.__file__).parent
 
 # Top to bottom. A module belongs to its longest prefix here, and may import its own layer and
-# those below. `probes.evidence` is the format of the files that probes leave, as `records` is
+# those below. `probes.evidence` is the format of the files that probes leave, as `store.records` is
 # of those that runs leave: planning asks it what is there already.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
-    ("comparison", "conduct", "looking", "tuning"),
-    ("crew", "worker", "fitness", "muster", "display"),
-    ("predictor", "export", "finished"),
+    ("comparison", "conduct", "data_commands", "tuning"),
+    ("runtime",),
+    ("result",),
     ("report",),
     ("probes",),
-    ("study",),
-    ("analysis",),
+    ("runtime.jobs", "runtime.interim"),
     ("training",),
-    ("models",),
-    ("data",),
+    ("heads", "models"),
+    ("accel", "backbones"),
     ("probes.evidence",),
-    ("errors", "files", "machine", "progress", "recipe", "records", "seeds", "space", "spec"),
+    ("store",),
+    ("data",),
+    ("stats",),
+    ("config",),
+    ("core",),
 )
 ROOT = ("", "__main__")  # the package's face and its entry point stand outside
 
@@ -103,18 +106,18 @@ def test_an_upward_import_is_found(tmp_path: Path) -> None:
         "__init__.py": "",
         "cli.py": "from headtohead.data import split",
         "data/__init__.py": "",
-        "data/split.py": "from headtohead import seeds\n\ndef f():\n    import headtohead.cli",
-        "models/__init__.py": "",
-        "models/heads.py": "from headtohead.training.engine import train",
-        "training/engine.py": "from headtohead.models.heads import Head",
-        "seeds.py": "from headtohead import models, __version__",
+        "data/split.py": "from headtohead import core\n\ndef f():\n    import headtohead.cli",
+        "heads/__init__.py": "",
+        "heads/base.py": "from headtohead.training.run import train",
+        "training/run.py": "from headtohead.heads.base import Head",
+        "core/__init__.py": "from headtohead import heads, __version__",
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
     assert upward_imports(tmp_path) == [
+        "core imports heads",
         "data.split imports cli",
-        "models.heads imports training.engine",
-        "seeds imports models",
+        "heads.base imports training.run",
     ]
 
 
@@ -139,9 +142,12 @@ json.dump({"failed": failed, "torch": "torch" in sys.modules}, sys.stdout)
 # What must work, or start quickly, without torch: all of a command but its workers, reports,
 # analysis, the preparation of pictures (in many light processes), and reading studies.
 LIGHT = (
-    *("cli", "comparison", "conduct", "crew", "muster", "display", "looking", "finished"),
-    *("report", "analysis", "data", "study"),
-    *LAYERS[-1],
+    *("cli", "comparison", "conduct", "data_commands", "result"),
+    *("report", "stats", "data", "store", "config", "core"),
+)
+LIGHT_MODULES = (
+    *("runtime.workers", "runtime.preflight", "runtime.progress", "runtime.jobs", "runtime.local"),
+    *("runtime.process", "runtime.interim", "runtime.forecast"),
 )
 
 
@@ -158,7 +164,8 @@ def run_without_torch(code: str, *arguments: str) -> subprocess.CompletedProcess
 def test_what_needs_no_torch_imports_none() -> None:
     """Else `--help` and reports wait seconds for torch, and preparing takes memory per worker."""
     light = [name for name in modules() if name.split(".")[0] in LIGHT]
-    assert {"cli", "spec", "study.plan", "study.ledger"} <= set(light)
+    light += LIGHT_MODULES
+    assert {"cli", "config.study", "store.ledger", *LIGHT_MODULES} <= set(modules())
     names = ["headtohead", *(f"headtohead.{name}" for name in light)]
     result = run_without_torch(IMPORT_WITHOUT_TORCH, json.dumps(names))
     assert result.returncode == 0, result.stderr
@@ -167,8 +174,8 @@ def test_what_needs_no_torch_imports_none() -> None:
 
 def test_the_block_blocks() -> None:
     """Else the test above passes on modules that import torch."""
-    result = run_without_torch(IMPORT_WITHOUT_TORCH, '["headtohead.models.heads"]')
-    assert json.loads(result.stdout)["failed"].keys() == {"headtohead.models.heads"}
+    result = run_without_torch(IMPORT_WITHOUT_TORCH, '["headtohead.heads.base"]')
+    assert json.loads(result.stdout)["failed"].keys() == {"headtohead.heads.base"}
 
 
 COMMAND_WITHOUT_TORCH = (

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from headtohead.core.errors import DataError, HeadToHeadError, StorageError
 from headtohead.data.archives import Limits, extract, extracted_folder, is_archive
-from headtohead.errors import DataError, HeadToHeadError, StorageError
 
 CONTENT = {"Cat/1.jpg": b"one" * 500, "Cat/deep/2.jpg": b"two", "Dog/3.jpg": b"three"}
 

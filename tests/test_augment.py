@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from headtohead.recipe import AugmentSpec
+from headtohead.config.recipe import AugmentSpec
 from headtohead.training.augment import Augmentation, augmentation
 
 CPU = torch.device("cpu")

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headtohead.errors import UsageError
-from headtohead.models.backbones import BACKBONES, build_backbone
+from headtohead.backbones.base import BACKBONES, build_backbone
+from headtohead.core.errors import UsageError
 
 
 @given(

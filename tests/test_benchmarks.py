@@ -19,7 +19,7 @@ import preparing
 import startup
 import step
 import study
-from headtohead.records import EpochRecord
+from headtohead.store.records import EpochRecord
 from measuring import OURS, Failure, Measurement, Task, interleaved, last_words, measure, portable
 from photographs import write_pictures
 from processes import resident, tree

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from headtohead.analysis.statistics.unpaired import unpaired_difference
-from headtohead.errors import DataError, UsageError
+from headtohead.core.errors import DataError, UsageError
 from headtohead.report.beside import read_beside
 from headtohead.report.page.content import gather
 from headtohead.report.page.html import arrange
 from headtohead.report.summary import summarize
+from headtohead.stats.unpaired import unpaired_difference
 from ledgers import full_ledger
 
 RECORDED = Path(__file__).parents[1] / "docs" / "article" / "recorded"

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from headtohead.models.blocks import ConvolutionBlock
-from headtohead.models.constants import BATCH_NORM_EPSILON
+from headtohead.accel.blocks import ConvolutionBlock
+from headtohead.backbones.constants import BATCH_NORM_EPSILON
 
 
 def article(block: ConvolutionBlock, pictures: Tensor) -> Tensor:

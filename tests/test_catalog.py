@@ -5,7 +5,7 @@ from click.testing import CliRunner
 
 import headtohead
 from headtohead.cli import main
-from headtohead.errors import UsageError
+from headtohead.core.errors import UsageError
 
 
 def test_python_lists_heads_as_the_command_does() -> None:

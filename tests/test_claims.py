@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headtohead.analysis.claims import (
+from headtohead.stats.claims import (
     Goal,
     Name,
     Pace,

@@ -5,10 +5,9 @@ import pytest
 import torch
 from captum.attr import LayerGradCam
 
-from headtohead.analysis.maps import area_gain, at_pixels
-from headtohead.models.backbones import ConvolutionBackbone
-from headtohead.models.classifier import Classifier
-from headtohead.models.heads import HEADS, build_head
+from headtohead.backbones.base import ConvolutionBackbone
+from headtohead.heads.base import HEADS, build_head
+from headtohead.heads.classifier import Classifier
 from headtohead.probes.class_maps import (
     STEPS,
     _shares,
@@ -18,6 +17,7 @@ from headtohead.probes.class_maps import (
     of_class,
 )
 from headtohead.probes.evidence import ProbePictures
+from headtohead.stats.maps import area_gain, at_pixels
 
 CPU = torch.device("cpu")
 SIDE = 24

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from headtohead.errors import UsageError
-from headtohead.models.classifier import Classifier, build_classifier, outputs_for
-from headtohead.models.heads import HEADS
-from headtohead.spec import BackboneSpec, HeadSpec
+from headtohead.config.study import BackboneSpec, HeadSpec
+from headtohead.core.errors import UsageError
+from headtohead.heads.base import HEADS
+from headtohead.heads.classifier import Classifier, build_classifier, outputs_for
 
 
 def build(name: str, seed: int = 0, **settings: Any) -> Classifier:

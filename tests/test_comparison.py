@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from headtohead.records import read_history
-from headtohead.study.ledger import Ledger
+from headtohead.store.ledger import Ledger
+from headtohead.store.records import read_history
 from photographs import write_pictures
 
 TIMING = {"seconds", "cpu_seconds", "pictures_per_second"}
@@ -280,7 +280,7 @@ def test_a_head_of_the_users_own_is_found_in_the_current_folder(
 ) -> None:
     (tmp_path / "mine.py").write_text(
         "from headtohead import Head\n"
-        "from headtohead.models.layers import dense\n"
+        "from headtohead.backbones.layers import dense\n"
         "class Largest(Head):\n"
         '    """Largest value of each map."""\n'
         "    def __init__(self, channels, size, outputs):\n"

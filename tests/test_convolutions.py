@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from headtohead.models.convolutions import (
+from headtohead.accel.convolutions import (
     WORTH_WHILE,
     Convolution,
     Direct,

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from headtohead.models.heads import HEADS
+from headtohead.config.recipe import RecipeSpec
+from headtohead.config.study import BackboneSpec, HeadSpec
+from headtohead.heads.base import HEADS
 from headtohead.probes.costs import collect_costs
-from headtohead.recipe import RecipeSpec
-from headtohead.spec import BackboneSpec, HeadSpec
-from headtohead.training.engine import RunPlan
+from headtohead.training.run import RunPlan
 
 
 def plan(head: str, classes: int = 2, image_size: int = 64) -> RunPlan:

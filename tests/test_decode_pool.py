@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from headtohead.core.errors import RunError, StorageError
 from headtohead.data import decode_pool
 from headtohead.data.decode_pool import RECORDS, Decoded, fill
 from headtohead.data.prepared import PICTURES
 from headtohead.data.rowfile import keep_rows, open_rows
-from headtohead.errors import RunError, StorageError
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from headtohead.errors import UsageError
+from headtohead.core.errors import UsageError
 from headtohead.training.device import PACKAGES, choose_device, environment, spread
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from headtohead.core.errors import DataError, StorageError
 from headtohead.data.download import CATS_VS_DOGS, Patience, Remote, fetch
-from headtohead.errors import DataError, StorageError
 
 CONTENT = np.random.default_rng(0).bytes(1_500_000)
 IMPATIENT = Patience(attempts=3, pause_seconds=0.01)

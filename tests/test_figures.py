@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headtohead.errors import StorageError
-from headtohead.records import Failure
+from headtohead.core.errors import StorageError
 from headtohead.report.figures import (
     ACCURACY,
     Curves,
@@ -24,6 +23,7 @@ from headtohead.report.figures import (
     plots,
     write_figures,
 )
+from headtohead.store.records import Failure
 from ledgers import add_run, full_ledger, study_ledger
 
 SUBTITLE = "study quick, 2 seeds"

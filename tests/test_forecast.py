@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from headtohead.analysis.power import expected_power, seeds_to_find
 from headtohead.cli import main
-from headtohead.errors import UsageError
-from headtohead.study.forecast import forecast
+from headtohead.core.errors import UsageError
+from headtohead.runtime.forecast import forecast
+from headtohead.stats.power import expected_power, seeds_to_find
 from ledgers import add_run, study_ledger
 
 

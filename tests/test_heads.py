@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from headtohead.errors import UsageError
-from headtohead.models.heads import HEADS, Head, build_head
+from headtohead.core.errors import UsageError
+from headtohead.heads.base import HEADS, Head, build_head
 
 BATCH = 5
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
@@ -226,7 +226,7 @@ def test_dropout_acts_in_training_alone() -> None:
 
 OWN = '''
 import torch
-from headtohead.models.heads import Head
+from headtohead.heads.base import Head
 
 class Peak(Head):
     """The maximum of each map.
@@ -333,9 +333,9 @@ def test_the_harness_finds_heads_that_cannot_train_on_one_picture(own: str) -> N
         ("fc_small", (4, 4), {"maps": 0}, "maps .* at least 1; received 0"),
         ("no_such_module:Head", (4, 4), {}, "cannot be imported: No module named"),
         (":Head", (4, 4), {}, "cannot be imported"),
-        ("headtohead.models.heads:Nothing", (4, 4), {}, "cannot be imported.*Nothing"),
-        ("headtohead.models.heads:Head", (4, 4), {}, "cannot take .*abstract"),
-        ("headtohead.models.heads:HEADS", (4, 4), {}, "no subclass of"),
+        ("headtohead.heads.base:Nothing", (4, 4), {}, "cannot be imported.*Nothing"),
+        ("headtohead.heads.base:Head", (4, 4), {}, "cannot take .*abstract"),
+        ("headtohead.heads.base:HEADS", (4, 4), {}, "no subclass of"),
     ],
 )
 def test_mistakes_are_named(

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from headtohead.models.classifier import Classifier, build_classifier
-from headtohead.models.layers import BatchNorm
-from headtohead.spec import BackboneSpec, HeadSpec
+from headtohead.backbones.layers import BatchNorm
+from headtohead.config.study import BackboneSpec, HeadSpec
+from headtohead.heads.classifier import Classifier, build_classifier
 from headtohead.training.optimizer import KerasAdam
 
 if "keras" in sys.modules and os.environ.get("KERAS_BACKEND") != "torch":

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from headtohead.models.layers import BatchNorm, convolution, dense
+from headtohead.backbones.layers import BatchNorm, convolution, dense
 
 Array = np.ndarray
 

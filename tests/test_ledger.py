@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from headtohead.errors import StorageError, UsageError
-from headtohead.spec import StudySpec
-from headtohead.study.ledger import STUDY_FILE, Ledger, StudyFile, hold
+from headtohead.config.study import StudySpec
+from headtohead.core.errors import StorageError, UsageError
+from headtohead.store.ledger import STUDY_FILE, Ledger, StudyFile, hold
 
 
 def study_file(digest: str = "d" * 64, **study: object) -> StudyFile:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headtohead.analysis.maps import MapScores, area_gain, at_pixels, layout, objects_of, score_maps
+from headtohead.stats.maps import MapScores, area_gain, at_pixels, layout, objects_of, score_maps
 
 SIDE, FIRST, STRIDE = 40, 10.5, 8.0
 

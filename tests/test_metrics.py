@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
-from headtohead.analysis import metrics
+from headtohead.stats import metrics
 
 LABELS = np.array([0, 1, 1, 0, 1, 0, 0, 1])
 

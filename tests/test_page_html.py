@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from headtohead.records import Failure
 from headtohead.report.page.chart import Series
 from headtohead.report.page.content import gather
 from headtohead.report.page.html import THEME, arrange, report_page
 from headtohead.report.summary import summarize
-from headtohead.study.ledger import Ledger
+from headtohead.store.ledger import Ledger
+from headtohead.store.records import Failure
 from ledgers import add_run, full_ledger, study_ledger
 from reports import rich_ledger
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headtohead.analysis.statistics import t_interval
-from headtohead.records import Failure
 from headtohead.report.pairs import TARGET_METRICS
 from headtohead.report.results import METRICS
 from headtohead.report.summary import Summary, summarize
-from headtohead.study.pictures import PictureTable, write_pictures
+from headtohead.stats import t_interval
+from headtohead.store.picture_table import PictureTable, write_pictures
+from headtohead.store.records import Failure
 from ledgers import add_run, full_ledger, study_ledger
 
 DIVERGED = Failure(reason="the training loss is not finite", epoch=2, step=31)

@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from headtohead.core.errors import DataError, StorageError, UsageError
 from headtohead.data.decode import decode_file
 from headtohead.data.decode_pool import RECORDS
 from headtohead.data.prepare import prepare
 from headtohead.data.prepared import PreparedSet
 from headtohead.data.resize import resize
 from headtohead.data.sources import Source, open_source
-from headtohead.errors import DataError, StorageError, UsageError
 
 REPOSITORY = Path(__file__).parents[1]
 DATA = REPOSITORY.parent / "shared/data"

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headtohead.core.errors import DataError
 from headtohead.data.prepared import (
     MANIFEST,
     PICTURES,
@@ -19,7 +20,6 @@ from headtohead.data.prepared import (
     printable,
     write_manifest,
 )
-from headtohead.errors import DataError
 
 PIXELS = np.arange(3 * 4 * 4 * 3, dtype=np.uint8).reshape(3, 4, 4, 3)
 

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from headtohead.config.study import PicturesSpec
+from headtohead.core.errors import DataError, UsageError
 from headtohead.data.decode import decode_file
 from headtohead.data.pipeline import look_at
 from headtohead.data.prepared import PreparedSet
 from headtohead.data.resize import resize
 from headtohead.data.sources import Source
-from headtohead.errors import DataError, UsageError
 from headtohead.probes import pictures as probe
-from headtohead.spec import PicturesSpec
-from headtohead.study.ledger import Ledger
+from headtohead.store.ledger import Ledger
 from ledgers import study_ledger
 from photographs import write_pictures
 

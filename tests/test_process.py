@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from headtohead.errors import RunError
-from headtohead.study.process import Process, Recruits
+from headtohead.core.errors import RunError
+from headtohead.runtime.process import Process, Recruits
 
 ANSWERS = """
 import json, os, sys

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headtohead.errors import UsageError
-from headtohead.space import Choices, Range
+from headtohead.config.search_space import Choices, Range
+from headtohead.core.errors import UsageError
 from headtohead.tuning.proposals import optuna, propose
 
 SPACE = {

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from headtohead.errors import UsageError
-from headtohead.spec import StudySpec
-from headtohead.study.reading import load_study, parse_study, resolve_study, shipped_studies
+from headtohead.config.reading import load_study, parse_study, resolve_study, shipped_studies
+from headtohead.config.study import StudySpec
+from headtohead.core.errors import UsageError
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from headtohead.records import EpochRecord, read_history
+from headtohead.store.records import EpochRecord, read_history
 
 
 def epoch(number: int, val_accuracy: float = 0.5, val_loss: float = 0.7) -> EpochRecord:

@@ -13,11 +13,11 @@ from click.testing import CliRunner
 from PIL import Image
 
 from headtohead.cli import main
-from headtohead.errors import UsageError
-from headtohead.records import Failure
+from headtohead.core.errors import UsageError
 from headtohead.report.page.kept import OF_EACH_KIND
 from headtohead.report.render import render
-from headtohead.study.ledger import Ledger
+from headtohead.store.ledger import Ledger
+from headtohead.store.records import Failure
 from ledgers import add_run, full_ledger, study_ledger
 
 
@@ -109,7 +109,7 @@ def test_rendering_needs_no_torch(tmp_path: Path) -> None:
         "        assert name.partition('.')[0] != 'torch', 'torch was imported'\n"
         "sys.meta_path.insert(0, Block())\n"
         "from headtohead.report.render import render\n"
-        "from headtohead.study.ledger import Ledger\n"
+        "from headtohead.store.ledger import Ledger\n"
         "print(render(Ledger.open(Path(sys.argv[1]))).winner.head)\n"
     )
     done = subprocess.run(

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headtohead.analysis.claims import Claim
+from headtohead.core.streams import stream
 from headtohead.probes import evidence
 from headtohead.probes.evidence import ClassMaps, Costs, Curves, Masks, Speed, Translation
-from headtohead.records import Failure
 from headtohead.report.claims import claims_of, paces_of
 from headtohead.report.sight import masks_folder
 from headtohead.report.summary import summarize
-from headtohead.seeds import stream
-from headtohead.study.ledger import Ledger, StudyFile
+from headtohead.stats.claims import Claim
+from headtohead.store.ledger import Ledger, StudyFile
+from headtohead.store.records import Failure
 from ledgers import add_run, change_epochs, full_ledger, study_ledger
 
 PICTURES, SIDE = 12, 16

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from headtohead.core.errors import UsageError
 from headtohead.data.resize import RESIZE_METHODS, resize, resize_image
-from headtohead.errors import UsageError
 
 
 def smooth(height: int, width: int) -> NDArray[np.uint8]:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headtohead.core.errors import StorageError
 from headtohead.data import rowfile
 from headtohead.data.rowfile import keep_rows, layout, open_rows, reserve
-from headtohead.errors import StorageError
 
 
 def test_a_reserved_file_is_a_whole_array_of_zeros(tmp_path: Path) -> None:

@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from headtohead.analysis import sequential
-from headtohead.analysis.sequential import Design, nominal_levels, sequential_p, take_looks
-from headtohead.analysis.statistics import sign_flip
+from headtohead.stats import sequential, sign_flip
+from headtohead.stats.sequential import Design, nominal_levels, sequential_p, take_looks
 
 LEVEL = 0.05
 CLEAR = [0.02, 0.03, 0.025, 0.018, 0.031, 0.022, 0.027]

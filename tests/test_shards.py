@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from headtohead.models import shards
-from headtohead.models.classifier import Classifier, build_classifier
-from headtohead.models.shards import SIZE, each
-from headtohead.spec import BackboneSpec, HeadSpec
+from headtohead.accel import shards
+from headtohead.accel.shards import SIZE, each
+from headtohead.config.study import BackboneSpec, HeadSpec
+from headtohead.heads.classifier import Classifier, build_classifier
 from headtohead.training.optimizer import KerasAdam
 
 

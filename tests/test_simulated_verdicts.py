@@ -10,13 +10,13 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from headtohead.analysis.sequential import Design, decide, sequential_p, t_at_looks
-from headtohead.analysis.statistics import (
+from headtohead.stats import (
     agreed_p,
     compare_family,
     holm_adjusted,
     student,
 )
+from headtohead.stats.sequential import Design, decide, sequential_p, t_at_looks
 
 Floats = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, int], int], list[Floats]]

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from headtohead.core.errors import DataError, StorageError
 from headtohead.data.archives import extracted_folder
 from headtohead.data.download import CATS_VS_DOGS
 from headtohead.data.sources import Source, list_unlabelled, open_source
-from headtohead.errors import DataError, StorageError
 
 SHARED = Path(__file__).parents[2] / "shared/data"
 needs_photographs = pytest.mark.skipif(

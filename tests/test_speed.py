@@ -3,12 +3,12 @@
 import numpy as np
 import torch
 
+from headtohead.config.recipe import RecipeSpec
+from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.data.split import Split
 from headtohead.probes import speed
-from headtohead.recipe import RecipeSpec
-from headtohead.spec import BackboneSpec, HeadSpec
-from headtohead.training.engine import RunPlan
-from headtohead.training.pictures import Pictures
+from headtohead.training.inputs import Pictures
+from headtohead.training.run import RunPlan
 
 PIXELS = 24
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from headtohead.core.errors import DataError, UsageError
 from headtohead.data.prepared import PreparedSet
 from headtohead.data.split import Split, in_stored_order, leaks, split
-from headtohead.errors import DataError, UsageError
 
 FRACTIONS = (0.8, 0.1, 0.1)
 

@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from headtohead.comparison import compare
-from headtohead.finished import Comparison
 from headtohead.probes import evidence
 from headtohead.probes.evidence import read_pictures, read_speed, read_translation
 from headtohead.report.claims import claims_of
-from headtohead.study.ledger import Ledger
-from headtohead.study.plan import Job, is_done, lost, to_collect
+from headtohead.result import Comparison
+from headtohead.runtime.jobs import Job, is_done, lost, to_collect
+from headtohead.store.ledger import Ledger
 from photographs import write_pictures
 
 pytestmark = pytest.mark.xdist_group("compare")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from headtohead.analysis import statistics
+from headtohead import stats as statistics
 
 SEEDS = 7
 LEVEL = 0.05

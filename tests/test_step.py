@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from headtohead.errors import RunError, UsageError
-from headtohead.models.classifier import Classifier, build_classifier
-from headtohead.models.heads import HEADS, GlobalAverage
-from headtohead.recipe import AugmentSpec, Precision
-from headtohead.spec import BackboneSpec, HeadSpec
+from headtohead.config.recipe import AugmentSpec, Precision
+from headtohead.config.study import BackboneSpec, HeadSpec
+from headtohead.core.errors import RunError, UsageError
+from headtohead.heads.base import HEADS, GlobalAverage
+from headtohead.heads.classifier import Classifier, build_classifier
 from headtohead.training.augment import Augmentation
 from headtohead.training.device import check_precision
+from headtohead.training.inputs import Pictures
 from headtohead.training.optimizer import KerasAdam
-from headtohead.training.pictures import Pictures
 from headtohead.training.step import (
     EagerGradients,
     Gradients,

@@ -12,11 +12,11 @@ from headtohead.probes.evidence import (
     read_predictions,
     write_predictions,
 )
-from headtohead.records import Failure
 from headtohead.report.results import METRICS
 from headtohead.report.summary import reference_of, summarize
-from headtohead.study.ledger import Ledger, StudyFile
-from headtohead.study.pictures import PictureTable, write_pictures
+from headtohead.store.ledger import Ledger, StudyFile
+from headtohead.store.picture_table import PictureTable, write_pictures
+from headtohead.store.records import Failure
 from ledgers import ENVIRONMENT, add_run, change_epochs, full_ledger, study_ledger
 
 DIVERGED = Failure(reason="the training loss is not finite", epoch=2, step=31)

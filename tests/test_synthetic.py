@@ -23,9 +23,9 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from headtohead.core.errors import StorageError, UsageError
 from headtohead.data.synthetic import synthetic_source
 from headtohead.data.synthetic.photograph import photograph
-from headtohead.errors import StorageError, UsageError
 
 COUNT = 400
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from headtohead.records import Failure
 from headtohead.report.results import METRICS
 from headtohead.report.summary import Summary, summarize
 from headtohead.report.table import render_table, results_csv, summary_json
+from headtohead.store.records import Failure
 from ledgers import add_run, full_ledger, study_ledger
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from headtohead.analysis.targets import Approach, horizons, reached, time_to_target
+from headtohead.stats.targets import Approach, horizons, reached, time_to_target
 
 
 def test_the_first_epoch_at_the_target_counts() -> None:

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from headtohead.errors import StorageError
-from headtohead.records import Failure
+from headtohead.core.errors import StorageError
 from headtohead.report.results import run_result
 from headtohead.report.tensorboard import RunEvents, make_whole, run_folder
-from headtohead.study.ledger import Ledger
+from headtohead.store.ledger import Ledger
+from headtohead.store.records import Failure
 from ledgers import add_run, full_ledger, study_ledger
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from headtohead.models import tiles
+from headtohead.accel import tiles
 
 Values = NDArray[np.float64]
 Transform = Callable[[Any, Any], None]

@@ -13,11 +13,11 @@ from click.testing import CliRunner, Result
 
 import headtohead
 from headtohead.cli import main
-from headtohead.errors import UsageError
-from headtohead.records import Failure
-from headtohead.spec import StudySpec
-from headtohead.study.ledger import Ledger, StudyFile
-from headtohead.study.reading import load_study, parse_study
+from headtohead.config.reading import load_study, parse_study
+from headtohead.config.study import StudySpec
+from headtohead.core.errors import UsageError
+from headtohead.store.ledger import Ledger, StudyFile
+from headtohead.store.records import Failure
 from headtohead.tuning.results import TuningRecord, write_results
 from headtohead.tuning.trials import (
     FIRST_SEED,

@@ -9,10 +9,10 @@ import pytest
 
 WARM = """
 import torch
-from headtohead.models import kernels, tiles
-from headtohead.models.backbones import ConvolutionBackbone
-from headtohead.models.warming import warm_up
-from headtohead.spec import BackboneSpec
+from headtohead.accel import kernels, tiles
+from headtohead.backbones.base import ConvolutionBackbone
+from headtohead.accel.warming import warm_up
+from headtohead.config.study import BackboneSpec
 
 def known():
     parts = [part for module in (kernels, tiles) for part in vars(module).values()]

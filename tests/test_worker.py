@@ -6,14 +6,14 @@ import pytest
 import torch
 
 import headtohead
+from headtohead.config.options import study_from
 from headtohead.data.pipeline import prepare_study, split_study
 from headtohead.data.split import in_stored_order
-from headtohead.records import EpochRecord, read_history
-from headtohead.study.ledger import Ledger
-from headtohead.study.options import study_from
+from headtohead.store.ledger import Ledger
+from headtohead.store.records import EpochRecord, read_history
 from headtohead.training import checkpoint
-from headtohead.training.engine import LAST, RunPlan, train
-from headtohead.training.pictures import Pictures
+from headtohead.training.inputs import Pictures
+from headtohead.training.run import LAST, RunPlan, train
 from photographs import write_pictures
 
 TIMING = {"seconds", "cpu_seconds", "pictures_per_second"}

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from timing import check, cpu_seconds, folder
 
+from headtohead.core.system import usable_cores
 from headtohead.data.prepare import prepare
 from headtohead.data.sources import open_source
-from headtohead.machine import usable_cores
 
 
 def silent(doing: str, done: int, total: int | None) -> None:

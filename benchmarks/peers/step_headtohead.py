@@ -6,11 +6,11 @@ from stepping import SIZE, Clock, arguments, drawn  # first: it pins the process
 import numpy as np
 import torch
 
-from headtohead.models.classifier import build_classifier
-from headtohead.spec import BackboneSpec, HeadSpec
+from headtohead.config.study import BackboneSpec, HeadSpec
+from headtohead.heads.classifier import build_classifier
 from headtohead.training.device import set_up_worker
+from headtohead.training.inputs import Pictures
 from headtohead.training.optimizer import KerasAdam
-from headtohead.training.pictures import Pictures
 from headtohead.training.step import EagerGradients, Step
 
 if __name__ == "__main__":

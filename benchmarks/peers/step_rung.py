@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from headtohead.models import blocks, convolutions, shards
-from headtohead.models.classifier import build_classifier
-from headtohead.spec import BackboneSpec, HeadSpec
+from headtohead.accel import blocks, convolutions, shards
+from headtohead.config.study import BackboneSpec, HeadSpec
+from headtohead.heads.classifier import build_classifier
 from headtohead.training import device
 from headtohead.training.device import set_up_worker
+from headtohead.training.inputs import Pictures
 from headtohead.training.optimizer import KerasAdam
-from headtohead.training.pictures import Pictures
 from headtohead.training.step import EagerGradients, Step
 
 (

@@ -16,16 +16,22 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from headtohead.comparison import compare
-    from headtohead.errors import DataError, HeadToHeadError, RunError, StorageError, UsageError
-    from headtohead.finished import Comparison, load
-    from headtohead.looking import data_check, data_show
-    from headtohead.models.catalog import heads
-    from headtohead.models.classifier import Classifier, build_classifier
-    from headtohead.models.heads import Head, build_head
-    from headtohead.spec import StudySpec
-    from headtohead.study.forecast import plan
-    from headtohead.study.ledger import Ledger
-    from headtohead.study.reading import load_study
+    from headtohead.config.reading import load_study
+    from headtohead.config.study import StudySpec
+    from headtohead.core.errors import (
+        DataError,
+        HeadToHeadError,
+        RunError,
+        StorageError,
+        UsageError,
+    )
+    from headtohead.data_commands import data_check, data_show
+    from headtohead.heads.base import Head, build_head
+    from headtohead.heads.catalog import heads
+    from headtohead.heads.classifier import Classifier, build_classifier
+    from headtohead.result import Comparison, load
+    from headtohead.runtime.forecast import plan
+    from headtohead.store.ledger import Ledger
     from headtohead.tuning.search import tune
 
 __all__ = [
@@ -53,16 +59,22 @@ __all__ = [
 
 _HOMES = {
     "headtohead.comparison": ("compare",),
-    "headtohead.errors": ("DataError", "HeadToHeadError", "RunError", "StorageError", "UsageError"),
-    "headtohead.finished": ("Comparison", "load"),
-    "headtohead.looking": ("data_check", "data_show"),
-    "headtohead.models.catalog": ("heads",),
-    "headtohead.models.classifier": ("Classifier", "build_classifier"),
-    "headtohead.models.heads": ("Head", "build_head"),
-    "headtohead.spec": ("StudySpec",),
-    "headtohead.study.forecast": ("plan",),
-    "headtohead.study.ledger": ("Ledger",),
-    "headtohead.study.reading": ("load_study",),
+    "headtohead.core.errors": (
+        "DataError",
+        "HeadToHeadError",
+        "RunError",
+        "StorageError",
+        "UsageError",
+    ),
+    "headtohead.result": ("Comparison", "load"),
+    "headtohead.data_commands": ("data_check", "data_show"),
+    "headtohead.heads.catalog": ("heads",),
+    "headtohead.heads.classifier": ("Classifier", "build_classifier"),
+    "headtohead.heads.base": ("Head", "build_head"),
+    "headtohead.config.study": ("StudySpec",),
+    "headtohead.runtime.forecast": ("plan",),
+    "headtohead.store.ledger": ("Ledger",),
+    "headtohead.config.reading": ("load_study",),
     "headtohead.tuning.search": ("tune",),
 }
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 import headtohead
-from headtohead.errors import HeadToHeadError, UsageError
+from headtohead.core.errors import HeadToHeadError, UsageError
 
 INTERRUPTED = 130
 SOURCES = "A folder, an archive, cats_vs_dogs, tfds:NAME, hf:OWNER/NAME or synthetic."
@@ -140,10 +140,10 @@ def plan(as_json: bool, **options: Any) -> None:
     Times are those of the study's finished runs, in --out or in runs/; without one they are
     unknown.
     """
-    from headtohead.machine import usable_cores
+    from headtohead.core.system import usable_cores
     from headtohead.report.table import as_json_text
-    from headtohead.study.forecast import plan as forecast
-    from headtohead.study.forecast import render_forecast
+    from headtohead.runtime.forecast import plan as forecast
+    from headtohead.runtime.forecast import render_forecast
 
     out, workers = options.pop("out"), options.pop("workers")
     # None of these changes a run's place in the plan.
@@ -208,7 +208,7 @@ def report(
     """Make the page, the tables and, if asked, the figures of the study in FOLDER anew."""
     from headtohead.report.beside import read_beside
     from headtohead.report.render import render, render_figures
-    from headtohead.study.ledger import Ledger, hold
+    from headtohead.store.ledger import Ledger, hold
 
     ledger = Ledger.open(folder)
     others = tuple(map(read_beside, beside))
@@ -249,7 +249,7 @@ def data() -> None:
 def data_check(source: str, as_json: bool, **options: Any) -> None:
     """Count, measure and verify the pictures of SOURCE; list what cannot be used, and why."""
     from headtohead.data.inspect import render_check
-    from headtohead.looking import data_check as check
+    from headtohead.data_commands import data_check as check
 
     result = check(source, **options)
     click.echo(json.dumps(result.to_dict(), indent=1) if as_json else render_check(result))
@@ -265,8 +265,8 @@ def data_show(source: str, out: Path, **options: Any) -> None:
     """Make a contact sheet of SOURCE: some pictures of each class."""
     import io
 
-    from headtohead.files import write_atomic
-    from headtohead.looking import data_show as show
+    from headtohead.core.files import write_atomic
+    from headtohead.data_commands import data_show as show
 
     buffer = io.BytesIO()
     show(source, **options).save(buffer, format="PNG")
@@ -280,7 +280,7 @@ def data_show(source: str, out: Path, **options: Any) -> None:
 @click.option("--classes", type=int, default=2, show_default=True)
 def heads(name: str | None, image_size: int, classes: int) -> None:
     """List the heads that can be compared, or describe one: what it is and how large."""
-    from headtohead.models.catalog import heads as describe
+    from headtohead.heads.catalog import heads as describe
 
     _see_current_folder()
     click.echo(describe(name, image_size=image_size, classes=classes))
@@ -290,7 +290,7 @@ def heads(name: str | None, image_size: int, classes: int) -> None:
 @click.argument("name", required=False)
 def studies(name: str | None) -> None:
     """List the studies that come with headtohead, or print one as YAML."""
-    from headtohead.study.reading import load_study, shipped_studies
+    from headtohead.config.reading import load_study, shipped_studies
 
     shipped = shipped_studies()
     if name in shipped:

@@ -7,11 +7,11 @@ is `headtohead.conduct`.
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from headtohead.muster import muster, question_about
-from headtohead.study.options import StudyOptions, study_from
+from headtohead.config.options import StudyOptions, study_from
+from headtohead.runtime.preflight import muster, question_about
 
 if TYPE_CHECKING:
-    from headtohead.finished import Comparison
+    from headtohead.result import Comparison
 
 
 def compare(

@@ -7,25 +7,25 @@ from pathlib import Path
 from typing import TypeAlias
 
 import headtohead
-from headtohead.crew import Crew
+from headtohead.config.study import StudySpec
+from headtohead.core.system import cache_folder
 from headtohead.data.pipeline import prepare_study, split_study
 from headtohead.data.prepared import GIVEN_SPLITS, PreparedSet
 from headtohead.data.split import leaks
-from headtohead.display import Display
-from headtohead.finished import Comparison
-from headtohead.machine import cache_folder
-from headtohead.muster import answer_of
 from headtohead.probes.pictures import keep_pictures, margin_of
 from headtohead.report.comparisons import look_differences
 from headtohead.report.page.kept import keep_thumbnails
 from headtohead.report.render import render
 from headtohead.report.summary import Summary
-from headtohead.spec import StudySpec
-from headtohead.study.ledger import Ledger, StudyFile, hold
-from headtohead.study.looks import check_design, follow
-from headtohead.study.pictures import picture_table, write_pictures
-from headtohead.study.plan import Job, jobs_of
-from headtohead.study.process import Recruits
+from headtohead.result import Comparison
+from headtohead.runtime.interim import check_design, follow
+from headtohead.runtime.jobs import Job, jobs_of
+from headtohead.runtime.preflight import answer_of
+from headtohead.runtime.process import Recruits
+from headtohead.runtime.progress import Display
+from headtohead.runtime.workers import Crew
+from headtohead.store.ledger import Ledger, StudyFile, hold
+from headtohead.store.picture_table import picture_table, write_pictures
 
 Keep: TypeAlias = Callable[[Ledger, set[int]], None]
 """Puts the pictures that probes look at into a ledger, for some seeds."""

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from PIL import Image
 
 from headtohead.cli import main
+from headtohead.core.errors import DataError
 from headtohead.data.progress import Progress
 from headtohead.data.sources import Source, open_source
-from headtohead.errors import DataError
 
 os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
 

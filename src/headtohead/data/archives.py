@@ -22,8 +22,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, cast
 
+from headtohead.core.errors import DataError, StorageError
 from headtohead.data.progress import Progress, taking_turns
-from headtohead.errors import DataError, StorageError
 
 _CHUNK = 2**20
 _BLOCK = 4096  # what an empty file takes on most disks

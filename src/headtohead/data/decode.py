@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, UnidentifiedImageError, features
 
-from headtohead.errors import StorageError
+from headtohead.core.errors import StorageError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import headtohead
+from headtohead.core.errors import RunError, StorageError
 from headtohead.data.prepared import PICTURES, printable
 from headtohead.data.progress import Progress
 from headtohead.data.rowfile import layout, reserve
-from headtohead.errors import RunError, StorageError
 
 Outcome = list[int] | str  # [height, width], or why there is no picture
 

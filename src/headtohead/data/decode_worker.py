@@ -21,9 +21,9 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from headtohead.core.errors import StorageError
 from headtohead.data.decode import Undecodable, open_upright, read_file
 from headtohead.data.resize import resize_image
-from headtohead.errors import StorageError
 
 _SILENCE = 0.1  # seconds between two answers, unless one picture takes longer
 _BUFFER = 2**20  # bytes of rows that are written at once

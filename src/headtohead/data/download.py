@@ -15,8 +15,8 @@ from pathlib import Path
 import pooch
 import requests
 
+from headtohead.core.errors import DataError, StorageError
 from headtohead.data.progress import Progress, taking_turns
-from headtohead.errors import DataError, StorageError
 
 _CHUNK = 2**15  # a chunk that a broken connection leaves incomplete is lost
 _WORTH_ANOTHER_TRY = 2**18  # bytes; a connection that brought so many was not in vain

@@ -17,8 +17,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from headtohead.core.errors import DataError, UsageError
 from headtohead.data.progress import Progress, taking_turns
-from headtohead.errors import DataError, UsageError
 
 SPLITS = MappingProxyType(
     {"train": "train", "validation": "validation", "valid": "validation", "val": "validation"}

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from headtohead.config.study import PicturesSpec, StudySpec
+from headtohead.core.system import usable_cores
 from headtohead.data.prepare import prepare
 from headtohead.data.prepared import PreparedSet
 from headtohead.data.sources import NAMED_SOURCES, Progress, Source, list_unlabelled, open_source
 from headtohead.data.split import Split, split
-from headtohead.machine import usable_cores
-from headtohead.spec import PicturesSpec, StudySpec
 
 
 def prepare_study(

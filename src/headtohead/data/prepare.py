@@ -18,6 +18,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
+from headtohead.core.errors import DataError, StorageError, UsageError
 from headtohead.data.decode import DECODER
 from headtohead.data.decode_pool import Decoded, fill
 from headtohead.data.duplicates import near_duplicates
@@ -35,7 +36,6 @@ from headtohead.data.resize import RESIZE_METHODS
 from headtohead.data.rowfile import keep_rows, open_rows
 from headtohead.data.selection import Selection, hash_files, select
 from headtohead.data.sources import Source
-from headtohead.errors import DataError, StorageError, UsageError
 
 _DIGEST_LETTERS = 16
 _ABANDONED = 7 * 24 * 3600  # seconds after which an unfinished attempt is thrown away

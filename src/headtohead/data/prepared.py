@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headtohead.errors import DataError
+from headtohead.core.errors import DataError
 
 FORMAT = 1
 """Version of the folder's layout."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from headtohead.errors import StorageError
+from headtohead.core.errors import StorageError
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, done so far, total); total 0 means unknown."""

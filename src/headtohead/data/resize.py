@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from headtohead.errors import UsageError
+from headtohead.core.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,7 +14,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from headtohead.errors import StorageError
+from headtohead.core.errors import StorageError
 
 _NO_RESERVING = (errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS)
 _COPY_BYTES = 16 * 2**20

@@ -9,11 +9,11 @@ later.
 from dataclasses import dataclass
 from pathlib import Path
 
+from headtohead.core.errors import DataError, StorageError
 from headtohead.data.archives import extract, extracted_folder, is_archive
 from headtohead.data.hubs import hub_folder, is_hub
 from headtohead.data.progress import Progress
 from headtohead.data.walking import entries_of, files_below, subfolders
-from headtohead.errors import DataError, StorageError
 
 __all__ = ["NAMED_SOURCES", "PictureFile", "Progress", "Source", "list_unlabelled", "open_source"]
 

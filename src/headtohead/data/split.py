@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from headtohead.core.errors import DataError, UsageError
+from headtohead.core.streams import stream_seed
 from headtohead.data.prepared import GIVEN_SPLITS, PreparedSet, printable
-from headtohead.errors import DataError, UsageError
-from headtohead.seeds import stream_seed
 
 Rows = NDArray[np.int64]
 

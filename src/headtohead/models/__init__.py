@@ -1,1 +1,1 @@
-"""Layers, backbones, heads and the classifier made of them."""
+"""The old place of what heads of a user's own import. New code: `headtohead.backbones.layers`."""

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from headtohead.analysis.maps import at_pixels
-from headtohead.models.backbones import ConvolutionBackbone
-from headtohead.models.classifier import Classifier
-from headtohead.models.heads import Head
+from headtohead.backbones.base import ConvolutionBackbone
+from headtohead.core.streams import stream
+from headtohead.heads.base import Head
+from headtohead.heads.classifier import Classifier
 from headtohead.probes.evidence import ClassMaps, Curves, ProbePictures
-from headtohead.seeds import stream
-from headtohead.training.evaluation import BATCH, infer
-from headtohead.training.pictures import Pictures
+from headtohead.stats.maps import at_pixels
+from headtohead.training.evaluate import BATCH, infer
+from headtohead.training.inputs import Pictures
 
 CURVE_PICTURES = 24
 """The first so many probe pictures are taken apart and put together again."""

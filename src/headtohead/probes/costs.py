@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from headtohead.probes.evidence import Costs
-from headtohead.training.engine import RunPlan
+from headtohead.training.run import RunPlan
 
 BATCH = 8
 """Pictures in the training step whose memory is counted; what is kept per picture is its share."""

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from headtohead.core.errors import DataError, UsageError
 from headtohead.data.decode import Undecodable, decode_file
 from headtohead.data.prepared import PreparedSet, printable
 from headtohead.data.progress import Progress
 from headtohead.data.resize import resize
 from headtohead.data.sources import Source
 from headtohead.data.split import split
-from headtohead.errors import DataError, UsageError
 from headtohead.probes.evidence import (
     Masks,
     ProbePictures,
@@ -29,7 +29,7 @@ from headtohead.probes.evidence import (
     write_pictures,
 )
 from headtohead.probes.evidence.pictures import UNKNOWN
-from headtohead.study.ledger import Ledger
+from headtohead.store.ledger import Ledger
 
 MOST = 96
 """Test pictures that probes look at, at most: some seconds of a run's time on one core."""

@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtohead.data.split import Split
-from headtohead.models.classifier import Classifier
+from headtohead.heads.classifier import Classifier
 from headtohead.probes.evidence import Predictions, SplitPredictions
 from headtohead.training import checkpoint
-from headtohead.training.engine import BEST, LAST, RunPlan
-from headtohead.training.evaluation import infer
-from headtohead.training.pictures import Pictures
+from headtohead.training.evaluate import infer
+from headtohead.training.inputs import Pictures
+from headtohead.training.run import BEST, LAST, RunPlan
 
 
 def collect_predictions(

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from headtohead.data.split import Split
 from headtohead.probes.evidence import Speed
-from headtohead.training.engine import RunPlan
+from headtohead.training.inputs import Pictures
 from headtohead.training.optimizer import KerasAdam
-from headtohead.training.pictures import Pictures
+from headtohead.training.run import RunPlan
 from headtohead.training.step import EagerGradients, Step, gradients_on_device
 
 ROUNDS = 7

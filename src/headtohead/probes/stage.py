@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from headtohead.data.split import Split
-from headtohead.models.classifier import Classifier
+from headtohead.heads.classifier import Classifier
 from headtohead.probes.class_maps import collect_class_maps
 from headtohead.probes.costs import collect_costs
 from headtohead.probes.evidence import (
@@ -21,11 +21,11 @@ from headtohead.probes.evidence import (
 )
 from headtohead.probes.predictions import collect_predictions
 from headtohead.probes.translation import collect_translation
-from headtohead.study.ledger import Ledger
-from headtohead.study.plan import Job, to_collect
+from headtohead.runtime.jobs import Job, to_collect
+from headtohead.store.ledger import Ledger
 from headtohead.training import checkpoint
-from headtohead.training.engine import BEST, RunPlan
-from headtohead.training.pictures import Pictures
+from headtohead.training.inputs import Pictures
+from headtohead.training.run import BEST, RunPlan
 
 
 def collect_missing(

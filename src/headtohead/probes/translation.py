@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from headtohead.models.classifier import Classifier
+from headtohead.heads.classifier import Classifier
 from headtohead.probes.evidence import ProbePictures, Translation
-from headtohead.training.evaluation import infer, predicted
-from headtohead.training.pictures import Pictures
+from headtohead.training.evaluate import infer, predicted
+from headtohead.training.inputs import Pictures
 
 
 def windows(stride: int, margin: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

@@ -14,12 +14,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from headtohead.analysis.statistics import Spread, spread
-from headtohead.analysis.statistics.unpaired import UnpairedDifference, unpaired_difference
-from headtohead.errors import DataError, UsageError
-from headtohead.records import HISTORY, EpochRecord
+from headtohead.config.study import NAME
+from headtohead.core.errors import DataError, UsageError
 from headtohead.report.figures import Curves
-from headtohead.spec import NAME
+from headtohead.stats import Spread, spread
+from headtohead.stats.unpaired import UnpairedDifference, unpaired_difference
+from headtohead.store.records import HISTORY, EpochRecord
 
 UNKNOWN = dict.fromkeys(EpochRecord.model_fields, float("nan"))
 NEEDED = ("epoch", "val_accuracy")

@@ -4,21 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from headtohead.analysis.claims import (
-    BySeed,
-    Claim,
-    Goal,
-    Pace,
-    Question,
-    Size,
-    Unit,
-    decide,
-    faster,
-    fewer_parameters,
-    measure,
-    pairs,
-)
-from headtohead.analysis.statistics import estimate
 from headtohead.probes.evidence import (
     Speed,
     Translation,
@@ -34,7 +19,22 @@ from headtohead.report.desk import Desk
 from headtohead.report.notes import lags
 from headtohead.report.pairs import Targets, targets_of
 from headtohead.report.sight import class_map_question
-from headtohead.study.ledger import Ledger
+from headtohead.stats import estimate
+from headtohead.stats.claims import (
+    BySeed,
+    Claim,
+    Goal,
+    Pace,
+    Question,
+    Size,
+    Unit,
+    decide,
+    faster,
+    fewer_parameters,
+    measure,
+    pairs,
+)
+from headtohead.store.ledger import Ledger
 
 
 def claims_of(ledger: Ledger) -> tuple[Claim, ...]:

@@ -4,19 +4,19 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from headtohead.analysis.pictures import (
+from headtohead.report.pairs import Pairing, answers_of, pairing
+from headtohead.report.results import RunResult, run_result
+from headtohead.runtime.interim import LooksRecord
+from headtohead.stats import Comparison, Verdict, compare_family
+from headtohead.stats.family import points
+from headtohead.stats.over_images import (
     Answers,
     McNemar,
     PictureInterval,
     mcnemar,
     picture_interval,
 )
-from headtohead.analysis.statistics import Comparison, Verdict, compare_family
-from headtohead.analysis.statistics.family import points
-from headtohead.report.pairs import Pairing, answers_of, pairing
-from headtohead.report.results import RunResult, run_result
-from headtohead.study.ledger import Ledger, StudyFile
-from headtohead.study.looks import LooksRecord
+from headtohead.store.ledger import Ledger, StudyFile
 
 
 @dataclass(frozen=True)

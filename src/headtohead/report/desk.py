@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from headtohead.analysis.claims import BySeed
 from headtohead.report.pairs import pairing
 from headtohead.report.results import RunResult, run_result
-from headtohead.study.ledger import Ledger, Run
+from headtohead.stats.claims import BySeed
+from headtohead.store.ledger import Ledger, Run
 
 Evidence = TypeVar("Evidence")
 

@@ -18,9 +18,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from headtohead.files import write_atomic
-from headtohead.records import EpochRecord
-from headtohead.study.ledger import Ledger, StudyFile
+from headtohead.core.files import write_atomic
+from headtohead.store.ledger import Ledger, StudyFile
+from headtohead.store.records import EpochRecord
 
 # Okabe & Ito's palette, which readers with any colour vision tell apart; yellow is left out, for
 # it is too pale for a line on white.

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from headtohead.analysis.claims import Claim
 from headtohead.report.page.content import Content
 from headtohead.report.page.phrases import minus
 from headtohead.report.page.tables import MISSING
 from headtohead.report.page.tex import escape
 from headtohead.report.summary import HeadComparison
+from headtohead.stats.claims import Claim
 
 
 def latex_tables(content: Content) -> Mapping[str, bytes]:

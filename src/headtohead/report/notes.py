@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from headtohead.models.constants import BATCH_NORM_MOMENTUM
+from headtohead.backbones.constants import BATCH_NORM_MOMENTUM
 from headtohead.report.comparisons import HeadComparison
 from headtohead.report.results import RunResult
-from headtohead.study.ledger import Run, StudyFile
+from headtohead.store.ledger import Run, StudyFile
 
 UNSETTLED = 0.01
 """Share of the initial values in batch norm's moving averages above which a note is due."""

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headtohead.analysis.metrics import predictions
-from headtohead.analysis.pictures import Answers, PictureInterval, picture_interval
-from headtohead.analysis.statistics import DECIMALS, Estimate, estimate
-from headtohead.analysis.targets import (
+from headtohead.probes.evidence import SplitPredictions, predictions_path, read_predictions
+from headtohead.report.results import METRICS, RunResult
+from headtohead.stats import DECIMALS, Estimate, estimate
+from headtohead.stats.metrics import predictions
+from headtohead.stats.over_images import Answers, PictureInterval, picture_interval
+from headtohead.stats.targets import (
     Approach,
     TimeToTarget,
     horizons,
     reached,
     time_to_target,
 )
-from headtohead.probes.evidence import SplitPredictions, predictions_path, read_predictions
-from headtohead.report.results import METRICS, RunResult
-from headtohead.study.ledger import Ledger, Run
+from headtohead.store.ledger import Ledger, Run
 
 NUMERIC_ENVIRONMENT = ("torch", "platform", "device", "processor", "threads")
 """Entries of a run's environment that change its numbers: where they differ, no pair is made."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from headtohead.files import write_atomic
+from headtohead.core.files import write_atomic
 from headtohead.report.beside import Beside
 from headtohead.report.figures import write_figures
 from headtohead.report.latex import latex_tables
@@ -13,7 +13,7 @@ from headtohead.report.page.html import arrange
 from headtohead.report.summary import Summary, summarize
 from headtohead.report.table import results_csv, summary_json
 from headtohead.report.tensorboard import make_whole
-from headtohead.study.ledger import Ledger
+from headtohead.store.ledger import Ledger
 
 
 def render(ledger: Ledger, *, pictures: int = PICTURES, beside: Sequence[Beside] = ()) -> Summary:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from headtohead.analysis.metrics import Evaluation, evaluate
 from headtohead.probes.evidence import SplitPredictions, predictions_path, read_predictions
-from headtohead.records import EpochRecord, Parameters
-from headtohead.study.ledger import Ledger, Run
+from headtohead.stats.metrics import Evaluation, evaluate
+from headtohead.store.ledger import Ledger, Run
+from headtohead.store.records import EpochRecord, Parameters
 
 TEST_METRICS = {
     "test_accuracy": "accuracy",

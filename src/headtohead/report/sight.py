@@ -2,8 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 
-from headtohead.analysis.claims import BySeed, Measure, Question, measure, pairs
-from headtohead.analysis.maps import Objects, area_gain, objects_of, score_maps
 from headtohead.probes.evidence import (
     ClassMaps,
     Masks,
@@ -13,7 +11,9 @@ from headtohead.probes.evidence import (
     read_masks,
 )
 from headtohead.report.desk import Desk
-from headtohead.study.ledger import MASKS_ELSEWHERE, Ledger
+from headtohead.stats.claims import BySeed, Measure, Question, measure, pairs
+from headtohead.stats.maps import Objects, area_gain, objects_of, score_maps
+from headtohead.store.ledger import MASKS_ELSEWHERE, Ledger
 
 DRAWN = "synthetic"
 """Pictures that bring their masks."""

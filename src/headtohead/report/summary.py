@@ -5,9 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headtohead.analysis.statistics import Spread, seeds_needed, spread
-from headtohead.errors import UsageError
-from headtohead.records import EpochRecord, Parameters
+from headtohead.core.errors import UsageError
 from headtohead.report.comparisons import HeadComparison, comparisons_of
 from headtohead.report.notes import picture_notes, state_notes, training_notes
 from headtohead.report.pairs import (
@@ -18,9 +16,11 @@ from headtohead.report.pairs import (
     targets_of,
 )
 from headtohead.report.results import METRICS, RunResult, run_result
-from headtohead.study.ledger import Ledger, StudyFile
-from headtohead.study.looks import LooksRecord, read_looks
-from headtohead.study.pictures import PictureTable, read_pictures
+from headtohead.runtime.interim import LooksRecord, read_looks
+from headtohead.stats import Spread, seeds_needed, spread
+from headtohead.store.ledger import Ledger, StudyFile
+from headtohead.store.picture_table import PictureTable, read_pictures
+from headtohead.store.records import EpochRecord, Parameters
 
 __all__ = [
     "HeadComparison",

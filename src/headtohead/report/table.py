@@ -15,12 +15,12 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from headtohead.analysis.claims import Claim
-from headtohead.analysis.statistics import Spread
 from headtohead.report.comparisons import HeadComparison
 from headtohead.report.page.phrases import counted
 from headtohead.report.results import METRICS
 from headtohead.report.summary import HeadResult, Summary
+from headtohead.stats import Spread
+from headtohead.stats.claims import Claim
 
 FORMAT = 1
 WRITTEN = "report.html, report.md, tables, results.csv, summary.json, tensorboard"

@@ -20,10 +20,10 @@ from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from headtohead.files import digest_of, storage_error, write_atomic
-from headtohead.records import EpochRecord
+from headtohead.core.files import digest_of, storage_error, write_atomic
 from headtohead.report.results import RunResult
-from headtohead.study.ledger import Ledger
+from headtohead.store.ledger import Ledger
+from headtohead.store.records import EpochRecord
 
 FORMAT = 1
 VERSION = "brain.Event:2"

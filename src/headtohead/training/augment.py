@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from headtohead.recipe import AugmentSpec
-from headtohead.seeds import stream
+from headtohead.config.recipe import AugmentSpec
+from headtohead.core.streams import stream
 
 _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma
 

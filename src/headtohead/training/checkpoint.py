@@ -8,7 +8,7 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from headtohead.files import write_atomic
+from headtohead.core.files import write_atomic
 
 FORMAT = "1"
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 import headtohead
-from headtohead.errors import UsageError
-from headtohead.recipe import Precision
+from headtohead.config.recipe import Precision
+from headtohead.core.errors import UsageError
 
 # glibc's <malloc.h>
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
@@ -70,7 +70,7 @@ def set_up_worker(core: int | None, device: torch.device, *, deterministic: bool
     CPU arithmetic is always repeatable to the bit; on a GPU where `deterministic` asks for it.
     glibc returns freed blocks of tens of megabytes to the system and each training step would pay
     for fresh zeroed pages again; keeping them doubled the throughput on the CPU. One arena, because
-    those of helping threads (`headtohead.models.shards`) would return theirs all the same.
+    those of helping threads (`headtohead.accel.shards`) would return theirs all the same.
     """
     if core is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {core})

@@ -18,13 +18,13 @@ from typing import Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-from headtohead.errors import RunError
-from headtohead.models.classifier import Classifier
-from headtohead.recipe import Precision
+from headtohead.config.recipe import Precision
+from headtohead.core.errors import RunError
+from headtohead.heads.classifier import Classifier
 from headtohead.training.augment import Augmentation
-from headtohead.training.evaluation import cross_entropy, predicted
+from headtohead.training.evaluate import cross_entropy, predicted
+from headtohead.training.inputs import Pictures
 from headtohead.training.optimizer import KerasAdam
-from headtohead.training.pictures import Pictures
 
 WARM_UP = 3
 """Passes before a capture: libraries choose their kernels and take their memory in the first."""

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from headtohead.errors import UsageError
-from headtohead.space import Choices, Range
+from headtohead.config.search_space import Choices, Range
+from headtohead.core.errors import UsageError
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

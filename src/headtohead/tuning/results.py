@@ -12,14 +12,14 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from headtohead.errors import RunError
-from headtohead.files import write_atomic
-from headtohead.records import Record
+from headtohead.config.search_space import OPTION
+from headtohead.config.study import StudySpec
+from headtohead.core.errors import RunError
+from headtohead.core.files import write_atomic
 from headtohead.report.markdown import escape, table
 from headtohead.report.notes import few_steps
-from headtohead.space import OPTION
-from headtohead.spec import StudySpec
-from headtohead.study.ledger import Ledger, StudyFile
+from headtohead.store.ledger import Ledger, StudyFile
+from headtohead.store.records import Record
 from headtohead.tuning.trials import FIRST_SEED, Trial, trials_of, tuning_of
 
 RECORD, PAGE, STUDY = "tuning.json", "tuning.md", "tuned.yaml"

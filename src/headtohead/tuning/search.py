@@ -8,19 +8,19 @@ from typing import Any, TypedDict, Unpack
 from pydantic import JsonValue
 
 from headtohead.conduct import study_file
-from headtohead.crew import Crew
+from headtohead.config.options import study_from
+from headtohead.config.reading import resolve_tuning
+from headtohead.config.study import HeadSpec, StudySpec, VerdictSpec
+from headtohead.core.errors import RunError, UsageError
+from headtohead.core.files import digest_of, storage_error
+from headtohead.core.streams import stream_seed
+from headtohead.core.system import cache_folder
 from headtohead.data.pipeline import prepare_study
-from headtohead.display import Display
-from headtohead.errors import RunError, UsageError
-from headtohead.files import digest_of, storage_error
-from headtohead.machine import cache_folder
-from headtohead.muster import answer_of, muster, question_about
-from headtohead.seeds import stream_seed
-from headtohead.spec import HeadSpec, StudySpec, VerdictSpec
-from headtohead.study.ledger import STUDY_FILE, Ledger, StudyFile, hold
-from headtohead.study.options import study_from
-from headtohead.study.plan import Job, is_done
-from headtohead.study.reading import resolve_tuning
+from headtohead.runtime.jobs import Job, is_done
+from headtohead.runtime.preflight import answer_of, muster, question_about
+from headtohead.runtime.progress import Display
+from headtohead.runtime.workers import Crew
+from headtohead.store.ledger import STUDY_FILE, Ledger, StudyFile, hold
 from headtohead.tuning.proposals import optuna, propose
 from headtohead.tuning.results import Tuning, write_results
 from headtohead.tuning.trials import (
@@ -39,7 +39,7 @@ AT_ONCE = 2
 
 
 class TuneOptions(TypedDict, total=False):
-    """What wins over a study; see `headtohead.study.options.StudyOptions`. None is not given."""
+    """What wins over a study; see `headtohead.config.options.StudyOptions`. None is not given."""
 
     data: str | Path | None
     heads: str | Sequence[str] | None

@@ -5,13 +5,13 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from headtohead.errors import UsageError
-from headtohead.models.catalog import head_options
-from headtohead.records import Record
-from headtohead.space import OPTION, Choices, Range, TuningSpec
-from headtohead.spec import HeadSpec, StudySpec
-from headtohead.study.ledger import Ledger
-from headtohead.study.plan import Job
+from headtohead.config.search_space import OPTION, Choices, Range, TuningSpec
+from headtohead.config.study import HeadSpec, StudySpec
+from headtohead.core.errors import UsageError
+from headtohead.heads.catalog import head_options
+from headtohead.runtime.jobs import Job
+from headtohead.store.ledger import Ledger
+from headtohead.store.records import Record
 
 FIRST_SEED = 10_000
 """Of the trials; no comparison has so many seeds that it shares one (see `StudySpec.seeds`)."""

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from threading import Thread
 
+from headtohead.core.errors import StorageError
 from headtohead.data.synthetic.source import draw_share
-from headtohead.errors import StorageError
 
 
 def _die_with_parent() -> None:

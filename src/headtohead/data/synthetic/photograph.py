@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from headtohead.core.streams import stream
 from headtohead.data.synthetic.canvas import Layer, Pixels, draw_layer, to_image, to_pixels
 from headtohead.data.synthetic.poses import Drawing, draw_animal
 from headtohead.data.synthetic.scene import (
@@ -27,7 +28,6 @@ from headtohead.data.synthetic.traits import (
     choose,
     draw_traits,
 )
-from headtohead.seeds import stream
 
 LABELS: tuple[Label, Label] = ("cat", "dog")
 SIDES = (120, 420)

@@ -15,8 +15,8 @@ from typing import IO
 
 from filelock import FileLock
 
+from headtohead.core.errors import DataError, StorageError, UsageError
 from headtohead.data.synthetic.photograph import LABELS, photograph
-from headtohead.errors import DataError, StorageError, UsageError
 
 DEFAULT_COUNT = 3000
 DRAWING_VERSION = 1

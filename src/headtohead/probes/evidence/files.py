@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from headtohead.files import sha256_of, write_atomic
+from headtohead.core.files import sha256_of, write_atomic
 
 FORMAT = 1
 Arrays: TypeAlias = dict[str, NDArray[Any]]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from headtohead.files import digest_of
+from headtohead.core.files import digest_of
 from headtohead.probes.evidence.files import read_evidence, write_evidence
 
 PROBE = "speed"

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from headtohead.analysis.statistics import Spread
 from headtohead.report.beside import Beside, StackRow, stack_rows
 from headtohead.report.figures import OTHER_COLORS, Look, finished_curves
 from headtohead.report.page.chart import Chart
 from headtohead.report.page.curves import QUANTITIES, Track, curve_chart
-from headtohead.study.ledger import Ledger
+from headtohead.stats import Spread
+from headtohead.store.ledger import Ledger
 
 SHOWN = ("val_accuracy", "accuracy", "val_loss")
 THEIRS = Look(OTHER_COLORS[-1], "X", "--")

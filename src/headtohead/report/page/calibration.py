@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from headtohead.analysis.metrics import predictions, probabilities
 from headtohead.probes.evidence import SplitPredictions
 from headtohead.report.figures import Look
 from headtohead.report.page.chart import MUTED, NEUTRAL, Chart, drawing
 from headtohead.report.page.strands import Strand, Trace, draw_strand, mean_label
 from headtohead.report.page.tables import ConfusionTable
+from headtohead.stats.metrics import predictions, probabilities
 
 BINS = 10
 FEWEST = 5

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from headtohead.analysis.claims import Claim
 from headtohead.probes.evidence import Speed, SplitPredictions
 from headtohead.report.beside import Beside
 from headtohead.report.claims import claims_of, measured_speed
@@ -50,7 +49,8 @@ from headtohead.report.page.tables import (
 from headtohead.report.page.words import Answer, answer, caveats
 from headtohead.report.sight import masks_folder
 from headtohead.report.summary import Summary
-from headtohead.study.ledger import Ledger
+from headtohead.stats.claims import Claim
+from headtohead.store.ledger import Ledger
 
 PICTURES = 12
 """Test pictures in each grid of the page, unless it is asked for more or fewer."""

@@ -9,11 +9,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from headtohead.records import EpochRecord
 from headtohead.report.figures import Look, looks
 from headtohead.report.page.chart import Chart, Drawing, drawing, keep_within, log_ticks
 from headtohead.report.page.strands import Strand, Trace, Values, draw_strand, mean_label
-from headtohead.study.ledger import Ledger
+from headtohead.store.ledger import Ledger
+from headtohead.store.records import EpochRecord
 
 SHOWN_EPOCHS, FEWEST_EPOCHS, POINTS = 100, 20, 2000
 """Of longer runs this many epochs are drawn, evenly spaced, the first and the last among them;

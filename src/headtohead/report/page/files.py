@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from headtohead.files import write_atomic
+from headtohead.core.files import write_atomic
 from headtohead.report.page.calibration import confusion_charts
 from headtohead.report.page.content import Content
 

@@ -4,10 +4,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from headtohead.analysis.claims import Claim, Unit
 from headtohead.report.page.phrases import counted, minus
 from headtohead.report.page.tables import MISSING
 from headtohead.report.summary import HeadComparison, Summary
+from headtohead.stats.claims import Claim, Unit
 
 ANCHORS = {
     "parameters": "#parameters",

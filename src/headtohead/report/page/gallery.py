@@ -21,7 +21,7 @@ from headtohead.probes.evidence import (
 )
 from headtohead.report.page.kept import Kept
 from headtohead.report.page.picks import Pick
-from headtohead.study.ledger import Ledger
+from headtohead.store.ledger import Ledger
 
 QUALITY = 82
 MAP_SIDE = 160

@@ -18,7 +18,7 @@ from headtohead.report.page.setting import epochs_text, split_text
 from headtohead.report.page.svg import color_class
 from headtohead.report.page.tex import escape
 from headtohead.report.summary import Summary
-from headtohead.study.ledger import Ledger
+from headtohead.store.ledger import Ledger
 
 THEME = {
     INK: ("#1a1c1e", "#e8eaec"),

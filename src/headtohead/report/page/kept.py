@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from headtohead.core.files import sha256_of, write_atomic
 from headtohead.data.prepared import PreparedSet, printable
-from headtohead.files import sha256_of, write_atomic
 from headtohead.report.page.picks import disagreements, mistakes, opinions_of, predictions_on_test
-from headtohead.study.ledger import Ledger
+from headtohead.store.ledger import Ledger
 
 FORMAT = 1
 OF_EACH_KIND = 24

@@ -19,7 +19,7 @@ from headtohead.report.page.strands import (
     read_trace,
 )
 from headtohead.report.sight import mask_scores, masks_of
-from headtohead.study.ledger import Ledger
+from headtohead.store.ledger import Ledger
 
 Evidence = Mapping[tuple[str, int], ClassMaps]
 

@@ -4,14 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from headtohead.analysis.targets import Approach, reached
 from headtohead.probes.evidence import Speed
 from headtohead.report.claims import measured_speed, paces_of
 from headtohead.report.figures import Look, looks
 from headtohead.report.page.chart import Chart
 from headtohead.report.page.dots import Dot, DotChart, DotRow, dot_chart
 from headtohead.report.pairs import HeadTarget, Targets
-from headtohead.study.ledger import Ledger
+from headtohead.stats.targets import Approach, reached
+from headtohead.store.ledger import Ledger
 
 Runs = frozenset[tuple[str, int]]
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from headtohead.analysis.metrics import probabilities
 from headtohead.probes.evidence import SplitPredictions, predictions_path, read_predictions
-from headtohead.study.ledger import Ledger
+from headtohead.stats.metrics import probabilities
+from headtohead.store.ledger import Ledger
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Why the answer is what it is: each comparison in a sentence."""
 
-from headtohead.analysis.statistics.family import plural
 from headtohead.report.page.phrases import points, signed
 from headtohead.report.summary import HeadComparison, Summary
+from headtohead.stats.family import plural
 
 
 def reason(summary: Summary, item: HeadComparison) -> str:

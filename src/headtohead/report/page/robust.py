@@ -12,7 +12,7 @@ from headtohead.probes.evidence import Translation, read_translation, translatio
 from headtohead.report.figures import Look
 from headtohead.report.page.chart import Chart, drawing, keep_within
 from headtohead.report.page.strands import Strand, Trace, Values, draw_strand, mean_label
-from headtohead.study.ledger import Ledger
+from headtohead.store.ledger import Ledger
 
 
 @dataclass(frozen=True)

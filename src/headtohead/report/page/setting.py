@@ -6,12 +6,12 @@ from typing import Any
 
 import yaml
 
-from headtohead.errors import UsageError
+from headtohead.config.reading import resolve_study, shipped_studies
+from headtohead.config.study import StudySpec
+from headtohead.core.errors import UsageError
 from headtohead.report.page.phrases import names
 from headtohead.report.summary import Summary
-from headtohead.spec import StudySpec
-from headtohead.study.ledger import StudyFile
-from headtohead.study.reading import resolve_study, shipped_studies
+from headtohead.store.ledger import StudyFile
 
 
 def study_yaml(summary: Summary) -> str:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headtohead.analysis.metrics import confusion
-from headtohead.analysis.statistics import Spread, spread
 from headtohead.probes.evidence import SplitPredictions
 from headtohead.report.page.curves import Track
 from headtohead.report.page.phrases import minus
 from headtohead.report.summary import HeadResult, Summary
+from headtohead.stats import Spread, spread
+from headtohead.stats.metrics import confusion
 
 MISSING = "–"
 LARGEST_CONFUSION = 30

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from headtohead.analysis.power import MOST_SEEDS, seeds_to_find
-from headtohead.analysis.statistics.family import plural
 from headtohead.report.page.phrases import names, points
 from headtohead.report.page.reasons import reason
 from headtohead.report.summary import HeadComparison, HeadResult, Summary, validation
+from headtohead.stats.family import plural
+from headtohead.stats.power import MOST_SEEDS, seeds_to_find
 
 Certainty = Literal["decided", "open", "nothing"]
 

@@ -1,1 +1,0 @@
-"""Pure functions: numbers in, numbers out. Imports no torch."""

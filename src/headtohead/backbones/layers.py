@@ -1,0 +1,82 @@
+"""Layers with the constants and initial values of Keras, on PyTorch."""
+
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from headtohead.backbones.constants import BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation over all axes but the channels' (Ioffe & Szegedy 2015, 1502.03167).
+
+    Input (N, channels) or (N, channels, H, W); output of the same shape. As in Keras, and unlike
+    `torch.nn.BatchNorm2d`, the moving variance follows the biased variance of the batch, and a
+    batch of one picture is accepted.
+    """
+
+    moving_mean: Tensor
+    moving_variance: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(channels))
+        self.beta = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("moving_mean", torch.zeros(channels))
+        self.register_buffer("moving_variance", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise by the batch in training (moving the averages), by the averages otherwise."""
+        if not self.training:
+            return torch.batch_norm(
+                x, self.gamma, self.beta, self.moving_mean, self.moving_variance,
+                False, 0.0, BATCH_NORM_EPSILON, torch.backends.cudnn.enabled,
+            )  # fmt: skip
+        output, mean, inverse_deviation = torch.native_batch_norm(
+            x, self.gamma, self.beta, None, None, True, 0.0, BATCH_NORM_EPSILON
+        )
+        variance = inverse_deviation.detach().pow(-2).sub_(BATCH_NORM_EPSILON).clamp_(min=0)
+        self.move_averages(mean, variance)
+        return output
+
+    @torch.no_grad()
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """What evaluation does to a channel: times the first, plus the second, both (channels,)."""
+        scale = self.gamma.double() * (self.moving_variance.double() + BATCH_NORM_EPSILON).rsqrt()
+        shift = self.beta - self.moving_mean * scale
+        return scale.to(self.gamma.dtype), shift.to(self.gamma.dtype)
+
+    @torch.no_grad()
+    def move_averages(self, mean: Tensor, variance: Tensor) -> None:
+        """Take in a batch's mean and biased variance, both (channels,)."""
+        self.moving_mean.lerp_(mean, 1 - BATCH_NORM_MOMENTUM)
+        self.moving_variance.lerp_(variance, 1 - BATCH_NORM_MOMENTUM)
+
+
+def convolution(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
+    """A convolution without padding, `kernel` × `kernel`, initialised as Keras does."""
+    return _initialised(nn.Conv2d(inputs, outputs, kernel))
+
+
+def dense(inputs: int, outputs: int) -> nn.Linear:
+    """A fully connected layer, initialised as Keras does."""
+    return _initialised(nn.Linear(inputs, outputs))
+
+
+def are_widths(value: object) -> bool:
+    """Whether `value` is a list of layers' widths: whole numbers of at least 1."""
+    return isinstance(value, list | tuple) and all(
+        isinstance(width, int) and width >= 1 for width in value
+    )
+
+
+Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
+
+
+def _initialised(layer: Layer) -> Layer:
+    """Glorot's uniform weights (Glorot & Bengio 2010) and zero biases."""
+    nn.init.xavier_uniform_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer

@@ -1,0 +1,1 @@
+"""A study as data: frozen models, and how they are read."""

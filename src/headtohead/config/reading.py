@@ -1,0 +1,124 @@
+"""Studies by name or from YAML files, with what the user gave on top."""
+
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from headtohead.config.study import StudySpec, merge, problems
+from headtohead.core.errors import UsageError
+
+DEFAULT_SEARCH = "article-tuned"
+"""The shipped study that says what is searched where a study does not."""
+
+
+def shipped_studies() -> dict[str, str]:
+    """Names of the studies that come with headtohead, and their YAML."""
+    folder = resources.files("headtohead") / "studies"
+    files = [entry for entry in folder.iterdir() if entry.name.endswith(".yaml")]
+    return {
+        entry.name.removesuffix(".yaml"): entry.read_text(encoding="utf-8")
+        for entry in sorted(files, key=lambda entry: entry.name)
+    }
+
+
+def load_study(study: str | Path, overrides: dict[str, Any] | None = None) -> StudySpec:
+    """A shipped study by name, or a YAML file, with `overrides` (nested mappings) on top.
+
+    Raises UsageError for an unknown name, YAML that does not parse, and values that no study
+    can have; the message names each field and what was received.
+    """
+    shipped = shipped_studies()
+    if str(study) in shipped:
+        text, where = shipped[str(study)], f"study {study}"
+    else:
+        text, where = _read_study(Path(study), shipped), str(study)
+    return parse_study(text, where, overrides)
+
+
+def _read_study(path: Path, shipped: Iterable[str]) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UsageError(
+            f"no study {str(path)!r}: it is neither a file nor one of the shipped studies "
+            f"({', '.join(shipped)})."
+        ) from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is no study: a study is a YAML text in UTF-8.") from None
+    except OSError as error:
+        raise UsageError(f"cannot read the study {str(path)!r}: {error.strerror}.") from None
+
+
+def resolve_study(
+    study: str | Path, *, heads: str | Sequence[str] | None = None, **overrides: Any
+) -> StudySpec:
+    """A study with overrides on top; entries that are None count as not given.
+
+    Heads that the study knows keep the settings it gives them. Raises UsageError.
+    """
+    base = load_study(study)
+    over: dict[str, Any] = {}
+    for key, value in overrides.items():
+        if isinstance(value, dict):
+            over[key] = {name: item for name, item in value.items() if item is not None}
+        elif value is not None:
+            over[key] = value
+    content = merge(base.model_dump(), over)
+    if heads is not None:
+        content["heads"] = _chosen_heads(base, heads)
+        # The study's own heads of verdicts need not be chosen; those that were asked for must be.
+        for role in ("reference", "claims_against", "until_decided"):
+            asked = role in over.get("verdict", {})
+            if content["verdict"][role] not in content["heads"] and not asked:
+                content["verdict"][role] = None
+        if base.tuning is not None:
+            options = content["tuning"]["options"]
+            chosen = {name: options[name] for name in options if name in content["heads"]}
+            content["tuning"]["options"] = chosen
+    return _validated(content, f"study {study}")
+
+
+def resolve_tuning(spec: StudySpec, **overrides: int | None) -> StudySpec:
+    """The study with a tuning part, and overrides on top of it; None counts as not given.
+
+    Without one of its own it is searched as `article-tuned` is. Raises UsageError.
+    """
+    if spec.tuning is not None:
+        tuning = spec.tuning.model_dump()
+    else:
+        tuning = load_study(DEFAULT_SEARCH).model_dump()["tuning"]
+        options = tuning["options"]
+        tuning["options"] = {head: options[head] for head in spec.heads if head in options}
+    tuning |= {name: item for name, item in overrides.items() if item is not None}
+    return _validated({**spec.model_dump(), "tuning": tuning}, f"study {spec.name}")
+
+
+def _chosen_heads(base: StudySpec, heads: str | Sequence[str]) -> dict[str, Any]:
+    if not heads:
+        raise UsageError("--heads is empty: name at least one head, e.g. fc,gap.")
+    chosen = _validated({"heads": heads}, "--heads").heads
+    return {name: base.heads.get(name, head).model_dump() for name, head in chosen.items()}
+
+
+def parse_study(text: str, where: str, overrides: dict[str, Any] | None = None) -> StudySpec:
+    """A study from YAML text; `where` is what error messages call it."""
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{where} is not valid YAML: {' '.join(str(error).split())}") from error
+    if content is None:
+        content = {}
+    if not isinstance(content, dict):
+        raise UsageError(f"{where} must be a mapping of fields; received {content!r}.")
+    return _validated(merge(content, overrides or {}), where)
+
+
+def _validated(content: dict[str, Any], where: str) -> StudySpec:
+    try:
+        return StudySpec.model_validate(content)
+    except ValidationError as error:
+        raise UsageError(f"{where}: {problems(error)}") from error

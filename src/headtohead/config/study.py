@@ -1,0 +1,306 @@
+"""A study: a question as data. Frozen models; `headtohead.config.reading` reads them."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    JsonValue,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from headtohead.config.recipe import RecipeSpec, Spec
+from headtohead.config.search_space import TuningSpec, settings_of
+from headtohead.core.files import digest_of
+
+DIGEST_FORMAT = 1
+DEFAULT_REFERENCE = "gap"
+DEFAULT_RIVALS = ("fc_dropout", "fc")
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$"
+"""What heads and studies may be called: names of files on every system."""
+
+Name = Annotated[str, StringConstraints(pattern=NAME)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class PicturesSpec(Spec):
+    """How pictures become the prepared set."""
+
+    image_size: Annotated[int, Field(ge=8, le=1024)] = 100
+    resize: Literal["antialias", "bilinear"] = "antialias"
+    limit: Annotated[int, Field(ge=1)] | None = None
+    max_unreadable: Fraction = 0.05
+
+
+class SplitSpec(Spec):
+    """Shares of the three splits; one split for all seeds (`fixed`) or one for each."""
+
+    train: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    test: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    mode: Literal["fixed", "per-seed"] = "fixed"
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> Self:
+        total = self.train + self.validation + self.test
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"train, validation and test must add up to 1; they give {total:g}")
+        return self
+
+    def seed_for(self, seed: int) -> int:
+        """The seed of the split that replicate `seed` is trained on."""
+        return self.seed if self.mode == "fixed" else self.seed + seed
+
+
+def _tuples_as_lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _tuples_as_lists(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_tuples_as_lists(item) for item in value]
+    return value
+
+
+# What YAML and JSON can hold alike: options are written to both, and are part of digests.
+Options = Annotated[dict[str, JsonValue], BeforeValidator(_tuples_as_lists)]
+
+
+class HeadSpec(Spec):
+    """A candidate: a head by name or `module:Class`, its options, and recipe entries of its own.
+
+    `head` is the head's name where it differs from the candidate's. `after` names the candidate
+    of the same seed whose backbone, as it stood after its last epoch, this one starts from:
+    one backbone trained by several heads in turn.
+    """
+
+    head: str | None = None
+    options: Options = {}
+    recipe: dict[str, Any] = {}
+    after: str | None = None
+
+    def with_settings(self, values: Mapping[str, Any]) -> Self:
+        """The head with some of `TuningSpec.space`'s settings given values."""
+        options, recipe = settings_of(values)
+        changed = {"options": {**self.options, **options}, "recipe": merge(self.recipe, recipe)}
+        return self.model_copy(update=changed)
+
+
+class BackboneSpec(Spec):
+    """The convolutional trunk, by name, and its options."""
+
+    name: str = "article"
+    options: Options = {}
+
+
+class VerdictSpec(Spec):
+    """What is decided, named before the study runs.
+
+    `claims_against` is the head that the reference's five claims are made against. `target` is
+    the validation accuracy that "trains faster" asks the time to. `until_decided` names the one
+    head that is compared with the reference sequentially: seeds are added up to each of the
+    `looks` (pairs at each, ascending, the last the most) until one decides, and the level is
+    spent over them as `spending` says.
+    """
+
+    metric: Literal["test_accuracy"] = "test_accuracy"
+    reference: str | None = None
+    claims_against: str | None = None
+    target: Annotated[float, Field(gt=0, lt=1)] | None = None
+    margin: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    level: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    until_decided: str | None = None
+    looks: Annotated[tuple[Annotated[int, Field(ge=2, le=1000)], ...], Field(min_length=1)] = (
+        *(7, 10, 14, 20),
+    )
+    spending: Literal["pocock", "obrien-fleming"] = "pocock"
+
+    @field_validator("looks")
+    @classmethod
+    def _ascending(cls, looks: tuple[int, ...]) -> tuple[int, ...]:
+        if sorted(set(looks)) != list(looks):
+            raise ValueError(f"looks must ascend; received {', '.join(map(str, looks))}")
+        return looks
+
+
+def _as_heads(value: Any) -> Any:
+    """Heads may be given as `a,b`, as a list of names, or as a mapping."""
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if isinstance(value, list | tuple):
+        repeated = sorted({str(name) for name in value if value.count(name) > 1})
+        if repeated:
+            raise ValueError(f"{', '.join(repeated)} named more than once")
+        # `module:Class` needs a candidate's name that can be a folder.
+        return {
+            str(name).replace(":", "."): {"head": str(name)} if ":" in str(name) else {}
+            for name in value
+        }
+    if isinstance(value, dict):
+        return {name: {} if head is None else head for name, head in value.items()}
+    return value
+
+
+class StudySpec(Spec):
+    """The whole question."""
+
+    name: Name = "study"
+    description: str = ""
+    data: str = "synthetic"
+    pictures: PicturesSpec = PicturesSpec()
+    split: SplitSpec = SplitSpec()
+    backbone: BackboneSpec = BackboneSpec()
+    heads: Annotated[dict[Name, HeadSpec], BeforeValidator(_as_heads), Field(min_length=1)] = {
+        name: HeadSpec() for name in ("fc", "fc_dropout", "gap")
+    }
+    seeds: Annotated[int, Field(ge=1, le=10_000)] = 7
+    recipe: RecipeSpec = RecipeSpec()
+    verdict: VerdictSpec = VerdictSpec()
+    tuning: TuningSpec | None = None
+
+    @field_validator("data")
+    @classmethod
+    def _data_named(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("is empty: name a folder, an archive, cats_vs_dogs or synthetic")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for role in ("reference", "claims_against", "until_decided"):
+            head = getattr(self.verdict, role)
+            if head is not None and head not in self.heads:
+                raise ValueError(
+                    f"verdict.{role} {head!r} is none of the heads {', '.join(self.heads)}"
+                )
+        against = self.verdict.claims_against
+        if against is not None and against == self.reference:
+            raise ValueError(
+                f"verdict.claims_against is the reference itself; received {against!r} for both"
+            )
+        if self.verdict.until_decided == self.reference:
+            raise ValueError(
+                f"verdict.until_decided is the reference itself; received {self.reference!r}"
+            )
+        for name in self.heads:
+            self._check_succession(name)
+            try:
+                self.recipe_for(name)
+            except ValidationError as error:
+                raise ValueError(f"heads.{name}.recipe: {problems(error)}") from error
+        if self.tuning is not None:
+            self._check_tuning(self.tuning)
+        return self
+
+    def _check_tuning(self, tuning: TuningSpec) -> None:
+        if unknown := [name for name in tuning.options if name not in self.heads]:
+            raise ValueError(
+                f"tuning.options {unknown[0]!r} is none of the heads {', '.join(self.heads)}"
+            )
+        if self.split.mode != "fixed":
+            raise ValueError(
+                f"tuning needs one test split that no trial sees: split.mode fixed; received "
+                f"{self.split.mode}"
+            )
+        for name, head in self.heads.items():
+            if head.after is not None:
+                raise ValueError(f"heads.{name} starts after {head.after} and cannot be tuned")
+            if not (space := tuning.space(name)):
+                raise ValueError(f"tuning searches nothing for the head {name}")
+            for setting, domain in space.items():
+                for value in domain.edges():
+                    own = head.with_settings({setting: value}).recipe
+                    try:
+                        RecipeSpec.model_validate(merge(self.recipe.model_dump(), own))
+                    except ValidationError as error:
+                        raise ValueError(f"tuning.recipe: {problems(error)}") from error
+
+    def _check_succession(self, name: str) -> None:
+        line = [name]
+        while (before := self.heads[line[-1]].after) is not None:
+            if before not in self.heads:
+                raise ValueError(
+                    f"heads.{line[-1]}.after {before!r} is none of the heads "
+                    f"{', '.join(self.heads)}"
+                )
+            if before in line:
+                raise ValueError(f"heads that start after one another: {' after '.join(line)}")
+            line.append(before)
+
+    @property
+    def reference(self) -> str:
+        """The head that others are compared with: the study's, else `gap`, else the first.
+
+        Never one chosen by results.
+        """
+        if self.verdict.reference is not None:
+            return self.verdict.reference
+        return DEFAULT_REFERENCE if DEFAULT_REFERENCE in self.heads else next(iter(self.heads))
+
+    @property
+    def claims_against(self) -> str | None:
+        """The head that the claims are made against: the study's, else `fc_dropout`, `fc`, another.
+
+        None where the reference is alone. Never one chosen by results.
+        """
+        if self.verdict.claims_against is not None:
+            return self.verdict.claims_against
+        others = [head for head in (*DEFAULT_RIVALS, *self.heads) if head in self.heads]
+        return next((head for head in others if head != self.reference), None)
+
+    def recipe_for(self, head: str) -> RecipeSpec:
+        """The study's recipe with the entries that `head` has of its own."""
+        own = self.heads[head].recipe
+        return RecipeSpec.model_validate(merge(self.recipe.model_dump(), own))
+
+    def digest(self, prepared_digest: str) -> str:
+        """Identity of everything that changes a run, apart from its head and seed."""
+        return digest_of(
+            {
+                "format": DIGEST_FORMAT,
+                "prepared": prepared_digest,
+                "split": self.split.model_dump(),
+                "backbone": self.backbone.model_dump(),
+                "recipe": self.recipe.model_dump(exclude_none=True),
+            }
+        )
+
+    def run_key(self, study_digest: str, head: str, seed: int) -> str:
+        """Identity of one run: the study's digest, the head as it is trained, and the seed."""
+        spec = self.heads[head]
+        content = {
+            "study": study_digest,
+            "name": head,
+            "head": spec.head or head,
+            "options": spec.options,
+            "recipe": self.recipe_for(head).model_dump(exclude_none=True),
+            "seed": seed,
+        }
+        if spec.after is not None:
+            content["after"] = self.run_key(study_digest, spec.after, seed)
+        return digest_of(content)[:32]
+
+
+def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`base` with `over` on top, mapping by mapping."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        nested = isinstance(value, dict) and isinstance(below, dict)
+        merged[key] = merge(below, value) if nested else value  # type: ignore[arg-type]
+    return merged
+
+
+def problems(error: ValidationError) -> str:
+    """All of a validation's complaints in one line, each with its field and what it received."""
+    lines = []
+    for item in error.errors():
+        field = ".".join(map(str, item["loc"]))
+        message = item["msg"].removeprefix("Value error, ")
+        received = f"; received {item['input']!r}" if item["type"] != "value_error" else ""
+        lines.append(f"{field + ': ' if field else ''}{message}{received}")
+    return "; ".join(lines)

@@ -1,0 +1,1 @@
+"""Errors, random streams, files and what this machine offers."""

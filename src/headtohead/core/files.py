@@ -1,0 +1,62 @@
+"""Writing files so that they are whole or absent, and knowing them again by their content."""
+
+import contextlib
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from headtohead.core.errors import StorageError
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write `content` to `path` through a synced temporary sibling, creating folders as needed.
+
+    Raises StorageError where the disk is full or the folder may not be written; what stood at
+    `path` before is then untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):  # it may never have come to be
+            temporary.unlink()
+        raise storage_error(path, error) from error
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append one line to `path` and sync it; raises StorageError as `write_atomic` does."""
+    try:
+        with path.open("a", encoding="utf-8") as handle:
+            handle.write(line + "\n")
+            handle.flush()
+            os.fsync(handle.fileno())
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
+def storage_error(path: Path, error: OSError) -> StorageError:
+    """The clear form of an operating-system error met while writing `path`."""
+    reason = error.strerror or str(error)
+    return StorageError(
+        f"cannot write {path}: {reason}. Free some space or choose a folder that may be "
+        f"written (--out, or HEADTOHEAD_CACHE for the cache)."
+    )
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's content, as hex."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256, as hex, of a JSON-like value in canonical form (sorted keys, no spaces)."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,56 @@
+"""Looking at pictures before training on them: what `headtohead data` does, in Python."""
+
+from pathlib import Path
+from typing import TypedDict, Unpack
+
+from PIL import Image
+
+from headtohead.config.reading import resolve_study
+from headtohead.core.system import cache_folder
+from headtohead.data.inspect import DataCheck, check, contact_sheet
+from headtohead.data.pipeline import look_at
+from headtohead.data.prepared import PreparedSet
+from headtohead.data.sources import Source
+from headtohead.runtime.progress import Display
+
+
+class PictureOptions(TypedDict, total=False):
+    """Side in pixels, `antialias` or `bilinear`, at most so many; None is not given."""
+
+    image_size: int | None
+    resize: str | None
+    limit: int | None
+
+
+def data_check(
+    source: str | Path, *, cache: str | Path | None = None, **options: Unpack[PictureOptions]
+) -> DataCheck:
+    """Count, measure and verify the pictures of `source`, and list what cannot be used.
+
+    Raises DataError and UsageError.
+    """
+    return check(*_look(source, cache, options))
+
+
+def data_show(
+    source: str | Path,
+    *,
+    rows: int = 3,
+    cache: str | Path | None = None,
+    **options: Unpack[PictureOptions],
+) -> Image.Image:
+    """A contact sheet of `source`: `rows` of eight pictures of each class.
+
+    Raises as `data_check` does.
+    """
+    return contact_sheet(_look(source, cache, options)[1], rows=rows)
+
+
+def _look(
+    source: str | Path, cache: str | Path | None, options: PictureOptions
+) -> tuple[Source, PreparedSet]:
+    spec = resolve_study("standard", data=str(source), pictures=dict(options))
+    with Display() as display:
+        return look_at(
+            spec.data, spec.pictures, cache=cache_folder(cache), progress=display.progress
+        )

@@ -1,0 +1,58 @@
+"""A backbone wearing a head."""
+
+import torch
+from torch import Tensor, nn
+
+from headtohead.backbones.base import ConvolutionBackbone, build_backbone
+from headtohead.config.study import BackboneSpec, HeadSpec
+from headtohead.core.streams import stream_seed
+from headtohead.heads.base import Head, build_head
+from headtohead.store.records import Parameters
+
+
+class Classifier(nn.Module):
+    """Pictures (N, 3, H, W) in [0, 1] → logits (N, outputs): one for two classes, else one each."""
+
+    def __init__(self, backbone: ConvolutionBackbone, head: Head) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """(N, 3, H, W) → (N, outputs)."""
+        logits: Tensor = self.head(self.backbone(pictures))
+        return logits
+
+    def parameters_count(self) -> Parameters:
+        """How many numbers the model holds; `total` counts batch-norm statistics, as Keras does."""
+        trainable = sum(p.numel() for p in self.parameters())
+        return Parameters(
+            backbone=sum(p.numel() for p in self.backbone.parameters()),
+            head=sum(p.numel() for p in self.head.parameters()),
+            trainable=trainable,
+            total=trainable + sum(b.numel() for b in self.buffers()),
+        )
+
+
+def outputs_for(classes: int) -> int:
+    """Number of logits: one for two classes (the sigmoid is in the loss), else one each."""
+    return 1 if classes == 2 else classes
+
+
+def build_classifier(
+    backbone: BackboneSpec, name: str, head: HeadSpec, *, image_size: int, classes: int, seed: int
+) -> Classifier:
+    """The model of candidate `name` as it stands before its first step.
+
+    For one seed every candidate gets the same backbone weights: backbone and head are drawn from
+    streams of their own. Raises UsageError for names, options or sizes that do not fit.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(seed, "init/backbone"))
+        trunk = build_backbone(backbone.name, backbone.options)
+        size = trunk.map_size(image_size)
+        torch.manual_seed(stream_seed(seed, "init/head", name))
+        top = build_head(
+            head.head or name, trunk.channels, size, outputs_for(classes), **head.options
+        )
+    return Classifier(trunk, top)

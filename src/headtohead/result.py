@@ -1,0 +1,72 @@
+"""A study that was run, as Python has it. Imports no torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headtohead.core.errors import RunError, UsageError
+from headtohead.report.summary import Summary, summarize
+from headtohead.report.table import render_text
+from headtohead.store.ledger import Ledger
+
+if TYPE_CHECKING:
+    from headtohead.report.page.gallery import MapGrid
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A study that was run: its ledger and what it says. `failures` names runs that failed.
+
+    As text it is the table that the command prints.
+    """
+
+    ledger: Ledger
+    summary: Summary
+    failures: tuple[str, ...]
+
+    @property
+    def out(self) -> Path:
+        """The study's folder."""
+        return self.ledger.out
+
+    def figure(self, name: str) -> Path:
+        """The PNG of a figure, such as `all_heads_accuracy`. Raises KeyError, naming all."""
+        found = {path.stem: path for path in sorted((self.out / "figures").glob("*.png"))}
+        if name not in found:
+            raise KeyError(f"no figure {name!r} in {self.out}; there are {', '.join(found)}")
+        return found[name]
+
+    def class_maps(self, seed: int = 0, pictures: int = 4) -> "MapGrid":
+        """Where every head of one seed finds its evidence, on the first test pictures probed.
+
+        A notebook shows the table; its columns and rows can be read as well. Raises UsageError
+        where the study's folder holds no such maps.
+        """
+        # Imported here because drawing needs matplotlib, which a table of results does not.
+        from headtohead.report.page.gallery import map_grid
+
+        grid = map_grid(self.ledger, seed, pictures)
+        if grid is None:
+            raise UsageError(
+                f"no class maps of seed {seed} for {pictures} pictures in {self.out}. Ask for a "
+                f"seed below {self.ledger.file.study.seeds} that is finished, and for at least one "
+                f"picture; a ledger without evidence has none until `headtohead compare` runs."
+            )
+        return grid
+
+    def raise_for_failures(self) -> None:
+        """Raises RunError where runs failed; the others are complete."""
+        if self.failures:
+            raise RunError(
+                f"{len(self.failures)} of the runs failed: {'; '.join(self.failures)}. "
+                f"The others are complete in {self.out}."
+            )
+
+    def __str__(self) -> str:
+        return render_text(self.summary, self.out)
+
+
+def load(out: str | Path) -> Comparison:
+    """The study in the folder `out`, as it stands. Raises UsageError where there is none."""
+    ledger = Ledger.open(Path(out))
+    return Comparison(ledger, summarize(ledger), tuple(ledger.failures()))

@@ -1,0 +1,1 @@
+"""What runs: jobs, worker processes, progress."""

@@ -1,0 +1,172 @@
+"""Worker processes: feed them jobs, pass on what they say, and leave none behind."""
+
+import queue
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Self, TypeVar
+
+from headtohead.core.errors import StorageError
+from headtohead.core.files import storage_error
+from headtohead.runtime.jobs import AnyJob
+from headtohead.runtime.process import Event, Process
+
+SomeJob = TypeVar("SomeJob", bound=AnyJob)
+
+
+class Team:
+    """Worker processes, one for each of `setups` at most, to be used in a `with` statement.
+
+    `process` gives a process, which is sent its setup, with the place of its log in the folder
+    `logs`, and then one job at a time (and {"lent": cores} at any moment), and answers by events.
+    Workers are set up when there is a job for them, and stay until the `with` statement is left.
+    """
+
+    def __init__(
+        self, process: Callable[[], Process], setups: Sequence[dict[str, Any]], logs: Path
+    ) -> None:
+        self._process, self._logs = process, logs
+        self._unstarted = list(setups)
+        self._workers: list[_Worker] = []
+        self._said: queue.Queue[tuple[_Worker, Event | None]] = queue.Queue()
+        self._waiting: list[Any] = []
+        self._needs: Mapping[Any, Any] = {}
+        self._lending = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            worker.stop()
+
+    def execute(
+        self,
+        jobs: Sequence[SomeJob],
+        on_event: Callable[[SomeJob, Event], None],
+        *,
+        needs: Mapping[SomeJob, SomeJob] = MappingProxyType({}),
+        lending: bool = True,
+    ) -> None:
+        """Do all jobs in their order; returns when they are over.
+
+        A job waits until the one that it `needs`, where that is among `jobs`, is over. With
+        `lending`, the cores of workers without a job are lent to those that have one. A worker
+        that dies costs its job, which is told as an "error" event, and is replaced. Raises
+        StorageError when a worker meets a disk that is full or may not be written.
+        """
+        self._waiting, self._needs, self._lending = list(jobs), needs, lending
+        for worker in [worker for worker in self._workers if worker.is_dead()]:
+            self._dismiss(worker)
+        self._hand_out()
+        while self._at_work():
+            worker, event = self._said.get()
+            if worker not in self._workers:
+                continue
+            if event is None:
+                if worker.job is not None:
+                    on_event(worker.job, {"event": "error", "message": worker.death()})
+                self._dismiss(worker)
+                self._hand_out()
+                continue
+            if worker.job is None or event["event"] == "answer":
+                continue
+            on_event(worker.job, event)
+            if event.get("exit_code") == StorageError.exit_code:
+                raise StorageError(event["message"])
+            if event["event"] in ("done", "error"):
+                worker.job = None
+                self._hand_out()
+
+    def _at_work(self) -> list["_Worker"]:
+        return [worker for worker in self._workers if worker.job is not None]
+
+    def _hand_out(self) -> None:
+        """Give every worker without a job the next one, and lend out the cores that are left."""
+        for worker in self._workers:
+            if worker.job is None:
+                worker.lend([])
+                worker.give(self._next_job())
+        while self._unstarted and (job := self._next_job()) is not None:
+            worker = _Worker(self._process, self._unstarted.pop(0), self._logs, self._said)
+            self._workers.append(worker)
+            worker.give(job)
+        if not self._lending:
+            return
+        resting = [worker.setup for worker in self._workers if worker.job is None]
+        cores = [setup.get("core") for setup in [*resting, *self._unstarted]]
+        busy = self._at_work()
+        for index, worker in enumerate(busy):
+            worker.lend(cores[index :: len(busy)])
+
+    def _next_job(self) -> Any:
+        unfinished = {*self._waiting, *(worker.job for worker in self._workers)}
+        for job in self._waiting:
+            if job not in self._needs or self._needs[job] not in unfinished:
+                self._waiting.remove(job)
+                return job
+        return None
+
+    def _dismiss(self, worker: "_Worker") -> None:
+        """It has died: another may take its place."""
+        worker.stop()
+        self._workers.remove(worker)
+        self._unstarted.append(worker.setup)
+
+
+class _Worker:
+    """One process, how it is set up, and the job that it has."""
+
+    def __init__(
+        self,
+        process: Callable[[], Process],
+        setup: dict[str, Any],
+        logs: Path,
+        said: "queue.Queue[tuple[_Worker, Event | None]]",
+    ) -> None:
+        self.setup = setup
+        self.job: Any = None
+        self._lent: list[int | None] = []
+        self._log = logs / f"worker-{setup['worker']}.log"
+        try:
+            self._log.parent.mkdir(parents=True, exist_ok=True)
+            self._log.open("ab").close()
+        except OSError as error:
+            raise storage_error(self._log, error) from error
+        self._process = process()
+        self._listener = threading.Thread(target=self._listen, args=(said,), daemon=True)
+        self._listener.start()
+        self._process.send({**setup, "log": str(self._log.resolve())})
+
+    def _listen(self, said: "queue.Queue[tuple[_Worker, Event | None]]") -> None:
+        for event in self._process.events():
+            said.put((self, event))
+        said.put((self, None))
+
+    def give(self, job: AnyJob | None) -> None:
+        """Hand over the next job; None leaves the worker without one."""
+        self.job = job
+        if job is not None:
+            self._process.send(asdict(job))
+
+    def lend(self, cores: list[int | None]) -> None:
+        """It may use these further cores, None one that is not named, and no others."""
+        if cores != self._lent:
+            self._lent = cores
+            self._process.send({"lent": cores})
+
+    def is_dead(self) -> bool:
+        """Whether the process has ended."""
+        return self._process.is_dead()
+
+    def death(self) -> str:
+        """In words, how this worker ended."""
+        return f"its worker ended with {self._process.death()}; see {self._log}"
+
+    def stop(self) -> None:
+        """End the process, whatever it is doing: what is complete is on disk."""
+        self._process.kill()
+        self._listener.join()
+        self._process.close()

@@ -1,0 +1,78 @@
+"""What is asked of the first worker before any work, so that the command never waits for torch.
+
+Can these models be built, and on what would this machine's workers train? Imports no torch.
+"""
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from headtohead.config.recipe import Precision
+from headtohead.config.study import BackboneSpec, HeadSpec, StudySpec
+from headtohead.core.errors import UsageError
+from headtohead.runtime.process import Recruits
+from headtohead.store.records import Record
+
+
+class Question(Record):
+    """What a study is about to train, each model that must be buildable, and on which machine."""
+
+    backbone: BackboneSpec
+    models: tuple[tuple[str, HeadSpec], ...]
+    image_size: int
+    precisions: tuple[Precision, ...]
+    device: str
+    workers: int | None
+    deterministic: bool
+
+
+class Answer(Record):
+    """A setup for each worker, and the backbone's stride in pixels; or why there is none."""
+
+    setups: tuple[dict[str, Any], ...] = ()
+    stride: int = 0
+    refusal: str | None = None
+
+
+def question_about(
+    spec: StudySpec,
+    device: str,
+    workers: int | None,
+    *,
+    deterministic: bool,
+    models: Iterable[tuple[str, HeadSpec]] | None = None,
+) -> Question:
+    """`models` are those of the study's heads unless they are given. Raises UsageError."""
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers must be at least 1; received {workers}.")
+    return Question(
+        backbone=spec.backbone,
+        models=tuple(spec.heads.items() if models is None else models),
+        image_size=spec.pictures.image_size,
+        precisions=tuple(spec.recipe_for(head).arithmetic for head in spec.heads),
+        device=device,
+        workers=workers,
+        deterministic=deterministic,
+    )
+
+
+def muster(question: Question) -> Recruits:
+    """The first worker, getting ready; to be used in a `with` statement."""
+    # -P: a torch.py in the user's current folder must not be taken for torch.
+    command = [sys.executable, "-P", "-m", "headtohead.runtime.worker"]
+    recruits = Recruits(command, question.model_dump(mode="json"))
+    recruits.call(1)
+    return recruits
+
+
+def answer_of(recruits: Recruits) -> Answer:
+    """What the first worker says; waits for it.
+
+    Raises UsageError for models, a device or a precision that there cannot be, and RunError where
+    it dies.
+    """
+    event = recruits.answer()
+    answer = Answer.model_validate({key: event[key] for key in Answer.model_fields})
+    if answer.refusal is not None:
+        raise UsageError(answer.refusal)
+    return answer

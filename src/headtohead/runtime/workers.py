@@ -1,0 +1,118 @@
+"""The workers of one command: they train what is missing, time the heads and draw the figures."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from headtohead.data.prepared import PreparedSet
+from headtohead.probes.evidence import read_speed, speed_key, speed_path
+from headtohead.report.figures import METRICS
+from headtohead.report.tensorboard import RunEvents
+from headtohead.runtime.jobs import AnyJob, FiguresJob, Job, SpeedJob, is_done, lost, predecessor
+from headtohead.runtime.local import Team
+from headtohead.runtime.process import Event, Recruits
+from headtohead.runtime.progress import Display
+from headtohead.store.ledger import Ledger
+from headtohead.store.records import EpochRecord, read_history
+
+
+class Crew:
+    """Workers for a ledger in the folder `out`: one for each of `setups`, all on `prepared`.
+
+    `recruits` become workers when there is a job for them. To be used in a `with` statement, at
+    whose end no worker is left.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        prepared: PreparedSet,
+        setups: Sequence[dict[str, Any]],
+        display: Display,
+        recruits: Recruits,
+    ) -> None:
+        self.prepared, self.display, self._recruits = prepared, display, recruits
+        shared = {"out": str(out.resolve()), "prepared": str(prepared.folder.resolve())}
+        self._team = Team(recruits.take, [{**setup, **shared} for setup in setups], out / "logs")
+
+    def __enter__(self) -> Self:
+        self._team.__enter__()
+        return self
+
+    def __exit__(self, *how: object) -> None:
+        self._team.__exit__(*how)
+
+    def train(self, ledger: Ledger, jobs: Sequence[Job]) -> list[str]:
+        """Train what is not there yet; the failures of the study's runs, old and new, in words."""
+        waiting = [job for job in jobs if not is_done(ledger, job)]
+        watch = _Watch(ledger, self.display)
+        self.display.begin(ledger, jobs, waiting)
+        before = {job: predecessor(ledger.file.study.heads, job) for job in waiting}
+        needs = {job: first for job, first in before.items() if first is not None}
+        self._team.execute(waiting, watch.event, needs=needs)
+        for job in jobs:
+            if gone := lost(ledger, job):
+                self.display.note(f"{job}: its weights are gone, and with them {', '.join(gone)}")
+        return [*ledger.failures(), *watch.errors]
+
+    def time_heads(self, ledger: Ledger, named: Collection[str]) -> list[str]:
+        """Measure the speed of all heads, one worker alone; what went wrong, in words.
+
+        Anew whenever a head has come: heads are measured together or not at all. A head of the
+        user's own runs code: it is imported only where this command `named` it.
+        """
+        heads = tuple(ledger.file.study.heads)
+        key = speed_key([ledger.run_key(head, 0) for head in heads])
+        if read_speed(speed_path(ledger.out), key) is not None:
+            return []
+        strangers = [head for head in heads if ":" in (ledger.file.study.heads[head].head or "")]
+        if not set(strangers) <= set(named):
+            names = ", ".join(strangers)
+            self.display.note(f"Speed is not measured anew: name {names} in --heads for it")
+            return []
+        self.display.note("Timing the heads")
+        self._recruits.dismiss()  # they may still be getting ready, and nothing else may compute
+        return self._do(SpeedJob(heads))
+
+    def draw_figures(self) -> list[str]:
+        """Draw the article's figures, each metric's by a worker; what went wrong, in words.
+
+        Raises StorageError where they cannot be written.
+        """
+        return self._do(*(FiguresJob(metric.name) for metric in METRICS))
+
+    def _do(self, *jobs: AnyJob) -> list[str]:
+        """Do jobs that the display knows nothing of, each on one core; errors in words."""
+        errors: list[str] = []
+
+        def on_event(job: AnyJob, event: Event) -> None:
+            if event["event"] == "error":
+                errors.append(f"{job}: {event['message']}")
+
+        self._team.execute(jobs, on_event, lending=False)
+        return errors
+
+
+class _Watch:
+    """Passes on what workers say: to the display, and to TensorBoard while a run goes on."""
+
+    def __init__(self, ledger: Ledger, display: Display) -> None:
+        self._ledger, self._display = ledger, display
+        self._events: dict[Job, RunEvents] = {}
+        self.errors: list[str] = []
+
+    def event(self, job: Job, event: Event) -> None:
+        """One event of the worker that has `job`."""
+        self._display.event(job, event)
+        kind = event["event"]
+        if kind == "start":
+            history = read_history(self._ledger.run_folder(job.head, job.seed))
+            done = history[: event["epochs"]]
+            self._events[job] = RunEvents(self._ledger, job.head, job.seed, done)
+        elif kind == "epoch":
+            self._events[job].epoch(EpochRecord.model_validate(event["record"]))
+        elif kind in ("done", "error"):
+            if job in self._events:
+                self._events.pop(job).close()
+            if kind == "error":
+                self.errors.append(f"{job}: {event['message']}")

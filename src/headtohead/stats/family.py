@@ -1,0 +1,181 @@
+"""One family of comparisons: Holm's correction, and verdicts on its pairs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from headtohead.stats.location import Floats, Side, agreed_p
+from headtohead.stats.paired import (
+    DECIMALS,
+    PairedDifference,
+    paired_difference,
+)
+
+Outcome: TypeAlias = Literal["supported", "refuted", "inconclusive"]
+
+TESTS = "largest p of sign-flip, Student's and Hall's t"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One claim's outcome, with the rule that gave it, in words and numbers."""
+
+    claim: str
+    outcome: Outcome
+    rule: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One pair of a family: whether the first is better, and whether it is at least as good.
+
+    `p_holm` is the difference's largest p-value, Holm-adjusted over the family's `tests`.
+    """
+
+    difference: PairedDifference
+    tests: int
+    p_holm: float
+    better: Verdict
+    not_worse: Verdict
+
+
+def holm(p_values: Mapping[str, float | None]) -> dict[str, float]:
+    """Holm's step-down adjusted p-values of a named family (Holm 1979).
+
+    A test without a p-value stays in the family as 1: what could not be tested makes the
+    others no easier.
+    """
+    known = [1.0 if p is None else p for p in p_values.values()]
+    adjusted = holm_adjusted(np.asarray([known], dtype=np.float64))[0]
+    return dict(zip(p_values, map(float, adjusted), strict=True))
+
+
+def holm_adjusted(p_values: Floats) -> Floats:
+    """(S, k) p-values of S families of k tests → adjusted ones (Holm 1979, Scand. J. Stat. 6)."""
+    tests = p_values.shape[1]
+    order = np.argsort(p_values, axis=1, kind="stable")
+    scaled = np.take_along_axis(p_values, order, axis=1) * (tests - np.arange(tests))
+    raised = np.minimum(np.maximum.accumulate(scaled, axis=1), 1.0)
+    adjusted = np.empty_like(raised)
+    np.put_along_axis(adjusted, order, raised, axis=1)
+    return adjusted
+
+
+def seeds_needed(tests: int, level: float) -> int:
+    """The fewest seeds with which a family of `tests` can reject anything: 2/2^n ≤ level/tests.
+
+    2/2^n is the smallest p-value of the two-sided sign-flip test with n pairs.
+    """
+    n = 1
+    while 2 / 2**n > level / max(tests, 1):
+        n += 1
+    return n
+
+
+def compare_family(
+    pairs: Mapping[str, Sequence[float]], reference: str, level: float, margin: float
+) -> dict[str, Comparison]:
+    """Verdicts on the reference against each other head: one family, Holm-adjusted.
+
+    `pairs` maps the other head's name to differences paired by seed, reference minus other, in
+    the metric's unit (a share); every test of the family is in it, be it without pairs.
+    Superiority is two-sided; "at least as good" is one-sided at `margin` at half the level, a
+    family of its own.
+    """
+    tests = len(pairs)
+    found = {name: paired_difference(values, level) for name, values in pairs.items()}
+    adjusted = holm({name: difference.p_agreed for name, difference in found.items()})
+    at_margin = {
+        side: holm({n: _margin_p(d, margin, side) for n, d in found.items()})
+        for side in ("greater", "less")
+    }
+    return {
+        name: Comparison(
+            difference=found[name],
+            tests=tests,
+            p_holm=adjusted[name],
+            better=verdict(f"{reference} beats {name}", found[name], adjusted[name], tests),
+            not_worse=_not_worse(
+                f"{reference} is at least as good as {name} within {plural(100 * margin, 'point')}",
+                found[name],
+                (at_margin["greater"][name], at_margin["less"][name]),
+                tests,
+                margin,
+            ),
+        )
+        for name in pairs
+    }
+
+
+def verdict(claim: str, difference: PairedDifference, p_holm: float, tests: int) -> Verdict:
+    """Whether the first of a pair is the better one.
+
+    Supported (refuted): the largest p-value of the three tests, Holm-adjusted, is at most the
+    level, and the t interval at 1 - level lies above (below) 0, as it then does. Anything else is
+    inconclusive.
+    """
+    few = _too_few(claim, difference.n, seeds_needed(tests, difference.level))
+    low, high, level = difference.low, difference.high, difference.level
+    if few or low is None or high is None:
+        return few or Verdict(claim, "inconclusive", "no interval")
+    numbers = (
+        f"mean {points(difference.mean or 0.0)}, {100 * (1 - level):g} % t interval "
+        f"{points(low)} to {points(high)} points, p = {p_holm:.3g} "
+        f"({TESTS}; Holm over {tests}), {plural(difference.n, 'seed')}"
+    )
+    if p_holm <= level and low > 0:
+        return Verdict(claim, "supported", f"{numbers}: above 0, p ≤ {level:g}")
+    if p_holm <= level and high < 0:
+        return Verdict(claim, "refuted", f"{numbers}: below 0, p ≤ {level:g}")
+    reason = "the interval holds 0" if low <= 0 <= high else f"p > {level:g}"
+    return Verdict(claim, "inconclusive", f"{numbers}: {reason}")
+
+
+def _margin_p(difference: PairedDifference, margin: float, side: Side) -> float | None:
+    """The three tests' largest one-sided p-value that the mean lies above (below) -margin."""
+    shifted = [round(value + margin, DECIMALS) for value in difference.differences]
+    return float(agreed_p(np.asarray([shifted]), side)[0]) if shifted else None
+
+
+def _not_worse(
+    claim: str, difference: PairedDifference, p_holm: tuple[float, float], tests: int, margin: float
+) -> Verdict:
+    """Non-inferiority, one-sided at half the level: the t interval's end against -margin.
+
+    Half the level, so that the interval that is printed decides (ICH E9, section 3.5), and
+    because skewness, which two sides share, is all on one side here.
+    """
+    half = difference.level / 2
+    few = _too_few(claim, difference.n, seeds_needed(tests, difference.level))
+    low, high = difference.low, difference.high
+    if few or low is None or high is None:
+        return few or Verdict(claim, "inconclusive", "no interval")
+    above, below = p_holm
+    numbers = (
+        f"one-sided at {half:g}, margin {plural(100 * margin, 'point')}: lower bound "
+        f"{points(low)} points, p = {above:.3g} (as above; Holm over {tests}), "
+        f"{plural(difference.n, 'seed')}"
+    )
+    if above <= half and low > -margin:
+        return Verdict(claim, "supported", numbers)
+    if below <= half and high < -margin:
+        return Verdict(claim, "refuted", f"{numbers}; upper bound {points(high)} points")
+    return Verdict(claim, "inconclusive", numbers)
+
+
+def _too_few(claim: str, n: int, needed: int) -> Verdict | None:
+    if n >= needed:
+        return None
+    return Verdict(claim, "inconclusive", f"{plural(n, 'seed')}, at least {needed} needed")
+
+
+def plural(number: float, word: str) -> str:
+    """`1 seed`, `7 seeds`."""
+    return f"{number:g} {word}{'' if number == 1 else 's'}"
+
+
+def points(share: float) -> str:
+    """A difference of shares in percentage points, with its sign."""
+    return f"{100 * share:+.2f}"

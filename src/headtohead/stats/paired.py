@@ -1,0 +1,125 @@
+"""Values over seeds, and differences paired by seed."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtrit
+
+from headtohead.stats.location import EXACT_UP_TO, hall, sign_flip, student
+
+DECIMALS = 12
+"""Differences of shares are rounded here: 0.85 - 0.86 must equal a margin of 0.01, not miss it."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and sample standard deviation (n - 1) of `n` values; `sd` is None for one value."""
+
+    n: int
+    mean: float
+    sd: float | None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over `n` seeds with Student's t interval at confidence 1 - level: no verdict.
+
+    None where the values do not give it: no values, one value, or values that are not finite.
+    """
+
+    n: int
+    mean: float | None
+    sd: float | None
+    level: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """Differences paired by seed, first minus second, and what they say.
+
+    `low` and `high` bound Student's t interval of the mean at confidence 1 - level; None with
+    fewer than two pairs. `p` is the two-sided sign-flip p-value, `p_t` the larger one of
+    Student's t and Hall's correction of it, each None without pairs; `exact` says whether every
+    sign vector was counted.
+    """
+
+    differences: tuple[float, ...]
+    mean: float | None
+    sd: float | None
+    level: float
+    low: float | None
+    high: float | None
+    p: float | None
+    p_t: float | None
+    exact: bool
+
+    @property
+    def n(self) -> int:
+        """The number of pairs."""
+        return len(self.differences)
+
+    @property
+    def p_agreed(self) -> float | None:
+        """The largest p-value: at most the level where all tests reject."""
+        return None if self.p is None or self.p_t is None else max(self.p, self.p_t)
+
+
+def spread(values: Sequence[float]) -> Spread | None:
+    """Mean and sample standard deviation; None for no values.
+
+    Values that are not finite (a loss that overflowed) make the mean so, and leave no deviation.
+    """
+    if not values:
+        return None
+    known = len(values) > 1 and bool(np.isfinite(values).all())
+    sd = float(np.std(values, ddof=1)) if known else None
+    return Spread(len(values), float(np.mean(values)), sd)
+
+
+def t_interval(differences: Sequence[float], level: float) -> tuple[float, float] | None:
+    """Student's t interval of the mean at confidence 1 - level; None with fewer than two values.
+
+    A single point where all values are equal: the sign-flip test keeps such a sample honest.
+    """
+    found = spread(differences)
+    if found is None or found.sd is None:
+        return None
+    half = float(stdtrit(found.n - 1, 1 - level / 2)) * found.sd / math.sqrt(found.n)
+    return round(found.mean - half, DECIMALS), round(found.mean + half, DECIMALS)
+
+
+def estimate(values: Sequence[float], level: float) -> Estimate:
+    """Mean and t interval of values or paired differences that no verdict hangs on."""
+    found = spread(values)
+    interval = t_interval(values, level)
+    return Estimate(
+        n=len(values),
+        mean=found.mean if found and math.isfinite(found.mean) else None,
+        sd=found.sd if found else None,
+        level=level,
+        low=interval[0] if interval else None,
+        high=interval[1] if interval else None,
+    )
+
+
+def paired_difference(differences: Sequence[float], level: float) -> PairedDifference:
+    """Summarise differences paired by seed (first minus second), rounded to 12 decimals."""
+    differences = [round(value, DECIMALS) for value in differences]
+    found = spread(differences)
+    interval = t_interval(differences, level)
+    sample = np.asarray([differences], dtype=np.float64)
+    return PairedDifference(
+        differences=tuple(differences),
+        mean=found.mean if found else None,
+        sd=found.sd if found else None,
+        level=level,
+        low=interval[0] if interval else None,
+        high=interval[1] if interval else None,
+        p=sign_flip(differences) if found else None,
+        p_t=float(max(student(sample)[0], hall(sample)[0])) if found else None,
+        exact=len(differences) <= EXACT_UP_TO,
+    )

@@ -1,0 +1,1 @@
+"""What lies on disk: ledger, records, picture tables."""

@@ -1,0 +1,100 @@
+"""`pictures.csv`: which picture is which row, for reports that do not have the prepared set."""
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headtohead.core.errors import UsageError
+from headtohead.core.files import write_atomic
+from headtohead.data.prepared import PreparedSet, printable
+from headtohead.data.split import Split
+
+PICTURES_FILE = "pictures.csv"
+COLUMNS = ("row", "name", "label", "group", "split")
+VARIES = "per-seed"
+"""Stands for the split of a study whose pictures are split anew for each seed."""
+
+
+@dataclass(frozen=True)
+class PictureTable:
+    """Column i of each is picture i of the prepared set.
+
+    `labels` are class names; `groups` (N,) are equal for near-duplicates; `splits` has `train`,
+    `validation`, `test`, or VARIES throughout.
+    """
+
+    names: tuple[str, ...]
+    labels: tuple[str, ...]
+    groups: NDArray[np.int64]
+    splits: tuple[str, ...]
+
+    def shared_groups(self) -> dict[int, int]:
+        """Row → group, for the rows of groups of two or more."""
+        _, position, sizes = np.unique(self.groups, return_inverse=True, return_counts=True)
+        rows = np.flatnonzero(sizes[position] > 1)
+        return {int(row): int(self.groups[row]) for row in rows}
+
+    def divided(self) -> int | None:
+        """How many groups lie in more than one split; None where each seed has its own split."""
+        if VARIES in self.splits:
+            return None
+        places: dict[int, set[str]] = {}
+        for group, split in zip(self.groups.tolist(), self.splits, strict=True):
+            places.setdefault(group, set()).add(split)
+        return sum(len(found) > 1 for found in places.values())
+
+
+def picture_table(prepared: PreparedSet, split: Split | None) -> PictureTable:
+    """The table of a prepared set; `split` is None where each seed has its own."""
+    splits = [VARIES] * len(prepared.names)
+    for name in ("train", "validation", "test") if split is not None else ():
+        for row in getattr(split, name):
+            splits[int(row)] = name
+    return PictureTable(
+        names=tuple(map(printable, prepared.names)),
+        labels=tuple(prepared.classes[label] for label in prepared.labels),
+        groups=prepared.groups,
+        splits=tuple(splits),
+    )
+
+
+def write_pictures(out: Path, table: PictureTable) -> None:
+    """Write `pictures.csv`, UTF-8 with a header, one row for each picture. Raises StorageError."""
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    groups = table.groups.tolist()
+    columns = zip(table.names, table.labels, groups, table.splits, strict=True)
+    writer.writerows((row, *rest) for row, rest in enumerate(columns))
+    content = buffer.getvalue().encode("utf-8", "backslashreplace")
+    path = out / PICTURES_FILE
+    if not path.is_file() or path.read_bytes() != content:
+        write_atomic(path, content)
+
+
+def read_pictures(out: Path) -> PictureTable | None:
+    """The table in `out`; None where a ledger has none. Raises UsageError for a damaged one."""
+    path = out / PICTURES_FILE
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        numbers = [int(row["row"]) for row in rows]
+        if numbers != list(range(len(rows))):
+            raise ValueError("its rows are not numbered 0, 1, …")
+        return PictureTable(
+            names=tuple(row["name"] for row in rows),
+            labels=tuple(row["label"] for row in rows),
+            groups=np.array([int(row["group"]) for row in rows], dtype=np.int64),
+            splits=tuple(row["split"] for row in rows),
+        )
+    except FileNotFoundError:
+        return None
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise UsageError(
+            f"{path} cannot be read ({error}). Delete it: the command that made the study writes "
+            f"it anew."
+        ) from error

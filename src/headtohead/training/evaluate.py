@@ -1,0 +1,69 @@
+"""A model's logits on pictures, and what they are worth."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from headtohead.heads.classifier import Classifier
+from headtohead.training.inputs import Pictures
+
+BATCH = 64
+"""Pictures evaluated at once: as many as a training step has, so that it needs no more memory.
+
+On a CPU batches of 16 took 1.09 times as long, those of 128 saved 2 %.
+"""
+
+BATCH_ON_GPU = 256
+"""There a batch of 64 is over before the host has sent off the next."""
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, *, reduction: str = "mean") -> Tensor:
+    """Loss in nats, its mean or, with reduction "none", (n,) of each picture.
+
+    Binary with one logit (the sigmoid is in here), else softmax.
+    """
+    if logits.shape[1] == 1:
+        return functional.binary_cross_entropy_with_logits(
+            logits[:, 0], labels.to(logits.dtype), reduction=reduction
+        )
+    return functional.cross_entropy(logits, labels, reduction=reduction)
+
+
+def predicted(logits: Tensor) -> Tensor:
+    """(n, outputs) logits → (n,) classes."""
+    if logits.shape[1] == 1:
+        return (logits[:, 0] > 0).to(torch.int64)
+    return logits.argmax(dim=1)
+
+
+@torch.inference_mode()
+def infer(model: Classifier, pictures: Pictures, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    """Logits (n, outputs) and labels (n,) in evaluation mode, in the order of `rows`."""
+    batch = BATCH_ON_GPU if pictures.device.type == "cuda" else BATCH
+    model.eval()
+    logits, labels = [], []
+    for part in torch.split(pictures.rows(rows), batch):
+        inputs, targets = pictures.batch(part)
+        logits.append(model(inputs))
+        labels.append(targets)
+    return torch.cat(logits), torch.cat(labels)
+
+
+def measure(
+    model: Classifier, pictures: Pictures, rows: NDArray[np.int64], *, seen: int | None = None
+) -> tuple[float, float]:
+    """Mean loss in nats and accuracy in [0, 1] in evaluation mode.
+
+    Every picture counts once; with `seen`, as often as it comes among the first so many of `rows`
+    read over and over.
+    """
+    logits, labels = infer(model, pictures, rows[:seen])
+    right = (predicted(logits) == labels).to(torch.float64)
+    if seen is None:
+        return float(cross_entropy(logits, labels)), float(right.mean())
+    times = torch.full_like(right, seen // len(right))
+    times[: seen % len(right)] += 1
+    losses = cross_entropy(logits, labels, reduction="none").to(torch.float64)
+    return float(losses @ times) / seen, float(right @ times) / seen

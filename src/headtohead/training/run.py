@@ -1,0 +1,298 @@
+"""One run, start to end: one head, one seed."""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from headtohead.config.recipe import RecipeSpec
+from headtohead.config.study import BackboneSpec, HeadSpec
+from headtohead.core.errors import RunError
+from headtohead.core.files import append_line, sha256_of, write_atomic
+from headtohead.core.streams import stream, stream_seed
+from headtohead.data.split import Split
+from headtohead.heads.classifier import Classifier, build_classifier
+from headtohead.store.records import HISTORY, RECORD, EpochRecord, Failure, RunRecord, read_history
+from headtohead.training import checkpoint
+from headtohead.training.augment import Augmentation, augmentation
+from headtohead.training.device import check_precision, environment
+from headtohead.training.evaluate import measure
+from headtohead.training.inputs import Pictures
+from headtohead.training.optimizer import KerasAdam
+from headtohead.training.sampler import epoch_order
+from headtohead.training.step import EagerGradients, Step, gradients_on_device
+
+RESUME, BEST, LAST = "resume.safetensors", "best.safetensors", "last.safetensors"
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """All that determines a run, apart from the pictures.
+
+    `after` is the folder of the run whose backbone this one starts from; None where it has its own.
+    """
+
+    key: str
+    head: str
+    seed: int
+    head_spec: HeadSpec
+    backbone: BackboneSpec
+    recipe: RecipeSpec
+    image_size: int
+    classes: int
+    after: Path | None = None
+
+    def build(self) -> Classifier:
+        """The model before its first step."""
+        return build_classifier(
+            self.backbone,
+            self.head,
+            self.head_spec,
+            image_size=self.image_size,
+            classes=self.classes,
+            seed=self.seed,
+        )
+
+
+class Watcher(Protocol):
+    """Who wants to see a run as it goes."""
+
+    def start(self, epochs: int) -> None:
+        """Training goes on after `epochs` epochs, 0 for a new run."""
+
+    def step(self, epoch: int, done: int, pictures: int) -> None:
+        """Of `pictures` in this epoch, `done` have been trained on."""
+
+    def epoch(self, record: EpochRecord) -> None:
+        """An epoch is over and on disk."""
+
+    def note(self, message: str) -> None:
+        """Something a user should know."""
+
+
+def train(
+    plan: RunPlan, pictures: Pictures, split: Split, folder: Path, watcher: Watcher
+) -> RunRecord:
+    """Train the run into `folder`, going on from its last complete epoch, and record it.
+
+    The same plan and pictures give bit-identical epochs on the same machine, interrupted or not.
+    `split` is read in its own order where the recipe has a stored one. A loss that is not finite
+    ends the run with status "failed". Raises UsageError where the device has no such precision,
+    RunError where the backbone to start from is gone or, on a GPU, the step cannot be captured,
+    and StorageError where the folder cannot be written.
+    """
+    check_precision(plan.recipe.arithmetic, pictures.device)
+    state = _State.begin(plan, pictures.device, folder, watcher)
+    watcher.start(len(state.history))
+    training = _Training.begin(plan, state, pictures, split.train)
+    failure = None
+    while failure is None and len(state.history) < plan.recipe.epochs:
+        failure = _train_epoch(plan, state, training, split, folder, watcher)
+    return _finish(plan, state, pictures.device, folder, failure)
+
+
+@dataclass
+class _State:
+    """What an epoch changes."""
+
+    model: Classifier
+    optimizer: KerasAdam
+    history: list[EpochRecord] = field(default_factory=list)
+    best: EpochRecord | None = None
+
+    @classmethod
+    def begin(cls, plan: RunPlan, device: torch.device, folder: Path, watcher: Watcher) -> "_State":
+        """The state before the first epoch, or after the last one that is whole on disk."""
+        model = plan.build().to(device)
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        recipe = plan.recipe
+        state = cls(model, KerasAdam(model.parameters(), recipe.learning_rate, recipe.weight_decay))
+        try:
+            tensors, position = checkpoint.load(folder / RESUME)
+        except FileNotFoundError:
+            tensors, position = {}, {}
+        except checkpoint.DamagedCheckpointError as error:
+            watcher.note(f"{error}; training this run from its first epoch")
+            tensors, position = {}, {}
+        history = list(read_history(folder))
+        epoch = int(position.get("epoch") or 0)
+        if position.get("key") == plan.key and 0 < epoch <= len(history):
+            state._restore(tensors, int(position["steps"] or 0))
+            state.history = history[:epoch]
+            for record in state.history:
+                state.best = record if record.beats(state.best) else state.best
+        elif plan.after is not None:
+            _inherit(model, plan.after)
+        lines = "".join(record.model_dump_json() + "\n" for record in state.history)
+        write_atomic(folder / HISTORY, lines.encode())
+        return state
+
+    def _restore(self, tensors: dict[str, Tensor], steps: int) -> None:
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}}
+        for name, value in tensors.items():
+            part, _, rest = name.partition("/")
+            parts[part][rest] = value
+        self.model.load_state_dict(parts["model"])
+        self.optimizer.restore(parts["optimizer"], steps)
+
+    def save(self, plan: RunPlan, folder: Path) -> None:
+        """Weights of the best epoch, then the position: a crash between costs one epoch."""
+        record = self.history[-1]
+        weights = self.model.state_dict()
+        if self.best is record:
+            checkpoint.save(folder / BEST, weights, key=plan.key, epoch=record.epoch)
+        tensors = {f"model/{name}": value for name, value in weights.items()}
+        tensors |= {f"optimizer/{name}": value for name, value in self.optimizer.state().items()}
+        checkpoint.save(
+            folder / RESUME,
+            tensors,
+            key=plan.key,
+            epoch=record.epoch,
+            steps=self.optimizer.steps,
+        )
+
+
+@dataclass(frozen=True)
+class _Training:
+    """How this run's epochs are trained."""
+
+    plan: RunPlan
+    model: Classifier
+    pictures: Pictures
+    rows: NDArray[np.int64]
+    augment: Augmentation | None
+    step: Step
+
+    @classmethod
+    def begin(
+        cls, plan: RunPlan, state: _State, pictures: Pictures, rows: NDArray[np.int64]
+    ) -> "_Training":
+        """Ready for any epoch of `state`'s model on `rows`; it moves nothing of the state."""
+        recipe, device = plan.recipe, pictures.device
+        augment = augmentation(recipe.augment, device)
+        eager = EagerGradients(state.model, pictures, augment, recipe.arithmetic)
+        batch = rows[: recipe.batch(len(rows))]
+        draws = None if augment is None else augment.draw(len(batch), plan.seed, epoch=0)
+        gradients = gradients_on_device(eager, pictures.rows(batch), draws)
+        return cls(plan, state.model, pictures, rows, augment, Step(gradients, state.optimizer))
+
+    def epoch(self, epoch: int, watcher: Watcher) -> tuple[Tensor, Tensor, int]:
+        """Train in this epoch's order; losses per step, number correct, pictures seen.
+
+        Nothing is read back from the device before the end.
+        """
+        plan, device = self.plan, self.pictures.device
+        size = plan.recipe.batch(len(self.rows))
+        order = epoch_order(plan.recipe, self.rows, plan.seed, epoch)
+        steps = len(order) // size
+        rows = self.pictures.rows(order)
+        draws = None if self.augment is None else self.augment.draw(len(order), plan.seed, epoch)
+        torch.manual_seed(stream_seed(plan.seed, "dropout", epoch))
+        self.model.train()
+        losses = torch.empty(steps, device=device)
+        correct = torch.zeros((), dtype=torch.int64, device=device)
+        for step in range(steps):
+            batch = slice(step * size, (step + 1) * size)
+            loss, right = self.step(rows[batch], None if draws is None else draws[batch])
+            losses[step] = loss
+            correct += right
+            watcher.step(epoch, batch.stop, len(order))
+        return losses, correct, len(order)
+
+
+def _train_epoch(
+    plan: RunPlan,
+    state: _State,
+    training: _Training,
+    split: Split,
+    folder: Path,
+    watcher: Watcher,
+) -> Failure | None:
+    """One pass over the training split and its evaluation, then everything to disk."""
+    epoch = len(state.history) + 1
+    wall, cpu = time.perf_counter(), time.process_time()
+    losses, correct, trained = training.epoch(epoch, watcher)
+    values = losses.cpu().numpy()
+    training_wall = time.perf_counter() - wall
+    if not np.isfinite(values).all():
+        step = int(np.flatnonzero(~np.isfinite(values))[0]) + 1
+        return Failure(reason="the training loss is not finite", epoch=epoch, step=step)
+    measures: dict[str, float] = {}
+    sample = training_sample(split, plan.seed)
+    seen = plan.recipe.validation_pictures
+    for name, rows, count in (("train", sample, None), ("val", split.validation, seen)):
+        loss, accuracy = measure(state.model, training.pictures, rows, seen=count)
+        measures |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
+    record = EpochRecord(
+        epoch=epoch,
+        loss=float(values.mean(dtype=np.float64)),
+        accuracy=int(correct) / trained,
+        **measures,
+        seconds=time.perf_counter() - wall,
+        cpu_seconds=time.process_time() - cpu,
+        pictures_per_second=trained / training_wall,
+    )
+    if not np.isfinite([record.train_loss, record.val_loss]).all():
+        return Failure(reason="the evaluation loss is not finite", epoch=epoch, step=len(values))
+    state.history.append(record)
+    state.best = record if record.beats(state.best) else state.best
+    append_line(folder / HISTORY, record.model_dump_json())
+    state.save(plan, folder)
+    watcher.epoch(record)
+    return None
+
+
+def _finish(
+    plan: RunPlan, state: _State, device: torch.device, folder: Path, failure: Failure | None
+) -> RunRecord:
+    """Write the last weights and, last of all, the record that says the run is over."""
+    if failure is None:
+        checkpoint.save(
+            folder / LAST, state.model.state_dict(), key=plan.key, epoch=len(state.history)
+        )
+    kept = [HISTORY, *(name for name in (BEST, LAST) if (folder / name).exists())]
+    pixels = plan.image_size
+    record = RunRecord(
+        key=plan.key,
+        head=plan.head,
+        seed=plan.seed,
+        status="finished" if failure is None else "failed",
+        failure=failure,
+        epochs=len(state.history),
+        best_epoch=state.best.epoch if state.best else None,
+        parameters=state.model.parameters_count(),
+        feature_maps=(state.model.backbone.channels, *state.model.backbone.map_size(pixels)),
+        environment=environment(device, plan.recipe.arithmetic),
+        seconds=sum(e.seconds for e in state.history),
+        cpu_seconds=sum(e.cpu_seconds for e in state.history),
+        files={name: sha256_of(folder / name) for name in kept},
+    )
+    write_atomic(folder / RECORD, record.model_dump_json(indent=1).encode())
+    (folder / RESUME).unlink(missing_ok=True)
+    return record
+
+
+def training_sample(split: Split, seed: int) -> NDArray[np.int64]:
+    """Rows of the training split, as many as validation has, the same for every head and epoch."""
+    size = min(len(split.train), len(split.validation))
+    return np.sort(stream(seed, "sample").permutation(np.sort(split.train))[:size])
+
+
+def _inherit(model: Classifier, folder: Path) -> None:
+    """Give `model` the backbone that the run in `folder` left. Raises RunError without it."""
+    try:
+        weights, _ = checkpoint.load(folder / LAST)
+    except (FileNotFoundError, checkpoint.DamagedCheckpointError) as error:
+        raise RunError(
+            f"this run starts from the backbone that the run in {folder} left, and there are no "
+            f"last weights of it ({error}): it failed, or they were deleted. Delete that folder "
+            f"to have it trained again."
+        ) from error
+    prefix = "backbone."
+    own = {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
+    model.backbone.load_state_dict(own)

@@ -1,0 +1,30 @@
+"""Looking at pictures, in Python."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import headtohead
+from headtohead.core.errors import DataError
+
+
+def test_pictures_are_counted_and_shown(tmp_path: Path) -> None:
+    """A notebook begins with a look at the pictures, as the article does."""
+    random = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number in range(3):
+            pixels = random.integers(0, 255, (30, 40, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "data" / name / f"{number}.png")
+    options = {"cache": tmp_path / "cache", "image_size": 16}
+    found = headtohead.data_check(tmp_path / "data", **options)
+    assert [(item.label, item.usable) for item in found.classes] == [("cat", 3), ("dog", 3)]
+    assert headtohead.data_show(tmp_path / "data", **options).width > 3 * 16
+
+
+def test_no_pictures_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError):
+        headtohead.data_check(tmp_path / "empty", cache=tmp_path / "cache")

@@ -1,0 +1,204 @@
+"""A sequential design is declared before its data, followed as declared, and told afterwards."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headtohead.config.study import StudySpec
+from headtohead.core.errors import UsageError
+from headtohead.report.comparisons import look_differences
+from headtohead.report.summary import summarize
+from headtohead.runtime.interim import (
+    LOOKS_FILE,
+    check_design,
+    declare,
+    follow,
+    look_jobs,
+    read_looks,
+)
+from headtohead.runtime.jobs import Job
+from headtohead.store.ledger import Ledger
+from ledgers import ENVIRONMENT, add_run, study_ledger
+
+
+def design(ledger: Ledger, **verdict: Any) -> StudySpec:
+    rule = {"until_decided": "fc", "looks": [7, 8, 10], **verdict}
+    content = ledger.file.study.model_dump()
+    return StudySpec.model_validate(content | {"verdict": content["verdict"] | rule})
+
+
+def trainer(skills: Mapping[str, float], trained: list[Job]) -> Callable[..., list[str]]:
+    """Adds runs to the ledger in a training's place: their records are those of real runs."""
+
+    def run(ledger: Ledger, jobs: list[Job]) -> list[str]:
+        for job in jobs:
+            if ledger.run(job.head, job.seed) is None:
+                add_run(ledger, job.head, job.seed, skill=skills.get(job.head, 0.8))
+                trained.append(job)
+        return []
+
+    return run
+
+
+def followed(ledger: Ledger, spec: StudySpec, skills: Mapping[str, float]) -> list[Job]:
+    trained: list[Job] = []
+    failures = follow(
+        ledger,
+        spec,
+        run=trainer(skills, trained),
+        differences=look_differences,
+        note=lambda message: None,
+    )
+    assert failures == []
+    return trained
+
+
+def test_a_clear_difference_stops_at_the_first_look(tmp_path: Path) -> None:
+    """Every further seed would be hours of training for what is already known."""
+    ledger = study_ledger(tmp_path, heads=("fc", "fc_dropout", "gap"), seeds=2)
+    trained = followed(ledger, design(ledger), {"gap": 0.9})
+    seeds = {head: sum(job.head == head for job in trained) for head in ("fc", "fc_dropout", "gap")}
+    assert seeds == {"fc": 7, "fc_dropout": 2, "gap": 7}
+    found = read_looks(tmp_path)
+    assert found is not None
+    assert (found.decision, [look.n for look in found.taken]) == (1, [7])
+
+
+def test_the_report_follows_the_design_and_says_so(tmp_path: Path) -> None:
+    """A fixed-number verdict on pairs that were looked at several times would be too bold."""
+    ledger = study_ledger(tmp_path, heads=("fc", "fc_dropout", "gap"), seeds=2)
+    followed(ledger, design(ledger), {"gap": 0.9})
+    summary = summarize(Ledger.open(tmp_path))
+    by_head = {item.other: item.comparison for item in summary.comparisons}
+    assert by_head["fc"].better.outcome == "supported"
+    assert "sequential, declared beforehand: looks at 7, 8, 10 pairs" in by_head["fc"].better.rule
+    assert "look 1 of 3 at 7 pairs" in by_head["fc"].better.rule
+    others = (
+        by_head["fc"].not_worse,
+        by_head["fc_dropout"].better,
+        by_head["fc_dropout"].not_worse,
+    )
+    assert {item.outcome for item in others} == {"inconclusive"}
+    assert all("an estimate" in item.rule for item in others)
+    assert summary.unfinished == (), "seeds that looks added are asked of two heads alone"
+
+
+def test_no_difference_goes_on_to_the_last_look_and_no_further(tmp_path: Path) -> None:
+    """The declared maximum is the end, decided or not; the same command again trains nothing."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=2)
+    followed(ledger, design(ledger), {})
+    before = (tmp_path / LOOKS_FILE).read_bytes()
+    found = read_looks(tmp_path)
+    assert found is not None
+    assert ([look.n for look in found.taken], found.next_look) == ([7, 8, 10], None)
+    assert followed(Ledger.open(tmp_path), design(ledger), {}) == []
+    assert (tmp_path / LOOKS_FILE).read_bytes() == before, "no look is taken twice"
+
+
+def test_an_interrupted_study_goes_on_where_it_was(tmp_path: Path) -> None:
+    """Looks that were taken stay taken: resuming must not give the first look a second chance."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=2)
+    trained: list[Job] = []
+
+    def stop(message: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        follow(
+            ledger,
+            design(ledger),
+            run=trainer({}, trained),
+            differences=look_differences,
+            note=stop,
+        )
+    first = read_looks(tmp_path)
+    assert first is not None
+    assert [look.n for look in first.taken] == [7]
+    followed(Ledger.open(tmp_path), design(ledger), {})
+    found = read_looks(tmp_path)
+    assert found is not None
+    assert found.taken[0] == first.taken[0]
+    assert len(found.taken) == 3
+
+
+def test_a_design_that_is_declared_after_its_pairs_is_refused(tmp_path: Path) -> None:
+    """Whoever has seen seven pairs and then declares looks has already looked once, unpaid."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=2)
+    for head in ("fc", "gap"):
+        add_run(ledger, head, 0)
+    with pytest.raises(UsageError, match="1 finished pairs of gap and fc"):
+        declare(ledger, design(ledger), 2)
+    with pytest.raises(UsageError, match="1 finished pairs of gap and fc"):
+        check_design(tmp_path, ledger.file.model_copy(update={"study": design(ledger)}))
+    assert not (tmp_path / LOOKS_FILE).exists()
+
+
+@pytest.mark.parametrize(
+    "change", [{"looks": [7, 9]}, {"level": 0.1}, {"spending": "obrien-fleming"}]
+)
+def test_a_design_cannot_change_once_declared(tmp_path: Path, change: dict[str, Any]) -> None:
+    """Adding looks until one decides is the deceit that spending alpha is to prevent."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=2)
+    declare(ledger, design(ledger), 2)
+    with pytest.raises(UsageError, match="another sequential design"):
+        declare(ledger, design(ledger, **change), 2)
+
+
+def test_the_folder_of_another_study_is_not_touched(tmp_path: Path) -> None:
+    """Looks belong to one study: its folder is refused before a design is written into it."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=2)
+    other = ledger.file.model_copy(update={"study": design(ledger), "digest": "e" * 64})
+    check_design(tmp_path, other)
+    check_design(tmp_path / "nowhere", other)
+    assert not (tmp_path / LOOKS_FILE).exists()
+
+
+def test_runs_that_changed_after_a_look_are_refused(tmp_path: Path) -> None:
+    """Training a bad seed again until it is a good one is told, not counted."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=2)
+    followed(ledger, design(ledger, looks=[7]), {})
+    record = (tmp_path / LOOKS_FILE).read_text().replace("7\n ]", "7,\n  8\n ]")
+    (tmp_path / LOOKS_FILE).write_text(record)
+    add_run(Ledger.open(tmp_path), "gap", 3, skill=0.95)
+    with pytest.raises(UsageError, match="changed after the look at 7"):
+        followed(Ledger.open(tmp_path), design(ledger, looks=[7, 8]), {})
+
+
+def test_pairs_that_are_no_pairs_give_no_look(tmp_path: Path) -> None:
+    """A look at fewer pairs than declared is another look: it is not taken, and told."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=2)
+
+    def run(ledger: Ledger, jobs: list[Job]) -> list[str]:
+        for job in jobs:
+            device = "cuda" if job == Job("gap", 3) else "cpu"
+            add_run(ledger, job.head, job.seed, environment={**ENVIRONMENT, "device": device})
+        return []
+
+    (told,) = follow(
+        ledger, design(ledger), run=run, differences=look_differences, note=lambda message: None
+    )
+    assert "no look at 7 pairs" in told
+    assert "seeds 3 make no pair" in told
+    found = read_looks(tmp_path)
+    assert found is not None
+    assert found.taken == ()
+
+
+def test_jobs_go_seed_by_seed(tmp_path: Path) -> None:
+    """Stopping early must leave whole pairs."""
+    ledger = study_ledger(tmp_path, heads=("fc", "fc_dropout", "gap"), seeds=1)
+    record = declare(ledger, design(ledger), 1)
+    jobs = look_jobs(design(ledger), record, 2)
+    assert list(map(str, jobs)) == [
+        *("fc seed 0", "fc_dropout seed 0", "gap seed 0"),
+        *("fc seed 1", "gap seed 1"),
+    ]
+
+
+def test_damaged_looks_are_told_plainly(tmp_path: Path) -> None:
+    """Without its looks nothing says how often a comparison was looked at."""
+    (tmp_path / LOOKS_FILE).write_text("{}")
+    with pytest.raises(UsageError, match="Restore it"):
+        read_looks(tmp_path)

@@ -1,0 +1,212 @@
+"""Worker processes: every job is done once, and a death costs one job."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headtohead.core.errors import StorageError
+from headtohead.runtime.jobs import Job
+from headtohead.runtime.local import Team
+from headtohead.runtime.process import Event, Process
+
+BEGINNING = """
+import json, os, signal, sys, time
+setup = json.loads(sys.stdin.readline())
+def say(**event):
+    print(json.dumps(event), flush=True)
+"""
+
+WORKER = (
+    BEGINNING
+    + """
+for line in sys.stdin:
+    job = json.loads(line)
+    if "lent" in job:
+        continue
+    say(event="start", worker=setup["worker"], threads=os.environ["OMP_NUM_THREADS"])
+    if job["head"] == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if job["head"] == "leaves":
+        sys.exit(7)
+    if job["head"] == "refused":
+        say(event="error", message="no")
+    elif job["head"] == "full":
+        say(event="error", message="disk full", exit_code=5)
+    else:
+        say(event="done", status="finished")
+"""
+)
+
+
+def run(tmp_path: Path, heads: list[str], workers: int = 2) -> list[tuple[Job, Event]]:
+    events: list[tuple[Job, Event]] = []
+    setups: list[dict[str, Any]] = [{"worker": number} for number in range(workers)]
+    jobs = [Job(head, seed) for seed, head in enumerate(heads)]
+    with Team(lambda: Process([sys.executable, "-c", WORKER]), setups, tmp_path / "logs") as team:
+        team.execute(jobs, lambda job, event: events.append((job, event)))
+    return events
+
+
+def ends(events: list[tuple[Job, Event]]) -> dict[int, str]:
+    return {
+        job.seed: event["event"] for job, event in events if event["event"] in ("done", "error")
+    }
+
+
+def test_every_job_is_done_once(tmp_path: Path) -> None:
+    events = run(tmp_path, ["a"] * 7)
+    assert ends(events) == dict.fromkeys(range(7), "done")
+    assert sum(event["event"] == "start" for _, event in events) == 7
+
+
+def test_workers_are_single_threaded(tmp_path: Path) -> None:
+    assert run(tmp_path, ["a"])[0][1]["threads"] == "1"
+
+
+def test_more_workers_than_jobs_are_not_started(tmp_path: Path) -> None:
+    run(tmp_path, ["a"], workers=4)
+    assert [path.name for path in (tmp_path / "logs").iterdir()] == ["worker-0.log"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_killed_worker_costs_its_job_and_no_other(tmp_path: Path, workers: int) -> None:
+    events = run(tmp_path, ["a", "killed", "a", "leaves", "refused", "a"], workers)
+    assert ends(events) == {0: "done", 1: "error", 2: "done", 3: "error", 4: "error", 5: "done"}
+    messages = {job.seed: event.get("message", "") for job, event in events}
+    assert "SIGKILL" in messages[1]
+    assert "worker-" in messages[1]
+    assert "exit code 7" in messages[3]
+
+
+def test_a_full_disk_stops_the_study(tmp_path: Path) -> None:
+    """Every further run would fail in the same way and hide the reason."""
+    with pytest.raises(StorageError, match="disk full"):
+        run(tmp_path, ["a", "full", *["a"] * 20])
+
+
+def test_a_log_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "logs").write_text("a file")
+    with pytest.raises(StorageError, match="logs"):
+        run(tmp_path, ["a"])
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_a_job_waits_for_the_one_it_needs(tmp_path: Path, workers: int) -> None:
+    """Else a head starts from a backbone that nobody has trained yet."""
+    first, second, third, other = (Job(head, 0) for head in ("a", "b", "c", "killed"))
+    last = Job("d", 0)
+    events: list[tuple[Job, str]] = []
+    setups: list[dict[str, Any]] = [{"worker": number} for number in range(workers)]
+    with Team(lambda: Process([sys.executable, "-c", WORKER]), setups, tmp_path / "logs") as team:
+        team.execute(
+            [third, second, last, other, first],
+            lambda job, event: events.append((job, event["event"])),
+            needs={second: first, third: second, last: other},
+        )
+    assert len([kind for _, kind in events if kind in ("done", "error")]) == 5
+    for before, after in ((first, second), (second, third)):
+        assert events.index((before, "done")) < events.index((after, "start"))
+    assert events.index((other, "error")) < events.index((last, "start"))
+
+
+TALKING = (
+    BEGINNING
+    + """
+for line in sys.stdin:
+    say(event="answer", refusal=None)
+    say(event="note", message=setup["log"])
+    say(event="done", status="finished")
+"""
+)
+
+
+def test_a_late_answer_is_no_news_of_a_run_and_the_log_has_a_place(tmp_path: Path) -> None:
+    """Else a run is told of what was asked before it, or a death points to no log."""
+    events: list[Event] = []
+    command = [sys.executable, "-c", TALKING]
+    with Team(lambda: Process(command), [{"worker": 3}], tmp_path / "logs") as team:
+        team.execute([Job("a", 0)], lambda _, event: events.append(event))
+    assert [event["event"] for event in events] == ["note", "done"]
+    assert events[0]["message"] == str(tmp_path / "logs" / "worker-3.log")
+
+
+LENT = (
+    BEGINNING
+    + """
+for line in sys.stdin:
+    message = json.loads(line)
+    if "lent" in message:
+        say(event="lent", cores=message["lent"])
+        if message["lent"] == [0]:
+            say(event="done", status="finished")
+    elif message["head"] == "short":
+        time.sleep(0.2)
+        say(event="done", status="finished")
+"""
+)
+
+
+def lent(
+    tmp_path: Path, jobs: list[Job], cores: list[int | None], *, lending: bool = True
+) -> list[tuple[str, list[Any]]]:
+    """Which cores each head's worker was lent, in the order of telling."""
+    events: list[tuple[str, list[Any]]] = []
+    setups: list[dict[str, Any]] = [
+        {"worker": number, "core": core} for number, core in enumerate(cores)
+    ]
+    with Team(lambda: Process([sys.executable, "-c", LENT]), setups, tmp_path / "logs") as team:
+        team.execute(
+            jobs,
+            lambda job, event: (
+                events.append((job.head, event["cores"])) if event["event"] == "lent" else None
+            ),
+            lending=lending,
+        )
+    return events
+
+
+def test_the_last_run_is_lent_the_cores_that_nobody_needs(tmp_path: Path) -> None:
+    """Else half of the machine is idle until a study's last run is over."""
+    found = lent(tmp_path, [Job("short", 0), Job("long", 0)], [0, 1])
+    assert found == [("long", [0])]
+
+
+def test_a_single_run_is_lent_all_cores_but_its_own(tmp_path: Path) -> None:
+    assert lent(tmp_path, [Job("long", 0)], [1, 0]) == [("long", [0])]
+
+
+def test_without_lending_a_job_has_its_own_core(tmp_path: Path) -> None:
+    """A step's time would be that of however many cores were at hand."""
+    assert lent(tmp_path, [Job("short", 0)], [1, 0], lending=False) == []
+
+
+PROCESS = (
+    BEGINNING
+    + """
+for line in sys.stdin:
+    say(event="process", id=os.getpid())
+    say(event="done", status="finished")
+"""
+)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_workers_stay_for_the_next_jobs(tmp_path: Path, killed: bool) -> None:
+    """Starting one takes seconds. One that died meanwhile costs no job."""
+    found: list[list[int]] = []
+    with Team(
+        lambda: Process([sys.executable, "-c", PROCESS]), [{"worker": 0}], tmp_path / "logs"
+    ) as team:
+        for seed in range(2):
+            events: list[Event] = []
+            team.execute([Job("a", seed)], lambda _, event, told=events: told.append(event))
+            assert [event["event"] for event in events] == ["process", "done"]
+            found.append([event["id"] for event in events if event["event"] == "process"])
+            if killed:
+                os.kill(found[-1][0], signal.SIGKILL)
+                os.waitid(os.P_PID, found[-1][0], os.WEXITED | os.WNOWAIT)
+    assert (found[0] == found[1]) is not killed

@@ -1,0 +1,18 @@
+"""One setup for each worker."""
+
+import os
+
+import pytest
+
+from headtohead.runtime.models_check import worker_setups
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity here")
+def test_workers_are_pinned_only_where_they_fill_the_machine() -> None:
+    """Else two small studies at once share one core, while the others are idle."""
+    cores = sorted(os.sched_getaffinity(0))
+    assert [setup["core"] for setup in worker_setups("cpu", None)] == cores
+    more = worker_setups("cpu", len(cores) + 1, deterministic=True)
+    assert {setup["core"] for setup in more} == {None}
+    assert [setup["worker"] for setup in more] == list(range(len(cores) + 1))
+    assert all(setup["deterministic"] for setup in more)

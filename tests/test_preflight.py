@@ -1,0 +1,64 @@
+"""What a study's workers say before any work: real workers, asked as a command asks them."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from headtohead.config.options import study_from
+from headtohead.core.errors import UsageError
+from headtohead.runtime.preflight import Answer, answer_of, muster, question_about
+
+
+def answer(
+    heads: str = "gap", device: str = "cpu", workers: int | None = None, **options: object
+) -> Answer:
+    spec = study_from("quick", heads=heads, **options)  # type: ignore[arg-type]
+    question = question_about(spec, device, workers, deterministic=False)
+    with muster(question) as recruits:
+        return answer_of(recruits)
+
+
+def test_every_worker_has_a_setup() -> None:
+    """Else a machine's cores stay idle, or two workers share one."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
+    found = answer(workers=len(cores))
+    assert [setup["core"] for setup in found.setups] == cores
+    assert {setup["device"] for setup in found.setups} == {"cpu"}
+    assert found.stride == 8
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"heads": "nothing:There"}, "nothing:There"),
+        ({"image_size": 9}, "too small"),
+        ({"device": "tpu"}, "tpu"),
+        ({"precision": "tf32"}, "tf32"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_told_before_any_work(wrong: dict[str, str], told: str) -> None:
+    """Else it is told after the pictures were prepared, minutes later."""
+    with pytest.raises(UsageError, match=told):
+        answer(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_head_that_fails_to_be_built_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a slip in a head of one's own is a worker that died."""
+    (tmp_path / "odd.py").write_text(
+        "from headtohead.heads.base import GlobalAverage\n"
+        "class Odd(GlobalAverage):\n"
+        "    def __init__(self, channels, size, outputs):\n"
+        "        raise ValueError('not on a Thursday')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match="ValueError: not on a Thursday"):
+        answer("odd:Odd")
+
+
+def test_no_workers_are_refused() -> None:
+    with pytest.raises(UsageError, match="received 0"):
+        answer(workers=0)

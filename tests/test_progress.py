@@ -1,0 +1,51 @@
+"""Progress: everything a user waits for is told, on a terminal and in a log file."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from headtohead.runtime.jobs import Job
+from headtohead.runtime.progress import Display
+from ledgers import study_ledger
+
+RECORD = {"epoch": 1, "loss": 0.5, "accuracy": 0.75, "val_accuracy": 0.625}
+
+
+def told(tmp_path: Path, terminal: bool) -> str:
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=100, height=30)
+    jobs = [Job("fc", 0), Job("gap", 0)]
+    with Display(console) as display:
+        display.progress("decoding pictures", 5, 10)
+        display.begin(study_ledger(tmp_path), jobs, jobs[1:])
+        display.event(jobs[1], {"event": "start", "epochs": 0})
+        display.event(jobs[1], {"event": "step", "epoch": 1, "done": 64, "pictures": 128})
+        record = {**RECORD, "pictures_per_second": 123.0}
+        display.event(jobs[1], {"event": "epoch", "record": record})
+        display.event(jobs[1], {"event": "note", "message": "a [bold]note[/bold]"})
+        display.event(jobs[1], {"event": "error", "message": "its worker ended"})
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_notes_and_failures_are_told_word_for_word(tmp_path: Path, terminal: bool) -> None:
+    text = told(tmp_path, terminal)
+    assert "a [bold]note[/bold]" in text
+    assert "gap seed 0 failed: its worker ended" in text
+
+
+def test_a_log_file_gets_plain_lines_with_every_number(tmp_path: Path) -> None:
+    text = told(tmp_path, terminal=False)
+    assert "\x1b" not in text
+    assert "decoding pictures: 5 of 10" in text
+    (line,) = [line for line in text.splitlines() if "epoch 1/" in line]
+    for number in ("0.5000", "0.7500", "0.6250", "123 pictures/s"):
+        assert number in line
+
+
+def test_a_terminal_shows_every_run(tmp_path: Path) -> None:
+    text = told(tmp_path, terminal=True)
+    assert "fc seed 0" in text
+    assert "62.5%" in text

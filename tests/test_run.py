@@ -1,0 +1,256 @@
+"""One run: it resumes where it was, to the bit, and it says when it fails."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from headtohead.config.recipe import AugmentSpec, RecipeSpec
+from headtohead.config.study import BackboneSpec, HeadSpec
+from headtohead.core.errors import RunError
+from headtohead.data.split import Split
+from headtohead.store.records import EpochRecord, RunRecord, read_history
+from headtohead.training import checkpoint
+from headtohead.training.inputs import Pictures
+from headtohead.training.run import RunPlan, train, training_sample
+
+SIZE = 36
+
+
+class Silent:
+    """A watcher that remembers."""
+
+    def __init__(self) -> None:
+        self.records: list[EpochRecord] = []
+        self.notes: list[str] = []
+        self.started = -1
+
+    def start(self, epochs: int) -> None:
+        self.started = epochs
+
+    def step(self, epoch: int, done: int, pictures: int) -> None:
+        assert 0 < done <= pictures
+
+    def epoch(self, record: EpochRecord) -> None:
+        self.records.append(record)
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
+class Killed(Silent):
+    """Stops the run after an epoch is on disk, as a kill does."""
+
+    def epoch(self, record: EpochRecord) -> None:
+        super().epoch(record)
+        raise KeyboardInterrupt
+
+
+def plan(head: str = "fc_dropout", seed: int = 0, classes: int = 2, **recipe: object) -> RunPlan:
+    values = {"epochs": 3, "batch_size": 16, **recipe}
+    return RunPlan(
+        key="k",
+        head=head,
+        seed=seed,
+        head_spec=HeadSpec(),
+        backbone=BackboneSpec(),
+        recipe=RecipeSpec.model_validate(values),
+        image_size=SIZE,
+        classes=classes,
+    )
+
+
+def pictures(count: int = 120, classes: int = 2) -> Pictures:
+    random = np.random.default_rng(0)
+    labels = np.arange(count) % classes
+    images = random.integers(0, 200, (count, SIZE, SIZE, 3), dtype=np.uint8)
+    images[:, 8:20, 8:20] += (labels * 50 // (classes - 1)).astype(np.uint8)[:, None, None, None]
+    return Pictures(images, labels, torch.device("cpu"))
+
+
+def parts(train_rows: int = 80, rest: int = 20) -> Split:
+    rows = np.arange(train_rows + 2 * rest)
+    return Split(rows[:train_rows], rows[train_rows:-rest], rows[-rest:])
+
+
+def curves(folder: Path) -> list[dict[str, float]]:
+    timing = {"seconds", "cpu_seconds", "pictures_per_second"}
+    return [record.model_dump(exclude=timing) for record in read_history(folder)]
+
+
+def weights(folder: Path, name: str) -> dict[str, torch.Tensor]:
+    return checkpoint.load(folder / f"{name}.safetensors")[0]
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    assert curves(one) == curves(other)
+    for name in ("best", "last"):
+        mine, theirs = weights(one, name), weights(other, name)
+        assert all(torch.equal(mine[key], theirs[key]) for key in mine)
+
+
+AUGMENT = AugmentSpec(flip=True, crop=0.2, color=0.2)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    train(plan(augment=AUGMENT), pictures(), parts(), folder, Silent())
+    return folder
+
+
+def test_the_same_run_twice_is_bit_identical(undisturbed: Path, tmp_path: Path) -> None:
+    torch.rand(7)  # nothing may hang on the state that other work left behind
+    train(plan(augment=AUGMENT), pictures(), parts(), tmp_path, Silent())
+    assert_same_run(undisturbed, tmp_path)
+
+
+def test_a_killed_run_goes_on_bit_identically(undisturbed: Path, tmp_path: Path) -> None:
+    """Dropout, augmentation, optimiser and batch-norm state must all come back as they were."""
+    for expected in (0, 1):
+        watcher = Killed()
+        with pytest.raises(KeyboardInterrupt):
+            train(plan(augment=AUGMENT), pictures(), parts(), tmp_path, watcher)
+        assert watcher.started == expected
+    train(plan(augment=AUGMENT), pictures(), parts(), tmp_path, Silent())
+    assert_same_run(undisturbed, tmp_path)
+    assert not (tmp_path / "resume.safetensors").exists()
+
+
+def test_a_kill_between_history_and_resume_repeats_one_epoch(
+    undisturbed: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(plan(augment=AUGMENT), pictures(), parts(), tmp_path, Killed())
+    with (tmp_path / "history.jsonl").open("a") as history:
+        history.write(read_history(undisturbed)[1].model_dump_json() + "\n" + '{"epoch": 3, "lo')
+    watcher = Silent()
+    train(plan(augment=AUGMENT), pictures(), parts(), tmp_path, watcher)
+    assert watcher.started == 1
+    assert_same_run(undisturbed, tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "foreign"])
+def test_a_damaged_resume_file_is_said_and_the_run_begins_anew(
+    undisturbed: Path, tmp_path: Path, damage: str
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(plan(augment=AUGMENT), pictures(), parts(), tmp_path, Killed())
+    path = tmp_path / "resume.safetensors"
+    content = bytearray(path.read_bytes())
+    if damage == "cut":
+        del content[len(content) // 2 :]
+    elif damage == "flip":
+        content[-100] ^= 1
+    else:
+        content = bytearray(os.urandom(1000))
+    path.write_bytes(content)
+    watcher = Silent()
+    train(plan(augment=AUGMENT), pictures(), parts(), tmp_path, watcher)
+    assert watcher.started == 0
+    assert any("first epoch" in note for note in watcher.notes)
+    assert_same_run(undisturbed, tmp_path)
+
+
+def test_the_record_describes_the_run(undisturbed: Path) -> None:
+    record = RunRecord.model_validate_json((undisturbed / "run.json").read_bytes())
+    assert record.status == "finished"
+    assert record.epochs == 3
+    assert set(record.files) == {"history.jsonl", "best.safetensors", "last.safetensors"}
+    best = max(read_history(undisturbed), key=lambda e: (e.val_accuracy, -e.val_loss, -e.epoch))
+    assert record.best_epoch == best.epoch
+    assert record.environment["device"] == "cpu"
+    assert record.feature_maps == (64, 2, 2)
+
+
+def test_every_head_sees_the_same_pictures_in_the_same_order(tmp_path: Path) -> None:
+    """The comparison is paired only if batches do not depend on the head."""
+    seen: dict[str, list[list[int]]] = {}
+
+    class Watched(Pictures):
+        head = ""
+
+        def batch(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            seen.setdefault(self.head, []).append(rows.tolist())
+            return super().batch(rows)
+
+    source = pictures()
+    for head in ("fc_dropout", "gap"):
+        watched = Watched(source._images.numpy(), source._labels.numpy(), source.device)
+        watched.head = head
+        train(plan(head, epochs=2), watched, parts(), tmp_path / head, Silent())
+    assert seen["fc_dropout"] == seen["gap"]
+    assert seen["gap"][0] != seen["gap"][5]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 15, 16, 17, 31, 33])
+def test_every_count_of_pictures_trains(tmp_path: Path, rows: int) -> None:
+    """A last batch of one must not fail: leftovers wait for the next epoch's shuffle."""
+    watcher = Silent()
+    record = train(plan("fc", epochs=1), pictures(), parts(rows, 5), tmp_path, watcher)
+    assert record.status == "finished"
+    assert np.isfinite(watcher.records[0].loss)
+
+
+def test_a_loss_that_is_not_finite_marks_the_run_failed_with_its_place(tmp_path: Path) -> None:
+    watcher = Silent()
+    record = train(plan(learning_rate=1e38), pictures(), parts(), tmp_path, watcher)
+    assert record.status == "failed"
+    assert record.failure is not None
+    assert (record.failure.epoch, record.failure.step > 1) == (1, True)
+    assert record.best_epoch is None
+    assert RunRecord.model_validate_json((tmp_path / "run.json").read_bytes()) == record
+
+
+def test_more_than_two_classes_train(tmp_path: Path) -> None:
+    record = train(plan("gap", classes=3), pictures(classes=3), parts(), tmp_path, Silent())
+    assert record.status == "finished"
+    assert record.parameters.head == 64 * 3 + 3
+
+
+def test_the_training_sample_is_fixed_and_as_large_as_validation() -> None:
+    split = parts()
+    sample = training_sample(split, 0)
+    assert len(sample) == len(split.validation) == len(set(sample.tolist()))
+    assert set(sample.tolist()) <= set(split.train.tolist())
+    assert (sample == training_sample(split, 0)).all()
+
+
+def test_a_run_in_bf16_goes_on_bit_identically_and_says_so(tmp_path: Path) -> None:
+    own = plan("fc_dropout", precision="bf16", epochs=2)
+    record = train(own, pictures(60), parts(32, 14), tmp_path / "whole", Silent())
+    assert record.environment["precision"] == "bf16"
+    with pytest.raises(KeyboardInterrupt):
+        train(own, pictures(60), parts(32, 14), tmp_path / "killed", Killed())
+    train(own, pictures(60), parts(32, 14), tmp_path / "killed", Silent())
+    assert_same_run(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_epochs_in_steps_go_on_bit_identically(tmp_path: Path) -> None:
+    """The sequence of pictures runs on over the epochs, also after a kill."""
+    own = plan(steps_per_epoch=7, shuffle_buffer=30, validation_pictures=50)
+    train(own, pictures(), parts(), tmp_path / "whole", Silent())
+    with pytest.raises(KeyboardInterrupt):
+        train(own, pictures(), parts(), tmp_path / "killed", Killed())
+    train(own, pictures(), parts(), tmp_path / "killed", Silent())
+    assert_same_run(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_a_head_may_start_from_the_backbone_of_another(tmp_path: Path) -> None:
+    """Else a shared backbone is not what the later head was given."""
+    train(plan("fc", epochs=2), pictures(), parts(), tmp_path / "fc", Silent())
+    later = replace(plan("gap", learning_rate=1e-30, epochs=1), after=tmp_path / "fc")
+    train(later, pictures(), parts(), tmp_path / "gap", Silent())
+    before, after = weights(tmp_path / "fc", "last"), weights(tmp_path / "gap", "last")
+    convolutions = [name for name in before if name.startswith("backbone.") and ".conv" in name]
+    assert convolutions
+    assert all(torch.equal(before[name], after[name]) for name in convolutions)
+
+
+def test_a_head_whose_backbone_is_gone_says_so(tmp_path: Path) -> None:
+    later = replace(plan("gap"), after=tmp_path / "fc")
+    with pytest.raises(RunError, match="starts from the backbone"):
+        train(later, pictures(), parts(), tmp_path / "gap", Silent())
