@@ -103,7 +103,9 @@ def pairs(values: BySeed, first: str, second: str, seeds: Sequence[int]) -> dict
 def decide(questions: Sequence[Question], level: float) -> tuple[Claim, ...]:
     """The tested claims as one family: every question is in it, be it without a pair."""
     found = {q.name: paired_difference(list(q.differences.values()), level) for q in questions}
-    p_values = {name: difference.p_agreed for name, difference in found.items()}
+    p_values: dict[str, float | None] = {
+        name: difference.p_agreed for name, difference in found.items()
+    }
     adjusted, levels, tests = holm(p_values), holm_levels(p_values, level), len(questions)
     claims = []
     for question in questions:
