@@ -257,6 +257,10 @@ class StudySpec(Spec):
         own = self.heads[head].recipe
         return RecipeSpec.model_validate(merge(self.recipe.model_dump(), own))
 
+    def for_images(self, train: int) -> Self:
+        """The study for `train` training images: its recipe's `min_steps` as epochs."""
+        return self.model_copy(update={"recipe": self.recipe.for_images(train)})
+
     def digest(self, prepared_digest: str) -> str:
         """Identity of everything that changes a run, apart from its head and seed."""
         return digest_of(
