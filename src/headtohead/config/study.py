@@ -281,7 +281,7 @@ class StudySpec(Spec):
                 "prepared": prepared_digest,
                 "split": self.split.model_dump(),
                 "backbone": self.backbone.identity(),
-                "recipe": self.recipe.model_dump(exclude_none=True),
+                "recipe": self.recipe.identity(),
             }
         )
 
@@ -293,7 +293,7 @@ class StudySpec(Spec):
             "name": head,
             "head": spec.head or head,
             "options": spec.options,
-            "recipe": self.recipe_for(head).model_dump(exclude_none=True),
+            "recipe": self.recipe_for(head).identity(),
             "seed": seed,
         }
         if spec.after is not None:
