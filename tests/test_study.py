@@ -263,6 +263,14 @@ def test_a_run_that_starts_after_another_is_another_run() -> None:
     assert len({alone, key(), key(recipe={"epochs": 3})}) == 3
 
 
+def test_the_backbones_old_name_is_the_same_study() -> None:
+    """Else studies of version 0.1 are trained again under the network's new name."""
+    old = changed(backbone={"name": "article"})
+    assert old == changed(backbone={"name": "tutorial_cnn"}) == StudySpec()
+    assert old.backbone.identity() == {"name": "article", "options": {}}
+    assert old.digest("0") != changed(backbone={"name": "timm:resnet18"}).digest("0")
+
+
 @pytest.mark.parametrize("ledger", sorted(LEDGERS.iterdir()), ids=str)
 def test_studies_of_earlier_versions_keep_their_digest(ledger: Path) -> None:
     """Else a finished study cannot be gone on with, and is trained again."""

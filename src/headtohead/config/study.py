@@ -90,11 +90,27 @@ class HeadSpec(Spec):
         return self.model_copy(update=changed)
 
 
-class BackboneSpec(Spec):
-    """The convolutional trunk, by name, and its options."""
+OLD_NAME = "article"
+"""Version 0.1 called the `tutorial_cnn` so: digests still do, and study files may."""
 
-    name: str = "article"
+
+class BackboneSpec(Spec):
+    """The trunk, by name, and its options."""
+
+    name: str = "tutorial_cnn"
     options: Options = {}
+
+    @field_validator("name")
+    @classmethod
+    def _by_its_present_name(cls, name: str) -> str:
+        return "tutorial_cnn" if name == OLD_NAME else name
+
+    def identity(self) -> dict[str, Any]:
+        """What of the backbone changes a run: part of digests."""
+        content = self.model_dump()
+        if self.name == "tutorial_cnn":
+            content["name"] = OLD_NAME
+        return content
 
 
 class VerdictSpec(Spec):
@@ -268,7 +284,7 @@ class StudySpec(Spec):
                 "format": DIGEST_FORMAT,
                 "prepared": prepared_digest,
                 "split": self.split.model_dump(),
-                "backbone": self.backbone.model_dump(),
+                "backbone": self.backbone.identity(),
                 "recipe": self.recipe.identity(),
             }
         )
