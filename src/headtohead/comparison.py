@@ -34,7 +34,7 @@ def compare(
     finished and adds what is new. `deterministic` makes runs on a GPU repeatable to the bit, as
     those on a CPU always are.
     `masks` is a folder with a mask of each picture, for scoring class maps
-    (see `headtohead.probes.pictures.collect_masks`). Raises UsageError, DataError, StorageError,
+    (see `headtohead.probes.images.collect_masks`). Raises UsageError, DataError, StorageError,
     and RunError where no worker can start; runs that failed are told in `Comparison.failures`.
     """
     spec = study_from(study, **options)

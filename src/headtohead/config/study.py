@@ -25,6 +25,9 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$"
 """What heads and studies may be called: names of files on every system."""
 
 Name = Annotated[str, StringConstraints(pattern=NAME)]
+ModuleClass = Annotated[str, StringConstraints(pattern=r"^[^\W\d][\w.]*:[^\W\d]\w*$")]
+"""`module:Class`: something of the user's own."""
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -162,7 +165,11 @@ def _as_heads(value: Any) -> Any:
 
 
 class StudySpec(Spec):
-    """The whole question."""
+    """The whole question.
+
+    `probes` are the user's own, each `module:Class` (`headtohead.probes.base.Probe`); every study
+    has the shipped ones. They change no run and are not part of the digest.
+    """
 
     name: Name = "study"
     description: str = ""
@@ -177,6 +184,7 @@ class StudySpec(Spec):
     recipe: RecipeSpec = RecipeSpec()
     verdict: VerdictSpec = VerdictSpec()
     tuning: TuningSpec | None = None
+    probes: tuple[ModuleClass, ...] = ()
 
     @field_validator("data")
     @classmethod

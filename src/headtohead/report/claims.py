@@ -4,17 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from headtohead.probes.evidence import (
-    Speed,
-    Translation,
-    costs_path,
-    read_costs,
-    read_speed,
-    read_translation,
-    speed_key,
-    speed_path,
-    translation_path,
-)
+from headtohead.probes.base import read_session
+from headtohead.probes.costs import COSTS
+from headtohead.probes.speed import SPEED, Speed
+from headtohead.probes.translation import TRANSLATION, Translation
 from headtohead.report.desk import Desk
 from headtohead.report.notes import lags
 from headtohead.report.pairs import Targets, targets_of
@@ -57,7 +50,7 @@ def claims_of(ledger: Ledger) -> tuple[Claim, ...]:
 
 
 def _sizes(desk: Desk) -> dict[str, Size]:
-    found = desk.evidence(costs_path, read_costs)
+    found = desk.evidence(COSTS)
     costs = {head: found[head, seed] for head, seed in reversed(list(found))}
     sizes = {}
     for result in reversed(desk.results):
@@ -150,7 +143,7 @@ def _controls(desk: Desk, gap: BySeed) -> Iterator[str]:
 
 
 def _translation(desk: Desk) -> Question:
-    found = desk.evidence(translation_path, read_translation)
+    found = desk.evidence(TRANSLATION)
     known = {run: moved for run, moved in found.items() if len(moved.rows)}
 
     def of(value: Callable[[Translation], float]) -> BySeed:
@@ -212,8 +205,7 @@ def _speed(desk: Desk) -> Claim:
 
 def measured_speed(ledger: Ledger) -> Speed | None:
     """The speed session of this study's heads, where there is one."""
-    keys = [ledger.run_key(head, 0) for head in ledger.file.study.heads]
-    return read_speed(speed_path(ledger.out), speed_key(keys))
+    return read_session(ledger, SPEED)
 
 
 def paces_of(ledger: Ledger, targets: Targets | None) -> dict[str, Pace]:

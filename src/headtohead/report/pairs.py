@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headtohead.probes.evidence import SplitPredictions, predictions_path, read_predictions
+from headtohead.probes.base import read_run
+from headtohead.probes.predictions import PREDICTIONS, SplitPredictions
 from headtohead.report.results import METRICS, RunResult
 from headtohead.stats import DECIMALS, Estimate, estimate
 from headtohead.stats.metrics import predictions
@@ -126,12 +127,10 @@ def answers_on_test(ledger: Ledger, results: Sequence[RunResult]) -> dict[tuple[
     A failed run answers on the pictures of another head's run of its seed; where there is none,
     it has no answers.
     """
-    keys = {(r.head, r.seed): ledger.run_key(r.head, r.seed) for r in results}
     found: dict[tuple[str, int], Answers] = {}
     labels: dict[int, SplitPredictions] = {}
     for run in results:
-        path = predictions_path(ledger.out, run.head, run.seed)
-        read = read_predictions(path, keys[run.head, run.seed])
+        read = read_run(ledger, PREDICTIONS, run.head, run.seed)
         if read is None:
             continue
         labels[run.seed] = read.test

@@ -22,9 +22,7 @@ from headtohead.core.errors import HeadToHeadError
 from headtohead.data.pipeline import split_study
 from headtohead.data.prepared import PreparedSet, load_prepared
 from headtohead.data.split import in_stored_order
-from headtohead.probes.evidence import speed_key, speed_path, write_speed
-from headtohead.probes.speed import collect_speed
-from headtohead.probes.stage import collect_missing
+from headtohead.probes.stage import collect_missing, collect_session
 from headtohead.runtime.jobs import Job
 from headtohead.runtime.models_check import answer
 from headtohead.runtime.preflight import Answer, Question
@@ -118,7 +116,7 @@ class _Desk:
 
     def _status_of(self, job: dict[str, Any]) -> str:
         if "heads" in job:
-            return self._time(job["heads"])
+            return self._measure(job["probe"], job["heads"])
         if "metric" in job:
             return self._draw(job["metric"])
         return self._work(Job(**job))
@@ -132,15 +130,14 @@ class _Desk:
         ordered = in_stored_order(parts, self._prepared) if plan.recipe.stored_order else parts
         record = run.record if run else train(plan, self._pictures, ordered, folder, self)
         if record.status == "finished":
-            collect_missing(ledger, job, plan, self._pictures, parts)
+            collect_missing(ledger, plan, self._pictures, parts)
         return record.status
 
-    def _time(self, heads: list[str]) -> str:
+    def _measure(self, probe: str, heads: list[str]) -> str:
         ledger = Ledger.open(self._out)
-        plans = [self._plan(ledger, head, 0) for head in heads]
+        plans = tuple(self._plan(ledger, head, 0) for head in heads)
         parts = split_study(ledger.file.study, self._prepared, 0)
-        speed = collect_speed(plans, self._pictures, parts)
-        write_speed(speed_path(ledger.out), speed_key([plan.key for plan in plans]), speed)
+        collect_session(ledger, probe, plans, self._pictures, parts)
         return "finished"
 
     def _draw(self, metric: str) -> str:

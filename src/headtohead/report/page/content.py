@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from headtohead.probes.evidence import Speed, SplitPredictions
+from headtohead.probes.predictions import SplitPredictions
+from headtohead.probes.speed import Speed
 from headtohead.report.beside import Beside
 from headtohead.report.claims import claims_of, measured_speed
 from headtohead.report.figures import looks

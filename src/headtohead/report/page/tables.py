@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headtohead.probes.evidence import SplitPredictions
+from headtohead.probes.predictions import SplitPredictions
 from headtohead.report.page.curves import Track
 from headtohead.report.page.phrases import minus
 from headtohead.report.summary import HeadResult, Summary
