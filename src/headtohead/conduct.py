@@ -9,6 +9,7 @@ from typing import TypeAlias
 import headtohead
 from headtohead.config.study import StudySpec
 from headtohead.core.system import cache_folder
+from headtohead.data.holdout import holdout_lines
 from headtohead.data.pipeline import prepare_study, split_study
 from headtohead.data.prepared import GIVEN_SPLITS, PreparedSet
 from headtohead.data.split import leaks
@@ -23,6 +24,7 @@ from headtohead.runtime.jobs import Job, jobs_of
 from headtohead.runtime.preflight import answer_of
 from headtohead.runtime.process import Recruits
 from headtohead.runtime.progress import Display
+from headtohead.runtime.steps import step_lines
 from headtohead.runtime.workers import Crew
 from headtohead.store.ledger import Ledger, StudyFile, hold
 from headtohead.store.picture_table import picture_table, write_pictures
@@ -66,11 +68,14 @@ def _compare(folder: Path, file: StudyFile, crew: Crew, keep: Keep) -> Compariso
     spec, prepared = file.study, crew.prepared
     check_design(folder, file)
     if spec.tuning is not None:
-        crew.display.note(
-            "This study's heads are compared as they are, untuned: `headtohead tune` searches each "
-            "one's settings and writes the study that compares the winners."
-        )
+        crew.display.note("Using default settings; `headtohead tune` tunes each head first.")
     ledger = Ledger.create(folder, file)
+    images = {part: sum(counts.values()) for part, counts in file.counts.items()}
+    for line in (
+        *holdout_lines(images["test"], file.given or ()),
+        *step_lines(spec, images["train"]),
+    ):
+        crew.display.note(line)
     split = split_study(spec, prepared, 0) if spec.split.mode == "fixed" else None
     write_pictures(folder, picture_table(prepared, split))
     failures = _run_study(ledger, spec, crew, keep)

@@ -30,24 +30,21 @@ def read_augment(value: str | Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(value, str):
         return {**found, **value}
     parts = [part.strip() for part in value.split(",")]
-    if parts == ["none"]:
-        return found
-    for part in parts:
-        name, _, amount = part.partition("=")
+    for part in parts if parts != ["none"] else []:
+        name, mark, amount = part.partition("=")
         try:
-            found[name] = {"flip": _nothing, "crop": float, "color": float}[name](amount)
-        except (KeyError, ValueError):
+            if part == "flip":
+                found["flip"] = True
+            elif name in ("crop", "color") and mark:
+                found[name] = float(amount)
+            else:
+                raise ValueError(part)
+        except ValueError:
             raise UsageError(
                 f"--augment takes flip, crop=SHARE and color=SHARE with commas between them, or "
                 f"none; received {value!r}."
             ) from None
     return found
-
-
-def _nothing(amount: str) -> bool:
-    if amount:
-        raise ValueError(f"takes no value; received {amount!r}")
-    return True
 
 
 def augment_text(augment: Any) -> str:
