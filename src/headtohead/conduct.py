@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import headtohead
+from headtohead.config.reading import name_after
 from headtohead.config.study import StudySpec
 from headtohead.core.system import cache_folder
 from headtohead.data.holdout import holdout_lines
@@ -111,8 +112,15 @@ def study_file(spec: StudySpec, prepared: PreparedSet) -> StudyFile:
 
 
 def default_out(file: StudyFile) -> Path:
-    """`runs/<study>-<first 8 of the digest>`."""
-    return Path("runs") / f"{file.study.name}-{file.digest[:8]}"
+    """`runs/<study>-<first 8 of the digest>`.
+
+    What has its data's name was called `standard` once: a folder from then is resumed.
+    """
+    study = file.study
+    named = Path("runs") / f"{study.name}-{file.digest[:8]}"
+    before = named.with_name(f"standard-{file.digest[:8]}")
+    once = study.name == name_after(study.data) and before.is_dir() and not named.exists()
+    return before if once else named
 
 
 def _run_study(ledger: Ledger, spec: StudySpec, crew: Crew, keep: Keep) -> list[str]:

@@ -1,6 +1,6 @@
 """What a study will take before it is run: runs, seeds, steps, power and time."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -135,6 +135,8 @@ def plan(
             setup=setups[0],
         )
         times = _measured(recruits, asked)
+        if missed := [head for head in unknown if head not in times]:
+            display.note(f"The steps of {', '.join(missed)} could not be timed; see above.")
     seconds = {head: _run_seconds(spec, head, images, *pair) for head, pair in times.items()}
     return forecast(spec, folder, images=images, workers=len(setups), measured=seconds)
 
@@ -230,11 +232,15 @@ def _ledger_of(spec: StudySpec, out: Path | None) -> Ledger | None:
                 f"recipe or heads differ. Choose another --out."
             )
         return ledger
-    for path in sorted(RUNS.glob(f"{spec.name}-*/{STUDY_FILE}")):
+    for path in sorted(path for name in {spec.name, "standard"} for path in _studies(name)):
         ledger = Ledger.open(path.parent)
         if _same(ledger.file.study, spec):
             return ledger
     return None
+
+
+def _studies(name: str) -> Iterable[Path]:
+    return RUNS.glob(f"{name}-*/{STUDY_FILE}")
 
 
 def _same(mine: StudySpec, other: StudySpec) -> bool:
@@ -324,7 +330,7 @@ def _time(found: Forecast) -> Iterator[str]:
             yield f"{head.head}: {_clock(head.seconds)} per run ({source}), {head.missing} to do."
     unknown = [head.head for head in found.heads if head.missing and head.seconds is None]
     if unknown:
-        yield f"Time: unknown until a run is finished ({', '.join(unknown)})."
+        yield f"Training time: unknown until a run is finished ({', '.join(unknown)})."
     elif found.remaining:
         workers = min(found.workers, found.missing)
         yield (
