@@ -30,7 +30,7 @@ class ConvolutionBlock(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         """(N, C, H, W) → (N, C', (H - 2) // 2, (W - 2) // 2)."""
         if _suits_kernels(pictures):
-            if self.training:
+            if self.norm.training:  # the norm's alone: statistics are recomputed without dropout
                 return self._fused(pictures)
             if not torch.is_grad_enabled():
                 return self._evaluated(pictures)

@@ -276,7 +276,7 @@ class StudySpec(Spec):
                 "prepared": prepared_digest,
                 "split": self.split.model_dump(),
                 "backbone": self.backbone.model_dump(),
-                "recipe": self.recipe.model_dump(exclude_none=True),
+                "recipe": self.recipe.identity(),
             }
         )
 
@@ -288,7 +288,7 @@ class StudySpec(Spec):
             "name": head,
             "head": spec.head or head,
             "options": spec.options,
-            "recipe": self.recipe_for(head).model_dump(exclude_none=True),
+            "recipe": self.recipe_for(head).identity(),
             "seed": seed,
         }
         if spec.after is not None:
