@@ -137,6 +137,34 @@ OPTIONS: tuple[Option, ...] = (
     Option("learning_rate", float, "Learning rate of Adam.", RUNNING, "recipe.learning_rate"),
     Option("weight_decay", float, "Weight decay of Adam.", RUNNING, "recipe.weight_decay"),
     Option(
+        "schedule",
+        str,
+        "Learning-rate schedule.",
+        TRAINING,
+        "recipe.schedule",
+        choices=("constant", "cosine"),
+        default="constant",
+        unset="constant",
+    ),
+    Option(
+        "warmup",
+        float,
+        "Share of all steps in which the learning rate rises from 0.",
+        TRAINING,
+        "recipe.warmup",
+        default="0",
+        unset=0.0,
+    ),
+    Option(
+        "batch_norm",
+        str,
+        "Batch-norm statistics at evaluation.",
+        TRAINING,
+        "recipe.batch_norm",
+        choices=("recomputed", "moving"),
+        default="recomputed",
+    ),
+    Option(
         "augment",
         str,
         "Augmentation, e.g. flip or flip,crop=0.1,color=0.2, or none.",
@@ -242,6 +270,9 @@ class TuneOptions(PictureOptions, total=False):
     heads: str | Sequence[str] | None
     batch_size: int | None
     augment: str | Mapping[str, Any] | None
+    schedule: str | None
+    warmup: float | None
+    batch_norm: str | None
     precision: str | None
     max_unreadable: float | None
 

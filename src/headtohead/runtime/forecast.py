@@ -32,6 +32,10 @@ CLAIM_TESTS = 3
 
 RUNS = Path("runs")
 
+STATISTICS = 2048
+"""Training images that batch-norm statistics are recomputed over, at most; that module, which says
+so, imports torch (a test compares the two)."""
+
 
 @dataclass(frozen=True)
 class HeadTime:
@@ -160,10 +164,15 @@ def _measured(recruits: Recruits, asked: TimingQuestion) -> dict[str, tuple[floa
 
 
 def _run_seconds(spec: StudySpec, head: str, images: Images, step: float, image: float) -> float:
-    """An epoch is its steps, and evaluating validation and as many training images."""
+    """An epoch is its steps, and evaluating validation and as many training images.
+
+    Before that, batch-norm statistics may be recomputed.
+    """
     recipe = spec.recipe_for(head)
     evaluated = min(images.validation, images.train)
     evaluated += min(recipe.validation_pictures or images.validation, images.validation)
+    if recipe.batch_norm == "recomputed":
+        evaluated += min(images.train, STATISTICS)
     return recipe.epochs * (recipe.steps(images.train) * step + evaluated * image)
 
 

@@ -11,8 +11,8 @@ FEWEST = 300
 """Fewer steps than this in a run are warned of.
 
 Adam moves a weight by about the learning rate in a step, so that 300 steps at 0.001 move it by 0.3
-at most, against initial weights of some 0.05 to 0.5. And a moving average of momentum 0.99, as in
-Keras's batch norm, still holds 5 % of what it began with (0.99 ** 300).
+at most, against initial weights of some 0.05 to 0.5. And where a recipe evaluates by `moving`
+statistics of momentum 0.99, these still hold 5 % of what they began with (0.99 ** 300).
 """
 
 SMALLEST_BATCH = 8
