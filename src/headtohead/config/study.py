@@ -28,6 +28,12 @@ Name = Annotated[str, StringConstraints(pattern=NAME)]
 ModuleClass = Annotated[str, StringConstraints(pattern=r"^[^\W\d][\w.]*:[^\W\d]\w*$")]
 """`module:Class`: something of the user's own."""
 
+
+def candidate_name(head: str) -> str:
+    """The name that a head given as `module:Class` competes under, which can be a folder."""
+    return head.replace(":", ".")
+
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -138,6 +144,11 @@ class VerdictSpec(Spec):
     )
     spending: Literal["pocock", "obrien-fleming"] = "pocock"
 
+    @field_validator("reference", "claims_against", "until_decided")
+    @classmethod
+    def _by_candidate(cls, head: str | None) -> str | None:
+        return None if head is None else candidate_name(head)
+
     @field_validator("looks")
     @classmethod
     def _ascending(cls, looks: tuple[int, ...]) -> tuple[int, ...]:
@@ -154,9 +165,8 @@ def _as_heads(value: Any) -> Any:
         repeated = sorted({str(name) for name in value if value.count(name) > 1})
         if repeated:
             raise ValueError(f"{', '.join(repeated)} named more than once")
-        # `module:Class` needs a candidate's name that can be a folder.
         return {
-            str(name).replace(":", "."): {"head": str(name)} if ":" in str(name) else {}
+            candidate_name(str(name)): {"head": str(name)} if ":" in str(name) else {}
             for name in value
         }
     if isinstance(value, dict):

@@ -24,8 +24,8 @@ from headtohead.data.prepared import PreparedSet, load_prepared
 from headtohead.data.split import in_stored_order
 from headtohead.probes.stage import collect_missing, collect_session
 from headtohead.runtime.jobs import Job
-from headtohead.runtime.models_check import answer
-from headtohead.runtime.preflight import Answer, Question
+from headtohead.runtime.models_check import answer_or_refusal
+from headtohead.runtime.preflight import Question
 from headtohead.store.ledger import Ledger
 from headtohead.store.records import EpochRecord
 from headtohead.training.acceleration import get_ready, lend
@@ -54,16 +54,7 @@ def main() -> None:
 
 def _get_ready(question: Question, output: IO[str]) -> None:
     """Answer, and load what any run needs."""
-    try:
-        found = answer(question)
-    except HeadToHeadError as error:
-        found = Answer(refusal=str(error))
-    except Exception as error:  # a head of the user's own may fail in any way
-        traceback.print_exc()
-        found = Answer(
-            refusal=f"the study's models cannot be built ({type(error).__name__}: {error}): repair "
-            f"the head that says so, or leave it out."
-        )
+    found = answer_or_refusal(question)
     _say(output, "answer", **found.model_dump())
     if found.setups and found.setups[0]["device"] == "cpu":
         try:
