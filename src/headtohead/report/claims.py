@@ -1,5 +1,6 @@
 """The ledger → the five claims about its reference head, from records and evidence alone."""
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -9,7 +10,7 @@ from headtohead.probes.costs import COSTS
 from headtohead.probes.speed import SPEED, Speed
 from headtohead.probes.translation import TRANSLATION, Translation
 from headtohead.report.desk import Desk
-from headtohead.report.notes import lags
+from headtohead.report.lags import lags, why_not_judged
 from headtohead.report.pairs import Targets, targets_of
 from headtohead.report.sight import class_map_question
 from headtohead.stats import estimate
@@ -29,12 +30,16 @@ from headtohead.stats.claims import (
 )
 from headtohead.store.ledger import Ledger
 
+COUNTED = ("parameters",)
+"""Claims that rest on no evaluation: a head that lags has the parameters that it has."""
+
 
 def claims_of(ledger: Ledger) -> tuple[Claim, ...]:
     """The five claims about the study's reference against the head it names; none for one head.
 
     Parameters, over-fitting, class maps, translation, speed, in this order. What is not there is
-    said in rules and notes. Raises UsageError for records that do not belong to the study.
+    said in rules and notes. Where evaluation of one of the two heads lags behind its weights, only
+    what is counted is judged. Raises UsageError for records that do not belong to the study.
     """
     study = ledger.file.study
     against = study.claims_against
@@ -42,11 +47,20 @@ def claims_of(ledger: Ledger) -> tuple[Claim, ...]:
         return ()
     desk = Desk.open(ledger, study.reference, against)
     questions = (_overfitting(desk), class_map_question(desk), _translation(desk))
-    return (
+    claims = (
         fewer_parameters(desk.reference, against, _sizes(desk)),
         *decide(questions, study.verdict.level),
         _speed(desk),
     )
+    reason = why_not_judged((desk.reference, against), lags(desk.runs))
+    return tuple(_trusted(claim, reason) for claim in claims)
+
+
+def _trusted(claim: Claim, reason: str) -> Claim:
+    """The claim, without its verdict where there is a reason to believe none."""
+    if not reason or claim.name in COUNTED:
+        return claim
+    return dataclasses.replace(claim, outcome="not judged", rule=reason)
 
 
 def _sizes(desk: Desk) -> dict[str, Size]:
@@ -90,7 +104,6 @@ def _overfitting(desk: Desk) -> Question:
         ),
         notes=(
             *_at_odds(desk, gap, rises),
-            *_unsettled(desk),
             *_controls(desk, gap),
         ),
     )
@@ -112,16 +125,6 @@ def _at_odds(desk: Desk, gap: BySeed, rises: BySeed) -> Iterator[str]:
             f"The measures point in opposite directions: {less}'s accuracies lie closer together "
             f"(by {100 * abs(by_gap):.1f} points), but after its minimum its validation loss "
             f"rises more than {more}'s (by {abs(by_rise):.3f} nats)"
-        )
-
-
-def _unsettled(desk: Desk) -> Iterator[str]:
-    """Where moving averages that lag make training accuracy smaller, and so the gap."""
-    found = [head for head in lags(desk.runs) if head in (desk.reference, desk.against)]
-    if found:
-        yield (
-            f"Evaluation of {' and '.join(found)} is not settled at the last epoch: part of the "
-            f"difference may be batch norm's lag, not the head"
         )
 
 
