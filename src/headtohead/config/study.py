@@ -28,6 +28,12 @@ Name = Annotated[str, StringConstraints(pattern=NAME)]
 ModuleClass = Annotated[str, StringConstraints(pattern=r"^[^\W\d][\w.]*:[^\W\d]\w*$")]
 """`module:Class`: something of the user's own."""
 
+
+def candidate_name(head: str) -> str:
+    """The name that a head given as `module:Class` competes under, which can be a folder."""
+    return head.replace(":", ".")
+
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -93,11 +99,27 @@ class HeadSpec(Spec):
         return self.model_copy(update=changed)
 
 
-class BackboneSpec(Spec):
-    """The convolutional trunk, by name, and its options."""
+OLD_NAME = "article"
+"""Version 0.1 called the `tutorial_cnn` so: digests still do, and study files may."""
 
-    name: str = "article"
+
+class BackboneSpec(Spec):
+    """The trunk, by name, and its options."""
+
+    name: str = "tutorial_cnn"
     options: Options = {}
+
+    @field_validator("name")
+    @classmethod
+    def _by_its_present_name(cls, name: str) -> str:
+        return "tutorial_cnn" if name == OLD_NAME else name
+
+    def identity(self) -> dict[str, Any]:
+        """What of the backbone changes a run: part of digests."""
+        content = self.model_dump()
+        if self.name == "tutorial_cnn":
+            content["name"] = OLD_NAME
+        return content
 
 
 class VerdictSpec(Spec):
@@ -122,6 +144,11 @@ class VerdictSpec(Spec):
     )
     spending: Literal["pocock", "obrien-fleming"] = "pocock"
 
+    @field_validator("reference", "claims_against", "until_decided")
+    @classmethod
+    def _by_candidate(cls, head: str | None) -> str | None:
+        return None if head is None else candidate_name(head)
+
     @field_validator("looks")
     @classmethod
     def _ascending(cls, looks: tuple[int, ...]) -> tuple[int, ...]:
@@ -138,9 +165,8 @@ def _as_heads(value: Any) -> Any:
         repeated = sorted({str(name) for name in value if value.count(name) > 1})
         if repeated:
             raise ValueError(f"{', '.join(repeated)} named more than once")
-        # `module:Class` needs a candidate's name that can be a folder.
         return {
-            str(name).replace(":", "."): {"head": str(name)} if ":" in str(name) else {}
+            candidate_name(str(name)): {"head": str(name)} if ":" in str(name) else {}
             for name in value
         }
     if isinstance(value, dict):
@@ -265,6 +291,10 @@ class StudySpec(Spec):
         own = self.heads[head].recipe
         return RecipeSpec.model_validate(merge(self.recipe.model_dump(), own))
 
+    def for_images(self, train: int) -> Self:
+        """The study for `train` training images: its recipe's `min_steps` as epochs."""
+        return self.model_copy(update={"recipe": self.recipe.for_images(train)})
+
     def digest(self, prepared_digest: str) -> str:
         """Identity of everything that changes a run, apart from its head and seed."""
         return digest_of(
@@ -272,7 +302,7 @@ class StudySpec(Spec):
                 "format": DIGEST_FORMAT,
                 "prepared": prepared_digest,
                 "split": self.split.model_dump(),
-                "backbone": self.backbone.model_dump(),
+                "backbone": self.backbone.identity(),
                 "recipe": self.recipe.identity(),
             }
         )

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from headtohead.backbones.base import ConvolutionBackbone
     from headtohead.heads.base import Head
     from headtohead.heads.classifier import Classifier
     from headtohead.training.inputs import Pictures
@@ -131,7 +130,7 @@ def collect_class_maps(
     """Maps of the probe images by `model` on `device`, and what they are worth to it."""
     from headtohead.training.inputs import Pictures
 
-    first, stride = cell_centres(model.backbone)
+    first, stride = model.backbone.first, model.backbone.stride
     found = _maps(model.eval(), Pictures(pictures.pixels, pictures.labels, device))
     gradcam = np.concatenate([maps for maps, _ in found])
     own = [maps for _, maps in found if maps is not None]
@@ -159,17 +158,6 @@ def collect_class_maps(
         gradcam_curves=gradcam_curves,
         exact_curves=exact_curves,
     )
-
-
-def cell_centres(backbone: "ConvolutionBackbone") -> tuple[float, float]:
-    """The pixel at which a feature map's first cell is centred, and the pixels between two.
-
-    A block's 3 × 3 convolution without padding and 2 × 2 pool centre output i on input 2i + 1.5.
-    """
-    first, stride = 0.0, 1.0
-    for _ in backbone.widths:
-        first, stride = first + 1.5 * stride, 2 * stride
-    return first, stride
 
 
 def of_class(values: "Tensor", labels: "Tensor") -> "Tensor":

@@ -189,6 +189,12 @@ def collect_images(
     return ProbeImages(rows, prepared.labels[rows], pixels, wide)
 
 
+def check_masks_folder(folder: Path) -> None:
+    """Raises UsageError where there is no such folder."""
+    if not folder.is_dir():
+        raise UsageError(f"--masks {folder} is not a folder: name the one that holds the masks.")
+
+
 def collect_masks(folder: Path, prepared: PreparedSet, rows: NDArray[np.int64]) -> Masks:
     """The masks in `folder` of the pictures of `rows`, at the size of the prepared pictures.
 
@@ -198,8 +204,7 @@ def collect_masks(folder: Path, prepared: PreparedSet, rows: NDArray[np.int64]) 
     original pixels in it are, and unknown else. Raises UsageError where `folder` is none or has
     no mask of any of the pictures, DataError for a mask that cannot be read.
     """
-    if not folder.is_dir():
-        raise UsageError(f"--masks {folder} is no folder; name the one that holds the masks.")
+    check_masks_folder(folder)
     side = prepared.image_size
     masks = np.full((len(rows), side, side), UNKNOWN, np.uint8)
     found = 0

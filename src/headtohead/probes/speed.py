@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from headtohead.data.split import Split
+    from headtohead.heads.classifier import Classifier
     from headtohead.training.inputs import Pictures
     from headtohead.training.run import RunPlan
     from headtohead.training.step import Step
@@ -77,9 +78,10 @@ SPEED = SpeedProbe()
 
 
 @dataclass(frozen=True)
-class _Runner:
+class StepRunner:
     """A head in training on one batch, again and again."""
 
+    model: "Classifier"
     take: "Step"
     rows: "Tensor"
 
@@ -103,7 +105,7 @@ class _Runner:
 
 def collect_speed(plans: "Sequence[RunPlan]", pictures: "Pictures", split: "Split") -> Speed:
     """Times of training steps of every plan's head, all on the same pictures of `split`."""
-    runners = [_runner(plan, pictures, split) for plan in plans]
+    runners = [step_runner(plan, pictures, split.train[: plan.recipe.batch_size]) for plan in plans]
     for runner in runners:
         runner.step()  # libraries choose their kernels and take their memory
     times = np.empty((2, len(plans), ROUNDS))
@@ -119,7 +121,8 @@ def collect_speed(plans: "Sequence[RunPlan]", pictures: "Pictures", split: "Spli
     )
 
 
-def _runner(plan: "RunPlan", pictures: "Pictures", split: "Split") -> _Runner:
+def step_runner(plan: "RunPlan", pictures: "Pictures", batch: NDArray[np.int64]) -> StepRunner:
+    """The plan's model, to be trained on the rows `batch` of `pictures` again and again."""
     import torch
 
     from headtohead.training.optimizer import KerasAdam
@@ -129,6 +132,6 @@ def _runner(plan: "RunPlan", pictures: "Pictures", split: "Split") -> _Runner:
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     recipe = plan.recipe
     optimizer = KerasAdam(model.parameters(), recipe.learning_rate, recipe.weight_decay)
-    rows = pictures.rows(split.train[: recipe.batch_size])
+    rows = pictures.rows(batch)
     eager = EagerGradients(model, pictures, None, recipe.arithmetic)
-    return _Runner(Step(gradients_on_device(eager, rows, None), optimizer), rows)
+    return StepRunner(model, Step(gradients_on_device(eager, rows, None), optimizer), rows)

@@ -1,5 +1,6 @@
 """The translation probe: what a finished model predicts as its window moves over real content."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
@@ -13,6 +14,7 @@ from headtohead.store.evidence import Arrays
 if TYPE_CHECKING:
     import torch
 
+    from headtohead.backbones.base import Backbone
     from headtohead.heads.classifier import Classifier
 
 FIELDS = ("rows", "labels", "shifts", "fine", "predicted")
@@ -98,6 +100,11 @@ def windows(stride: int, margin: int) -> tuple[NDArray[np.int64], NDArray[np.boo
     return shifts, np.arange(len(shifts)) <= len(fine)
 
 
+def whole_stride(backbone: "Backbone") -> int:
+    """The backbone's stride in whole pixels, at least one: windows move by whole pixels."""
+    return max(1, math.ceil(backbone.stride))
+
+
 def collect_translation(
     model: "Classifier", pictures: ProbeImages, device: "torch.device"
 ) -> Translation:
@@ -107,7 +114,7 @@ def collect_translation(
 
     side = pictures.pixels.shape[1]
     margin = (pictures.wide.shape[1] - side) // 2
-    shifts, fine = windows(2 ** len(model.backbone.widths), margin)
+    shifts, fine = windows(whole_stride(model.backbone), margin)
     everything = np.arange(len(pictures.rows))
     said = []
     for down, right in (shifts + margin).tolist():

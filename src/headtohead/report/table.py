@@ -19,6 +19,7 @@ from headtohead.report.baseline import Baseline
 from headtohead.report.comparisons import HeadComparison
 from headtohead.report.page.phrases import counted
 from headtohead.report.page.words import answer, opening
+from headtohead.report.remedy import remedy
 from headtohead.report.results import METRICS, RunResult
 from headtohead.report.summary import HeadResult, Summary
 from headtohead.stats import Spread
@@ -153,6 +154,8 @@ def verdict_lines(summary: Summary) -> Iterator[str]:
             yield f"{found.better.claim}: {found.better.outcome} ({found.better.rule})."
             yield f"{found.not_worse.claim}: {found.not_worse.outcome} ({found.not_worse.rule})."
         yield from _over_pictures(summary, item)
+    if advice := remedy(summary):
+        yield advice
     yield from _target_lines(summary)
     if summary.estimates:
         yield "Every other pair and metric: estimates in summary.json, no verdict."

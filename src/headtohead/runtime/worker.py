@@ -18,18 +18,17 @@ from typing import IO, Any
 
 import torch
 
-from headtohead.accel import shards
-from headtohead.accel.warming import warm_up
 from headtohead.core.errors import HeadToHeadError
 from headtohead.data.pipeline import split_study
 from headtohead.data.prepared import PreparedSet, load_prepared
 from headtohead.data.split import in_stored_order
 from headtohead.probes.stage import collect_missing, collect_session
 from headtohead.runtime.jobs import Job
-from headtohead.runtime.models_check import answer
-from headtohead.runtime.preflight import Answer, Question
+from headtohead.runtime.models_check import answer_or_refusal
+from headtohead.runtime.preflight import Question
 from headtohead.store.ledger import Ledger
 from headtohead.store.records import EpochRecord
+from headtohead.training.acceleration import get_ready, lend
 from headtohead.training.device import choose_device, set_up_worker
 from headtohead.training.inputs import Pictures
 from headtohead.training.run import RunPlan, train
@@ -55,20 +54,11 @@ def main() -> None:
 
 def _get_ready(question: Question, output: IO[str]) -> None:
     """Answer, and load what any run needs."""
-    try:
-        found = answer(question)
-    except HeadToHeadError as error:
-        found = Answer(refusal=str(error))
-    except Exception as error:  # a head of the user's own may fail in any way
-        traceback.print_exc()
-        found = Answer(
-            refusal=f"the study's models cannot be built ({type(error).__name__}: {error}): repair "
-            f"the head that says so, or leave it out."
-        )
+    found = answer_or_refusal(question)
     _say(output, "answer", **found.model_dump())
     if found.setups and found.setups[0]["device"] == "cpu":
         try:
-            warm_up(question.backbone)
+            get_ready(question.backbone)
         except Exception:  # the first run meets it again, and tells it
             traceback.print_exc()
 
@@ -89,7 +79,7 @@ def _listen(messages: "queue.Queue[dict[str, Any]]") -> None:
     for line in sys.stdin:
         message = json.loads(line)
         if "lent" in message:
-            shards.lend(message["lent"])
+            lend(message["lent"])
         else:
             messages.put(message)
     os._exit(0)  # the parent is gone: what is complete is on disk
