@@ -20,6 +20,7 @@ from headtohead.runtime.interim import (
 )
 from headtohead.runtime.jobs import Job
 from headtohead.store.ledger import Ledger
+from headtohead.study_data import StudyData
 from ledgers import ENVIRONMENT, add_run, study_ledger
 
 
@@ -70,7 +71,7 @@ def test_the_report_follows_the_design_and_says_so(tmp_path: Path) -> None:
     """A fixed-number verdict on pairs that were looked at several times would be too bold."""
     ledger = study_ledger(tmp_path, heads=("fc", "fc_dropout", "gap"), seeds=2)
     followed(ledger, design(ledger), {"gap": 0.9})
-    summary = summarize(Ledger.open(tmp_path))
+    summary = summarize(StudyData(Ledger.open(tmp_path)))
     by_head = {item.other: item.comparison for item in summary.comparisons}
     assert by_head["fc"].better.outcome == "supported"
     assert "sequential, declared beforehand: looks at 7, 8, 10 pairs" in by_head["fc"].better.rule

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from headtohead.report.markdown import escape, report_markdown
+from headtohead.report.formats.markdown import escape, report_markdown
 from headtohead.report.page.content import gather
 from headtohead.report.summary import summarize
+from headtohead.study_data import StudyData
 from ledgers import change_epochs, full_ledger
 
 HOSTILE = "<script>alert(1)</script>"
@@ -22,7 +23,7 @@ def rendered(text: str) -> str:
 def test_it_says_what_the_page_says(tmp_path: Path) -> None:
     """Pasted into an issue: the answer, the table, the verdicts, the command."""
     ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=2, classes=(HOSTILE, "b|c"))
-    text = report_markdown(gather(ledger, summarize(ledger))).decode()
+    text = report_markdown(gather(StudyData(ledger), summarize(StudyData(ledger)))).decode()
     html = rendered(text)
     assert "<strong>Not decided: 2 seeds cannot tell a difference from chance" in html
     assert "<td>705,453</td>" in html
@@ -38,7 +39,7 @@ def test_notes_of_claims_are_there(tmp_path: Path) -> None:
     """Pasted into an issue without them, a verdict hides that its measures disagree."""
     ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=2)
     change_epochs(ledger, "gap", accuracy=0.9, train_accuracy=0.7)
-    text = report_markdown(gather(ledger, summarize(ledger))).decode()
+    text = report_markdown(gather(StudyData(ledger), summarize(StudyData(ledger)))).decode()
     assert "- gap over-fits less than fc: Evaluation of gap is not settled" in text
     assert "> Evaluation is not settled." in text
 

@@ -5,18 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from headtohead.probes.images import Masks, masks_path, write_masks
-from headtohead.report.figures import Look
-from headtohead.report.page.calibration import confusion_charts
-from headtohead.report.page.chart import WIDTH, Chart
-from headtohead.report.page.content import gather
-from headtohead.report.page.dots import Dot, DotChart, DotRow, dot_chart
 from headtohead.report.page.effects import spread_out
 from headtohead.report.page.files import write_charts
 from headtohead.report.page.looking import looking_charts
 from headtohead.report.page.pace import pace_charts
+
+from headtohead.probes.images import Masks, masks_path, write_masks
+from headtohead.report.charts.chart import WIDTH, Chart
+from headtohead.report.charts.dots import Dot, DotChart, DotRow, dot_chart
+from headtohead.report.charts.reliability import confusion_charts
+from headtohead.report.charts.style import HeadStyle
+from headtohead.report.page.content import gather
 from headtohead.report.summary import summarize
+from headtohead.study_data import StudyData
 from ledgers import full_ledger
 from reports import PROBED, SIDE, rich_ledger
 
@@ -42,7 +43,7 @@ def boxes(chart: Chart) -> dict[str, tuple[float, float, float, float]]:
 def test_long_names_stay_within_their_charts(tmp_path: Path) -> None:
     """A head of one's own is called module.Class; its name must not leave the page."""
     ledger = full_ledger(tmp_path, heads=("gap", *LONG), seeds=2, epochs=2)
-    content = gather(ledger, summarize(ledger))
+    content = gather(StudyData(ledger), summarize(StudyData(ledger)))
     for chart in (content.forest, content.parameters, *content.pace):
         assert chart is not None
         for text, (left, _, right, _) in boxes(chart).items():
@@ -54,7 +55,7 @@ def test_names_in_the_scatter_do_not_cover_each_other(tmp_path: Path) -> None:
     """Four heads of one size and almost one accuracy: four names that can be read."""
     heads = ("one", "two", "three", "four")
     ledger = full_ledger(tmp_path, heads=heads, seeds=2, epochs=2)
-    chart = gather(ledger, summarize(ledger)).parameters
+    chart = gather(StudyData(ledger), summarize(StudyData(ledger))).parameters
     assert chart is not None
     spans = sorted((low, high) for text, (_, low, _, high) in boxes(chart).items() if text in heads)
     assert len(spans) == 4
@@ -73,12 +74,12 @@ def test_spreading_moves_no_more_than_it_must() -> None:
 def test_the_forest_tells_of_no_interval_that_is_not_there(tmp_path: Path) -> None:
     """One seed has no interval: a caption that names its line sends the reader looking."""
     one = full_ledger(tmp_path / "one", heads=("fc", "gap"), seeds=1, epochs=1)
-    forest = gather(one, summarize(one)).forest
+    forest = gather(StudyData(one), summarize(StudyData(one))).forest
     assert forest is not None
     assert "Student" not in forest.caption
     assert "no line" in forest.caption
     two = full_ledger(tmp_path / "two", heads=("fc", "gap"), seeds=3, epochs=1)
-    forest = gather(two, summarize(two)).forest
+    forest = gather(StudyData(two), summarize(StudyData(two))).forest
     assert forest is not None
     assert "Line: 95 % interval (Student's t) over seeds." in forest.caption
 
@@ -107,7 +108,7 @@ def test_class_maps_are_drawn_against_chance(tmp_path: Path) -> None:
 def test_speed_is_drawn_round_by_round(tmp_path: Path) -> None:
     """The claim about speed rests on rounds and seeds: all of them are in sight."""
     ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=2, epochs=3)
-    charts = {c.name: c for c in pace_charts(ledger, summarize(ledger).targets)}
+    charts = {c.name: c for c in pace_charts(ledger, summarize(StudyData(ledger)).targets)}
     assert list(charts) == ["speed-step", "speed-epochs", "speed-seconds"]
     rounds = charts["speed-step"].series[0]
     assert sorted(text.partition(":")[0] for text in rounds.said) == [
@@ -128,7 +129,7 @@ def test_a_target_that_was_missed_is_told_from_one_reached_last(tmp_path: Path) 
             for epoch, value in zip(run.history, values, strict=True)
         ]
         path.write_text("\n".join(lines) + "\n")
-    (chart,) = pace_charts(ledger, summarize(ledger).targets)
+    (chart,) = pace_charts(ledger, summarize(StudyData(ledger)).targets)
     assert set(chart.series[0].said) == {"seed 0: epoch 3", "seed 1: not within 3 epochs"}
     assert "Triangles: not reached" in chart.caption
 
@@ -137,7 +138,7 @@ def test_equal_dots_do_not_cover_each_other() -> None:
     """Seven seeds at one epoch are seven dots, within their head's row."""
     dots = tuple(Dot(3.0, f"seed {i}") for i in range(7))
     rows = tuple(
-        DotRow(h, i, Look("#000000", "o"), dots, Dot(3.0, "m")) for i, h in enumerate("ab")
+        DotRow(h, i, HeadStyle("#000000", "o"), dots, Dot(3.0, "m")) for i, h in enumerate("ab")
     )
     chart = dot_chart(DotChart("n", "t", "x", "c", rows))
     places = [place for series in chart.series if len(series.said) == 7 for place in series.places]
@@ -149,7 +150,7 @@ def test_equal_dots_do_not_cover_each_other() -> None:
 def test_every_figure_is_a_file(tmp_path: Path) -> None:
     """For a paper: charts of all five claims and the confusion matrices, PNG and SVG."""
     ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=2, epochs=2)
-    content = gather(ledger, summarize(ledger), 0)
+    content = gather(StudyData(ledger), summarize(StudyData(ledger)), 0)
     names = {path.name for path in write_charts(content, tmp_path)}
     for stem in ("maps-insertion", "speed-step", "speed-epochs", "confusion-fc", "confusion-gap"):
         assert {f"{stem}.png", f"{stem}.svg"} <= names
@@ -160,7 +161,9 @@ def test_every_figure_is_a_file(tmp_path: Path) -> None:
 
 def test_a_files_legend_lies_beside_the_values(tmp_path: Path) -> None:
     """Chance's bar in a legend among the dots would be read as one more value."""
-    rows = (DotRow("a", 0, Look("#000000", "o"), (Dot(1.0, "s"),), Dot(1.0, "m"), Dot(2.0, "c")),)
+    rows = (
+        DotRow("a", 0, HeadStyle("#000000", "o"), (Dot(1.0, "s"),), Dot(1.0, "m"), Dot(2.0, "c")),
+    )
     line = Dot(3.0, "the middle: 3 %")
     chart = dot_chart(DotChart("n", "t", "x", "c", rows, line, "other maps"))
     svg = chart.file("svg").decode()

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from headtohead.report.page.phrases import minus, names, points
-from headtohead.report.page.words import answer, fewer_parameters
+from headtohead.core.text import minus, names, points
+from headtohead.report.page.answer import answer, fewer_parameters
 from headtohead.report.summary import Summary, summarize
+from headtohead.study_data import StudyData
 from ledgers import add_run, change_epochs, full_ledger, study_ledger
 
 
@@ -18,7 +19,7 @@ def judged(out: Path, skills: Mapping[str, float], seeds: int = 7) -> Summary:
     for seed in range(seeds):
         for head, skill in skills.items():
             add_run(ledger, head, seed, skill=skill + 0.01 * (seed % 2))
-    return summarize(ledger)
+    return summarize(StudyData(ledger))
 
 
 def test_as_good_with_fewer_parameters_is_chosen(tmp_path: Path) -> None:
@@ -70,13 +71,13 @@ def test_of_several_better_heads_validation_chooses(tmp_path: Path) -> None:
     for seed in range(7):
         for head, skill in (("fc", 0.92), ("fc_dropout", 0.95), ("gap", 0.85)):
             add_run(ledger, head, seed, skill=skill + 0.01 * (seed % 2))
-    found = answer(summarize(ledger))
+    found = answer(summarize(StudyData(ledger)))
     assert found.sentence == (
         "fc (by 7.0 points) and fc_dropout (by 10.0 points) beat gap on test accuracy. Choose "
         "fc_dropout: of these it does best on validation, with 24 times more parameters than gap."
     )
     change_epochs(ledger, "fc", val_accuracy=0.99)
-    assert "Choose fc: of these it does best" in answer(summarize(ledger)).sentence
+    assert "Choose fc: of these it does best" in answer(summarize(StudyData(ledger))).sentence
 
 
 def test_too_few_seeds_decide_nothing(tmp_path: Path) -> None:
@@ -98,7 +99,7 @@ def test_what_is_settled_and_what_is_open_are_both_said(tmp_path: Path) -> None:
         add_run(ledger, "gap", seed, skill=0.85)
         add_run(ledger, "fc", seed, skill=0.75 + 0.01 * (seed % 2))
         add_run(ledger, "fc_dropout", seed, skill=0.85 + noise[seed])
-    found = answer(summarize(ledger))
+    found = answer(summarize(StudyData(ledger)))
     assert found.certainty == "open"
     assert found.sentence == (
         "gap beats fc. Against fc_dropout no head is shown to be better. gap needs 24 times fewer "
@@ -116,7 +117,7 @@ def test_an_interval_without_zero_that_decides_nothing_says_why(tmp_path: Path) 
         add_run(ledger, "gap", seed, skill=0.80 + lead)
         for other in ("fc", "fc_dropout"):
             add_run(ledger, other, seed, skill=0.80)
-    found = answer(summarize(ledger))
+    found = answer(summarize(StudyData(ledger)))
     assert re.search(r"About \d\d seeds would settle a lead of that size", found.more)
     reason = found.reasons[0]
     assert "gap's true lead on this split lies between +0." in reason
@@ -133,9 +134,9 @@ def test_what_rounds_to_nothing_is_level(tmp_path: Path) -> None:
     for seed in range(7):
         add_run(ledger, "gap", seed, skill=0.85)
         add_run(ledger, "fc", seed, skill=0.85 + 0.02 * (-1) ** seed)
-    said = answer(summarize(ledger))
+    said = answer(summarize(StudyData(ledger)))
     one = full_ledger(tmp_path / "one", heads=("fc", "gap"), seeds=1, epochs=1)
-    (reason,) = answer(summarize(one)).reasons
+    (reason,) = answer(summarize(StudyData(one))).reasons
     assert "0.0 points" not in " ".join((said.sentence, said.more, *said.reasons))
     assert "on average" not in reason
     assert reason.endswith("from one seed: no interval can be given.")
@@ -147,7 +148,7 @@ def test_a_head_without_runs_leaves_the_choice_open(tmp_path: Path) -> None:
     for seed in range(7):
         add_run(ledger, "gap", seed, skill=0.85)
         add_run(ledger, "fc", seed, skill=0.75 + 0.01 * (seed % 2))
-    found = answer(summarize(ledger))
+    found = answer(summarize(StudyData(ledger)))
     assert found.certainty == "open"
     assert "Choose" not in found.sentence
 
@@ -156,7 +157,7 @@ def test_without_the_reference_nothing_is_compared(tmp_path: Path) -> None:
     """The study was stopped before the reference's first run ended."""
     ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=2)
     add_run(ledger, "fc", 0)
-    found = answer(summarize(ledger))
+    found = answer(summarize(StudyData(ledger)))
     assert (found.certainty, found.sentence) == ("nothing", "Nothing can be compared yet.")
     assert "gap, the reference, and another head must have finished the same seed" in found.more
 
@@ -184,7 +185,7 @@ def test_one_kind_of_minus(text: str, shown: str) -> None:
 def test_margins_and_ratios_read_like_a_sentence(tmp_path: Path) -> None:
     """ "Within 0.5 points", "24 times fewer", and no ratio where there is nothing to boast of."""
     assert [points(0.01), points(0.005)] == ["one point", "0.5 points"]
-    summary = summarize(full_ledger(tmp_path, heads=("fc", "gap", "avgpool2x2"), seeds=1, epochs=1))
+    summary = summarize(StudyData(full_ledger(tmp_path, heads=("fc", "gap", "avgpool2x2"), seeds=1, epochs=1)))
     assert fewer_parameters(summary, "gap", ["fc", "avgpool2x2"]) == (
         "24 times fewer parameters than fc"
     )

@@ -19,6 +19,7 @@ from headtohead.report.summary import summarize
 from headtohead.stats.claims import Claim
 from headtohead.store.ledger import Ledger, StudyFile
 from headtohead.store.records import Failure
+from headtohead.study_data import StudyData
 from ledgers import add_run, change_epochs, full_ledger, study_ledger
 
 PICTURES, SIDE = 12, 16
@@ -143,7 +144,7 @@ def test_masks_of_an_older_ledger_are_known_by_their_evidence(tmp_path: Path) ->
 def test_an_epochs_pictures_are_those_of_its_steps(tmp_path: Path) -> None:
     """Else a study with `steps_per_epoch` is told times of epochs that it never ran."""
     ledger = probe(full_ledger(tmp_path, heads=("fc", "gap"), seeds=1))
-    targets = summarize(ledger).targets
+    targets = summarize(StudyData(ledger)).targets
     assert paces_of(ledger, targets)["gap"].pictures == 1600
     content = ledger.file.model_dump()
     content["study"]["heads"]["gap"]["recipe"] = {"steps_per_epoch": 3, "batch_size": 10}

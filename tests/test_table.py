@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from headtohead.report.results import METRICS
+from headtohead.analysis.results import METRICS
+from headtohead.report.formats.terminal import render_table, results_csv, summary_json
 from headtohead.report.summary import Summary, summarize
-from headtohead.report.table import render_table, results_csv, summary_json
 from headtohead.store.records import Failure
+from headtohead.study_data import StudyData
 from ledgers import add_run, full_ledger, study_ledger
 
 
@@ -26,7 +27,7 @@ def _printed(summary: Summary, width: int = 80) -> str:
 def test_table_keeps_its_numbers_whole_at_any_width(tmp_path: Path, width: int) -> None:
     """A number cut by an ellipsis is a wrong number."""
     ledger = full_ledger(tmp_path, heads=("fc", "fc_dropout", "gap", "avgpool2x2"), seeds=2)
-    summary = summarize(ledger)
+    summary = summarize(StudyData(ledger))
     lines = _printed(summary, width).splitlines()
     assert max(map(len, lines)) <= width
     assert "…" not in "".join(lines)
@@ -41,7 +42,7 @@ def test_table_keeps_its_numbers_whole_at_any_width(tmp_path: Path, width: int) 
 
 def test_times_are_the_processors(tmp_path: Path) -> None:
     """Seconds on the clock of runs that shared a machine measure its load, not the head."""
-    text = _printed(summarize(full_ledger(tmp_path, heads=("fc", "gap"), seeds=1, epochs=10)))
+    text = _printed(summarize(StudyData(full_ledger(tmp_path, heads=("fc", "gap"), seeds=1, epochs=10))))
     rows = [line.split() for line in text.splitlines()[:4]]
     assert rows[0][-2:] == ["CPU", "s"]
     assert [row[-1] for row in rows if row[:1] == ["fc"]] == ["124"]  # on the clock 125
@@ -50,7 +51,7 @@ def test_times_are_the_processors(tmp_path: Path) -> None:
 
 def test_winner_is_marked_and_named(tmp_path: Path) -> None:
     """Which head won is what the user came for: found without colour, too."""
-    summary = summarize(full_ledger(tmp_path, seeds=2))
+    summary = summarize(StudyData(full_ledger(tmp_path, seeds=2)))
     assert summary.winner is not None
     lines = _printed(summary).splitlines()
     (marked,) = [line for line in lines[:5] if line.startswith("*")]
@@ -60,7 +61,7 @@ def test_winner_is_marked_and_named(tmp_path: Path) -> None:
 
 def test_too_few_seeds_give_no_verdict_but_estimates(tmp_path: Path) -> None:
     """Two seeds must never read like a result."""
-    text = " ".join(_printed(summarize(full_ledger(tmp_path, seeds=2))).split())
+    text = " ".join(_printed(summarize(StudyData(full_ledger(tmp_path, seeds=2)))).split())
     assert "No verdict: 2 seeds, at least 7 needed." in text
     assert "an estimate" in text
     assert "supported" not in text
@@ -69,7 +70,7 @@ def test_too_few_seeds_give_no_verdict_but_estimates(tmp_path: Path) -> None:
 
 def test_enough_seeds_print_each_verdict_with_its_rule(tmp_path: Path) -> None:
     """The rule is printed beside the number, for every pair."""
-    summary = summarize(full_ledger(tmp_path, seeds=7))
+    summary = summarize(StudyData(full_ledger(tmp_path, seeds=7)))
     text = " ".join(_printed(summary).split())
     for item in summary.comparisons:
         for verdict in (item.comparison.better, item.comparison.not_worse):
@@ -78,7 +79,7 @@ def test_enough_seeds_print_each_verdict_with_its_rule(tmp_path: Path) -> None:
 
 def test_both_intervals_stand_side_by_side(tmp_path: Path) -> None:
     """Seeds are not pictures: whoever sees one interval must see what it leaves out."""
-    summary = summarize(full_ledger(tmp_path, heads=("fc", "gap"), seeds=7))
+    summary = summarize(StudyData(full_ledger(tmp_path, heads=("fc", "gap"), seeds=7)))
     text = " ".join(_printed(summary).split())
     (item,) = summary.comparisons
     assert item.pictures is not None
@@ -93,7 +94,7 @@ def test_both_intervals_stand_side_by_side(tmp_path: Path) -> None:
 
 def test_one_run_has_no_spread_and_no_comparison(tmp_path: Path) -> None:
     """`± 0.0` from one seed would be certainty that nobody has."""
-    text = _printed(summarize(full_ledger(tmp_path, heads=("gap",), seeds=1)))
+    text = _printed(summarize(StudyData(full_ledger(tmp_path, heads=("gap",), seeds=1))))
     assert "±" not in text.split("Accuracies")[0]
     assert "over 1 finished run of" in " ".join(text.split())
     assert "verdict" not in text.lower()
@@ -103,14 +104,14 @@ def test_failures_and_gaps_are_said_with_brackets_as_they_are(tmp_path: Path) ->
     """Rich would eat `[...]` in a reason as markup, and the table would hide the failure."""
     ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=1)
     add_run(ledger, "fc", 0, failure=Failure(reason="[red]loss[/red]", epoch=1, step=1))
-    text = _printed(summarize(ledger))
+    text = _printed(summarize(StudyData(ledger)))
     assert "[red]loss[/red]" in text
     assert "–" in next(line for line in text.splitlines() if " fc " in line)
 
 
 def test_nothing_finished_is_clear_words_without_an_empty_table(tmp_path: Path) -> None:
     """An empty grid explains nothing."""
-    text = _printed(summarize(study_ledger(tmp_path)))
+    text = _printed(summarize(StudyData(study_ledger(tmp_path))))
     assert text.startswith("Note: No run is finished yet")
     assert "Written" not in text
 
@@ -121,7 +122,7 @@ def test_csv_has_one_row_per_run_with_all_metrics(tmp_path: Path) -> None:
     for head, seed in (("fc", 0), ("gap", 0), ("gap", 1)):
         add_run(ledger, head, seed)
     add_run(ledger, "fc", 1, failure=Failure(reason='comma, "quote"', epoch=1, step=7))
-    summary = summarize(ledger)
+    summary = summarize(StudyData(ledger))
     rows = list(csv.DictReader(io.StringIO(results_csv(summary).decode())))
     assert [(row["head"], row["seed"]) for row in rows] == [
         ("fc", "0"),
@@ -146,7 +147,7 @@ def test_json_is_strict_and_whole(tmp_path: Path) -> None:
     lines = path.read_text().splitlines()
     broken = [json.loads(line) | {"val_loss": "Infinity"} for line in lines]
     path.write_text("".join(json.dumps(line) + "\n" for line in broken))
-    summary = summarize(ledger)
+    summary = summarize(StudyData(ledger))
 
     def refuse(constant: str) -> None:
         raise AssertionError(constant)

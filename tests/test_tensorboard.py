@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from headtohead.analysis.results import run_result
 from headtohead.core.errors import StorageError
-from headtohead.report.results import run_result
-from headtohead.report.tensorboard import RunEvents, make_whole, run_folder
+from headtohead.report.formats.tensorboard import RunEvents, make_whole, run_folder
 from headtohead.store.ledger import Ledger
 from headtohead.store.records import Failure
 from ledgers import add_run, full_ledger, study_ledger

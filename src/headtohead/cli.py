@@ -97,7 +97,7 @@ def plan(as_json: bool, **options: Any) -> None:
     Times are those of the study's finished runs, in --out or in runs/; of other heads, some steps
     are measured on random images.
     """
-    from headtohead.report.table import as_json_text
+    from headtohead.report.formats.summary import as_json_text
     from headtohead.runtime.forecast import plan as forecast
 
     _see_current_folder()
@@ -131,7 +131,7 @@ def tune(as_json: bool, **options: Any) -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
     "--pictures",
-    type=click.IntRange(min=0, max=24),  # what `report.page.kept` keeps
+    type=click.IntRange(min=0, max=24),  # what `report.page.thumbnails` keeps
     default=12,
     show_default=True,
     help="Test images in each grid of the page.",
@@ -143,21 +143,32 @@ def tune(as_json: bool, **options: Any) -> None:
     metavar="NAME=FOLDER",
     help="Show other software's <head>/seed-<n>/history.jsonl beside this study's.",
 )
+@click.option(
+    "--claims",
+    default="",
+    metavar="MODULE:CLASS,…",
+    help="Claims of your own in the study whose code may run.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def report(
-    folder: Path, pictures: int, figures: bool, beside: tuple[str, ...], as_json: bool
+    folder: Path,
+    pictures: int,
+    figures: bool,
+    beside: tuple[str, ...],
+    claims: str,
+    as_json: bool,
 ) -> None:
     """Regenerate the report of the study in FOLDER: the page, the tables and, if asked, figures."""
     from headtohead.report.beside import read_beside
-    from headtohead.report.render import render, render_figures
+    from headtohead.report.render import render
     from headtohead.store.ledger import Ledger, hold
+    from headtohead.study_data import StudyData
 
-    ledger = Ledger.open(folder)
+    _see_current_folder()
+    data = StudyData(Ledger.open(folder), frozenset(claims.split(",")) - {""})
     others = tuple(map(read_beside, beside))
     with hold(folder):
-        summary = render(ledger, pictures=pictures, beside=others)
-        if figures:
-            render_figures(ledger, beside=others)
+        summary = render(data, pictures=pictures, beside=others, figures=figures)
     _print_summary(summary, folder, as_json)
 
 
@@ -169,7 +180,7 @@ def _see_current_folder() -> None:
 def _print_summary(summary: Any, out: Path, as_json: bool) -> None:
     from rich.console import Console
 
-    from headtohead.report.table import render_table
+    from headtohead.report.formats.terminal import render_table
 
     if as_json:
         click.echo((out / "summary.json").read_bytes(), nl=False)

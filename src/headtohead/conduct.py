@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import headtohead
+from headtohead.claims.table import own_claim
 from headtohead.config.reading import name_after
 from headtohead.config.study import StudySpec
 from headtohead.core.system import cache_folder
@@ -17,11 +18,11 @@ from headtohead.data.split import leaks
 from headtohead.probes.images import keep_images, margin_of
 from headtohead.probes.table import probes_of
 from headtohead.report.comparisons import look_differences
-from headtohead.report.page.kept import keep_thumbnails
+from headtohead.report.page.thumbnails import keep_thumbnails
 from headtohead.report.render import render
 from headtohead.report.summary import Summary
 from headtohead.result import Comparison
-from headtohead.runtime.interim import check_design, follow
+from headtohead.runtime.interim import LooksRecord, check_design, follow
 from headtohead.runtime.jobs import Job, jobs_of
 from headtohead.runtime.preflight import answer_of
 from headtohead.runtime.process import Recruits
@@ -30,6 +31,7 @@ from headtohead.runtime.steps import step_lines
 from headtohead.runtime.workers import Crew
 from headtohead.store.ledger import Ledger, StudyFile, hold
 from headtohead.store.picture_table import picture_table, write_pictures
+from headtohead.study_data import StudyData
 
 Keep: TypeAlias = Callable[[Ledger, set[int]], None]
 """Puts the pictures that probes look at into a ledger, for some seeds."""
@@ -47,7 +49,9 @@ def conduct(
 
     The rest is as in `headtohead.comparison.compare`.
     """
-    probes_of(spec)  # one that cannot be imported is told before the work
+    probes_of(spec)  # what cannot be imported is told before the work
+    for entry in spec.claims:
+        own_claim(entry)
     machine = answer_of(recruits)
     recruits.call(min(len(machine.setups), len(spec.heads) * spec.seeds))
     with Display() as display:
@@ -135,13 +139,18 @@ def _run_study(ledger: Ledger, spec: StudySpec, crew: Crew, keep: Keep) -> list[
 
     if spec.verdict.until_decided is None:
         return run(ledger, jobs_of(spec.heads, spec.seeds))
-    return follow(ledger, spec, run=run, differences=look_differences, note=crew.display.note)
+    return follow(ledger, spec, run=run, differences=_differences, note=crew.display.note)
+
+
+def _differences(ledger: Ledger, record: LooksRecord) -> dict[int, float]:
+    return look_differences(StudyData(ledger), record)
 
 
 def _draw(ledger: Ledger, crew: Crew) -> tuple[Summary, list[str]]:
     """The page here and the figures by the workers, at once; what could not be drawn, in words."""
     with ThreadPoolExecutor(1) as waiting:
         figures = waiting.submit(crew.draw_figures)
-        keep_thumbnails(ledger, crew.prepared)
-        summary = render(ledger)
+        data = StudyData(ledger, frozenset(ledger.file.study.claims))
+        keep_thumbnails(data, crew.prepared)
+        summary = render(data)
         return summary, figures.result()

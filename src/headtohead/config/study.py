@@ -177,8 +177,9 @@ def _as_heads(value: Any) -> Any:
 class StudySpec(Spec):
     """The whole question.
 
-    `probes` are the user's own, each `module:Class` (`headtohead.probes.base.Probe`); every study
-    has the shipped ones. They change no run and are not part of the digest.
+    `probes` and `claims` are the user's own, each `module:Class` (`headtohead.probes.base.Probe`,
+    `headtohead.claims.base.Claim`); every study has the shipped ones. They change no run and are
+    not part of the digest.
     """
 
     name: Name = "study"
@@ -195,6 +196,7 @@ class StudySpec(Spec):
     verdict: VerdictSpec = VerdictSpec()
     tuning: TuningSpec | None = None
     probes: tuple[ModuleClass, ...] = ()
+    claims: tuple[ModuleClass, ...] = ()
 
     @field_validator("data")
     @classmethod

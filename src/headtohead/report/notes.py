@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from headtohead.analysis.lags import lags_note
+from headtohead.analysis.results import RunResult
 from headtohead.backbones.constants import BATCH_NORM_MOMENTUM
 from headtohead.report.comparisons import HeadComparison
-from headtohead.report.lags import lags_note
-from headtohead.report.results import RunResult
 from headtohead.stats import Lag
 from headtohead.store.ledger import StudyFile
 

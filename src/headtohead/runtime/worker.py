@@ -132,10 +132,12 @@ class _Desk:
         return "finished"
 
     def _draw(self, metric: str) -> str:
-        from headtohead.report import figures  # matplotlib, which no other job needs
+        # matplotlib, which no other job needs
+        from headtohead.report.formats import figures
+        from headtohead.study_data import StudyData
 
         write = [known for known in figures.METRICS if known.name == metric]
-        figures.write_figures(Ledger.open(self._out), write)
+        figures.write_figures(StudyData(Ledger.open(self._out)), write)
         return "finished"
 
     def _plan(self, ledger: Ledger, head: str, seed: int) -> RunPlan:

@@ -8,14 +8,15 @@ from headtohead.data.prepared import PreparedSet
 from headtohead.probes.base import of_heads, read_session
 from headtohead.probes.stage import lost
 from headtohead.probes.table import probes_of
-from headtohead.report.figures import METRICS
-from headtohead.report.tensorboard import RunEvents
+from headtohead.report.formats.figures import METRICS
+from headtohead.report.formats.tensorboard import RunEvents
 from headtohead.runtime.jobs import AnyJob, FiguresJob, Job, SessionJob, is_done, predecessor
 from headtohead.runtime.local import Team
 from headtohead.runtime.process import Event, Recruits
 from headtohead.runtime.progress import Display
 from headtohead.store.ledger import Ledger
 from headtohead.store.records import EpochRecord, read_history
+from headtohead.study_data import StudyData
 
 
 class Crew:
@@ -117,7 +118,7 @@ class _Watch:
         if kind == "start":
             history = read_history(self._ledger.run_folder(job.head, job.seed))
             done = history[: event["epochs"]]
-            self._events[job] = RunEvents(self._ledger, job.head, job.seed, done)
+            self._events[job] = RunEvents(StudyData(self._ledger), job.head, job.seed, done)
         elif kind == "epoch":
             self._events[job].epoch(EpochRecord.model_validate(event["record"]))
         elif kind in ("done", "error"):

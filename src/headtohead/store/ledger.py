@@ -7,7 +7,7 @@
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,12 +183,17 @@ class Ledger:
 
     def failures(self) -> list[str]:
         """Runs that failed, in words."""
-        return [
-            f"{run.record.head} seed {run.record.seed}: {run.record.failure.reason} "
-            f"(epoch {run.record.failure.epoch}, step {run.record.failure.step})"
-            for run in self.runs()
-            if run.record.failure
-        ]
+        return failures_of(self.runs())
+
+
+def failures_of(runs: Iterable[Run]) -> list[str]:
+    """Those of `runs` that failed, in words."""
+    return [
+        f"{run.record.head} seed {run.record.seed}: {run.record.failure.reason} "
+        f"(epoch {run.record.failure.epoch}, step {run.record.failure.step})"
+        for run in runs
+        if run.record.failure
+    ]
 
 
 def _upgraded(content: Any) -> Any:

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from headtohead.probes.base import read_run
 from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps
-from headtohead.probes.images import ProbeImages, images_path, read_images
-from headtohead.report.page.kept import Kept
+from headtohead.probes.images import ProbeImages
 from headtohead.report.page.picks import Pick
-from headtohead.store.ledger import Ledger
+from headtohead.report.page.thumbnails import Thumbnails
+from headtohead.stats.maps import at_pixels
+from headtohead.study_data import StudyData
 
 QUALITY = 82
 MAP_SIDE = 160
@@ -95,12 +95,13 @@ def _address(image: Image.Image) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def cards(ledger: Ledger, picks: Sequence[Pick], kept: Kept | None) -> tuple[Card, ...]:
+def cards(
+    classes: Sequence[str], picks: Sequence[Pick], kept: Thumbnails | None
+) -> tuple[Card, ...]:
     """Cards of the chosen pictures; a picture whose thumbnail was not kept has none."""
-    classes = ledger.file.classes
     found = []
     for pick in picks:
-        thumbnail = kept.thumbnails.get(pick.row) if kept else None
+        thumbnail = kept.by_row.get(pick.row) if kept else None
         label = classes[pick.label]
         name = thumbnail.name if thumbnail else f"row {pick.row} of the prepared set"
         image = None
@@ -114,16 +115,15 @@ def cards(ledger: Ledger, picks: Sequence[Pick], kept: Kept | None) -> tuple[Car
     return tuple(found)
 
 
-def map_grid(ledger: Ledger, seed: int, count: int) -> MapGrid | None:
+def map_grid(data: StudyData, seed: int, count: int) -> MapGrid | None:
     """Maps of one seed of every head that has them, of the first `count` probe pictures.
 
     Grad-CAM for every head, and beside it the exact maps of heads that have them.
     """
-    split = ledger.file.study.split.seed_for(seed)
-    pictures = read_images(images_path(ledger.out, split), ledger.file.digest)
+    pictures = data.images(seed)
     if pictures is None or count < 1:
         return None
-    found = _maps(ledger, seed, pictures)
+    found = _maps(data, seed, pictures)
     if not found:
         return None
     columns: dict[str, tuple[ClassMaps, NDArray[np.float32]]] = {}
@@ -134,7 +134,7 @@ def map_grid(ledger: Ledger, seed: int, count: int) -> MapGrid | None:
     count = min(count, len(pictures.rows), *(len(values) for _, values in columns.values()))
     every = np.concatenate([np.abs(values[:count]).ravel() for _, values in columns.values()])
     limit = max(float(np.percentile(every, PERCENTILE)), 1e-9)
-    classes = ledger.file.classes
+    classes = data.file.classes
     rows = []
     for at in range(count):
         label = classes[int(pictures.labels[at])]
@@ -152,11 +152,11 @@ def map_grid(ledger: Ledger, seed: int, count: int) -> MapGrid | None:
     return MapGrid(seed, tuple(columns), tuple(rows), limit)
 
 
-def _maps(ledger: Ledger, seed: int, pictures: ProbeImages) -> list[tuple[str, ClassMaps]]:
+def _maps(data: StudyData, seed: int, pictures: ProbeImages) -> list[tuple[str, ClassMaps]]:
     """Maps of these very pictures: those of an older choice would lie over the wrong ones."""
     found = []
-    for head in ledger.file.study.heads:
-        maps = read_run(ledger, CLASS_MAPS, head, seed)
+    for head in data.study.heads:
+        maps = data.run_evidence(CLASS_MAPS, head, seed)
         if maps is None or not len(maps.rows):
             continue
         if np.array_equal(maps.rows, pictures.rows[: len(maps.rows)]):
@@ -168,23 +168,10 @@ def _overlay(
     pixels: NDArray[np.uint8], values: NDArray[np.float32], maps: ClassMaps, limit: float
 ) -> NDArray[np.uint8]:
     """The map over the picture in grey: red speaks for the class, blue against it."""
-    side_y, side_x = pixels.shape[:2]
     share = np.clip(np.asarray(values, np.float32) / limit, -1, 1)
-    # Bilinear between the places that the cells stand for, the edge cells' value outside them.
-    y = np.clip((np.arange(side_y) - maps.first) / maps.stride, 0, share.shape[0] - 1)
-    x = np.clip((np.arange(side_x) - maps.first) / maps.stride, 0, share.shape[1] - 1)
-    rows = _between(share, y)
-    field = _between(rows.T, x).T
+    field = at_pixels(share[None], len(pixels), maps.first, maps.stride)[0]
     grey = np.asarray(Image.fromarray(pixels).convert("L"), np.float32)[..., None] / 255
     color = matplotlib.colormaps[COLORS](0.5 + field / 2)[..., :3]
     alpha = 0.75 * np.abs(field)[..., None] ** 0.7
     mixed = (1 - alpha) * (0.15 + 0.8 * grey) + alpha * color
     return np.asarray(np.clip(255 * mixed, 0, 255).round(), np.uint8)
-
-
-def _between(table: NDArray[np.float32], at: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Rows of a table at fractional places."""
-    low = np.floor(at).astype(int)
-    high = np.minimum(low + 1, len(table) - 1)
-    weight = (at - low)[:, None]
-    return np.asarray((1 - weight) * table[low] + weight * table[high], np.float32)

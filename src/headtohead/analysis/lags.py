@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from headtohead.report.page.phrases import names
+from headtohead.core.text import names
 from headtohead.stats import LAG, Lag, lag
 from headtohead.stats.family import plural
 from headtohead.store.ledger import Run

@@ -1,19 +1,95 @@
-"""Accuracy as the window moves, one line for each seed and head."""
+"""The fourth claim: the reference is more robust to translation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, final
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from headtohead.probes.base import read_run
+from headtohead.claims.base import BySeed, ClaimFigure, Question, Unit, measure, pairs
 from headtohead.probes.translation import TRANSLATION, Translation
-from headtohead.report.figures import Look
-from headtohead.report.page.chart import Chart, drawing, keep_within
-from headtohead.report.page.strands import Strand, Trace, Values, draw_strand, mean_label
-from headtohead.store.ledger import Ledger
+from headtohead.report.charts.chart import Chart, drawing, keep_within
+from headtohead.report.charts.lines import HeadLines, Line, Values, draw_head, mean_label
+from headtohead.report.charts.style import HeadStyle, head_styles
+from headtohead.study_data import StudyData
+
+
+@final
+class TranslationClaim:
+    """Its answers hold better as the window moves over real content."""
+
+    name = "translation"
+
+    def question(self, data: StudyData) -> Question:
+        """Agreement with the centre crop beyond chance decides; accuracies stand beside."""
+        return translation_question(data)
+
+    def figure(self, data: StudyData) -> ClaimFigure:
+        """Accuracy and agreement over the window's distance from the centre."""
+        found = moved(data)
+        if not found:
+            return ClaimFigure(anchor="#movement")
+        styles = head_styles(data.study.heads)
+        return ClaimFigure(
+            (
+                translation_chart(found, styles, "accuracy"),
+                translation_chart(found, styles, "agreement"),
+            ),
+            translation_about(found[0]),
+            "#movement",
+        )
+
+
+CLAIM = TranslationClaim()
+
+
+def translation_question(data: StudyData) -> Question:
+    """Agreement with the centre crop, and accuracies in small and large steps."""
+    found = data.evidence(TRANSLATION)
+    known = {run: moved for run, moved in found.items() if len(moved.rows)}
+
+    def of(value: Callable[[Translation], float]) -> BySeed:
+        return data.by_seed((*run, value(moved)) for run, moved in known.items())
+
+    steady = of(lambda moved: float(moved.steadiness[1:].mean()))
+    rows: Sequence[tuple[str, Unit, Callable[[Translation], float]]] = (
+        ("accuracy on the centre crop", "share", lambda m: float(m.accuracy[0])),
+        (
+            "accuracy in single-pixel steps, less the centre's",
+            "points",
+            lambda m: float(m.accuracy[m.fine][1:].mean() - m.accuracy[0]),
+        ),
+        (
+            "accuracy in large steps, less the centre's",
+            "points",
+            lambda m: float(m.accuracy[~m.fine].mean() - m.accuracy[0]),
+        ),
+        (
+            "agreement with the centre in single-pixel steps",
+            "share",
+            lambda m: float(m.agreement[m.fine][1:].mean()),
+        ),
+        (
+            "agreement with the centre in large steps",
+            "share",
+            lambda m: float(m.agreement[~m.fine].mean()),
+        ),
+    )
+    return Question(
+        statement=f"{data.reference} is more robust to translation than {data.against}",
+        tested=(
+            f"agreement with the centre crop beyond chance (Cohen's kappa), mean over all moved "
+            f"windows, {data.reference} minus {data.against}"
+        ),
+        differences=pairs(steady, data.reference, data.against, data.seeds),
+        measures=(
+            measure("agreement with the centre beyond chance, all windows", "share", steady),
+            *(measure(name, unit, of(value)) for name, unit, value in rows),
+        ),
+        notes=data.missing(found, "moved windows"),
+    )
 
 
 @dataclass(frozen=True)
@@ -35,15 +111,15 @@ class Moved:
     fine: NDArray[np.bool_]
 
 
-def moved(ledger: Ledger) -> list[Moved]:
+def moved(data: StudyData) -> list[Moved]:
     """Every head that has translation evidence, in the study's order."""
     found: dict[str, dict[int, Translation]] = {}
-    for run in ledger.runs():
+    for run in data.runs:
         head, seed = run.record.head, run.record.seed
-        known = read_run(ledger, TRANSLATION, head, seed)
+        known = data.run_evidence(TRANSLATION, head, seed)
         if run.record.status == "finished" and known is not None and len(known.rows):
             found.setdefault(head, {})[seed] = known
-    return [_moved(head, found[head]) for head in ledger.file.study.heads if head in found]
+    return [_moved(head, found[head]) for head in data.study.heads if head in found]
 
 
 def _moved(head: str, runs: Mapping[int, Translation]) -> Moved:
@@ -82,15 +158,14 @@ def translation_about(found: Moved) -> str:
 
 def translation_chart(
     found: Sequence[Moved],
-    looks: Mapping[str, Look],
-    order: Sequence[str],
+    styles: Mapping[str, HeadStyle],
     what: Literal["accuracy", "agreement"],
 ) -> Chart:
     """Accuracy as its change against the centre crop, or agreement with it, over distance."""
     with drawing() as paper:
         for one in found:
-            strand = _strand(one, order.index(one.head), looks[one.head], what)
-            draw_strand(paper, strand)
+            lines = _lines(one, list(styles).index(one.head), styles[one.head], what)
+            draw_head(paper, lines)
         axes = paper.axes
         axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
         axes.set(xlabel="distance of the window from the centre (pixels)", ylabel=_AXES[what])
@@ -128,16 +203,16 @@ _AXES = {
 _UNITS = {"agreement": " %", "accuracy": " points"}
 
 
-def _strand(one: Moved, index: int, look: Look, what: str) -> Strand:
+def _lines(one: Moved, index: int, style: HeadStyle, what: str) -> HeadLines:
     values = 100 * (one.agreement if what == "agreement" else one.accuracy - one.accuracy[:, :1])
 
-    def trace(label: str, row: Values) -> Trace:
+    def line(label: str, row: Values) -> Line:
         pairs = zip(one.distance, row, strict=True)
         said = tuple(f"{d:g} pixels: {v:.2f}{_UNITS[what]}" for d, v in pairs)
-        return Trace(label, one.distance, row, said)
+        return Line(label, one.distance, row, said)
 
     seeds = tuple(
-        trace(f"{one.head}, seed {seed}", row) for seed, row in zip(one.seeds, values, strict=True)
+        line(f"{one.head}, seed {seed}", row) for seed, row in zip(one.seeds, values, strict=True)
     )
-    mean = trace(mean_label(one.head, seeds), values.mean(axis=0))
-    return Strand(one.head, index, look, mean, seeds)
+    mean = line(mean_label(one.head, seeds), values.mean(axis=0))
+    return HeadLines(one.head, index, style, mean, seeds)

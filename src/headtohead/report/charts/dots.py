@@ -5,9 +5,7 @@ from dataclasses import dataclass
 
 from matplotlib.ticker import MaxNLocator
 
-from headtohead.report.figures import Look
-from headtohead.report.page.chart import (
-    INK,
+from headtohead.report.charts.chart import (
     WIDTH,
     Chart,
     Drawing,
@@ -15,6 +13,7 @@ from headtohead.report.page.chart import (
     name_margin,
     name_rows,
 )
+from headtohead.report.charts.style import INK, HeadStyle
 
 ROW = 52.0
 ABOVE, BELOW, LOWEST = 0.14, 0.12, 0.44
@@ -39,7 +38,7 @@ class DotRow:
 
     head: str
     index: int
-    look: Look
+    style: HeadStyle
     dots: tuple[Dot, ...]
     middle: Dot
     chance: Dot | None = None
@@ -94,7 +93,7 @@ def dot_chart(plan: DotChart) -> Chart:
 
 
 def _draw_row(paper: Drawing, row: DotRow, place: int, legend: str) -> None:
-    axes, color = paper.axes, row.look.color
+    axes, color = paper.axes, row.style.color
     at = [(dot.value, place + BELOW + down) for dot, down in _apart(paper, row.dots)]
     for dot, (x, y) in zip(sorted(row.dots, key=_by_value), at, strict=True):
         (mark,) = axes.plot(
@@ -121,7 +120,7 @@ def _draw_row(paper: Drawing, row: DotRow, place: int, legend: str) -> None:
         paper.belongs(row.index, bar)
         paper.readable(row.head, row.index, [(row.chance.value, place - ABOVE)], [row.chance.said])
     (middle,) = axes.plot(
-        [row.middle.value], [place - ABOVE], row.look.marker, color=color, markersize=8
+        [row.middle.value], [place - ABOVE], row.style.marker, color=color, markersize=8
     )
     paper.belongs(row.index, middle)
     paper.readable(row.head, row.index, [(row.middle.value, place - ABOVE)], [row.middle.said])

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Iterator, Sequence
 
+from headtohead.core.text import minus
 from headtohead.report.page.content import Content
-from headtohead.report.page.effects import difference_text
 from headtohead.report.page.findings import bounds_text, picture_bounds
-from headtohead.report.page.phrases import minus
+from headtohead.report.page.forest import difference_text
 
 # Anywhere, and at the start of a line.
 _SPECIAL = re.compile(r"[\\`*_\[\]|<>~$&]|^[#+=-]")
@@ -77,7 +77,9 @@ def _verdicts(content: Content) -> Iterator[str]:
                 yield _item(f"{name}: {seeds}; over test pictures, not seeds: {over}")
         yield ""
     if content.claims:
-        yield "## The five claims\n"
+        yield f"## {'The claims' if content.own_claims else 'The five claims'}\n"
+        if content.own_claims:
+            yield f"{escape(content.own_claims)}\n"
         yield from table(
             ("claim", "verdict", "rule"),
             [(claim.statement, claim.outcome, claim.rule) for claim in content.claims],

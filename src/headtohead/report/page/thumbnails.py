@@ -9,16 +9,17 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from headtohead.core.files import sha256_of, write_atomic
+from headtohead.core.files import write_atomic
 from headtohead.data.prepared import PreparedSet, printable
 from headtohead.report.page.picks import disagreements, mistakes, opinions_of, predictions_on_test
-from headtohead.store.ledger import Ledger
+from headtohead.study_data import StudyData
 
 FORMAT = 1
 OF_EACH_KIND = 24
@@ -59,19 +60,19 @@ class Thumbnail:
 
 
 @dataclass(frozen=True)
-class Kept:
-    """Everything that is kept of the pictures: thumbnails by row of the prepared set."""
+class Thumbnails:
+    """Everything that is kept of the images: thumbnails by row of the prepared set, and facts."""
 
     facts: Facts
-    thumbnails: Mapping[int, Thumbnail]
+    by_row: Mapping[int, Thumbnail]
 
 
-def keep_thumbnails(ledger: Ledger, prepared: PreparedSet) -> None:
+def keep_thumbnails(data: StudyData, prepared: PreparedSet) -> None:
     """Keep the facts, and thumbnails of what the finished runs get wrong or disagree on.
 
     Raises StorageError where they cannot be written.
     """
-    opinions = opinions_of(predictions_on_test(ledger))
+    opinions = opinions_of(predictions_on_test(data))
     rows: list[int] = []
     if opinions is not None:
         chosen = [*mistakes(opinions, OF_EACH_KIND), *disagreements(opinions, OF_EACH_KIND)]
@@ -80,41 +81,42 @@ def keep_thumbnails(ledger: Ledger, prepared: PreparedSet) -> None:
     pixels = [_small(images[row]) for row in rows]
     buffer = io.BytesIO()
     np.savez(buffer, rows=np.array(rows, np.int64), pixels=np.array(pixels, np.uint8))
-    path = _path(ledger)
-    if not path.is_file() or path.read_bytes() != buffer.getvalue():
-        write_atomic(path, buffer.getvalue())
+    path, content = _path(data), buffer.getvalue()
+    if not path.is_file() or path.read_bytes() != content:
+        write_atomic(path, content)
     manifest = {
         "format": FORMAT,
-        "prepared": ledger.file.prepared,
-        "sha256": sha256_of(path),
+        "prepared": data.file.prepared,
+        "sha256": sha256(content).hexdigest(),
         "facts": asdict(_facts(prepared)),
         "names": [printable(prepared.names[row]) for row in rows],
     }
     write_atomic(path.with_suffix(".json"), json.dumps(manifest, indent=1).encode())
 
 
-def kept(ledger: Ledger) -> Kept | None:
+def read_thumbnails(data: StudyData) -> Thumbnails | None:
     """What was kept, or None where there is nothing that is whole and of this study."""
-    path = _path(ledger)
+    path = _path(data)
     try:
         manifest = json.loads(path.with_suffix(".json").read_bytes())
-        if manifest["format"] != FORMAT or manifest["prepared"] != ledger.file.prepared:
+        if manifest["format"] != FORMAT or manifest["prepared"] != data.file.prepared:
             return None
-        if manifest["sha256"] != sha256_of(path):
+        stored = path.read_bytes()
+        if manifest["sha256"] != sha256(stored).hexdigest():
             return None
         content = manifest["facts"]
         sizes = {name: tuple(content[name]) for name in ("smallest", "median", "largest")}
         quarantined = tuple(tuple(entry) for entry in content["quarantined"])
         facts = Facts(**{**content, **sizes, "quarantined": quarantined})
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(stored), allow_pickle=False) as arrays:
             found = zip(arrays["rows"].tolist(), manifest["names"], arrays["pixels"], strict=True)
-            return Kept(facts, {row: Thumbnail(name, pixels) for row, name, pixels in found})
+            return Thumbnails(facts, {row: Thumbnail(name, pixels) for row, name, pixels in found})
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _path(ledger: Ledger) -> Path:
-    return ledger.out / "evidence" / "thumbnails" / "test.npz"
+def _path(data: StudyData) -> Path:
+    return data.out / "evidence" / "thumbnails" / "test.npz"
 
 
 def _small(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

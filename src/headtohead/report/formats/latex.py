@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+from headtohead.claims.base import JudgedClaim
+from headtohead.core.tex import escape
+from headtohead.core.text import minus
+from headtohead.report.page.answer import opening
 from headtohead.report.page.content import Content
-from headtohead.report.page.phrases import minus
 from headtohead.report.page.tables import MISSING
-from headtohead.report.page.tex import escape
-from headtohead.report.page.words import opening
 from headtohead.report.summary import HeadComparison
-from headtohead.stats.claims import Claim
 
 
 def latex_tables(content: Content) -> Mapping[str, bytes]:
@@ -40,8 +40,8 @@ def latex_tables(content: Content) -> Mapping[str, bytes]:
         )
     if content.rows and content.judged:
         tables["claims.tex"] = _table(
-            f"{first}The five claims. Means and intervals over seeds are in points, in the "
-            "claim's favour; parameters are counted, and speed has a rule of its own.",
+            f"{first}{'The claims' if content.own_claims else 'The five claims'}. Means and "
+            "intervals over seeds are in points, in the claim's favour; parameters are counted, and speed has a rule of its own.",
             "claims",
             ("Claim", "verdict", "mean", "over seeds", "seeds"),
             list(map(_claim, content.judged)),
@@ -63,7 +63,7 @@ def _verdict(item: HeadComparison) -> Sequence[str]:
     )
 
 
-def _claim(claim: Claim) -> Sequence[str]:
+def _claim(claim: JudgedClaim) -> Sequence[str]:
     found = claim.difference
     numbers: Sequence[str] = (MISSING, MISSING, MISSING)
     if found is not None:

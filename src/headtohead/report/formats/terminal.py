@@ -1,36 +1,28 @@
-"""The summary as a table on the terminal, as `results.csv` and as `summary.json`."""
+"""The summary as a table on the terminal."""
 
-import csv
 import io
-import json
-import math
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, is_dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from headtohead.report.baseline import Baseline
+from headtohead.analysis.baseline import Baseline
+from headtohead.core.text import counted
+from headtohead.report.charts.style import LARGEST_CLASS
 from headtohead.report.comparisons import HeadComparison
-from headtohead.report.page.phrases import counted
-from headtohead.report.page.words import answer, opening
+from headtohead.report.page.answer import opening
 from headtohead.report.remedy import remedy
-from headtohead.report.results import METRICS, RunResult
 from headtohead.report.summary import HeadResult, Summary
 from headtohead.stats import Spread
-from headtohead.stats.claims import Claim
-from headtohead.stats.over_images import share_interval
 
-FORMAT = 1
 WRITTEN = "report.html, report.md, tables, results.csv, summary.json, tensorboard"
 MISSING = "–"
 HEAD_WIDTH = 12
-LARGEST = "largest class"
 WINNER = "*"
 # Paths are to be copied whole, and a head's name is no place to break at.
 WORDS: Any = {"break_long_words": False, "break_on_hyphens": False}
@@ -236,7 +228,7 @@ def _grid(summary: Summary, width: int) -> Table:
     found = summary.baseline
     table.add_row(
         "",
-        LARGEST,
+        LARGEST_CLASS,
         "",
         *(_baseline_cell(found, column) for column in columns),
         "",
@@ -268,91 +260,3 @@ def _number(found: Spread | None, column: Column, *, spread: bool = True) -> str
     if found.sd is None or not spread:
         return mean
     return f"{mean} ± {column.scale * found.sd:.{column.digits}f}"
-
-
-def results_csv(summary: Summary) -> bytes:
-    """One row for each run that is over, UTF-8 with a header; empty cells for unknown values.
-
-    Units are those of METRICS: shares, nats, seconds. The last row, of status "baseline", is always
-    naming the largest class. `test_accuracy_low` and `_high` bound the exact binomial interval over
-    test images, at the study's level.
-    """
-    names = [
-        *("head", "seed", "status", "failure", "epochs", "best_epoch"),
-        *("parameters", "head_parameters", "trainable_parameters"),
-        *METRICS,
-        "scored_test_accuracy",
-        *("test_accuracy_low", "test_accuracy_high"),
-    ]
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(names)
-    for run in summary.runs:
-        status = "finished" if run.finished else "failed"
-        counts = run.parameters
-        writer.writerow(
-            [
-                *(run.head, run.seed, status, run.failure, run.epochs, run.best_epoch),
-                *(counts.total, counts.head, counts.trainable),
-                *(run.metrics[name] for name in METRICS),
-                run.scored,
-                *_over_images(run, summary.baseline.level),
-            ]
-        )
-    found = summary.baseline
-    writer.writerow(
-        [
-            *(LARGEST, None, "baseline", None, None, None, 0, 0, 0),
-            *(found.metrics.get(name) for name in METRICS),
-            *(found.test, found.low, found.high),
-        ]
-    )
-    return buffer.getvalue().encode()
-
-
-def _over_images(run: RunResult, level: float) -> tuple[float | None, float | None]:
-    """The exact binomial interval of one run's test accuracy."""
-    found = run.test_best
-    if found is None:
-        return None, None
-    return share_interval(round(found.accuracy * found.n), found.n, level)
-
-
-def summary_json(summary: Summary, claims: Sequence[Claim] = ()) -> bytes:
-    """The whole summary and its claims as strict JSON (what is no number is null), UTF-8.
-
-    First what a reader must know first: the page's headline.
-    """
-    headline = answer(summary)
-    first = {
-        "headline": headline.sentence,
-        "headline_more": headline.more,
-        "certainty": headline.certainty,
-        "at_majority": summary.at_majority,
-        "nothing_learned": summary.nothing_learned,
-    }
-    content = {**first, **vars(summary), "claims": claims}
-    return f"{as_json_text(content)}\n".encode()
-
-
-def as_json_text(value: Any) -> str:
-    """A frozen result as strict JSON with its format version."""
-    content = {"format": FORMAT, **_plain(value)}
-    return json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
-
-
-def _plain(value: Any) -> Any:
-    """Dataclasses, models and mappings as JSON's own types."""
-    if isinstance(value, BaseModel):
-        return _plain(value.model_dump(mode="json"))
-    if is_dataclass(value) and not isinstance(value, type):
-        return {name: _plain(item) for name, item in vars(value).items()}
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(item) for item in value]
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

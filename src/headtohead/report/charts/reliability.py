@@ -1,4 +1,4 @@
-"""How far a head's confidence can be trusted, and what it takes for what."""
+"""How far a head's confidence can be trusted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,18 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtohead.probes.predictions import SplitPredictions
-from headtohead.report.figures import Look
-from headtohead.report.page.chart import MUTED, NEUTRAL, Chart, drawing
-from headtohead.report.page.strands import Strand, Trace, draw_strand, mean_label
-from headtohead.report.page.tables import ConfusionTable
-from headtohead.stats.metrics import predictions, probabilities
+from headtohead.report.charts.chart import Chart, drawing
+from headtohead.report.charts.lines import HeadLines, Line, draw_head, mean_label
+from headtohead.report.charts.style import NEUTRAL, HeadStyle
+from headtohead.stats.metrics import confidence_bins, predictions, probabilities
 
 BINS = 10
 FEWEST = 5
 """Bins with fewer predictions are not drawn: their share is noise."""
-
-CELL = 46.0
-"""Side of a confusion matrix's cell, in the SVG's units: two lines of text."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +33,7 @@ def reliability(splits: Sequence[SplitPredictions]) -> Reliability:
     """
     confidence = np.concatenate([probabilities(split.best).max(axis=1) for split in splits])
     correct = np.concatenate([predictions(split.best) == split.labels for split in splits])
-    at = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    at = confidence_bins(confidence, BINS)
     count = np.bincount(at, minlength=BINS)
     used = np.flatnonzero(count >= FEWEST)
     sums = np.bincount(at, weights=confidence, minlength=BINS)
@@ -51,15 +47,15 @@ class Trust:
 
     head: str
     index: int
-    look: Look
+    style: HeadStyle
     whole: Reliability
     seeds: tuple[Reliability, ...]
 
 
-def trust(head: str, index: int, look: Look, splits: Sequence[SplitPredictions]) -> Trust:
+def trust(head: str, index: int, style: HeadStyle, splits: Sequence[SplitPredictions]) -> Trust:
     """The reliability of a head with these predictions on the test split, one for each seed."""
     seeds = tuple(reliability([split]) for split in splits)
-    return Trust(head, index, look, reliability(splits), seeds)
+    return Trust(head, index, style, reliability(splits), seeds)
 
 
 def reliability_chart(found: Sequence[Trust], lowest: float) -> Chart | None:
@@ -73,10 +69,10 @@ def reliability_chart(found: Sequence[Trust], lowest: float) -> Chart | None:
         for one in drawn:
             label = mean_label(one.head, one.seeds).replace("mean of", "all")
             seeds = tuple(
-                _trace(f"{one.head}, one of {len(one.seeds)} seeds", bins) for bins in one.seeds
+                _line(f"{one.head}, one of {len(one.seeds)} seeds", bins) for bins in one.seeds
             )
-            whole = _trace(label, one.whole)
-            draw_strand(paper, Strand(one.head, one.index, one.look, whole, seeds))
+            whole = _line(label, one.whole)
+            draw_head(paper, HeadLines(one.head, one.index, one.style, whole, seeds))
         axes.set(xlim=(100 * lowest - 2, 102), ylim=(0, 100))
         axes.set(xlabel="confidence (%)", ylabel="share that is right (%)")
         return paper.finish(
@@ -93,43 +89,10 @@ def reliability_chart(found: Sequence[Trust], lowest: float) -> Chart | None:
         )
 
 
-def _trace(label: str, bins: Reliability) -> Trace:
+def _line(label: str, bins: Reliability) -> Line:
     x, y = 100 * bins.confidence, 100 * bins.correct
     said = (
         f"says {a:.1f} %, right in {b:.1f} % ({n:,} predictions)"
         for a, b, n in zip(x, y, bins.count, strict=True)
     )
-    return Trace(label, x, y, tuple(said))
-
-
-def confusion_charts(tables: Sequence[ConfusionTable]) -> list[Chart]:
-    """The matrices that the page shows as tables, drawn; none where there are too many classes."""
-    return [_confusion_chart(table) for table in tables if table.rows]
-
-
-def _confusion_chart(table: ConfusionTable) -> Chart:
-    shares = np.array([[share for _, share in cells] for _, cells in table.rows])
-    side = 44.0 + CELL * len(table.classes)
-    with drawing(side + 60, side, (100.0, 10.0, 44.0, 10.0)) as paper:
-        axes = paper.axes
-        axes.grid(visible=False)
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.2)  # its darkest blue would hide text
-        for y, (_, cells) in enumerate(table.rows):
-            for x, (count, share) in enumerate(cells):
-                text = f"{count:,}\n{100 * share:.1f} %"
-                axes.annotate(text, (x, y), ha="center", va="center", fontsize=9)
-        places = range(len(table.classes))
-        axes.set_xticks(places, table.classes, rotation=30, ha="right", color=MUTED)
-        axes.set_yticks(places, table.classes, color=MUTED)
-        axes.tick_params(length=0)
-        axes.set(xlabel="class named", ylabel="true class")
-        right = ", ".join(
-            f"{name} {100 * share:.1f} %"
-            for name, share in zip(table.classes, np.diag(shares), strict=True)
-        )
-        return paper.finish(
-            f"confusion-{table.head}",
-            f"{table.head}: what is taken for what",
-            "Test split at the best epoch, all seeds together.",
-            f"Named rightly: {right}.",
-        )
+    return Line(label, x, y, tuple(said))

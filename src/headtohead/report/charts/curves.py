@@ -1,4 +1,4 @@
-"""Curves over epochs: every seed faint, the mean strong, linear and logarithmic."""
+"""Learning curves, for the page and for files: seeds faint, their mean strong, linear or log."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,8 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from headtohead.report.figures import Look, looks
-from headtohead.report.page.chart import (
+from headtohead.report.charts.chart import (
     Chart,
     Drawing,
     draw_largest_class,
@@ -19,9 +18,11 @@ from headtohead.report.page.chart import (
     keep_within,
     log_ticks,
 )
-from headtohead.report.page.strands import Strand, Trace, Values, draw_strand, mean_label
-from headtohead.store.ledger import Ledger, SplitName
+from headtohead.report.charts.lines import HeadLines, Line, Values, draw_head, mean_label
+from headtohead.report.charts.style import HeadStyle, head_styles
+from headtohead.store.ledger import SplitName
 from headtohead.store.records import EpochRecord
+from headtohead.study_data import StudyData
 
 SHOWN_EPOCHS, FEWEST_EPOCHS, POINTS = 100, 20, 2000
 """Of longer runs this many epochs are drawn, evenly spaced, the first and the last among them;
@@ -37,20 +38,20 @@ class Track:
 
     head: str
     index: int
-    look: Look
+    style: HeadStyle
     seeds: tuple[int, ...]
     histories: tuple[tuple[EpochRecord, ...], ...]
 
 
-def tracks_of(ledger: Ledger) -> list[Track]:
+def tracks_of(data: StudyData) -> list[Track]:
     """Heads with finished runs, in the study's order."""
-    runs = [run for run in ledger.runs() if run.record.status == "finished" and run.history]
+    runs = [run for run in data.runs if run.record.status == "finished" and run.history]
     tracks = []
-    for index, (head, look) in enumerate(looks(ledger.file.study.heads).items()):
+    for index, (head, style) in enumerate(head_styles(data.study.heads).items()):
         mine = [run for run in runs if run.record.head == head]
         seeds = tuple(run.record.seed for run in mine)
         if mine:
-            tracks.append(Track(head, index, look, seeds, tuple(run.history for run in mine)))
+            tracks.append(Track(head, index, style, seeds, tuple(run.history for run in mine)))
     return tracks
 
 
@@ -163,32 +164,54 @@ def curve_chart(
 
     `largest` is each split's accuracy of always naming its largest class.
     """
+    curves = [Curve(track, quantity, track.head, track.style) for track in tracks]
     with drawing() as paper:
-        runs = sum(len(track.seeds) for track in tracks)
-        shown = max(FEWEST_EPOCHS, min(SHOWN_EPOCHS, POINTS // runs))
-        told = [_draw_head(paper, quantity, track, shown) for track in tracks]
-        axes = paper.axes
-        axes.set(xlabel="epoch", ylabel=quantity.axis)
-        axes.xaxis.set_major_locator(MaxNLocator(10, integer=True, min_n_ticks=1))
-        last = max(len(history) for track in tracks for history in track.histories)
-        caption = [f"Of {last} epochs {shown} are drawn, evenly spaced."] if last > shown else []
-        axes.set_xlim(0.5, last + 0.5)
-        if quantity.split is not None and quantity.split in largest:
-            error = quantity.scale == "log"
-            told.append(draw_largest_class(paper, largest[quantity.split], error=error))
-            caption.append("Dashed: always naming the largest class.")
-        # Where no epoch made an error, nothing is drawn that a logarithmic axis could show.
-        logarithmic = quantity.scale == "log" and np.isfinite(axes.dataLim.minposy)
-        axes.set_yscale("log" if logarithmic else "linear")
-        keep_within(axes, quantity.low, quantity.high)
-        if logarithmic:
-            _label_decades(axes)
+        told, caption = draw_curves(paper, curves, largest)
         return paper.finish(
             f"curve-{quantity.name}",
             quantity.title,
             " ".join(caption),
             f"{quantity.title} over epochs. " + "; ".join(text for text in told if text) + ".",
         )
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One quantity of one head, as a chart shows it."""
+
+    track: Track
+    quantity: Quantity
+    label: str
+    style: HeadStyle
+
+
+def draw_curves(
+    paper: Drawing, curves: Sequence[Curve], largest: Mapping[SplitName, float] = NOTHING
+) -> tuple[list[str], list[str]]:
+    """Draw curves on one axis, that of the last one's quantity.
+
+    Returns what a reader without sight is told of each, and the sentences of the caption.
+    """
+    quantity, axes = curves[-1].quantity, paper.axes
+    runs = sum(len(curve.track.seeds) for curve in curves)
+    shown = max(FEWEST_EPOCHS, min(SHOWN_EPOCHS, POINTS // runs))
+    told = [_draw_curve(paper, curve, shown) for curve in curves]
+    axes.set(xlabel="epoch", ylabel=quantity.axis)
+    axes.xaxis.set_major_locator(MaxNLocator(10, integer=True, min_n_ticks=1))
+    last = max(len(history) for curve in curves for history in curve.track.histories)
+    caption = [f"Of {last} epochs {shown} are drawn, evenly spaced."] if last > shown else []
+    axes.set_xlim(0.5, last + 0.5)  # half an epoch of air: there is no epoch 0 to show
+    if quantity.split is not None and quantity.split in largest:
+        error = quantity.scale == "log"
+        told.append(draw_largest_class(paper, largest[quantity.split], error=error))
+        caption.append("Dashed: always naming the largest class.")
+    # Where no epoch made an error, nothing is drawn that a logarithmic axis could show.
+    logarithmic = quantity.scale == "log" and np.isfinite(axes.dataLim.minposy)
+    axes.set_yscale("log" if logarithmic else "linear")
+    keep_within(axes, quantity.low, quantity.high)
+    if logarithmic:
+        _label_decades(axes)
+    return told, caption
 
 
 def values_of(quantity: Quantity, track: Track) -> Values:
@@ -207,31 +230,31 @@ def _label_decades(axes: Axes) -> None:
     axes.yaxis.set_minor_formatter(lambda *_: "")
 
 
-def _draw_head(paper: Drawing, quantity: Quantity, track: Track, most: int) -> str:
-    """Draws one head; what a reader without sight is told of it."""
+def _draw_curve(paper: Drawing, curve: Curve, most: int) -> str:
+    """Draws one curve; what a reader without sight is told of it."""
+    quantity, track, name = curve.quantity, curve.track, curve.label
     values = values_of(quantity, track)
     present = np.flatnonzero(np.isfinite(values).any(axis=0))
     if not len(present):
-        return f"{track.head}: no finite value"
+        return f"{name}: no finite value"
     at = np.linspace(0, len(present) - 1, most).round().astype(int)
     shown = present[np.unique(at)] if len(present) > most else present
     epochs, values = (shown + 1).astype(np.float64), values[:, shown]
     mean = np.nanmean(values, axis=0)
 
-    def trace(label: str, row: Values) -> Trace:
+    def line(label: str, row: Values) -> Line:
         # Zero has no place on a logarithmic axis, but it has its share in the mean.
         drawn = row if quantity.scale == "linear" else np.where(row > 0, row, np.nan)
         said = (f"epoch {x:.0f}: {y:.4g}{quantity.unit}" for x, y in zip(epochs, row, strict=True))
-        return Trace(label, epochs, drawn, tuple(said))
+        return Line(label, epochs, drawn, tuple(said))
 
     seeds = tuple(
-        trace(f"{track.head}, seed {seed}", row)
-        for seed, row in zip(track.seeds, values, strict=True)
+        line(f"{name}, seed {seed}", row) for seed, row in zip(track.seeds, values, strict=True)
     )
-    whole = trace(mean_label(track.head, seeds), mean)
+    whole = line(mean_label(name, seeds), mean)
     every = 1 + len(epochs) // 20
-    draw_strand(paper, Strand(track.head, track.index, track.look, whole, seeds, every))
+    draw_head(paper, HeadLines(name, track.index, curve.style, whole, seeds, every))
     return (
-        f"{track.head} goes from {mean[0]:.3g}{quantity.unit} at epoch {epochs[0]:.0f} to "
+        f"{name} goes from {mean[0]:.3g}{quantity.unit} at epoch {epochs[0]:.0f} to "
         f"{mean[-1]:.3g}{quantity.unit} at epoch {epochs[-1]:.0f}"
     )

@@ -20,10 +20,10 @@ from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+from headtohead.analysis.results import RunResult
 from headtohead.core.files import digest_of, storage_error, write_atomic
-from headtohead.report.results import RunResult
-from headtohead.store.ledger import Ledger
 from headtohead.store.records import EpochRecord
+from headtohead.study_data import StudyData
 
 FORMAT = 1
 VERSION = "brain.Event:2"
@@ -52,17 +52,17 @@ class RunEvents:
     """
 
     def __init__(
-        self, ledger: Ledger, head: str, seed: int, history: Sequence[EpochRecord] = ()
+        self, data: StudyData, head: str, seed: int, history: Sequence[EpochRecord] = ()
     ) -> None:
-        self._folder = run_folder(ledger.out, head, seed)
+        self._folder = run_folder(data.out, head, seed)
         self._now = time.time() - sum(epoch.seconds for epoch in history)
         self._step = 0
         _clear(self._folder)
         self._run = _EventFile(self._folder, self._now)
         self._train = _EventFile(self._folder / "train", self._now)
         self._validation = _EventFile(self._folder / "validation", self._now)
-        choices = hparams(ledger, head, seed)
-        self._run.add(_experiment(ledger, seed, self._now), self._now)
+        choices = hparams(data, head, seed)
+        self._run.add(_experiment(data, seed, self._now), self._now)
         self._run.add(_session_start(choices, f"{head}/seed-{seed}", self._now), self._now)
         for epoch in history:
             self.epoch(epoch)
@@ -102,16 +102,18 @@ class RunEvents:
             file.flush()
 
 
-def make_whole(ledger: Ledger, run: RunResult, history: Sequence[EpochRecord]) -> bool:
+def make_whole(data: StudyData, run: RunResult) -> bool:
     """Write the event files of a run that is over, unless they are there; returns whether it did.
 
     Raises StorageError where they cannot be written.
     """
-    folder = run_folder(ledger.out, run.head, run.seed)
+    over = data.run(run.head, run.seed)
+    history = over.history if over else ()
+    folder = run_folder(data.out, run.head, run.seed)
     results = {name: run.metrics[name] for name in RESULTS}
     content = {
         "format": FORMAT,
-        "choices": hparams(ledger, run.head, run.seed),
+        "choices": hparams(data, run.head, run.seed),
         "results": {name: repr(value) for name, value in results.items()},
         "failure": run.failure,
         "history": [epoch.model_dump_json() for epoch in history],
@@ -119,7 +121,7 @@ def make_whole(ledger: Ledger, run: RunResult, history: Sequence[EpochRecord]) -
     marker, digest = folder / WHOLE, digest_of(content).encode()
     if marker.is_file() and marker.read_bytes() == digest:
         return False
-    with RunEvents(ledger, run.head, run.seed, history) as events:
+    with RunEvents(data, run.head, run.seed, history) as events:
         events.finish(results, failed=not run.finished)
     write_atomic(marker, digest)
     return True
@@ -130,16 +132,16 @@ def run_folder(out: Path, head: str, seed: int) -> Path:
     return out / "tensorboard" / head / f"seed-{seed}"
 
 
-def hparams(ledger: Ledger, head: str, seed: int) -> dict[str, Choice]:
+def hparams(data: StudyData, head: str, seed: int) -> dict[str, Choice]:
     """What distinguishes a run: head, seed, its recipe and its head's options, flat.
 
     The head's parameters are in it once one of the head's runs is over.
     """
-    study = ledger.file.study
+    study = data.study
     choices: dict[str, Choice] = {"head": head, "seed": seed}
     choices |= _flat("", study.recipe_for(head).model_dump())
     choices |= _flat("option.", study.heads[head].options)
-    over = ledger.run(head, seed)
+    over = data.run(head, seed)
     if over is not None:
         choices["parameters"] = over.record.parameters.total
         choices["head_parameters"] = over.record.parameters.head
@@ -204,11 +206,11 @@ def _clear(folder: Path) -> None:
         raise storage_error(folder, error) from error
 
 
-def _experiment(ledger: Ledger, seed: int, now: float) -> SummaryProto:
+def _experiment(data: StudyData, seed: int, now: float) -> SummaryProto:
     """The HParams tab's columns, any head's: it reads them from the first run that it finds."""
     choices: dict[str, Choice] = {}
-    for head in ledger.file.study.heads:
-        choices |= hparams(ledger, head, seed)
+    for head in data.study.heads:
+        choices |= hparams(data, head, seed)
     kinds = {bool: api_pb2.DATA_TYPE_BOOL, str: api_pb2.DATA_TYPE_STRING}
     experiment = api_pb2.Experiment(
         time_created_secs=now,

@@ -1,15 +1,14 @@
 """One run that is over → its numbers: from its record, its history and its predictions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headtohead.probes.base import read_run
-from headtohead.probes.predictions import PREDICTIONS, SplitPredictions
+from headtohead.probes.predictions import Predictions, SplitPredictions
 from headtohead.stats.metrics import Evaluation, evaluate
-from headtohead.store.ledger import Ledger, Run
+from headtohead.store.ledger import Run, StudyFile
 from headtohead.store.records import EpochRecord, Parameters
 
 TEST_METRICS = {
@@ -64,12 +63,16 @@ class RunResult:
         return self.failure is None
 
 
-def run_result(ledger: Ledger, run: Run) -> RunResult:
-    """Everything that one run says; its test metrics are None without its predictions."""
+def loss_rise(history: Sequence[EpochRecord]) -> float:
+    """How far the validation loss rose after its lowest value, in nats."""
+    return history[-1].val_loss - min(epoch.val_loss for epoch in history)
+
+
+def run_result(file: StudyFile, run: Run, found: Predictions | None) -> RunResult:
+    """Everything that one run says; its test metrics are None without its predictions, `found`."""
     record = run.record
-    found = read_run(ledger, PREDICTIONS, record.head, record.seed)
     failure = _failure(run, found.test if found else None)
-    classes = len(ledger.file.classes)
+    classes = len(file.classes)
     best = _evaluation(found.test, found.test.best, classes) if found and not failure else None
     last = _evaluation(found.test, found.test.last, classes) if found and not failure else None
     measured = None if best is None else best.accuracy
@@ -83,8 +86,8 @@ def run_result(ledger: Ledger, run: Run) -> RunResult:
         parameters=record.parameters,
         environment=record.environment,
         metrics=_metrics(run, best, last),
-        scored=measured if failure is None else ledger.file.majority_share("test"),
-        scored_validation=chosen if failure is None else ledger.file.majority_share("validation"),
+        scored=measured if failure is None else file.majority_share("test"),
+        scored_validation=chosen if failure is None else file.majority_share("validation"),
         best=run.best,
         test_best=best,
         test_last=last,

@@ -1,4 +1,4 @@
-"""One chart of the page: an SVG that is complete by itself, and its values for the pointer."""
+"""One chart: on the page an SVG with its values for the pointer, by itself a PNG or SVG file."""
 
 import io
 import math
@@ -6,7 +6,6 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from matplotlib import style
@@ -18,14 +17,10 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 
-from headtohead.report.figures import LARGEST_CLASS, STYLE
-from headtohead.report.page.svg import HEAD_ID, inline_svg
-
-INK, MUTED, GRID, NEUTRAL = "#111111", "#555555", "#e3e3e3", "#8a8a8a"
-"""What the style sheet turns into the colours of the reader's theme."""
+from headtohead.report.charts.style import FONT_SIZE, LARGEST_CLASS, MUTED, NEUTRAL, STYLE
+from headtohead.report.charts.svg import HEAD_ID, inline_svg
 
 WIDTH, HEIGHT = 400.0, 268.0
-FONT_SIZE = 11.0
 NAME_LINE, NAME_LINES = 24, 3
 """Characters of a line, and lines, that a head's name may take beside its row."""
 FILE_DPI = 200
@@ -35,22 +30,6 @@ MARGINS = (54.0, 14.0, 44.0, 12.0)
 FEWEST_TICKS, MOST_TICKS = 3, 6
 LOG_MANTISSAS = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0))
 """What is labelled on a logarithmic axis, the first that gives enough: beyond, even steps."""
-
-CHART_STYLE: dict[Any, Any] = {
-    **STYLE,
-    "figure.dpi": 72,
-    "savefig.dpi": 72,
-    "font.size": FONT_SIZE,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": NEUTRAL,
-    "xtick.color": NEUTRAL,
-    "ytick.color": NEUTRAL,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "grid.color": GRID,
-    "axes.facecolor": "none",
-}
 
 
 @dataclass(frozen=True)
@@ -81,17 +60,25 @@ class Chart:
 
     def file(self, suffix: str) -> bytes:
         """The chart as a file by itself, with title and legend; `suffix` is png or svg."""
-        axes = self.figure.axes[0]
-        with style.context(["default", CHART_STYLE]):
-            axes.set_title(self.title)
-            if axes.get_legend_handles_labels()[0]:
-                axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0))  # it covers no value
-            buffer = io.BytesIO()
-            metadata = {"png": {"Software": None}, "svg": {"Date": None}}[suffix]
-            self.figure.savefig(
-                buffer, format=suffix, dpi=FILE_DPI, bbox_inches="tight", metadata=metadata
-            )
-        return buffer.getvalue()
+        return figure_file(self.figure, suffix, self.title)
+
+
+def figure_file(figure: Figure, suffix: str, title: str, subtitle: str = "") -> bytes:
+    """A drawn figure as a file by itself: title above, legend beside it, where it covers no value.
+
+    `suffix` is png or svg; the same bytes whenever the content is the same.
+    """
+    axes = figure.axes[0]
+    with style.context(["default", STYLE]):
+        axes.set_title(f"{title}\n" if subtitle else title)
+        if subtitle:
+            axes.text(0, 1.03, subtitle, transform=axes.transAxes, fontsize=9, color=MUTED)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0))
+        buffer = io.BytesIO()
+        metadata = {"png": {"Software": None}, "svg": {"Date": None}}[suffix]
+        figure.savefig(buffer, format=suffix, dpi=FILE_DPI, bbox_inches="tight", metadata=metadata)
+    return buffer.getvalue()
 
 
 @dataclass
@@ -145,7 +132,7 @@ def drawing(
 ) -> Iterator[Drawing]:
     """Axes in the page's style, whatever the user's matplotlibrc says."""
     left, right, bottom, top = margins
-    with style.context(["default", CHART_STYLE]):
+    with style.context(["default", STYLE]):
         figure = Figure(figsize=(width / 72, height / 72))
         FigureCanvasSVG(figure)
         box = (

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from headtohead.core.text import names, points
 from headtohead.report.page import doubts
-from headtohead.report.page.phrases import names, points
 from headtohead.report.page.reasons import reason
 from headtohead.report.summary import HeadComparison, HeadResult, Summary, validation
 from headtohead.stats.family import plural

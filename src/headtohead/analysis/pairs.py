@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headtohead.probes.base import read_run
-from headtohead.probes.predictions import PREDICTIONS, SplitPredictions
-from headtohead.report.results import METRICS, RunResult
+from headtohead.analysis.results import METRICS, RunResult
+from headtohead.probes.predictions import Predictions, SplitPredictions
 from headtohead.stats import DECIMALS, Estimate, estimate
 from headtohead.stats.metrics import predictions
 from headtohead.stats.over_images import Answers, PictureInterval, picture_interval
@@ -20,7 +19,7 @@ from headtohead.stats.targets import (
     reached,
     time_to_target,
 )
-from headtohead.store.ledger import Ledger, Run
+from headtohead.store.ledger import Run, StudyFile
 
 NUMERIC_ENVIRONMENT = ("torch", "platform", "device", "processor", "threads", "kernels")
 """Entries of a run's environment that change its numbers: where they differ, no pair is made."""
@@ -129,7 +128,11 @@ class TestAnswers:
     majority: Mapping[int, Answers]
 
 
-def answers_on_test(ledger: Ledger, results: Sequence[RunResult]) -> TestAnswers:
+def answers_on_test(
+    file: StudyFile,
+    results: Sequence[RunResult],
+    known: Mapping[tuple[str, int], Predictions],
+) -> TestAnswers:
     """Every run's answers at the best epoch; a failed run names the majority.
 
     A failed run answers on the pictures of another head's run of its seed; where there is none,
@@ -138,14 +141,14 @@ def answers_on_test(ledger: Ledger, results: Sequence[RunResult]) -> TestAnswers
     found: dict[tuple[str, int], Answers] = {}
     labels: dict[int, SplitPredictions] = {}
     for run in results:
-        read = read_run(ledger, PREDICTIONS, run.head, run.seed)
+        read = known.get((run.head, run.seed))
         if read is None:
             continue
         labels[run.seed] = read.test
         if run.finished:
             correct = predictions(read.test.best) == read.test.labels
             found[run.head, run.seed] = Answers(read.test.rows, correct)
-    counts = list(ledger.file.counts["test"].values())
+    counts = list(file.counts["test"].values())
     largest = int(np.argmax(counts))
     majority = {seed: Answers(test.rows, test.labels == largest) for seed, test in labels.items()}
     for run in results:
@@ -167,7 +170,7 @@ def answers_of(
 
 
 def estimates(
-    ledger: Ledger,
+    file: StudyFile,
     heads: Mapping[str, Sequence[RunResult]],
     reference: str,
     answers: Mapping[tuple[str, int], Answers],
@@ -175,7 +178,7 @@ def estimates(
     targets: Targets | None,
 ) -> Iterator[PairEstimate]:
     """Every pair of heads on every metric, but for those that get a verdict."""
-    level = ledger.file.study.verdict.level
+    level = file.study.verdict.level
     names = sorted(heads, key=lambda name: name != reference)
     for first, second in itertools.combinations(names, 2):
         pair = pairing(heads[first], heads[second])
@@ -215,11 +218,12 @@ def _time_differences(pair: Pairing, targets: Targets | None, metric: str) -> li
 
 
 def targets_of(
-    ledger: Ledger, runs: Sequence[Run], results: Mapping[str, Sequence[RunResult]], reference: str
+    file: StudyFile, runs: Sequence[Run], results: Mapping[str, Sequence[RunResult]]
 ) -> Targets | None:
     """Epochs and seconds of every head to the study's target accuracy; None without a target."""
-    declared = ledger.file.study.verdict.target
-    target = declared if declared is not None else _default_target(results.get(reference, ()))
+    declared = file.study.verdict.target
+    reference = results.get(file.study.reference, ())
+    target = declared if declared is not None else _default_target(reference)
     histories = {(run.record.head, run.record.seed): run.history for run in runs}
     approaches = {
         (run.head, run.seed): Approach(
