@@ -7,37 +7,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headtohead.stats.claims import (
-    Goal,
-    Name,
-    Pace,
-    Question,
-    Size,
-    decide,
-    faster,
-    fewer_parameters,
-    measure,
-    pairs,
-)
+from headtohead.claims.base import JudgedClaim, Question, measure, pairs
+from headtohead.claims.judge import decide
+from headtohead.claims.parameters import Size, fewer_parameters
+from headtohead.claims.speed import Goal, Pace, faster
 
 GOAL = Goal(target=0.8, horizon=10, majority=0.5, declared=True)
 SEEDS = range(7)
 
 
-def question(name: Name, differences: list[float]) -> Question:
-    return Question(name, f"{name} is better", "what is tested", dict(enumerate(differences)), ())
+def question(differences: list[float]) -> Question:
+    return Question("it is better", "what is tested", dict(enumerate(differences)))
+
+
+def decided(*questions: Question, level: float = 0.05) -> tuple[JudgedClaim, ...]:
+    return decide({str(place): asked for place, asked in enumerate(questions)}, level)
 
 
 def test_a_family_is_decided_together() -> None:
     """Else three chances to be lucky are sold as one."""
     clear = [0.05, 0.06, 0.055, 0.065, 0.05, 0.058, 0.062]
-    found = decide(
-        [
-            question("overfitting", clear),
-            question("class_maps", [-value for value in clear]),
-            question("translation", [0.01, -0.01, 0.02, -0.02, 0.0, 0.01, -0.01]),
-        ],
-        0.05,
+    found = decided(
+        question(clear),
+        question([-value for value in clear]),
+        question([0.01, -0.01, 0.02, -0.02, 0.0, 0.01, -0.01]),
     )
     assert [claim.outcome for claim in found] == ["supported", "refuted", "inconclusive"]
     assert "Holm over 3" in found[0].rule
@@ -47,10 +40,9 @@ def test_a_family_is_decided_together() -> None:
 def test_a_question_without_evidence_makes_the_others_no_easier() -> None:
     """Else deleting evidence turns an open claim into a proven one."""
     six = [0.05, 0.06, 0.055, 0.065, 0.05, 0.058]  # sign-flip p = 2/64: enough for one test alone
-    alone = decide([question("overfitting", six)], 0.05)
+    alone = decided(question(six))
     assert alone[0].outcome == "supported"
-    three = [question("overfitting", six), question("class_maps", []), question("translation", [])]
-    found = decide(three, 0.05)
+    found = decided(question(six), question([]), question([]))
     assert [claim.outcome for claim in found] == ["inconclusive"] * 3
     assert "6 seeds, at least 7 needed" in found[0].rule
     assert "0 seeds, at least 7 needed" in found[1].rule
@@ -59,12 +51,8 @@ def test_a_question_without_evidence_makes_the_others_no_easier() -> None:
 @given(st.lists(st.floats(-1, 1), max_size=6), st.lists(st.floats(-1, 1), max_size=6))
 def test_too_few_seeds_decide_nothing(first: list[float], second: list[float]) -> None:
     """Else a study of two seeds hands out verdicts."""
-    family = [
-        question("overfitting", first),
-        question("class_maps", second),
-        question("translation", []),
-    ]
-    assert {claim.outcome for claim in decide(family, 0.05)} == {"inconclusive"}
+    found = decided(question(first), question(second), question([]))
+    assert {claim.outcome for claim in found} == {"inconclusive"}
 
 
 def test_pairs_take_only_seeds_that_both_have() -> None:
@@ -147,8 +135,8 @@ def test_a_target_chosen_from_results_proves_no_speed() -> None:
 def test_what_is_lost_is_the_reason_and_changes_no_other_verdict() -> None:
     """Else whoever deletes masks gets another rule, or other questions another correction."""
     clear = [0.05, 0.06, 0.055, 0.065, 0.05, 0.058, 0.062]
-    lost = replace(question("class_maps", []), lost="the masks are lost")
-    found = decide([question("overfitting", clear), lost, question("translation", clear)], 0.05)
+    lost = replace(question([]), lost="the masks are lost")
+    found = decide([question(clear), lost, question(clear)], 0.05)
     assert [claim.outcome for claim in found] == ["supported", "inconclusive", "supported"]
     assert found[1].rule == "what is tested: the masks are lost"
 
