@@ -143,6 +143,14 @@ def test_finished_runs_tell_the_time_of_missing_ones(tmp_path: Path) -> None:
     assert (found.runs, found.missing) == (6, 3)
 
 
+def test_a_folder_from_when_studies_were_called_standard_is_found() -> None:
+    """Else the times of its runs are measured again, and what is done is counted as to do."""
+    ledger = study_ledger(Path("runs") / "standard-1234", heads=("fc", "gap"), seeds=2)
+    add_run(ledger, "fc", 0)
+    study = ledger.file.study.model_copy(update={"name": "flowers"})
+    assert forecast(study).missing == 3
+
+
 def test_one_head_without_a_run_leaves_the_sum_unknown(tmp_path: Path) -> None:
     """The time of the other heads alone would read like the whole study's."""
     ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=2)
