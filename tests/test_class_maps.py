@@ -5,18 +5,17 @@ import pytest
 import torch
 from captum.attr import LayerGradCam
 
-from headtohead.backbones.base import ConvolutionBackbone
+from headtohead.backbones.tutorial_cnn import TutorialCNN
 from headtohead.heads.base import HEADS, build_head
 from headtohead.heads.classifier import Classifier
 from headtohead.probes.class_maps import (
     STEPS,
     _shares,
-    cell_centres,
     collect_class_maps,
     gradcam_of,
     of_class,
 )
-from headtohead.probes.evidence import ProbePictures
+from headtohead.probes.images import ProbeImages
 from headtohead.stats.maps import area_gain, at_pixels
 
 CPU = torch.device("cpu")
@@ -25,21 +24,21 @@ SIDE = 24
 
 def classifier(head: str, outputs: int = 1, widths: tuple[int, ...] = (4, 6)) -> Classifier:
     torch.manual_seed(0)
-    backbone = ConvolutionBackbone(widths)
+    backbone = TutorialCNN(widths)
     size = backbone.map_size(SIDE)
     model = Classifier(backbone, build_head(head, widths[-1], size, outputs))
     model.train()(torch.rand(16, 3, SIDE, SIDE))  # so that batch norm has seen pictures
     return model.eval()
 
 
-def pictures(count: int = 6, classes: int = 2) -> ProbePictures:
+def pictures(count: int = 6, classes: int = 2) -> ProbeImages:
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (count, SIDE, SIDE, 3), dtype=np.uint8)
     rows = np.arange(count)
-    return ProbePictures(rows, rows % classes, pixels, np.empty((count, 0, 0, 3), np.uint8))
+    return ProbeImages(rows, rows % classes, pixels, np.empty((count, 0, 0, 3), np.uint8))
 
 
-def as_inputs(found: ProbePictures) -> torch.Tensor:
+def as_inputs(found: ProbeImages) -> torch.Tensor:
     return torch.from_numpy(found.pixels).permute(0, 3, 1, 2) / 255
 
 
@@ -47,7 +46,7 @@ def as_inputs(found: ProbePictures) -> torch.Tensor:
 def test_cells_lie_where_their_receptive_fields_are_centred(widths: tuple[int, ...]) -> None:
     """Else every map is laid beside what it speaks of."""
     torch.manual_seed(0)
-    backbone = ConvolutionBackbone(widths).eval()
+    backbone = TutorialCNN(widths).eval()
     side, cell = 40, 1
     base = torch.rand(8, 3, side, side)
     with torch.no_grad():
@@ -58,8 +57,7 @@ def test_cells_lie_where_their_receptive_fields_are_centred(widths: tuple[int, .
             changed[..., column] += 2 * torch.randn(8, 3, side)
             moved.append(bool((backbone(changed)[:, :, :, cell] != before).any()))
     seen = np.flatnonzero(moved)
-    first, stride = cell_centres(backbone)
-    assert (seen[0] + seen[-1]) / 2 == first + stride * cell
+    assert (seen[0] + seen[-1]) / 2 == backbone.first + backbone.stride * cell
 
 
 @pytest.mark.parametrize("outputs", [1, 3])
@@ -135,7 +133,7 @@ def test_a_curve_is_what_the_model_says_of_each_mixed_picture(head: str, outputs
 def test_maps_hang_on_no_other_picture() -> None:
     """Else a picture's map changes with its neighbours in the batch."""
     model, shown = classifier("fc"), pictures()
-    alone = ProbePictures(shown.rows[2:3], shown.labels[2:3], shown.pixels[2:3], shown.wide[2:3])
+    alone = ProbeImages(shown.rows[2:3], shown.labels[2:3], shown.pixels[2:3], shown.wide[2:3])
     together = collect_class_maps(model, shown, CPU).gradcam[2:3]
     np.testing.assert_allclose(
         collect_class_maps(model, alone, CPU).gradcam, together, rtol=1e-3, atol=1e-5
@@ -144,7 +142,7 @@ def test_maps_hang_on_no_other_picture() -> None:
 
 def brightness() -> Classifier:
     """A model by hand: class 1 is what is bright, wherever it is."""
-    backbone = ConvolutionBackbone((1,))
+    backbone = TutorialCNN((1,))
     model = Classifier(backbone, build_head("gap", 1, backbone.map_size(SIDE), 1))
     with torch.no_grad():
         for name, value in backbone.named_parameters():
@@ -157,12 +155,12 @@ def brightness() -> Classifier:
     return model.eval()
 
 
-def bright_squares() -> ProbePictures:
+def bright_squares() -> ProbeImages:
     pixels = np.zeros((4, SIDE, SIDE, 3), np.uint8)
     for index, (top, left) in enumerate([(2, 2), (12, 3), (6, 12), (13, 13)]):
         pixels[index, top : top + 8, left : left + 8] = 255
     rows = np.arange(4)
-    return ProbePictures(rows, np.ones(4, np.int64), pixels, np.empty((4, 0, 0, 3), np.uint8))
+    return ProbeImages(rows, np.ones(4, np.int64), pixels, np.empty((4, 0, 0, 3), np.uint8))
 
 
 def test_curves_take_away_and_bring_back_what_the_map_points_at() -> None:

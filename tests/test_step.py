@@ -16,6 +16,7 @@ from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.core.errors import RunError, UsageError
 from headtohead.heads.base import HEADS, GlobalAverage
 from headtohead.heads.classifier import Classifier, build_classifier
+from headtohead.training.acceleration import fastest
 from headtohead.training.augment import Augmentation
 from headtohead.training.device import check_precision
 from headtohead.training.inputs import Pictures
@@ -38,6 +39,7 @@ on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 def model(head: str = "fc_dropout", device: torch.device = CPU) -> Classifier:
     built = build_classifier(BackboneSpec(), head, HeadSpec(), image_size=SIZE, classes=2, seed=0)
+    built.backbone = fastest(built.backbone)
     return built.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload, no-any-return]
 
 

@@ -31,7 +31,7 @@ def compare(
     `study` is a shipped study's name or a YAML file; by default it is `quick`, on drawn images,
     or `standard` where `data` is given. The options win over it; they have the names and the
     meaning of the command's. The same call again resumes, skips what is finished and adds what is
-    new. `masks` are as in `headtohead.probes.pictures.collect_masks`.
+    new. `masks` are as in `headtohead.probes.images.collect_masks`.
     Raises UsageError, DataError, StorageError, and RunError where no worker can start; runs that
     failed are told in `Comparison.failures`.
     """

@@ -14,7 +14,8 @@ from headtohead.data.holdout import holdout_lines
 from headtohead.data.pipeline import prepare_study, split_study
 from headtohead.data.prepared import GIVEN_SPLITS, PreparedSet
 from headtohead.data.split import leaks
-from headtohead.probes.pictures import keep_pictures, margin_of
+from headtohead.probes.images import keep_images, margin_of
+from headtohead.probes.table import probes_of
 from headtohead.report.comparisons import look_differences
 from headtohead.report.page.kept import keep_thumbnails
 from headtohead.report.render import render
@@ -46,6 +47,7 @@ def conduct(
 
     The rest is as in `headtohead.comparison.compare`.
     """
+    probes_of(spec)  # one that cannot be imported is told before the work
     machine = answer_of(recruits)
     recruits.call(min(len(machine.setups), len(spec.heads) * spec.seeds))
     with Display() as display:
@@ -53,7 +55,7 @@ def conduct(
         file = study_file(spec, prepared)
         folder = Path(out) if out is not None else default_out(file)
         keep = partial(
-            keep_pictures,
+            keep_images,
             source=source,
             prepared=prepared,
             margin=margin_of(spec.pictures.image_size, machine.stride),
@@ -81,15 +83,16 @@ def _compare(folder: Path, file: StudyFile, crew: Crew, keep: Keep) -> Compariso
     write_pictures(folder, picture_table(prepared, split))
     failures = _run_study(ledger, spec, crew, keep)
     ledger = Ledger.open(folder)  # looks add seeds
-    failures += crew.time_heads(ledger, spec.heads)
+    failures += crew.measure_heads(ledger, spec.heads)
     crew.display.note("Drawing the report")
     summary, missing = _draw(ledger, crew)
     return Comparison(ledger, summary, (*failures, *missing))
 
 
 def study_file(spec: StudySpec, prepared: PreparedSet) -> StudyFile:
-    """What the ledger remembers of the study and its pictures."""
+    """What the ledger remembers of the study and its images, with the epochs that they ask for."""
     parts = split_study(spec, prepared, 0)
+    spec = spec.for_images(len(parts.train))
     counts = {
         name: {
             label: int((prepared.labels[getattr(parts, name)] == index).sum())

@@ -25,6 +25,8 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$"
 """What heads and studies may be called: names of files on every system."""
 
 Name = Annotated[str, StringConstraints(pattern=NAME)]
+ModuleClass = Annotated[str, StringConstraints(pattern=r"^[^\W\d][\w.]*:[^\W\d]\w*$")]
+"""`module:Class`: something of the user's own."""
 
 
 def candidate_name(head: str) -> str:
@@ -97,11 +99,27 @@ class HeadSpec(Spec):
         return self.model_copy(update=changed)
 
 
-class BackboneSpec(Spec):
-    """The convolutional trunk, by name, and its options."""
+OLD_NAME = "article"
+"""Version 0.1 called the `tutorial_cnn` so: digests still do, and study files may."""
 
-    name: str = "article"
+
+class BackboneSpec(Spec):
+    """The trunk, by name, and its options."""
+
+    name: str = "tutorial_cnn"
     options: Options = {}
+
+    @field_validator("name")
+    @classmethod
+    def _by_its_present_name(cls, name: str) -> str:
+        return "tutorial_cnn" if name == OLD_NAME else name
+
+    def identity(self) -> dict[str, Any]:
+        """What of the backbone changes a run: part of digests."""
+        content = self.model_dump()
+        if self.name == "tutorial_cnn":
+            content["name"] = OLD_NAME
+        return content
 
 
 class VerdictSpec(Spec):
@@ -157,7 +175,11 @@ def _as_heads(value: Any) -> Any:
 
 
 class StudySpec(Spec):
-    """The whole question."""
+    """The whole question.
+
+    `probes` are the user's own, each `module:Class` (`headtohead.probes.base.Probe`); every study
+    has the shipped ones. They change no run and are not part of the digest.
+    """
 
     name: Name = "study"
     description: str = ""
@@ -172,6 +194,7 @@ class StudySpec(Spec):
     recipe: RecipeSpec = RecipeSpec()
     verdict: VerdictSpec = VerdictSpec()
     tuning: TuningSpec | None = None
+    probes: tuple[ModuleClass, ...] = ()
 
     @field_validator("data")
     @classmethod
@@ -268,6 +291,10 @@ class StudySpec(Spec):
         own = self.heads[head].recipe
         return RecipeSpec.model_validate(merge(self.recipe.model_dump(), own))
 
+    def for_images(self, train: int) -> Self:
+        """The study for `train` training images: its recipe's `min_steps` as epochs."""
+        return self.model_copy(update={"recipe": self.recipe.for_images(train)})
+
     def digest(self, prepared_digest: str) -> str:
         """Identity of everything that changes a run, apart from its head and seed."""
         return digest_of(
@@ -275,7 +302,7 @@ class StudySpec(Spec):
                 "format": DIGEST_FORMAT,
                 "prepared": prepared_digest,
                 "split": self.split.model_dump(),
-                "backbone": self.backbone.model_dump(),
+                "backbone": self.backbone.identity(),
                 "recipe": self.recipe.identity(),
             }
         )

@@ -1,22 +1,87 @@
 """The costs probe: multiply-adds and memory of a model, counted, not timed."""
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, final
 
-import torch
-from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
+import numpy as np
 
-from headtohead.probes.evidence import Costs
-from headtohead.training.run import RunPlan
+from headtohead.probes.base import Context, Need
+from headtohead.store.evidence import Arrays
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from headtohead.training.run import RunPlan
 
 BATCH = 8
-"""Pictures in the training step whose memory is counted; what is kept per picture is its share."""
+"""Images in the training step whose memory is counted; what is kept per image is its share."""
 
 
-def collect_costs(plan: RunPlan) -> Costs:
+@dataclass(frozen=True)
+class Costs:
+    """Multiply-adds and bytes of one model, for one picture.
+
+    `multiply_adds_*`: of convolutions and matrix products in one forward pass, as PyTorch's
+    FlopCounterMode counts them, halved; pooling, normalisation and activations are not in them.
+    `weight_bytes_*`: of all parameters and batch-norm statistics, in float32.
+    `activation_bytes_*`: what one training step keeps of each picture for its backward pass,
+    weights left out: every distinct block of memory that autograd saves.
+    """
+
+    multiply_adds_backbone: int
+    multiply_adds_head: int
+    weight_bytes_backbone: int
+    weight_bytes_head: int
+    activation_bytes_backbone: int
+    activation_bytes_head: int
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of the whole model, for one picture."""
+        return self.multiply_adds_backbone + self.multiply_adds_head
+
+    @property
+    def weight_bytes(self) -> int:
+        """Of the whole model."""
+        return self.weight_bytes_backbone + self.weight_bytes_head
+
+    @property
+    def activation_bytes(self) -> int:
+        """Of the whole model, for one picture in training."""
+        return self.activation_bytes_backbone + self.activation_bytes_head
+
+
+@final
+class CostsProbe:
+    """Costs of the model as it is built: the same for every seed of a head."""
+
+    name = "costs"
+    needs: frozenset[Need] = frozenset()
+
+    def collect(self, context: Context) -> Arrays:
+        """Counted on the plan's model."""
+        return self.pack(collect_costs(context.plan))
+
+    @staticmethod
+    def pack(costs: Costs) -> Arrays:
+        """As they are kept: one number by the name of each field."""
+        return {
+            field.name: np.array(getattr(costs, field.name), np.int64) for field in fields(costs)
+        }
+
+    def describe(self, arrays: Arrays) -> Costs:
+        """The inverse of `pack`."""
+        return Costs(**{field.name: int(arrays[field.name]) for field in fields(Costs)})
+
+
+COSTS = CostsProbe()
+
+
+def collect_costs(plan: "RunPlan") -> Costs:
     """Costs of the plan's model; its weights do not matter, so none are read."""
+    import torch
+
     model = plan.build()
     pictures = torch.zeros(BATCH, 3, plan.image_size, plan.image_size)
     with torch.no_grad():
@@ -31,53 +96,54 @@ def collect_costs(plan: RunPlan) -> Costs:
     )
 
 
-def _multiply_adds(module: nn.Module, inputs: Tensor) -> int:
-    counter = _Operations()
-    with torch.enable_grad(), counter:  # plain operations: the definition's count, on any device
-        module.eval()(inputs)
-    return counter.operations // 2
-
-
-class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts additions and multiplications by PyTorch's own formulas.
+def _multiply_adds(module: "nn.Module", inputs: "Tensor") -> int:
+    """Half of the additions and multiplications, counted by PyTorch's own formulas.
 
     As `torch.utils.flop_counter.FlopCounterMode` does, which imports more than a second's worth
     of compiler to keep itself out of it.
     """
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils.flop_counter import flop_registry
 
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.operations = 0
+    operations = 0
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False
+    class Count(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        @classmethod
+        def _should_skip_dynamo(cls) -> bool:
+            return False
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Do the operation, and count it."""
-        output = func(*args, **(kwargs or {}))
-        count = flop_registry.get(func.overloadpacket)
-        if count is not None:
-            self.operations += int(count(*args, **(kwargs or {}), out_val=output))
-        return output
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+        ) -> Any:
+            nonlocal operations
+            output = func(*args, **(kwargs or {}))
+            count = flop_registry.get(func.overloadpacket)
+            if count is not None:
+                operations += int(count(*args, **(kwargs or {}), out_val=output))
+            return output
+
+    with torch.enable_grad(), Count():  # type: ignore[no-untyped-call]
+        module.eval()(inputs)  # with gradients: plain operations, the same count on any device
+    return operations // 2
 
 
-def _weight_bytes(module: nn.Module) -> int:
+def _weight_bytes(module: "nn.Module") -> int:
     return sum(t.numel() * t.element_size() for t in [*module.parameters(), *module.buffers()])
 
 
-def _kept(module: nn.Module, inputs: Tensor) -> int:
+def _kept(module: "nn.Module", inputs: "Tensor") -> int:
     """Bytes of the distinct blocks of memory that a training forward pass saves for its backward.
 
     Weights and the module's input are left out: the input of the head is the backbone's output.
     """
+    import torch
+
     known = {t.untyped_storage().data_ptr() for t in [*module.parameters(), *module.buffers()]}
     known.add(inputs.untyped_storage().data_ptr())
     saved: list[Tensor] = []  # held, so that no block is freed and counted under a new tenant
 
-    def pack(tensor: Tensor) -> Tensor:
+    def pack(tensor: "Tensor") -> "Tensor":
         saved.append(tensor)
         return tensor
 

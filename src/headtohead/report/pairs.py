@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headtohead.probes.evidence import SplitPredictions, predictions_path, read_predictions
+from headtohead.probes.base import read_run
+from headtohead.probes.predictions import PREDICTIONS, SplitPredictions
 from headtohead.report.results import METRICS, RunResult
 from headtohead.stats import DECIMALS, Estimate, estimate
 from headtohead.stats.metrics import predictions
@@ -21,8 +22,11 @@ from headtohead.stats.targets import (
 )
 from headtohead.store.ledger import Ledger, Run
 
-NUMERIC_ENVIRONMENT = ("torch", "platform", "device", "processor", "threads")
+NUMERIC_ENVIRONMENT = ("torch", "platform", "device", "processor", "threads", "kernels")
 """Entries of a run's environment that change its numbers: where they differ, no pair is made."""
+
+FUSED_PRECISIONS = (None, "float32")
+"""Precisions that the fused kernels compute in; records before there was a choice say none."""
 
 PRIMARY = "test_accuracy"
 TARGET_STEP = 0.05
@@ -100,7 +104,7 @@ def pairing(first: Sequence[RunResult], second: Sequence[RunResult]) -> Pairing:
 
 def _environment_difference(first: RunResult, second: RunResult) -> str:
     """What of the two environments differs and changes numbers, in words; empty for nothing."""
-    mine, theirs = first.environment, second.environment
+    mine, theirs = (_with_kernels(run.environment) for run in (first, second))
     return ", ".join(
         f"{key} {mine.get(key, 'unknown')} and {theirs.get(key, 'unknown')}"
         for key in NUMERIC_ENVIRONMENT
@@ -108,18 +112,33 @@ def _environment_difference(first: RunResult, second: RunResult) -> str:
     )
 
 
-def answers_on_test(ledger: Ledger, results: Sequence[RunResult]) -> dict[tuple[str, int], Answers]:
-    """(head, seed) → answers on the test split at the best epoch; a failed run names the majority.
+def _with_kernels(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment with its kernels: version 0.1 fused on the CPU in float32, and did not say.
+
+    It knew no other backbone and always had Numba.
+    """
+    fused = environment.get("device") == "cpu" and environment.get("precision") in FUSED_PRECISIONS
+    return {"kernels": "fused" if fused else "plain", **environment}
+
+
+@dataclass(frozen=True)
+class TestAnswers:
+    """Answers on the test split: (head, seed) → of a run, seed → of always naming the majority."""
+
+    runs: Mapping[tuple[str, int], Answers]
+    majority: Mapping[int, Answers]
+
+
+def answers_on_test(ledger: Ledger, results: Sequence[RunResult]) -> TestAnswers:
+    """Every run's answers at the best epoch; a failed run names the majority.
 
     A failed run answers on the pictures of another head's run of its seed; where there is none,
     it has no answers.
     """
-    keys = {(r.head, r.seed): ledger.run_key(r.head, r.seed) for r in results}
     found: dict[tuple[str, int], Answers] = {}
     labels: dict[int, SplitPredictions] = {}
     for run in results:
-        path = predictions_path(ledger.out, run.head, run.seed)
-        read = read_predictions(path, keys[run.head, run.seed])
+        read = read_run(ledger, PREDICTIONS, run.head, run.seed)
         if read is None:
             continue
         labels[run.seed] = read.test
@@ -127,12 +146,12 @@ def answers_on_test(ledger: Ledger, results: Sequence[RunResult]) -> dict[tuple[
             correct = predictions(read.test.best) == read.test.labels
             found[run.head, run.seed] = Answers(read.test.rows, correct)
     counts = list(ledger.file.counts["test"].values())
-    majority = int(np.argmax(counts))
+    largest = int(np.argmax(counts))
+    majority = {seed: Answers(test.rows, test.labels == largest) for seed, test in labels.items()}
     for run in results:
         if not run.finished and run.seed in labels:
-            test = labels[run.seed]
-            found[run.head, run.seed] = Answers(test.rows, test.labels == majority)
-    return found
+            found[run.head, run.seed] = majority[run.seed]
+    return TestAnswers(found, majority)
 
 
 def answers_of(

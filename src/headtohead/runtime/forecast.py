@@ -14,7 +14,7 @@ from headtohead.data.holdout import holdout_lines
 from headtohead.data.listing import Listing, list_study
 from headtohead.data.pipeline import split_study
 from headtohead.data.prepared import GIVEN_SPLITS
-from headtohead.probes.pictures import check_masks_folder
+from headtohead.probes.images import check_masks_folder
 from headtohead.runtime.jobs import jobs_of
 from headtohead.runtime.preflight import TimingQuestion, answer_of, muster, question_about
 from headtohead.runtime.process import Recruits

@@ -3,7 +3,7 @@
 <out>/study.yaml          the study, its digest, its pictures (StudyFile)
 <out>/pictures.csv        every picture: its row in the prepared set, name, label, split
 <out>/runs/<head>/seed-<n>/run.json, history.jsonl, best/last/resume.safetensors
-<out>/evidence/<probe>/…  what probes measured on finished runs
+<out>/evidence/…          what probes measured, see `headtohead.store.evidence`
 """
 
 import json

@@ -19,6 +19,7 @@ from headtohead.data.split import Split
 from headtohead.heads.classifier import Classifier, build_classifier
 from headtohead.store.records import HISTORY, RECORD, EpochRecord, Failure, RunRecord, read_history
 from headtohead.training import checkpoint
+from headtohead.training.acceleration import fastest, kernels_of
 from headtohead.training.augment import Augmentation, augmentation
 from headtohead.training.batch_norm import recompute_statistics, statistics_rows
 from headtohead.training.device import check_precision, environment
@@ -54,8 +55,8 @@ class RunPlan:
     after: Path | None = None
 
     def build(self) -> Classifier:
-        """The model before its first step."""
-        return build_classifier(
+        """The model before its first step, by the fastest kernels that are there."""
+        model = build_classifier(
             self.backbone,
             self.head,
             self.head_spec,
@@ -63,6 +64,8 @@ class RunPlan:
             classes=self.classes,
             seed=self.seed,
         )
+        model.backbone = fastest(model.backbone)
+        return model
 
 
 class Watcher(Protocol):
@@ -288,7 +291,11 @@ def _finish(
         best_epoch=state.best.epoch if state.best else None,
         parameters=state.model.parameters_count(),
         feature_maps=(state.model.backbone.channels, *state.model.backbone.map_size(pixels)),
-        environment=environment(device, plan.recipe.arithmetic),
+        environment=environment(
+            device,
+            plan.recipe.arithmetic,
+            kernels_of(state.model, device, plan.recipe.arithmetic),
+        ),
         seconds=sum(e.seconds for e in state.history),
         cpu_seconds=sum(e.cpu_seconds for e in state.history),
         files={name: sha256_of(folder / name) for name in kept},
