@@ -146,7 +146,7 @@ LIGHT = (
 )
 LIGHT_MODULES = (
     *("runtime.workers", "runtime.preflight", "runtime.progress", "runtime.jobs", "runtime.local"),
-    *("runtime.process", "runtime.interim", "runtime.forecast"),
+    *("runtime.process", "runtime.interim", "runtime.forecast", "runtime.steps"),
 )
 
 

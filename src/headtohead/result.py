@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from headtohead.core.errors import RunError, UsageError
 from headtohead.report.summary import Summary, summarize
 from headtohead.report.table import render_text
+from headtohead.stats.family import plural
 from headtohead.store.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Comparison:
         """Raises RunError where runs failed; the others are complete."""
         if self.failures:
             raise RunError(
-                f"{len(self.failures)} of the runs failed: {'; '.join(self.failures)}. "
+                f"{plural(len(self.failures), 'run')} failed: {'; '.join(self.failures)}. "
                 f"The others are complete in {self.out}."
             )
 

@@ -20,6 +20,7 @@ from headtohead.runtime.jobs import Job, is_done
 from headtohead.runtime.preflight import answer_of, muster, question_about
 from headtohead.runtime.progress import Display
 from headtohead.runtime.workers import Crew
+from headtohead.stats.family import plural
 from headtohead.store.ledger import STUDY_FILE, Ledger, StudyFile, hold
 from headtohead.tuning.proposals import optuna, propose
 from headtohead.tuning.results import Tuning, write_results
@@ -212,8 +213,8 @@ def _train(ledger: Ledger, jobs: list[Job], crew: Crew) -> None:
     """Train what is not over. Raises RunError where a run could not be finished."""
     if errors := crew.train(ledger, jobs):
         raise RunError(
-            f"{len(errors)} trials were not finished: {'; '.join(errors)}. The same command goes "
-            f"on with them."
+            f"not finished: {plural(len(errors), 'trial')}: {'; '.join(errors)}. Run the same "
+            f"command to resume."
         )
 
 
