@@ -69,7 +69,7 @@ class LibraryBackbone(Backbone):
         height, width = images.shape[2:]
         h, w = self._grid(found.shape[1], height, width)
         prefix = found.shape[1] - h * w
-        maps = found[:, prefix:].transpose(1, 2).unflatten(2, (h, w))
+        maps = found[:, prefix:].transpose(1, 2).reshape(-1, self.channels, h, w)
         return maps, found[:, 0] if prefix and self.has_class_token() else None
 
     def _grid(self, tokens: int, height: int, width: int) -> tuple[int, int]:
@@ -90,14 +90,16 @@ class LibraryBackbone(Backbone):
         raise ValueError(f"its {tokens} tokens lie on no grid of {height} × {width} images")
 
     def geometry(self, image_size: int) -> Geometry:
-        """Of square images of `image_size` pixels. Raises UsageError for a size it does not take."""
+        """Of square images of `image_size` pixels. Raises UsageError for one it does not take."""
         if image_size not in self._known:
             try:
                 found = measure(self, self.forward, image_size, self.channels)
             except Exception as error:  # a library's assertions, shapes that do not fit, and such
                 reason = " ".join(str(error).split()) or type(error).__name__
-                other = "" if image_size == self.image_size else (
-                    f"--image-size {self.image_size}, its own, or "
+                other = (
+                    ""
+                    if image_size == self.image_size
+                    else (f"--image-size {self.image_size}, its own, or ")
                 )
                 raise UsageError(
                     f"backbone {self.name} makes no feature maps of images of {image_size} pixels "
@@ -121,5 +123,3 @@ class LibraryBackbone(Backbone):
     def first(self) -> float:  # type: ignore[override]
         """The pixel that the first cell is centred on."""
         return self.geometry(self._last).first
-
-
