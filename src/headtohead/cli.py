@@ -230,6 +230,23 @@ def heads(name: str | None, image_size: int, classes: int) -> None:
 
 @main.command()
 @click.argument("name", required=False)
+@click.option("--image-size", type=int, help="Side of the images in pixels; default: its own.")
+@click.option("--weights", metavar="FILE|pretrained|random", help="First weights.")
+@click.option(
+    "--weights-match", type=click.Choice(["name", "order"]), default="name", show_default=True
+)
+def backbones(
+    name: str | None, image_size: int | None, weights: str | None, weights_match: str
+) -> None:
+    """List the backbones whose names hold NAME, or describe the one of that name."""
+    from headtohead.backbones.describe import backbones as describe
+
+    _see_current_folder()
+    click.echo(describe(name, image_size=image_size, weights=weights, weights_match=weights_match))
+
+
+@main.command()
+@click.argument("name", required=False)
 def studies(name: str | None) -> None:
     """List the studies that come with headtohead, or print one as YAML."""
     from headtohead.config.reading import load_study, shipped_studies

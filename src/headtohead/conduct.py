@@ -49,8 +49,11 @@ def conduct(
     """
     probes_of(spec)  # one that cannot be imported is told before the work
     machine = answer_of(recruits)
+    spec = spec.model_copy(update={"backbone": machine.backbone})
     recruits.call(min(len(machine.setups), len(spec.heads) * spec.seeds))
     with Display() as display:
+        for note in machine.notes:
+            display.note(note)
         source, prepared = prepare_study(spec, cache=cache_folder(cache), progress=display.progress)
         file = study_file(spec, prepared)
         folder = Path(out) if out is not None else default_out(file)

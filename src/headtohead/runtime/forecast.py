@@ -254,10 +254,12 @@ def _studies(name: str) -> Iterable[Path]:
 
 def _same(mine: StudySpec, other: StudySpec) -> bool:
     """Whether runs of the one are runs of the other, as far as can be told without pictures."""
-    parts = ("data", "pictures", "split", "backbone", "recipe")
+    parts = ("data", "pictures", "split", "recipe")
     shared = mine.heads.keys() & other.heads.keys()
-    return all(getattr(mine, part) == getattr(other, part) for part in parts) and all(
-        mine.heads[head] == other.heads[head] for head in shared
+    return (
+        all(getattr(mine, part) == getattr(other, part) for part in parts)
+        and mine.backbone.unresolved() == other.backbone.unresolved()
+        and all(mine.heads[head] == other.heads[head] for head in shared)
     )
 
 

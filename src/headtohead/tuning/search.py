@@ -66,7 +66,9 @@ def tune(
     )
     untuned = {head: untuned_values(spec, head) for head in spec.heads}
     with muster(question) as recruits, Display() as display:
-        setups = answer_of(recruits).setups
+        machine = answer_of(recruits)
+        setups = machine.setups
+        spec = spec.model_copy(update={"backbone": machine.backbone})
         recruits.call(min(len(setups), len(spec.heads) * tuning_of(spec).seeds))
         _, prepared = prepare_study(spec, cache=cache_folder(cache), progress=display.progress)
         file = study_file(spec, prepared)
