@@ -1,1 +1,1 @@
-"""Feature maps → logits."""
+"""Feature maps → logits: `base` has the contract, `table` all heads, one file each family."""
