@@ -42,6 +42,7 @@ from headtohead.data.pipeline import prepare_study
 from headtohead.data.prepared import load_prepared
 from headtohead.data.synthetic import synthetic_source
 from headtohead.heads.classifier import build_classifier
+from headtohead.training.acceleration import fastest
 from headtohead.training.device import choose_device, environment, set_up_worker
 from headtohead.training.inputs import Pictures
 from headtohead.training.optimizer import KerasAdam
@@ -140,6 +141,7 @@ def runner(
     model = build_classifier(
         BackboneSpec(), head, HeadSpec(), image_size=size.image_size, classes=2, seed=0
     )
+    model.backbone = fastest(model.backbone)
     model = model.to(pictures.device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     eager = EagerGradients(model, pictures, None, precision)
     gradients = eager if way == "eager" else gradients_on_device(eager, rows, None)

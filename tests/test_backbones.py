@@ -1,74 +1,25 @@
-"""Backbones: pictures → feature maps of the size that heads are built for."""
-
-from typing import Any
+"""Backbones by name: what a study can name, and what is said of a name it cannot."""
 
 import pytest
-import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from headtohead.backbones.base import BACKBONES, build_backbone
+from headtohead.backbones.catalog import ALIASES, BACKBONES, build_backbone
 from headtohead.core.errors import UsageError
 
 
-@given(
-    widths=st.lists(st.integers(1, 6), min_size=1, max_size=4),
-    image_size=st.integers(1, 70),
-)
-@settings(max_examples=40)
-def test_maps_have_the_size_that_was_promised(widths: list[int], image_size: int) -> None:
-    """Else heads are built for maps that never come, or small pictures end in a traceback."""
-    backbone = build_backbone("article", {"widths": widths})
-    if image_size < backbone.smallest_image():
-        with pytest.raises(UsageError, match=f"received {image_size}, needs at least"):
-            backbone.map_size(image_size)
-        return
-    size = backbone.map_size(image_size)
-    features = backbone(torch.rand(2, 3, image_size, image_size))
-    assert features.shape == (2, backbone.channels, *size) == (2, widths[-1], *size)
-
-
-def test_the_smallest_image_is_the_smallest() -> None:
-    """Else the message sends a user to a size that fails too, or to a needlessly large one."""
-    backbone = build_backbone("article")
-    smallest = backbone.smallest_image()
-    assert backbone.map_size(smallest) == (1, 1)
-    with pytest.raises(UsageError):
-        backbone.map_size(smallest - 1)
-
-
-def test_the_article_leaves_64_maps_of_10_by_10() -> None:
-    """Else `fc` has another number of weights than the article's model."""
-    backbone = build_backbone("article")
-    assert (backbone.channels, *backbone.map_size(100)) == (64, 10, 10)
-
-
-def test_pictures_are_left_alone() -> None:
-    """Else the in-place ReLU reaches back into the batch, and a second head sees other pictures."""
-    pictures = torch.rand(2, 3, 30, 30) - 0.5
-    before = pictures.clone()
-    build_backbone("article")(pictures)
-    assert torch.equal(pictures, before)
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "words"),
-    [
-        ("resnet", {}, "no backbone 'resnet'; there are article"),
-        ("article", {"depth": 3}, "article cannot take .*depth"),
-        ("article", {"widths": []}, r"widths .* received \[\]"),
-        ("article", {"widths": 32}, "widths .* received 32"),
-        ("article", {"widths": [32, 0]}, r"widths .* received \[32, 0\]"),
-        ("article", {"widths": [32, "x"]}, r"widths .* received \[32, 'x'\]"),
-    ],
-)
-def test_mistakes_are_named(name: str, options: dict[str, Any], words: str) -> None:
-    """Else a slip in a study file ends in a traceback."""
-    with pytest.raises(UsageError, match=words):
-        build_backbone(name, options)
-
-
-def test_every_backbone_builds_without_options() -> None:
+@pytest.mark.parametrize("name", [*BACKBONES, *ALIASES])
+def test_every_backbone_builds_without_options(name: str) -> None:
     """Else a shipped name cannot be used as it is listed."""
-    for name in BACKBONES:
-        assert build_backbone(name).channels > 0
+    backbone = build_backbone(name)
+    assert backbone.channels > 0
+    assert backbone.identity
+
+
+def test_an_old_name_is_the_same_backbone() -> None:
+    """Else studies of version 0.1 train another network."""
+    assert build_backbone("article").identity == build_backbone("tutorial_cnn").identity
+
+
+def test_an_unknown_name_is_told_with_those_there_are() -> None:
+    """Else a slip in a study file ends in a traceback."""
+    with pytest.raises(UsageError, match=r"'resnet'.*tutorial_cnn"):
+        build_backbone("resnet")

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from headtohead.accel.blocks import ConvolutionBlock
+from headtohead.accel.blocks import FusedBlock
 from headtohead.backbones.constants import BATCH_NORM_EPSILON
+from headtohead.backbones.tutorial_cnn import ConvolutionBlock
 
 
 def article(block: ConvolutionBlock, pictures: Tensor) -> Tensor:
@@ -22,7 +23,7 @@ def article(block: ConvolutionBlock, pictures: Tensor) -> Tensor:
 
 
 def block_of(inputs: int, outputs: int, dtype: torch.dtype) -> ConvolutionBlock:
-    block = ConvolutionBlock(inputs, outputs).to(dtype)
+    block = FusedBlock(ConvolutionBlock(inputs, outputs)).to(dtype)
     with torch.no_grad():
         block.norm.gamma.uniform_(-1.5, 1.5)  # the pool must find the least where it is negative
         block.norm.beta.uniform_(-0.5, 0.5)

@@ -5,13 +5,12 @@ import pytest
 import torch
 from captum.attr import LayerGradCam
 
-from headtohead.backbones.base import ConvolutionBackbone
+from headtohead.backbones.tutorial_cnn import TutorialCNN
 from headtohead.heads.base import HEADS, build_head
 from headtohead.heads.classifier import Classifier
 from headtohead.probes.class_maps import (
     STEPS,
     _shares,
-    cell_centres,
     collect_class_maps,
     gradcam_of,
     of_class,
@@ -25,7 +24,7 @@ SIDE = 24
 
 def classifier(head: str, outputs: int = 1, widths: tuple[int, ...] = (4, 6)) -> Classifier:
     torch.manual_seed(0)
-    backbone = ConvolutionBackbone(widths)
+    backbone = TutorialCNN(widths)
     size = backbone.map_size(SIDE)
     model = Classifier(backbone, build_head(head, widths[-1], size, outputs))
     model.train()(torch.rand(16, 3, SIDE, SIDE))  # so that batch norm has seen pictures
@@ -47,7 +46,7 @@ def as_inputs(found: ProbePictures) -> torch.Tensor:
 def test_cells_lie_where_their_receptive_fields_are_centred(widths: tuple[int, ...]) -> None:
     """Else every map is laid beside what it speaks of."""
     torch.manual_seed(0)
-    backbone = ConvolutionBackbone(widths).eval()
+    backbone = TutorialCNN(widths).eval()
     side, cell = 40, 1
     base = torch.rand(8, 3, side, side)
     with torch.no_grad():
@@ -58,8 +57,7 @@ def test_cells_lie_where_their_receptive_fields_are_centred(widths: tuple[int, .
             changed[..., column] += 2 * torch.randn(8, 3, side)
             moved.append(bool((backbone(changed)[:, :, :, cell] != before).any()))
     seen = np.flatnonzero(moved)
-    first, stride = cell_centres(backbone)
-    assert (seen[0] + seen[-1]) / 2 == first + stride * cell
+    assert (seen[0] + seen[-1]) / 2 == backbone.first + backbone.stride * cell
 
 
 @pytest.mark.parametrize("outputs", [1, 3])
@@ -144,7 +142,7 @@ def test_maps_hang_on_no_other_picture() -> None:
 
 def brightness() -> Classifier:
     """A model by hand: class 1 is what is bright, wherever it is."""
-    backbone = ConvolutionBackbone((1,))
+    backbone = TutorialCNN((1,))
     model = Classifier(backbone, build_head("gap", 1, backbone.map_size(SIDE), 1))
     with torch.no_grad():
         for name, value in backbone.named_parameters():

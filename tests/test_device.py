@@ -45,7 +45,7 @@ def test_workers_are_spread_over_cores_and_gpus(
 def test_the_environment_names_what_numbers_depend_on() -> None:
     found = environment(torch.device("cpu"), "bf16")
     assert found["torch"] == torch.__version__
-    assert found["precision"] == "bf16"
+    assert (found["precision"], found["kernels"]) == ("bf16", "plain")
     assert all(found.values())
     assert {*PACKAGES, "release", "cores"} <= found.keys()
 
@@ -99,7 +99,7 @@ def test_a_worker_starts_without_the_compiler() -> None:
     """Else every worker spends more than a second on importing what it never uses."""
     code = (
         "import sys, torch\n"
-        "from headtohead import worker\n"
+        "from headtohead.runtime import worker\n"
         "from headtohead.training.device import set_up_worker\n"
         "from headtohead.training.optimizer import KerasAdam\n"
         "set_up_worker(None, torch.device('cpu'), deterministic=False)\n"

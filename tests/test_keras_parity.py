@@ -20,6 +20,7 @@ from torch.nn import functional
 from headtohead.backbones.layers import BatchNorm
 from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.heads.classifier import Classifier, build_classifier
+from headtohead.training.acceleration import fastest
 from headtohead.training.optimizer import KerasAdam
 
 if "keras" in sys.modules and os.environ.get("KERAS_BACKEND") != "torch":
@@ -160,6 +161,7 @@ def twins(name: str, image_size: int, precision: Precision) -> Twins:
     ours = build_classifier(
         BackboneSpec(), name, HeadSpec(), image_size=image_size, classes=2, seed=3
     ).to(dtype=precision.dtype, memory_format=torch.channels_last)
+    ours.backbone = fastest(ours.backbone)
     noise = torch.Generator().manual_seed(11)
     with torch.no_grad():
         for tensor in (*ours.parameters(), *ours.buffers()):

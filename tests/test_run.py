@@ -7,15 +7,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from headtohead.config.recipe import AugmentSpec, RecipeSpec
 from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.core.errors import RunError
+from headtohead.core.streams import stream
 from headtohead.data.split import Split
 from headtohead.store.records import EpochRecord, RunRecord, read_history
 from headtohead.training import checkpoint
 from headtohead.training.inputs import Pictures
-from headtohead.training.run import RunPlan, train, training_sample
+from headtohead.training.run import (
+    FEWEST_SAMPLED,
+    RunPlan,
+    stratified,
+    train,
+    training_sample,
+)
 
 SIZE = 36
 
@@ -211,12 +220,43 @@ def test_more_than_two_classes_train(tmp_path: Path) -> None:
     assert record.parameters.head == 64 * 3 + 3
 
 
-def test_the_training_sample_is_fixed_and_as_large_as_validation() -> None:
-    split = parts()
-    sample = training_sample(split, 0)
-    assert len(sample) == len(split.validation) == len(set(sample.tolist()))
+def test_the_training_sample_is_fixed_and_has_every_class_by_its_share() -> None:
+    """Else over-fitting is measured on other images for each head, or on one class alone."""
+    labels = (np.arange(4000) % 4 == 0).astype(np.int64)
+    split = Split(np.arange(3000), np.arange(3000, 3400), np.arange(3400, 4000))
+    sample = training_sample(plan(), labels, split)
+    assert len(set(sample.tolist())) == FEWEST_SAMPLED == 1000
     assert set(sample.tolist()) <= set(split.train.tolist())
-    assert (sample == training_sample(split, 0)).all()
+    assert labels[sample].sum() == 250
+    assert (sample == training_sample(plan(head="gap"), labels, split)).all()
+    assert (sample != training_sample(plan(seed=1), labels, split)).any()
+
+
+def test_a_small_training_split_is_measured_whole() -> None:
+    """Else a small study's over-fitting hangs on fewer images than there are."""
+    labels = np.arange(300) % 3
+    split = Split(np.arange(200), np.arange(200, 220), np.arange(220, 300))
+    assert training_sample(plan(), labels, split).tolist() == list(range(200))
+
+
+def test_moving_averages_keep_the_sample_of_old_ledgers() -> None:
+    """Else runs that are added to a ledger of version 0.1 are measured on other images."""
+    split = parts()
+    sample = training_sample(plan(batch_norm="moving"), pictures().labels, split)
+    expected = stream(0, "sample").permutation(np.sort(split.train))[: len(split.validation)]
+    assert sample.tolist() == sorted(expected.tolist())
+
+
+@given(counts=st.lists(st.integers(1, 40), min_size=1, max_size=6), share=st.floats(0.05, 1))
+def test_a_stratified_sample_is_within_one_of_each_share(counts: list[int], share: float) -> None:
+    """Else a rare class is left out of what over-fitting is measured on."""
+    labels = np.repeat(np.arange(len(counts)), counts)
+    rows = np.arange(len(labels))
+    size = max(1, round(share * len(labels)))
+    taken = stratified(rows, labels, size)
+    assert len(set(taken.tolist())) == size
+    exact = np.array(counts) * size / len(labels)
+    assert (np.abs(np.bincount(labels[taken], minlength=len(counts)) - exact) < 1).all()
 
 
 def test_a_run_in_bf16_goes_on_bit_identically_and_says_so(tmp_path: Path) -> None:

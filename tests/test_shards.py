@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from headtohead.accel import shards
+from headtohead.accel import accelerate, shards
 from headtohead.accel.shards import SIZE, each
 from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.heads.classifier import Classifier, build_classifier
@@ -32,6 +32,7 @@ def trained(lent: list[list[int | None]]) -> list[Tensor]:
     model: Classifier = build_classifier(
         BackboneSpec(), "gap", HeadSpec(), image_size=48, classes=2, seed=0
     )
+    model.backbone = accelerate(model.backbone)
     model = model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = KerasAdam(model.parameters(), 1e-2)
     for cores in lent:

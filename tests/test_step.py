@@ -9,12 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from headtohead.config.recipe import AugmentSpec, Precision
 from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.core.errors import RunError, UsageError
 from headtohead.heads.base import HEADS, GlobalAverage
 from headtohead.heads.classifier import Classifier, build_classifier
+from headtohead.training.acceleration import fastest
 from headtohead.training.augment import Augmentation
 from headtohead.training.device import check_precision
 from headtohead.training.inputs import Pictures
@@ -37,6 +39,7 @@ on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 def model(head: str = "fc_dropout", device: torch.device = CPU) -> Classifier:
     built = build_classifier(BackboneSpec(), head, HeadSpec(), image_size=SIZE, classes=2, seed=0)
+    built.backbone = fastest(built.backbone)
     return built.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload, no-any-return]
 
 
@@ -191,6 +194,71 @@ def test_tf32_ends_with_its_step() -> None:
         with tf32(allowed=allowed):
             assert [flag.allow_tf32 for flag in flags] == [allowed, allowed]
         assert [flag.allow_tf32 for flag in flags] == before
+
+
+class Reads(TorchDispatchMode):
+    """The memory that operations read and that none of them made before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: set[int] = set()
+        self.read: set[int] = set()
+        self.held: list[Tensor] = []  # so that no address is given out twice meanwhile
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = tensors_in((args, kwargs or {}))
+        self.read |= {address(tensor) for tensor in given} - self.made
+        result = func(*args, **(kwargs or {}))
+        made = tensors_in(result)
+        self.made |= {address(tensor) for tensor in made} - self.read
+        self.held += made
+        return result
+
+
+def tensors_in(value: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
+
+
+def address(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def test_a_recording_reads_no_memory_that_may_be_given_away() -> None:
+    """Else a replay reads what another run wrote there since: indices out of range, or worse."""
+    augment = Augmentation(AugmentSpec(flip=True, crop=0.2, color=0.2), CPU)
+    made, source = model(), pictures()
+    eager = EagerGradients(made, source, augment, "float32")
+    recording = RecordedGradients(
+        eager, torch.arange(BATCH), augment.draw(BATCH, 0, 1), record=rerun
+    )
+    with Reads() as reads:
+        recording._replay()
+    own = [*made.parameters(), *made.buffers(), source._images, source._labels, augment._grey]
+    own += [recording._rows, recording._loss, recording._correct, *recording._gradients]
+    assert recording._draws is not None
+    assert reads.read <= {address(tensor) for tensor in [*own, recording._draws]}
+    assert {address(recording._rows), address(recording._draws)} <= reads.read
+
+
+@on_gpu
+def test_many_recordings_keep_to_their_own_memory() -> None:
+    """Else heads that are timed by turns, after runs that are over, overwrite each other."""
+    device = torch.device("cuda:0")
+    source = pictures(device)
+
+    def recording(head: str) -> tuple[Gradients, Gradients]:
+        eager = EagerGradients(model(head, device), source, None, "float32")
+        return RecordedGradients(eager, rows * 0, None, cuda_graph), eager
+
+    rows = torch.arange(BATCH, device=device)
+    for head in ("fc", "gap"):  # runs that are over: their recordings are dropped
+        recording(head)[0](rows, None)
+    heads = [recording(head) for head in ("fc", "avgpool2x2", "gap_bn", "gap")]
+    for _ in range(20):
+        torch.randint(1 << 40, (1 << 20,), device=device)  # whoever is given freed memory
+        for recorded, eager in heads:
+            loss = float(recorded(rows, None)[0])
+            assert loss == pytest.approx(float(eager(rows, None)[0]), rel=1e-4)
 
 
 @on_gpu

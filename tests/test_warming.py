@@ -9,19 +9,18 @@ import pytest
 
 WARM = """
 import torch
-from headtohead.accel import kernels, tiles
-from headtohead.backbones.base import ConvolutionBackbone
+from headtohead.accel import accelerate, kernels, tiles
 from headtohead.accel.warming import warm_up
-from headtohead.config.study import BackboneSpec
+from headtohead.backbones.tutorial_cnn import TutorialCNN
 
 def known():
     parts = [part for module in (kernels, tiles) for part in vars(module).values()]
     return [part for part in parts if hasattr(part, "stats")]
 
-warm_up(BackboneSpec())
+warm_up(TutorialCNN())
 loaded = [len(part.signatures) for part in known()]
 compiled = sum(sum(part.stats.cache_misses.values()) for part in known())
-trunk = ConvolutionBackbone()
+trunk = accelerate(TutorialCNN())
 pictures = torch.rand(6, 3, 40, 40)
 trunk.train()(pictures).sum().backward()
 with torch.inference_mode():

@@ -8,6 +8,7 @@ import torch
 
 from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.heads.classifier import build_classifier
+from headtohead.training.acceleration import fastest
 from headtohead.training.device import set_up_worker
 from headtohead.training.inputs import Pictures
 from headtohead.training.optimizer import KerasAdam
@@ -21,6 +22,7 @@ if __name__ == "__main__":
     model = build_classifier(
         BackboneSpec(), options.head, HeadSpec(), image_size=SIZE, classes=2, seed=0
     )
+    model.backbone = fastest(model.backbone)
     model = model.to(memory_format=torch.channels_last).train()
     step = Step(
         EagerGradients(model, pictures, None, "float32"), KerasAdam(model.parameters(), 1e-3, 0.0)

@@ -19,6 +19,7 @@ from headtohead.accel import blocks, convolutions, shards
 from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.heads.classifier import build_classifier
 from headtohead.training import device
+from headtohead.training.acceleration import fastest
 from headtohead.training.device import set_up_worker
 from headtohead.training.inputs import Pictures
 from headtohead.training.optimizer import KerasAdam
@@ -29,7 +30,7 @@ from headtohead.training.step import EagerGradients, Step
 ) = range(9)  # fmt: skip
 
 
-def in_the_articles_order(block: blocks.ConvolutionBlock, pictures: Tensor) -> Tensor:
+def in_the_articles_order(block: blocks.FusedBlock, pictures: Tensor) -> Tensor:
     maps = functional.relu(block.norm(block.convolution(pictures)))
     return functional.max_pool2d(maps, 2)
 
@@ -47,7 +48,7 @@ def without_the_measures_after(rung: int) -> Iterator[None]:
         set_up_worker(None, torch.device("cpu"), deterministic=False)
         torch.utils.deterministic.fill_uninitialized_memory = rung < UNFILLED
         if rung < POOL_FIRST:
-            replace(blocks.ConvolutionBlock, "forward", in_the_articles_order)
+            replace(blocks.FusedBlock, "forward", in_the_articles_order)
         if rung < FUSED:
             replace(blocks, "_suits_kernels", lambda _: False)
         if rung < IN_SHARDS:
@@ -80,6 +81,7 @@ def main() -> None:
         model = build_classifier(
             BackboneSpec(), options.head, HeadSpec(), image_size=SIZE, classes=2, seed=0
         )
+        model.backbone = fastest(model.backbone)
         if options.rung >= CHANNELS_LAST:
             model = model.to(memory_format=torch.channels_last)
         step = Step(

@@ -82,8 +82,9 @@ def _compare(folder: Path, file: StudyFile, crew: Crew, keep: Keep) -> Compariso
 
 
 def study_file(spec: StudySpec, prepared: PreparedSet) -> StudyFile:
-    """What the ledger remembers of the study and its pictures."""
+    """What the ledger remembers of the study and its images, with the epochs that they ask for."""
     parts = split_study(spec, prepared, 0)
+    spec = spec.for_images(len(parts.train))
     counts = {
         name: {
             label: int((prepared.labels[getattr(parts, name)] == index).sum())

@@ -1,40 +1,38 @@
-"""The article's convolution block, and its fused forms on the CPU."""
+"""The tutorial's convolution block, fused on the CPU."""
 
 from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from headtohead.accel.convolutions import array, channels_last, convolution_by, empty
 from headtohead.accel.shards import each, shards
 from headtohead.backbones.constants import BATCH_NORM_EPSILON
-from headtohead.backbones.layers import BatchNorm, convolution
+from headtohead.backbones.tutorial_cnn import ConvolutionBlock
 
 
-class ConvolutionBlock(nn.Module):
-    """Convolution 3 × 3, batch norm, ReLU, max-pool 2 × 2: (N, C, H, W) → (N, C', h, w).
+class FusedBlock(ConvolutionBlock):
+    """A `ConvolutionBlock` whose training, and evaluation without gradients, is fused on the CPU.
 
-    h = (H - 2) // 2. The pool stands before the ReLU: both are monotonic, so they commute
-    exactly, and the ReLU runs on a quarter of the values. On the CPU training, and evaluation
-    without gradients, take the fused forms below; everything else PyTorch's own operations. All
-    compute the same function, up to rounding.
+    Elsewhere it takes PyTorch's own operations, as the block does that it was made of: it has that
+    block's convolution and norm. All compute the same function, up to rounding.
     """
 
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.convolution = convolution(inputs, outputs, kernel=3)
-        self.norm = BatchNorm(outputs)
+    def __init__(self, block: ConvolutionBlock) -> None:
+        nn.Module.__init__(self)  # nothing is drawn: the parameters are there already
+        self.convolution = block.convolution
+        self.norm = block.norm
+        self.training = block.training
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) → (N, C', (H - 2) // 2, (W - 2) // 2)."""
-        if _suits_kernels(pictures):
-            if self.training:
-                return self._fused(pictures)
+        if _suits_kernels(images):
+            if self.norm.training:  # the norm's alone: statistics are recomputed without dropout
+                return self._fused(images)
             if not torch.is_grad_enabled():
-                return self._evaluated(pictures)
-        return functional.relu(functional.max_pool2d(self.norm(self.convolution(pictures)), 2))
+                return self._evaluated(images)
+        return super().forward(images)
 
     def _fused(self, pictures: Tensor) -> Tensor:
         output, mean, variance = _FusedBlock.apply(  # type: ignore[no-untyped-call]

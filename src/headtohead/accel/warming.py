@@ -6,27 +6,29 @@ from collections.abc import Iterator
 import torch
 from filelock import FileLock, Timeout
 
-from headtohead.backbones.base import build_backbone
-from headtohead.config.study import BackboneSpec
+from headtohead.accel import accelerate, is_accelerated
+from headtohead.backbones.base import Backbone
 from headtohead.core.system import cache_folder
 
 PATIENCE = 60
 """Seconds that a process waits for another one's compiling, before it does it, too."""
 
 
-def warm_up(backbone: BackboneSpec) -> None:
-    """Load every kernel that training and evaluating the backbone takes.
+def warm_up(backbone: Backbone) -> None:
+    """Load every kernel that training and evaluating `backbone` takes, and accelerate it.
 
     Where there are none on disk yet, as on a machine that never trained, they are compiled: by
     one process, while others that are started with it wait for them.
     """
-    trunk = build_backbone(backbone.name, backbone.options)
+    trunk = accelerate(backbone)
+    if not is_accelerated(trunk):
+        return
     side = trunk.smallest_image()
-    pictures = torch.zeros(1, 3, side, side)
+    images = torch.zeros(1, 3, side, side)
     with _turn():
-        trunk.train()(pictures).sum().backward()
+        trunk.train()(images).sum().backward()
         with torch.no_grad():
-            trunk.eval()(pictures)
+            trunk.eval()(images)
 
 
 @contextlib.contextmanager

@@ -1,73 +1,78 @@
-"""Backbones: pictures → feature maps."""
+"""The contract of a backbone: images → feature maps. Heads, probes and training know no more."""
 
-from collections.abc import Mapping
-from typing import Any
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
-from headtohead.accel.blocks import ConvolutionBlock
-from headtohead.backbones.layers import are_widths
-from headtohead.core.errors import UsageError
 
+@dataclass(frozen=True)
+class Normalization:
+    """Inputs in [0, 1] become (input - mean) / std, channel by channel; the default leaves them."""
 
-class ConvolutionBackbone(nn.Module):
-    """Blocks of convolution 3 × 3, batch norm, ReLU and max-pool 2 × 2: the article's trunk.
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
 
-    (N, 3, H, W) pictures in [0, 1] → (N, widths[-1], h, w) feature maps.
-    """
-
-    def __init__(self, widths: tuple[int, ...] = (32, 32, 64)) -> None:
-        super().__init__()
-        if not are_widths(widths) or not widths:
-            raise UsageError(
-                f"widths takes one block's width or more, whole numbers of at least 1; "
-                f"received {widths!r}."
-            )
-        inputs = (3, *widths[:-1])
-        self.blocks = nn.Sequential(*map(ConvolutionBlock, inputs, widths))
-        self.widths = tuple(widths)
+    @classmethod
+    def of(cls, mean: Sequence[float], std: Sequence[float]) -> "Normalization":
+        """From any sequences of numbers, such as those of a library's configuration."""
+        return cls(tuple(map(float, mean)), tuple(map(float, std)))
 
     @property
-    def channels(self) -> int:
-        """Number of feature maps."""
-        return self.widths[-1]
+    def is_identity(self) -> bool:
+        """Whether inputs stay as they are."""
+        return self == Normalization()
 
+
+class Backbone(nn.Module, ABC):
+    """Images (N, 3, H, W) in [0, 1] → feature maps (N, channels, h, w).
+
+    `channels` is the number of maps. A map's cell (i, j) is centred on the pixel
+    (first + i · stride, first + j · stride), pixels counted from 0: class maps are laid over images
+    by it. `normalization` is applied by `forward`, so that callers never do. `identity` names all
+    that makes it this backbone: architecture, options and the SHA-256 of weights that were loaded.
+    """
+
+    channels: int
+    stride: float
+    first: float
+    normalization: Normalization
+    identity: str
+
+    @abstractmethod
     def map_size(self, image_size: int) -> tuple[int, int]:
-        """Height and width of the feature maps for square pictures of `image_size` pixels.
+        """Height and width of the maps of square images of `image_size` pixels.
 
-        Raises UsageError where the picture is too small to leave a map of one pixel.
+        Raises UsageError where the backbone does not take images of that size.
         """
-        side = image_size
-        for _ in self.widths:
-            side = (side - 2) // 2
-        if side < 1:
-            raise UsageError(
-                f"image size {image_size} is too small for the backbone's {len(self.widths)} "
-                f"blocks: received {image_size}, needs at least {self.smallest_image()}."
-            )
-        return side, side
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) in [0, 1] → (N, channels, h, w)."""
 
     def smallest_image(self) -> int:
-        """The smallest side in pixels that leaves a feature map of 1 × 1."""
-        side = 1
-        for _ in self.widths:
-            side = 2 * side + 2
-        return side
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        """(N, 3, H, W) → (N, channels, h, w)."""
-        features: Tensor = self.blocks(pictures)
-        return features
+        """The smallest side in pixels that leaves a map of one cell."""
+        return math.ceil(self.stride)
 
 
-BACKBONES: dict[str, type[ConvolutionBackbone]] = {"article": ConvolutionBackbone}
+class Normalize(nn.Module):
+    """Applies a `Normalization` to images (N, C, H, W).
 
+    Its constants follow the model from device to device, and are no part of its state.
+    """
 
-def build_backbone(name: str, options: Mapping[str, Any] | None = None) -> ConvolutionBackbone:
-    """A backbone by name. Raises UsageError for an unknown name or option."""
-    if name not in BACKBONES:
-        raise UsageError(f"no backbone {name!r}; there are {', '.join(BACKBONES)}.")
-    try:
-        return BACKBONES[name](**(options or {}))
-    except TypeError as error:
-        raise UsageError(f"backbone {name} cannot take {dict(options or {})!r}: {error}.") from None
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, normalization: Normalization) -> None:
+        super().__init__()
+        self._identity = normalization.is_identity
+        for name, values in (("mean", normalization.mean), ("std", normalization.std)):
+            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The same shape; the same tensor where there is nothing to change."""
+        return images if self._identity else (images - self.mean) / self.std

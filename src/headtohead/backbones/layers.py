@@ -1,5 +1,6 @@
 """Layers with the constants and initial values of Keras, on PyTorch."""
 
+from collections.abc import Callable
 from typing import TypeVar
 
 import torch
@@ -14,7 +15,13 @@ class BatchNorm(nn.Module):
     Input (N, channels) or (N, channels, H, W); output of the same shape. As in Keras, and unlike
     `torch.nn.BatchNorm2d`, the moving variance follows the biased variance of the batch, and a
     batch of one picture is accepted.
+
+    `collect`, where it is set, is given each training batch's mean and biased variance, both
+    (channels,), and the averages stay: how `headtohead.training.batch_norm` sees all batches,
+    those of fused kernels included.
     """
+
+    collect: Callable[[Tensor, Tensor], None] | None = None
 
     moving_mean: Tensor
     moving_variance: Tensor
@@ -50,6 +57,9 @@ class BatchNorm(nn.Module):
     @torch.no_grad()
     def move_averages(self, mean: Tensor, variance: Tensor) -> None:
         """Take in a batch's mean and biased variance, both (channels,)."""
+        if self.collect is not None:
+            self.collect(mean, variance)
+            return
         self.moving_mean.lerp_(mean, 1 - BATCH_NORM_MOMENTUM)
         self.moving_variance.lerp_(variance, 1 - BATCH_NORM_MOMENTUM)
 

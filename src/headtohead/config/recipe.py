@@ -1,8 +1,15 @@
 """How a model is trained, as data: a part of a study."""
 
-from typing import Annotated, Literal, TypeAlias
+import math
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+BatchNormStatistics: TypeAlias = Literal["recomputed", "moving"]
+"""What evaluation normalises by: see `headtohead.training.batch_norm`."""
+
+Schedule: TypeAlias = Literal["constant", "cosine"]
+"""How the learning rate changes over a run: see `headtohead.training.schedule`."""
 
 Precision: TypeAlias = Literal["float32", "tf32", "bf16"]
 """What a training step's large sums are computed in: see `headtohead.training.step`."""
@@ -27,15 +34,20 @@ class AugmentSpec(Spec):
     color: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
-def _none_for_the_default(precision: Precision | None) -> Precision | None:
-    """Digests leave out what is None: float32, named or not, is one study."""
-    return None if precision == "float32" else precision
+_DEFAULTS = ("float32", "constant")
+
+
+def _none_for_the_default(value: str | None) -> str | None:
+    """Digests leave out what is None: the default, named or not, is one study."""
+    return None if value in _DEFAULTS else value
 
 
 class RecipeSpec(Spec):
     """How a model is trained: Adam with the constants of Keras, the article's defaults.
 
     An epoch is one pass over the training split in an order drawn anew, and one over validation.
+    `min_steps`: as many epochs more as give a run at least so many steps, on a small folder; a
+    study's folder records the epochs that this comes to.
     The next three are for studies that do as others did; None is what they should have done.
     `steps_per_epoch`: so many batches are an epoch, and the next goes on where it stopped.
     `shuffle_buffer`: pictures are drawn from a window of so many that moves over the stored order
@@ -43,9 +55,14 @@ class RecipeSpec(Spec):
     are taken from validation in stored order, over and over: the first count more often.
     `precision`: that of training steps, float32 unless `tf32` or `bf16` is named; evaluation is
     always in float32.
+    `schedule`: `constant`, or `cosine`, which falls to 0 at the end of the run; either after
+    `warmup`, the share of all steps in which the learning rate rises linearly to its value.
+    `batch_norm`: `recomputed`, statistics of the training images by the weights as they stand,
+    before each evaluation; or `moving`, the averages that training left, as Keras evaluates.
     """
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 10
+    min_steps: Annotated[int, Field(ge=1)] | None = None
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 64
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
@@ -54,6 +71,9 @@ class RecipeSpec(Spec):
     shuffle_buffer: Annotated[int, Field(ge=1)] | None = None
     validation_pictures: Annotated[int, Field(ge=1)] | None = None
     precision: Annotated[Precision | None, AfterValidator(_none_for_the_default)] = None
+    schedule: Annotated[Schedule | None, AfterValidator(_none_for_the_default)] = None
+    warmup: Annotated[float, Field(ge=0, lt=1)] | None = None
+    batch_norm: BatchNormStatistics = "recomputed"
 
     def batch(self, pictures: int) -> int:
         """Pictures in each step, of so many to train on."""
@@ -62,6 +82,24 @@ class RecipeSpec(Spec):
     def steps(self, pictures: int) -> int:
         """Steps in an epoch: full batches only."""
         return self.steps_per_epoch or pictures // self.batch(pictures)
+
+    def for_images(self, train: int) -> Self:
+        """The recipe for `train` training images: with as many epochs as `min_steps` asks for."""
+        if self.min_steps is None:
+            return self
+        epochs = max(self.epochs, math.ceil(self.min_steps / self.steps(train)))
+        return self.model_copy(update={"epochs": epochs, "min_steps": None})
+
+    def identity(self) -> dict[str, Any]:
+        """What digests and run keys hold of the recipe.
+
+        `moving` is left out: it is what every run before version 0.2 was evaluated with, and a
+        study that asks for it is the same study.
+        """
+        content = self.model_dump(exclude_none=True)
+        if self.batch_norm == "moving":
+            del content["batch_norm"]
+        return content
 
     @property
     def arithmetic(self) -> Precision:

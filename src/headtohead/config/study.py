@@ -90,11 +90,27 @@ class HeadSpec(Spec):
         return self.model_copy(update=changed)
 
 
-class BackboneSpec(Spec):
-    """The convolutional trunk, by name, and its options."""
+OLD_NAME = "article"
+"""Version 0.1 called the `tutorial_cnn` so: digests still do, and study files may."""
 
-    name: str = "article"
+
+class BackboneSpec(Spec):
+    """The trunk, by name, and its options."""
+
+    name: str = "tutorial_cnn"
     options: Options = {}
+
+    @field_validator("name")
+    @classmethod
+    def _by_its_present_name(cls, name: str) -> str:
+        return "tutorial_cnn" if name == OLD_NAME else name
+
+    def identity(self) -> dict[str, Any]:
+        """What of the backbone changes a run: part of digests."""
+        content = self.model_dump()
+        if self.name == "tutorial_cnn":
+            content["name"] = OLD_NAME
+        return content
 
 
 class VerdictSpec(Spec):
@@ -257,6 +273,10 @@ class StudySpec(Spec):
         own = self.heads[head].recipe
         return RecipeSpec.model_validate(merge(self.recipe.model_dump(), own))
 
+    def for_images(self, train: int) -> Self:
+        """The study for `train` training images: its recipe's `min_steps` as epochs."""
+        return self.model_copy(update={"recipe": self.recipe.for_images(train)})
+
     def digest(self, prepared_digest: str) -> str:
         """Identity of everything that changes a run, apart from its head and seed."""
         return digest_of(
@@ -264,8 +284,8 @@ class StudySpec(Spec):
                 "format": DIGEST_FORMAT,
                 "prepared": prepared_digest,
                 "split": self.split.model_dump(),
-                "backbone": self.backbone.model_dump(),
-                "recipe": self.recipe.model_dump(exclude_none=True),
+                "backbone": self.backbone.identity(),
+                "recipe": self.recipe.identity(),
             }
         )
 
@@ -277,7 +297,7 @@ class StudySpec(Spec):
             "name": head,
             "head": spec.head or head,
             "options": spec.options,
-            "recipe": self.recipe_for(head).model_dump(exclude_none=True),
+            "recipe": self.recipe_for(head).identity(),
             "seed": seed,
         }
         if spec.after is not None:

@@ -4,7 +4,7 @@ import inspect
 import json
 from typing import Any
 
-from headtohead.backbones.base import ConvolutionBackbone
+from headtohead.backbones.catalog import build_backbone
 from headtohead.heads.base import HEADS, build_head, head_entry
 from headtohead.heads.classifier import Classifier, outputs_for
 from headtohead.store.records import Parameters
@@ -15,7 +15,7 @@ def head_parameters(name: str, image_size: int, classes: int) -> tuple[Parameter
 
     Raises UsageError for an unknown head or pictures too small for the backbone.
     """
-    backbone = ConvolutionBackbone()
+    backbone = build_backbone("tutorial_cnn")
     size = backbone.map_size(image_size)
     head = build_head(name, backbone.channels, size, outputs_for(classes))
     maps = f"{backbone.channels} × {size[0]} × {size[1]}"

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from headtohead.backbones.base import ConvolutionBackbone, build_backbone
+from headtohead.backbones.base import Backbone
+from headtohead.backbones.catalog import build_backbone
 from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.core.streams import stream_seed
 from headtohead.heads.base import Head, build_head
@@ -13,7 +14,7 @@ from headtohead.store.records import Parameters
 class Classifier(nn.Module):
     """Pictures (N, 3, H, W) in [0, 1] → logits (N, outputs): one for two classes, else one each."""
 
-    def __init__(self, backbone: ConvolutionBackbone, head: Head) -> None:
+    def __init__(self, backbone: Backbone, head: Head) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
@@ -30,8 +31,13 @@ class Classifier(nn.Module):
             backbone=sum(p.numel() for p in self.backbone.parameters()),
             head=sum(p.numel() for p in self.head.parameters()),
             trainable=trainable,
-            total=trainable + sum(b.numel() for b in self.buffers()),
+            total=trainable + self._statistics(),
         )
+
+    def _statistics(self) -> int:
+        """Numbers of the state that are no parameters."""
+        parameters = {name for name, _ in self.named_parameters()}
+        return sum(v.numel() for name, v in self.state_dict().items() if name not in parameters)
 
 
 def outputs_for(classes: int) -> int:

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from headtohead.backbones.base import ConvolutionBackbone
 from headtohead.core.streams import stream
 from headtohead.heads.base import Head
 from headtohead.heads.classifier import Classifier
@@ -35,7 +34,7 @@ def collect_class_maps(
     model: Classifier, pictures: ProbePictures, device: torch.device
 ) -> ClassMaps:
     """Maps of the probe pictures by `model` on `device`, and what they are worth to it."""
-    first, stride = cell_centres(model.backbone)
+    first, stride = model.backbone.first, model.backbone.stride
     found = list(_maps(model.eval(), Pictures(pictures.pixels, pictures.labels, device)))
     gradcam = np.concatenate([maps for maps, _ in found])
     own = [maps for _, maps in found if maps is not None]
@@ -63,17 +62,6 @@ def collect_class_maps(
         gradcam_curves=gradcam_curves,
         exact_curves=exact_curves,
     )
-
-
-def cell_centres(backbone: ConvolutionBackbone) -> tuple[float, float]:
-    """The pixel at which a feature map's first cell is centred, and the pixels between two.
-
-    A block's 3 × 3 convolution without padding and 2 × 2 pool centre output i on input 2i + 1.5.
-    """
-    first, stride = 0.0, 1.0
-    for _ in backbone.widths:
-        first, stride = first + 1.5 * stride, 2 * stride
-    return first, stride
 
 
 def of_class(values: Tensor, labels: Tensor) -> Tensor:

@@ -1,9 +1,12 @@
 """The translation probe: what a finished model says as its window moves over real content."""
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from headtohead.backbones.base import Backbone
 from headtohead.heads.classifier import Classifier
 from headtohead.probes.evidence import ProbePictures, Translation
 from headtohead.training.evaluate import infer, predicted
@@ -23,13 +26,18 @@ def windows(stride: int, margin: int) -> tuple[NDArray[np.int64], NDArray[np.boo
     return shifts, np.arange(len(shifts)) <= len(fine)
 
 
+def whole_stride(backbone: Backbone) -> int:
+    """The backbone's stride in whole pixels, at least one: windows move by whole pixels."""
+    return max(1, math.ceil(backbone.stride))
+
+
 def collect_translation(
     model: Classifier, pictures: ProbePictures, device: torch.device
 ) -> Translation:
     """Predictions of `model` on `device` in every window of the wide probe pictures."""
     side = pictures.pixels.shape[1]
     margin = (pictures.wide.shape[1] - side) // 2
-    shifts, fine = windows(2 ** len(model.backbone.widths), margin)
+    shifts, fine = windows(whole_stride(model.backbone), margin)
     everything = np.arange(len(pictures.rows))
     said = []
     for down, right in (shifts + margin).tolist():

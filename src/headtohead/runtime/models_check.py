@@ -4,9 +4,10 @@ from typing import Any
 
 import torch
 
-from headtohead.backbones.base import build_backbone
+from headtohead.backbones.catalog import build_backbone
 from headtohead.core.system import usable_cores
 from headtohead.heads.classifier import build_classifier
+from headtohead.probes.translation import whole_stride
 from headtohead.runtime.preflight import Answer, Question
 from headtohead.training.device import check_precision, choose_device, spread
 
@@ -24,7 +25,7 @@ def answer(question: Question) -> Answer:
     for precision in question.precisions:
         check_precision(precision, torch.device(setups[0]["device"]))
     backbone = build_backbone(question.backbone.name, question.backbone.options)
-    return Answer(setups=tuple(setups), stride=2 ** len(backbone.widths))
+    return Answer(setups=tuple(setups), stride=whole_stride(backbone))
 
 
 def worker_setups(

@@ -18,8 +18,6 @@ from typing import IO, Any
 
 import torch
 
-from headtohead.accel import shards
-from headtohead.accel.warming import warm_up
 from headtohead.core.errors import HeadToHeadError
 from headtohead.data.pipeline import split_study
 from headtohead.data.prepared import PreparedSet, load_prepared
@@ -32,6 +30,7 @@ from headtohead.runtime.models_check import answer
 from headtohead.runtime.preflight import Answer, Question
 from headtohead.store.ledger import Ledger
 from headtohead.store.records import EpochRecord
+from headtohead.training.acceleration import get_ready, lend
 from headtohead.training.device import choose_device, set_up_worker
 from headtohead.training.inputs import Pictures
 from headtohead.training.run import RunPlan, train
@@ -70,7 +69,7 @@ def _get_ready(question: Question, output: IO[str]) -> None:
     _say(output, "answer", **found.model_dump())
     if found.setups and found.setups[0]["device"] == "cpu":
         try:
-            warm_up(question.backbone)
+            get_ready(question.backbone)
         except Exception:  # the first run meets it again, and tells it
             traceback.print_exc()
 
@@ -91,7 +90,7 @@ def _listen(messages: "queue.Queue[dict[str, Any]]") -> None:
     for line in sys.stdin:
         message = json.loads(line)
         if "lent" in message:
-            shards.lend(message["lent"])
+            lend(message["lent"])
         else:
             messages.put(message)
     os._exit(0)  # the parent is gone: what is complete is on disk

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import yaml
 from filelock import FileLock, Timeout
@@ -23,6 +23,10 @@ from headtohead.core.files import storage_error, write_atomic
 from headtohead.store.records import RECORD, EpochRecord, Record, RunRecord, read_history
 
 STUDY_FILE = "study.yaml"
+STUDY_FORMAT: Literal[2] = 2
+"""Of `study.yaml`. Files of format 1 say nothing of `batch_norm`: their runs were evaluated with
+moving averages."""
+
 SplitName: TypeAlias = Literal["train", "validation", "test"]
 
 MASKS_ELSEWHERE = "MASKS"
@@ -40,7 +44,7 @@ class StudyFile(Record):
     so that they are not probed.
     """
 
-    format: Literal[1] = 1
+    format: Literal[2] = STUDY_FORMAT
     headtohead: str
     digest: str
     prepared: str
@@ -91,7 +95,7 @@ class Ledger:
             )
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
-            return cls(out, StudyFile.model_validate(content))
+            return cls(out, StudyFile.model_validate(_upgraded(content)))
         except (yaml.YAMLError, ValidationError, UnicodeDecodeError) as error:
             raise UsageError(
                 f"{path} cannot be read as a study of this version: {error}. "
@@ -185,6 +189,16 @@ class Ledger:
             for run in self.runs()
             if run.record.failure
         ]
+
+
+def _upgraded(content: Any) -> Any:
+    """A `study.yaml` of an earlier format in the present one; anything else as it is."""
+    if not isinstance(content, dict) or content.get("format") != 1:
+        return content
+    studies = (content.get("study"), content.get("tunes"))
+    for study in (study for study in studies if isinstance(study, dict)):
+        study["recipe"] = {"batch_norm": "moving", **study.get("recipe", {})}
+    return {**content, "format": STUDY_FORMAT}
 
 
 @contextmanager

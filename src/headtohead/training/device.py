@@ -96,7 +96,9 @@ def set_up_worker(core: int | None, device: torch.device, *, deterministic: bool
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
-def environment(device: torch.device, precision: Precision) -> dict[str, str]:
+def environment(
+    device: torch.device, precision: Precision, kernels: str = "plain"
+) -> dict[str, str]:
     """What a run's numbers may depend on, for its record.
 
     `headtohead.report.pairs.NUMERIC_ENVIRONMENT` names the entries that must be alike in a pair.
@@ -115,6 +117,7 @@ def environment(device: torch.device, precision: Precision) -> dict[str, str]:
         "cores": str(os.cpu_count() or 1),
         "threads": str(torch.get_num_threads()),
         "precision": precision,
+        "kernels": kernels,
         "deterministic": "yes" if torch.are_deterministic_algorithms_enabled() else "no",
     }
 

@@ -16,8 +16,9 @@ class Pictures:
     def __init__(
         self, images: NDArray[np.uint8], labels: NDArray[np.int64], device: torch.device
     ) -> None:
-        """`images` is (N, H, W, 3), `labels` (N,)."""
+        """`images` is (N, H, W, 3), `labels` (N,), which is kept at hand as it is, too."""
         self.device = device
+        self.labels = labels
         self._images = torch.from_numpy(images).to(device)
         self._labels = torch.from_numpy(labels).to(device)
 

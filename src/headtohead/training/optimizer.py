@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
+from headtohead.training.schedule import Factor, constant
+
 BETA_1, BETA_2 = 0.9, 0.999
 EPSILON = 1e-7
 
@@ -21,10 +23,16 @@ class KerasAdam:
     """
 
     def __init__(
-        self, parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float = 0.0
+        self,
+        parameters: Iterable[nn.Parameter],
+        learning_rate: float,
+        weight_decay: float = 0.0,
+        schedule: Factor = constant,
     ) -> None:
+        """`schedule` says by what each step's learning rate is multiplied."""
         self._parameters = [p for p in parameters if p.requires_grad]
         self._learning_rate, self._weight_decay = learning_rate, weight_decay
+        self._schedule = schedule
         self._moments: dict[Tensor, dict[str, Tensor]] = {}
         self.steps = 0
 
@@ -46,7 +54,7 @@ class KerasAdam:
             amsgrad=False,
             beta1=BETA_1,
             beta2=BETA_2,
-            lr=self._learning_rate,
+            lr=self._learning_rate * self._schedule(self.steps),
             weight_decay=self._weight_decay,
             eps=EPSILON / math.sqrt(1 - BETA_2**self.steps),
             maximize=False,

@@ -19,13 +19,20 @@ from headtohead.data.split import Split
 from headtohead.heads.classifier import Classifier, build_classifier
 from headtohead.store.records import HISTORY, RECORD, EpochRecord, Failure, RunRecord, read_history
 from headtohead.training import checkpoint
+from headtohead.training.acceleration import fastest, kernels_of
 from headtohead.training.augment import Augmentation, augmentation
+from headtohead.training.batch_norm import recompute_statistics, statistics_rows
 from headtohead.training.device import check_precision, environment
 from headtohead.training.evaluate import measure
 from headtohead.training.inputs import Pictures
 from headtohead.training.optimizer import KerasAdam
 from headtohead.training.sampler import epoch_order
+from headtohead.training.schedule import schedule_of
 from headtohead.training.step import EagerGradients, Step, gradients_on_device
+
+FEWEST_SAMPLED = 1000
+"""Training images that over-fitting is measured on, where there are so many: an accuracy of 90 %
+has a standard error of one point on them."""
 
 RESUME, BEST, LAST = "resume.safetensors", "best.safetensors", "last.safetensors"
 
@@ -48,8 +55,8 @@ class RunPlan:
     after: Path | None = None
 
     def build(self) -> Classifier:
-        """The model before its first step."""
-        return build_classifier(
+        """The model before its first step, by the fastest kernels that are there."""
+        model = build_classifier(
             self.backbone,
             self.head,
             self.head_spec,
@@ -57,6 +64,8 @@ class RunPlan:
             classes=self.classes,
             seed=self.seed,
         )
+        model.backbone = fastest(model.backbone)
+        return model
 
 
 class Watcher(Protocol):
@@ -87,7 +96,7 @@ def train(
     and StorageError where the folder cannot be written.
     """
     check_precision(plan.recipe.arithmetic, pictures.device)
-    state = _State.begin(plan, pictures.device, folder, watcher)
+    state = _State.begin(plan, pictures.device, len(split.train), folder, watcher)
     watcher.start(len(state.history))
     training = _Training.begin(plan, state, pictures, split.train)
     failure = None
@@ -106,12 +115,23 @@ class _State:
     best: EpochRecord | None = None
 
     @classmethod
-    def begin(cls, plan: RunPlan, device: torch.device, folder: Path, watcher: Watcher) -> "_State":
-        """The state before the first epoch, or after the last one that is whole on disk."""
+    def begin(
+        cls, plan: RunPlan, device: torch.device, train: int, folder: Path, watcher: Watcher
+    ) -> "_State":
+        """The state before the first epoch, or after the last one that is whole on disk.
+
+        `train` is the number of training images.
+        """
         model = plan.build().to(device)
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         recipe = plan.recipe
-        state = cls(model, KerasAdam(model.parameters(), recipe.learning_rate, recipe.weight_decay))
+        optimizer = KerasAdam(
+            model.parameters(),
+            recipe.learning_rate,
+            recipe.weight_decay,
+            schedule_of(recipe, train),
+        )
+        state = cls(model, optimizer)
         try:
             tensors, position = checkpoint.load(folder / RESUME)
         except FileNotFoundError:
@@ -223,7 +243,11 @@ def _train_epoch(
         step = int(np.flatnonzero(~np.isfinite(values))[0]) + 1
         return Failure(reason="the training loss is not finite", epoch=epoch, step=step)
     measures: dict[str, float] = {}
-    sample = training_sample(split, plan.seed)
+    if plan.recipe.batch_norm == "recomputed":
+        batch = plan.recipe.batch(len(split.train))
+        rows = statistics_rows(split.train, plan.seed)
+        recompute_statistics(state.model, training.pictures, rows, batch)
+    sample = training_sample(plan, training.pictures.labels, split)
     seen = plan.recipe.validation_pictures
     for name, rows, count in (("train", sample, None), ("val", split.validation, seen)):
         loss, accuracy = measure(state.model, training.pictures, rows, seen=count)
@@ -267,7 +291,11 @@ def _finish(
         best_epoch=state.best.epoch if state.best else None,
         parameters=state.model.parameters_count(),
         feature_maps=(state.model.backbone.channels, *state.model.backbone.map_size(pixels)),
-        environment=environment(device, plan.recipe.arithmetic),
+        environment=environment(
+            device,
+            plan.recipe.arithmetic,
+            kernels_of(state.model, device, plan.recipe.arithmetic),
+        ),
         seconds=sum(e.seconds for e in state.history),
         cpu_seconds=sum(e.cpu_seconds for e in state.history),
         files={name: sha256_of(folder / name) for name in kept},
@@ -277,10 +305,33 @@ def _finish(
     return record
 
 
-def training_sample(split: Split, seed: int) -> NDArray[np.int64]:
-    """Rows of the training split, as many as validation has, the same for every head and epoch."""
+def training_sample(plan: RunPlan, labels: NDArray[np.int64], split: Split) -> NDArray[np.int64]:
+    """Rows of the training split to measure over-fitting on, the same for every head and epoch.
+
+    As many as validation has, and at least FEWEST_SAMPLED where there are as many; each class by
+    its share. With moving averages as version 0.1 drew it: regardless of class, and no larger.
+    `labels` are those of all images.
+    """
+    shuffled = stream(plan.seed, "sample").permutation(np.sort(split.train))
     size = min(len(split.train), len(split.validation))
-    return np.sort(stream(seed, "sample").permutation(np.sort(split.train))[:size])
+    if plan.recipe.batch_norm == "moving":
+        return np.sort(shuffled[:size])
+    size = min(len(split.train), max(size, FEWEST_SAMPLED))
+    return np.sort(stratified(shuffled, labels[shuffled], size))
+
+
+def stratified(rows: NDArray[np.int64], labels: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """The first rows of each class, as many as its share of `size` is, to the nearest whole.
+
+    `labels` are those of `rows`. Between equal remainders the class with the lower number wins.
+    """
+    classes, counts = np.unique(labels, return_counts=True)
+    shares = counts * size / len(rows)
+    taken = np.floor(shares).astype(np.int64)
+    largest = np.argsort(taken - shares, kind="stable")[: size - int(taken.sum())]
+    taken[largest] += 1
+    parts = [rows[labels == label][:n] for label, n in zip(classes, taken, strict=True)]
+    return np.concatenate(parts)
 
 
 def _inherit(model: Classifier, folder: Path) -> None:

@@ -126,18 +126,26 @@ class RecordedGradients:
 def cuda_graph(body: Callable[[], Sequence[Tensor]]) -> tuple[Sequence[Tensor], Replay]:
     """Record `body` as a CUDA graph on the current device. Raises RunError where it cannot be.
 
+    Nothing that one recording writes to may be handed to another. cuBLAS keeps a workspace for each
+    stream and writes to its address at every replay; captured on the stream that all captures
+    share, two recordings get one workspace, which is dropped with the first of them while the
+    second still writes to it (pytorch#193402): whatever is given that memory next is overwritten.
+    So each recording has a stream of its own and, because PyTorch hands out the same few streams
+    again and again, a workspace of its own too, from the recording's private memory.
+
     PyTorch registers the device's generator with the graph: each replay draws on from the seed and
     the position that it has then, as an eager step would.
     """
-    aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
+    own = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    own.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(own):
         for _ in range(WARM_UP):
             body()
-    torch.cuda.current_stream().wait_stream(aside)
+    torch.cuda.current_stream().wait_stream(own)
     graph = torch.cuda.CUDAGraph()
     try:
-        with torch.cuda.graph(graph):
+        _forget_workspaces()
+        with torch.cuda.graph(graph, stream=own):
             outputs = body()
     except torch.OutOfMemoryError:
         raise
@@ -147,7 +155,25 @@ def cuda_graph(body: Callable[[], Sequence[Tensor]]) -> tuple[Sequence[Tensor], 
             f"pass that reads values back, as .item() and boolean indexing do, cannot; say "
             f"`capturable = False` in the head's class to have its steps taken one by one."
         ) from error
-    return outputs, graph.replay
+    finally:
+        _forget_workspaces()
+    return outputs, _Replay(graph, own)
+
+
+@dataclass(frozen=True)
+class _Replay:
+    """A recorded graph, and the stream that it was recorded on: both live as long as it does."""
+
+    graph: torch.cuda.CUDAGraph
+    stream: torch.cuda.Stream
+
+    def __call__(self) -> None:
+        self.graph.replay()
+
+
+def _forget_workspaces() -> None:
+    """The next call of cuBLAS on any stream takes new memory: in a capture, the recording's."""
+    torch._C._cuda_clearCublasWorkspaces()
 
 
 def gradients_on_device(gradients: EagerGradients, rows: Tensor, draws: Tensor | None) -> Gradients:

@@ -1,0 +1,125 @@
+"""Networks that were not written for headtohead, as backbones: of libraries, and of the user's."""
+
+from abc import abstractmethod
+
+from torch import Tensor, nn
+
+from headtohead.backbones.base import Backbone, Normalization, Normalize
+from headtohead.backbones.geometry import Geometry, measure
+from headtohead.core.errors import UsageError
+
+MOST_PREFIXES = 8
+"""Tokens before the grid that are believed where the network does not tell their number."""
+
+
+class LibraryBackbone(Backbone):
+    """A `network` that gives maps, or tokens that lie on a grid.
+
+    `first` and `stride` are those of the image size whose `map_size` was asked for last, the
+    network's own size (`image_size`) before that: see `headtohead.backbones.geometry`.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        name: str,
+        channels: int,
+        image_size: int,
+        normalization: Normalization,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.channels = channels
+        self.image_size = image_size
+        self.normalization = normalization
+        self.identity = name
+        self.name = name
+        self._normalize = Normalize(normalization)
+        self._known: dict[int, Geometry] = {}
+        self._last = image_size
+
+    @abstractmethod
+    def output(self, images: Tensor) -> Tensor:
+        """What the network says of normalised images: (N, C, h, w), (N, h, w, C) or (N, T, C)."""
+
+    def prefix_tokens(self) -> int | None:
+        """Tokens before those of the grid, such as the class token; None where not known."""
+        return None
+
+    def has_class_token(self) -> bool:
+        """Whether the first of the prefix tokens is a class token."""
+        return bool(self.prefix_tokens())
+
+    def patch(self) -> float | None:
+        """A token's side in pixels, for networks of tokens; None where not known."""
+        return None
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) in [0, 1] → (N, channels, h, w)."""
+        return self.with_class_token(images)[0]
+
+    def with_class_token(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The maps, and the class token (N, channels) where the network has one."""
+        found = self.output(self._normalize(images))
+        if found.ndim == 4:
+            return (found if found.shape[1] == self.channels else found.permute(0, 3, 1, 2)), None
+        if found.ndim != 3 or found.shape[2] != self.channels:
+            raise ValueError(f"its output of shape {tuple(found.shape)} is neither maps nor tokens")
+        height, width = images.shape[2:]
+        h, w = self._grid(found.shape[1], height, width)
+        prefix = found.shape[1] - h * w
+        maps = found[:, prefix:].transpose(1, 2).unflatten(2, (h, w))
+        return maps, found[:, 0] if prefix and self.has_class_token() else None
+
+    def _grid(self, tokens: int, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of the grid that the last of so many tokens lie on."""
+        known, side = self.prefix_tokens(), self.patch()
+        grids = [(round((tokens * height / width) ** 0.5), round((tokens * width / height) ** 0.5))]
+        if side:
+            down, up = int(height // side), -int(-height // side)
+            across, over = int(width // side), -int(-width // side)
+            grids = [(down, across), (up, over)]
+        elif known is not None:
+            grid = tokens - known
+            grids = [(round((grid * height / width) ** 0.5), round((grid * width / height) ** 0.5))]
+        for h, w in sorted(grids, key=lambda grid: -grid[0] * grid[1]):  # the fewest prefix tokens
+            prefix = tokens - h * w
+            if h * w > 0 and (prefix == known or (known is None and 0 <= prefix <= MOST_PREFIXES)):
+                return h, w
+        raise ValueError(f"its {tokens} tokens lie on no grid of {height} × {width} images")
+
+    def geometry(self, image_size: int) -> Geometry:
+        """Of square images of `image_size` pixels. Raises UsageError for a size it does not take."""
+        if image_size not in self._known:
+            try:
+                found = measure(self, self.forward, image_size, self.channels)
+            except Exception as error:  # a library's assertions, shapes that do not fit, and such
+                reason = " ".join(str(error).split()) or type(error).__name__
+                other = "" if image_size == self.image_size else (
+                    f"--image-size {self.image_size}, its own, or "
+                )
+                raise UsageError(
+                    f"backbone {self.name} makes no feature maps of images of {image_size} pixels "
+                    f"({reason[:200]}): use {other}another backbone."
+                ) from None
+            self._known[image_size] = found
+        return self._known[image_size]
+
+    def map_size(self, image_size: int) -> tuple[int, int]:
+        """Height and width of the maps. Raises UsageError for a size that it does not take."""
+        found = self.geometry(image_size)
+        self._last = image_size
+        return found.size
+
+    @property
+    def stride(self) -> float:  # type: ignore[override]
+        """Pixels between two cells."""
+        return self.geometry(self._last).stride
+
+    @property
+    def first(self) -> float:  # type: ignore[override]
+        """The pixel that the first cell is centred on."""
+        return self.geometry(self._last).first
+
+

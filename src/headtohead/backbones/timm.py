@@ -1,0 +1,89 @@
+"""The networks of timm (`pip install 'headtohead[timm]'`) as backbones: `timm:NAME`."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from headtohead.backbones.base import Normalization
+from headtohead.backbones.library import LibraryBackbone
+from headtohead.core.errors import UsageError
+
+
+class TimmBackbone(LibraryBackbone):
+    """`timm.create_model(name, num_classes=0)` and its `forward_features`, with random weights.
+
+    `options` go to `create_model` (`img_size`, `dynamic_img_size`, `drop_path_rate` …). Raises
+    UsageError where timm is missing, knows no such model or option, or the model has no maps.
+    """
+
+    def __init__(self, name: str, **options: Any) -> None:
+        network = _created(name, options)
+        config: dict[str, Any] = dict(getattr(network, "pretrained_cfg", None) or {})
+        size = options.get("img_size") or config.get("input_size", (3, 224, 224))[-1]
+        told = ", ".join(f"{key}={value!r}" for key, value in sorted(options.items()))
+        super().__init__(
+            network,
+            name=f"timm:{name}" + (f"({told})" if told else ""),
+            channels=int(getattr(network, "num_features", 0)),
+            image_size=int(size[-1] if isinstance(size, tuple | list) else size),
+            normalization=Normalization.of(
+                config.get("mean", (0.0, 0.0, 0.0)), config.get("std", (1.0, 1.0, 1.0))
+            ),
+        )
+        self.config = config
+
+    def output(self, images: Tensor) -> Tensor:
+        """As the network's `forward_features` says."""
+        found: Tensor = self.network.forward_features(images)  # type: ignore[operator]
+        if not isinstance(found, Tensor):
+            raise ValueError(f"its features are a {type(found).__name__} of several sizes")
+        return found
+
+    def prefix_tokens(self) -> int | None:
+        """As timm counts them."""
+        known = getattr(self.network, "num_prefix_tokens", None)
+        return None if known is None else int(known)
+
+    def has_class_token(self) -> bool:
+        """Whether there is one among the prefix tokens: registers alone are none."""
+        return getattr(self.network, "cls_token", None) is not None
+
+    def patch(self) -> float | None:
+        """The reduction that timm tells."""
+        info = getattr(self.network, "feature_info", None)
+        if not isinstance(info, list) or not info:
+            return None
+        return float(info[-1]["reduction"])
+
+
+def timm_names(part: str = "") -> list[str]:
+    """The names of timm's models that hold `part`. Raises UsageError where timm is missing."""
+    return list(_timm().list_models(f"*{part}*"))
+
+
+def _timm() -> Any:
+    try:
+        import timm
+    except ImportError as error:
+        raise UsageError(
+            f"backbones of timm take the package timm, which cannot be imported ({error}): "
+            f"pip install 'headtohead[timm]'."
+        ) from None
+    return timm
+
+
+def _created(name: str, options: dict[str, Any]) -> nn.Module:
+    timm = _timm()
+    if not timm.is_model(name):
+        near = timm.list_models(f"*{name.split('.')[0].split('_')[0]}*")[:6]
+        hint = f"; there are {', '.join(near)} …" if near else ""
+        raise UsageError(
+            f"timm has no model {name!r}{hint}. `headtohead backbones timm:PART` lists them."
+        )
+    try:
+        network: nn.Module = timm.create_model(name, pretrained=False, num_classes=0, **options)
+    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+        raise UsageError(f"timm:{name} cannot take the options {options!r}: {error}.") from None
+    if not hasattr(network, "forward_features"):
+        raise UsageError(f"timm:{name} has no forward_features, so no maps: use another model.")
+    return network

@@ -1,0 +1,231 @@
+"""Weights of a backbone from a file: matched by name or by order, whole or not at all.
+
+Nothing but tensors is read: safetensors, or PyTorch's own format with `weights_only=True`.
+"""
+
+import hashlib
+import pickle
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from headtohead.backbones.base import Backbone
+from headtohead.core.errors import UsageError
+from headtohead.core.files import sha256_of
+
+Match: TypeAlias = Literal["name", "order"]
+State: TypeAlias = dict[str, Tensor]
+
+PREFIXES = (
+    *("module.", "backbone.", "model.", "network.", "encoder.", "state_dict.", "_orig_mod."),
+    *("vision_model.", "vision_tower.", "visual.", "trunk.", "base_model."),
+)
+"""That other programs put before a network's names."""
+
+NESTED = ("state_dict", "model", "model_state_dict", "state_dict_ema", "model_ema", "teacher")
+"""Entries of a checkpoint that hold the network's state."""
+
+CLASSIFIERS = re.compile(
+    r"(^|\.)(fc|classifier|head|heads|head_dist|last_linear|logits|output|pre_logits|pooler|"
+    r"_fc|head_drop|classification_head|bbox|decoder|lm_head|mask_token)(\.|$)"
+)
+"""Names of what stands after the feature maps."""
+
+SHOWN = 3
+"""Mismatches that an error names."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What was loaded: from which file, its SHA-256, and the file's tensors that were left over."""
+
+    source: str
+    sha256: str
+    tensors: int
+    passed_over: tuple[str, ...]
+    prefix: str = ""
+
+    def notes(self) -> list[str]:
+        """What a user should know, one line each."""
+        found = []
+        if self.prefix:
+            found.append(f"{self.source}: names were matched without the prefix {self.prefix!r}.")
+        if self.passed_over:
+            names = ", ".join(self.passed_over[:SHOWN])
+            more = " …" if len(self.passed_over) > SHOWN else ""
+            found.append(
+                f"{self.source}: {len(self.passed_over)} tensors of its classifier were passed "
+                f"over ({names}{more})."
+            )
+        return found
+
+
+def load_weights(backbone: Backbone, path: Path, match: Match = "name") -> Loaded:
+    """Load the file's weights into `backbone`, all of them, and name them in its `identity`.
+
+    By name, prefixes such as `module.` aside; a classifier left over is passed over. By order where
+    the file has the same number of tensors of the same shapes in the same order, again but for a
+    classifier at its end. Raises UsageError for a file that is missing, truncated, no weights, or
+    those of another network; `backbone` is left as it was then.
+    """
+    found = read_state(path)
+    target = network_of(backbone)
+    wanted = target.state_dict()
+    own, passed_over, prefix = (
+        _by_order(found, wanted, path) if match == "order" else _by_name(found, wanted, path)
+    )
+    target.load_state_dict(own)
+    digest = sha256_of(path)
+    backbone.identity = with_weights(backbone.identity, digest)
+    return Loaded(path.name, digest, len(own), tuple(passed_over), prefix)
+
+
+def with_weights(identity: str, sha256: str) -> str:
+    """An architecture's identity with its weights'."""
+    return f"{identity.partition(' weights=')[0]} weights={sha256}"
+
+
+def network_of(backbone: Backbone) -> nn.Module:
+    """What weights are those of: the library's network within, or the backbone itself."""
+    network = getattr(backbone, "network", None)
+    return network if isinstance(network, nn.Module) else backbone
+
+
+def state_sha256(module: nn.Module) -> str:
+    """SHA-256 of a module's state: names, types, shapes and values, in order of names."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        whole = value.detach().cpu().contiguous()
+        digest.update(f"{name} {whole.dtype} {tuple(whole.shape)}\n".encode())
+        digest.update(whole.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def read_state(path: Path) -> State:
+    """The tensors of a file, by name, in the file's order. Raises UsageError for any other file."""
+    if not path.is_file():
+        raise UsageError(f"weights {str(path)!r} are no file: name a .safetensors or .pth file.")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UsageError(
+            f"weights {path.name} hold more than tensors, or are damaged, and were not opened "
+            f"({_reason(error)}). Save its state_dict alone, best as safetensors."
+        ) from None
+    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise UsageError(
+            f"weights {path.name} cannot be read ({_reason(error)}): the file is truncated, or in "
+            f"another format. Use .safetensors, or .pth of a state_dict; download it again."
+        ) from None
+    state = _state_in(content)
+    if not state:
+        raise UsageError(
+            f"weights {path.name} hold no tensors by name; received a {type(content).__name__}: "
+            f"save the network's state_dict."
+        )
+    return state
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:140] or type(error).__name__
+
+
+def _state_in(content: Any) -> State:
+    """The state within a checkpoint: the content itself, or one of its entries."""
+    if not isinstance(content, Mapping):
+        return {}
+    for key in NESTED:
+        if isinstance(content.get(key), Mapping) and (inner := _state_in(content[key])):
+            return inner
+    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def _by_name(found: State, wanted: State, path: Path) -> tuple[State, list[str], str]:
+    prefix = max(_prefixes(found), key=lambda start: _matching(found, wanted, start))
+    named = {name.removeprefix(prefix): value for name, value in found.items()}
+    missing = [name for name in wanted if name not in named and not _is_counter(name)]
+    over = [name for name in named if name not in wanted]
+    strange = [name for name in over if not CLASSIFIERS.search(name) and not _is_counter(name)]
+    shapes = [
+        f"{name} {_shape(named[name])} in the file, {_shape(wanted[name])} in the backbone"
+        for name in wanted
+        if name in named and named[name].shape != wanted[name].shape
+    ]
+    if missing or strange or shapes:
+        raise UsageError(
+            f"weights {path.name} are not this backbone's: "
+            + "; ".join(
+                f"{len(items)} {what} ({', '.join(items[:SHOWN])}{' …' if len(items) > SHOWN else ''})"
+                for items, what in (
+                    (shapes, "of another shape"),
+                    (missing, "missing in the file"),
+                    (strange, "unknown to the backbone"),
+                )
+                if items
+            )
+            + ". Name the backbone they belong to; where only the names differ, --weights-match "
+            "order."
+        )
+    own = {name: named.get(name, value) for name, value in wanted.items()}
+    return own, over, prefix
+
+
+def _prefixes(found: State) -> list[str]:
+    """Prefixes that names of the file start with, one, two or three after another."""
+    known, added = {""}, {""}
+    for _ in range(3):
+        added = {
+            start + prefix
+            for start in added
+            for prefix in PREFIXES
+            if any(name.startswith(start + prefix) for name in found)
+        }
+        known |= added
+    return sorted(known, key=len)
+
+
+def _matching(found: State, wanted: State, prefix: str) -> int:
+    return sum(name.removeprefix(prefix) in wanted for name in found if name.startswith(prefix))
+
+
+def _is_counter(name: str) -> bool:
+    """Whether a tensor is batch norm's count of batches, which older files lack."""
+    return name.endswith("num_batches_tracked")
+
+
+def _by_order(found: State, wanted: State, path: Path) -> tuple[State, list[str], str]:
+    """The file's tensors one after the other; batch norm's counters aside where it has none."""
+    counters = any(map(_is_counter, found))
+    names = [name for name in wanted if counters or not _is_counter(name)]
+    tensors = list(found.items())
+    pairs = list(zip(names, tensors, strict=False))
+    unlike = [
+        f"number {number}: {theirs} {_shape(value)}, {mine} {_shape(wanted[mine])}"
+        for number, (mine, (theirs, value)) in enumerate(pairs, start=1)
+        if value.shape != wanted[mine].shape
+    ]
+    over = [name for name, _ in tensors[len(names) :]]
+    strange = [name for name in over if not CLASSIFIERS.search(name)]
+    if unlike or strange or len(tensors) < len(names):
+        raise UsageError(
+            f"weights {path.name} do not fit in order: {len(tensors)} tensors for the backbone's "
+            f"{len(names)}"
+            + (f"; first of another shape: {'; '.join(unlike[:SHOWN])}" if unlike else "")
+            + (f"; left over: {', '.join(strange[:SHOWN])}" if strange and not unlike else "")
+            + ". Name the backbone they belong to."
+        )
+    own = dict(wanted) | {mine: value for mine, (_, value) in pairs}
+    return own, over, ""
+
+
+def _shape(value: Tensor) -> str:
+    return "×".join(map(str, value.shape)) or "single"
