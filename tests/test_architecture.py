@@ -27,6 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("runtime.jobs", "runtime.interim"),
     ("training",),
     ("accel",),
+    ("testing",),
     ("heads", "models"),
     ("backbones",),
     ("probes.evidence",),

@@ -106,7 +106,7 @@ def _study_options(command: _Command) -> _Command:
             help="Add seeds until reference against HEAD is decided, at the study's looks.",
         ),
         click.option("--seeds", type=int, help="How many seeds: 0, 1, …"),
-        click.option("--heads", help="Candidates, e.g. fc,fc_dropout,gap or my.module:MyHead."),
+        click.option("--heads", help="Candidates, e.g. fc,gap,gem(p=4) or my.module:MyHead."),
         click.option("--data", help=SOURCES),
         click.argument("study", required=False),
     ):
@@ -159,7 +159,7 @@ def plan(as_json: bool, **options: Any) -> None:
 @main.command()
 @click.argument("study", required=False)
 @click.option("--data", help=SOURCES)
-@click.option("--heads", help="Candidates, e.g. fc,fc_dropout,gap or my.module:MyHead.")
+@click.option("--heads", help="Candidates, e.g. fc,gap,gem(p=4) or my.module:MyHead.")
 @click.option("--trials", type=int, help="Of each head, the untuned first.  [default: 12]")
 @click.option("--epochs", type=int, help="Of each trial.  [default: 5]")
 @click.option("--batch-size", type=int, help="Pictures in a step.")
@@ -278,12 +278,13 @@ def data_show(source: str, out: Path, **options: Any) -> None:
 @click.argument("name", required=False)
 @click.option("--image-size", type=int, default=100, show_default=True)
 @click.option("--classes", type=int, default=2, show_default=True)
-def heads(name: str | None, image_size: int, classes: int) -> None:
-    """List the heads that can be compared, or describe one: what it is and how large."""
+@click.option("--maps", help="Feature maps to size heads for, e.g. 1280x7x7, instead.")
+def heads(name: str | None, image_size: int, classes: int, maps: str | None) -> None:
+    """List the heads that can be compared by family, or describe one: formula, size, source."""
     from headtohead.heads.catalog import heads as describe
 
     _see_current_folder()
-    click.echo(describe(name, image_size=image_size, classes=classes))
+    click.echo(describe(name, image_size=image_size, classes=classes, maps=maps))
 
 
 @main.command()

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.autograd.gradcheck import GradcheckError, gradcheck
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from headtohead.core.errors import UsageError
@@ -35,7 +36,7 @@ SIZES: tuple[Size, ...] = ((1, 1), (3, 5), (7, 7), (14, 14))
 
 OUTPUTS = (1, 3)
 BATCH = 5
-CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+RELATIVE, ABSOLUTE = 1e-4, 1e-5
 
 WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "lift_fresh", "is_nonzero", "equal"}
 """Operations that wait for the device, or bring a value to it: no CUDA graph can hold them."""
@@ -159,8 +160,8 @@ def _evaluated(head: Head, features: Tensor) -> Tensor:
     return logits
 
 
-def _close(found: Tensor, expected: Tensor, complaint: str, **tolerances: float) -> None:
-    torch.testing.assert_close(found, expected, **(tolerances or CLOSE), msg=complaint)
+def _close(found: Tensor, expected: Tensor, complaint: str) -> None:
+    torch.testing.assert_close(found, expected, rtol=RELATIVE, atol=ABSOLUTE, msg=complaint)
 
 
 def _check_logits(head: Head, features: Tensor, outputs: int) -> None:
@@ -346,8 +347,8 @@ def _check_derivatives(case: _Case) -> None:
         return found
 
     try:
-        torch.autograd.gradcheck(logits, (features, *parameters), fast_mode=True)
-    except torch.autograd.gradcheck.GradcheckError as error:
+        gradcheck(logits, (features, *parameters), fast_mode=True)
+    except GradcheckError as error:
         raise AssertionError(f"gradients differ from numerical ones: {error}") from error
 
 

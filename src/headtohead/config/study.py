@@ -13,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 
+from headtohead.config.candidates import candidates_from
 from headtohead.config.recipe import RecipeSpec, Spec
 from headtohead.config.search_space import TuningSpec, settings_of
 from headtohead.core.files import digest_of
@@ -143,24 +144,6 @@ class VerdictSpec(Spec):
         return looks
 
 
-def _as_heads(value: Any) -> Any:
-    """Heads may be given as `a,b`, as a list of names, or as a mapping."""
-    if isinstance(value, str):
-        value = [part.strip() for part in value.split(",") if part.strip()]
-    if isinstance(value, list | tuple):
-        repeated = sorted({str(name) for name in value if value.count(name) > 1})
-        if repeated:
-            raise ValueError(f"{', '.join(repeated)} named more than once")
-        # `module:Class` needs a candidate's name that can be a folder.
-        return {
-            str(name).replace(":", "."): {"head": str(name)} if ":" in str(name) else {}
-            for name in value
-        }
-    if isinstance(value, dict):
-        return {name: {} if head is None else head for name, head in value.items()}
-    return value
-
-
 class StudySpec(Spec):
     """The whole question."""
 
@@ -170,9 +153,9 @@ class StudySpec(Spec):
     pictures: PicturesSpec = PicturesSpec()
     split: SplitSpec = SplitSpec()
     backbone: BackboneSpec = BackboneSpec()
-    heads: Annotated[dict[Name, HeadSpec], BeforeValidator(_as_heads), Field(min_length=1)] = {
-        name: HeadSpec() for name in ("fc", "fc_dropout", "gap")
-    }
+    heads: Annotated[
+        dict[Name, HeadSpec], BeforeValidator(candidates_from), Field(min_length=1)
+    ] = {name: HeadSpec() for name in ("fc", "fc_dropout", "gap")}
     seeds: Annotated[int, Field(ge=1, le=10_000)] = 7
     recipe: RecipeSpec = RecipeSpec()
     verdict: VerdictSpec = VerdictSpec()

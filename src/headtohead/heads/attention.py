@@ -18,11 +18,14 @@ def attend(
     `dropout` is the share of attention weights that is zeroed (Vaswani et al. 2017, 1706.03762).
     Plain products rather than a fused kernel: the same on every device, in ONNX and when counted.
     """
-    q, k, v = (each.unflatten(2, (heads, -1)).transpose(1, 2) for each in (queries, keys, values))
+    q, k, v = (
+        each.reshape(*each.shape[:2], heads, -1).transpose(1, 2) for each in (queries, keys, values)
+    )
     weights = ((q * q.shape[-1] ** -0.5) @ k.transpose(2, 3)).softmax(dim=3)
     if dropout:
         weights = functional.dropout(weights, dropout)
-    return (weights @ v).transpose(1, 2).flatten(2)
+    found: Tensor = weights @ v
+    return found.transpose(1, 2).flatten(2)
 
 
 class TransformerMlp(nn.Module):
@@ -129,7 +132,8 @@ class ClassAttentionBlock(nn.Module):
         query, keys, values = self.query(tokens[:, :1]), self.key(tokens), self.value(tokens)
         found = self.projection(attend(query, keys, values, self.heads))
         token = token + self.scale1 * found
-        return token + self.scale2 * self.mlp(self.norm2(token))
+        mixed: Tensor = self.mlp(self.norm2(token))
+        return token + self.scale2 * mixed
 
 
 class ClassAttention(Head):

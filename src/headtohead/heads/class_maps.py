@@ -84,12 +84,12 @@ class Wildcat(Head):
         weights.scatter_add_(2, scores.topk(self.k, dim=2).indices, one)
         bottom = scores.topk(self.k, dim=2, largest=False).indices
         weights.scatter_add_(2, bottom, self.alpha * one)
-        return (weights * scores).unflatten(2, features.shape[2:])
+        return (weights * scores).reshape(*scores.shape[:2], *features.shape[2:])
 
     def _scores(self, features: Tensor) -> Tensor:
         """(N, C, H, W) → (N, outputs, H·W): a class's maps averaged."""
         maps: Tensor = self.convolution(features)
-        return maps.flatten(2).unflatten(1, (-1, self.maps)).mean(dim=2)
+        return maps.reshape(len(maps), -1, self.maps, maps.shape[2] * maps.shape[3]).mean(dim=2)
 
 
 class ResidualAttention(Head):
@@ -129,7 +129,7 @@ class ResidualAttention(Head):
     def class_maps(self, features: Tensor) -> Tensor:
         """Each place's share of the logit, times the number of places."""
         shares = self._shares(features)
-        return (shares * shares.shape[2]).unflatten(2, features.shape[2:])
+        return (shares * shares.shape[2]).reshape(*shares.shape[:2], *features.shape[2:])
 
     def _shares(self, features: Tensor) -> Tensor:
         """(N, C, H, W) → (N, outputs, H·W): what each place adds to the logit."""

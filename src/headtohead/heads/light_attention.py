@@ -60,9 +60,10 @@ class SimPool(Head):
     def _weighted_powers(self, features: Tensor) -> Tensor:
         """(N, C, H, W) → (N, H·W, C): a·vᵞ."""
         seen = places(features)
-        normed = self.norm(seen)
+        normed: Tensor = self.norm(seen)
         query = self.query(seen.mean(dim=1, keepdim=True)) * seen.shape[2] ** -0.5
-        attention = (query @ self.key(normed).transpose(1, 2)).softmax(dim=2).transpose(1, 2)
+        scores: Tensor = query @ self.key(normed).transpose(1, 2)
+        attention = scores.softmax(dim=2).transpose(1, 2)
         if self.gamma == 1:
             return attention * normed
         values = normed - normed.amin(dim=1, keepdim=True) + SMALLEST_VALUE
@@ -110,7 +111,8 @@ class EfficientProbing(Head):
         seen = places(features)
         scale = seen.shape[2] ** -0.5
         attention = ((self.queries * scale) @ seen.transpose(1, 2)).softmax(dim=2)
-        return attention, self.value(seen).unflatten(2, (len(self.queries), -1))
+        values: Tensor = self.value(seen)
+        return attention, values.reshape(*seen.shape[:2], len(self.queries), -1)
 
 
 class GatedAttention(Head):

@@ -67,7 +67,7 @@ class MLDecoder(Head):
         queries = self.norm2(queries + self._dropout(self.projection(found)))
         hidden = self._dropout(self.up(queries).relu())
         queries = self.norm3(queries + self._dropout(self.down(hidden)))
-        grouped = (queries.transpose(0, 1) @ self.weight).transpose(0, 1)
+        grouped: Tensor = (queries.transpose(0, 1) @ self.weight).transpose(0, 1)
         return grouped.flatten(1)[:, : self.outputs] + self.bias
 
     def _dropout(self, x: Tensor) -> Tensor:

@@ -83,7 +83,7 @@ class RegionalMax(GlobalPool):
         pooled = torch.stack(
             [features[:, :, rows, columns].amax(dim=(2, 3)) for rows, columns in self.regions]
         )
-        norms = torch.linalg.vector_norm(pooled, dim=2, keepdim=True)
+        norms: Tensor = torch.linalg.vector_norm(pooled, dim=2, keepdim=True)
         return (pooled / (norms + SMALLEST_NORM)).sum(dim=0)
 
 

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from headtohead.backbones.layers import BatchNorm, convolution, dense
+from headtohead.core.errors import UsageError
 from headtohead.heads.base import Head, HeadEntry
 from headtohead.heads.options import whole
 
@@ -80,6 +81,11 @@ class RootCovariance(Head):
         iterations: int = 3,
     ) -> None:
         super().__init__(channels, size, outputs)
+        if size[0] * size[1] == 1:
+            raise UsageError(
+                "isqrt_cov needs maps of at least two places, for a covariance; received 1 × 1: "
+                "use larger images."
+            )
         self.iterations = whole("iterations", iterations, 2)
         self.reduction = Reduction(channels, whole("reduce", reduce))
         width = self.reduction.width
