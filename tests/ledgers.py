@@ -12,12 +12,8 @@ from numpy.typing import NDArray
 from headtohead.config.study import StudySpec
 from headtohead.core.files import write_atomic
 from headtohead.core.streams import stream
-from headtohead.probes.evidence import (
-    Predictions,
-    SplitPredictions,
-    predictions_path,
-    write_predictions,
-)
+from headtohead.probes.base import write_run
+from headtohead.probes.predictions import PREDICTIONS, Predictions, SplitPredictions
 from headtohead.store.ledger import Ledger, StudyFile
 from headtohead.store.records import EpochRecord, Failure, Parameters, RunRecord
 
@@ -126,7 +122,7 @@ def add_run(
             _split(ledger, "validation", level, head, seed),
             _split(ledger, "test", level, head, seed),
         )
-        write_predictions(predictions_path(ledger.out, head, seed), record.key, found)
+        write_run(ledger, PREDICTIONS, head, seed, PREDICTIONS.pack(found))
     write_atomic(folder / "run.json", record.model_dump_json().encode())
     return record
 

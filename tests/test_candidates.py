@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headtohead.config.candidates import candidate_name, options_from
+from headtohead.config.candidates import candidate_name, candidate_text, options_from
 from headtohead.config.reading import parse_study, resolve_study
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import UsageError
@@ -64,6 +64,29 @@ def test_a_study_s_own_head_keeps_its_settings_beside_calls() -> None:
     """Else naming a head on the command line silently drops what the study says of it."""
     study = resolve_study("controls", heads="gap,gem(p=4)")
     assert list(study.heads) == ["gap", "gem-p4"]
+
+
+def test_a_verdict_names_a_candidate_as_it_is_typed() -> None:
+    """Else `--until-decided "gem(p=4)"` is none of the heads."""
+    study = resolve_study("quick", heads="gap,gem(p=4)", verdict={"until_decided": "gem(p=4)"})
+    assert study.verdict.until_decided == "gem-p4"
+
+
+def test_a_candidate_is_written_as_it_is_typed() -> None:
+    """Else the command that a page gives to reproduce a study trains other heads."""
+    typed = [
+        "gap",
+        "gem(p=4)",
+        "fc(hidden=[5, 3], dropout=0.5)",
+        "lse(learn=False)",
+        "m:C(a='b c')",
+    ]
+    study = StudySpec.model_validate({"heads": typed})
+    written = [
+        candidate_text(name, head.head or name, head.options) for name, head in study.heads.items()
+    ]
+    assert written == typed
+    assert candidate_text("fc_slow", "fc", {"dropout": 0.5}) == "fc"
 
 
 @pytest.mark.parametrize(

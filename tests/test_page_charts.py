@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headtohead.probes.evidence import Masks, masks_path, write_masks
+from headtohead.probes.images import Masks, masks_path, write_masks
 from headtohead.report.figures import Look
 from headtohead.report.page.calibration import confusion_charts
 from headtohead.report.page.chart import WIDTH, Chart

@@ -46,7 +46,11 @@ def build_backbone(name: str, options: Mapping[str, Any] | None = None) -> Backb
     family, colon, rest = known.partition(":")
     try:
         if colon:
-            return FAMILIES[family](rest, **settings) if family in FAMILIES else _own(known, **settings)
+            return (
+                FAMILIES[family](rest, **settings)
+                if family in FAMILIES
+                else _own(known, **settings)
+            )
         if known not in BACKBONES:
             raise UsageError(
                 f"no backbone {name!r}; there are {', '.join(BACKBONES)}, timm:NAME, "

@@ -49,7 +49,9 @@ def measure(
     """
     steps: list[_Step] = []
     hooks = [
-        part.register_forward_hook(lambda layer, inputs, output: _note(steps, layer, inputs, output))
+        part.register_forward_hook(
+            lambda layer, inputs, output: _note(steps, layer, inputs, output)
+        )
         for part in network.modules()
         if isinstance(part, SLIDING)
     ]

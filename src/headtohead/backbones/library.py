@@ -96,8 +96,10 @@ class LibraryBackbone(Backbone):
                 found = measure(self, self.forward, image_size, self.channels)
             except Exception as error:  # a library's assertions, shapes that do not fit, and such
                 reason = " ".join(str(error).split()) or type(error).__name__
-                other = "" if image_size == self.image_size else (
-                    f"--image-size {self.image_size}, its own, or "
+                other = (
+                    ""
+                    if image_size == self.image_size
+                    else (f"--image-size {self.image_size}, its own, or ")
                 )
                 raise UsageError(
                     f"backbone {self.name} makes no feature maps of images of {image_size} pixels "
@@ -121,5 +123,3 @@ class LibraryBackbone(Backbone):
     def first(self) -> float:  # type: ignore[override]
         """The pixel that the first cell is centred on."""
         return self.geometry(self._last).first
-
-

@@ -131,6 +131,13 @@ def candidate_name(head: str, options: Mapping[str, Any]) -> str:
     return f"{name[: LONGEST - 9]}-{digest}"
 
 
+def candidate_text(name: str, head: str, options: Mapping[str, Any]) -> str:
+    """How candidate `name` is typed: `gem(p=4)` where that gives the name, else its head."""
+    if not options or name != candidate_name(head, options):
+        return head
+    return f"{head}({', '.join(f'{option}={value!r}' for option, value in options.items())})"
+
+
 def _word(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "-".join(map(_word, value))

@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from headtohead.config.candidates import candidates_from
+from headtohead.config.candidates import candidate_from, candidates_from
 from headtohead.config.recipe import RecipeSpec, Spec
 from headtohead.config.search_space import TuningSpec, settings_of
 from headtohead.core.files import digest_of
@@ -26,6 +26,10 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$"
 """What heads and studies may be called: names of files on every system."""
 
 Name = Annotated[str, StringConstraints(pattern=NAME)]
+ModuleClass = Annotated[str, StringConstraints(pattern=r"^[^\W\d][\w.]*:[^\W\d]\w*$")]
+"""`module:Class`: something of the user's own."""
+
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -136,6 +140,11 @@ class VerdictSpec(Spec):
     )
     spending: Literal["pocock", "obrien-fleming"] = "pocock"
 
+    @field_validator("reference", "claims_against", "until_decided")
+    @classmethod
+    def _by_candidate(cls, head: str | None) -> str | None:
+        return None if head is None else candidate_from(head)[0]
+
     @field_validator("looks")
     @classmethod
     def _ascending(cls, looks: tuple[int, ...]) -> tuple[int, ...]:
@@ -145,7 +154,11 @@ class VerdictSpec(Spec):
 
 
 class StudySpec(Spec):
-    """The whole question."""
+    """The whole question.
+
+    `probes` are the user's own, each `module:Class` (`headtohead.probes.base.Probe`); every study
+    has the shipped ones. They change no run and are not part of the digest.
+    """
 
     name: Name = "study"
     description: str = ""
@@ -160,6 +173,7 @@ class StudySpec(Spec):
     recipe: RecipeSpec = RecipeSpec()
     verdict: VerdictSpec = VerdictSpec()
     tuning: TuningSpec | None = None
+    probes: tuple[ModuleClass, ...] = ()
 
     @field_validator("data")
     @classmethod

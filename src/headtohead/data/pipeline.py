@@ -7,7 +7,7 @@ from headtohead.core.system import usable_cores
 from headtohead.data.prepare import prepare
 from headtohead.data.prepared import PreparedSet
 from headtohead.data.sources import NAMED_SOURCES, Progress, Source, list_unlabelled, open_source
-from headtohead.data.split import Split, split
+from headtohead.data.split import Files, Split, split
 
 
 def prepare_study(
@@ -39,7 +39,7 @@ def look_at(
     return source, _prepare(source, lenient, cache, progress)
 
 
-def split_study(spec: StudySpec, prepared: PreparedSet, seed: int) -> Split:
+def split_study(spec: StudySpec, prepared: Files, seed: int) -> Split:
     """The split that replicate `seed` is trained on. Raises DataError."""
     shares = (spec.split.train, spec.split.validation, spec.split.test)
     return split(prepared, fractions=shares, seed=spec.split.seed_for(seed))

@@ -8,6 +8,7 @@ the rows does not matter.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,30 @@ from headtohead.core.streams import stream_seed
 from headtohead.data.prepared import GIVEN_SPLITS, PreparedSet, printable
 
 Rows = NDArray[np.int64]
+
+
+class Files(Protocol):
+    """What a split is made of: a prepared set, or a list of files that nobody has read."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Their names."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the N files."""
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """(N,) index into the classes."""
+
+    @property
+    def groups(self) -> NDArray[np.int64]:
+        """(N,) equal for files that must stay together."""
+
+    @property
+    def given(self) -> tuple[str | None, ...]:
+        """The split that the user gave each file, or None."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +62,7 @@ class _Unit:
     per_class: tuple[tuple[int, int], ...]  # (class, count), ascending
 
 
-def split(prepared: PreparedSet, *, fractions: tuple[float, float, float], seed: int) -> Split:
+def split(prepared: Files, *, fractions: tuple[float, float, float], seed: int) -> Split:
     """Split `prepared` by `fractions` (train, validation, test; each above 0, together 1).
 
     Stratified: each class is divided by the fractions, exact to a picture or two where its
@@ -101,7 +126,7 @@ def _check(fractions: tuple[float, float, float]) -> None:
 
 
 def _carve(
-    prepared: PreparedSet, pool: Rows, wanted: dict[int, float], seed: int
+    prepared: Files, pool: Rows, wanted: dict[int, float], seed: int
 ) -> dict[int, list[int]]:
     """Take each of the `wanted` splits, part → fraction, out of the rows of `pool`."""
     left = _units(prepared, pool, seed)
@@ -114,7 +139,7 @@ def _carve(
     return taken
 
 
-def _units(prepared: PreparedSet, pool: Rows, seed: int) -> list[_Unit]:
+def _units(prepared: Files, pool: Rows, seed: int) -> list[_Unit]:
     """The groups among the rows of `pool`, in the order of their hashes."""
     members: dict[int, list[int]] = {}
     for row in pool.tolist():
@@ -184,7 +209,7 @@ def _by_size(units: Sequence[_Unit], label: int, chosen: set[int]) -> list[int]:
     return sorted(holding, key=lambda index: (len(units[index].per_class), len(units[index].rows)))
 
 
-def _check_classes(prepared: PreparedSet, places: NDArray[np.int64]) -> None:
+def _check_classes(prepared: Files, places: NDArray[np.int64]) -> None:
     """Raise `DataError` for the first class that a split has no picture of."""
     for number, label in enumerate(prepared.classes):
         inside = prepared.labels == number

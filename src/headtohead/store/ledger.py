@@ -3,7 +3,7 @@
 <out>/study.yaml          the study, its digest, its pictures (StudyFile)
 <out>/pictures.csv        every picture: its row in the prepared set, name, label, split
 <out>/runs/<head>/seed-<n>/run.json, history.jsonl, best/last/resume.safetensors
-<out>/evidence/<probe>/…  what probes measured on finished runs
+<out>/evidence/…          what probes measured, see `headtohead.store.evidence`
 """
 
 import json
@@ -208,7 +208,7 @@ def hold(out: Path) -> Iterator[None]:
     Raises UsageError where the folder holds something else, and StorageError where it may not be
     written or another process holds it.
     """
-    _refuse_foreign(out)
+    refuse_foreign(out)
     lock = FileLock(out / ".lock", timeout=0)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -225,8 +225,11 @@ def hold(out: Path) -> Iterator[None]:
         lock.release()
 
 
-def _refuse_foreign(out: Path) -> None:
-    """A folder without a study that holds anything but a lock is somebody else's."""
+def refuse_foreign(out: Path) -> None:
+    """A folder without a study that holds anything but a lock is somebody else's.
+
+    Raises UsageError, and StorageError where one may not look.
+    """
     try:
         if (out / STUDY_FILE).is_file():
             return

@@ -1,14 +1,14 @@
 """The main path of tuning: prepare → propose → train trials → choose on validation → write."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 from pydantic import JsonValue
 
 from headtohead.conduct import study_file
-from headtohead.config.options import study_from
+from headtohead.config.options import TuneOptions, documented, study_from
 from headtohead.config.reading import resolve_tuning
 from headtohead.config.study import HeadSpec, StudySpec, VerdictSpec
 from headtohead.core.errors import RunError, UsageError
@@ -38,17 +38,7 @@ AT_ONCE = 2
 """Trials of a head that are proposed together, whatever the number of workers."""
 
 
-class TuneOptions(TypedDict, total=False):
-    """What wins over a study; see `headtohead.config.options.StudyOptions`. None is not given."""
-
-    data: str | Path | None
-    heads: str | Sequence[str] | None
-    image_size: int | None
-    resize: str | None
-    limit: int | None
-    batch_size: int | None
-
-
+@documented("tune")
 def tune(
     study: str | Path | None = None,
     *,
@@ -64,10 +54,9 @@ def tune(
     """Search the settings of every head of a study on validation, and write the study to compare.
 
     `study` is as in `headtohead.compare`; what is searched is its part `tuning`, or that of
-    `article-tuned`. `trials` of each head and `epochs` of each trial win over it. The same call
-    again resumes; with more trials or heads it goes on. `deterministic` is as in `compare`.
-    Raises UsageError, DataError and StorageError, and RunError where trials could not be finished
-    or all of a head's failed.
+    `article-tuned`. The options win over it. The same call again resumes, and adds more trials or
+    heads. Raises UsageError, DataError and StorageError, and RunError where trials could not be
+    finished or all of a head's failed.
     """
     optuna()
     spec = resolve_tuning(study_from(study, **options), trials=trials, epochs=epochs)
