@@ -26,6 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("probes",),
     ("training",),
     ("accel",),
+    ("testing",),
     ("heads", "models"),
     ("backbones",),
     ("store",),

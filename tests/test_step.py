@@ -14,8 +14,9 @@ from torch.utils._pytree import tree_leaves
 from headtohead.config.recipe import AugmentSpec, Precision
 from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.core.errors import RunError, UsageError
-from headtohead.heads.base import HEADS, GlobalAverage
 from headtohead.heads.classifier import Classifier, build_classifier
+from headtohead.heads.pooling import GlobalAverage
+from headtohead.heads.table import HEADS
 from headtohead.training.acceleration import fastest
 from headtohead.training.augment import Augmentation
 from headtohead.training.device import check_precision

@@ -220,12 +220,13 @@ def data_show(source: str, out: Path, **options: Any) -> None:
 @click.argument("name", required=False)
 @click.option("--image-size", type=int, default=100, show_default=True)
 @click.option("--classes", type=int, default=2, show_default=True)
-def heads(name: str | None, image_size: int, classes: int) -> None:
-    """List the heads that can be compared, or describe one: what it is and how large."""
+@click.option("--maps", help="Feature maps to size heads for, e.g. 1280x7x7, instead.")
+def heads(name: str | None, image_size: int, classes: int, maps: str | None) -> None:
+    """List the heads that can be compared by family, or describe one: formula, size, source."""
     from headtohead.heads.catalog import heads as describe
 
     _see_current_folder()
-    click.echo(describe(name, image_size=image_size, classes=classes))
+    click.echo(describe(name, image_size=image_size, classes=classes, maps=maps))
 
 
 @main.command()

@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from headtohead.config.candidates import candidate_from, candidates_from
 from headtohead.config.recipe import RecipeSpec, Spec
 from headtohead.config.search_space import TuningSpec, settings_of
 from headtohead.core.files import digest_of
@@ -29,11 +30,6 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$"
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 ModuleClass = Annotated[str, StringConstraints(pattern=r"^[^\W\d][\w.]*:[^\W\d]\w*$")]
 """`module:Class`: something of the user's own."""
-
-
-def candidate_name(head: str) -> str:
-    """The name that a head given as `module:Class` competes under, which can be a folder."""
-    return head.replace(":", ".")
 
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -204,7 +200,7 @@ class VerdictSpec(Spec):
     @field_validator("reference", "claims_against", "until_decided")
     @classmethod
     def _by_candidate(cls, head: str | None) -> str | None:
-        return None if head is None else candidate_name(head)
+        return None if head is None else candidate_from(head)[0]
 
     @field_validator("looks")
     @classmethod
@@ -212,23 +208,6 @@ class VerdictSpec(Spec):
         if sorted(set(looks)) != list(looks):
             raise ValueError(f"looks must ascend; received {', '.join(map(str, looks))}")
         return looks
-
-
-def _as_heads(value: Any) -> Any:
-    """Heads may be given as `a,b`, as a list of names, or as a mapping."""
-    if isinstance(value, str):
-        value = [part.strip() for part in value.split(",") if part.strip()]
-    if isinstance(value, list | tuple):
-        repeated = sorted({str(name) for name in value if value.count(name) > 1})
-        if repeated:
-            raise ValueError(f"{', '.join(repeated)} named more than once")
-        return {
-            candidate_name(str(name)): {"head": str(name)} if ":" in str(name) else {}
-            for name in value
-        }
-    if isinstance(value, dict):
-        return {name: {} if head is None else head for name, head in value.items()}
-    return value
 
 
 class StudySpec(Spec):
@@ -244,9 +223,9 @@ class StudySpec(Spec):
     pictures: PicturesSpec = PicturesSpec()
     split: SplitSpec = SplitSpec()
     backbone: BackboneSpec = BackboneSpec()
-    heads: Annotated[dict[Name, HeadSpec], BeforeValidator(_as_heads), Field(min_length=1)] = {
-        name: HeadSpec() for name in ("fc", "fc_dropout", "gap")
-    }
+    heads: Annotated[
+        dict[Name, HeadSpec], BeforeValidator(candidates_from), Field(min_length=1)
+    ] = {name: HeadSpec() for name in ("fc", "fc_dropout", "gap")}
     seeds: Annotated[int, Field(ge=1, le=10_000)] = 7
     recipe: RecipeSpec = RecipeSpec()
     verdict: VerdictSpec = VerdictSpec()
