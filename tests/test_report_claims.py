@@ -221,7 +221,7 @@ def test_measures_that_point_in_opposite_directions_are_said(tmp_path: Path) -> 
 
 
 def test_a_head_that_lags_wins_and_loses_no_claim(tmp_path: Path) -> None:
-    """Else batch norm's lag, which makes training accuracy smaller, passes for less over-fitting."""
+    """Else batch norm's lag, which lowers training accuracy, passes for less over-fitting."""
     ledger = full_ledger(tmp_path, seeds=7)
     assert named(claims_of(ledger))["overfitting"].outcome == "supported"
     change_epochs(ledger, "gap", accuracy=0.9, train_accuracy=0.7)
