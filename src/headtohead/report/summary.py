@@ -132,7 +132,10 @@ def summarize(ledger: Ledger) -> Summary:
     groups = pictures.shared_groups() if pictures is not None else {}
     answers = answers_on_test(ledger, results)
     lagging = lags(runs)
-    comparisons = comparisons_of(file, grouped, answers.runs, groups, looks, lagging)
+    level = file.study.verdict.level
+    standing = standings(list(grouped), answers.runs, answers.majority, groups, level)
+    idle = [found.head for found in standing if found.beats is False]
+    comparisons = comparisons_of(file, grouped, answers.runs, groups, looks, lagging, idle)
     targets = targets_of(ledger, runs, grouped, reference)
     leaks = _leaks(file, pictures)
     ordered = [run for head in heads for run in head.runs]
@@ -143,7 +146,7 @@ def summarize(ledger: Ledger) -> Summary:
         winner=_winner(heads),
         reference=reference,
         comparisons=comparisons,
-        seeds_needed=seeds_needed(len(file.study.heads) - 1, file.study.verdict.level),
+        seeds_needed=seeds_needed(len(file.study.heads) - 1, level),
         looks=looks,
         targets=targets,
         estimates=tuple(estimates(ledger, grouped, reference, answers.runs, groups, targets)),
@@ -155,9 +158,7 @@ def summarize(ledger: Ledger) -> Summary:
         ),
         lags=lagging,
         baseline=baseline_of(file),
-        standings=standings(
-            list(grouped), answers.runs, answers.majority, groups, file.study.verdict.level
-        ),
+        standings=standing,
     )
 
 
