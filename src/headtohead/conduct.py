@@ -8,10 +8,12 @@ from typing import TypeAlias
 
 import headtohead
 from headtohead.config.study import StudySpec
+from headtohead.core.files import expanded
 from headtohead.core.system import cache_folder
-from headtohead.data.pipeline import prepare_study, split_study
+from headtohead.data.pipeline import prepare_study, split_study, told
+from headtohead.data.prepare import unreadable_per_class
 from headtohead.data.prepared import GIVEN_SPLITS, PreparedSet
-from headtohead.data.split import leaks
+from headtohead.data.split import leaks, mislabelled
 from headtohead.probes.pictures import keep_pictures, margin_of
 from headtohead.report.comparisons import look_differences
 from headtohead.report.page.kept import keep_thumbnails
@@ -47,14 +49,16 @@ def conduct(
     recruits.call(min(len(machine.setups), len(spec.heads) * spec.seeds))
     with Display() as display:
         source, prepared = prepare_study(spec, cache=cache_folder(cache), progress=display.progress)
+        for line in told(source, prepared):
+            display.note(line)
         file = study_file(spec, prepared)
-        folder = Path(out) if out is not None else default_out(file)
+        folder = expanded(out) if out is not None else default_out(file)
         keep = partial(
             keep_pictures,
             source=source,
             prepared=prepared,
             margin=margin_of(spec.pictures.image_size, machine.stride),
-            masks=None if masks is None else Path(masks),
+            masks=None if masks is None else expanded(masks),
             progress=display.progress,
         )
         with hold(folder), Crew(folder, prepared, machine.setups, display, recruits) as crew:
@@ -100,6 +104,8 @@ def study_file(spec: StudySpec, prepared: PreparedSet) -> StudyFile:
             "counts": counts,
             "given": [name for name in GIVEN_SPLITS if name in prepared.given],
             "leaks": len(leaks(prepared, parts)),
+            "quarantined": unreadable_per_class(prepared),
+            "two_labels": len(mislabelled(prepared, spec.split.duplicates)),
             "study": spec,
         }
     )

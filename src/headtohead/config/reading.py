@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from headtohead.config.study import StudySpec, merge, problems
 from headtohead.core.errors import UsageError
+from headtohead.core.files import expanded
 
 DEFAULT_SEARCH = "article-tuned"
 """The shipped study that says what is searched where a study does not."""
@@ -35,7 +36,7 @@ def load_study(study: str | Path, overrides: dict[str, Any] | None = None) -> St
     if str(study) in shipped:
         text, where = shipped[str(study)], f"study {study}"
     else:
-        text, where = _read_study(Path(study), shipped), str(study)
+        text, where = _read_study(expanded(study), shipped), str(study)
     return parse_study(text, where, overrides)
 
 

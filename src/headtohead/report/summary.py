@@ -7,7 +7,7 @@ import numpy as np
 
 from headtohead.core.errors import UsageError
 from headtohead.report.comparisons import HeadComparison, comparisons_of
-from headtohead.report.notes import picture_notes, state_notes, training_notes
+from headtohead.report.notes import label_notes, picture_notes, state_notes, training_notes
 from headtohead.report.pairs import (
     PairEstimate,
     Targets,
@@ -127,6 +127,7 @@ def summarize(ledger: Ledger) -> Summary:
         leaks=leaks,
         notes=(
             *state_notes(file, ordered, unfinished, comparisons),
+            *label_notes(file),
             *training_notes(file, runs),
             *picture_notes(file, comparisons, pictures is not None, leaks),
         ),

@@ -8,6 +8,7 @@ from typing import Unpack
 from headtohead.config.options import StudyOptions, study_from
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import UsageError
+from headtohead.core.files import expanded
 from headtohead.runtime.jobs import jobs_of
 from headtohead.stats import seeds_needed
 from headtohead.stats.power import Power, expected_power
@@ -70,7 +71,7 @@ def plan(
 
     Raises UsageError.
     """
-    return forecast(study_from(study, **options), None if out is None else Path(out))
+    return forecast(study_from(study, **options), None if out is None else expanded(out))
 
 
 def forecast(spec: StudySpec, out: Path | None = None) -> Forecast:
