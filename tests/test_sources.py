@@ -228,6 +228,10 @@ def test_links_are_followed_and_circles_end(tmp_path: Path) -> None:
         ("cat/up", TWICE),
         ("dog/pipe.jpg", SPECIAL),
     ]
+    (root / "all").symlink_to(root)
+    again = opened(root, tmp_path)
+    assert again.classes == ("bird", "cat", "dog")
+    assert ("all", TWICE) in [(entry.name, entry.why) for entry in again.passed_over]
     only = made(tmp_path / "only", "in/x/1.jpg")
     (only / "in/x/loop").symlink_to(only)
     assert "only one class" in refusal(only, tmp_path)
@@ -279,11 +283,11 @@ def test_a_name_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
         (("train/a/1", "train/b/1", "val/a/1", "val/b/1", "x/1"), "'x' beside 'train', 'val'"),
         (
             ("train/a/1", "train/b/1", "val/a/1", "val/b/1", "val/c/1"),
-            "val has 'c', which train has not",
+            "'val' has 'c', which 'train' has not",
         ),
         (
             ("train/a/1", "train/b/1", "train/c/1", "val/a/1", "val/b/1"),
-            "train has 'c', which val has not",
+            "'train' has 'c', which 'val' has not",
         ),
     ],
 )

@@ -27,6 +27,7 @@ from headtohead.data.inventory import install, loss, tell_loss
 from headtohead.data.progress import Progress, taking_turns
 
 _CHUNK = 2**20
+_GROWING = ".partial"
 _BLOCK = 4096  # what an empty file takes on most disks
 _MOST_AT_ONCE = 64 * 2**20
 _ZIP_BEGINNINGS = (b"PK\x03\x04", b"PK\x05\x06")
@@ -161,9 +162,10 @@ def extract(
         if error.errno is None:  # gzip's and bz2's way to say it
             raise _corrupt(archive, error) from error
         if error.errno in _UNWRITABLE_NAMES:
+            member = str(error.filename).rpartition(_GROWING)[2].lstrip("/") or "."
             raise DataError(
                 f"{str(archive)!r} has a member that cannot be stored ({error.strerror}: "
-                f"{str(error.filename)!r}). Extract it by hand and give the folder."
+                f"{member!r}). Extract it by hand and give the folder."
             ) from error
         raise StorageError(
             f"cannot extract {str(archive)!r} to {str(cache)!r}: {error.strerror or error}. "
@@ -252,7 +254,7 @@ class _Writer:
 
 def _extract_whole(archive: Path, folder: Path, writer: _Writer) -> None:
     """Into a folder beside `folder`, which gets its name when complete; the lock is held."""
-    growing = folder.with_name(f"{folder.name}.partial")
+    growing = folder.with_name(f"{folder.name}{_GROWING}")
     if growing.exists():  # of a process that was killed
         shutil.rmtree(growing)
     growing.mkdir()
@@ -308,6 +310,11 @@ def _zip_members(archive: Path, writer: _Writer, folder: Path) -> Iterator[_Memb
                 raise _special(entry.filename, archive)
             position += entry.compress_size
             is_folder = entry.filename.endswith(("/", "\\"))
+            if is_folder and entry.file_size:
+                raise DataError(
+                    f"refused {str(archive)!r}: its member {entry.filename!r} is a folder with "
+                    "content. Pack it again, or extract it by hand and give the folder."
+                )
             yield _Member(entry.filename, is_folder, position, partial(file.open, entry))
 
 

@@ -143,7 +143,7 @@ def render_check(check: DataCheck) -> str:
         console.print(Text(f"Splits:  {printable(named)}"), soft_wrap=True)
     passed = passed_over_line(check.passed_over)
     if passed is not None:
-        console.print(Text(printable(passed)), soft_wrap=True)
+        console.print(Text(passed), soft_wrap=True)
     console.print(f"Width:   {_range_text(check.widths)}")
     console.print(f"Height:  {_range_text(check.heights)}")
     console.print(f"         {check.distinct_sizes:,} different sizes")

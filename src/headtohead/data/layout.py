@@ -193,9 +193,9 @@ def _check_alike(
         if found == everywhere:
             continue
         missing = [other for other in names if not found <= names[other]]
-        where = " and ".join(parts[other].name for other in missing)
+        where = " and ".join(repr(parts[other].name) for other in missing)
         raise DataError(
-            f"the splits have different classes: {parts[split].name} has "
+            f"the splits have different classes: {parts[split].name!r} has "
             f"{_quoted(found - everywhere)}, which {where} has not"
             f"{_why_unlike(found - everywhere, [names[other] for other in missing])}. "
             "Give every split the same class folders."

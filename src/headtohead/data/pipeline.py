@@ -65,7 +65,7 @@ def told(source: Source, prepared: PreparedSet) -> Iterator[str]:
         yield f"Splits as the folders give them: {named}."
     line = passed_over_line(source.passed_over)
     if line is not None:
-        yield printable(line)
+        yield line
     lost = unreadable_per_class(prepared)
     if lost:
         yield f"{lost_line(lost, prepared)}. `headtohead data check` lists them with the reasons."

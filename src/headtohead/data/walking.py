@@ -11,12 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from headtohead.data.prepared import printable
+
 SYSTEMS = "left by a system"
 HIDDEN = "hidden"
 OWN = "of headtohead's own"
 LOOSE = "beside the class folders"
-TWICE = "links to folders read already"
-SPECIAL = "no regular files"
+TWICE = "linked and read already"
+SPECIAL = "no regular file"
 
 # Compared without regard to case.
 _LEFT_BY_SYSTEMS = frozenset(
@@ -88,6 +90,8 @@ class Walk:
             path = folder / entry.name
             if is_own(path):
                 self.passed[path] = OWN
+            elif entry.is_symlink() and folder.resolve().is_relative_to(path.resolve()):
+                self.passed[path] = TWICE  # it would bring in everything beside it once more
             else:
                 found.append(path)
         return sorted(found, key=lambda path: path.name)
@@ -144,7 +148,7 @@ def _holds_only_own(folder: Path, depth: int) -> bool:
 def passed_over_line(passed: Sequence[PassedOver]) -> str | None:
     """One line for people: how many entries were passed over, why, and some of them; None for none.
 
-    Names are as they are: the caller makes them printable.
+    Printable, whatever the names are.
     """
     if not passed:
         return None
@@ -155,8 +159,9 @@ def passed_over_line(passed: Sequence[PassedOver]) -> str | None:
     for why, names in by_reason.items():
         shown = [f"{name} ({n})" if n > 1 else name for name, n in list(names.items())[:_EXAMPLES]]
         more = ["…"] if len(names) > _EXAMPLES else []
-        parts.append(f"{sum(names.values()):,} {why}: {', '.join([*shown, *more])}")
-    return f"Passed over {len(passed):,} files and folders ({'; '.join(parts)})."
+        parts.append(f"{sum(names.values()):,} {why} ({', '.join([*shown, *more])})")
+    count = "1 entry" if len(passed) == 1 else f"{len(passed):,} entries"
+    return printable(f"Passed over {count}: {'; '.join(parts)}.")
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
