@@ -6,8 +6,8 @@ that accounts for every file, or one error of one line. Never a traceback, never
 
 import io
 import os
-import shutil
 import tarfile
+import tempfile
 import unicodedata
 import zipfile
 from collections.abc import Iterator
@@ -127,12 +127,10 @@ def check_line(error: HeadToHeadError, unknown: Path | None = None) -> None:
 
 
 def fresh(tmp_path: Path) -> Path:
-    shutil.rmtree(tmp_path / "case", ignore_errors=True)
-    (tmp_path / "case").mkdir()
-    return tmp_path / "case"
+    return Path(tempfile.mkdtemp(dir=tmp_path))  # not emptied: removing takes longer than all else
 
 
-@settings(FUZZ, max_examples=200)
+@settings(FUZZ, max_examples=120)
 @given(tree=SETS | st.dictionaries(NAMES | ANY_NAME, TREES, min_size=1, max_size=5))
 def test_everything_in_a_folder_is_listed_or_passed_over(
     tmp_path: Path, tree: dict[str, object]
@@ -211,7 +209,7 @@ def tarred(members: list[tuple[str, str]]) -> bytes:
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-@settings(FUZZ, max_examples=120)
+@settings(FUZZ, max_examples=80)
 @given(odd=MEMBERS, pack=st.sampled_from((zipped, tarred)), good=st.booleans())
 def test_everything_in_an_archive_is_listed_or_passed_over(
     tmp_path: Path, odd: list[tuple[str, str]], pack: object, good: bool
