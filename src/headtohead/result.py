@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headtohead.core.errors import RunError, UsageError
+from headtohead.core.files import expanded
 from headtohead.report.summary import Summary, summarize
 from headtohead.report.table import render_text
 from headtohead.stats.family import plural
@@ -69,5 +70,5 @@ class Comparison:
 
 def load(out: str | Path) -> Comparison:
     """The study in the folder `out`, as it stands. Raises UsageError where there is none."""
-    ledger = Ledger.open(Path(out))
+    ledger = Ledger.open(expanded(out))
     return Comparison(ledger, summarize(ledger), tuple(ledger.failures()))

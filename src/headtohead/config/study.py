@@ -45,13 +45,18 @@ class PicturesSpec(Spec):
 
 
 class SplitSpec(Spec):
-    """Shares of the three splits; one split for all seeds (`fixed`) or one for each."""
+    """Shares of the three splits; one split for all seeds (`fixed`) or one for each.
+
+    `duplicates` says which images stay in one split: `near` those that look nearly the same,
+    `exact` those of the same pixels, `off` none (for scenes that one fixed camera took).
+    """
 
     train: Annotated[float, Field(gt=0, lt=1)] = 0.8
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
     test: Annotated[float, Field(gt=0, lt=1)] = 0.1
     mode: Literal["fixed", "per-seed"] = "fixed"
     seed: int = 0
+    duplicates: Literal["near", "exact", "off"] = "near"
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> Self:
@@ -59,6 +64,13 @@ class SplitSpec(Spec):
         if abs(total - 1) > 1e-6:
             raise ValueError(f"train, validation and test must add up to 1; they give {total:g}")
         return self
+
+    def identity(self) -> dict[str, Any]:
+        """What of it is part of a study's digest: a later field only where it is not default."""
+        content = self.model_dump()
+        if self.duplicates == "near":
+            del content["duplicates"]
+        return content
 
     def seed_for(self, seed: int) -> int:
         """The seed of the split that replicate `seed` is trained on."""
@@ -337,7 +349,7 @@ class StudySpec(Spec):
             {
                 "format": DIGEST_FORMAT,
                 "prepared": prepared_digest,
-                "split": self.split.model_dump(),
+                "split": self.split.identity(),
                 "backbone": self.backbone.identity(),
                 "recipe": self.recipe.identity(),
             }

@@ -9,7 +9,7 @@ from headtohead.core.errors import UsageError
 from headtohead.report.baseline import Baseline, Standing, baseline_of, standings
 from headtohead.report.comparisons import HeadComparison, comparisons_of
 from headtohead.report.lags import lags
-from headtohead.report.notes import picture_notes, state_notes, training_notes
+from headtohead.report.notes import label_notes, picture_notes, state_notes, training_notes
 from headtohead.report.pairs import (
     PairEstimate,
     Targets,
@@ -154,6 +154,7 @@ def summarize(ledger: Ledger) -> Summary:
         notes=(
             *state_notes(file, ordered, unfinished, comparisons),
             *training_notes(file, ordered, lagging),
+            *label_notes(file),
             *picture_notes(file, comparisons, pictures is not None, leaks),
         ),
         lags=lagging,

@@ -8,8 +8,8 @@ import torch
 from headtohead.backbones.catalog import resolve
 from headtohead.core.errors import HeadToHeadError
 from headtohead.core.system import usable_cores
-from headtohead.heads.base import build_head
 from headtohead.heads.classifier import outputs_for
+from headtohead.heads.table import build_head
 from headtohead.probes.translation import whole_stride
 from headtohead.runtime.preflight import Answer, Question
 from headtohead.training.device import check_precision, choose_device, spread

@@ -12,10 +12,10 @@ from headtohead.config.options import TuneOptions, documented, study_from
 from headtohead.config.reading import resolve_tuning
 from headtohead.config.study import HeadSpec, StudySpec, VerdictSpec
 from headtohead.core.errors import RunError, UsageError
-from headtohead.core.files import digest_of, storage_error
+from headtohead.core.files import digest_of, expanded, storage_error
 from headtohead.core.streams import stream_seed
 from headtohead.core.system import cache_folder
-from headtohead.data.pipeline import prepare_study
+from headtohead.data.pipeline import prepare_study, told
 from headtohead.runtime.jobs import Job, is_done
 from headtohead.runtime.preflight import answer_of, muster, question_about
 from headtohead.runtime.progress import Display
@@ -70,9 +70,11 @@ def tune(
         setups = machine.setups
         spec = spec.model_copy(update={"backbone": machine.backbone})
         recruits.call(min(len(setups), len(spec.heads) * tuning_of(spec).seeds))
-        _, prepared = prepare_study(spec, cache=cache_folder(cache), progress=display.progress)
+        source, prepared = prepare_study(spec, cache=cache_folder(cache), progress=display.progress)
+        for line in told(source, prepared):
+            display.note(line)
         file = study_file(spec, prepared)
-        folder = Path(out) if out is not None else _default_out(file)
+        folder = expanded(out) if out is not None else _default_out(file)
         _refuse_foreign(folder)
         trials_folder = folder / TRIALS
         with hold(trials_folder), Crew(trials_folder, prepared, setups, display, recruits) as crew:
