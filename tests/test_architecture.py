@@ -26,6 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("probes",),
     ("training",),
     ("accel",),
+    ("testing",),
     ("heads", "models"),
     ("backbones",),
     ("store",),
@@ -146,7 +147,7 @@ LIGHT = (
 )
 LIGHT_MODULES = (
     *("runtime.workers", "runtime.preflight", "runtime.progress", "runtime.jobs", "runtime.local"),
-    *("runtime.process", "runtime.interim", "runtime.forecast"),
+    *("runtime.process", "runtime.interim", "runtime.forecast", "runtime.steps"),
 )
 
 

@@ -6,8 +6,8 @@ import torch
 from captum.attr import LayerGradCam
 
 from headtohead.backbones.tutorial_cnn import TutorialCNN
-from headtohead.heads.base import HEADS, build_head
 from headtohead.heads.classifier import Classifier
+from headtohead.heads.table import HEADS, build_head
 from headtohead.probes.class_maps import (
     STEPS,
     _shares,

@@ -5,17 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from headtohead.report.page.effects import spread_out
 from headtohead.report.page.files import write_charts
-from headtohead.report.page.looking import looking_charts
-from headtohead.report.page.pace import pace_charts
+from matplotlib.text import Text
 
+from headtohead.claims.class_maps import looking_charts
+from headtohead.claims.speed import pace_charts
 from headtohead.probes.images import Masks, masks_path, write_masks
 from headtohead.report.charts.chart import WIDTH, Chart
 from headtohead.report.charts.dots import Dot, DotChart, DotRow, dot_chart
 from headtohead.report.charts.reliability import confusion_charts
 from headtohead.report.charts.style import HeadStyle
 from headtohead.report.page.content import gather
+from headtohead.report.page.forest import spread_out
 from headtohead.report.summary import summarize
 from headtohead.study_data import StudyData
 from ledgers import full_ledger
@@ -36,7 +37,8 @@ def boxes(chart: Chart) -> dict[str, tuple[float, float, float, float]]:
     found = {}
     for text in texts:
         if text.get_text():
-            found[text.get_text()] = tuple(text.get_window_extent().extents)
+            # Of an annotation the words alone: its line to a mark may pass a name, and covers none.
+            found[text.get_text()] = tuple(Text.get_window_extent(text).extents)
     return found
 
 

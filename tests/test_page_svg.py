@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from headtohead.report.page.robust import moved, translation_about, translation_chart
 
+from headtohead.claims.translation import moved, translation_about, translation_chart
 from headtohead.probes.predictions import SplitPredictions
 from headtohead.report.charts.chart import Chart, drawing, log_ticks
 from headtohead.report.charts.curves import (

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from headtohead.report.claims import claims_of
 from PIL import Image
 
 from headtohead.comparison import compare
@@ -14,7 +15,6 @@ from headtohead.probes.images import images_path, read_images
 from headtohead.probes.speed import SPEED
 from headtohead.probes.stage import lost, to_collect
 from headtohead.probes.translation import TRANSLATION
-from headtohead.report.claims import claims_of
 from headtohead.result import Comparison
 from headtohead.runtime.jobs import Job, is_done
 from headtohead.store.evidence import evidence_path

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headtohead.core.errors import RunError, UsageError
+from headtohead.core.files import expanded
 from headtohead.report.formats.terminal import render_text
 from headtohead.report.summary import Summary, summarize
+from headtohead.stats.family import plural
 from headtohead.store.ledger import Ledger, failures_of
 from headtohead.study_data import StudyData
 
@@ -59,7 +61,7 @@ class Comparison:
         """Raises RunError where runs failed; the others are complete."""
         if self.failures:
             raise RunError(
-                f"{len(self.failures)} of the runs failed: {'; '.join(self.failures)}. "
+                f"{plural(len(self.failures), 'run')} failed: {'; '.join(self.failures)}. "
                 f"The others are complete in {self.out}."
             )
 
@@ -69,6 +71,6 @@ class Comparison:
 
 def load(out: str | Path) -> Comparison:
     """The study in the folder `out`, as it stands. Raises UsageError where there is none."""
-    ledger = Ledger.open(Path(out))
+    ledger = Ledger.open(expanded(out))
     data = StudyData(ledger)
     return Comparison(ledger, summarize(data), tuple(failures_of(data.runs)))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
+from headtohead.config.candidates import candidate_text
 from headtohead.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,7 +56,9 @@ def augment_text(augment: Any) -> str:
 
 
 def _heads_text(heads: Mapping[str, Any]) -> str:
-    return ",".join(head.head or name for name, head in heads.items())
+    return ",".join(
+        candidate_text(name, head.head or name, head.options) for name, head in heads.items()
+    )
 
 
 def _same(value: Any) -> Any:
@@ -109,7 +112,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "heads",
         str,
-        "Heads to compare, e.g. fc,fc_dropout,gap or my.module:MyHead.",
+        "Heads to compare, e.g. fc,gap,gem(p=4) or my.module:MyHead.",
         TRAINING,
         "heads",
         write=_heads_text,

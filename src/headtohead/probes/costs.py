@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 
@@ -82,50 +82,20 @@ def collect_costs(plan: "RunPlan") -> Costs:
     """Costs of the plan's model; its weights do not matter, so none are read."""
     import torch
 
+    from headtohead.backbones.counting import multiply_adds
+
     model = plan.build()
     pictures = torch.zeros(BATCH, 3, plan.image_size, plan.image_size)
     with torch.no_grad():
         features = model.eval().backbone(pictures)
     return Costs(
-        multiply_adds_backbone=_multiply_adds(model.backbone, pictures[:1]),
-        multiply_adds_head=_multiply_adds(model.head, features[:1]),
+        multiply_adds_backbone=multiply_adds(model.backbone, pictures[:1]),
+        multiply_adds_head=multiply_adds(model.head, features[:1]),
         weight_bytes_backbone=_weight_bytes(model.backbone),
         weight_bytes_head=_weight_bytes(model.head),
         activation_bytes_backbone=_kept(model.backbone, pictures) // BATCH,
         activation_bytes_head=_kept(model.head, features.requires_grad_()) // BATCH,
     )
-
-
-def _multiply_adds(module: "nn.Module", inputs: "Tensor") -> int:
-    """Half of the additions and multiplications, counted by PyTorch's own formulas.
-
-    As `torch.utils.flop_counter.FlopCounterMode` does, which imports more than a second's worth
-    of compiler to keep itself out of it.
-    """
-    import torch
-    from torch.utils._python_dispatch import TorchDispatchMode
-    from torch.utils.flop_counter import flop_registry
-
-    operations = 0
-
-    class Count(TorchDispatchMode):  # type: ignore[no-untyped-call]
-        @classmethod
-        def _should_skip_dynamo(cls) -> bool:
-            return False
-
-        def __torch_dispatch__(
-            self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-        ) -> Any:
-            nonlocal operations
-            output = func(*args, **(kwargs or {}))
-            count = flop_registry.get(func.overloadpacket)
-            if count is not None:
-                operations += int(count(*args, **(kwargs or {}), out_val=output))
-            return output
-
-    with torch.enable_grad(), Count():  # type: ignore[no-untyped-call]
-        module.eval()(inputs)  # with gradients: plain operations, the same count on any device
-    return operations // 2
 
 
 def _weight_bytes(module: "nn.Module") -> int:

@@ -103,6 +103,31 @@ def _precisions(file: StudyFile) -> Iterator[str]:
             )
 
 
+def label_notes(file: StudyFile) -> Iterator[str]:
+    """Images that are missing, or that have two labels: what every number here rests on."""
+    if file.two_labels:
+        one = file.two_labels == 1
+        yield (
+            f"{'1 group' if one else f'{file.two_labels:,} groups'} of near-identical images "
+            f"{'lies' if one else 'lie'} across classes: the same image under two labels. One of "
+            f"the labels is wrong, or the classes cannot be told apart. `headtohead data check` "
+            f"lists them."
+        )
+    if file.quarantined:
+        count = sum(file.quarantined.values())
+        used = {
+            name: sum(file.counts[s].get(name, 0) for s in file.counts) for name in file.classes
+        }
+        told = ", ".join(
+            f"{name} {lost:,} of {lost + used.get(name, 0):,}"
+            for name, lost in sorted(file.quarantined.items(), key=lambda item: -item[1])[:8]
+        )
+        yield (
+            f"Quarantined: {count:,} {'file' if count == 1 else 'files'} could not be decoded "
+            f"({told}). `headtohead data check` lists them with the reasons."
+        )
+
+
 def picture_notes(
     file: StudyFile, comparisons: Sequence[HeadComparison], grouped: bool, leaks: int | None
 ) -> Iterator[str]:

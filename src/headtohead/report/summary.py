@@ -14,7 +14,7 @@ from headtohead.analysis.pairs import (
 from headtohead.analysis.results import METRICS, RunResult
 from headtohead.core.errors import UsageError
 from headtohead.report.comparisons import HeadComparison, comparisons_of
-from headtohead.report.notes import picture_notes, state_notes, training_notes
+from headtohead.report.notes import label_notes, picture_notes, state_notes, training_notes
 from headtohead.runtime.interim import LooksRecord
 from headtohead.stats import Lag, Spread, seeds_needed, spread
 from headtohead.store.ledger import StudyFile
@@ -122,8 +122,10 @@ def summarize(data: StudyData) -> Summary:
     looks, images, lagging = data.looks, data.image_table, data.lags
     unfinished = _unfinished(file, data.results, looks)
     groups = images.shared_groups() if images is not None else {}
-    answers = data.answers
-    comparisons = comparisons_of(file, data.by_head, answers.runs, groups, looks, lagging)
+    answers, level = data.answers, file.study.verdict.level
+    standing = standings(data.heads, answers.runs, answers.majority, groups, level)
+    idle = [found.head for found in standing if found.beats is False]
+    comparisons = comparisons_of(file, data.by_head, answers.runs, groups, looks, lagging, idle)
     leaks = _leaks(file, images)
     ordered = [run for head in heads for run in head.runs]
     return Summary(
@@ -133,7 +135,7 @@ def summarize(data: StudyData) -> Summary:
         winner=_winner(heads),
         reference=data.reference,
         comparisons=comparisons,
-        seeds_needed=seeds_needed(len(file.study.heads) - 1, file.study.verdict.level),
+        seeds_needed=seeds_needed(len(file.study.heads) - 1, level),
         looks=looks,
         targets=data.targets,
         estimates=tuple(
@@ -143,13 +145,12 @@ def summarize(data: StudyData) -> Summary:
         notes=(
             *state_notes(file, ordered, unfinished, comparisons),
             *training_notes(file, ordered, lagging),
+            *label_notes(file),
             *picture_notes(file, comparisons, images is not None, leaks),
         ),
         lags=lagging,
         baseline=baseline_of(file),
-        standings=standings(
-            data.heads, answers.runs, answers.majority, groups, file.study.verdict.level
-        ),
+        standings=standing,
     )
 
 

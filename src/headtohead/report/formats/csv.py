@@ -39,13 +39,14 @@ def results_csv(summary: Summary) -> bytes:
             ]
         )
     found = summary.baseline
-    writer.writerow(
-        [
-            *(LARGEST_CLASS, None, "baseline", None, None, None, 0, 0, 0),
-            *(found.metrics.get(name) for name in METRICS),
-            *(found.test, found.low, found.high),
-        ]
-    )
+    if summary.runs:
+        writer.writerow(
+            [
+                *(LARGEST_CLASS, None, "baseline", None, None, None, 0, 0, 0),
+                *(found.metrics.get(name) for name in METRICS),
+                *(found.test, found.low, found.high),
+            ]
+        )
     return buffer.getvalue().encode()
 
 

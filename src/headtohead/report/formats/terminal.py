@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from headtohead.analysis.baseline import Baseline
-from headtohead.core.text import counted
+from headtohead.core.text import counted, names
 from headtohead.report.charts.style import LARGEST_CLASS
 from headtohead.report.comparisons import HeadComparison
 from headtohead.report.page.answer import opening
@@ -125,9 +125,10 @@ def verdict_lines(summary: Summary) -> Iterator[str]:
     shown = [item for item in summary.comparisons if item.judged]
     for item in summary.comparisons:
         if not item.judged:
+            lagging = names([h for h in (summary.reference, item.other) if h in summary.lags])
             yield (
-                f"{summary.reference} against {item.other}: not judged "
-                f"({item.comparison.better.rule})."
+                f"{summary.reference} against {item.other}: not judged, for evaluation of "
+                f"{lagging} lags. {_estimate(summary, item)}."
             )
     if not summary.comparisons:
         return
