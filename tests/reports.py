@@ -26,7 +26,8 @@ def rich_ledger(out: Path, names: Sequence[str] = (), **settings: Any) -> Ledger
     """Every run finished, every probe's evidence, thumbnails; `names` are of the first files."""
     ledger = full_ledger(out, **settings)
     add_evidence(ledger)
-    keep_thumbnails(StudyData(ledger), prepared_set(out.parent / f"{out.name}-prepared", ledger, names))
+    prepared = prepared_set(out.parent / f"{out.name}-prepared", ledger, names)
+    keep_thumbnails(StudyData(ledger), prepared)
     return ledger
 
 

@@ -21,8 +21,15 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("comparison", "conduct", "data_commands", "tuning"),
     ("runtime",),
     ("result",),
+    ("report.render",),
+    ("report.formats",),
+    ("report.page",),
     ("report",),
+    ("claims",),
+    ("report.charts",),
+    ("study_data",),
     ("runtime.jobs", "runtime.interim"),
+    ("analysis",),
     ("probes",),
     ("training",),
     ("accel",),
@@ -143,7 +150,18 @@ json.dump({"failed": failed, "torch": "torch" in sys.modules}, sys.stdout)
 # analysis, the preparation of pictures (in many light processes), and reading studies.
 LIGHT = (
     *("cli", "comparison", "conduct", "data_commands", "result"),
-    *("report", "probes", "stats", "data", "store", "config", "core"),
+    *(
+        "report",
+        "claims",
+        "study_data",
+        "analysis",
+        "probes",
+        "stats",
+        "data",
+        "store",
+        "config",
+        "core",
+    ),
 )
 LIGHT_MODULES = (
     *("runtime.workers", "runtime.preflight", "runtime.progress", "runtime.jobs", "runtime.local"),

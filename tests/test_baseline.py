@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from headtohead.analysis.baseline import baseline_of
-from headtohead.report.formats.figures import finished_curves, plots, write_figures
+from headtohead.report.formats.figures import write_figures
 from headtohead.report.formats.terminal import render_text
 from headtohead.report.page.content import gather
 from headtohead.report.page.html import arrange
@@ -105,4 +105,3 @@ def test_the_figures_have_the_line_in_their_legend(tmp_path: Path) -> None:
     for name, there in (("all_heads_accuracy", True), ("all_heads_loss", False)):
         svg = (tmp_path / "figures" / f"{name}.svg").read_text(encoding="utf-8")
         assert ("largest class" in svg) is there
-    assert {plot.largest for plot in plots(finished_curves(StudyData(ledger)), "gap")} == {None}

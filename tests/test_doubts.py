@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from headtohead.report.formats.terminal import render_text, summary_json
+from headtohead.report.formats.summary import summary_json
+from headtohead.report.formats.terminal import render_text
 from headtohead.report.page.answer import answer
 from headtohead.report.page.content import gather
 from headtohead.report.page.html import arrange
@@ -83,7 +84,8 @@ def test_the_remedy_comes_first_everywhere_and_is_not_more_seeds(tmp_path: Path)
 def test_one_lag_gives_one_note(tmp_path: Path) -> None:
     """A forecast of lag beside the lag that was measured is the same warning twice."""
     ledger = made(tmp_path, {"fc": 0.70, "gap": 0.75})
-    assert not any("Few steps" in note for note in summarize(StudyData(ledger)).notes), "measured: no lag"
+    notes = summarize(StudyData(ledger)).notes
+    assert not any("Few steps" in note for note in notes), "measured: no lag"
     change_epochs(ledger, "gap", accuracy=0.99, train_accuracy=0.9)
     notes = [n for n in summarize(StudyData(ledger)).notes if "Few steps" in n or "lag" in n]
     assert len(notes) == 1

@@ -12,6 +12,7 @@ from headtohead.report.comparisons import look_differences
 from headtohead.report.summary import summarize
 from headtohead.runtime.interim import (
     LOOKS_FILE,
+    LooksRecord,
     check_design,
     declare,
     follow,
@@ -22,6 +23,11 @@ from headtohead.runtime.jobs import Job
 from headtohead.store.ledger import Ledger
 from headtohead.study_data import StudyData
 from ledgers import ENVIRONMENT, add_run, study_ledger
+
+
+def differences(ledger: Ledger, record: LooksRecord) -> dict[int, float]:
+    """As the ledger stands."""
+    return look_differences(StudyData(ledger), record)
 
 
 def design(ledger: Ledger, **verdict: Any) -> StudySpec:
@@ -49,7 +55,7 @@ def followed(ledger: Ledger, spec: StudySpec, skills: Mapping[str, float]) -> li
         ledger,
         spec,
         run=trainer(skills, trained),
-        differences=look_differences,
+        differences=differences,
         note=lambda message: None,
     )
     assert failures == []
@@ -111,7 +117,7 @@ def test_an_interrupted_study_goes_on_where_it_was(tmp_path: Path) -> None:
             ledger,
             design(ledger),
             run=trainer({}, trained),
-            differences=look_differences,
+            differences=differences,
             note=stop,
         )
     first = read_looks(tmp_path)
@@ -178,7 +184,7 @@ def test_pairs_that_are_no_pairs_give_no_look(tmp_path: Path) -> None:
         return []
 
     (told,) = follow(
-        ledger, design(ledger), run=run, differences=look_differences, note=lambda message: None
+        ledger, design(ledger), run=run, differences=differences, note=lambda message: None
     )
     assert "no look at 7 pairs" in told
     assert "seeds 3 make no pair" in told

@@ -49,7 +49,9 @@ def test_numbers_below_zero_have_a_minus(tmp_path: Path) -> None:
     for seed in (0, 1):
         add_run(ledger, "gap", seed, skill=0.80 + 0.01 * seed)
         add_run(ledger, "fc", seed, skill=0.90)
-    verdicts = latex_tables(gather(StudyData(ledger), summarize(StudyData(ledger))))["verdicts.tex"].decode()
+    verdicts = latex_tables(gather(StudyData(ledger), summarize(StudyData(ledger))))[
+        "verdicts.tex"
+    ].decode()
     assert "fc & $-$9.50 & {[$-$" in verdicts
     assert not re.search(r"(?<![\w$-])-\d", verdicts)
 

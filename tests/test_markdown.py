@@ -53,7 +53,11 @@ def test_what_cannot_be_judged_comes_first(tmp_path: Path) -> None:
     """Pasted into an issue, the first words must be those that the rest depends on."""
     ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=2)
     change_epochs(ledger, "gap", accuracy=0.9, train_accuracy=0.7)
-    lines = report_markdown(gather(StudyData(ledger), summarize(StudyData(ledger)))).decode().splitlines()
+    lines = (
+        report_markdown(gather(StudyData(ledger), summarize(StudyData(ledger))))
+        .decode()
+        .splitlines()
+    )
     assert lines[2].startswith("**Not judged: ")
     assert "batch\\_norm: recomputed" in lines[4]
     assert "| gap beats fc | not judged |" in "\n".join(lines)

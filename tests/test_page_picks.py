@@ -22,7 +22,7 @@ from headtohead.report.page.picks import (
     opinions_of,
     predictions_on_test,
 )
-from headtohead.report.page.thumbnails import keep_thumbnails, kept
+from headtohead.report.page.thumbnails import keep_thumbnails, read_thumbnails
 from headtohead.report.summary import summarize
 from headtohead.study_data import StudyData
 from ledgers import full_ledger
@@ -87,16 +87,16 @@ def test_heads_are_compared_on_pictures_that_all_have_seen() -> None:
 def test_thumbnails_are_kept_for_reports_without_the_pictures(tmp_path: Path) -> None:
     """The report is drawn anew on a machine that has no photographs."""
     ledger = full_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=1, epochs=1)
-    assert kept(ledger) is None
+    assert read_thumbnails(StudyData(ledger)) is None
     prepared = prepared_set(tmp_path / "prepared", ledger)
     keep_thumbnails(StudyData(ledger), prepared)
     opinions = opinions_of(predictions_on_test(StudyData(ledger)))
-    found = kept(ledger)
+    found = read_thumbnails(StudyData(ledger))
     assert found is not None
     assert opinions is not None
     wrong = mistakes(opinions, 24)
-    assert {pick.row for pick in wrong} <= set(found.thumbnails)
-    for row, thumbnail in found.thumbnails.items():
+    assert {pick.row for pick in wrong} <= set(found.by_row)
+    for row, thumbnail in found.by_row.items():
         np.testing.assert_array_equal(thumbnail.pixels, prepared.images[row])
         assert thumbnail.name == prepared.names[row]
     facts = found.facts
@@ -113,9 +113,9 @@ def test_large_pictures_are_kept_small(tmp_path: Path) -> None:
     np.save(prepared.folder / "pictures.npy", large)
     object.__setattr__(prepared, "image_size", 8 * SIDE)
     keep_thumbnails(StudyData(ledger), prepared)
-    found = kept(ledger)
+    found = read_thumbnails(StudyData(ledger))
     assert found is not None
-    assert {t.pixels.shape for t in found.thumbnails.values()} == {(128, 128, 3)}
+    assert {t.pixels.shape for t in found.by_row.values()} == {(128, 128, 3)}
 
 
 def test_damaged_or_foreign_thumbnails_are_as_good_as_none(tmp_path: Path) -> None:
@@ -123,18 +123,18 @@ def test_damaged_or_foreign_thumbnails_are_as_good_as_none(tmp_path: Path) -> No
     ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=1, epochs=1)
     path = tmp_path / "out" / "evidence" / "thumbnails" / "test.npz"
     whole = path.read_bytes()
-    assert kept(ledger) is not None
+    assert read_thumbnails(StudyData(ledger)) is not None
     path.write_bytes(whole[:-9])
-    assert kept(ledger) is None
+    assert read_thumbnails(StudyData(ledger)) is None
     opinions = opinions_of(predictions_on_test(StudyData(ledger)))
     assert opinions is not None
-    (card,) = cards(ledger, mistakes(opinions, 1), kept(ledger))
+    (card,) = cards(ledger.file.classes, mistakes(opinions, 1), read_thumbnails(StudyData(ledger)))
     assert card.image is None
     assert card.name == f"row {mistakes(opinions, 1)[0].row} of the prepared set"
     path.write_bytes(whole)
     manifest = path.with_suffix(".json")
     manifest.write_text(manifest.read_text().replace("ppp", "qqq"))
-    assert kept(ledger) is None
+    assert read_thumbnails(StudyData(ledger)) is None
 
 
 def test_class_maps_of_all_heads_have_one_scale(tmp_path: Path) -> None:

@@ -232,8 +232,8 @@ def test_translation_means_are_by_distance(tmp_path: Path) -> None:
 def test_translation_shows_every_seed_and_where_the_window_went(tmp_path: Path) -> None:
     """Without its seeds a mean looks certain; single-pixel steps never went left or up."""
     ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=2, epochs=1)
-    found, heads = moved(StudyData(ledger)), list(ledger.file.study.heads)
-    chart = translation_chart(found, head_styles(ledger.file.study.heads), heads, "agreement")
+    found = moved(StudyData(ledger))
+    chart = translation_chart(found, head_styles(ledger.file.study.heads), "agreement")
     assert [series.label for series in chart.series[:3]] == [
         *("fc, seed 0", "fc, seed 1", "fc, mean of 2 seeds")
     ]

@@ -188,7 +188,9 @@ def test_one_kind_of_minus(text: str, shown: str) -> None:
 def test_margins_and_ratios_read_like_a_sentence(tmp_path: Path) -> None:
     """ "Within 0.5 points", "24 times fewer", and no ratio where there is nothing to boast of."""
     assert [points(0.01), points(0.005)] == ["one point", "0.5 points"]
-    summary = summarize(StudyData(full_ledger(tmp_path, heads=("fc", "gap", "avgpool2x2"), seeds=1, epochs=1)))
+    summary = summarize(
+        StudyData(full_ledger(tmp_path, heads=("fc", "gap", "avgpool2x2"), seeds=1, epochs=1))
+    )
     assert fewer_parameters(summary, "gap", ["fc", "avgpool2x2"]) == (
         "24 times fewer parameters than fc"
     )

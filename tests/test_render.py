@@ -112,7 +112,8 @@ def test_rendering_needs_no_torch(tmp_path: Path) -> None:
         "sys.meta_path.insert(0, Block())\n"
         "from headtohead.report.render import render\n"
         "from headtohead.store.ledger import Ledger\n"
-        "print(render(Ledger.open(Path(sys.argv[1]))).winner.head)\n"
+        "from headtohead.study_data import StudyData\n"
+        "print(render(StudyData(Ledger.open(Path(sys.argv[1])))).winner.head)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True

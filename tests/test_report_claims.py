@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from headtohead.report.claims import claims_of, paces_of
-from headtohead.report.sight import masks_folder
 
-from headtohead.claims.base import Claim
+from headtohead.claims.base import JudgedClaim
+from headtohead.claims.judge import judge
+from headtohead.claims.speed import paces_of
 from headtohead.core.streams import stream
 from headtohead.probes.base import write_run, write_session
 from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps, Curves
@@ -16,7 +16,6 @@ from headtohead.probes.costs import COSTS, Costs
 from headtohead.probes.images import Masks, masks_path, write_masks
 from headtohead.probes.speed import SPEED, Speed
 from headtohead.probes.translation import TRANSLATION, Translation
-from headtohead.report.summary import summarize
 from headtohead.store.ledger import Ledger, StudyFile
 from headtohead.store.records import Failure
 from headtohead.study_data import StudyData
@@ -27,7 +26,7 @@ ROWS = np.arange(PICTURES)
 AIM = {"gap": 0.9, "fc_dropout": 0.5, "fc": 0.5}  # how often a map or an answer is right
 
 
-def named(claims: tuple[Claim, ...]) -> dict[str, Claim]:
+def named(claims: tuple[JudgedClaim, ...]) -> dict[str, JudgedClaim]:
     return {claim.name: claim for claim in claims}
 
 
@@ -81,7 +80,7 @@ def probe(ledger: Ledger, *, masks: bool = True, skip: tuple[str, int] | None = 
 
 def test_a_whole_study_answers_every_claim(tmp_path: Path) -> None:
     """Else evidence lies in the ledger and no claim uses it."""
-    claims = claims_of(probe(full_ledger(tmp_path, seeds=7)))
+    claims = judge(StudyData(probe(full_ledger(tmp_path, seeds=7))))
     assert [claim.name for claim in claims] == [
         *("parameters", "overfitting", "class_maps", "translation", "speed"),
     ]
@@ -106,7 +105,7 @@ def test_a_whole_study_answers_every_claim(tmp_path: Path) -> None:
 def test_without_masks_deletion_and_insertion_decide(tmp_path: Path) -> None:
     """Else a study of one's own photographs has no third claim."""
     ledger = full_ledger(tmp_path, seeds=7, data="photographs")
-    found = named(claims_of(probe(ledger, masks=False)))
+    found = named(judge(StudyData(probe(ledger, masks=False))))
     assert found["class_maps"].outcome == "supported"
     assert "the study has no masks" in found["class_maps"].rule
     (row,) = (r for r in found["class_maps"].measures if r.name.startswith("Grad-CAM"))
@@ -120,45 +119,46 @@ def test_lost_masks_change_no_rule(tmp_path: Path, data: str, given: str | None)
     if given is not None:
         ledger.remember_masks(Path(given))
         ledger = Ledger.open(tmp_path)
-    found = named(claims_of(ledger))
+    found = named(judge(StudyData(ledger)))
     assert found["class_maps"].outcome == "inconclusive"
     assert "lies on the object" in found["class_maps"].rule
     assert found["class_maps"].rule.endswith("the masks are lost")
     assert found["translation"].outcome == "supported"
     write_masks(masks_path(tmp_path, 0), ledger.file.digest, half_masks())
-    assert named(claims_of(ledger))["class_maps"].outcome == "supported"
+    assert named(judge(StudyData(ledger)))["class_maps"].outcome == "supported"
 
 
 def test_masks_of_an_older_ledger_are_known_by_their_evidence(tmp_path: Path) -> None:
     """Else the command that a page of it prints leaves its masks out."""
     ledger = full_ledger(tmp_path, seeds=1, data="photographs")
-    assert masks_folder(ledger) is None
-    assert masks_folder(probe(ledger)) == "MASKS"
+    assert StudyData(ledger).masks_folder is None
+    assert StudyData(probe(ledger)).masks_folder == "MASKS"
     ledger.remember_masks(Path("/home/somebody/masks"))
-    assert masks_folder(Ledger.open(tmp_path)) == "MASKS"
+    assert StudyData(Ledger.open(tmp_path)).masks_folder == "MASKS"
     ledger.remember_masks(Path("some/masks"))
-    assert masks_folder(Ledger.open(tmp_path)) == "some/masks"
+    assert StudyData(Ledger.open(tmp_path)).masks_folder == "some/masks"
     assert Ledger.create(tmp_path, ledger.file).file.masks == "some/masks"
 
 
 def test_an_epochs_pictures_are_those_of_its_steps(tmp_path: Path) -> None:
     """Else a study with `steps_per_epoch` is told times of epochs that it never ran."""
-    ledger = probe(full_ledger(tmp_path, heads=("fc", "gap"), seeds=1))
-    targets = summarize(StudyData(ledger)).targets
-    assert paces_of(ledger, targets)["gap"].pictures == 1600
+    ledger = probe(full_ledger(tmp_path / "one", heads=("fc", "gap"), seeds=1))
+    assert paces_of(StudyData(ledger))["gap"].pictures == 1600
     content = ledger.file.model_dump()
     content["study"]["heads"]["gap"]["recipe"] = {"steps_per_epoch": 3, "batch_size": 10}
-    other = Ledger(tmp_path, StudyFile.model_validate(content))
+    other = Ledger.create(tmp_path / "other", StudyFile.model_validate(content))
+    for head in ("fc", "gap"):
+        add_run(other, head, 0)
     times = np.ones((2, 7))
     speed = Speed(("fc", "gap"), (64, 10), "cpu", times, times)
     write_session(other, SPEED, SPEED.pack(speed))
-    paces = paces_of(other, targets)
+    paces = paces_of(StudyData(other))
     assert (paces["fc"].pictures, paces["gap"].pictures) == (1600, 30)
 
 
 def test_two_seeds_are_too_few(tmp_path: Path) -> None:
     """Else the quick study hands out verdicts."""
-    found = named(claims_of(probe(full_ledger(tmp_path, seeds=2))))
+    found = named(judge(StudyData(probe(full_ledger(tmp_path, seeds=2)))))
     for name in ("overfitting", "class_maps", "translation"):
         assert "2 seeds, at least 7 needed" in found[name].rule
     assert found["parameters"].outcome == "supported"
@@ -167,7 +167,7 @@ def test_two_seeds_are_too_few(tmp_path: Path) -> None:
 
 def test_missing_evidence_is_told(tmp_path: Path) -> None:
     """Else a verdict over six seeds passes for one over seven."""
-    found = named(claims_of(probe(full_ledger(tmp_path, seeds=7), skip=("gap", 3))))
+    found = named(judge(StudyData(probe(full_ledger(tmp_path, seeds=7), skip=("gap", 3)))))
     assert "6 seeds, at least 7 needed" in found["translation"].rule
     for name in ("class_maps", "translation"):
         assert any("gap seed 3" in note for note in found[name].notes)
@@ -175,7 +175,7 @@ def test_missing_evidence_is_told(tmp_path: Path) -> None:
 
 def test_a_study_before_its_probes_says_so(tmp_path: Path) -> None:
     """Else a report of an older ledger ends in a traceback."""
-    found = named(claims_of(full_ledger(tmp_path, seeds=7)))
+    found = named(judge(StudyData(full_ledger(tmp_path, seeds=7))))
     assert found["overfitting"].outcome == "supported"
     assert "0 seeds" in found["class_maps"].rule
     assert "0 seeds" in found["translation"].rule
@@ -190,7 +190,7 @@ def test_pairs_of_unlike_machines_and_failed_runs_are_left_out(tmp_path: Path) -
         other = {"environment": {"torch": "1.0"}} if seed == 0 else {}
         failure = Failure(reason="not finite", epoch=2, step=1) if seed == 1 else None
         add_run(ledger, "fc_dropout", seed, failure=failure, **other)
-    found = named(claims_of(probe(ledger)))
+    found = named(judge(StudyData(probe(ledger))))
     assert "5 seeds, at least 7 needed" in found["overfitting"].rule
     assert "5 seeds, at least 7 needed" in found["class_maps"].rule
 
@@ -198,34 +198,34 @@ def test_pairs_of_unlike_machines_and_failed_runs_are_left_out(tmp_path: Path) -
 @pytest.mark.parametrize("heads", [("gap",), ("fc",)])
 def test_one_head_alone_has_no_claims(tmp_path: Path, heads: tuple[str, ...]) -> None:
     """Else a report of one head ends in a traceback."""
-    assert claims_of(full_ledger(tmp_path, heads=heads, seeds=1)) == ()
+    assert judge(StudyData(full_ledger(tmp_path, heads=heads, seeds=1))) == ()
 
 
 def test_a_study_without_runs_has_open_claims(tmp_path: Path) -> None:
     """Else a report of a study that was stopped at once ends in a traceback."""
-    found = claims_of(study_ledger(tmp_path, seeds=7))
+    found = judge(StudyData(study_ledger(tmp_path, seeds=7)))
     assert {claim.outcome for claim in found} == {"inconclusive"}
 
 
 def test_measures_that_point_in_opposite_directions_are_said(tmp_path: Path) -> None:
     """Else "over-fits less" is read as settled while the loss says the contrary."""
     ledger = full_ledger(tmp_path, seeds=7)
-    assert not any("opposite" in n for n in named(claims_of(ledger))["overfitting"].notes)
+    assert not any("opposite" in n for n in named(judge(StudyData(ledger)))["overfitting"].notes)
     for seed in range(7):
         path = ledger.run_folder("gap", seed) / "history.jsonl"
         *before, last = path.read_text().splitlines()
         lost = json.dumps(json.loads(last) | {"val_loss": 9.0})
         path.write_text("\n".join([*before, lost]) + "\n")
-    notes = named(claims_of(ledger))["overfitting"].notes
+    notes = named(judge(StudyData(ledger)))["overfitting"].notes
     assert any("gap's accuracies lie closer" in n and "more than fc_dropout's" in n for n in notes)
 
 
 def test_a_head_that_lags_wins_and_loses_no_claim(tmp_path: Path) -> None:
     """Else batch norm's lag, which lowers training accuracy, passes for less over-fitting."""
     ledger = full_ledger(tmp_path, seeds=7)
-    assert named(claims_of(ledger))["overfitting"].outcome == "supported"
+    assert named(judge(StudyData(ledger)))["overfitting"].outcome == "supported"
     change_epochs(ledger, "gap", accuracy=0.9, train_accuracy=0.7)
-    found = named(claims_of(ledger))
+    found = named(judge(StudyData(ledger)))
     outcomes = {name: claim.outcome for name, claim in found.items()}
     assert outcomes.pop("parameters") == "supported", "they are counted, not evaluated"
     assert set(outcomes.values()) == {"not judged"}
@@ -236,6 +236,6 @@ def test_a_head_that_lags_wins_and_loses_no_claim(tmp_path: Path) -> None:
 def test_a_third_head_that_lags_takes_no_claim_away(tmp_path: Path) -> None:
     """The claims are about two heads: what a third one does is not their fault."""
     ledger = full_ledger(tmp_path, seeds=7)
-    before = claims_of(ledger)
+    before = judge(StudyData(ledger))
     change_epochs(ledger, "fc", accuracy=0.99)
-    assert [c.outcome for c in claims_of(ledger)] == [c.outcome for c in before]
+    assert [c.outcome for c in judge(StudyData(ledger))] == [c.outcome for c in before]

@@ -6,7 +6,7 @@ import pytest
 
 import headtohead
 from headtohead.core.errors import RunError, UsageError
-from headtohead.report.charts.style import write_figures
+from headtohead.report.formats.figures import write_figures
 from headtohead.store.records import Failure
 from headtohead.study_data import StudyData
 from ledgers import add_run, full_ledger

@@ -71,13 +71,13 @@ def figure_file(figure: Figure, suffix: str, title: str, subtitle: str = "") -> 
     axes = figure.axes[0]
     with style.context(["default", STYLE]):
         axes.set_title(f"{title}\n" if subtitle else title)
-        if subtitle:
-            axes.text(0, 1.03, subtitle, transform=axes.transAxes, fontsize=9, color=MUTED)
+        below = axes.text(0, 1.03, subtitle, transform=axes.transAxes, fontsize=9, color=MUTED)
         if axes.get_legend_handles_labels()[0]:
             axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0))
         buffer = io.BytesIO()
         metadata = {"png": {"Software": None}, "svg": {"Date": None}}[suffix]
         figure.savefig(buffer, format=suffix, dpi=FILE_DPI, bbox_inches="tight", metadata=metadata)
+        below.remove()  # or the next file would have it twice
     return buffer.getvalue()
 
 

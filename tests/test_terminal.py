@@ -9,7 +9,9 @@ import pytest
 from rich.console import Console
 
 from headtohead.analysis.results import METRICS
-from headtohead.report.formats.terminal import render_table, results_csv, summary_json
+from headtohead.report.formats.csv import results_csv
+from headtohead.report.formats.summary import summary_json
+from headtohead.report.formats.terminal import render_table
 from headtohead.report.summary import Summary, summarize
 from headtohead.stats.over_images import share_interval
 from headtohead.store.records import Failure
@@ -43,7 +45,9 @@ def test_table_keeps_its_numbers_whole_at_any_width(tmp_path: Path, width: int) 
 
 def test_times_are_the_processors(tmp_path: Path) -> None:
     """Seconds on the clock of runs that shared a machine measure its load, not the head."""
-    text = _printed(summarize(StudyData(full_ledger(tmp_path, heads=("fc", "gap"), seeds=1, epochs=10))))
+    text = _printed(
+        summarize(StudyData(full_ledger(tmp_path, heads=("fc", "gap"), seeds=1, epochs=10)))
+    )
     rows = [line.split() for line in text.splitlines()[:4]]
     assert rows[0][-2:] == ["CPU", "s"]
     assert [row[-1] for row in rows if row[:1] == ["fc"]] == ["124"]  # on the clock 125
