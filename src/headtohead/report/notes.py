@@ -69,7 +69,8 @@ def training_notes(
 def few_steps(file: StudyFile, measured: Collection[str] = ()) -> Iterator[str]:
     """Where training is too short for batch norm's moving averages to have settled.
 
-    Of heads that are not `measured`: of those one knows whether evaluation lags.
+    Of heads that are evaluated by those averages and not `measured`: of those that are, one knows
+    whether evaluation lags.
     """
     pictures = sum(file.counts["train"].values())
     heads: dict[int, list[str]] = {}
@@ -77,6 +78,8 @@ def few_steps(file: StudyFile, measured: Collection[str] = ()) -> Iterator[str]:
         if head in measured:
             continue
         recipe = file.study.recipe_for(head)
+        if recipe.batch_norm == "recomputed":
+            continue
         steps = recipe.epochs * recipe.steps(pictures)
         heads.setdefault(steps, []).append(head)
     for steps, names in heads.items():
