@@ -1,6 +1,7 @@
 """Splitting a prepared set."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from headtohead.core.errors import DataError, UsageError
+from headtohead.data.duplicates import regrouped
 from headtohead.data.prepared import PreparedSet
-from headtohead.data.split import Split, in_stored_order, leaks, split
+from headtohead.data.split import Split, in_stored_order, leaks, mislabelled, split
 
 FRACTIONS = (0.8, 0.1, 0.1)
 
