@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from headtohead.backbones.catalog import resolve
+from headtohead.core.errors import UsageError
 from headtohead.core.system import usable_cores
 from headtohead.heads.base import build_head
 from headtohead.heads.classifier import outputs_for
@@ -19,6 +20,11 @@ def answer(question: Question) -> Answer:
     Weights are loaded, once, so that wrong ones are told, too. Raises UsageError for what cannot
     be.
     """
+    if question.backbone.training != "all":  # else it would be trained all the same, in silence
+        raise UsageError(
+            f"backbones are trained whole: received train {question.backbone.training!r}. Say "
+            f"`train: all` in the study's backbone."
+        )
     resolved, backbone, notes = resolve(question.backbone)
     size = backbone.map_size(question.image_size)
     for name, head in question.models:
