@@ -12,12 +12,8 @@ from numpy.typing import NDArray
 from headtohead.config.study import StudySpec
 from headtohead.core.files import write_atomic
 from headtohead.core.streams import stream
-from headtohead.probes.evidence import (
-    Predictions,
-    SplitPredictions,
-    predictions_path,
-    write_predictions,
-)
+from headtohead.probes.base import write_run
+from headtohead.probes.predictions import PREDICTIONS, Predictions, SplitPredictions
 from headtohead.store.ledger import Ledger, StudyFile
 from headtohead.store.records import EpochRecord, Failure, Parameters, RunRecord
 
@@ -50,6 +46,7 @@ def study_ledger(
     epochs: int = 4,
     data: str = "synthetic",
     heads_after: Mapping[str, str] = MappingProxyType({}),
+    batch_norm: str = "recomputed",
 ) -> Ledger:
     """A ledger of a study without runs; every split has `per_class` test pictures of a class.
 
@@ -66,7 +63,7 @@ def study_ledger(
             "data": data,
             "heads": {head: {"after": heads_after.get(head)} for head in heads},
             "seeds": seeds,
-            "recipe": {"epochs": epochs},
+            "recipe": {"epochs": epochs, "batch_norm": batch_norm},
             "verdict": {"reference": reference},
         }
     )
@@ -126,7 +123,7 @@ def add_run(
             _split(ledger, "validation", level, head, seed),
             _split(ledger, "test", level, head, seed),
         )
-        write_predictions(predictions_path(ledger.out, head, seed), record.key, found)
+        write_run(ledger, PREDICTIONS, head, seed, PREDICTIONS.pack(found))
     write_atomic(folder / "run.json", record.model_dump_json().encode())
     return record
 

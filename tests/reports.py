@@ -8,25 +8,12 @@ import numpy as np
 
 from headtohead.core.streams import stream
 from headtohead.data.prepared import PICTURES, PreparedSet, Quarantined
-from headtohead.probes.evidence import (
-    ClassMaps,
-    Costs,
-    Curves,
-    ProbePictures,
-    Speed,
-    Translation,
-    class_maps_path,
-    costs_path,
-    pictures_path,
-    speed_key,
-    speed_path,
-    translation_path,
-    write_class_maps,
-    write_costs,
-    write_pictures,
-    write_speed,
-    write_translation,
-)
+from headtohead.probes.base import write_run, write_session
+from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps, Curves
+from headtohead.probes.costs import COSTS, Costs
+from headtohead.probes.images import ProbeImages, images_path, write_images
+from headtohead.probes.speed import SPEED, Speed
+from headtohead.probes.translation import TRANSLATION, Translation
 from headtohead.report.page.kept import keep_thumbnails
 from headtohead.store.ledger import Ledger
 from ledgers import full_ledger
@@ -73,12 +60,12 @@ def add_evidence(ledger: Ledger) -> None:
     side = rng.integers(0, 256, (PROBED, SIDE, SIDE, 3)).astype(np.uint8)
     wide = rng.integers(0, 256, (PROBED, SIDE + 8, SIDE + 8, 3)).astype(np.uint8)
     digest = ledger.file.digest
-    write_pictures(pictures_path(ledger.out, 0), digest, ProbePictures(rows, labels, side, wide))
+    write_images(images_path(ledger.out, 0), digest, ProbeImages(rows, labels, side, wide))
     shifts = np.array([(0, 0), (0, 1), (1, 0), (0, 2), (4, 4), (-4, 4)])
     fine = np.array([True, True, True, True, False, False])
     heads = tuple(ledger.file.study.heads)
     for run in ledger.runs():
-        head, seed, key = run.record.head, run.record.seed, run.record.key
+        head, seed = run.record.head, run.record.seed
         curve = np.linspace(0.9, 0.1, 3, dtype=np.float32)[None].repeat(2, axis=0)
         curves = Curves(curve, curve[:, ::-1])
         maps = rng.normal(0, 1, (PROBED, CELLS, CELLS)).astype(np.float32)
@@ -86,16 +73,12 @@ def add_evidence(ledger: Ledger) -> None:
         found = ClassMaps(
             rows, labels, 3.0, 6.0, maps, exact, curves, curves, curves if head == "gap" else None
         )
-        write_class_maps(class_maps_path(ledger.out, head, seed), key, found)
+        write_run(ledger, CLASS_MAPS, head, seed, CLASS_MAPS.pack(found))
         named = np.where(rng.random((len(shifts), PROBED)) < 0.8, labels, 1 - labels % 2)
-        write_translation(
-            translation_path(ledger.out, head, seed),
-            key,
-            Translation(rows, labels, shifts, fine, named.astype(np.int64)),
-        )
+        moved = Translation(rows, labels, shifts, fine, named.astype(np.int64))
+        write_run(ledger, TRANSLATION, head, seed, TRANSLATION.pack(moved))
         costs = Costs(5_000_000, 100 + len(head), 116_000, 260, 900_000, 256)
-        write_costs(costs_path(ledger.out, head, seed), key, costs)
+        write_run(ledger, COSTS, head, seed, COSTS.pack(costs))
     times = rng.uniform(0.03, 0.04, (2, len(heads), 5))
     speed = Speed(heads, (64,) * len(heads), "cpu", times[0], times[1])
-    key = speed_key([ledger.run_key(head, 0) for head in heads])
-    write_speed(speed_path(ledger.out), key, speed)
+    write_session(ledger, SPEED, SPEED.pack(speed))

@@ -15,21 +15,20 @@ from ledgers import full_ledger
 PACKAGE = Path(headtohead.__file__).parent
 
 # Top to bottom. A module belongs to its longest prefix here, and may import its own layer and
-# those below. `probes.evidence` is the format of the files that probes leave, as `store.records` is
-# of those that runs leave: planning asks it what is there already.
+# those below.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("comparison", "conduct", "data_commands", "tuning"),
     ("runtime",),
     ("result",),
     ("report",),
-    ("probes",),
     ("runtime.jobs", "runtime.interim"),
+    ("probes",),
     ("training",),
     ("accel",),
+    ("testing",),
     ("heads", "models"),
     ("backbones",),
-    ("probes.evidence",),
     ("store",),
     ("data",),
     ("stats",),
@@ -144,11 +143,11 @@ json.dump({"failed": failed, "torch": "torch" in sys.modules}, sys.stdout)
 # analysis, the preparation of pictures (in many light processes), and reading studies.
 LIGHT = (
     *("cli", "comparison", "conduct", "data_commands", "result"),
-    *("report", "stats", "data", "store", "config", "core"),
+    *("report", "probes", "stats", "data", "store", "config", "core"),
 )
 LIGHT_MODULES = (
     *("runtime.workers", "runtime.preflight", "runtime.progress", "runtime.jobs", "runtime.local"),
-    *("runtime.process", "runtime.interim", "runtime.forecast"),
+    *("runtime.process", "runtime.interim", "runtime.forecast", "runtime.steps"),
 )
 
 

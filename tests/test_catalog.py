@@ -1,11 +1,19 @@
 """The heads in words, from Python as from the command line."""
 
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
 import headtohead
 from headtohead.cli import main
 from headtohead.core.errors import UsageError
+from headtohead.heads.catalog import class_maps_of, head_facts, head_options
+from headtohead.heads.table import FAMILIES, HEADS
+
+
+def printed(*words: str) -> str:
+    return CliRunner().invoke(main, ["heads", *words], catch_exceptions=False).stdout
 
 
 def test_python_lists_heads_as_the_command_does() -> None:
@@ -13,16 +21,98 @@ def test_python_lists_heads_as_the_command_does() -> None:
     for words, asked in (
         ([], {}),
         (["gap"], {"name": "gap"}),
-        (["--image-size", "64", "--classes", "10"], {"image_size": 64, "classes": 10}),
+        (["gem", "--maps", "1280x7x7"], {"name": "gem", "maps": (1280, 7, 7)}),
+        (
+            ["fc", "--image-size", "64", "--classes", "10"],
+            {"name": "fc", "image_size": 64, "classes": 10},
+        ),
     ):
-        printed = CliRunner().invoke(main, ["heads", *words], catch_exceptions=False).stdout
-        assert printed.rstrip("\n") == headtohead.heads(**asked)
-    assert "663,301" in headtohead.heads()  # the defaults are the article's pictures
+        assert printed(*words).rstrip("\n") == headtohead.heads(**asked)  # type: ignore[arg-type]
 
 
-def test_a_head_that_is_not_known_is_told() -> None:
-    with pytest.raises(UsageError, match="gpa"):
-        headtohead.heads("gpa")
+def test_the_list_has_every_head_in_its_family_with_its_size() -> None:
+    """Else a user does not see what can be compared, or what it costs."""
+    lines = headtohead.heads().splitlines()
+    for family, entries in FAMILIES.items():
+        start = lines.index(family.upper()) + 1
+        names = [line.split()[0] for line in lines[start : start + len(entries)]]
+        assert names == list(entries)
+    rows = {line.split()[0]: line for line in lines if line.strip()}
+    assert rows["fc"].split()[1:4] == ["663,301", "650,100", "none"]  # the tutorial's images
+    assert rows["gap"].split()[1:4] == ["65", "64", "exact"]
+    for name, entry in HEADS.items():
+        assert entry.formula in rows[name]
+        assert entry.source in rows[name]
+
+
+def test_a_head_that_the_maps_are_too_small_for_is_listed_without_numbers() -> None:
+    """Else the list fails for small images, or gives a size that cannot be had."""
+    rows = {line.split()[0]: line for line in headtohead.heads(maps="64x1x1").splitlines() if line}
+    assert rows["simpool"].split()[1:3] == ["-", "-"]
+    assert rows["gap"].split()[1] == "65"
+    assert head_facts("avgpool2x2", (64, 1, 1), 1).refusal is not None
+
+
+def test_one_head_is_explained() -> None:
+    """Else a name in the list stays a name."""
+    text = headtohead.heads("gem", maps="1280x7x7", classes=5)
+    entry = HEADS["gem"]
+    assert entry.formula in text
+    assert entry.when in text
+    assert f"{1280 * 5 + 5 + 1:,} on 1280 × 7 × 7" in text
+    assert "p=3.0, learn=True" in text
+
+
+def test_kinds_of_class_maps() -> None:
+    """Else maps of attention are taken for maps that say what a change would do."""
+    kinds = {name: class_maps_of(entry.cls) for name, entry in HEADS.items()}
+    assert {name for name, kind in kinds.items() if kind == "exact"} == {
+        *("linear", "conv", "avgpool2x2", "fc_small", "gap", "gap_bn", "nin", "class_mean"),
+    }
+    assert {name for name, kind in kinds.items() if kind == "fixed attention"} == {
+        *("wildcat", "csra", "simpool", "efficient_probing", "abmil", "se_gap", "cbam_gap"),
+    }
+
+
+def test_a_head_of_the_users_own_is_described(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else `heads my:Head` fails for want of a formula; one that returns None has no maps."""
+    (tmp_path / "described_head.py").write_text(
+        "from headtohead.heads.pooling import GlobalMax\n"
+        "class Mine(GlobalMax):\n"
+        '    """Mine."""\n'
+        "    def class_maps(self, features):\n"
+        "        return None\n",
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    text = headtohead.heads("described_head:Mine")
+    assert "described_head:Mine" in text
+    assert head_facts("described_head:Mine", (4, 2, 2), 1).class_maps == "none"
+
+
+def test_options_are_those_of_the_constructor() -> None:
+    """Else tuning searches options that a head does not have."""
+    assert head_options("fc_dropout") == {"hidden": [100, 100], "dropout": 0.5}
+    assert head_options("gap") == {}
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"name": "gpa"}, "gpa"),
+        ({"maps": "1280x7"}, "1280x7x7; received '1280x7'"),
+        ({"maps": "ax7x7"}, "received 'ax7x7'"),
+        ({"maps": "0x7x7"}, "received '0x7x7'"),
+        ({"image_size": 9}, "too small"),
+        ({"name": "simpool", "maps": "8x1x1"}, "received 1 × 1"),
+    ],
+    ids=str,
+)
+def test_mistakes_are_named(asked: dict[str, str], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        headtohead.heads(**asked)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", headtohead.__all__)

@@ -6,8 +6,8 @@ import torch
 from captum.attr import LayerGradCam
 
 from headtohead.backbones.tutorial_cnn import TutorialCNN
-from headtohead.heads.base import HEADS, build_head
 from headtohead.heads.classifier import Classifier
+from headtohead.heads.table import HEADS, build_head
 from headtohead.probes.class_maps import (
     STEPS,
     _shares,
@@ -15,7 +15,7 @@ from headtohead.probes.class_maps import (
     gradcam_of,
     of_class,
 )
-from headtohead.probes.evidence import ProbePictures
+from headtohead.probes.images import ProbeImages
 from headtohead.stats.maps import area_gain, at_pixels
 
 CPU = torch.device("cpu")
@@ -31,14 +31,14 @@ def classifier(head: str, outputs: int = 1, widths: tuple[int, ...] = (4, 6)) ->
     return model.eval()
 
 
-def pictures(count: int = 6, classes: int = 2) -> ProbePictures:
+def pictures(count: int = 6, classes: int = 2) -> ProbeImages:
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (count, SIDE, SIDE, 3), dtype=np.uint8)
     rows = np.arange(count)
-    return ProbePictures(rows, rows % classes, pixels, np.empty((count, 0, 0, 3), np.uint8))
+    return ProbeImages(rows, rows % classes, pixels, np.empty((count, 0, 0, 3), np.uint8))
 
 
-def as_inputs(found: ProbePictures) -> torch.Tensor:
+def as_inputs(found: ProbeImages) -> torch.Tensor:
     return torch.from_numpy(found.pixels).permute(0, 3, 1, 2) / 255
 
 
@@ -133,7 +133,7 @@ def test_a_curve_is_what_the_model_says_of_each_mixed_picture(head: str, outputs
 def test_maps_hang_on_no_other_picture() -> None:
     """Else a picture's map changes with its neighbours in the batch."""
     model, shown = classifier("fc"), pictures()
-    alone = ProbePictures(shown.rows[2:3], shown.labels[2:3], shown.pixels[2:3], shown.wide[2:3])
+    alone = ProbeImages(shown.rows[2:3], shown.labels[2:3], shown.pixels[2:3], shown.wide[2:3])
     together = collect_class_maps(model, shown, CPU).gradcam[2:3]
     np.testing.assert_allclose(
         collect_class_maps(model, alone, CPU).gradcam, together, rtol=1e-3, atol=1e-5
@@ -155,12 +155,12 @@ def brightness() -> Classifier:
     return model.eval()
 
 
-def bright_squares() -> ProbePictures:
+def bright_squares() -> ProbeImages:
     pixels = np.zeros((4, SIDE, SIDE, 3), np.uint8)
     for index, (top, left) in enumerate([(2, 2), (12, 3), (6, 12), (13, 13)]):
         pixels[index, top : top + 8, left : left + 8] = 255
     rows = np.arange(4)
-    return ProbePictures(rows, np.ones(4, np.int64), pixels, np.empty((4, 0, 0, 3), np.uint8))
+    return ProbeImages(rows, np.ones(4, np.int64), pixels, np.empty((4, 0, 0, 3), np.uint8))
 
 
 def test_curves_take_away_and_bring_back_what_the_map_points_at() -> None:

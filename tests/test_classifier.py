@@ -8,8 +8,8 @@ import torch
 
 from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.core.errors import UsageError
-from headtohead.heads.base import HEADS
 from headtohead.heads.classifier import Classifier, build_classifier, outputs_for
+from headtohead.heads.table import HEADS
 
 
 def build(name: str, seed: int = 0, **settings: Any) -> Classifier:

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 import torch
+from headtohead.probes.evidence.class_maps import class_maps_path, read_class_maps
 
 from headtohead.core.files import sha256_of
-from headtohead.probes.evidence.class_maps import class_maps_path, read_class_maps
 from headtohead.store.ledger import Ledger
 from headtohead.store.records import read_history
 from photographs import write_pictures

@@ -6,7 +6,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from headtohead.config.recipe import RecipeSpec
 from headtohead.config.study import BackboneSpec, HeadSpec
-from headtohead.heads.base import HEADS
+from headtohead.heads.table import HEADS
 from headtohead.probes.costs import collect_costs
 from headtohead.training.run import RunPlan
 

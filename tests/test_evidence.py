@@ -8,18 +8,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headtohead.probes import evidence
-from headtohead.probes.evidence import (
-    ClassMaps,
-    Costs,
-    Curves,
+from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps, Curves
+from headtohead.probes.costs import COSTS, Costs
+from headtohead.probes.images import (
     Masks,
-    Predictions,
-    ProbePictures,
-    Speed,
-    SplitPredictions,
-    Translation,
+    ProbeImages,
+    images_path,
+    masks_path,
+    read_images,
+    read_masks,
+    write_images,
+    write_masks,
 )
+from headtohead.probes.predictions import PREDICTIONS, Predictions, SplitPredictions
+from headtohead.probes.speed import SPEED, Speed
+from headtohead.probes.table import PROBES
+from headtohead.probes.translation import TRANSLATION, Translation
+from headtohead.store.evidence import evidence_path, read_evidence, session_path, write_evidence
 
 ROWS = np.arange(3, dtype=np.int64)
 RNG = np.random.default_rng(0)
@@ -42,40 +47,52 @@ def split() -> SplitPredictions:
     return SplitPredictions(ROWS, ROWS % 2, *RNG.normal(size=(2, 3, 1)).astype(np.float32))
 
 
+def write_by(probe: Any) -> Callable[..., None]:
+    return lambda path, key, value: write_evidence(path, probe.name, key, probe.pack(value))
+
+
+def read_by(probe: Any) -> Callable[..., Any]:
+    def read(path: Path, key: str) -> Any:
+        arrays = read_evidence(path, probe.name, key)
+        return None if arrays is None else probe.describe(arrays)
+
+    return read
+
+
 CASES: dict[str, tuple[Any, Callable[..., None], Callable[..., Any]]] = {
     "predictions": (
         Predictions(split(), split()),
-        evidence.write_predictions,
-        evidence.read_predictions,
+        write_by(PREDICTIONS),
+        read_by(PREDICTIONS),
     ),
-    "costs": (Costs(1, 2, 3, 4, 5, 2**40), evidence.write_costs, evidence.read_costs),
-    "class_maps": (class_maps(True), evidence.write_class_maps, evidence.read_class_maps),
-    "no_exact_maps": (class_maps(False), evidence.write_class_maps, evidence.read_class_maps),
+    "costs": (Costs(1, 2, 3, 4, 5, 2**40), write_by(COSTS), read_by(COSTS)),
+    "class_maps": (class_maps(True), write_by(CLASS_MAPS), read_by(CLASS_MAPS)),
+    "no_exact_maps": (class_maps(False), write_by(CLASS_MAPS), read_by(CLASS_MAPS)),
     "translation": (
         Translation(
             *(ROWS, ROWS % 2, np.array([[0, 0], [0, 1], [9, 9]])),
             *(np.array([True, True, False]), np.array([[0, 1, 0], [0, 0, 0], [1, 1, 0]])),
         ),
-        evidence.write_translation,
-        evidence.read_translation,
+        write_by(TRANSLATION),
+        read_by(TRANSLATION),
     ),
     "pictures": (
-        ProbePictures(
+        ProbeImages(
             *(ROWS, ROWS % 2, np.full((3, 4, 4, 3), 7, np.uint8)),
             np.ones((3, 6, 6, 3), np.uint8),
         ),
-        evidence.write_pictures,
-        evidence.read_pictures,
+        write_images,
+        read_images,
     ),
     "masks": (
         Masks(ROWS, np.full((3, 4, 4), 255, np.uint8)),
-        evidence.write_masks,
-        evidence.read_masks,
+        write_masks,
+        read_masks,
     ),
     "speed": (
         Speed(("gap", "mine.Head"), (64, 32), "cpu", np.ones((2, 7)), np.full((2, 7), 0.5)),
-        evidence.write_speed,
-        evidence.read_speed,
+        write_by(SPEED),
+        read_by(SPEED),
     ),
 }
 
@@ -123,8 +140,8 @@ def test_what_is_not_whole_or_not_its_own_is_as_good_as_absent(tmp_path: Path, n
 def test_one_probe_does_not_read_anothers_evidence(tmp_path: Path) -> None:
     """Else a file in the wrong folder ends in a traceback."""
     path = tmp_path / "seed-0.npz"
-    evidence.write_costs(path, "key", CASES["costs"][0])
-    assert evidence.read_translation(path, "key") is None
+    write_by(COSTS)(path, "key", CASES["costs"][0])
+    assert read_by(TRANSLATION)(path, "key") is None
 
 
 def test_accuracy_and_agreement_are_over_pictures() -> None:
@@ -136,12 +153,11 @@ def test_accuracy_and_agreement_are_over_pictures() -> None:
 
 def test_every_run_has_its_own_place(tmp_path: Path) -> None:
     """Else one run's evidence overwrites another's."""
-    places = (
-        evidence.predictions_path,
-        evidence.costs_path,
-        evidence.class_maps_path,
-        evidence.translation_path,
-    )
-    found = {place(tmp_path, head, seed) for place in places for head in "ab" for seed in (0, 1)}
-    found |= {evidence.pictures_path(tmp_path, 0), evidence.masks_path(tmp_path, 0)}
-    assert len(found | {evidence.speed_path(tmp_path)}) == 4 * 2 * 2 + 3
+    found = {
+        evidence_path(tmp_path, probe.name, head, seed)
+        for probe in PROBES
+        for head in "ab"
+        for seed in (0, 1)
+    }
+    found |= {images_path(tmp_path, 0), masks_path(tmp_path, 0)}
+    assert len(found | {session_path(tmp_path, probe.name) for probe in PROBES}) == 5 * 5 + 2

@@ -9,15 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headtohead.probes.evidence import (
-    ProbePictures,
-    SplitPredictions,
-    class_maps_path,
-    pictures_path,
-    read_class_maps,
-    write_class_maps,
-    write_pictures,
-)
+from headtohead.probes.base import read_run, write_run
+from headtohead.probes.class_maps import CLASS_MAPS
+from headtohead.probes.images import ProbeImages, images_path, write_images
+from headtohead.probes.predictions import SplitPredictions
 from headtohead.report.page.gallery import cards, data_address, map_grid
 from headtohead.report.page.html import report_page
 from headtohead.report.page.kept import keep_thumbnails, kept
@@ -157,10 +152,10 @@ def test_class_maps_of_all_heads_have_one_scale(tmp_path: Path) -> None:
 def test_maps_of_other_pictures_are_not_laid_over_these(tmp_path: Path) -> None:
     """Probe pictures were chosen anew and one head not probed again: its maps are left out."""
     ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=1, epochs=1)
-    path, key = class_maps_path(ledger.out, "fc", 0), ledger.run_key("fc", 0)
-    maps = read_class_maps(path, key)
+    maps = read_run(ledger, CLASS_MAPS, "fc", 0)
     assert maps is not None
-    write_class_maps(path, key, replace(maps, rows=maps.rows[::-1]))
+    turned = replace(maps, rows=maps.rows[::-1])
+    write_run(ledger, CLASS_MAPS, "fc", 0, CLASS_MAPS.pack(turned))
     grid = map_grid(ledger, 0, 4)
     assert grid is not None
     assert grid.columns == ("gap, Grad-CAM", "gap, exact")
@@ -174,11 +169,10 @@ def test_maps_of_large_pictures_make_no_large_page(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (12, 28, 28, 3)).astype(np.uint8)
     pixels = np.stack([np.asarray(Image.fromarray(c).resize((224, 224))) for c in coarse])
-    pictures = ProbePictures(rows, rows % 2, pixels, pixels)
-    write_pictures(pictures_path(ledger.out, 0), ledger.file.digest, pictures)
+    pictures = ProbeImages(rows, rows % 2, pixels, pixels)
+    write_images(images_path(ledger.out, 0), ledger.file.digest, pictures)
     for head in heads:
-        path, key = class_maps_path(ledger.out, head, 0), ledger.run_key(head, 0)
-        maps = read_class_maps(path, key)
+        maps = read_run(ledger, CLASS_MAPS, head, 0)
         assert maps is not None
         values = rng.normal(0, 1, (12, 14, 14)).astype(np.float32)
         large = replace(
@@ -190,7 +184,7 @@ def test_maps_of_large_pictures_make_no_large_page(tmp_path: Path) -> None:
             exact=values,
             exact_curves=maps.gradcam_curves,
         )
-        write_class_maps(path, key, large)
+        write_run(ledger, CLASS_MAPS, head, 0, CLASS_MAPS.pack(large))
     grid = map_grid(ledger, 0, 12)
     assert grid is not None
     assert len(grid.columns) == 16

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headtohead.probes.evidence import SplitPredictions
+from headtohead.probes.predictions import SplitPredictions
 from headtohead.report.figures import Look, looks
 from headtohead.report.page.calibration import reliability, reliability_chart, trust
 from headtohead.report.page.chart import Chart, drawing, log_ticks

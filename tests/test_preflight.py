@@ -49,7 +49,7 @@ def test_a_head_that_fails_to_be_built_is_told(
 ) -> None:
     """Else a slip in a head of one's own is a worker that died."""
     (tmp_path / "odd.py").write_text(
-        "from headtohead.heads.base import GlobalAverage\n"
+        "from headtohead.heads.pooling import GlobalAverage\n"
         "class Odd(GlobalAverage):\n"
         "    def __init__(self, channels, size, outputs):\n"
         "        raise ValueError('not on a Thursday')\n"

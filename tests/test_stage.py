@@ -9,11 +9,15 @@ import pytest
 from PIL import Image
 
 from headtohead.comparison import compare
-from headtohead.probes import evidence
-from headtohead.probes.evidence import read_pictures, read_speed, read_translation
+from headtohead.probes.base import read_run, read_session
+from headtohead.probes.images import images_path, read_images
+from headtohead.probes.speed import SPEED
+from headtohead.probes.stage import lost, to_collect
+from headtohead.probes.translation import TRANSLATION
 from headtohead.report.claims import claims_of
 from headtohead.result import Comparison
-from headtohead.runtime.jobs import Job, is_done, lost, to_collect
+from headtohead.runtime.jobs import Job, is_done
+from headtohead.store.evidence import evidence_path
 from headtohead.store.ledger import Ledger
 from photographs import write_pictures
 
@@ -67,18 +71,16 @@ def copy_of(ledger: Ledger, out: Path) -> Ledger:
 
 def test_every_run_leaves_all_its_evidence(done: Ledger) -> None:
     """Else a study has runs, and nothing to judge the claims by."""
-    chosen = read_pictures(evidence.pictures_path(done.out, 0), done.file.digest)
+    chosen = read_images(images_path(done.out, 0), done.file.digest)
     assert chosen is not None
     assert len(chosen.rows) == sum(done.file.counts["test"].values())
     assert chosen.wide.shape[1:] == (52, 52, 3)
     for head in ("fc", "gap"):
         assert is_done(done, Job(head, 0))
-        path = evidence.translation_path(done.out, head, 0)
-        moved = read_translation(path, done.run_key(head, 0))
+        moved = read_run(done, TRANSLATION, head, 0)
         assert moved is not None
         assert np.array_equal(moved.rows, chosen.rows)
-    keys = [done.run_key(head, 0) for head in ("fc", "gap")]
-    speed = read_speed(evidence.speed_path(done.out), evidence.speed_key(keys))
+    speed = read_session(done, SPEED)
     assert speed is not None
     assert speed.heads == ("fc", "gap")
     claims = claims_of(done)
@@ -93,16 +95,16 @@ def test_what_is_missing_is_collected_without_training(
     ledger = copy_of(done, tmp_path / "out")
     kept = {path: path.stat().st_mtime_ns for path in ledger.out.glob("runs/*/*/*")}
     wanted = [
-        evidence.class_maps_path(ledger.out, "gap", 0),
-        evidence.translation_path(ledger.out, "fc", 0),
-        evidence.pictures_path(ledger.out, 0),
+        evidence_path(ledger.out, "class_maps", "gap", 0),
+        evidence_path(ledger.out, "translation", "fc", 0),
+        images_path(ledger.out, 0),
     ]
     before = [path.read_bytes() for path in wanted]
     wanted[0].unlink()
     wanted[1].write_bytes(before[1][:-9])
     wanted[2].with_suffix(".json").unlink()
-    assert to_collect(ledger, Job("gap", 0)) == ("class_maps",)
-    assert to_collect(ledger, Job("fc", 0)) == ("translation",)
+    assert to_collect(ledger, "gap", 0) == ("class_maps",)
+    assert to_collect(ledger, "fc", 0) == ("translation",)
     run(ledger.out)
     assert [path.read_bytes() for path in wanted] == before
     assert {path: path.stat().st_mtime_ns for path in ledger.out.glob("runs/*/*/*")} == kept
@@ -119,8 +121,8 @@ def test_what_cannot_be_collected_any_more_is_told(
         path.unlink()
     for probe in ("class_maps", "costs"):
         (ledger.out / "evidence" / probe / "gap/seed-0.npz").unlink()
-    assert to_collect(ledger, Job("gap", 0)) == ("costs",)  # counted without weights
-    assert lost(ledger, Job("gap", 0)) == ("class_maps",)
+    assert to_collect(ledger, "gap", 0) == ("costs",)  # counted without weights
+    assert lost(ledger, "gap", 0) == ("class_maps",)
     run(ledger.out)
     assert "gap seed 0: its weights are gone, and with them class_maps" in capsys.readouterr().err
     assert is_done(ledger, Job("gap", 0))

@@ -278,6 +278,30 @@ def test_studies_of_earlier_versions_keep_their_digest(ledger: Path) -> None:
     assert file.study.digest(file.prepared) == file.digest
 
 
+def test_a_small_folder_gets_the_epochs_that_its_steps_ask_for() -> None:
+    """Else a few hundred images end in a few dozen steps, and no head has learned anything."""
+    study = parse_study("recipe: {epochs: 10, batch_size: 32, min_steps: 600}", "a test")
+    small, large = study.for_images(160), study.for_images(20_000)
+    assert (small.recipe.epochs, small.recipe.min_steps) == (120, None)
+    assert (large.recipe.epochs, large.recipe.min_steps) == (10, None)
+    assert small.for_images(160) == small
+
+
+# Of `StudySpec().digest("p")` in version 0.1.
+OLD_DEFAULT_DIGEST = "0ca4b0f3efffb0eaff120319555fd894a495e2af99be139733b3d8eba97a77fa"
+
+
+def test_moving_averages_are_the_studies_that_were_before() -> None:
+    """Else runs that were trained before cannot be added to: their keys would be others."""
+    moving = parse_study("recipe: {batch_norm: moving}", "a test")
+    recomputed = parse_study("{}", "a test")
+    assert "batch_norm" not in moving.recipe.identity()
+    assert moving.digest("p") == OLD_DEFAULT_DIGEST
+    assert recomputed.digest("p") != moving.digest("p")
+    same = parse_study("recipe: {schedule: constant, batch_norm: moving}", "a test")
+    assert same.digest("p") == moving.digest("p")
+
+
 SHA = "ab" * 32
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from headtohead.probes.evidence import ProbePictures
+from headtohead.probes.images import ProbeImages
 from headtohead.probes.translation import collect_translation, windows
 from test_class_maps import SIDE, classifier
 
@@ -34,7 +34,7 @@ def test_each_window_is_what_is_seen_there(outputs: int) -> None:
     wide = rng.integers(0, 256, (9, side, side, 3), dtype=np.uint8)
     rows = np.arange(9)
     labels = rows % max(2, outputs)
-    shown = ProbePictures(rows, labels, np.empty((9, SIDE, SIDE, 3), np.uint8), wide)
+    shown = ProbeImages(rows, labels, np.empty((9, SIDE, SIDE, 3), np.uint8), wide)
     model = classifier("fc", outputs)
     found = collect_translation(model, shown, torch.device("cpu"))
     assert found.predicted.shape == (len(found.shifts), 9)

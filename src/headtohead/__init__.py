@@ -26,9 +26,10 @@ if TYPE_CHECKING:
         UsageError,
     )
     from headtohead.data_commands import data_check, data_show
-    from headtohead.heads.base import Head, build_head
+    from headtohead.heads.base import Head
     from headtohead.heads.catalog import heads
     from headtohead.heads.classifier import Classifier, build_classifier
+    from headtohead.heads.table import build_head
     from headtohead.result import Comparison, load
     from headtohead.runtime.forecast import plan
     from headtohead.store.ledger import Ledger
@@ -70,7 +71,8 @@ _HOMES = {
     "headtohead.data_commands": ("data_check", "data_show"),
     "headtohead.heads.catalog": ("heads",),
     "headtohead.heads.classifier": ("Classifier", "build_classifier"),
-    "headtohead.heads.base": ("Head", "build_head"),
+    "headtohead.heads.base": ("Head",),
+    "headtohead.heads.table": ("build_head",),
     "headtohead.config.study": ("StudySpec",),
     "headtohead.runtime.forecast": ("plan",),
     "headtohead.store.ledger": ("Ledger",),

@@ -1,6 +1,7 @@
 """The command line: thin, and quick to start (what a command needs is imported inside it)."""
 
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +10,10 @@ from typing import Any
 import click
 
 import headtohead
+from headtohead.config.options import Option, options_of
 from headtohead.core.errors import HeadToHeadError, UsageError
 
 INTERRUPTED = 130
-SOURCES = "A folder, an archive, cats_vs_dogs, tfds:NAME, hf:OWNER/NAME or synthetic."
 
 _Command = Callable[..., Any]
 
@@ -28,8 +29,7 @@ class _Group(click.Group):
             context.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo(
-                "headtohead: interrupted. What is complete is on disk: the same command goes on.",
-                err=True,
+                "headtohead: interrupted. Progress saved. Run the same command to resume.", err=True
             )
             context.exit(INTERRUPTED)
 
@@ -43,85 +43,40 @@ def main() -> None:
     """
 
 
-def _cache_option(command: _Command) -> _Command:
-    return click.option(
-        "--cache",
-        type=click.Path(path_type=Path),
-        help="Folder for prepared pictures.  [default: HEADTOHEAD_CACHE, or the user's cache]",
-    )(command)
+def _options(command: str) -> Callable[[_Command], _Command]:
+    """The options that the table of `headtohead.config.options` has for a command."""
+
+    def with_options(function: _Command) -> _Command:
+        for option in reversed(options_of(command)):
+            function = click.option(
+                option.flag,
+                option.name,
+                type=_type_of(option),
+                is_flag=option.type is bool,
+                default=option.value,
+                help=option.told,
+                metavar=option.metavar,
+            )(function)
+        return function
+
+    return with_options
 
 
-def _picture_options(command: _Command) -> _Command:
-    for option in (
-        click.option("--limit", type=int, help="At most this many pictures in all."),
-        click.option(
-            "--resize", type=click.Choice(["antialias", "bilinear"]), help="How pictures shrink."
-        ),
-        click.option("--image-size", type=int, help="Side in pixels.  [default: 100]"),
-    ):
-        command = option(command)
-    return _cache_option(command)
-
-
-def _machine_options(command: _Command) -> _Command:
-    for option in (
-        click.option("--workers", type=int, help="Processes.  [default: one for each core or GPU]"),
-        click.option(
-            "--deterministic", is_flag=True, help="Repeatable to the bit on a GPU; a CPU always is."
-        ),
-        click.option(
-            "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-def _study_options(command: _Command) -> _Command:
-    """What `compare` and `plan` are asked: a study, and what wins over it."""
-    for option in (
-        _machine_options,
-        click.option(
-            "--masks",
-            type=click.Path(path_type=Path),
-            help="Folder of masks named like the pictures, to score class maps by.",
-        ),
-        click.option(
-            "--out",
-            type=click.Path(path_type=Path),
-            help="Folder.  [default: runs/<study>-<digest>]",
-        ),
-        _picture_options,
-        click.option(
-            "--precision",
-            type=click.Choice(["float32", "tf32", "bf16"]),
-            help="Of training steps.  [default: float32]",
-        ),
-        click.option("--learning-rate", type=float, help="Adam's."),
-        click.option("--batch-size", type=int, help="Pictures in a step."),
-        click.option("--epochs", type=int, help="Passes over the training split."),
-        click.option(
-            "--until-decided",
-            metavar="HEAD",
-            help="Add seeds until reference against HEAD is decided, at the study's looks.",
-        ),
-        click.option("--seeds", type=int, help="How many seeds: 0, 1, …"),
-        click.option("--heads", help="Candidates, e.g. fc,fc_dropout,gap or my.module:MyHead."),
-        click.option("--data", help=SOURCES),
-        click.argument("study", required=False),
-    ):
-        command = option(command)
-    return command
+def _type_of(option: Option) -> Any:
+    if option.choices:
+        return click.Choice(option.choices)
+    return {Path: click.Path(path_type=Path), bool: None}.get(option.type, option.type)
 
 
 @main.command()
-@_study_options
+@click.argument("study", required=False)
+@_options("compare")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def compare(as_json: bool, **options: Any) -> None:
     """Train every head of STUDY with every seed, and say which wins.
 
     STUDY is a shipped study (see `headtohead studies`) or a YAML file; options win over it.
-    Without STUDY it is `quick`, on drawn pictures, or `standard` where --data is given.
+    Without STUDY it is `quick`, on drawn images, or `standard` where --data is given.
     """
     from headtohead.comparison import compare as run
 
@@ -132,46 +87,33 @@ def compare(as_json: bool, **options: Any) -> None:
 
 
 @main.command()
-@_study_options
+@click.argument("study", required=False)
+@_options("plan")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def plan(as_json: bool, **options: Any) -> None:
-    """Say what `compare` with the same options takes: runs, seeds, power and time. Runs nothing.
+    """Say what `compare` with the same options takes: runs, seeds, steps, power and time.
 
-    Times are those of the study's finished runs, in --out or in runs/; without one they are
-    unknown.
+    Trains nothing, and refuses what `compare` would refuse. Lists the images and decodes none.
+    Times are those of the study's finished runs, in --out or in runs/; of other heads, some steps
+    are measured on random images.
     """
-    from headtohead.core.system import usable_cores
     from headtohead.report.table import as_json_text
     from headtohead.runtime.forecast import plan as forecast
-    from headtohead.runtime.forecast import render_forecast
 
-    out, workers = options.pop("out"), options.pop("workers")
-    # None of these changes a run's place in the plan.
-    for name in ("device", "deterministic", "masks", "cache"):
-        options.pop(name)
-    if workers is not None and workers < 1:
-        raise UsageError(f"--workers must be at least 1; received {workers}.")
-    found = forecast(options.pop("study"), out=out, **options)
-    count = workers or len(usable_cores())
-    click.echo(as_json_text(found) if as_json else render_forecast(found, count))
+    _see_current_folder()
+    found = forecast(**options)
+    click.echo(as_json_text(found) if as_json else str(found))
 
 
 @main.command()
 @click.argument("study", required=False)
-@click.option("--data", help=SOURCES)
-@click.option("--heads", help="Candidates, e.g. fc,fc_dropout,gap or my.module:MyHead.")
-@click.option("--trials", type=int, help="Of each head, the untuned first.  [default: 12]")
-@click.option("--epochs", type=int, help="Of each trial.  [default: 5]")
-@click.option("--batch-size", type=int, help="Pictures in a step.")
-@_picture_options
-@click.option("--out", type=click.Path(path_type=Path), help="[default: runs/<study>-tuning-…]")
-@_machine_options
+@_options("tune")
 @click.option("--json", "as_json", is_flag=True, help="Print every trial as JSON.")
 def tune(as_json: bool, **options: Any) -> None:
     """Search each head's settings on validation; write the study that compares the winners.
 
-    As many trials for each head of STUDY, over what its part `tuning` says. The test split is not
-    looked at. The same command again goes on where it was interrupted. Needs headtohead[tune].
+    Every head of STUDY gets as many trials, over what the study's part `tuning` says. The test
+    split is not used. Run the same command to resume. Needs headtohead[tune].
     """
     from rich.console import Console
 
@@ -192,7 +134,7 @@ def tune(as_json: bool, **options: Any) -> None:
     type=click.IntRange(min=0, max=24),  # what `report.page.kept` keeps
     default=12,
     show_default=True,
-    help="Test pictures in each grid of the page.",
+    help="Test images in each grid of the page.",
 )
 @click.option("--figures", is_flag=True, help="Write every figure as PNG and SVG, too.")
 @click.option(
@@ -205,11 +147,13 @@ def tune(as_json: bool, **options: Any) -> None:
 def report(
     folder: Path, pictures: int, figures: bool, beside: tuple[str, ...], as_json: bool
 ) -> None:
-    """Make the page, the tables and, if asked, the figures of the study in FOLDER anew."""
+    """Regenerate the report of the study in FOLDER: the page, the tables and, if asked, figures."""
+    from headtohead.core.files import expanded
     from headtohead.report.beside import read_beside
     from headtohead.report.render import render, render_figures
     from headtohead.store.ledger import Ledger, hold
 
+    folder = expanded(folder)
     ledger = Ledger.open(folder)
     others = tuple(map(read_beside, beside))
     with hold(folder):
@@ -234,20 +178,20 @@ def _print_summary(summary: Any, out: Path, as_json: bool) -> None:
     else:
         Console().print(render_table(summary, out))
         click.echo(f"Page: {out / 'report.html'}")
-        click.echo(f"Charts: tensorboard --logdir {out / 'tensorboard'}")
+        click.echo(f"Charts: {shlex.join(['tensorboard', '--logdir', str(out / 'tensorboard')])}")
 
 
 @main.group()
 def data() -> None:
-    """Look at pictures before training on them."""
+    """Look at images before training on them."""
 
 
 @data.command("check")
 @click.argument("source")
-@_picture_options
+@_options("data")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def data_check(source: str, as_json: bool, **options: Any) -> None:
-    """Count, measure and verify the pictures of SOURCE; list what cannot be used, and why."""
+    """Count, measure and verify the images of SOURCE; list what cannot be used, and why."""
     from headtohead.data.inspect import render_check
     from headtohead.data_commands import data_check as check
 
@@ -257,19 +201,20 @@ def data_check(source: str, as_json: bool, **options: Any) -> None:
 
 @data.command("show")
 @click.argument("source")
-@_picture_options
+@_options("data")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("pictures.png"), show_default=True
 )
 def data_show(source: str, out: Path, **options: Any) -> None:
-    """Make a contact sheet of SOURCE: some pictures of each class."""
+    """Make a contact sheet of SOURCE: some images of each class."""
     import io
 
-    from headtohead.core.files import write_atomic
+    from headtohead.core.files import expanded, write_atomic
     from headtohead.data_commands import data_show as show
 
     buffer = io.BytesIO()
     show(source, **options).save(buffer, format="PNG")
+    out = expanded(out)
     write_atomic(out, buffer.getvalue())
     click.echo(out)
 
@@ -278,12 +223,13 @@ def data_show(source: str, out: Path, **options: Any) -> None:
 @click.argument("name", required=False)
 @click.option("--image-size", type=int, default=100, show_default=True)
 @click.option("--classes", type=int, default=2, show_default=True)
-def heads(name: str | None, image_size: int, classes: int) -> None:
-    """List the heads that can be compared, or describe one: what it is and how large."""
+@click.option("--maps", help="Feature maps to size heads for, e.g. 1280x7x7, instead.")
+def heads(name: str | None, image_size: int, classes: int, maps: str | None) -> None:
+    """List the heads that can be compared by family, or describe one: formula, size, source."""
     from headtohead.heads.catalog import heads as describe
 
     _see_current_folder()
-    click.echo(describe(name, image_size=image_size, classes=classes))
+    click.echo(describe(name, image_size=image_size, classes=classes, maps=maps))
 
 
 @main.command()

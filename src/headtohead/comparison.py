@@ -7,13 +7,14 @@ is `headtohead.conduct`.
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from headtohead.config.options import StudyOptions, study_from
+from headtohead.config.options import StudyOptions, documented, study_from
 from headtohead.runtime.preflight import muster, question_about
 
 if TYPE_CHECKING:
     from headtohead.result import Comparison
 
 
+@documented("compare")
 def compare(
     study: str | Path | None = None,
     *,
@@ -27,15 +28,12 @@ def compare(
 ) -> "Comparison":
     """Run what is missing of a study, and report on all of it.
 
-    `study` is a shipped study's name or a YAML file; by default it is `quick`, on drawn pictures,
-    or `standard` where `data` is given. `options` (data, heads, seeds, epochs, image_size, resize,
-    limit, batch_size, learning_rate, precision, until_decided: see StudyOptions) win over it. All
-    have the names and the meaning of the command's. The same call again resumes, skips what is
-    finished and adds what is new. `deterministic` makes runs on a GPU repeatable to the bit, as
-    those on a CPU always are.
-    `masks` is a folder with a mask of each picture, for scoring class maps
-    (see `headtohead.probes.pictures.collect_masks`). Raises UsageError, DataError, StorageError,
-    and RunError where no worker can start; runs that failed are told in `Comparison.failures`.
+    `study` is a shipped study's name or a YAML file; by default it is `quick`, on drawn images,
+    or `standard` where `data` is given. The options win over it; they have the names and the
+    meaning of the command's. The same call again resumes, skips what is finished and adds what is
+    new. `masks` are as in `headtohead.probes.images.collect_masks`.
+    Raises UsageError, DataError, StorageError, and RunError where no worker can start; runs that
+    failed are told in `Comparison.failures`.
     """
     spec = study_from(study, **options)
     with muster(question_about(spec, device, workers, deterministic=deterministic)) as recruits:

@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import TypeAlias
 
 import headtohead
+from headtohead.config.reading import name_after
 from headtohead.config.study import StudySpec
+from headtohead.core.files import expanded
 from headtohead.core.system import cache_folder
-from headtohead.data.pipeline import prepare_study, split_study
+from headtohead.data.holdout import holdout_lines
+from headtohead.data.pipeline import prepare_study, split_study, told
+from headtohead.data.prepare import unreadable_per_class
 from headtohead.data.prepared import GIVEN_SPLITS, PreparedSet
-from headtohead.data.split import leaks
-from headtohead.probes.pictures import keep_pictures, margin_of
+from headtohead.data.split import leaks, mislabelled
+from headtohead.probes.images import keep_images, margin_of
+from headtohead.probes.table import probes_of
 from headtohead.report.comparisons import look_differences
 from headtohead.report.page.kept import keep_thumbnails
 from headtohead.report.render import render
@@ -23,6 +28,7 @@ from headtohead.runtime.jobs import Job, jobs_of
 from headtohead.runtime.preflight import answer_of
 from headtohead.runtime.process import Recruits
 from headtohead.runtime.progress import Display
+from headtohead.runtime.steps import step_lines
 from headtohead.runtime.workers import Crew
 from headtohead.store.ledger import Ledger, StudyFile, hold
 from headtohead.store.picture_table import picture_table, write_pictures
@@ -43,6 +49,7 @@ def conduct(
 
     The rest is as in `headtohead.comparison.compare`.
     """
+    probes_of(spec)  # one that cannot be imported is told before the work
     machine = answer_of(recruits)
     spec = spec.model_copy(update={"backbone": machine.backbone})
     recruits.call(min(len(machine.setups), len(spec.heads) * spec.seeds))
@@ -50,14 +57,16 @@ def conduct(
         for note in machine.notes:
             display.note(note)
         source, prepared = prepare_study(spec, cache=cache_folder(cache), progress=display.progress)
+        for line in told(source, prepared):
+            display.note(line)
         file = study_file(spec, prepared)
-        folder = Path(out) if out is not None else default_out(file)
+        folder = expanded(out) if out is not None else default_out(file)
         keep = partial(
-            keep_pictures,
+            keep_images,
             source=source,
             prepared=prepared,
             margin=margin_of(spec.pictures.image_size, machine.stride),
-            masks=None if masks is None else Path(masks),
+            masks=None if masks is None else expanded(masks),
             progress=display.progress,
         )
         with hold(folder), Crew(folder, prepared, machine.setups, display, recruits) as crew:
@@ -69,24 +78,28 @@ def _compare(folder: Path, file: StudyFile, crew: Crew, keep: Keep) -> Compariso
     spec, prepared = file.study, crew.prepared
     check_design(folder, file)
     if spec.tuning is not None:
-        crew.display.note(
-            "This study's heads are compared as they are, untuned: `headtohead tune` searches each "
-            "one's settings and writes the study that compares the winners."
-        )
+        crew.display.note("Using default settings; `headtohead tune` tunes each head first.")
     ledger = Ledger.create(folder, file)
+    images = {part: sum(counts.values()) for part, counts in file.counts.items()}
+    for line in (
+        *holdout_lines(images["test"], file.given or ()),
+        *step_lines(spec, images["train"]),
+    ):
+        crew.display.note(line)
     split = split_study(spec, prepared, 0) if spec.split.mode == "fixed" else None
     write_pictures(folder, picture_table(prepared, split))
     failures = _run_study(ledger, spec, crew, keep)
     ledger = Ledger.open(folder)  # looks add seeds
-    failures += crew.time_heads(ledger, spec.heads)
+    failures += crew.measure_heads(ledger, spec.heads)
     crew.display.note("Drawing the report")
     summary, missing = _draw(ledger, crew)
     return Comparison(ledger, summary, (*failures, *missing))
 
 
 def study_file(spec: StudySpec, prepared: PreparedSet) -> StudyFile:
-    """What the ledger remembers of the study and its pictures."""
+    """What the ledger remembers of the study and its images, with the epochs that they ask for."""
     parts = split_study(spec, prepared, 0)
+    spec = spec.for_images(len(parts.train))
     counts = {
         name: {
             label: int((prepared.labels[getattr(parts, name)] == index).sum())
@@ -103,14 +116,23 @@ def study_file(spec: StudySpec, prepared: PreparedSet) -> StudyFile:
             "counts": counts,
             "given": [name for name in GIVEN_SPLITS if name in prepared.given],
             "leaks": len(leaks(prepared, parts)),
+            "quarantined": unreadable_per_class(prepared),
+            "two_labels": len(mislabelled(prepared, spec.split.duplicates)),
             "study": spec,
         }
     )
 
 
 def default_out(file: StudyFile) -> Path:
-    """`runs/<study>-<first 8 of the digest>`."""
-    return Path("runs") / f"{file.study.name}-{file.digest[:8]}"
+    """`runs/<study>-<first 8 of the digest>`.
+
+    What has its data's name was called `standard` once: a folder from then is resumed.
+    """
+    study = file.study
+    named = Path("runs") / f"{study.name}-{file.digest[:8]}"
+    before = named.with_name(f"standard-{file.digest[:8]}")
+    once = study.name == name_after(study.data) and before.is_dir() and not named.exists()
+    return before if once else named
 
 
 def _run_study(ledger: Ledger, spec: StudySpec, crew: Crew, keep: Keep) -> list[str]:

@@ -1,11 +1,11 @@
-"""Looking at pictures before training on them: what `headtohead data` does, in Python."""
+"""Looking at images before training on them: what `headtohead data` does, in Python."""
 
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Unpack
 
 from PIL import Image
 
-from headtohead.config.reading import resolve_study
+from headtohead.config.options import PictureOptions, documented, study_from
 from headtohead.core.system import cache_folder
 from headtohead.data.inspect import DataCheck, check, contact_sheet
 from headtohead.data.pipeline import look_at
@@ -14,24 +14,18 @@ from headtohead.data.sources import Source
 from headtohead.runtime.progress import Display
 
 
-class PictureOptions(TypedDict, total=False):
-    """Side in pixels, `antialias` or `bilinear`, at most so many; None is not given."""
-
-    image_size: int | None
-    resize: str | None
-    limit: int | None
-
-
+@documented("data")
 def data_check(
     source: str | Path, *, cache: str | Path | None = None, **options: Unpack[PictureOptions]
 ) -> DataCheck:
-    """Count, measure and verify the pictures of `source`, and list what cannot be used.
+    """Count, measure and verify the images of `source`, and list what cannot be used.
 
     Raises DataError and UsageError.
     """
     return check(*_look(source, cache, options))
 
 
+@documented("data")
 def data_show(
     source: str | Path,
     *,
@@ -39,7 +33,7 @@ def data_show(
     cache: str | Path | None = None,
     **options: Unpack[PictureOptions],
 ) -> Image.Image:
-    """A contact sheet of `source`: `rows` of eight pictures of each class.
+    """A contact sheet of `source`: `rows` of eight images of each class.
 
     Raises as `data_check` does.
     """
@@ -49,7 +43,7 @@ def data_show(
 def _look(
     source: str | Path, cache: str | Path | None, options: PictureOptions
 ) -> tuple[Source, PreparedSet]:
-    spec = resolve_study("standard", data=str(source), pictures=dict(options))
+    spec = study_from("standard", data=source, **options)
     with Display() as display:
         return look_at(
             spec.data, spec.pictures, cache=cache_folder(cache), progress=display.progress

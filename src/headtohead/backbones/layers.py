@@ -64,14 +64,21 @@ class BatchNorm(nn.Module):
         self.moving_variance.lerp_(variance, 1 - BATCH_NORM_MOMENTUM)
 
 
-def convolution(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
-    """A convolution without padding, `kernel` × `kernel`, initialised as Keras does."""
-    return _initialised(nn.Conv2d(inputs, outputs, kernel))
+def convolution(
+    inputs: int,
+    outputs: int,
+    kernel: int | tuple[int, int],
+    *,
+    padding: int = 0,
+    bias: bool = True,
+) -> nn.Conv2d:
+    """A convolution, `kernel` × `kernel` or (height, width), initialised as Keras does."""
+    return _initialised(nn.Conv2d(inputs, outputs, kernel, padding=padding, bias=bias))
 
 
-def dense(inputs: int, outputs: int) -> nn.Linear:
+def dense(inputs: int, outputs: int, *, bias: bool = True) -> nn.Linear:
     """A fully connected layer, initialised as Keras does."""
-    return _initialised(nn.Linear(inputs, outputs))
+    return _initialised(nn.Linear(inputs, outputs, bias=bias))
 
 
 def are_widths(value: object) -> bool:

@@ -1,5 +1,6 @@
 """Studies by name or from YAML files, with what the user gave on top."""
 
+import re
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
@@ -10,6 +11,9 @@ from pydantic import ValidationError
 
 from headtohead.config.study import StudySpec, merge, problems
 from headtohead.core.errors import UsageError
+from headtohead.core.files import expanded
+
+NAME_LENGTH = 64
 
 DEFAULT_SEARCH = "article-tuned"
 """The shipped study that says what is searched where a study does not."""
@@ -35,7 +39,7 @@ def load_study(study: str | Path, overrides: dict[str, Any] | None = None) -> St
     if str(study) in shipped:
         text, where = shipped[str(study)], f"study {study}"
     else:
-        text, where = _read_study(Path(study), shipped), str(study)
+        text, where = _read_study(expanded(study), shipped), str(study)
     return parse_study(text, where, overrides)
 
 
@@ -58,7 +62,8 @@ def resolve_study(
 ) -> StudySpec:
     """A study with overrides on top; entries that are None count as not given.
 
-    Heads that the study knows keep the settings it gives them. Raises UsageError.
+    Heads that the study knows keep the settings it gives them. A file that names its data and not
+    itself is named after the data. Raises UsageError.
     """
     base = load_study(study)
     over: dict[str, Any] = {}
@@ -68,6 +73,9 @@ def resolve_study(
         elif value is not None:
             over[key] = value
     content = merge(base.model_dump(), over)
+    named = base.model_fields_set | over.keys()
+    if "name" not in named and "data" in named:
+        content["name"] = name_after(content["data"])
     if heads is not None:
         content["heads"] = _chosen_heads(base, heads)
         # The study's own heads of verdicts need not be chosen; those that were asked for must be.
@@ -80,6 +88,20 @@ def resolve_study(
             chosen = {name: options[name] for name in options if name in content["heads"]}
             content["tuning"]["options"] = chosen
     return _validated(content, f"study {study}")
+
+
+def name_after(data: str) -> str:
+    """What a study of `data` is called: `flowers`, of `~/photos/flowers/` and of `flowers.tar.gz`.
+
+    What a study's name may not hold becomes a hyphen.
+    """
+    place = data.partition("#")[0] if ":" in data else data
+    last = re.split(r"[/\\:]", place.rstrip("/\\"))[-1]
+    if last in ("", ".", ".."):
+        last = Path(data).expanduser().resolve().name
+    last = re.sub(r"(\.tar)?\.(zip|tar|tgz|tbz2?|txz|gz|bz2|xz)$", "", last, flags=re.IGNORECASE)
+    name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", last)[:NAME_LENGTH]
+    return re.sub(r"^[^A-Za-z0-9]+|[^A-Za-z0-9]+$", "", name) or "study"
 
 
 def resolve_tuning(spec: StudySpec, **overrides: int | None) -> StudySpec:

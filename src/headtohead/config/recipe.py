@@ -1,6 +1,7 @@
 """How a model is trained, as data: a part of a study."""
 
-from typing import Annotated, Any, Literal, TypeAlias
+import math
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -45,6 +46,8 @@ class RecipeSpec(Spec):
     """How a model is trained: Adam with the constants of Keras, the article's defaults.
 
     An epoch is one pass over the training split in an order drawn anew, and one over validation.
+    `min_steps`: as many epochs more as give a run at least so many steps, on a small folder; a
+    study's folder records the epochs that this comes to.
     The next three are for studies that do as others did; None is what they should have done.
     `steps_per_epoch`: so many batches are an epoch, and the next goes on where it stopped.
     `shuffle_buffer`: pictures are drawn from a window of so many that moves over the stored order
@@ -59,6 +62,7 @@ class RecipeSpec(Spec):
     """
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 10
+    min_steps: Annotated[int, Field(ge=1)] | None = None
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 64
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
@@ -78,6 +82,13 @@ class RecipeSpec(Spec):
     def steps(self, pictures: int) -> int:
         """Steps in an epoch: full batches only."""
         return self.steps_per_epoch or pictures // self.batch(pictures)
+
+    def for_images(self, train: int) -> Self:
+        """The recipe for `train` training images: with as many epochs as `min_steps` asks for."""
+        if self.min_steps is None:
+            return self
+        epochs = max(self.epochs, math.ceil(self.min_steps / self.steps(train)))
+        return self.model_copy(update={"epochs": epochs, "min_steps": None})
 
     def identity(self) -> dict[str, Any]:
         """What digests and run keys hold of the recipe.

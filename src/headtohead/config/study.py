@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from headtohead.config.candidates import candidate_from, candidates_from
 from headtohead.config.recipe import RecipeSpec, Spec
 from headtohead.config.search_space import TuningSpec, settings_of
 from headtohead.core.files import digest_of
@@ -27,6 +28,10 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$"
 """What heads and studies may be called: names of files on every system."""
 
 Name = Annotated[str, StringConstraints(pattern=NAME)]
+ModuleClass = Annotated[str, StringConstraints(pattern=r"^[^\W\d][\w.]*:[^\W\d]\w*$")]
+"""`module:Class`: something of the user's own."""
+
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -40,13 +45,18 @@ class PicturesSpec(Spec):
 
 
 class SplitSpec(Spec):
-    """Shares of the three splits; one split for all seeds (`fixed`) or one for each."""
+    """Shares of the three splits; one split for all seeds (`fixed`) or one for each.
+
+    `duplicates` says which images stay in one split: `near` those that look nearly the same,
+    `exact` those of the same pixels, `off` none (for scenes that one fixed camera took).
+    """
 
     train: Annotated[float, Field(gt=0, lt=1)] = 0.8
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
     test: Annotated[float, Field(gt=0, lt=1)] = 0.1
     mode: Literal["fixed", "per-seed"] = "fixed"
     seed: int = 0
+    duplicates: Literal["near", "exact", "off"] = "near"
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> Self:
@@ -54,6 +64,13 @@ class SplitSpec(Spec):
         if abs(total - 1) > 1e-6:
             raise ValueError(f"train, validation and test must add up to 1; they give {total:g}")
         return self
+
+    def identity(self) -> dict[str, Any]:
+        """What of it is part of a study's digest: a later field only where it is not default."""
+        content = self.model_dump()
+        if self.duplicates == "near":
+            del content["duplicates"]
+        return content
 
     def seed_for(self, seed: int) -> int:
         """The seed of the split that replicate `seed` is trained on."""
@@ -192,6 +209,11 @@ class VerdictSpec(Spec):
     )
     spending: Literal["pocock", "obrien-fleming"] = "pocock"
 
+    @field_validator("reference", "claims_against", "until_decided")
+    @classmethod
+    def _by_candidate(cls, head: str | None) -> str | None:
+        return None if head is None else candidate_from(head)[0]
+
     @field_validator("looks")
     @classmethod
     def _ascending(cls, looks: tuple[int, ...]) -> tuple[int, ...]:
@@ -200,26 +222,12 @@ class VerdictSpec(Spec):
         return looks
 
 
-def _as_heads(value: Any) -> Any:
-    """Heads may be given as `a,b`, as a list of names, or as a mapping."""
-    if isinstance(value, str):
-        value = [part.strip() for part in value.split(",") if part.strip()]
-    if isinstance(value, list | tuple):
-        repeated = sorted({str(name) for name in value if value.count(name) > 1})
-        if repeated:
-            raise ValueError(f"{', '.join(repeated)} named more than once")
-        # `module:Class` needs a candidate's name that can be a folder.
-        return {
-            str(name).replace(":", "."): {"head": str(name)} if ":" in str(name) else {}
-            for name in value
-        }
-    if isinstance(value, dict):
-        return {name: {} if head is None else head for name, head in value.items()}
-    return value
-
-
 class StudySpec(Spec):
-    """The whole question."""
+    """The whole question.
+
+    `probes` are the user's own, each `module:Class` (`headtohead.probes.base.Probe`); every study
+    has the shipped ones. They change no run and are not part of the digest.
+    """
 
     name: Name = "study"
     description: str = ""
@@ -227,13 +235,14 @@ class StudySpec(Spec):
     pictures: PicturesSpec = PicturesSpec()
     split: SplitSpec = SplitSpec()
     backbone: BackboneSpec = BackboneSpec()
-    heads: Annotated[dict[Name, HeadSpec], BeforeValidator(_as_heads), Field(min_length=1)] = {
-        name: HeadSpec() for name in ("fc", "fc_dropout", "gap")
-    }
+    heads: Annotated[
+        dict[Name, HeadSpec], BeforeValidator(candidates_from), Field(min_length=1)
+    ] = {name: HeadSpec() for name in ("fc", "fc_dropout", "gap")}
     seeds: Annotated[int, Field(ge=1, le=10_000)] = 7
     recipe: RecipeSpec = RecipeSpec()
     verdict: VerdictSpec = VerdictSpec()
     tuning: TuningSpec | None = None
+    probes: tuple[ModuleClass, ...] = ()
 
     @field_validator("data")
     @classmethod
@@ -330,13 +339,17 @@ class StudySpec(Spec):
         own = self.heads[head].recipe
         return RecipeSpec.model_validate(merge(self.recipe.model_dump(), own))
 
+    def for_images(self, train: int) -> Self:
+        """The study for `train` training images: its recipe's `min_steps` as epochs."""
+        return self.model_copy(update={"recipe": self.recipe.for_images(train)})
+
     def digest(self, prepared_digest: str) -> str:
         """Identity of everything that changes a run, apart from its head and seed."""
         return digest_of(
             {
                 "format": DIGEST_FORMAT,
                 "prepared": prepared_digest,
-                "split": self.split.model_dump(),
+                "split": self.split.identity(),
                 "backbone": self.backbone.identity(),
                 "recipe": self.recipe.identity(),
             }

@@ -2,7 +2,7 @@
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,9 +12,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from headtohead.config.study import SplitSpec
+from headtohead.core.errors import DataError
+from headtohead.data.holdout import holdout_lines
 from headtohead.data.prepared import GIVEN_SPLITS, PreparedSet, Quarantined, printable
 from headtohead.data.sources import Source
-from headtohead.data.split import groups_of
+from headtohead.data.split import groups_of, split
+from headtohead.data.walking import PassedOver, passed_over_line
 
 _LISTED = 20  # entries of a list in the text; the dictionary has all
 _WIDTH = 100  # characters
@@ -79,6 +83,9 @@ class DataCheck:
     imbalance: float  # pictures of the largest class per picture of the smallest
     duplicates: tuple[DuplicateGroup, ...]
     quarantined: tuple[Quarantined, ...]
+    split: Mapping[str, int]  # images in each split that `compare` would make; empty where none can
+    splits: dict[str, str]  # split → the folder that the user gave it as
+    passed_over: tuple[PassedOver, ...]  # files and folders that were not read
 
     @property
     def across_classes(self) -> tuple[DuplicateGroup, ...]:
@@ -107,7 +114,7 @@ def check(source: Source, prepared: PreparedSet) -> DataCheck:
     usable = Counter(prepared.labels.tolist())
     heights, widths = prepared.original_sizes.T
     return DataCheck(
-        source=str(source.root),
+        source=source.shown,
         digest=prepared.digest,
         found=len(source.files),
         usable=len(prepared.names),
@@ -119,7 +126,22 @@ def check(source: Source, prepared: PreparedSet) -> DataCheck:
         imbalance=max(usable.values()) / min(usable.values()),
         duplicates=tuple(_duplicates(prepared)),
         quarantined=prepared.quarantined,
+        split=_split_sizes(prepared),
+        splits=source.split_folders,
+        passed_over=source.passed_over,
     )
+
+
+def _split_sizes(prepared: PreparedSet) -> dict[str, int]:
+    """By a study's default shares; empty where a class is too small, or there are no classes."""
+    shares = SplitSpec()
+    try:
+        found = split(
+            prepared, fractions=(shares.train, shares.validation, shares.test), seed=shares.seed
+        )
+    except DataError:
+        return {}
+    return {name: len(getattr(found, name)) for name in GIVEN_SPLITS}
 
 
 def render_check(check: DataCheck) -> str:
@@ -133,6 +155,12 @@ def render_check(check: DataCheck) -> str:
         markup=False,
     )
     console.print(_class_table(check))
+    if check.splits:
+        named = ", ".join(f"{folder} as {split}" for split, folder in check.splits.items())
+        console.print(Text(f"Splits:  {printable(named)}"), soft_wrap=True)
+    passed = passed_over_line(check.passed_over)
+    if passed is not None:
+        console.print(Text(passed), soft_wrap=True)
     console.print(f"Width:   {_range_text(check.widths)}")
     console.print(f"Height:  {_range_text(check.heights)}")
     console.print(f"         {check.distinct_sizes:,} different sizes")
@@ -140,6 +168,12 @@ def render_check(check: DataCheck) -> str:
         f"Balance: {share:.1%} of the pictures are of the largest class, "
         f"{ratio:.3g} times as many as of the smallest"
     )
+    if check.split:
+        sizes = ", ".join(f"{count:,} {name}" for name, count in check.split.items())
+        console.print(f"Split:   {sizes} in `compare`, unless a study has other shares")
+        given = {name for label in check.classes for name in label.given}
+        for line in holdout_lines(check.split["test"], given):
+            console.print(line, markup=False, soft_wrap=True)
     _print_groups(console, "near-duplicate groups (each stays in one split)", check.duplicates)
     if check.across_classes:
         title = "of them across classes: the same picture under two labels"

@@ -8,15 +8,41 @@ the rows does not matter.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headtohead.core.errors import DataError, UsageError
 from headtohead.core.streams import stream_seed
+from headtohead.data.duplicates import regrouped
 from headtohead.data.prepared import GIVEN_SPLITS, PreparedSet, printable
 
 Rows = NDArray[np.int64]
+
+
+class Files(Protocol):
+    """What a split is made of: a prepared set, or a list of files that nobody has read."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Their names."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the N files."""
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """(N,) index into the classes."""
+
+    @property
+    def groups(self) -> NDArray[np.int64]:
+        """(N,) equal for files that must stay together."""
+
+    @property
+    def given(self) -> tuple[str | None, ...]:
+        """The split that the user gave each file, or None."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +63,7 @@ class _Unit:
     per_class: tuple[tuple[int, int], ...]  # (class, count), ascending
 
 
-def split(prepared: PreparedSet, *, fractions: tuple[float, float, float], seed: int) -> Split:
+def split(prepared: Files, *, fractions: tuple[float, float, float], seed: int) -> Split:
     """Split `prepared` by `fractions` (train, validation, test; each above 0, together 1).
 
     Stratified: each class is divided by the fractions, exact to a picture or two where its
@@ -84,6 +110,22 @@ def leaks(prepared: PreparedSet, split: Split) -> list[tuple[int, ...]]:
     ]
 
 
+def mislabelled(prepared: PreparedSet, duplicates: str) -> list[tuple[int, ...]]:
+    """Groups of (near-)identical images with more than one label, as ascending rows of each.
+
+    `duplicates` is what the study keeps together, which `prepared` is grouped by; where that is
+    nothing (`off`), the groups are those of equal pixels.
+    """
+    groups = prepared.groups
+    if duplicates == "off":
+        groups = regrouped(prepared.images, np.zeros_like(groups), "exact")
+    return [
+        tuple(int(row) for row in rows)
+        for rows in groups_of(groups)
+        if len(set(prepared.labels[rows].tolist())) > 1
+    ]
+
+
 def groups_of(groups: NDArray[np.int64]) -> Iterator[Rows]:
     """The rows of each group of two or more pictures, in the order of their first rows."""
     order = np.argsort(groups, kind="stable")
@@ -101,7 +143,7 @@ def _check(fractions: tuple[float, float, float]) -> None:
 
 
 def _carve(
-    prepared: PreparedSet, pool: Rows, wanted: dict[int, float], seed: int
+    prepared: Files, pool: Rows, wanted: dict[int, float], seed: int
 ) -> dict[int, list[int]]:
     """Take each of the `wanted` splits, part → fraction, out of the rows of `pool`."""
     left = _units(prepared, pool, seed)
@@ -114,7 +156,7 @@ def _carve(
     return taken
 
 
-def _units(prepared: PreparedSet, pool: Rows, seed: int) -> list[_Unit]:
+def _units(prepared: Files, pool: Rows, seed: int) -> list[_Unit]:
     """The groups among the rows of `pool`, in the order of their hashes."""
     members: dict[int, list[int]] = {}
     for row in pool.tolist():
@@ -184,7 +226,7 @@ def _by_size(units: Sequence[_Unit], label: int, chosen: set[int]) -> list[int]:
     return sorted(holding, key=lambda index: (len(units[index].per_class), len(units[index].rows)))
 
 
-def _check_classes(prepared: PreparedSet, places: NDArray[np.int64]) -> None:
+def _check_classes(prepared: Files, places: NDArray[np.int64]) -> None:
     """Raise `DataError` for the first class that a split has no picture of."""
     for number, label in enumerate(prepared.classes):
         inside = prepared.labels == number
@@ -192,10 +234,15 @@ def _check_classes(prepared: PreparedSet, places: NDArray[np.int64]) -> None:
             name for part, name in enumerate(GIVEN_SPLITS) if not np.any(inside & (places == part))
         ]
         if empty:
-            separate = len(np.unique(prepared.groups[inside]))
+            count, separate = int(inside.sum()), len(np.unique(prepared.groups[inside]))
+            loosen = (
+                " Or, where they are not duplicates (scenes of one fixed camera look alike), "
+                "loosen the grouping in the study file: `split: {duplicates: exact}`, or `off`."
+            )
             raise DataError(
-                f"class {printable(label)!r} is too small: it has {int(inside.sum())} pictures "
+                f"class {printable(label)!r} is too small: it has {count} pictures "
                 f"({separate} that are not near-duplicates of one another), and none is left for "
                 f"{' and '.join(empty)}. Every class needs at least {len(GIVEN_SPLITS)} distinct "
                 "pictures, one in each of train, validation and test: add some, or remove it."
+                f"{loosen if separate < count else ''}"
             )

@@ -7,7 +7,8 @@ from headtohead.backbones.base import Backbone
 from headtohead.backbones.catalog import backbone_of
 from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.core.streams import stream_seed
-from headtohead.heads.base import Head, build_head
+from headtohead.heads.base import Head
+from headtohead.heads.table import build_head
 from headtohead.store.records import Parameters
 
 

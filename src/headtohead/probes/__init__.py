@@ -1,1 +1,1 @@
-"""Finished runs → evidence files: the only readers of weights."""
+"""Probes: each measures finished runs and leaves evidence. One file each; `table` lists them."""

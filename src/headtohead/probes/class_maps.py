@@ -1,24 +1,29 @@
 """The class-map probe: where a finished model looks, by one method for all heads."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
-from torch import Tensor
 
 from headtohead.core.streams import stream
-from headtohead.heads.base import Head
-from headtohead.heads.classifier import Classifier
-from headtohead.probes.evidence import ClassMaps, Curves, ProbePictures
+from headtohead.probes.base import Context, Need
+from headtohead.probes.images import ProbeImages
 from headtohead.stats.maps import at_pixels
-from headtohead.training.evaluate import BATCH, infer
-from headtohead.training.inputs import Pictures
+from headtohead.store.evidence import Arrays
 
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from headtohead.heads.base import Head
+    from headtohead.heads.classifier import Classifier
+    from headtohead.training.inputs import Pictures
+
+CURVES = ("random", "gradcam", "exact")
 CURVE_PICTURES = 24
-"""The first so many probe pictures are taken apart and put together again."""
+"""The first so many probe images are taken apart and put together again."""
 
 STEPS = 10
 BLUR = 0.1
@@ -30,12 +35,103 @@ ROUNDING = 1e-5
 Values = NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Curves:
+    """The true class's probability as pixels go or come in one order of importance.
+
+    `deletion`, `insertion`: (m, steps + 1) float32 in [0, 1], of the first m probe images; in
+    column k a share k / steps of the pixels, the most important first, is taken away from the
+    picture (deletion) or has come back to its blurred copy (insertion).
+    """
+
+    deletion: NDArray[np.float32]
+    insertion: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ClassMaps:
+    """One run's maps at the best epoch of the n probe images, each of its true class.
+
+    `rows` and `labels` are (n,) int64, in the order of `ProbeImages`. `gradcam` is
+    (n, h, w) float32: Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391) of the true class's
+    logit (with one logit, of its negative for class 0) at the feature maps, times h · w and
+    before its ReLU, so that it has the unit of `exact`: logits. `exact` is the head's own map,
+    whose mean is that logit; None for heads that have none. Cell i's centre lies at pixel
+    `first` + i · `stride`, in both directions, counted from the centre of pixel 0.
+    """
+
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    first: float
+    stride: float
+    gradcam: NDArray[np.float32]
+    exact: NDArray[np.float32] | None
+    random_curves: Curves
+    gradcam_curves: Curves
+    exact_curves: Curves | None
+
+
+@final
+class ClassMapsProbe:
+    """Maps at the best epoch of the images that probes look at, and what they are worth to it."""
+
+    name = "class_maps"
+    needs: frozenset[Need] = frozenset({"best", "images"})
+
+    def collect(self, context: Context) -> Arrays:
+        """Maps by the best epoch's weights."""
+        model = context.best.model
+        return self.pack(collect_class_maps(model, context.shown, context.device))
+
+    @staticmethod
+    def pack(maps: ClassMaps) -> Arrays:
+        """As they are kept: maps in float16 of their largest value."""
+        arrays: Arrays = {
+            "rows": maps.rows,
+            "labels": maps.labels,
+            "geometry": np.array([maps.first, maps.stride]),
+        }
+        for name in ("gradcam", "exact"):
+            values: NDArray[np.float32] | None = getattr(maps, name)
+            if values is not None:
+                scale = np.float32(max(float(np.abs(values).max(initial=0)), 1e-30))
+                arrays[name] = (values / scale).astype(np.float16)
+                arrays[f"{name}_scale"] = np.array(scale)
+        for name in CURVES:
+            curves: Curves | None = getattr(maps, f"{name}_curves")
+            if curves is not None:
+                arrays[f"{name}_deletion"] = curves.deletion
+                arrays[f"{name}_insertion"] = curves.insertion
+        return arrays
+
+    def describe(self, arrays: Arrays) -> ClassMaps:
+        """The inverse of `pack`, up to the rounding of float16."""
+        first, stride = (float(value) for value in arrays["geometry"])
+        has_exact = "exact" in arrays
+        return ClassMaps(
+            rows=arrays["rows"],
+            labels=arrays["labels"],
+            first=first,
+            stride=stride,
+            gradcam=_map(arrays, "gradcam"),
+            exact=_map(arrays, "exact") if has_exact else None,
+            random_curves=_curves(arrays, "random"),
+            gradcam_curves=_curves(arrays, "gradcam"),
+            exact_curves=_curves(arrays, "exact") if has_exact else None,
+        )
+
+
+CLASS_MAPS = ClassMapsProbe()
+
+
 def collect_class_maps(
-    model: Classifier, pictures: ProbePictures, device: torch.device
+    model: "Classifier", pictures: ProbeImages, device: "torch.device"
 ) -> ClassMaps:
-    """Maps of the probe pictures by `model` on `device`, and what they are worth to it."""
+    """Maps of the probe images by `model` on `device`, and what they are worth to it."""
+    from headtohead.training.inputs import Pictures
+
     first, stride = model.backbone.first, model.backbone.stride
-    found = list(_maps(model.eval(), Pictures(pictures.pixels, pictures.labels, device)))
+    found = _maps(model.eval(), Pictures(pictures.pixels, pictures.labels, device))
     gradcam = np.concatenate([maps for maps, _ in found])
     own = [maps for _, maps in found if maps is not None]
     exact = np.concatenate(own) if own else None
@@ -64,19 +160,23 @@ def collect_class_maps(
     )
 
 
-def of_class(values: Tensor, labels: Tensor) -> Tensor:
+def of_class(values: "Tensor", labels: "Tensor") -> "Tensor":
     """(n, outputs, …) → (n, …) of each picture's label; with one output, its negative for 0."""
+    import torch
+
     if values.shape[1] == 1:
         sign = (2 * labels - 1).to(values.dtype)
         return values[:, 0] * sign.reshape(-1, *[1] * (values.ndim - 2))
     return values[torch.arange(len(values), device=values.device), labels]
 
 
-def gradcam_of(head: Head, features: Tensor, labels: Tensor) -> Tensor:
+def gradcam_of(head: "Head", features: "Tensor", labels: "Tensor") -> "Tensor":
     """(n, channels, h, w) feature maps → (n, h, w) Grad-CAM in logits (see `ClassMaps`).
 
     Nothing before the feature maps takes part, so that the backbone needs no gradients.
     """
+    import torch
+
     features = features.detach().requires_grad_()
     with torch.enable_grad():
         logit = of_class(head(features), labels).sum()
@@ -84,17 +184,21 @@ def gradcam_of(head: Head, features: Tensor, labels: Tensor) -> Tensor:
     return (features.detach() * gradient.sum((2, 3), keepdim=True)).sum(1)
 
 
-@torch.no_grad()
-def _maps(model: Classifier, pictures: Pictures) -> Iterator[tuple[Values, Values | None]]:
+def _maps(model: "Classifier", pictures: "Pictures") -> list[tuple[Values, Values | None]]:
     """Per batch: Grad-CAM in logits, and the head's own maps or None."""
-    for rows in torch.split(pictures.rows(np.arange(len(pictures))), BATCH):
-        inputs, labels = pictures.batch(rows)
-        features = model.backbone(inputs)
-        own = model.head.class_maps(features)
-        yield (
-            gradcam_of(model.head, features, labels).cpu().numpy(),
-            None if own is None else of_class(own, labels).cpu().numpy(),
-        )
+    import torch
+
+    from headtohead.training.evaluate import BATCH
+
+    found = []
+    with torch.no_grad():
+        for rows in torch.split(pictures.rows(np.arange(len(pictures))), BATCH):
+            inputs, labels = pictures.batch(rows)
+            features = model.backbone(inputs)
+            own = model.head.class_maps(features)
+            maps = gradcam_of(model.head, features, labels).cpu().numpy()
+            found.append((maps, None if own is None else of_class(own, labels).cpu().numpy()))
+    return found
 
 
 def _differ_by_constants(one: Values, other: Values) -> bool:
@@ -116,9 +220,9 @@ class _End:
 
 
 class _TakenApart:
-    """The first few probe pictures and what `model` says of them in parts."""
+    """The first few probe images and what `model` says of them in parts."""
 
-    def __init__(self, model: Classifier, pictures: ProbePictures, device: torch.device) -> None:
+    def __init__(self, model: "Classifier", pictures: ProbeImages, device: "torch.device") -> None:
         self._model, self._device = model, device
         pixels = pictures.pixels[:CURVE_PICTURES]
         self._labels = pictures.labels[:CURVE_PICTURES]
@@ -149,6 +253,9 @@ class _TakenApart:
 
     def _probability(self, pixels: NDArray[np.uint8]) -> Values:
         """(n,) probabilities of the true class of n pictures, m after m."""
+        from headtohead.training.evaluate import infer
+        from headtohead.training.inputs import Pictures
+
         labels = np.resize(self._labels, len(pixels))
         pictures = Pictures(np.ascontiguousarray(pixels), labels, self._device)
         logits, targets = infer(self._model, pictures, np.arange(len(pixels)))
@@ -175,3 +282,11 @@ def _shares(maps: Values) -> NDArray[np.float64]:
 def _blurred(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     radius = ImageFilter.GaussianBlur(BLUR * picture.shape[0])
     return np.asarray(Image.fromarray(picture).filter(radius), np.uint8)
+
+
+def _map(arrays: Arrays, name: str) -> NDArray[np.float32]:
+    return np.asarray(arrays[name].astype(np.float32) * arrays[f"{name}_scale"], np.float32)
+
+
+def _curves(arrays: Arrays, name: str) -> Curves:
+    return Curves(arrays[f"{name}_deletion"], arrays[f"{name}_insertion"])

@@ -1,20 +1,89 @@
 """The costs probe: multiply-adds and memory of a model, counted, not timed."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, final
 
-import torch
-from torch import Tensor, nn
+import numpy as np
 
-from headtohead.backbones.counting import multiply_adds
-from headtohead.probes.evidence import Costs
-from headtohead.training.run import RunPlan
+from headtohead.probes.base import Context, Need
+from headtohead.store.evidence import Arrays
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from headtohead.training.run import RunPlan
 
 BATCH = 8
-"""Pictures in the training step whose memory is counted; what is kept per picture is its share."""
+"""Images in the training step whose memory is counted; what is kept per image is its share."""
 
 
-def collect_costs(plan: RunPlan) -> Costs:
+@dataclass(frozen=True)
+class Costs:
+    """Multiply-adds and bytes of one model, for one picture.
+
+    `multiply_adds_*`: of convolutions and matrix products in one forward pass, as PyTorch's
+    FlopCounterMode counts them, halved; pooling, normalisation and activations are not in them.
+    `weight_bytes_*`: of all parameters and batch-norm statistics, in float32.
+    `activation_bytes_*`: what one training step keeps of each picture for its backward pass,
+    weights left out: every distinct block of memory that autograd saves.
+    """
+
+    multiply_adds_backbone: int
+    multiply_adds_head: int
+    weight_bytes_backbone: int
+    weight_bytes_head: int
+    activation_bytes_backbone: int
+    activation_bytes_head: int
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of the whole model, for one picture."""
+        return self.multiply_adds_backbone + self.multiply_adds_head
+
+    @property
+    def weight_bytes(self) -> int:
+        """Of the whole model."""
+        return self.weight_bytes_backbone + self.weight_bytes_head
+
+    @property
+    def activation_bytes(self) -> int:
+        """Of the whole model, for one picture in training."""
+        return self.activation_bytes_backbone + self.activation_bytes_head
+
+
+@final
+class CostsProbe:
+    """Costs of the model as it is built: the same for every seed of a head."""
+
+    name = "costs"
+    needs: frozenset[Need] = frozenset()
+
+    def collect(self, context: Context) -> Arrays:
+        """Counted on the plan's model."""
+        return self.pack(collect_costs(context.plan))
+
+    @staticmethod
+    def pack(costs: Costs) -> Arrays:
+        """As they are kept: one number by the name of each field."""
+        return {
+            field.name: np.array(getattr(costs, field.name), np.int64) for field in fields(costs)
+        }
+
+    def describe(self, arrays: Arrays) -> Costs:
+        """The inverse of `pack`."""
+        return Costs(**{field.name: int(arrays[field.name]) for field in fields(Costs)})
+
+
+COSTS = CostsProbe()
+
+
+def collect_costs(plan: "RunPlan") -> Costs:
     """Costs of the plan's model; its weights do not matter, so none are read."""
+    import torch
+
+    from headtohead.backbones.counting import multiply_adds
+
     model = plan.build()
     pictures = torch.zeros(BATCH, 3, plan.image_size, plan.image_size)
     with torch.no_grad():
@@ -29,20 +98,22 @@ def collect_costs(plan: RunPlan) -> Costs:
     )
 
 
-def _weight_bytes(module: nn.Module) -> int:
+def _weight_bytes(module: "nn.Module") -> int:
     return sum(t.numel() * t.element_size() for t in [*module.parameters(), *module.buffers()])
 
 
-def _kept(module: nn.Module, inputs: Tensor) -> int:
+def _kept(module: "nn.Module", inputs: "Tensor") -> int:
     """Bytes of the distinct blocks of memory that a training forward pass saves for its backward.
 
     Weights and the module's input are left out: the input of the head is the backbone's output.
     """
+    import torch
+
     known = {t.untyped_storage().data_ptr() for t in [*module.parameters(), *module.buffers()]}
     known.add(inputs.untyped_storage().data_ptr())
     saved: list[Tensor] = []  # held, so that no block is freed and counted under a new tenant
 
-    def pack(tensor: Tensor) -> Tensor:
+    def pack(tensor: "Tensor") -> "Tensor":
         saved.append(tensor)
         return tensor
 

@@ -1,48 +1,87 @@
 """The predictions probe: a finished run's logits on validation and test, at both epochs."""
 
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headtohead.data.split import Split
-from headtohead.heads.classifier import Classifier
-from headtohead.probes.evidence import Predictions, SplitPredictions
-from headtohead.training import checkpoint
-from headtohead.training.evaluate import infer
-from headtohead.training.inputs import Pictures
-from headtohead.training.run import BEST, LAST, RunPlan
+from headtohead.probes.base import Context, Need
+from headtohead.store.evidence import Arrays
+
+if TYPE_CHECKING:
+    from headtohead.heads.classifier import Classifier
+
+SPLITS = ("validation", "test")
+FIELDS = ("rows", "labels", "best", "last")
 
 
-def collect_predictions(
-    plan: RunPlan, pictures: Pictures, split: Split, folder: Path
-) -> Predictions:
-    """Logits of the weights in `folder` on both splits: the one look that is taken at the test.
+@dataclass(frozen=True)
+class SplitPredictions:
+    """One run's logits on one split: `rows` of the prepared set and `labels` are (n,) int64.
 
-    Raises FileNotFoundError or DamagedCheckpointError where the weights are gone or damaged.
+    `best` and `last` are (n, outputs) float32 logits at the best and the last epoch.
     """
-    model = plan.build().to(pictures.device)
-    best, chosen = checkpoint.load(folder / BEST)
-    last, final = checkpoint.load(folder / LAST)
-    model.load_state_dict(best)
-    found = _predictions(model, pictures, split)
-    if chosen["epoch"] == final["epoch"]:
-        return found
-    model.load_state_dict(last)
-    at_last = _predictions(model, pictures, split)
-    return Predictions(
-        replace(found.validation, last=at_last.validation.last),
-        replace(found.test, last=at_last.test.last),
-    )
+
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    best: NDArray[np.float32]
+    last: NDArray[np.float32]
 
 
-def _predictions(model: Classifier, pictures: Pictures, split: Split) -> Predictions:
+@dataclass(frozen=True)
+class Predictions:
+    """One run's logits on the validation and the test split."""
+
+    validation: SplitPredictions
+    test: SplitPredictions
+
+
+@final
+class PredictionsProbe:
+    """The one look that is taken at the test split."""
+
+    name = "predictions"
+    needs: frozenset[Need] = frozenset({"best", "last"})
+
+    def collect(self, context: Context) -> Arrays:
+        """Logits of the weights of both epochs on both splits."""
+        best = context.best
+        found = _predictions(best.model, context)
+        last = context.last
+        if best.epoch == last.epoch:
+            return self.pack(found)
+        at_last = _predictions(last.model, context)
+        validation = replace(found.validation, last=at_last.validation.last)
+        return self.pack(Predictions(validation, replace(found.test, last=at_last.test.last)))
+
+    @staticmethod
+    def pack(found: Predictions) -> Arrays:
+        """As they are kept: `<split>_<field>`."""
+        return {
+            f"{split}_{name}": getattr(getattr(found, split), name)
+            for split in SPLITS
+            for name in FIELDS
+        }
+
+    def describe(self, arrays: Arrays) -> Predictions:
+        """The inverse of `pack`."""
+        validation, test = (
+            SplitPredictions(*(arrays[f"{split}_{name}"] for name in FIELDS)) for split in SPLITS
+        )
+        return Predictions(validation, test)
+
+
+PREDICTIONS = PredictionsProbe()
+
+
+def _predictions(model: "Classifier", context: Context) -> Predictions:
     """Of one model, as if its best epoch were its last."""
+    from headtohead.training.evaluate import infer
 
     def of(rows: NDArray[np.int64]) -> SplitPredictions:
-        logits, labels = infer(model, pictures, rows)
+        logits, labels = infer(model, context.pictures, rows)
         values = logits.cpu().numpy()
         return SplitPredictions(rows, labels.cpu().numpy(), best=values, last=values)
 
-    return Predictions(of(split.validation), of(split.test))
+    return Predictions(of(context.split.validation), of(context.split.test))

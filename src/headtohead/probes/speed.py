@@ -3,17 +3,22 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
-from headtohead.data.split import Split
-from headtohead.probes.evidence import Speed
-from headtohead.training.inputs import Pictures
-from headtohead.training.optimizer import KerasAdam
-from headtohead.training.run import RunPlan
-from headtohead.training.step import EagerGradients, Step, gradients_on_device
+from headtohead.probes.base import Context, Need
+from headtohead.store.evidence import Arrays
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from headtohead.data.split import Split
+    from headtohead.heads.classifier import Classifier
+    from headtohead.training.inputs import Pictures
+    from headtohead.training.run import RunPlan
+    from headtohead.training.step import Step
 
 ROUNDS = 7
 ROUND = 0.1
@@ -21,11 +26,64 @@ ROUND = 0.1
 
 
 @dataclass(frozen=True)
-class _Runner:
+class Speed:
+    """Seconds of a training step of h heads in r rounds, by one worker with one thread.
+
+    In each round every head takes some steps in turn, so that a busy machine slows all alike.
+    `wall` and `cpu` are (h, r) float64: the round's median wall-clock and processor seconds per
+    step of `batch_size[i]` pictures, on `device`.
+    """
+
+    heads: tuple[str, ...]
+    batch_size: tuple[int, ...]
+    device: str
+    wall: NDArray[np.float64]
+    cpu: NDArray[np.float64]
+
+
+@final
+class SpeedProbe:
+    """One session for all heads, by one worker while nothing else computes."""
+
+    name = "speed"
+    needs: frozenset[Need] = frozenset({"heads"})
+
+    def collect(self, context: Context) -> Arrays:
+        """Times of training steps of every head."""
+        return self.pack(collect_speed(context.plans, context.pictures, context.split))
+
+    @staticmethod
+    def pack(speed: Speed) -> Arrays:
+        """As they are kept, by the names of the fields."""
+        return {
+            "heads": np.array(speed.heads, np.str_),
+            "batch_size": np.array(speed.batch_size, np.int64),
+            "device": np.array(speed.device, np.str_),
+            "wall": speed.wall,
+            "cpu": speed.cpu,
+        }
+
+    def describe(self, arrays: Arrays) -> Speed:
+        """The inverse of `pack`."""
+        return Speed(
+            heads=tuple(str(head) for head in arrays["heads"]),
+            batch_size=tuple(int(size) for size in arrays["batch_size"]),
+            device=str(arrays["device"]),
+            wall=arrays["wall"],
+            cpu=arrays["cpu"],
+        )
+
+
+SPEED = SpeedProbe()
+
+
+@dataclass(frozen=True)
+class StepRunner:
     """A head in training on one batch, again and again."""
 
-    take: Step
-    rows: Tensor
+    model: "Classifier"
+    take: "Step"
+    rows: "Tensor"
 
     def round(self) -> list[tuple[float, float]]:
         """Times of as many steps as fill a round."""
@@ -36,6 +94,8 @@ class _Runner:
 
     def step(self) -> tuple[float, float]:
         """Wall-clock and processor seconds of one step."""
+        import torch
+
         wall, cpu = time.perf_counter(), time.process_time()
         self.take(self.rows, None)
         if self.rows.device.type == "cuda":
@@ -43,9 +103,9 @@ class _Runner:
         return time.perf_counter() - wall, time.process_time() - cpu
 
 
-def collect_speed(plans: Sequence[RunPlan], pictures: Pictures, split: Split) -> Speed:
+def collect_speed(plans: "Sequence[RunPlan]", pictures: "Pictures", split: "Split") -> Speed:
     """Times of training steps of every plan's head, all on the same pictures of `split`."""
-    runners = [_runner(plan, pictures, split) for plan in plans]
+    runners = [step_runner(plan, pictures, split.train[: plan.recipe.batch_size]) for plan in plans]
     for runner in runners:
         runner.step()  # libraries choose their kernels and take their memory
     times = np.empty((2, len(plans), ROUNDS))
@@ -61,11 +121,17 @@ def collect_speed(plans: Sequence[RunPlan], pictures: Pictures, split: Split) ->
     )
 
 
-def _runner(plan: RunPlan, pictures: Pictures, split: Split) -> _Runner:
+def step_runner(plan: "RunPlan", pictures: "Pictures", batch: NDArray[np.int64]) -> StepRunner:
+    """The plan's model, to be trained on the rows `batch` of `pictures` again and again."""
+    import torch
+
+    from headtohead.training.optimizer import KerasAdam
+    from headtohead.training.step import EagerGradients, Step, gradients_on_device
+
     model = plan.build().to(pictures.device).train()
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     recipe = plan.recipe
     optimizer = KerasAdam(model.parameters(), recipe.learning_rate, recipe.weight_decay)
-    rows = pictures.rows(split.train[: recipe.batch_size])
+    rows = pictures.rows(batch)
     eager = EagerGradients(model, pictures, None, recipe.arithmetic)
-    return _Runner(Step(gradients_on_device(eager, rows, None), optimizer), rows)
+    return StepRunner(model, Step(gradients_on_device(eager, rows, None), optimizer), rows)

@@ -1,69 +1,84 @@
-"""The probe stage of one run: whatever of its evidence is missing, from its finished weights."""
+"""The probe stage: which evidence is missing, and collecting it from finished weights."""
 
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from headtohead.data.split import Split
-from headtohead.heads.classifier import Classifier
-from headtohead.probes.class_maps import collect_class_maps
-from headtohead.probes.costs import collect_costs
-from headtohead.probes.evidence import (
-    ProbePictures,
-    class_maps_path,
-    costs_path,
-    pictures_path,
-    predictions_path,
-    read_pictures,
-    translation_path,
-    write_class_maps,
-    write_costs,
-    write_predictions,
-    write_translation,
-)
-from headtohead.probes.predictions import collect_predictions
-from headtohead.probes.translation import collect_translation
-from headtohead.runtime.jobs import Job, to_collect
+from headtohead.probes.base import Context, Probe, of_heads, write_run, write_session
+from headtohead.probes.images import images_path, read_images
+from headtohead.probes.table import probe_named, probes_of
+from headtohead.store.evidence import evidence_path, read_evidence
 from headtohead.store.ledger import Ledger
-from headtohead.training import checkpoint
-from headtohead.training.inputs import Pictures
-from headtohead.training.run import BEST, RunPlan
+
+if TYPE_CHECKING:
+    from headtohead.data.split import Split
+    from headtohead.training.inputs import Pictures
+    from headtohead.training.run import RunPlan
 
 
-def collect_missing(
-    ledger: Ledger, job: Job, plan: RunPlan, pictures: Pictures, split: Split
-) -> None:
-    """Collect what the finished run `job` lacks; its `plan` and `split` are the run's own.
+def to_collect(ledger: Ledger, head: str, seed: int) -> tuple[str, ...]:
+    """The probes whose evidence a finished run lacks and can still give."""
+    missing = _missing(ledger, head, seed)
+    if _has_weights(ledger, head, seed):
+        return tuple(probe.name for probe in missing)
+    return tuple(probe.name for probe in missing if not _reads_weights(probe))
 
-    Raises DamagedCheckpointError where its weights are damaged and StorageError where the ledger
-    cannot be written.
+
+def lost(ledger: Ledger, head: str, seed: int) -> tuple[str, ...]:
+    """The probes whose evidence a finished run lacks for good: its weights are gone."""
+    run = ledger.run(head, seed)
+    if run is None or run.record.status == "failed" or _has_weights(ledger, head, seed):
+        return ()
+    return tuple(p.name for p in _missing(ledger, head, seed) if _reads_weights(p))
+
+
+def collect_missing(ledger: Ledger, plan: "RunPlan", pictures: "Pictures", split: "Split") -> None:
+    """Collect what the finished run of `plan` lacks; `split` is the run's own.
+
+    Raises DamagedCheckpointError where its weights are damaged, UsageError for a probe of the
+    user's own that fails to import, and StorageError where the ledger cannot be written.
     """
-    missing = to_collect(ledger, job)
-    out, head, seed = ledger.out, job.head, job.seed
+    study, head, seed = ledger.file.study, plan.head, plan.seed
+    missing = to_collect(ledger, head, seed)
+    probes = [probe for probe in probes_of(study) if probe.name in missing]
+    images = None
+    if any("images" in probe.needs for probe in probes):
+        place = images_path(ledger.out, study.split.seed_for(seed))
+        images = read_images(place, ledger.file.digest)
+    context = Context((plan,), pictures, split, ledger.run_folder(head, seed), images)
+    for probe in probes:
+        if images is not None or "images" not in probe.needs:
+            write_run(ledger, probe, head, seed, probe.collect(context))
+
+
+def collect_session(
+    ledger: Ledger, name: str, plans: "tuple[RunPlan, ...]", pictures: "Pictures", split: "Split"
+) -> None:
+    """Let the probe called `name` measure all heads, whose `plans` at seed 0 these are.
+
+    Raises as `collect_missing` does.
+    """
+    probe = probe_named(ledger.file.study, name)
+    context = Context(plans, pictures, split, ledger.run_folder(plans[0].head, plans[0].seed))
+    write_session(ledger, probe, probe.collect(context))
+
+
+def _missing(ledger: Ledger, head: str, seed: int) -> list[Probe[Any]]:
+    if ledger.file.tunes is not None:
+        return []
+    key = ledger.run_key(head, seed)
+    return [
+        probe
+        for probe in probes_of(ledger.file.study)
+        if not of_heads(probe)
+        and read_evidence(evidence_path(ledger.out, probe.name, head, seed), probe.name, key)
+        is None
+    ]
+
+
+def _reads_weights(probe: Probe[Any]) -> bool:
+    return not probe.needs.isdisjoint({"best", "last"})
+
+
+def _has_weights(ledger: Ledger, head: str, seed: int) -> bool:
+    run = ledger.run(head, seed)
     folder = ledger.run_folder(head, seed)
-    if "predictions" in missing:
-        predictions = collect_predictions(plan, pictures, split, folder)
-        write_predictions(predictions_path(out, head, seed), plan.key, predictions)
-    if "costs" in missing:
-        write_costs(costs_path(out, head, seed), plan.key, collect_costs(plan))
-    chosen = _chosen(ledger, seed) if {"class_maps", "translation"} & set(missing) else None
-    if chosen is None:
-        return
-    model, device = _best(plan, folder, pictures), pictures.device
-    if "class_maps" in missing:
-        maps = collect_class_maps(model, chosen, device)
-        write_class_maps(class_maps_path(out, head, seed), plan.key, maps)
-    if "translation" in missing:
-        moved = collect_translation(model, chosen, device)
-        write_translation(translation_path(out, head, seed), plan.key, moved)
-
-
-def _chosen(ledger: Ledger, seed: int) -> ProbePictures | None:
-    split = ledger.file.study.split.seed_for(seed)
-    return read_pictures(pictures_path(ledger.out, split), ledger.file.digest)
-
-
-def _best(plan: RunPlan, folder: Path, pictures: Pictures) -> Classifier:
-    """The run's model with the weights of its best epoch, in evaluation mode."""
-    model = plan.build().to(pictures.device)
-    weights, _ = checkpoint.load(folder / BEST)
-    model.load_state_dict(weights)
-    return model.eval()
+    return run is not None and all((folder / name).exists() for name in run.record.files)

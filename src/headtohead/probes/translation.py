@@ -1,16 +1,90 @@
-"""The translation probe: what a finished model says as its window moves over real content."""
+"""The translation probe: what a finished model predicts as its window moves over real content."""
 
 import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from headtohead.backbones.base import Backbone
-from headtohead.heads.classifier import Classifier
-from headtohead.probes.evidence import ProbePictures, Translation
-from headtohead.training.evaluate import infer, predicted
-from headtohead.training.inputs import Pictures
+from headtohead.probes.base import Context, Need
+from headtohead.probes.images import ProbeImages
+from headtohead.store.evidence import Arrays
+
+if TYPE_CHECKING:
+    import torch
+
+    from headtohead.backbones.base import Backbone
+    from headtohead.heads.classifier import Classifier
+
+FIELDS = ("rows", "labels", "shifts", "fine", "predicted")
+
+
+@dataclass(frozen=True)
+class Translation:
+    """One run's predictions at the best epoch of the n probe pictures, in s windows.
+
+    `rows` and `labels` are (n,) int64. `shifts` is (s, 2) int64, the window's place in pixels
+    (down, right) from the centre crop, which is the first: (0, 0). `fine` is (s,) bool: the
+    steps of single pixels across a stride of the backbone; the others are the large ones.
+    `predicted` is (s, n) int64 classes.
+    """
+
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    shifts: NDArray[np.int64]
+    fine: NDArray[np.bool_]
+    predicted: NDArray[np.int64]
+
+    @property
+    def accuracy(self) -> NDArray[np.float64]:
+        """(s,) shares of pictures that are named rightly in each window."""
+        return np.asarray((self.predicted == self.labels).mean(axis=1), np.float64)
+
+    @property
+    def agreement(self) -> NDArray[np.float64]:
+        """(s,) shares of pictures that are named as in the centre crop."""
+        return np.asarray((self.predicted == self.predicted[0]).mean(axis=1), np.float64)
+
+    @property
+    def steadiness(self) -> NDArray[np.float64]:
+        """(s,) agreements with the centre crop beyond chance: Cohen's kappa, at most 1.
+
+        0 for a model that names one class whatever it sees: it has nothing to hold on to (Cohen
+        1960, Educ. Psychol. Meas. 20). Chance is both windows' shares of each class, multiplied.
+        """
+        classes = np.arange(int(self.predicted.max(initial=0)) + 1)
+        shares = (self.predicted[:, :, None] == classes).mean(axis=1)
+        chance = shares @ shares[0]
+        beyond = np.divide(
+            self.agreement - chance, 1 - chance, out=np.zeros_like(chance), where=chance < 1
+        )
+        return np.asarray(beyond, np.float64)
+
+
+@final
+class TranslationProbe:
+    """Predictions at the best epoch in every window of the wide images."""
+
+    name = "translation"
+    needs: frozenset[Need] = frozenset({"best", "images"})
+
+    def collect(self, context: Context) -> Arrays:
+        """Predictions of the best epoch's weights."""
+        model = context.best.model
+        return self.pack(collect_translation(model, context.shown, context.device))
+
+    @staticmethod
+    def pack(found: Translation) -> Arrays:
+        """As they are kept, by the names of the fields."""
+        return {name: getattr(found, name) for name in FIELDS}
+
+    def describe(self, arrays: Arrays) -> Translation:
+        """The inverse of `pack`."""
+        return Translation(*(arrays[name] for name in FIELDS))
+
+
+TRANSLATION = TranslationProbe()
 
 
 def windows(stride: int, margin: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -26,15 +100,18 @@ def windows(stride: int, margin: int) -> tuple[NDArray[np.int64], NDArray[np.boo
     return shifts, np.arange(len(shifts)) <= len(fine)
 
 
-def whole_stride(backbone: Backbone) -> int:
+def whole_stride(backbone: "Backbone") -> int:
     """The backbone's stride in whole pixels, at least one: windows move by whole pixels."""
     return max(1, math.ceil(backbone.stride))
 
 
 def collect_translation(
-    model: Classifier, pictures: ProbePictures, device: torch.device
+    model: "Classifier", pictures: ProbeImages, device: "torch.device"
 ) -> Translation:
-    """Predictions of `model` on `device` in every window of the wide probe pictures."""
+    """Predictions of `model` on `device` in every window of the wide images."""
+    from headtohead.training.evaluate import infer, predicted
+    from headtohead.training.inputs import Pictures
+
     side = pictures.pixels.shape[1]
     margin = (pictures.wide.shape[1] - side) // 2
     shifts, fine = windows(whole_stride(model.backbone), margin)

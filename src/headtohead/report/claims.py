@@ -1,22 +1,16 @@
 """The ledger → the five claims about its reference head, from records and evidence alone."""
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from headtohead.probes.evidence import (
-    Speed,
-    Translation,
-    costs_path,
-    read_costs,
-    read_speed,
-    read_translation,
-    speed_key,
-    speed_path,
-    translation_path,
-)
+from headtohead.probes.base import read_session
+from headtohead.probes.costs import COSTS
+from headtohead.probes.speed import SPEED, Speed
+from headtohead.probes.translation import TRANSLATION, Translation
 from headtohead.report.desk import Desk
-from headtohead.report.notes import lags
+from headtohead.report.lags import lags, why_not_judged
 from headtohead.report.pairs import Targets, targets_of
 from headtohead.report.sight import class_map_question
 from headtohead.stats import estimate
@@ -36,12 +30,16 @@ from headtohead.stats.claims import (
 )
 from headtohead.store.ledger import Ledger
 
+COUNTED = ("parameters",)
+"""Claims that rest on no evaluation: a head that lags has the parameters that it has."""
+
 
 def claims_of(ledger: Ledger) -> tuple[Claim, ...]:
     """The five claims about the study's reference against the head it names; none for one head.
 
     Parameters, over-fitting, class maps, translation, speed, in this order. What is not there is
-    said in rules and notes. Raises UsageError for records that do not belong to the study.
+    said in rules and notes. Where evaluation of one of the two heads lags behind its weights, only
+    what is counted is judged. Raises UsageError for records that do not belong to the study.
     """
     study = ledger.file.study
     against = study.claims_against
@@ -49,15 +47,24 @@ def claims_of(ledger: Ledger) -> tuple[Claim, ...]:
         return ()
     desk = Desk.open(ledger, study.reference, against)
     questions = (_overfitting(desk), class_map_question(desk), _translation(desk))
-    return (
+    claims = (
         fewer_parameters(desk.reference, against, _sizes(desk)),
         *decide(questions, study.verdict.level),
         _speed(desk),
     )
+    reason = why_not_judged((desk.reference, against), lags(desk.runs))
+    return tuple(_trusted(claim, reason) for claim in claims)
+
+
+def _trusted(claim: Claim, reason: str) -> Claim:
+    """The claim, without its verdict where there is a reason to believe none."""
+    if not reason or claim.name in COUNTED:
+        return claim
+    return dataclasses.replace(claim, outcome="not judged", rule=reason)
 
 
 def _sizes(desk: Desk) -> dict[str, Size]:
-    found = desk.evidence(costs_path, read_costs)
+    found = desk.evidence(COSTS)
     costs = {head: found[head, seed] for head, seed in reversed(list(found))}
     sizes = {}
     for result in reversed(desk.results):
@@ -97,7 +104,6 @@ def _overfitting(desk: Desk) -> Question:
         ),
         notes=(
             *_at_odds(desk, gap, rises),
-            *_unsettled(desk),
             *_controls(desk, gap),
         ),
     )
@@ -122,16 +128,6 @@ def _at_odds(desk: Desk, gap: BySeed, rises: BySeed) -> Iterator[str]:
         )
 
 
-def _unsettled(desk: Desk) -> Iterator[str]:
-    """Where moving averages that lag make training accuracy smaller, and so the gap."""
-    found = [head for head in lags(desk.runs) if head in (desk.reference, desk.against)]
-    if found:
-        yield (
-            f"Evaluation of {' and '.join(found)} is not settled at the last epoch: part of the "
-            f"difference may be batch norm's lag, not the head"
-        )
-
-
 def _controls(desk: Desk, gap: BySeed) -> Iterator[str]:
     """Every further head beside the reference, which tells pooling from few parameters."""
     level = desk.ledger.file.study.verdict.level
@@ -150,7 +146,7 @@ def _controls(desk: Desk, gap: BySeed) -> Iterator[str]:
 
 
 def _translation(desk: Desk) -> Question:
-    found = desk.evidence(translation_path, read_translation)
+    found = desk.evidence(TRANSLATION)
     known = {run: moved for run, moved in found.items() if len(moved.rows)}
 
     def of(value: Callable[[Translation], float]) -> BySeed:
@@ -212,8 +208,7 @@ def _speed(desk: Desk) -> Claim:
 
 def measured_speed(ledger: Ledger) -> Speed | None:
     """The speed session of this study's heads, where there is one."""
-    keys = [ledger.run_key(head, 0) for head in ledger.file.study.heads]
-    return read_speed(speed_path(ledger.out), speed_key(keys))
+    return read_session(ledger, SPEED)
 
 
 def paces_of(ledger: Ledger, targets: Targets | None) -> dict[str, Pace]:

@@ -1,17 +1,17 @@
 """What a study's ledger holds on two heads: the ground that every claim starts from."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
+from headtohead.probes.base import Probe, read_run
 from headtohead.report.pairs import pairing
 from headtohead.report.results import RunResult, run_result
 from headtohead.stats.claims import BySeed
 from headtohead.store.ledger import Ledger, Run
 
-Evidence = TypeVar("Evidence")
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -63,16 +63,11 @@ class Desk:
                 table[head][seed] = value
         return table
 
-    def evidence(
-        self,
-        path: Callable[[Path, str, int], Path],
-        read: Callable[[Path, str], Evidence | None],
-    ) -> dict[tuple[str, int], Evidence]:
+    def evidence(self, probe: Probe[Found]) -> dict[tuple[str, int], Found]:
         """(head, seed) → what a probe found on every finished run."""
         found = {}
         for run in self.finished:
-            place = path(self.ledger.out, run.head, run.seed)
-            value = read(place, self.ledger.run_key(run.head, run.seed))
+            value = read_run(self.ledger, probe, run.head, run.seed)
             if value is not None:
                 found[run.head, run.seed] = value
         return found

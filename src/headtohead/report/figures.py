@@ -6,7 +6,7 @@ same ledger, and no text of a study is ever read as mathematics.
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +46,15 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "headtohead",
 }
+LARGEST_CLASS = "largest class"
 SIZE = (7.2, 4.6)
 BAND_ALPHA = 0.16
+LARGEST_LINE: dict[str, Any] = {
+    "color": "#555555",
+    "linewidth": 1.2,
+    "linestyle": (0, (5, 4)),
+    "label": LARGEST_CLASS,
+}
 # In characters: what fits under the axes, and what a line's sample takes of it.
 LEGEND_WIDTH, HANDLE = 84, 8
 
@@ -109,12 +116,16 @@ class Line:
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure to draw: its file's name, title, the y axis and its lines."""
+    """A figure to draw: its file's name, title, the y axis and its lines.
+
+    `largest` is where a dashed line shows what always naming the largest class scores, on the axis.
+    """
 
     name: str
     title: str
     axis: str
     lines: tuple[Line, ...]
+    largest: float | None = None
 
 
 def write_figures(ledger: Ledger, metrics: Sequence[Metric] = METRICS) -> list[Path]:
@@ -124,8 +135,10 @@ def write_figures(ledger: Ledger, metrics: Sequence[Metric] = METRICS) -> list[P
     """
     curves = finished_curves(ledger)
     subtitle = _subtitle(ledger.file, curves)
+    share = 100 * ledger.file.majority_share("validation")
     paths = []
-    for plot in plots(curves, ledger.file.study.reference, metrics):
+    for found in plots(curves, ledger.file.study.reference, metrics):
+        plot = replace(found, largest=share) if found.axis == ACCURACY.axis else found
         for suffix, content in draw(plot, subtitle).items():
             path = ledger.out / "figures" / f"{plot.name}.{suffix}"
             write_atomic(path, content)
@@ -201,6 +214,8 @@ def draw(plot: Plot, subtitle: str) -> dict[str, bytes]:
         axes = figure.add_subplot()
         for line in plot.lines:
             _draw_line(axes, line)
+        if plot.largest is not None:
+            axes.axhline(plot.largest, **LARGEST_LINE)
         last = max(line.values().shape[1] for line in plot.lines)
         axes.xaxis.set_major_locator(
             MaxNLocator(12, integer=True, min_n_ticks=1, steps=[1, 2, 5, 10])
@@ -209,8 +224,9 @@ def draw(plot: Plot, subtitle: str) -> dict[str, bytes]:
         axes.set(xlabel="epoch", ylabel=plot.axis, xlim=(0.5, last + 0.5))
         axes.set_title(f"{plot.title}\n", pad=10)
         axes.text(0, 1.02, subtitle, transform=axes.transAxes, fontsize=9, color="#555555")
-        widest = max(len(line.label) for line in plot.lines) + HANDLE
-        columns = max(1, min(len(plot.lines), LEGEND_WIDTH // widest))
+        labels = axes.get_legend_handles_labels()[1]
+        widest = max(map(len, labels), default=0) + HANDLE
+        columns = max(1, min(len(labels), LEGEND_WIDTH // widest))
         figure.legend(loc="outside lower center", ncols=columns)
         found = {}
         for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):

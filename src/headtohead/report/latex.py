@@ -6,25 +6,31 @@ from headtohead.report.page.content import Content
 from headtohead.report.page.phrases import minus
 from headtohead.report.page.tables import MISSING
 from headtohead.report.page.tex import escape
+from headtohead.report.page.words import opening
 from headtohead.report.summary import HeadComparison
 from headtohead.stats.claims import Claim
 
 
 def latex_tables(content: Content) -> Mapping[str, bytes]:
-    """File name → table in UTF-8: heads, verdicts and claims, each where there are some."""
+    """File name → table in UTF-8: heads, verdicts and claims, each where there are some.
+
+    A caption begins with what cannot be judged or was not learned.
+    """
+    first = "".join(f"\\textbf{{{escape(line)}}} " for line in opening(content.summary))
     tables = {}
     if content.rows:
         tables["heads.tex"] = _table(
-            "Mean $\\pm$ standard deviation over seeds; test metrics at the best epoch.",
+            f"{first}Mean $\\pm$ standard deviation over seeds; test metrics at the best epoch. "
+            f"Largest class: {escape(content.baseline.about)}.",
             "heads",
             ("Head", *content.columns, "runs"),
-            [(r.head, *(cell.full for cell in r.cells), str(r.finished)) for r in content.rows],
+            content.results,
         )
     comparisons = [i for i in content.summary.comparisons if i.comparison.difference.n]
     if comparisons:
         tables["verdicts.tex"] = _table(
-            f"{escape(content.summary.reference)} minus each other head: points of test accuracy, "
-            f"paired by seed; the interval over pictures is one for these networks.",
+            f"{first}{escape(content.summary.reference)} minus each other head: points of test "
+            f"accuracy, paired by seed; the interval over pictures is one for these networks.",
             "verdicts",
             (
                 *("Against", "mean", "over seeds", "over pictures", "p (Holm)", "seeds"),
@@ -34,8 +40,8 @@ def latex_tables(content: Content) -> Mapping[str, bytes]:
         )
     if content.rows and content.judged:
         tables["claims.tex"] = _table(
-            "The five claims. Means and intervals over seeds are in points, in the claim's favour; "
-            "parameters are counted, and speed has a rule of its own.",
+            f"{first}The five claims. Means and intervals over seeds are in points, in the "
+            "claim's favour; parameters are counted, and speed has a rule of its own.",
             "claims",
             ("Claim", "verdict", "mean", "over seeds", "seeds"),
             list(map(_claim, content.judged)),

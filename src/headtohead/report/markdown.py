@@ -29,10 +29,14 @@ def _lines(content: Content) -> Iterator[str]:
     yield from (f"> {escape(note)}\n" for note in summary.notes)
     if content.rows:
         yield "## Results\n"
-        yield "Mean ± standard deviation over seeds; test metrics at the best epoch.\n"
+        about = escape(content.baseline.about)
+        yield (
+            f"Mean ± standard deviation over seeds; test metrics at the best epoch. Largest class: "
+            f"{about}.\n"
+        )
         yield from table(
             ("head", *content.columns, "runs"),
-            [(r.head, *(cell.full for cell in r.cells), str(r.finished)) for r in content.rows],
+            content.results,
         )
     yield from _verdicts(content)
     yield "## The pictures\n"

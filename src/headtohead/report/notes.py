@@ -1,19 +1,16 @@
 """What a reader of a study's numbers must know about them: the notes of page, file and terminal."""
 
-from collections.abc import Iterator, Sequence
-
-import numpy as np
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from headtohead.backbones.constants import BATCH_NORM_MOMENTUM
 from headtohead.report.comparisons import HeadComparison
+from headtohead.report.lags import lags_note
 from headtohead.report.results import RunResult
-from headtohead.store.ledger import Run, StudyFile
+from headtohead.stats import Lag
+from headtohead.store.ledger import StudyFile
 
 UNSETTLED = 0.01
 """Share of the initial values in batch norm's moving averages above which a note is due."""
-
-LAG = 0.03
-"""How far running training accuracy may exceed the evaluated one: sampling noise does so much."""
 
 
 def state_notes(
@@ -50,10 +47,16 @@ def state_notes(
         yield f"No comparison: the reference {reference} has no run yet."
 
 
-def training_notes(file: StudyFile, runs: Sequence[Run]) -> Iterator[str]:
-    """What training did that the numbers alone do not say."""
-    yield from few_steps(file)
-    yield from _lags(runs)
+def training_notes(
+    file: StudyFile, runs: Sequence[RunResult], lags: Mapping[str, Lag]
+) -> Iterator[str]:
+    """What training did that the numbers alone do not say.
+
+    Too few steps are a forecast: once a head has finished runs, `lags` has what came of them.
+    """
+    yield from few_steps(file, {run.head for run in runs if run.finished})
+    if lags:
+        yield lags_note(lags)
     yield from _precisions(file)
     for name, head in file.study.heads.items():
         if head.after is not None:
@@ -63,12 +66,20 @@ def training_notes(file: StudyFile, runs: Sequence[Run]) -> Iterator[str]:
             )
 
 
-def few_steps(file: StudyFile) -> Iterator[str]:
-    """Where training is too short for batch norm's moving averages to have settled."""
+def few_steps(file: StudyFile, measured: Collection[str] = ()) -> Iterator[str]:
+    """Where training is too short for batch norm's moving averages to have settled.
+
+    Of heads that are evaluated by those averages and not `measured`: of those that are, one knows
+    whether evaluation lags.
+    """
     pictures = sum(file.counts["train"].values())
     heads: dict[int, list[str]] = {}
     for head in file.study.heads:
+        if head in measured:
+            continue
         recipe = file.study.recipe_for(head)
+        if recipe.batch_norm == "recomputed":
+            continue
         steps = recipe.epochs * recipe.steps(pictures)
         heads.setdefault(steps, []).append(head)
     for steps, names in heads.items():
@@ -82,42 +93,6 @@ def few_steps(file: StudyFile) -> Iterator[str]:
             )
 
 
-def lags(runs: Sequence[Run]) -> dict[str, tuple[float, float]]:
-    """Head → its running and its evaluated training accuracy, where the running one is far ahead.
-
-    Both at the last epoch, means over finished runs. Weights that move, augmentation and dropout
-    all lower the running one, so that little but evaluation that lags makes it the larger one.
-    """
-    last: dict[str, list[tuple[float, float]]] = {}
-    for run in runs:
-        if run.record.status == "finished" and run.history:
-            epoch = run.history[-1]
-            last.setdefault(run.record.head, []).append((epoch.accuracy, epoch.train_accuracy))
-    means = {head: np.mean(values, axis=0).tolist() for head, values in last.items()}
-    return {
-        head: (running, evaluated)
-        for head, (running, evaluated) in means.items()
-        if running - evaluated > LAG
-    }
-
-
-def _lags(runs: Sequence[Run]) -> Iterator[str]:
-    found = lags(runs)
-    if found:
-        told = "; ".join(
-            f"{head} {100 * running:.1f} % as it trains, {100 * evaluated:.1f} % evaluated, "
-            f"{100 * (running - evaluated):.1f} points less"
-            for head, (running, evaluated) in found.items()
-        )
-        yield (
-            f"Evaluation is not settled. Accuracy on training pictures at the last epoch, mean "
-            f"over seeds: {told}. Batch norm evaluates with moving averages (momentum "
-            f"{BATCH_NORM_MOMENTUM}), and they lag behind weights that still move fast. "
-            f"Over-fitting and numbers of the last epoch show this lag too, and the best epoch "
-            f"is chosen among noisy ones. More epochs or a smaller learning rate help."
-        )
-
-
 def _precisions(file: StudyFile) -> Iterator[str]:
     """Where a verdict is one about another arithmetic than float32."""
     heads: dict[str, list[str]] = {}
@@ -129,6 +104,31 @@ def _precisions(file: StudyFile) -> Iterator[str]:
                 f"Trained in {precision}: {', '.join(names)}. Verdicts are about networks trained "
                 f"so; the networks are evaluated in float32."
             )
+
+
+def label_notes(file: StudyFile) -> Iterator[str]:
+    """Images that are missing, or that have two labels: what every number here rests on."""
+    if file.two_labels:
+        one = file.two_labels == 1
+        yield (
+            f"{'1 group' if one else f'{file.two_labels:,} groups'} of near-identical images "
+            f"{'lies' if one else 'lie'} across classes: the same image under two labels. One of "
+            f"the labels is wrong, or the classes cannot be told apart. `headtohead data check` "
+            f"lists them."
+        )
+    if file.quarantined:
+        count = sum(file.quarantined.values())
+        used = {
+            name: sum(file.counts[s].get(name, 0) for s in file.counts) for name in file.classes
+        }
+        told = ", ".join(
+            f"{name} {lost:,} of {lost + used.get(name, 0):,}"
+            for name, lost in sorted(file.quarantined.items(), key=lambda item: -item[1])[:8]
+        )
+        yield (
+            f"Quarantined: {count:,} {'file' if count == 1 else 'files'} could not be decoded "
+            f"({told}). `headtohead data check` lists them with the reasons."
+        )
 
 
 def picture_notes(

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headtohead.probes.evidence import SplitPredictions, predictions_path, read_predictions
+from headtohead.probes.base import read_run
+from headtohead.probes.predictions import PREDICTIONS, SplitPredictions
 from headtohead.report.results import METRICS, RunResult
 from headtohead.stats import DECIMALS, Estimate, estimate
 from headtohead.stats.metrics import predictions
@@ -120,18 +121,24 @@ def _with_kernels(environment: Mapping[str, str]) -> dict[str, str]:
     return {"kernels": "fused" if fused else "plain", **environment}
 
 
-def answers_on_test(ledger: Ledger, results: Sequence[RunResult]) -> dict[tuple[str, int], Answers]:
-    """(head, seed) → answers on the test split at the best epoch; a failed run names the majority.
+@dataclass(frozen=True)
+class TestAnswers:
+    """Answers on the test split: (head, seed) → of a run, seed → of always naming the majority."""
+
+    runs: Mapping[tuple[str, int], Answers]
+    majority: Mapping[int, Answers]
+
+
+def answers_on_test(ledger: Ledger, results: Sequence[RunResult]) -> TestAnswers:
+    """Every run's answers at the best epoch; a failed run names the majority.
 
     A failed run answers on the pictures of another head's run of its seed; where there is none,
     it has no answers.
     """
-    keys = {(r.head, r.seed): ledger.run_key(r.head, r.seed) for r in results}
     found: dict[tuple[str, int], Answers] = {}
     labels: dict[int, SplitPredictions] = {}
     for run in results:
-        path = predictions_path(ledger.out, run.head, run.seed)
-        read = read_predictions(path, keys[run.head, run.seed])
+        read = read_run(ledger, PREDICTIONS, run.head, run.seed)
         if read is None:
             continue
         labels[run.seed] = read.test
@@ -139,12 +146,12 @@ def answers_on_test(ledger: Ledger, results: Sequence[RunResult]) -> dict[tuple[
             correct = predictions(read.test.best) == read.test.labels
             found[run.head, run.seed] = Answers(read.test.rows, correct)
     counts = list(ledger.file.counts["test"].values())
-    majority = int(np.argmax(counts))
+    largest = int(np.argmax(counts))
+    majority = {seed: Answers(test.rows, test.labels == largest) for seed, test in labels.items()}
     for run in results:
         if not run.finished and run.seed in labels:
-            test = labels[run.seed]
-            found[run.head, run.seed] = Answers(test.rows, test.labels == majority)
-    return found
+            found[run.head, run.seed] = majority[run.seed]
+    return TestAnswers(found, majority)
 
 
 def answers_of(

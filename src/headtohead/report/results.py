@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from headtohead.probes.evidence import SplitPredictions, predictions_path, read_predictions
+from headtohead.probes.base import read_run
+from headtohead.probes.predictions import PREDICTIONS, SplitPredictions
 from headtohead.stats.metrics import Evaluation, evaluate
 from headtohead.store.ledger import Ledger, Run
 from headtohead.store.records import EpochRecord, Parameters
@@ -66,8 +67,7 @@ class RunResult:
 def run_result(ledger: Ledger, run: Run) -> RunResult:
     """Everything that one run says; its test metrics are None without its predictions."""
     record = run.record
-    path = predictions_path(ledger.out, record.head, record.seed)
-    found = read_predictions(path, record.key)
+    found = read_run(ledger, PREDICTIONS, record.head, record.seed)
     failure = _failure(run, found.test if found else None)
     classes = len(ledger.file.classes)
     best = _evaluation(found.test, found.test.best, classes) if found and not failure else None

@@ -2,14 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from headtohead.probes.evidence import (
-    ClassMaps,
-    Masks,
-    class_maps_path,
-    masks_path,
-    read_class_maps,
-    read_masks,
-)
+from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps
+from headtohead.probes.images import Masks, masks_path, read_masks
 from headtohead.report.desk import Desk
 from headtohead.stats.claims import BySeed, Measure, Question, measure, pairs
 from headtohead.stats.maps import Objects, area_gain, objects_of, score_maps
@@ -33,7 +27,7 @@ def class_map_question(desk: Desk) -> Question:
 
     Masks that are lost change no rule: the question then cannot be answered.
     """
-    maps = desk.evidence(class_maps_path, read_class_maps)
+    maps = desk.evidence(CLASS_MAPS)
     masks = masks_of(desk.ledger, (run.seed for run in desk.finished))
     measures = [*_curve_measures(desk, maps)]
     notes = desk.missing(maps, "class maps")

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from headtohead.core.errors import UsageError
+from headtohead.report.baseline import Baseline, Standing, baseline_of, standings
 from headtohead.report.comparisons import HeadComparison, comparisons_of
-from headtohead.report.notes import picture_notes, state_notes, training_notes
+from headtohead.report.lags import lags
+from headtohead.report.notes import label_notes, picture_notes, state_notes, training_notes
 from headtohead.report.pairs import (
     PairEstimate,
     Targets,
@@ -17,7 +19,7 @@ from headtohead.report.pairs import (
 )
 from headtohead.report.results import METRICS, RunResult, run_result
 from headtohead.runtime.interim import LooksRecord, read_looks
-from headtohead.stats import Spread, seeds_needed, spread
+from headtohead.stats import Lag, Spread, seeds_needed, spread
 from headtohead.store.ledger import Ledger, StudyFile
 from headtohead.store.picture_table import PictureTable, read_pictures
 from headtohead.store.records import EpochRecord, Parameters
@@ -65,6 +67,8 @@ class Summary:
     `comparisons` get verdicts, `estimates` are every other pair and metric and get none. `looks`
     is the sequential design that the study follows, with the looks taken. `leaks` counts groups of
     near-duplicates that lie in more than one split, of the first seed's; None where not known.
+    `lags` has the heads whose evaluation lags behind their weights, so that they are not judged.
+    `baseline` is always naming the largest class, and `standings` each head against it.
     """
 
     file: StudyFile
@@ -79,6 +83,24 @@ class Summary:
     estimates: tuple[PairEstimate, ...]
     leaks: int | None
     notes: tuple[str, ...]
+    lags: Mapping[str, Lag]
+    baseline: Baseline
+    standings: tuple[Standing, ...]
+
+    @property
+    def at_majority(self) -> list[str]:
+        """Heads that are not shown to beat the largest class; those that lag say nothing of it."""
+        return [
+            found.head
+            for found in self.standings
+            if found.beats is False and found.head not in self.lags
+        ]
+
+    @property
+    def nothing_learned(self) -> bool:
+        """No head beats the largest class, and evaluation that lags hides none that might."""
+        known = [found for found in self.standings if found.beats is not None]
+        return bool(known) and not self.lags and not any(found.beats for found in known)
 
     @property
     def runs(self) -> list[RunResult]:
@@ -109,7 +131,11 @@ def summarize(ledger: Ledger) -> Summary:
     pictures = read_pictures(ledger.out)
     groups = pictures.shared_groups() if pictures is not None else {}
     answers = answers_on_test(ledger, results)
-    comparisons = comparisons_of(file, grouped, answers, groups, looks)
+    lagging = lags(runs)
+    level = file.study.verdict.level
+    standing = standings(list(grouped), answers.runs, answers.majority, groups, level)
+    idle = [found.head for found in standing if found.beats is False]
+    comparisons = comparisons_of(file, grouped, answers.runs, groups, looks, lagging, idle)
     targets = targets_of(ledger, runs, grouped, reference)
     leaks = _leaks(file, pictures)
     ordered = [run for head in heads for run in head.runs]
@@ -120,16 +146,20 @@ def summarize(ledger: Ledger) -> Summary:
         winner=_winner(heads),
         reference=reference,
         comparisons=comparisons,
-        seeds_needed=seeds_needed(len(file.study.heads) - 1, file.study.verdict.level),
+        seeds_needed=seeds_needed(len(file.study.heads) - 1, level),
         looks=looks,
         targets=targets,
-        estimates=tuple(estimates(ledger, grouped, reference, answers, groups, targets)),
+        estimates=tuple(estimates(ledger, grouped, reference, answers.runs, groups, targets)),
         leaks=leaks,
         notes=(
             *state_notes(file, ordered, unfinished, comparisons),
-            *training_notes(file, runs),
+            *training_notes(file, ordered, lagging),
+            *label_notes(file),
             *picture_notes(file, comparisons, pictures is not None, leaks),
         ),
+        lags=lagging,
+        baseline=baseline_of(file),
+        standings=standing,
     )
 
 

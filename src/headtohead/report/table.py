@@ -15,17 +15,22 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from headtohead.report.baseline import Baseline
 from headtohead.report.comparisons import HeadComparison
-from headtohead.report.page.phrases import counted
-from headtohead.report.results import METRICS
+from headtohead.report.page.phrases import counted, names
+from headtohead.report.page.words import answer, opening
+from headtohead.report.remedy import remedy
+from headtohead.report.results import METRICS, RunResult
 from headtohead.report.summary import HeadResult, Summary
 from headtohead.stats import Spread
 from headtohead.stats.claims import Claim
+from headtohead.stats.over_images import share_interval
 
 FORMAT = 1
 WRITTEN = "report.html, report.md, tables, results.csv, summary.json, tensorboard"
 MISSING = "–"
 HEAD_WIDTH = 12
+LARGEST = "largest class"
 WINNER = "*"
 # Paths are to be copied whole, and a head's name is no place to break at.
 WORDS: Any = {"break_long_words": False, "break_on_hyphens": False}
@@ -65,8 +70,11 @@ class ResultTable:
     out: Path | None = None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """The table, then verdicts, notes and paths, each wrapped with a hanging indent."""
+        """What cannot be judged, the table, then verdicts, notes and paths, each wrapped."""
         summary, width = self.summary, options.max_width
+        for line in opening(summary):
+            yield Text(textwrap.fill(line, width, **WORDS))
+            yield Text()
         if summary.heads:
             yield _grid(summary, width)
             yield Text()
@@ -105,6 +113,12 @@ def explanation(summary: Summary) -> Iterator[str]:
         f"training minus validation accuracy at the last epoch, in points, both in evaluation "
         f"mode. CPU s: processor seconds of one run, all threads together."
     )
+    found = summary.baseline
+    yield (
+        f"Largest class: always naming {found.name}, {100 * found.test:.1f} % of "
+        f"{found.images:,} test images, {100 * (1 - found.level):g} % interval over images "
+        f"{100 * found.low:.1f} to {100 * found.high:.1f}."
+    )
     winner = summary.winner
     if winner is not None and len(summary.heads) > 1:
         over = f"{len(winner.seeds)} seed{'s' if len(winner.seeds) > 1 else ''}"
@@ -116,12 +130,19 @@ def explanation(summary: Summary) -> Iterator[str]:
 
 def verdict_lines(summary: Summary) -> Iterator[str]:
     """Each comparison with its verdict, or its estimate where seeds are too few; then the rest."""
-    shown = summary.comparisons
-    most = max((item.comparison.difference.n for item in shown), default=0)
-    if not shown:
+    shown = [item for item in summary.comparisons if item.judged]
+    for item in summary.comparisons:
+        if not item.judged:
+            lagging = names([h for h in (summary.reference, item.other) if h in summary.lags])
+            yield (
+                f"{summary.reference} against {item.other}: not judged, for evaluation of "
+                f"{lagging} lags. {_estimate(summary, item)}."
+            )
+    if not summary.comparisons:
         return
+    most = max((item.comparison.difference.n for item in shown), default=0)
     few = most < summary.seeds_needed and summary.looks is None
-    if few:
+    if few and shown and not summary.nothing_learned:
         yield (
             f"No verdict: {most} seed{'' if most == 1 else 's'}, at least "
             f"{summary.seeds_needed} needed."
@@ -134,6 +155,8 @@ def verdict_lines(summary: Summary) -> Iterator[str]:
             yield f"{found.better.claim}: {found.better.outcome} ({found.better.rule})."
             yield f"{found.not_worse.claim}: {found.not_worse.outcome} ({found.not_worse.rule})."
         yield from _over_pictures(summary, item)
+    if advice := remedy(summary):
+        yield advice
     yield from _target_lines(summary)
     if summary.estimates:
         yield "Every other pair and metric: estimates in summary.json, no verdict."
@@ -180,7 +203,9 @@ def _estimate(summary: Summary, item: HeadComparison) -> str:
     mean = 100 * (difference.mean or 0.0)
     line = f"Test accuracy, {summary.reference} minus {item.other}: {mean:+.1f} points"
     if difference.low is None or difference.high is None:
-        return f"{line} (estimate from one seed)"
+        if difference.n < 2:
+            return f"{line} (estimate from one seed)"
+        return f"{line} (an estimate over {difference.n} seeds; {difference.why_no_interval})"
     return (
         f"{line} ({100 * (1 - difference.level):g} % interval {100 * difference.low:+.1f} to "
         f"{100 * difference.high:+.1f}, an estimate)"
@@ -209,7 +234,27 @@ def _grid(summary: Summary, width: int) -> Table:
             seconds,
             style="bold" if won else "",
         )
+    found = summary.baseline
+    table.add_row(
+        "",
+        LARGEST,
+        "",
+        *(_baseline_cell(found, column) for column in columns),
+        "",
+        style="dim",
+    )
     return table
+
+
+def _baseline_cell(found: Baseline, column: Column) -> str:
+    """What always naming the largest class scores, under its test accuracy the interval."""
+    value = found.metrics.get(column.metric)
+    if value is None:
+        return MISSING
+    text = f"{column.scale * value:z.{column.digits}f}"
+    if column.metric == "test_accuracy":
+        text += f"\n{100 * found.low:.1f}–{100 * found.high:.1f}"
+    return text
 
 
 def _cell(head: HeadResult, column: Column) -> str:
@@ -229,13 +274,16 @@ def _number(found: Spread | None, column: Column, *, spread: bool = True) -> str
 def results_csv(summary: Summary) -> bytes:
     """One row for each run that is over, UTF-8 with a header; empty cells for unknown values.
 
-    Units are those of METRICS: shares, nats, seconds.
+    Units are those of METRICS: shares, nats, seconds. The last row, of status "baseline", is always
+    naming the largest class. `test_accuracy_low` and `_high` bound the exact binomial interval over
+    test images, at the study's level.
     """
     names = [
         *("head", "seed", "status", "failure", "epochs", "best_epoch"),
         *("parameters", "head_parameters", "trainable_parameters"),
         *METRICS,
         "scored_test_accuracy",
+        *("test_accuracy_low", "test_accuracy_high"),
     ]
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
@@ -249,14 +297,43 @@ def results_csv(summary: Summary) -> bytes:
                 *(counts.total, counts.head, counts.trainable),
                 *(run.metrics[name] for name in METRICS),
                 run.scored,
+                *_over_images(run, summary.baseline.level),
+            ]
+        )
+    found = summary.baseline
+    if summary.runs:
+        writer.writerow(
+            [
+                *(LARGEST, None, "baseline", None, None, None, 0, 0, 0),
+                *(found.metrics.get(name) for name in METRICS),
+                *(found.test, found.low, found.high),
             ]
         )
     return buffer.getvalue().encode()
 
 
+def _over_images(run: RunResult, level: float) -> tuple[float | None, float | None]:
+    """The exact binomial interval of one run's test accuracy."""
+    found = run.test_best
+    if found is None:
+        return None, None
+    return share_interval(round(found.accuracy * found.n), found.n, level)
+
+
 def summary_json(summary: Summary, claims: Sequence[Claim] = ()) -> bytes:
-    """The whole summary and its claims as strict JSON (what is no number is null), UTF-8."""
-    content = {**vars(summary), "claims": claims}
+    """The whole summary and its claims as strict JSON (what is no number is null), UTF-8.
+
+    First what a reader must know first: the page's headline.
+    """
+    headline = answer(summary)
+    first = {
+        "headline": headline.sentence,
+        "headline_more": headline.more,
+        "certainty": headline.certainty,
+        "at_majority": summary.at_majority,
+        "nothing_learned": summary.nothing_learned,
+    }
+    content = {**first, **vars(summary), "claims": claims}
     return f"{as_json_text(content)}\n".encode()
 
 

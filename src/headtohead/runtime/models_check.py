@@ -1,17 +1,32 @@
 """A worker's answer to what it is asked before any work: see `headtohead.runtime.preflight`."""
 
+import traceback
 from typing import Any
 
 import torch
 
 from headtohead.backbones.catalog import resolve
-from headtohead.core.errors import UsageError
+from headtohead.core.errors import HeadToHeadError, UsageError
 from headtohead.core.system import usable_cores
-from headtohead.heads.base import build_head
 from headtohead.heads.classifier import outputs_for
+from headtohead.heads.table import build_head
 from headtohead.probes.translation import whole_stride
 from headtohead.runtime.preflight import Answer, Question
 from headtohead.training.device import check_precision, choose_device, spread
+
+
+def answer_or_refusal(question: Question) -> Answer:
+    """The answer, or why there is none, in a sentence."""
+    try:
+        return answer(question)
+    except HeadToHeadError as error:
+        return Answer(refusal=str(error))
+    except Exception as error:  # a head of the user's own may fail in any way
+        traceback.print_exc()
+        return Answer(
+            refusal=f"the study's models cannot be built ({type(error).__name__}: {error}): fix "
+            f"or remove this head."
+        )
 
 
 def answer(question: Question) -> Answer:

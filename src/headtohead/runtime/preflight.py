@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from headtohead.config.recipe import Precision
+from headtohead.config.recipe import Precision, RecipeSpec
 from headtohead.config.study import BackboneSpec, HeadSpec, StudySpec
 from headtohead.core.errors import UsageError
 from headtohead.runtime.process import Recruits
@@ -39,6 +39,18 @@ class Answer(Record):
     refusal: str | None = None
 
 
+class TimingQuestion(Record):
+    """What a training step of each head's first batch takes, on images like the study's.
+
+    `batches` is the images in a step of each head, in the order of `Question.models`.
+    """
+
+    recipes: tuple[RecipeSpec, ...]
+    batches: tuple[int, ...]
+    classes: int
+    setup: dict[str, Any]
+
+
 def question_about(
     spec: StudySpec,
     device: str,
@@ -61,10 +73,13 @@ def question_about(
     )
 
 
-def muster(question: Question) -> Recruits:
-    """The first worker, getting ready; to be used in a `with` statement."""
+def muster(question: Question, module: str = "headtohead.runtime.worker") -> Recruits:
+    """The first worker, getting ready; to be used in a `with` statement. `module` is what it runs.
+
+    `headtohead.runtime.timing` answers as a worker does, and times steps instead of training.
+    """
     # -P: a torch.py in the user's current folder must not be taken for torch.
-    command = [sys.executable, "-P", "-m", "headtohead.runtime.worker"]
+    command = [sys.executable, "-P", "-m", module]
     recruits = Recruits(command, question.model_dump(mode="json"))
     recruits.call(1)
     return recruits

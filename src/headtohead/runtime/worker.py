@@ -22,12 +22,10 @@ from headtohead.core.errors import HeadToHeadError
 from headtohead.data.pipeline import split_study
 from headtohead.data.prepared import PreparedSet, load_prepared
 from headtohead.data.split import in_stored_order
-from headtohead.probes.evidence import speed_key, speed_path, write_speed
-from headtohead.probes.speed import collect_speed
-from headtohead.probes.stage import collect_missing
+from headtohead.probes.stage import collect_missing, collect_session
 from headtohead.runtime.jobs import Job
-from headtohead.runtime.models_check import answer
-from headtohead.runtime.preflight import Answer, Question
+from headtohead.runtime.models_check import answer_or_refusal
+from headtohead.runtime.preflight import Question
 from headtohead.store.ledger import Ledger
 from headtohead.store.records import EpochRecord
 from headtohead.training.acceleration import get_ready, lend
@@ -56,16 +54,7 @@ def main() -> None:
 
 def _get_ready(question: Question, output: IO[str]) -> None:
     """Answer, and load what any run needs."""
-    try:
-        found = answer(question)
-    except HeadToHeadError as error:
-        found = Answer(refusal=str(error))
-    except Exception as error:  # a head of the user's own may fail in any way
-        traceback.print_exc()
-        found = Answer(
-            refusal=f"the study's models cannot be built ({type(error).__name__}: {error}): repair "
-            f"the head that says so, or leave it out."
-        )
+    found = answer_or_refusal(question)
     _say(output, "answer", **found.model_dump())
     if found.setups and found.setups[0]["device"] == "cpu":
         try:
@@ -118,7 +107,7 @@ class _Desk:
 
     def _status_of(self, job: dict[str, Any]) -> str:
         if "heads" in job:
-            return self._time(job["heads"])
+            return self._measure(job["probe"], job["heads"])
         if "metric" in job:
             return self._draw(job["metric"])
         return self._work(Job(**job))
@@ -132,15 +121,14 @@ class _Desk:
         ordered = in_stored_order(parts, self._prepared) if plan.recipe.stored_order else parts
         record = run.record if run else train(plan, self._pictures, ordered, folder, self)
         if record.status == "finished":
-            collect_missing(ledger, job, plan, self._pictures, parts)
+            collect_missing(ledger, plan, self._pictures, parts)
         return record.status
 
-    def _time(self, heads: list[str]) -> str:
+    def _measure(self, probe: str, heads: list[str]) -> str:
         ledger = Ledger.open(self._out)
-        plans = [self._plan(ledger, head, 0) for head in heads]
+        plans = tuple(self._plan(ledger, head, 0) for head in heads)
         parts = split_study(ledger.file.study, self._prepared, 0)
-        speed = collect_speed(plans, self._pictures, parts)
-        write_speed(speed_path(ledger.out), speed_key([plan.key for plan in plans]), speed)
+        collect_session(ledger, probe, plans, self._pictures, parts)
         return "finished"
 
     def _draw(self, metric: str) -> str:

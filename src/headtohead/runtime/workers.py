@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from headtohead.data.prepared import PreparedSet
-from headtohead.probes.evidence import read_speed, speed_key, speed_path
+from headtohead.probes.base import of_heads, read_session
+from headtohead.probes.stage import lost
+from headtohead.probes.table import probes_of
 from headtohead.report.figures import METRICS
 from headtohead.report.tensorboard import RunEvents
-from headtohead.runtime.jobs import AnyJob, FiguresJob, Job, SpeedJob, is_done, lost, predecessor
+from headtohead.runtime.jobs import AnyJob, FiguresJob, Job, SessionJob, is_done, predecessor
 from headtohead.runtime.local import Team
 from headtohead.runtime.process import Event, Recruits
 from headtohead.runtime.progress import Display
@@ -51,28 +53,35 @@ class Crew:
         needs = {job: first for job, first in before.items() if first is not None}
         self._team.execute(waiting, watch.event, needs=needs)
         for job in jobs:
-            if gone := lost(ledger, job):
+            if gone := lost(ledger, job.head, job.seed):
                 self.display.note(f"{job}: its weights are gone, and with them {', '.join(gone)}")
         return [*ledger.failures(), *watch.errors]
 
-    def time_heads(self, ledger: Ledger, named: Collection[str]) -> list[str]:
-        """Measure the speed of all heads, one worker alone; what went wrong, in words.
+    def measure_heads(self, ledger: Ledger, named: Collection[str]) -> list[str]:
+        """Let each probe that measures all heads in one session do so; what went wrong, in words.
 
-        Anew whenever a head has come: heads are measured together or not at all. A head of the
-        user's own runs code: it is imported only where this command `named` it.
+        One worker alone, and again whenever a head was added: heads are measured together or not
+        at all. A head of the user's own runs code: it is imported only where this command `named`
+        it.
         """
-        heads = tuple(ledger.file.study.heads)
-        key = speed_key([ledger.run_key(head, 0) for head in heads])
-        if read_speed(speed_path(ledger.out), key) is not None:
-            return []
-        strangers = [head for head in heads if ":" in (ledger.file.study.heads[head].head or "")]
-        if not set(strangers) <= set(named):
-            names = ", ".join(strangers)
-            self.display.note(f"Speed is not measured anew: name {names} in --heads for it")
-            return []
-        self.display.note("Timing the heads")
-        self._recruits.dismiss()  # they may still be getting ready, and nothing else may compute
-        return self._do(SpeedJob(heads))
+        study = ledger.file.study
+        heads = tuple(study.heads)
+        own = [head for head in heads if ":" in (study.heads[head].head or "")]
+        errors = []
+        for probe in probes_of(study):
+            if not of_heads(probe) or read_session(ledger, probe) is not None:
+                continue
+            if not set(own) <= set(named):
+                names = ", ".join(own)
+                self.display.note(
+                    f"Probe {probe.name} skipped: pass --heads with {names} to allow running "
+                    f"their code."
+                )
+                continue
+            self.display.note(f"Measuring the {probe.name} of all heads")
+            self._recruits.dismiss()  # may still be getting ready, and nothing else may compute
+            errors += self._do(SessionJob(probe.name, heads))
+        return errors
 
     def draw_figures(self) -> list[str]:
         """Draw the article's figures, each metric's by a worker; what went wrong, in words.

@@ -8,9 +8,12 @@ level. `docs/statistics.md` has the measured error rates, coverage and power.
 paired.py     differences over seeds: mean, deviation, Student's interval
 location.py   the three tests, for one sample or many at once
 family.py     Holm, and the verdicts of one family
+deciding.py   what stood against a verdict: the test that did not reject, and its interval
+lag.py        whether evaluation shows what the weights can do
 unpaired.py   groups that share no seeds
 """
 
+from headtohead.stats.deciding import Deciding, deciding, holm_levels
 from headtohead.stats.family import (
     Comparison,
     Outcome,
@@ -18,9 +21,11 @@ from headtohead.stats.family import (
     compare_family,
     holm,
     holm_adjusted,
+    not_judged,
     seeds_needed,
     verdict,
 )
+from headtohead.stats.lag import LAG, Lag, lag
 from headtohead.stats.location import (
     EXACT_UP_TO,
     RESAMPLES,
@@ -45,9 +50,12 @@ from headtohead.stats.paired import (
 __all__ = [
     "DECIMALS",
     "EXACT_UP_TO",
+    "LAG",
     "RESAMPLES",
     "Comparison",
+    "Deciding",
     "Estimate",
+    "Lag",
     "Outcome",
     "PairedDifference",
     "Side",
@@ -55,10 +63,14 @@ __all__ = [
     "Verdict",
     "agreed_p",
     "compare_family",
+    "deciding",
     "estimate",
     "hall",
     "holm",
     "holm_adjusted",
+    "holm_levels",
+    "lag",
+    "not_judged",
     "paired_difference",
     "seeds_needed",
     "sign_flip",

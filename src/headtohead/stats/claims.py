@@ -16,11 +16,12 @@ from headtohead.stats import (
     Outcome,
     PairedDifference,
     holm,
+    holm_levels,
     paired_difference,
     seeds_needed,
     verdict,
 )
-from headtohead.stats.family import plural
+from headtohead.stats.family import plural, stood_against
 
 Name: TypeAlias = Literal["parameters", "overfitting", "class_maps", "translation", "speed"]
 Unit: TypeAlias = Literal["count", "bytes", "share", "points", "nats", "seconds", "epochs"]
@@ -102,14 +103,18 @@ def pairs(values: BySeed, first: str, second: str, seeds: Sequence[int]) -> dict
 def decide(questions: Sequence[Question], level: float) -> tuple[Claim, ...]:
     """The tested claims as one family: every question is in it, be it without a pair."""
     found = {q.name: paired_difference(list(q.differences.values()), level) for q in questions}
-    adjusted = holm({name: difference.p_agreed for name, difference in found.items()})
+    p_values: dict[str, float | None] = {
+        name: difference.p_agreed for name, difference in found.items()
+    }
+    adjusted, levels, tests = holm(p_values), holm_levels(p_values, level), len(questions)
     claims = []
     for question in questions:
-        difference = found[question.name]
-        said = verdict(question.statement, difference, adjusted[question.name], len(questions))
+        name, difference = question.name, found[question.name]
+        against = stood_against(difference, adjusted[name], levels[name], tests)
+        said = verdict(question.statement, difference, adjusted[name], tests, against)
         claims.append(
             Claim(
-                name=question.name,
+                name=name,
                 statement=question.statement,
                 outcome=said.outcome,
                 rule=f"{question.tested}: {question.lost or said.rule}",
@@ -208,7 +213,7 @@ def faster(
     per_step = int((ratio < 1).all()) - int((ratio > 1).all())
     difference = paired_difference(list(pairs(times, against, reference, seeds).values()), level)
     said = verdict(statement, difference, holm({"": difference.p_agreed})[""], 1)
-    to_target = {"supported": 1, "refuted": -1, "inconclusive": 0}[said.outcome]
+    to_target = {"supported": 1, "refuted": -1}.get(said.outcome, 0)
     outcome: Outcome = "inconclusive"
     if per_step == to_target and goal.declared and goal.target > goal.majority:
         outcome = said.outcome

@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from headtohead.stats.deciding import Deciding, deciding, holm_levels
 from headtohead.stats.location import Floats, Side, agreed_p
 from headtohead.stats.paired import (
     DECIMALS,
@@ -13,7 +14,9 @@ from headtohead.stats.paired import (
     paired_difference,
 )
 
-Outcome: TypeAlias = Literal["supported", "refuted", "inconclusive"]
+Outcome: TypeAlias = Literal["supported", "refuted", "inconclusive", "not judged"]
+"""What a claim comes to. "not judged" stands for all three where what was measured cannot be
+trusted (`stats/lag.py`); the tests here never give it."""
 
 TESTS = "largest p of sign-flip, Student's and Hall's t"
 
@@ -32,6 +35,8 @@ class Comparison:
     """One pair of a family: whether the first is better, and whether it is at least as good.
 
     `p_holm` is the difference's largest p-value, Holm-adjusted over the family's `tests`.
+    `deciding` is what stood against a verdict where the interval excludes 0 and `better` is
+    inconclusive all the same; else None.
     """
 
     difference: PairedDifference
@@ -39,6 +44,12 @@ class Comparison:
     p_holm: float
     better: Verdict
     not_worse: Verdict
+    deciding: Deciding | None = None
+
+
+def not_judged(verdict: Verdict, reason: str) -> Verdict:
+    """The verdict of a claim whose measurements cannot be trusted, with the reason beside it."""
+    return Verdict(verdict.claim, "not judged", reason)
 
 
 def holm(p_values: Mapping[str, float | None]) -> dict[str, float]:
@@ -86,7 +97,12 @@ def compare_family(
     """
     tests = len(pairs)
     found = {name: paired_difference(values, level) for name, values in pairs.items()}
-    adjusted = holm({name: difference.p_agreed for name, difference in found.items()})
+    p_values = {name: difference.p_agreed for name, difference in found.items()}
+    adjusted, levels = holm(p_values), holm_levels(p_values, level)
+    against = {
+        name: stood_against(difference, adjusted[name], levels[name], tests)
+        for name, difference in found.items()
+    }
     at_margin = {
         side: holm({n: _margin_p(d, margin, side) for n, d in found.items()})
         for side in ("greater", "less")
@@ -96,7 +112,9 @@ def compare_family(
             difference=found[name],
             tests=tests,
             p_holm=adjusted[name],
-            better=verdict(f"{reference} beats {name}", found[name], adjusted[name], tests),
+            better=verdict(
+                f"{reference} beats {name}", found[name], adjusted[name], tests, against[name]
+            ),
             not_worse=_not_worse(
                 f"{reference} is at least as good as {name} within {plural(100 * margin, 'point')}",
                 found[name],
@@ -104,33 +122,82 @@ def compare_family(
                 tests,
                 margin,
             ),
+            deciding=against[name],
         )
         for name in pairs
     }
 
 
-def verdict(claim: str, difference: PairedDifference, p_holm: float, tests: int) -> Verdict:
-    """Whether the first of a pair is the better one.
+def stood_against(
+    difference: PairedDifference, p_holm: float, holm_level: float, tests: int
+) -> Deciding | None:
+    """The test that did not reject where the printed interval excludes 0; None elsewhere."""
+    low, high = difference.low, difference.high
+    excludes = low is not None and high is not None and not low <= 0 <= high
+    enough = difference.n >= seeds_needed(tests, difference.level)
+    if not excludes or not enough or p_holm <= difference.level:
+        return None
+    return deciding(difference.differences, holm_level)
+
+
+def verdict(
+    claim: str,
+    difference: PairedDifference,
+    p_holm: float,
+    tests: int,
+    against: Deciding | None = None,
+) -> Verdict:
+    """Whether the first of a pair is the better one; `against` is what `stood_against` found.
 
     Supported (refuted): the largest p-value of the three tests, Holm-adjusted, is at most the
-    level, and the t interval at 1 - level lies above (below) 0, as it then does. Anything else is
-    inconclusive.
+    level, and the t interval at 1 - level lies above (below) 0, as it then does. Differences that
+    are all equal have no interval, and their sign stands for it. Anything else is inconclusive.
     """
     few = _too_few(claim, difference.n, seeds_needed(tests, difference.level))
-    low, high, level = difference.low, difference.high, difference.level
-    if few or low is None or high is None:
+    level = difference.level
+    bounds = _bounds(difference)
+    if few or bounds is None:
         return few or Verdict(claim, "inconclusive", "no interval")
+    low, high = bounds
+    interval = difference.why_no_interval or (
+        f"{100 * (1 - level):g} % t interval {points(low)} to {points(high)} points"
+    )
     numbers = (
-        f"mean {points(difference.mean or 0.0)}, {100 * (1 - level):g} % t interval "
-        f"{points(low)} to {points(high)} points, p = {p_holm:.3g} "
+        f"mean {points(difference.mean or 0.0)}, {interval}, p = {p_holm:.3g} "
         f"({TESTS}; Holm over {tests}), {plural(difference.n, 'seed')}"
     )
     if p_holm <= level and low > 0:
         return Verdict(claim, "supported", f"{numbers}: above 0, p ≤ {level:g}")
     if p_holm <= level and high < 0:
         return Verdict(claim, "refuted", f"{numbers}: below 0, p ≤ {level:g}")
-    reason = "the interval holds 0" if low <= 0 <= high else f"p > {level:g}"
+    reason = f"p > {level:g}{deciding_text(against)}"
+    if low <= 0 <= high:
+        reason = "the difference is 0" if difference.why_no_interval else "the interval holds 0"
     return Verdict(claim, "inconclusive", f"{numbers}: {reason}")
+
+
+def deciding_text(found: Deciding | None) -> str:
+    """What stood against a verdict, in words: its test, and its interval, which holds 0."""
+    if found is None:
+        return ""
+    interval = ""
+    if found.low is not None and found.high is not None:
+        interval = (
+            f", whose {100 * (1 - found.level):.4g} % interval (Holm's level {found.level:.3g}) is "
+            f"{points(found.low)} to {points(found.high)} points"
+        )
+    return f": decided by the {_NAMED[found.test]}{interval}"
+
+
+_NAMED = {"sign-flip": "sign-flip test", "Student's t": "t-test", "Hall's t": "t-test by Hall"}
+
+
+def _bounds(difference: PairedDifference) -> tuple[float, float] | None:
+    """The t interval; of differences that are all equal the mean, which the tests then judge."""
+    if difference.low is not None and difference.high is not None:
+        return difference.low, difference.high
+    known = difference.n > 1 and difference.sd is not None and difference.mean is not None
+    return (difference.mean, difference.mean) if known and difference.mean is not None else None
 
 
 def _margin_p(difference: PairedDifference, margin: float, side: Side) -> float | None:
@@ -149,19 +216,21 @@ def _not_worse(
     """
     half = difference.level / 2
     few = _too_few(claim, difference.n, seeds_needed(tests, difference.level))
-    low, high = difference.low, difference.high
-    if few or low is None or high is None:
+    bounds = _bounds(difference)
+    if few or bounds is None:
         return few or Verdict(claim, "inconclusive", "no interval")
+    low, high = bounds
     above, below = p_holm
+    shown = difference.why_no_interval or f"lower bound {points(low)} points"
     numbers = (
-        f"one-sided at {half:g}, margin {plural(100 * margin, 'point')}: lower bound "
-        f"{points(low)} points, p = {above:.3g} (as above; Holm over {tests}), "
-        f"{plural(difference.n, 'seed')}"
+        f"one-sided at {half:g}, margin {plural(100 * margin, 'point')}: {shown}, "
+        f"p = {above:.3g} (as above; Holm over {tests}), {plural(difference.n, 'seed')}"
     )
     if above <= half and low > -margin:
         return Verdict(claim, "supported", numbers)
     if below <= half and high < -margin:
-        return Verdict(claim, "refuted", f"{numbers}; upper bound {points(high)} points")
+        upper = "" if difference.why_no_interval else f"; upper bound {points(high)} points"
+        return Verdict(claim, "refuted", f"{numbers}{upper}")
     return Verdict(claim, "inconclusive", numbers)
 
 

@@ -106,7 +106,7 @@ def hall(samples: Floats, side: Side = "two-sided") -> Floats:
     if n < 3:
         return student(samples, side)
     mean = samples.mean(axis=1)
-    flat = _flat(samples)
+    flat = without_spread(samples)
     sd = np.where(flat, 1.0, samples.std(axis=1, ddof=1))
     third = n / ((n - 1) * (n - 2)) * np.sum((samples - mean[:, None]) ** 3, axis=1)
     skewness = third / sd**3
@@ -124,7 +124,7 @@ def agreed_p(samples: Floats, side: Side = "two-sided") -> Floats:
     return np.asarray(p.max(axis=0), dtype=np.float64)
 
 
-def _flat(samples: Floats) -> NDArray[np.bool_]:
+def without_spread(samples: Floats) -> NDArray[np.bool_]:
     """Which samples have no spread beyond rounding."""
     largest = np.abs(samples).max(axis=1)
     return np.asarray(np.ptp(samples, axis=1) <= TIE * largest, dtype=np.bool_)
@@ -136,7 +136,7 @@ def _t(samples: Floats) -> Floats:
     mean = samples.mean(axis=1)
     if n < 2:
         return np.zeros(len(samples))
-    flat = _flat(samples)
+    flat = without_spread(samples)
     error = np.where(flat, 1.0, samples.std(axis=1, ddof=1) / np.sqrt(n))
     away = np.where(mean == 0, 0.0, np.copysign(np.inf, mean))
     return np.asarray(np.where(flat, away, mean / error), dtype=np.float64)

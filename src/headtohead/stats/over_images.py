@@ -10,7 +10,9 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtr, stdtrit
+from scipy.special import bdtr, betaincinv, stdtrit
+
+from headtohead.stats.location import without_spread
 
 Floats: TypeAlias = NDArray[np.float64]
 Rows: TypeAlias = NDArray[np.int64]
@@ -30,7 +32,7 @@ class PictureInterval:
 
     `pictures` of `clusters` duplicate groups (a picture without duplicates is its own) over
     `seeds` seeds; `differing` clusters are those on which the two heads do not score the same.
-    `low` and `high` are None where fewer than two clusters differ.
+    `low` and `high` are None where fewer than two clusters differ, and where all differ alike.
     """
 
     mean: float
@@ -83,12 +85,24 @@ def picture_interval(
     count, differing = len(sums), int(np.count_nonzero(sums))
     low: float | None = None
     high: float | None = None
-    if count > 1 and differing > 1:
+    if count > 1 and differing > 1 and not without_spread((sums / sizes)[None, :])[0]:
         residuals = sums - mean * sizes
         error = np.sqrt(count / (count - 1) * np.sum(residuals**2)) / len(values)
         half = float(stdtrit(count - 1, 1 - level / 2) * error)
         low, high = mean - half, mean + half
     return PictureInterval(mean, low, high, level, len(distinct), count, differing, len(pairs))
+
+
+def share_interval(right: int, images: int, level: float) -> tuple[float, float]:
+    """The exact binomial interval of a share at confidence 1 - level: `right` of `images`.
+
+    Clopper & Pearson 1934, Biometrika 26. Raises ValueError for no images.
+    """
+    if not 0 <= right <= images or not images:
+        raise ValueError(f"a share needs images and as many or fewer right: {right} of {images}")
+    low = float(betaincinv(right, images - right + 1, level / 2)) if right else 0.0
+    high = float(betaincinv(right + 1, images - right, 1 - level / 2)) if right < images else 1.0
+    return low, high
 
 
 def difference(first: Answers, second: Answers) -> Floats:

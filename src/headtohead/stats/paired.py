@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
-from headtohead.stats.location import EXACT_UP_TO, hall, sign_flip, student
+from headtohead.stats.location import EXACT_UP_TO, hall, sign_flip, student, without_spread
 
 DECIMALS = 12
 """Differences of shares are rounded here: 0.85 - 0.86 must equal a margin of 0.01, not miss it."""
@@ -26,7 +26,8 @@ class Spread:
 class Estimate:
     """A mean over `n` seeds with Student's t interval at confidence 1 - level: no verdict.
 
-    None where the values do not give it: no values, one value, or values that are not finite.
+    None where the values do not give it: no values, one value, values that are not finite; no
+    interval for values that are all equal.
     """
 
     n: int
@@ -42,9 +43,9 @@ class PairedDifference:
     """Differences paired by seed, first minus second, and what they say.
 
     `low` and `high` bound Student's t interval of the mean at confidence 1 - level; None with
-    fewer than two pairs. `p` is the two-sided sign-flip p-value, `p_t` the larger one of
-    Student's t and Hall's correction of it, each None without pairs; `exact` says whether every
-    sign vector was counted.
+    fewer than two pairs, and where all differences are equal. `p` is the two-sided sign-flip
+    p-value, `p_t` the larger one of Student's t and Hall's correction of it, each None without
+    pairs; `exact` says whether every sign vector was counted.
     """
 
     differences: tuple[float, ...]
@@ -61,6 +62,16 @@ class PairedDifference:
     def n(self) -> int:
         """The number of pairs."""
         return len(self.differences)
+
+    @property
+    def why_no_interval(self) -> str:
+        """In words, why no interval can be had; empty where there is one."""
+        if self.low is not None:
+            return ""
+        if self.n < 2:
+            return f"{self.n or 'no'} seed{'' if self.n == 1 else 's'}, no interval"
+        alike = "both" if self.n == 2 else f"all {self.n}"
+        return f"no interval can be had: {alike} differences are equal"
 
     @property
     def p_agreed(self) -> float | None:
@@ -83,10 +94,11 @@ def spread(values: Sequence[float]) -> Spread | None:
 def t_interval(differences: Sequence[float], level: float) -> tuple[float, float] | None:
     """Student's t interval of the mean at confidence 1 - level; None with fewer than two values.
 
-    A single point where all values are equal: the sign-flip test keeps such a sample honest.
+    None, too, where all values are equal: they show no spread, and an interval without width would
+    promise a certainty that nobody has.
     """
     found = spread(differences)
-    if found is None or found.sd is None:
+    if found is None or found.sd is None or without_spread(np.asarray([differences]))[0]:
         return None
     half = float(stdtrit(found.n - 1, 1 - level / 2)) * found.sd / math.sqrt(found.n)
     return round(found.mean - half, DECIMALS), round(found.mean + half, DECIMALS)

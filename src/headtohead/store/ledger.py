@@ -3,7 +3,7 @@
 <out>/study.yaml          the study, its digest, its pictures (StudyFile)
 <out>/pictures.csv        every picture: its row in the prepared set, name, label, split
 <out>/runs/<head>/seed-<n>/run.json, history.jsonl, best/last/resume.safetensors
-<out>/evidence/<probe>/…  what probes measured on finished runs
+<out>/evidence/…          what probes measured, see `headtohead.store.evidence`
 """
 
 import json
@@ -38,10 +38,11 @@ class StudyFile(Record):
 
     `counts` gives the number of pictures per split and class, of the first seed's split. `given`
     names the splits that the source gave as folders, and `leaks` counts groups of near-duplicates
-    that lie in more than one split, of the first seed's; ledgers of earlier versions do not say
-    (None). `masks` is the folder of masks as `--masks` named it, or MASKS_ELSEWHERE. `tunes` is
-    there where the runs are trials: the study whose heads are tuned by them, on validation alone,
-    so that they are not probed.
+    that lie in more than one split, of the first seed's; `quarantined` counts each class's files
+    that could not be decoded, and `two_labels` groups of the same images under more than one
+    label; ledgers of earlier versions do not say (None). `masks` is the folder of masks as
+    `--masks` named it, or MASKS_ELSEWHERE. `tunes` is there where the runs are trials: the study
+    whose heads are tuned by them, on validation alone, so that they are not probed.
     """
 
     format: Literal[2] = STUDY_FORMAT
@@ -52,6 +53,8 @@ class StudyFile(Record):
     counts: dict[SplitName, dict[str, int]]
     given: tuple[SplitName, ...] | None = None
     leaks: int | None = None
+    quarantined: dict[str, int] | None = None
+    two_labels: int | None = None
     masks: str | None = None
     study: StudySpec
     tunes: StudySpec | None = None
@@ -97,9 +100,10 @@ class Ledger:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
             return cls(out, StudyFile.model_validate(_upgraded(content)))
         except (yaml.YAMLError, ValidationError, UnicodeDecodeError) as error:
+            reason = "it is empty" if path.stat().st_size == 0 else " ".join(str(error).split())
             raise UsageError(
-                f"{path} cannot be read as a study of this version: {error}. "
-                f"Restore it, or choose another folder."
+                f"{path} cannot be read as a study of this version: {reason[:300]}. "
+                f"Restore it from a copy, or choose another folder."
             ) from error
 
     @classmethod
@@ -208,7 +212,7 @@ def hold(out: Path) -> Iterator[None]:
     Raises UsageError where the folder holds something else, and StorageError where it may not be
     written or another process holds it.
     """
-    _refuse_foreign(out)
+    refuse_foreign(out)
     lock = FileLock(out / ".lock", timeout=0)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -225,8 +229,11 @@ def hold(out: Path) -> Iterator[None]:
         lock.release()
 
 
-def _refuse_foreign(out: Path) -> None:
-    """A folder without a study that holds anything but a lock is somebody else's."""
+def refuse_foreign(out: Path) -> None:
+    """A folder without a study that holds anything but a lock is somebody else's.
+
+    Raises UsageError, and StorageError where one may not look.
+    """
     try:
         if (out / STUDY_FILE).is_file():
             return

@@ -1,25 +1,26 @@
 """The main path of tuning: prepare → propose → train trials → choose on validation → write."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 from pydantic import JsonValue
 
 from headtohead.conduct import study_file
-from headtohead.config.options import study_from
+from headtohead.config.options import TuneOptions, documented, study_from
 from headtohead.config.reading import resolve_tuning
 from headtohead.config.study import HeadSpec, StudySpec, VerdictSpec
 from headtohead.core.errors import RunError, UsageError
-from headtohead.core.files import digest_of, storage_error
+from headtohead.core.files import digest_of, expanded, storage_error
 from headtohead.core.streams import stream_seed
 from headtohead.core.system import cache_folder
-from headtohead.data.pipeline import prepare_study
+from headtohead.data.pipeline import prepare_study, told
 from headtohead.runtime.jobs import Job, is_done
 from headtohead.runtime.preflight import answer_of, muster, question_about
 from headtohead.runtime.progress import Display
 from headtohead.runtime.workers import Crew
+from headtohead.stats.family import plural
 from headtohead.store.ledger import STUDY_FILE, Ledger, StudyFile, hold
 from headtohead.tuning.proposals import optuna, propose
 from headtohead.tuning.results import Tuning, write_results
@@ -38,17 +39,7 @@ AT_ONCE = 2
 """Trials of a head that are proposed together, whatever the number of workers."""
 
 
-class TuneOptions(TypedDict, total=False):
-    """What wins over a study; see `headtohead.config.options.StudyOptions`. None is not given."""
-
-    data: str | Path | None
-    heads: str | Sequence[str] | None
-    image_size: int | None
-    resize: str | None
-    limit: int | None
-    batch_size: int | None
-
-
+@documented("tune")
 def tune(
     study: str | Path | None = None,
     *,
@@ -64,10 +55,9 @@ def tune(
     """Search the settings of every head of a study on validation, and write the study to compare.
 
     `study` is as in `headtohead.compare`; what is searched is its part `tuning`, or that of
-    `article-tuned`. `trials` of each head and `epochs` of each trial win over it. The same call
-    again resumes; with more trials or heads it goes on. `deterministic` is as in `compare`.
-    Raises UsageError, DataError and StorageError, and RunError where trials could not be finished
-    or all of a head's failed.
+    `article-tuned`. The options win over it. The same call again resumes, and adds more trials or
+    heads. Raises UsageError, DataError and StorageError, and RunError where trials could not be
+    finished or all of a head's failed.
     """
     optuna()
     spec = resolve_tuning(study_from(study, **options), trials=trials, epochs=epochs)
@@ -80,9 +70,11 @@ def tune(
         setups = machine.setups
         spec = spec.model_copy(update={"backbone": machine.backbone})
         recruits.call(min(len(setups), len(spec.heads) * tuning_of(spec).seeds))
-        _, prepared = prepare_study(spec, cache=cache_folder(cache), progress=display.progress)
+        source, prepared = prepare_study(spec, cache=cache_folder(cache), progress=display.progress)
+        for line in told(source, prepared):
+            display.note(line)
         file = study_file(spec, prepared)
-        folder = Path(out) if out is not None else _default_out(file)
+        folder = expanded(out) if out is not None else _default_out(file)
         _refuse_foreign(folder)
         trials_folder = folder / TRIALS
         with hold(trials_folder), Crew(trials_folder, prepared, setups, display, recruits) as crew:
@@ -225,8 +217,8 @@ def _train(ledger: Ledger, jobs: list[Job], crew: Crew) -> None:
     """Train what is not over. Raises RunError where a run could not be finished."""
     if errors := crew.train(ledger, jobs):
         raise RunError(
-            f"{len(errors)} trials were not finished: {'; '.join(errors)}. The same command goes "
-            f"on with them."
+            f"not finished: {plural(len(errors), 'trial')}: {'; '.join(errors)}. Run the same "
+            f"command to resume."
         )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from headtohead.report.baseline import Baseline, baseline_of
 from headtohead.report.beside import Beside, StackRow, stack_rows
 from headtohead.report.figures import OTHER_COLORS, Look, finished_curves
 from headtohead.report.page.chart import Chart
@@ -45,7 +46,7 @@ def beside_view(ledger: Ledger, tracks: Sequence[Track], beside: Beside) -> Besi
         beside.name,
         f"{100 * margin:g}",
         tuple(_row(row, margin) for row in rows),
-        tuple(_charts(tracks, beside, len(study.heads))),
+        tuple(_charts(tracks, beside, len(study.heads), baseline_of(ledger.file))),
     )
 
 
@@ -72,7 +73,9 @@ def _side(found: Spread) -> str:
     return f"{100 * found.mean:.1f}{deviation} ({found.n})"
 
 
-def _charts(tracks: Sequence[Track], beside: Beside, index: int) -> Iterator[Chart]:
+def _charts(
+    tracks: Sequence[Track], beside: Beside, index: int, baseline: Baseline
+) -> Iterator[Chart]:
     for track in tracks:
         runs = beside.heads.get(track.head)
         if not runs:
@@ -84,4 +87,5 @@ def _charts(tracks: Sequence[Track], beside: Beside, index: int) -> Iterator[Cha
             if quantity.name in SHOWN:
                 title = f"{track.head}: {quantity.title[0].lower()}{quantity.title[1:]}"
                 name = f"beside-{beside.name}-{track.head}-{quantity.name}"
-                yield curve_chart(replace(quantity, name=name, title=title), [track, theirs])
+                shown = replace(quantity, name=name, title=title)
+                yield curve_chart(shown, [track, theirs], baseline.shares)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from headtohead.probes.evidence import SplitPredictions
+from headtohead.probes.predictions import SplitPredictions
 from headtohead.report.figures import Look
 from headtohead.report.page.chart import MUTED, NEUTRAL, Chart, drawing
 from headtohead.report.page.strands import Strand, Trace, draw_strand, mean_label

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from matplotlib import style
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -17,7 +18,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 
-from headtohead.report.figures import STYLE
+from headtohead.report.figures import LARGEST_CLASS, STYLE
 from headtohead.report.page.svg import HEAD_ID, inline_svg
 
 INK, MUTED, GRID, NEUTRAL = "#111111", "#555555", "#e3e3e3", "#8a8a8a"
@@ -154,6 +155,19 @@ def drawing(
             (height - bottom - top) / height,
         )
         yield Drawing(figure, figure.add_axes(box), height)
+
+
+def draw_largest_class(paper: Drawing, share: float, *, error: bool = False) -> str:
+    """A dashed line at the accuracy of always naming the largest class; what it says in words.
+
+    `error` draws it on an axis of errors. It belongs to no head, and is never hidden.
+    """
+    at = 100 * (1 - share) if error else 100 * share
+    dashes = (0, (4, 3))
+    paper.axes.axhline(at, color=NEUTRAL, linewidth=1.2, linestyle=dashes, label=LARGEST_CLASS)
+    said = f"always naming the largest class: {at:.1f} %{' error' if error else ''}"
+    paper.readable(LARGEST_CLASS, None, [(float(np.mean(paper.axes.get_xlim())), at)], [said])
+    return said
 
 
 def text_width(text: str) -> float:

@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from headtohead.probes.evidence import Speed, SplitPredictions
+from headtohead.probes.predictions import SplitPredictions
+from headtohead.probes.speed import Speed
+from headtohead.report.baseline import Baseline
 from headtohead.report.beside import Beside
 from headtohead.report.claims import claims_of, measured_speed
 from headtohead.report.figures import looks
@@ -38,9 +40,12 @@ from headtohead.report.page.picks import disagreements, mistakes, opinions_of, p
 from headtohead.report.page.robust import moved, translation_about, translation_chart
 from headtohead.report.page.setting import command, environments, study_yaml
 from headtohead.report.page.tables import (
+    MISSING,
+    BaselineRow,
     ConfusionTable,
     OverfitRow,
     Row,
+    baseline_row,
     columns,
     confusions,
     overfit_rows,
@@ -109,6 +114,7 @@ class Content:
     rows: tuple[Row, ...]
     judged: tuple[Claim, ...]
     claims: tuple[ClaimView, ...]
+    baseline: BaselineRow
     pictures: tuple[PicturesRow, ...]
     estimates: tuple[EstimateRow, ...]
     targets: tuple[TargetRow, ...]
@@ -133,6 +139,13 @@ class Content:
     command: str
     study_yaml: str
     environments: tuple[tuple[str, str], ...]
+
+    @property
+    def results(self) -> list[tuple[str, ...]]:
+        """The table of results as plain texts: every head, and the largest class."""
+        heads = [(r.head, *(c.full for c in r.cells), str(r.finished)) for r in self.rows]
+        found = self.baseline
+        return [*heads, (found.label, *(c.full for c in found.cells), MISSING)]
 
     @property
     def charts(self) -> Iterator[Chart]:
@@ -170,14 +183,15 @@ def gather(
         rows=rows(summary),
         judged=judged,
         claims=claim_views(judged),
+        baseline=baseline_row(summary.baseline),
         pictures=picture_rows(summary),
         estimates=estimate_rows(summary),
         targets=target_rows(summary),
         looks=looks_text(summary),
         forest=forest(summary),
-        parameters=against_parameters(summary.heads, styles, order),
+        parameters=against_parameters(summary.heads, styles, order, summary.baseline),
         groups=GROUPS,
-        curves=_curves(tracks),
+        curves=_curves(tracks, summary.baseline),
         beside=tuple(beside_view(ledger, tracks, other) for other in beside),
         overfit=curve_chart(OVERFIT, tracks) if tracks else None,
         overfit_rows=tuple(overfit_rows(summary, tracks)),
@@ -206,12 +220,12 @@ def _keys(summary: Summary) -> tuple[HeadKey, ...]:
     )
 
 
-def _curves(tracks: Sequence[Track]) -> tuple[CurvePanel, ...]:
+def _curves(tracks: Sequence[Track], baseline: Baseline) -> tuple[CurvePanel, ...]:
     if not tracks:
         return ()
     return tuple(
         CurvePanel(quantity.group, quantity.scale, chart)
-        for quantity, chart in curve_charts(tracks)
+        for quantity, chart in curve_charts(tracks, baseline.shares)
     )
 
 

@@ -1,8 +1,9 @@
 """Curves over epochs: every seed faint, the mean strong, linear and logarithmic."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -10,14 +11,24 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from headtohead.report.figures import Look, looks
-from headtohead.report.page.chart import Chart, Drawing, drawing, keep_within, log_ticks
+from headtohead.report.page.chart import (
+    Chart,
+    Drawing,
+    draw_largest_class,
+    drawing,
+    keep_within,
+    log_ticks,
+)
 from headtohead.report.page.strands import Strand, Trace, Values, draw_strand, mean_label
-from headtohead.store.ledger import Ledger
+from headtohead.store.ledger import Ledger, SplitName
 from headtohead.store.records import EpochRecord
 
 SHOWN_EPOCHS, FEWEST_EPOCHS, POINTS = 100, 20, 2000
 """Of longer runs this many epochs are drawn, evenly spaced, the first and the last among them;
 fewer where there are so many runs that a chart would have more than POINTS points."""
+
+
+NOTHING: Mapping[SplitName, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -43,12 +54,17 @@ def tracks_of(ledger: Ledger) -> list[Track]:
     return tracks
 
 
+GROUPS = ("validation", "training, evaluated", "training, running")
+"""What is switched between: each has an accuracy and a loss."""
+
+
 @dataclass(frozen=True)
 class Quantity:
     """What a curve shows of an epoch; `log` is what the logarithmic chart shows instead.
 
     A share near 100 % has its news in what is missing: its logarithmic chart shows the error.
-    Values lie within `low` and `high`, and the axis does, too.
+    Values lie within `low` and `high`, and the axis does, too. `split` is the one whose largest
+    class is drawn beside an accuracy.
     """
 
     name: str
@@ -61,6 +77,7 @@ class Quantity:
     high: float = math.inf
     scale: Literal["linear", "log"] = "linear"
     log: "Quantity | None" = None
+    split: SplitName | None = None
 
 
 def _accuracy(group: str, field: str, subject: str, how: str = "") -> Quantity:
@@ -70,8 +87,17 @@ def _accuracy(group: str, field: str, subject: str, how: str = "") -> Quantity:
     def error(epoch: EpochRecord) -> float:
         return 100 - value(epoch)
 
+    split: SplitName = "validation" if group == GROUPS[0] else "train"
     shown = Quantity(
-        field, group, f"{subject} accuracy{how}", "accuracy (%)", " %", value, low=0, high=100
+        field,
+        group,
+        f"{subject} accuracy{how}",
+        "accuracy (%)",
+        " %",
+        value,
+        low=0,
+        high=100,
+        split=split,
     )
     log = Quantity(
         f"{field}-log",
@@ -82,6 +108,7 @@ def _accuracy(group: str, field: str, subject: str, how: str = "") -> Quantity:
         error,
         high=100,
         scale="log",
+        split=split,
     )
     return replace(shown, log=log)
 
@@ -101,9 +128,6 @@ def _loss(group: str, field: str, title: str) -> Quantity:
     return replace(shown, log=log)
 
 
-GROUPS = ("validation", "training, evaluated", "training, running")
-"""What is switched between: each has an accuracy and a loss."""
-
 QUANTITIES = (
     _accuracy(GROUPS[0], "val_accuracy", "Validation"),
     _loss(GROUPS[0], "val_loss", "Validation loss"),
@@ -122,16 +146,23 @@ OVERFIT = Quantity(
 )
 
 
-def curve_charts(tracks: Sequence[Track]) -> Iterator[tuple[Quantity, Chart]]:
-    """Every quantity with its chart, linear and logarithmic."""
+def curve_charts(
+    tracks: Sequence[Track], largest: Mapping[SplitName, float] = NOTHING
+) -> Iterator[tuple[Quantity, Chart]]:
+    """Every quantity with its chart, linear and logarithmic; `largest` as in `curve_chart`."""
     for linear in QUANTITIES:
         for quantity in (linear, linear.log):
             if quantity is not None:
-                yield quantity, curve_chart(quantity, tracks)
+                yield quantity, curve_chart(quantity, tracks, largest)
 
 
-def curve_chart(quantity: Quantity, tracks: Sequence[Track]) -> Chart:
-    """One quantity over epochs for every head that has finished runs."""
+def curve_chart(
+    quantity: Quantity, tracks: Sequence[Track], largest: Mapping[SplitName, float] = NOTHING
+) -> Chart:
+    """One quantity over epochs for every head that has finished runs.
+
+    `largest` is each split's accuracy of always naming its largest class.
+    """
     with drawing() as paper:
         runs = sum(len(track.seeds) for track in tracks)
         shown = max(FEWEST_EPOCHS, min(SHOWN_EPOCHS, POINTS // runs))
@@ -140,7 +171,12 @@ def curve_chart(quantity: Quantity, tracks: Sequence[Track]) -> Chart:
         axes.set(xlabel="epoch", ylabel=quantity.axis)
         axes.xaxis.set_major_locator(MaxNLocator(10, integer=True, min_n_ticks=1))
         last = max(len(history) for track in tracks for history in track.histories)
+        caption = [f"Of {last} epochs {shown} are drawn, evenly spaced."] if last > shown else []
         axes.set_xlim(0.5, last + 0.5)
+        if quantity.split is not None and quantity.split in largest:
+            error = quantity.scale == "log"
+            told.append(draw_largest_class(paper, largest[quantity.split], error=error))
+            caption.append("Dashed: always naming the largest class.")
         # Where no epoch made an error, nothing is drawn that a logarithmic axis could show.
         logarithmic = quantity.scale == "log" and np.isfinite(axes.dataLim.minposy)
         axes.set_yscale("log" if logarithmic else "linear")
@@ -150,7 +186,7 @@ def curve_chart(quantity: Quantity, tracks: Sequence[Track]) -> Chart:
         return paper.finish(
             f"curve-{quantity.name}",
             quantity.title,
-            f"Of {last} epochs {shown} are drawn, evenly spaced." if last > shown else "",
+            " ".join(caption),
             f"{quantity.title} over epochs. " + "; ".join(text for text in told if text) + ".",
         )
 

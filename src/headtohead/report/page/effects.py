@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from headtohead.report.baseline import Baseline
 from headtohead.report.figures import Look
 from headtohead.report.page.chart import (
     GRID,
@@ -12,6 +13,7 @@ from headtohead.report.page.chart import (
     NEUTRAL,
     Chart,
     Drawing,
+    draw_largest_class,
     drawing,
     keep_within,
     log_ticks,
@@ -61,7 +63,7 @@ def _legend(shown: Sequence[HeadComparison], margin: float) -> Iterator[str]:
     if any(_bounds(item) for item in shown):
         yield f"Line: {_confidence(shown)} interval (Student's t) over seeds."
     if not all(_bounds(item) for item in shown):
-        yield "One seed has no interval over seeds, so no line."
+        yield "One seed, or seeds that differ by the same, have no interval, so no line."
     if any(picture_bounds(item) for item in shown):
         yield f"Dotted: {_confidence(shown)} interval over test pictures, for these networks."
     yield (
@@ -112,7 +114,9 @@ def difference_text(item: HeadComparison) -> str:
     text = f"{100 * (difference.mean or 0.0):+.2f} points"
     bounds = _bounds(item)
     if bounds is None:
-        return f"{text} from one seed, no interval"
+        if difference.n < 2:
+            return f"{text} from one seed, no interval"
+        return f"{text} on average over {difference.n} seeds, {difference.why_no_interval}"
     return (
         f"{text} on average over {difference.n} seeds, {100 * (1 - difference.level):g} % interval "
         f"{bounds[0]:+.2f} to {bounds[1]:+.2f}"
@@ -120,9 +124,12 @@ def difference_text(item: HeadComparison) -> str:
 
 
 def against_parameters(
-    heads: Sequence[HeadResult], looks: Mapping[str, Look], order: Sequence[str]
+    heads: Sequence[HeadResult],
+    looks: Mapping[str, Look],
+    order: Sequence[str],
+    baseline: Baseline,
 ) -> Chart | None:
-    """The head's own parameters (logarithmic) against test accuracy: seeds and mean."""
+    """The head's own parameters (logarithmic) against test accuracy: seeds, mean, largest class."""
     known = [head for head in heads if head.spreads["test_accuracy"] is not None]
     if not known:
         return None
@@ -130,6 +137,7 @@ def against_parameters(
         axes = paper.axes
         axes.set_xscale("log")
         told = [_draw_mark(paper, h, looks[h.head], order.index(h.head)) for h in known]
+        told.append(draw_largest_class(paper, baseline.test))
         axes.margins(x=0.12)
         keep_within(axes, 0, 100)
         axes.set_xticks(log_ticks(*axes.get_xlim()))
@@ -140,7 +148,8 @@ def against_parameters(
         return paper.finish(
             "parameters",
             "Parameters against accuracy",
-            "Up and to the left is better. Rings: seeds; large marks: their mean.",
+            "Up and to the left is better. Rings: seeds; large marks: their mean; dashed: always "
+            "naming the largest class.",
             "; ".join(told),
         )
 

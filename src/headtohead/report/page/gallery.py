@@ -11,14 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from headtohead.probes.evidence import (
-    ClassMaps,
-    ProbePictures,
-    class_maps_path,
-    pictures_path,
-    read_class_maps,
-    read_pictures,
-)
+from headtohead.probes.base import read_run
+from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps
+from headtohead.probes.images import ProbeImages, images_path, read_images
 from headtohead.report.page.kept import Kept
 from headtohead.report.page.picks import Pick
 from headtohead.store.ledger import Ledger
@@ -125,7 +120,7 @@ def map_grid(ledger: Ledger, seed: int, count: int) -> MapGrid | None:
     Grad-CAM for every head, and beside it the exact maps of heads that have them.
     """
     split = ledger.file.study.split.seed_for(seed)
-    pictures = read_pictures(pictures_path(ledger.out, split), ledger.file.digest)
+    pictures = read_images(images_path(ledger.out, split), ledger.file.digest)
     if pictures is None or count < 1:
         return None
     found = _maps(ledger, seed, pictures)
@@ -157,12 +152,11 @@ def map_grid(ledger: Ledger, seed: int, count: int) -> MapGrid | None:
     return MapGrid(seed, tuple(columns), tuple(rows), limit)
 
 
-def _maps(ledger: Ledger, seed: int, pictures: ProbePictures) -> list[tuple[str, ClassMaps]]:
+def _maps(ledger: Ledger, seed: int, pictures: ProbeImages) -> list[tuple[str, ClassMaps]]:
     """Maps of these very pictures: those of an older choice would lie over the wrong ones."""
     found = []
     for head in ledger.file.study.heads:
-        path = class_maps_path(ledger.out, head, seed)
-        maps = read_class_maps(path, ledger.run_key(head, seed))
+        maps = read_run(ledger, CLASS_MAPS, head, seed)
         if maps is None or not len(maps.rows):
             continue
         if np.array_equal(maps.rows, pictures.rows[: len(maps.rows)]):

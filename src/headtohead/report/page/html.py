@@ -37,7 +37,13 @@ THEME = {
 """Every colour of a chart on light and on dark ground: lines at 3 : 1 and text at 4.5 : 1."""
 
 GLYPHS = {"o": "●", "s": "■", "^": "▲", "D": "◆", "v": "▼", "P": "✚", "X": "✖", "*": "★"}
-CERTAINTY = {"decided": "decided", "open": "not decided", "nothing": "nothing to decide"}
+CERTAINTY = {
+    "decided": "decided",
+    "open": "not decided",
+    "nothing": "nothing to decide",
+    "unjudged": "not judged",
+    "unlearned": "nothing learned",
+}
 
 
 def report_page(ledger: Ledger, summary: Summary, pictures: int = PICTURES) -> bytes:

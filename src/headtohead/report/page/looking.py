@@ -6,7 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from headtohead.probes.evidence import ClassMaps, class_maps_path, read_class_maps
+from headtohead.probes.base import read_run
+from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps
 from headtohead.report.figures import Look, looks
 from headtohead.report.page.chart import Chart, drawing, keep_within
 from headtohead.report.page.dots import Dot, DotChart, DotRow, dot_chart
@@ -61,7 +62,7 @@ def looking_charts(ledger: Ledger) -> Iterator[Chart]:
     found: dict[tuple[str, int], ClassMaps] = {}
     for run in ledger.runs():
         head, seed = run.record.head, run.record.seed
-        maps = read_class_maps(class_maps_path(ledger.out, head, seed), run.record.key)
+        maps = read_run(ledger, CLASS_MAPS, head, seed)
         if run.record.status == "finished" and maps is not None and len(maps.rows):
             found[head, seed] = maps
     styles = looks(ledger.file.study.heads)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from headtohead.probes.evidence import Speed
+from headtohead.probes.speed import Speed
 from headtohead.report.claims import measured_speed, paces_of
 from headtohead.report.figures import Look, looks
 from headtohead.report.page.chart import Chart

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from headtohead.probes.evidence import SplitPredictions, predictions_path, read_predictions
+from headtohead.probes.base import read_run
+from headtohead.probes.predictions import PREDICTIONS, SplitPredictions
 from headtohead.stats.metrics import probabilities
 from headtohead.store.ledger import Ledger
 
@@ -58,7 +59,7 @@ def predictions_on_test(ledger: Ledger) -> dict[str, list[SplitPredictions]]:
     for run in ledger.runs():
         head, seed = run.record.head, run.record.seed
         if run.record.status == "finished":
-            known = read_predictions(predictions_path(ledger.out, head, seed), run.record.key)
+            known = read_run(ledger, PREDICTIONS, head, seed)
             if known is not None and len(known.test.rows) and np.isfinite(known.test.best).all():
                 found.setdefault(head, []).append(known.test)
     return {head: found[head] for head in ledger.file.study.heads if head in found}

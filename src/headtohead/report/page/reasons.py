@@ -1,8 +1,8 @@
 """Why the answer is what it is: each comparison in a sentence."""
 
-from headtohead.report.page.phrases import points, signed
+from headtohead.report.page.phrases import minus, names, points, signed
 from headtohead.report.summary import HeadComparison, Summary
-from headtohead.stats.family import plural
+from headtohead.stats.family import deciding_text, plural
 
 
 def reason(summary: Summary, item: HeadComparison) -> str:
@@ -14,8 +14,13 @@ def reason(summary: Summary, item: HeadComparison) -> str:
     text = f"{ahead} is {abs(mean):.1f} points of test accuracy ahead of {behind}"
     if not round(mean, 1):
         text = f"{ahead} and {behind} are level in test accuracy"
+    if not item.judged:
+        lagging = names([h for h in (summary.reference, item.other) if h in summary.lags])
+        return f"{text} as evaluated: not judged, for evaluation of {lagging} lags."
     if difference.low is None or difference.high is None:
-        return f"{text}, from one seed: no interval can be given."
+        if difference.n < 2:
+            return f"{text}, from one seed: no interval can be given."
+        return f"{text} on average; {difference.why_no_interval}."
     where = " on this split" if summary.file.study.split.mode == "fixed" else ""
     sure = f"with {100 * (1 - difference.level):g} % confidence"
     low, high = sorted((100 * sign * difference.low, 100 * sign * difference.high))
@@ -47,6 +52,7 @@ def _why_open(summary: Summary, item: HeadComparison) -> str:
     return (
         f". Not decided all the same: the largest p of the three tests{together}, is "
         f"{_above(found.p_holm, difference.level)}, above {difference.level:g}"
+        f"{minus(deciding_text(found.deciding))}"
     )
 
 

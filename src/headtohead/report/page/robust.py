@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from headtohead.probes.evidence import Translation, read_translation, translation_path
+from headtohead.probes.base import read_run
+from headtohead.probes.translation import TRANSLATION, Translation
 from headtohead.report.figures import Look
 from headtohead.report.page.chart import Chart, drawing, keep_within
 from headtohead.report.page.strands import Strand, Trace, Values, draw_strand, mean_label
@@ -39,7 +40,7 @@ def moved(ledger: Ledger) -> list[Moved]:
     found: dict[str, dict[int, Translation]] = {}
     for run in ledger.runs():
         head, seed = run.record.head, run.record.seed
-        known = read_translation(translation_path(ledger.out, head, seed), run.record.key)
+        known = read_run(ledger, TRANSLATION, head, seed)
         if run.record.status == "finished" and known is not None and len(known.rows):
             found.setdefault(head, {})[seed] = known
     return [_moved(head, found[head]) for head in ledger.file.study.heads if head in found]

@@ -1,14 +1,11 @@
 """What was asked and where it ran: the study in words, as a file and as a command; environments."""
 
 import shlex
-from collections.abc import Iterator
-from typing import Any
 
 import yaml
 
-from headtohead.config.reading import resolve_study, shipped_studies
+from headtohead.config.options import arguments_for
 from headtohead.config.study import StudySpec
-from headtohead.core.errors import UsageError
 from headtohead.report.page.phrases import names
 from headtohead.report.summary import Summary
 from headtohead.store.ledger import StudyFile
@@ -51,52 +48,8 @@ def command(study: StudySpec, masks: str | None = None) -> str:
     `masks` is the folder that `--masks` named.
     """
     named = ["--masks", masks] if masks is not None else []
-    options: dict[str, Any] = {
-        "heads": list(study.heads),
-        "data": study.data,
-        "seeds": study.seeds,
-        "pictures": {
-            "image_size": study.pictures.image_size,
-            "resize": study.pictures.resize,
-            "limit": study.pictures.limit,
-        },
-        "recipe": {
-            "epochs": study.recipe.epochs,
-            "batch_size": study.recipe.batch_size,
-            "learning_rate": study.recipe.learning_rate,
-            "precision": study.recipe.arithmetic,
-        },
-    }
-    if study.name in shipped_studies():
-        try:
-            same = resolve_study(study.name, **options) == study
-        except UsageError:
-            same = False
-        if same:
-            return shlex.join(["headtohead", "compare", study.name, *_flags(study), *named])
-    return shlex.join(["headtohead", "compare", "study.yaml", *named])
-
-
-def _flags(study: StudySpec) -> Iterator[str]:
-    """Every option that differs from the shipped study of this name."""
-    base = resolve_study(study.name)
-    if study.data != base.data:
-        yield from ("--data", study.data)
-    if list(study.heads) != list(base.heads):
-        yield from ("--heads", ",".join(h.head or name for name, h in study.heads.items()))
-    pairs = (
-        ("--seeds", study.seeds, base.seeds),
-        ("--epochs", study.recipe.epochs, base.recipe.epochs),
-        ("--batch-size", study.recipe.batch_size, base.recipe.batch_size),
-        ("--learning-rate", study.recipe.learning_rate, base.recipe.learning_rate),
-        ("--precision", study.recipe.arithmetic, base.recipe.arithmetic),
-        ("--image-size", study.pictures.image_size, base.pictures.image_size),
-        ("--resize", study.pictures.resize, base.pictures.resize),
-        ("--limit", study.pictures.limit, base.pictures.limit),
-    )
-    for flag, value, usual in pairs:
-        if value != usual and value is not None:
-            yield from (flag, str(value))
+    arguments = arguments_for(study) or ["study.yaml"]
+    return shlex.join(["headtohead", "compare", *arguments, *named])
 
 
 def environments(summary: Summary) -> tuple[tuple[str, str], ...]:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headtohead.probes.evidence import SplitPredictions
+from headtohead.probes.predictions import SplitPredictions
+from headtohead.report.baseline import Baseline
 from headtohead.report.page.curves import Track
 from headtohead.report.page.phrases import minus
 from headtohead.report.summary import HeadResult, Summary
@@ -46,16 +47,19 @@ MEASURES = (
 
 @dataclass(frozen=True)
 class Cell:
-    """What is shown, its deviation (maybe empty), and by what it is sorted (None: last)."""
+    """What is shown, its deviation or interval (maybe empty), by what it is sorted (None: last)."""
 
     text: str
     sd: str
     order: float | None
     best: bool
+    interval: str = ""
 
     @property
     def full(self) -> str:
         """In one line."""
+        if self.interval:
+            return f"{self.text} ({self.interval})"
         return f"{self.text} ± {self.sd}" if self.sd else self.text
 
 
@@ -104,6 +108,41 @@ def rows(summary: Summary) -> tuple[Row, ...]:
             )
         )
     return tuple(found)
+
+
+@dataclass(frozen=True)
+class BaselineRow:
+    """Always naming the largest class, as a row; beside its accuracy the interval over images."""
+
+    label: str
+    about: str
+    cells: tuple[Cell, ...]
+
+
+def baseline_row(found: Baseline) -> BaselineRow:
+    """The row under the heads: of a metric that a constant answer has not, a dash."""
+    interval = f"{100 * found.low:.1f} to {100 * found.high:.1f}"
+    first, *others = (_baseline_cell(found, measure) for measure in MEASURES)
+    none = Cell("0", "", 0, False)
+    return BaselineRow(
+        label=f"largest class: always {found.name}",
+        about=(
+            f"{100 * (1 - found.level):g} % interval over {found.images:,} test images, exact "
+            f"binomial: {interval} %"
+        ),
+        cells=(first, none, none, *others),
+    )
+
+
+def _baseline_cell(found: Baseline, measure: Measure) -> Cell:
+    value = found.metrics.get(measure.metric)
+    if value is None:
+        return Cell(MISSING, "", None, False)
+    interval = ""
+    if measure.metric == "test_accuracy":
+        interval = f"{100 * found.low:.1f} to {100 * found.high:.1f}"
+    text = minus(f"{measure.scale * value:z.{measure.digits}f}")
+    return Cell(text, "", value, False, interval)
 
 
 def number(head: HeadResult, measure: Measure) -> str:

@@ -1,16 +1,17 @@
 """The answer in words: first a sentence for whoever must decide, then how sure and why."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from headtohead.report.page import doubts
 from headtohead.report.page.phrases import names, points
 from headtohead.report.page.reasons import reason
 from headtohead.report.summary import HeadComparison, HeadResult, Summary, validation
 from headtohead.stats.family import plural
 from headtohead.stats.power import MOST_SEEDS, seeds_to_find
 
-Certainty = Literal["decided", "open", "nothing"]
+Certainty = Literal["decided", "open", "nothing", "unjudged", "unlearned"]
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,33 @@ def answer(summary: Summary) -> Answer:
     able = [head for head in summary.heads if head.finished]
     if not able:
         return Answer("Nothing can be said yet: no run is finished.", "", "nothing", ())
+    tested = [item for item in summary.comparisons if item.comparison.difference.n]
+    if summary.lags:
+        return _not_judged(summary, tested)
+    if summary.nothing_learned:
+        reasons = tuple(reason(summary, item) for item in tested)
+        return Answer(doubts.nothing_learned(summary), doubts.LEARN_MORE, "unlearned", reasons)
+    found = _compared(summary, able, tested)
+    lost = doubts.lost(summary)
+    return replace(found, sentence=f"{found.sentence} {lost}") if lost else found
+
+
+def opening(summary: Summary) -> Iterator[str]:
+    """What stands before any table: what cannot be judged, or was not learned; else nothing."""
+    found = answer(summary)
+    if found.certainty in ("unjudged", "unlearned"):
+        yield f"{found.sentence} {found.more}"
+    elif summary.at_majority:
+        yield doubts.lost(summary)
+
+
+def _compared(
+    summary: Summary, able: Sequence[HeadResult], tested: Sequence[HeadComparison]
+) -> Answer:
+    """The answer where every head's measurements can be trusted."""
     if len(summary.file.study.heads) == 1:
         more = "With one head there is nothing to compare it with."
         return Answer(f"{_reached(able[0])}.", more, "nothing", ())
-    tested = [item for item in summary.comparisons if item.comparison.difference.n]
     if not tested:
         return _without_pairs(summary, able)
     reasons = tuple(reason(summary, item) for item in tested)
@@ -44,6 +68,35 @@ def answer(summary: Summary) -> Answer:
     else:
         sentence, more = _undecided(summary, tested), _may_be_chance(summary, tested)
     return Answer(sentence, more, "open", reasons)
+
+
+def _not_judged(summary: Summary, tested: Sequence[HeadComparison]) -> Answer:
+    """What cannot be judged first, then what can, then the heads that learned nothing."""
+    parts = [doubts.not_judged(summary, tested)]
+    judged = [item for item in tested if item.judged]
+    if judged:
+        parts.append(_of_the_rest(summary, judged))
+    parts.append(doubts.lost(summary))
+    reasons = tuple(reason(summary, item) for item in tested)
+    sentence = " ".join(filter(None, parts))
+    return Answer(sentence, doubts.why_and_remedy(summary), "unjudged", reasons)
+
+
+def _of_the_rest(summary: Summary, judged: Sequence[HeadComparison]) -> str:
+    """What the verdicts say of the pairs that are judged; no choice, for others are not."""
+    if _few_seeds(summary, judged):
+        return f"Against {names([item.other for item in judged])}: {_too_few(summary, judged)}"
+    better, worse, equal = _settled(judged)
+    reference, margin = summary.reference, points(summary.file.study.verdict.margin)
+    parts = [f"{reference} beats {names(better)}"] if better else []
+    parts += [f"{names(worse)} beat{'s' if len(worse) == 1 else ''} {reference}"] if worse else []
+    if equal:
+        parts.append(f"{reference} is at least as good as {names(equal)} within {margin}")
+    unsettled = names([item.other for item in _open(judged)])
+    if unsettled:
+        parts.append(f"between {reference} and {unsettled} no head is shown to be better")
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}." if text.startswith("between") else f"{text}."
 
 
 def fewer_parameters(summary: Summary, head: str, rivals: Sequence[str]) -> str:
@@ -196,7 +249,9 @@ def _undecided(summary: Summary, tested: Sequence[HeadComparison]) -> str:
 def _may_be_chance(summary: Summary, tested: Sequence[HeadComparison]) -> str:
     """The largest lead that is open, how many seeds would settle it, and what validation says."""
     parts = []
-    unsettled = _open(tested)
+    idle = summary.at_majority
+    # Between two heads that learned nothing there is no lead for seeds to settle.
+    unsettled = [i for i in _open(tested) if {summary.reference, i.other} - set(idle)]
     if unsettled:
         item = max(unsettled, key=lambda item: abs(item.comparison.difference.mean or 0.0))
         difference = item.comparison.difference

@@ -13,7 +13,7 @@ from headtohead.data.pipeline import look_at
 from headtohead.data.prepared import PreparedSet
 from headtohead.data.resize import resize
 from headtohead.data.sources import Source
-from headtohead.probes import pictures as probe
+from headtohead.probes import images as probe
 from headtohead.store.ledger import Ledger
 from ledgers import study_ledger
 from photographs import write_pictures
@@ -69,7 +69,7 @@ def test_wide_pictures_come_from_the_originals(prepared: tuple[Source, PreparedS
     """Else windows move over pictures that were shrunk and blown up again, or over borders."""
     source, pictures = prepared
     rows = np.array([5, 0])
-    found = probe.collect_pictures(source, pictures, rows, margin=8, progress=nothing)
+    found = probe.collect_images(source, pictures, rows, margin=8, progress=nothing)
     assert found.wide.shape == (2, SIDE + 16, SIDE + 16, 3)
     np.testing.assert_array_equal(found.pixels, pictures.images[rows])
     for index, row in enumerate(rows):
@@ -85,7 +85,7 @@ def test_an_original_that_is_gone_is_named(
     source, pictures = prepared
     elsewhere = Source(tmp_path, source.classes, ())
     with pytest.raises(DataError, match=r"cat-000\.jpg cannot be read any more"):
-        probe.collect_pictures(elsewhere, pictures, np.array([0]), margin=8, progress=nothing)
+        probe.collect_images(elsewhere, pictures, np.array([0]), margin=8, progress=nothing)
 
 
 def test_windows_reach_a_stride_in_every_direction() -> None:
@@ -131,7 +131,7 @@ def test_mistakes_with_masks_are_named(
 ) -> None:
     """Else a wrong folder passes unnoticed, or ends in a traceback."""
     rows = np.array([0])
-    with pytest.raises(UsageError, match="is no folder"):
+    with pytest.raises(UsageError, match="nowhere is not a folder"):
         probe.collect_masks(tmp_path / "nowhere", prepared[1], rows)
     with pytest.raises(UsageError, match=r"no mask of the 1 .* cat/cat-000\.png"):
         probe.collect_masks(tmp_path, prepared[1], rows)
@@ -150,7 +150,7 @@ def test_the_study_remembers_its_masks(
     source, pictures = prepared
 
     def keep(masks: Path | None) -> str | None:
-        probe.keep_pictures(
+        probe.keep_images(
             ledger,
             {0},
             source=source,

@@ -1,9 +1,13 @@
-"""The pictures that probes look at, made once per split: chosen, cut wide, and their masks.
+"""The images that probes look at, made once per split: chosen, cut wide, and their masks.
+
+<out>/evidence/pictures/split-<n>.npz   the test images: the same for every head and seed
+<out>/evidence/masks/split-<n>.npz      where the object is on them, where that is known
 
 Imports no torch: it is done before any worker starts.
 """
 
 from collections.abc import Sequence, Set
+from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
 
@@ -18,18 +22,12 @@ from headtohead.data.progress import Progress
 from headtohead.data.resize import resize
 from headtohead.data.sources import Source
 from headtohead.data.split import split
-from headtohead.probes.evidence import (
-    Masks,
-    ProbePictures,
-    masks_path,
-    pictures_path,
-    read_masks,
-    read_pictures,
-    write_masks,
-    write_pictures,
-)
-from headtohead.probes.evidence.pictures import UNKNOWN
+from headtohead.store.evidence import read_evidence, split_path, write_evidence
 from headtohead.store.ledger import Ledger
+
+PICTURES, MASKS = "pictures", "masks"
+UNKNOWN = 255
+"""In a mask: a pixel that is neither object nor background (a border, or no mask at all)."""
 
 MOST = 96
 """Test pictures that probes look at, at most: some seconds of a run's time on one core."""
@@ -46,7 +44,33 @@ DRAWN_MASKS = "masks"
 _TRIMAP = frozenset({1, 2, 3})
 
 
-def keep_pictures(
+@dataclass(frozen=True)
+class ProbeImages:
+    """n pictures of a split's test part, in an order of their own: classes in turn, by hash.
+
+    The first dozen is thus a fair and fixed choice for a figure. `rows` of the prepared set and
+    `labels` are (n,) int64; `pixels` (n, side, side, 3) uint8 as the models saw them; `wide`
+    (n, W, W, 3) uint8 made from the same files, W = side + 2 · margin, for windows that move.
+    """
+
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    pixels: NDArray[np.uint8]
+    wide: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Where the object is on probe images: `rows` (n,) int64, `masks` (n, side, side) uint8.
+
+    1 object, 0 background, 255 unknown; a picture without a mask is unknown all over.
+    """
+
+    rows: NDArray[np.int64]
+    masks: NDArray[np.uint8]
+
+
+def keep_images(
     ledger: Ledger,
     seeds: Set[int],
     *,
@@ -56,7 +80,7 @@ def keep_pictures(
     masks: Path | None,
     progress: Progress,
 ) -> None:
-    """Put the probe pictures of the splits of `seeds` into the ledger, and their masks.
+    """Put the probe images of the splits of `seeds` into the ledger, and their masks.
 
     What is there stays; masks are taken anew where `masks` names a folder. Drawn pictures bring
     theirs. Raises DataError, UsageError and StorageError.
@@ -64,20 +88,52 @@ def keep_pictures(
     study, digest = ledger.file.study, ledger.file.digest
     drawn = study.data == "synthetic"
     for seed in sorted({study.split.seed_for(seed) for seed in seeds}):
-        place = pictures_path(ledger.out, seed)
-        found = read_pictures(place, digest)
+        place = images_path(ledger.out, seed)
+        found = read_images(place, digest)
         if found is None:
             shares = (study.split.train, study.split.validation, study.split.test)
             test = split(prepared, fractions=shares, seed=seed).test
             rows = probe_rows(prepared, test, most_of(prepared.image_size + 2 * margin))
-            found = collect_pictures(source, prepared, rows, margin=margin, progress=progress)
-            write_pictures(place, digest, found)
+            found = collect_images(source, prepared, rows, margin=margin, progress=progress)
+            write_images(place, digest, found)
         folder = masks or (source.root.parent / DRAWN_MASKS if drawn else None)
         place = masks_path(ledger.out, seed)
         if folder is not None and (masks or read_masks(place, digest) is None):
             write_masks(place, digest, collect_masks(folder, prepared, found.rows))
     if masks is not None:
         ledger.remember_masks(masks)
+
+
+def images_path(out: Path, split: int) -> Path:
+    """Where the probe images of the split of seed `split` are kept."""
+    return split_path(out, PICTURES, split)
+
+
+def masks_path(out: Path, split: int) -> Path:
+    """Where the masks of those pictures are kept."""
+    return split_path(out, MASKS, split)
+
+
+def write_images(path: Path, key: str, pictures: ProbeImages) -> None:
+    """Write the probe images of the study with the digest `key`. Raises StorageError."""
+    write_evidence(path, PICTURES, key, vars(pictures))
+
+
+def read_images(path: Path, key: str) -> ProbeImages | None:
+    """The probe images, or None where there are none that are whole and this study's."""
+    arrays = read_evidence(path, PICTURES, key)
+    return None if arrays is None else ProbeImages(**arrays)
+
+
+def write_masks(path: Path, key: str, masks: Masks) -> None:
+    """Write masks for the study with the digest `key`. Raises StorageError."""
+    write_evidence(path, MASKS, key, vars(masks))
+
+
+def read_masks(path: Path, key: str) -> Masks | None:
+    """The masks, or None where there are none that are whole and this study's."""
+    arrays = read_evidence(path, MASKS, key)
+    return None if arrays is None else Masks(**arrays)
 
 
 def margin_of(image_size: int, stride: int) -> int:
@@ -101,14 +157,14 @@ def probe_rows(prepared: PreparedSet, test: NDArray[np.int64], most: int) -> NDA
     return np.array([row for row in turns if row is not None][:most], np.int64)
 
 
-def collect_pictures(
+def collect_images(
     source: Source,
     prepared: PreparedSet,
     rows: NDArray[np.int64],
     *,
     margin: int,
     progress: Progress,
-) -> ProbePictures:
+) -> ProbeImages:
     """The pictures of `rows` as the models saw them, and wide ones made from the original files.
 
     A wide picture is the whole original at image_size + 2 · margin pixels a side: a window of
@@ -128,9 +184,15 @@ def collect_pictures(
                 f"originals. Put it back, or run the study on what is there."
             ) from error
         wide[index] = resize(picture, (side, side), prepared.resize)
-        progress("cutting probe pictures", index + 1, len(rows))
+        progress("cutting probe images", index + 1, len(rows))
     pixels = np.asarray(prepared.images[rows], np.uint8)
-    return ProbePictures(rows, prepared.labels[rows], pixels, wide)
+    return ProbeImages(rows, prepared.labels[rows], pixels, wide)
+
+
+def check_masks_folder(folder: Path) -> None:
+    """Raises UsageError where there is no such folder."""
+    if not folder.is_dir():
+        raise UsageError(f"--masks {folder} is not a folder: name the one that holds the masks.")
 
 
 def collect_masks(folder: Path, prepared: PreparedSet, rows: NDArray[np.int64]) -> Masks:
@@ -142,8 +204,7 @@ def collect_masks(folder: Path, prepared: PreparedSet, rows: NDArray[np.int64]) 
     original pixels in it are, and unknown else. Raises UsageError where `folder` is none or has
     no mask of any of the pictures, DataError for a mask that cannot be read.
     """
-    if not folder.is_dir():
-        raise UsageError(f"--masks {folder} is no folder; name the one that holds the masks.")
+    check_masks_folder(folder)
     side = prepared.image_size
     masks = np.full((len(rows), side, side), UNKNOWN, np.uint8)
     found = 0

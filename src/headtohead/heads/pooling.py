@@ -1,0 +1,347 @@
+"""Global pools without softness: one or two numbers a feature map, then linear layers."""
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from headtohead.backbones.constants import BATCH_NORM_EPSILON
+from headtohead.backbones.layers import BatchNorm, dense
+from headtohead.heads.base import Head, HeadEntry, classwise
+from headtohead.heads.flatten import FullyConnected
+from headtohead.heads.options import dropout_share, whole
+
+
+class GlobalPool(Head):
+    """A pool over all places, then one linear layer. Abstract: `pool` is the head's own.
+
+    `values`: how many numbers the pool gives for each feature map.
+    """
+
+    permutation_invariant = True
+    translation_invariant = True
+    values = 1
+
+    def __init__(self, channels: int, size: tuple[int, int], outputs: int) -> None:
+        super().__init__(channels, size, outputs)
+        self.linear = dense(self.values * channels, outputs)
+
+    @abstractmethod
+    def pool(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, values · C)."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, outputs) logits."""
+        logits: Tensor = self.linear(self.pool(features))
+        return logits
+
+
+class GlobalAverage(GlobalPool):
+    """Mean of each feature map, then one linear layer (Lin et al. 2013, arXiv 1312.4400)."""
+
+    def pool(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, C): the means."""
+        return features.mean(dim=(2, 3))
+
+    def class_maps(self, features: Tensor) -> Tensor:
+        """The class activation maps of Zhou et al. 2016 (arXiv 1512.04150), bias included."""
+        return classwise(self.linear, features)
+
+
+class GlobalMax(GlobalPool):
+    """Largest value of each feature map, then one linear layer: MAC, maximum activations.
+
+    Tolias et al. 2016 (arXiv 1511.05879); timm's `SelectAdaptivePool2d("max")`. Where several
+    places share the maximum, they share the gradient.
+    """
+
+    def pool(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, C): the maxima."""
+        return features.amax(dim=(2, 3))
+
+
+class AverageAndMax(GlobalPool):
+    """Half the mean plus half the maximum: timm's `SelectAdaptivePool2d("avgmax")`."""
+
+    def pool(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, C)."""
+        return 0.5 * (features.mean(dim=(2, 3)) + features.amax(dim=(2, 3)))
+
+
+class ConcatAverageMax(GlobalPool):
+    """Means and maxima side by side: fastai's concat pooling, timm's `"catavgmax"`.
+
+    The order is timm's, [mean; max]; fastai has [max; mean], the same function.
+    """
+
+    values = 2
+
+    def pool(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, 2 · C)."""
+        return torch.cat([features.mean(dim=(2, 3)), features.amax(dim=(2, 3))], dim=1)
+
+
+class MixedPool(GlobalPool):
+    """a · max + (1 - a) · mean with one learned share a (Lee et al. 2016, arXiv 1509.08985).
+
+    a is the sigmoid of a parameter that starts at 0, so that it starts at 1/2 and stays in (0, 1).
+    """
+
+    def __init__(self, channels: int, size: tuple[int, int], outputs: int) -> None:
+        super().__init__(channels, size, outputs)
+        self.share = nn.Parameter(torch.zeros(1))
+
+    def pool(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, C)."""
+        return torch.lerp(
+            features.mean(dim=(2, 3)), features.amax(dim=(2, 3)), self.share.sigmoid()
+        )
+
+
+class GatedPool(GlobalPool):
+    """a · max + (1 - a) · mean with a = σ(ω·x), ω a mask over the places, one for all maps.
+
+    Lee et al. 2016 (arXiv 1509.08985), "gated max-average pooling", their variant of one mask a
+    layer, the whole map being the pooling region. The mask starts at zero: a at 1/2. Bound to
+    the maps' size.
+    """
+
+    permutation_invariant = False
+    translation_invariant = False
+
+    def __init__(self, channels: int, size: tuple[int, int], outputs: int) -> None:
+        super().__init__(channels, size, outputs)
+        self.mask = nn.Parameter(torch.zeros(*size))
+
+    def pool(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, C)."""
+        share = (features * self.mask).sum(dim=(2, 3)).sigmoid()
+        return torch.lerp(features.mean(dim=(2, 3)), features.amax(dim=(2, 3)), share)
+
+
+class KMax(GlobalPool):
+    """Mean of the k largest values of each feature map; of all where there are fewer than k.
+
+    k = 1 is `gmp`, k = N is `gap`. arXiv 1911.07344; WILDCAT's pool (`wildcat`) without minima.
+    """
+
+    def __init__(self, channels: int, size: tuple[int, int], outputs: int, k: int = 4) -> None:
+        super().__init__(channels, size, outputs)
+        self.k = min(whole("k", k), size[0] * size[1])
+
+    def pool(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, C)."""
+        return features.flatten(2).topk(self.k, dim=2).values.mean(dim=2)
+
+
+class NormedGlobalAverage(Head):
+    """Mean of each feature map, batch norm, then one linear layer: `gap` with the norm switched on.
+
+    The norm (Ioffe & Szegedy 2015, arXiv 1502.03167) stands after the pool, as the article's
+    other classifier has one after its flattening.
+    """
+
+    permutation_invariant = True
+    translation_invariant = True
+
+    def __init__(self, channels: int, size: tuple[int, int], outputs: int) -> None:
+        super().__init__(channels, size, outputs)
+        self.norm = BatchNorm(channels)
+        self.linear = dense(channels, outputs)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, outputs) logits."""
+        logits: Tensor = self.linear(self.norm(features.mean(dim=(2, 3))))
+        return logits
+
+    def class_maps(self, features: Tensor) -> Tensor:
+        """As those of `gap`: in evaluation mode the norm is affine, and commutes with the mean."""
+        norm = self.norm
+        scale = norm.gamma * (norm.moving_variance + BATCH_NORM_EPSILON).rsqrt()
+        shift = norm.beta - norm.moving_mean * scale
+        weight = self.linear.weight * scale
+        bias = self.linear(shift)
+        return functional.conv2d(features, weight[:, :, None, None], bias)
+
+
+class LayerNormLinear(Head):
+    """Mean of each feature map, layer norm over the channels, one linear layer: ConvNeXt's head.
+
+    Liu et al. 2022 (arXiv 2201.03545); timm's `NormMlpClassifierHead` without hidden layer
+    (epsilon 1e-6).
+    """
+
+    permutation_invariant = True
+    translation_invariant = True
+
+    def __init__(self, channels: int, size: tuple[int, int], outputs: int) -> None:
+        super().__init__(channels, size, outputs)
+        self.norm = nn.LayerNorm(channels, eps=1e-6)
+        self.linear = dense(channels, outputs)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, outputs) logits."""
+        logits: Tensor = self.linear(self.norm(features.mean(dim=(2, 3))))
+        return logits
+
+
+class PooledMlp(Head):
+    """Mean of each feature map, linear, GELU, dropout, linear: one hidden layer after the pool.
+
+    timm's `NormMlpClassifierHead` with `hidden_size` and no norm. `hidden` is the layer's width,
+    `dropout` the share of it that is zeroed in training.
+    """
+
+    permutation_invariant = True
+    translation_invariant = True
+
+    def __init__(
+        self,
+        channels: int,
+        size: tuple[int, int],
+        outputs: int,
+        hidden: int = 512,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(channels, size, outputs)
+        self.hidden = dense(channels, whole("hidden", hidden))
+        self.dropout = nn.Dropout(dropout_share(dropout))
+        self.linear = dense(hidden, outputs)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, outputs) logits."""
+        hidden = functional.gelu(self.hidden(features.mean(dim=(2, 3))))
+        logits: Tensor = self.linear(self.dropout(hidden))
+        return logits
+
+
+class PooledFullyConnected(Head):
+    """Mean of each feature map, then the article's fully connected classifier, made wide.
+
+    A control: it pools as `gap` does and has as many parameters as `fc`. With the default widths,
+    64 feature maps and one logit they are 662,349 in the head, where `fc` has 663,301 on 10 × 10
+    maps.
+    """
+
+    permutation_invariant = True
+    translation_invariant = True
+
+    def __init__(
+        self,
+        channels: int,
+        size: tuple[int, int],
+        outputs: int,
+        hidden: tuple[int, int] = (780, 780),
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(channels, size, outputs)
+        self.classifier = FullyConnected(channels, (1, 1), outputs, hidden, dropout)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, outputs) logits."""
+        logits: Tensor = self.classifier(features.mean(dim=(2, 3), keepdim=True))
+        return logits
+
+
+POOLING: dict[str, HeadEntry] = {
+    "gap": HeadEntry(
+        GlobalAverage,
+        {},
+        "Global Average Pooling and one linear layer",
+        formula="W·mean(x) + b",
+        parameters="D*K + K",
+        source="Lin et al. 2013, arXiv 1312.4400",
+        when="the default: few parameters, any image size, exact class maps.",
+    ),
+    "gmp": HeadEntry(
+        GlobalMax,
+        {},
+        "global max pooling",
+        formula="W·max(x) + b",
+        parameters="D*K + K",
+        source="MAC, Tolias et al. 2016, arXiv 1511.05879",
+        when="small objects that fill few places; sensitive to a single noisy place.",
+    ),
+    "avg_max": HeadEntry(
+        AverageAndMax,
+        {},
+        "half the mean plus half the maximum",
+        formula="W·(mean(x) + max(x))/2 + b",
+        parameters="D*K + K",
+        source="timm, avgmax",
+        when="between gap and gmp at the same size.",
+    ),
+    "concat_avg_max": HeadEntry(
+        ConcatAverageMax,
+        {},
+        "means and maxima side by side",
+        formula="W·[mean(x); max(x)] + b",
+        parameters="2*D*K + K",
+        source="fastai, concat pooling",
+        when="fine-tuning, where the linear layer shall choose between mean and maximum.",
+    ),
+    "mixed": HeadEntry(
+        MixedPool,
+        {},
+        "mean and maximum in one learned proportion",
+        formula="W·(a·max(x) + (1 - a)·mean(x)) + b, a learned",
+        parameters="D*K + K + 1",
+        source="Lee et al. 2016, arXiv 1509.08985",
+        when="to learn from the data how much of a maximum the pool should be.",
+    ),
+    "gated": HeadEntry(
+        GatedPool,
+        {},
+        "mean and maximum in a proportion that depends on the map",
+        formula="as mixed with a = σ(Σ ω·x) for each feature map, ω learned",
+        parameters="D*K + K + N",
+        source="Lee et al. 2016, arXiv 1509.08985",
+        when="as mixed, where some maps need the mean and others the maximum.",
+    ),
+    "kmax": HeadEntry(
+        KMax,
+        {},
+        "mean of the k largest values",
+        formula="W·mean(k largest x) + b",
+        parameters="D*K + K",
+        source="arXiv 1911.07344",
+        when="objects of about k places: less noisy than gmp, less diluted than gap.",
+    ),
+    "mlp": HeadEntry(
+        PooledMlp,
+        {},
+        "Global Average Pooling and one hidden layer",
+        formula="W₂·dropout(GELU(W₁·mean(x) + b₁)) + b₂",
+        parameters="(D + 1)*hidden + (hidden + 1)*K",
+        source="timm, NormMlpClassifierHead with hidden_size",
+        when="frozen features in which the classes are not linearly separable.",
+    ),
+    "ln_linear": HeadEntry(
+        LayerNormLinear,
+        {},
+        "Global Average Pooling, layer norm, linear",
+        formula="W·LN(mean(x)) + b",
+        parameters="2*D + D*K + K",
+        source="ConvNeXt, Liu et al. 2022, arXiv 2201.03545",
+        when="frozen features whose scale differs from image to image.",
+    ),
+    "gap_bn": HeadEntry(
+        NormedGlobalAverage,
+        {},
+        "Global Average Pooling, batch norm, linear",
+        formula="W·BN(mean(x)) + b",
+        parameters="2*D + D*K + K",
+        source="batch norm: arXiv 1502.03167",
+        when="frozen features whose channels differ in scale.",
+    ),
+    "gap_fc": HeadEntry(
+        PooledFullyConnected,
+        {},
+        "control: pooled as gap, with as many parameters as fc",
+        formula="fc on mean(x)",
+        parameters="2*D + (D + 3)*hidden[0] + (hidden[0] + 1)*hidden[1] + (hidden[1] + 1)*K",
+        source="a control of this project",
+        when="to tell what pooling does from what few parameters do.",
+    ),
+}

@@ -1,0 +1,160 @@
+"""What a probe is, and how its evidence is read.
+
+A probe measures the weights of a finished run and leaves arrays as evidence; claims, tables and
+figures read them later, without torch. It is one file in this folder and one entry of
+`headtohead.probes.table.PROBES`, or a class of the user's own, named `module:Class` in a study's
+`probes`.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
+
+from headtohead.core.files import digest_of
+from headtohead.probes.images import ProbeImages
+from headtohead.store.evidence import (
+    Arrays,
+    evidence_path,
+    read_evidence,
+    session_path,
+    write_evidence,
+)
+from headtohead.store.ledger import Ledger
+
+if TYPE_CHECKING:
+    import torch
+
+    from headtohead.data.split import Split
+    from headtohead.heads.classifier import Classifier
+    from headtohead.training.inputs import Pictures
+    from headtohead.training.run import RunPlan
+
+Need: TypeAlias = Literal["best", "last", "images", "heads"]
+Found_co = TypeVar("Found_co", covariant=True)
+
+
+class Finished(NamedTuple):
+    """A finished run's model with the weights of one epoch, in evaluation mode, on the device."""
+
+    model: "Classifier"
+    epoch: int
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a probe measures. It may read all of it and must change none of it.
+
+    `plans` are the plan of the run; of a probe that needs "heads", the plan of every head at seed
+    0. `pictures` are all images of the study on the device, `split` their split for the run's
+    seed, `folder` the run's folder. `images` are those that probes look at, None where the probe
+    did not ask for them.
+    """
+
+    plans: "tuple[RunPlan, ...]"
+    pictures: "Pictures"
+    split: "Split"
+    folder: Path
+    images: ProbeImages | None = None
+
+    @property
+    def plan(self) -> "RunPlan":
+        """The run's plan; `plan.build()` is its model before the first step."""
+        return self.plans[0]
+
+    @property
+    def device(self) -> "torch.device":
+        """Where to compute."""
+        return self.pictures.device
+
+    @property
+    def shown(self) -> ProbeImages:
+        """`images`, of a probe that needs them."""
+        if self.images is None:
+            raise ValueError('a probe that looks at images says so: needs = {"images", ...}')
+        return self.images
+
+    @cached_property
+    def best(self) -> Finished:
+        """The weights of the best epoch.
+
+        Raises FileNotFoundError or DamagedCheckpointError where they are gone or damaged.
+        """
+        from headtohead.training.run import BEST
+
+        return self._finished(BEST)
+
+    @cached_property
+    def last(self) -> Finished:
+        """The weights of the last epoch; raises as `best` does."""
+        from headtohead.training.run import LAST
+
+        return self._finished(LAST)
+
+    def _finished(self, file: str) -> Finished:
+        from headtohead.training import checkpoint
+
+        weights, saved = checkpoint.load(self.folder / file)
+        model = self.plan.build().to(self.device)
+        model.load_state_dict(weights)
+        return Finished(model.eval(), int(saved["epoch"] or 0))
+
+
+class Probe(Protocol[Found_co]):
+    """Measures finished runs. `Found` is what its evidence says, as a frozen value.
+
+    `name` is that of its folder in the ledger's `evidence/`. `needs` says what must be there:
+    "best" and "last" are the weights of that epoch, "images" the test images that probes look at;
+    with none of them the model as it is built is enough, and evidence can be collected when the
+    weights are deleted. A probe that needs "heads" runs once for the study, on all heads and while
+    nothing else computes; any other runs once for each finished run.
+    """
+
+    @property
+    def name(self) -> str:
+        """Its name, unique among probes."""
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What it measures."""
+
+    def collect(self, context: Context) -> Arrays:
+        """Measure; torch is imported in here. The arrays hold no objects."""
+
+    def describe(self, arrays: Arrays) -> Found_co:
+        """What the arrays of `collect`, as they were read from the disk, say. Imports no torch."""
+
+
+def of_heads(probe: Probe[object]) -> bool:
+    """Whether the probe measures all heads in one session rather than each run."""
+    return "heads" in probe.needs
+
+
+def read_run(ledger: Ledger, probe: Probe[Found_co], head: str, seed: int) -> Found_co | None:
+    """What `probe` found on a run; None where there is nothing that is whole and the run's."""
+    path = evidence_path(ledger.out, probe.name, head, seed)
+    arrays = read_evidence(path, probe.name, ledger.run_key(head, seed))
+    return None if arrays is None else probe.describe(arrays)
+
+
+def write_run(ledger: Ledger, probe: Probe[object], head: str, seed: int, arrays: Arrays) -> None:
+    """Keep what `probe` found on a run. Raises StorageError."""
+    path = evidence_path(ledger.out, probe.name, head, seed)
+    write_evidence(path, probe.name, ledger.run_key(head, seed), arrays)
+
+
+def read_session(ledger: Ledger, probe: Probe[Found_co]) -> Found_co | None:
+    """What `probe` found on all heads; None where there is nothing whole, or a head is missing."""
+    arrays = read_evidence(session_path(ledger.out, probe.name), probe.name, session_key(ledger))
+    return None if arrays is None else probe.describe(arrays)
+
+
+def write_session(ledger: Ledger, probe: Probe[object], arrays: Arrays) -> None:
+    """Keep what `probe` found on all heads. Raises StorageError."""
+    path = session_path(ledger.out, probe.name)
+    write_evidence(path, probe.name, session_key(ledger), arrays)
+
+
+def session_key(ledger: Ledger) -> str:
+    """The key of a session over all heads of the ledger: it changes when a head is added."""
+    return digest_of([ledger.run_key(head, 0) for head in ledger.file.study.heads])

@@ -1,0 +1,69 @@
+"""What must be said before any result: heads that cannot be judged, and heads that learned nothing.
+
+Neither is mended by more seeds.
+"""
+
+from collections.abc import Sequence
+
+from headtohead.report.lags import REMEDY
+from headtohead.report.page.phrases import names
+from headtohead.report.summary import HeadComparison, Summary
+from headtohead.stats import LAG
+
+LEARN_MORE = (
+    "Train for more epochs, with smaller batches (so that there are more steps) or at a larger "
+    "learning rate, and check the labels (headtohead data check). More seeds do not help."
+)
+
+
+def not_judged(summary: Summary, tested: Sequence[HeadComparison]) -> str:
+    """Which pairs are not judged, in a sentence; of a study without pairs, which heads."""
+    unjudged = [item.other for item in tested if not item.judged]
+    lagging = list(summary.lags)
+    if unjudged and len(unjudged) < len(tested):
+        return (
+            f"Not judged: {summary.reference} against {names(unjudged)}, for evaluation does not "
+            f"show what {names(lagging)} learned."
+        )
+    return f"Not judged: evaluation does not show what {names(lagging)} learned."
+
+
+def why_and_remedy(summary: Summary) -> str:
+    """Why evaluation shows it not, and what to do."""
+    their = "their" if len(summary.lags) > 1 else "its"
+    return (
+        f"The batch-norm statistics of {names(list(summary.lags))} are behind {their} weights: "
+        f"training images are named rightly less often when evaluated than while training, by more "
+        f"than {100 * LAG:g} points. {REMEDY}. More seeds do not help."
+    )
+
+
+def nothing_learned(summary: Summary) -> str:
+    """That no head beats the largest class, in a sentence."""
+    found = summary.baseline
+    known = [item.head for item in summary.standings]
+    heads = "no head beats" if len(known) > 1 else f"{known[0]} does not beat"
+    return (
+        f"Nothing was learned that the test images show: {heads} always naming {found.name}, the "
+        f"largest class ({100 * found.test:.1f} %)."
+    )
+
+
+def lost(summary: Summary) -> str:
+    """Which heads stay at the largest class while others learn; empty for none."""
+    heads = summary.at_majority
+    if not heads or summary.nothing_learned:
+        return ""
+    found = summary.baseline
+    one = len(heads) == 1
+    learned = [item.head for item in summary.standings if item.beats]
+    fair = (
+        f" {names(learned)} learned from the same images, so {'it has' if one else 'they have'} "
+        f"lost fairly."
+        if learned
+        else ""
+    )
+    return (
+        f"{names(heads)} {'stays' if one else 'stay'} at the largest class: no better on the test "
+        f"images than always naming {found.name} ({100 * found.test:.1f} %).{fair}"
+    )

@@ -1,0 +1,69 @@
+"""What a run will take, by a few real steps: `python -m headtohead.runtime.timing`.
+
+Started by `plan` as a worker is: the first line of its standard input is a
+`runtime.preflight.Question`, which it answers. The second, if there is one, is a `TimingQuestion`:
+it trains each head for a few steps on random images, and says for each, in a line {"event":
+"times"}, the seconds of a step and of evaluating an image. Then it ends.
+"""
+
+import json
+import os
+import sys
+import time
+from typing import IO, Any
+
+import numpy as np
+
+from headtohead.core.streams import stream
+from headtohead.probes.speed import step_runner
+from headtohead.runtime.models_check import answer_or_refusal
+from headtohead.runtime.preflight import Question, TimingQuestion
+from headtohead.training.device import choose_device, set_up_worker
+from headtohead.training.evaluate import measure
+from headtohead.training.inputs import Pictures
+from headtohead.training.run import RunPlan
+
+STEPS = 3
+"""Steps that are timed, after a first one in which libraries get ready; the median counts."""
+
+
+def main() -> None:
+    """Answer, then time."""
+    output = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever a library prints is no event
+    question = Question.model_validate_json(sys.stdin.readline())
+    _say(output, "answer", **answer_or_refusal(question).model_dump())
+    if line := sys.stdin.readline():
+        _time(question, TimingQuestion.model_validate_json(line), output)
+
+
+def _time(question: Question, timing: TimingQuestion, output: IO[str]) -> None:
+    setup, side = timing.setup, question.image_size
+    device = choose_device(setup["device"])
+    set_up_worker(setup["core"], device, deterministic=setup["deterministic"])
+    count = max(timing.batches)
+    random = stream(0, "timing")
+    images = random.integers(0, 256, (count, side, side, 3), np.uint8)
+    labels = np.arange(count, dtype=np.int64) % timing.classes
+    pictures = Pictures(images, labels, device)
+    for (head, spec), recipe, batch in zip(
+        question.models, timing.recipes, timing.batches, strict=True
+    ):
+        plan = RunPlan("", head, 0, spec, question.backbone, recipe, side, timing.classes)
+        rows = np.arange(batch, dtype=np.int64)
+        runner = step_runner(plan, pictures, rows)
+        runner.step()
+        seconds = float(np.median([runner.step()[0] for _ in range(STEPS)]))
+        began = time.perf_counter()
+        measure(runner.model, pictures, rows)
+        evaluation = (time.perf_counter() - began) / batch
+        _say(output, "times", head=head, step=seconds, image=evaluation)
+
+
+def _say(output: IO[str], event: str, **details: Any) -> None:
+    output.write(json.dumps({"event": event, **details}) + "\n")
+    output.flush()
+
+
+if __name__ == "__main__":
+    main()

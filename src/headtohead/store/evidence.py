@@ -1,0 +1,64 @@
+"""Evidence files: arrays and the manifest beside them, whole and of the right run, or absent.
+
+<out>/evidence/<probe>/<head>/seed-<n>.npz   what a probe found on one run
+<out>/evidence/<probe>/session.npz           what a probe found on all heads in one session
+<out>/evidence/<name>/split-<n>.npz          what belongs to a split: images and masks
+
+Each has a manifest beside it, `.json`: format version, probe, key and sha256. What is not whole,
+or not of the run that is asked for, counts as missing and is collected again.
+"""
+
+import io
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headtohead.core.files import write_atomic
+
+FORMAT = 1
+Arrays: TypeAlias = dict[str, NDArray[Any]]
+
+
+def evidence_path(out: Path, probe: str, head: str, seed: int) -> Path:
+    """Where what `probe` found on a run is kept."""
+    return out / "evidence" / probe / head / f"seed-{seed}.npz"
+
+
+def session_path(out: Path, probe: str) -> Path:
+    """Where what `probe` found on all heads in one session is kept."""
+    return out / "evidence" / probe / "session.npz"
+
+
+def split_path(out: Path, name: str, split: int) -> Path:
+    """Where what is called `name` of the split of seed `split` is kept."""
+    return out / "evidence" / name / f"split-{split}.npz"
+
+
+def write_evidence(path: Path, probe: str, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays that belong to `key`, the manifest last. Raises StorageError."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    content = buffer.getvalue()
+    write_atomic(path, content)
+    digest = sha256(content).hexdigest()
+    manifest = {"format": FORMAT, "probe": probe, "run": key, "sha256": digest}
+    write_atomic(path.with_suffix(".json"), json.dumps(manifest, indent=1).encode())
+
+
+def read_evidence(path: Path, probe: str, key: str) -> Arrays | None:
+    """The arrays that belong to `key`, or None where there are none that are whole and its own."""
+    try:
+        manifest = json.loads(path.with_suffix(".json").read_bytes())
+        found = (manifest["format"], manifest["probe"], manifest["run"])
+        content = path.read_bytes()
+        if found != (FORMAT, probe, key) or manifest["sha256"] != sha256(content).hexdigest():
+            return None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return dict(arrays)

@@ -1,0 +1,209 @@
+"""One table of options: what is written there once is found everywhere."""
+
+import dataclasses
+import importlib.util
+import inspect
+import subprocess
+import sys
+import typing
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from click.testing import CliRunner
+
+import headtohead
+from headtohead import cli, comparison
+from headtohead.config import options
+from headtohead.config.options import (
+    OPTIONS,
+    Option,
+    PictureOptions,
+    StudyOptions,
+    TuneOptions,
+    arguments_for,
+    options_of,
+    study_from,
+)
+from headtohead.config.study import StudySpec
+from headtohead.core.errors import UsageError
+from headtohead.report.page.setting import command
+
+
+def _fresh_cli() -> ModuleType:
+    """The command line as it is built from the table as it stands."""
+    spec = importlib.util.spec_from_file_location("fresh_cli", cli.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class _AskedError(Exception):
+    """Stands where a worker would be started."""
+
+
+def test_an_option_written_once_is_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else an option that one command has is forgotten in another, or in the page's command."""
+    margin = Option(
+        "margin", float, "Margin of non-inferiority.", ("compare", "plan"), "verdict.margin"
+    )
+    monkeypatch.setattr(options, "OPTIONS", (*OPTIONS, margin))
+    main = _fresh_cli().main
+    for name in ("compare", "plan"):
+        assert "--margin FLOAT" in CliRunner().invoke(main, [name, "--help"]).stdout
+    assert "--margin" not in CliRunner().invoke(main, ["tune", "--help"]).stdout
+
+    received: list[StudySpec] = []
+
+    def ask(spec: StudySpec, *_: object, **__: object) -> None:
+        received.append(spec)
+        raise _AskedError
+
+    monkeypatch.setattr(comparison, "question_about", ask)
+    with pytest.raises(_AskedError):
+        comparison.compare("quick", margin=0.02)  # type: ignore[call-arg]
+    with pytest.raises(_AskedError):
+        CliRunner().invoke(main, ["compare", "quick", "--margin", "0.02"], catch_exceptions=False)
+    assert [study.verdict.margin for study in received] == [0.02, 0.02]
+    assert command(received[0]) == "headtohead compare quick --margin 0.02"
+
+
+@pytest.mark.parametrize(
+    ("function", "name", "typed"),
+    [
+        (headtohead.compare, "compare", StudyOptions),
+        (headtohead.plan, "plan", StudyOptions),
+        (headtohead.tune, "tune", TuneOptions),
+        (headtohead.data_check, "data", PictureOptions),
+        (headtohead.data_show, "data", PictureOptions),
+    ],
+    ids=["compare", "plan", "tune", "data_check", "data_show"],
+)
+def test_python_takes_and_documents_what_the_command_takes(
+    function: typing.Any, name: str, typed: type
+) -> None:
+    """Else a script cannot ask for what the command line can, or never learns of it."""
+    table = {option.name for option in options_of(name)}
+    own = set(inspect.signature(function).parameters) - {"study", "source", "rows", "options"}
+    assert own | set(typing.get_type_hints(typed)) == table
+    assert {
+        line.strip().partition(":")[0]
+        for line in function.__doc__.partition("Options:")[2].splitlines()
+        if line.strip()
+    } == table
+
+
+def test_defaults_are_the_same_in_python() -> None:
+    """Else the same call trains on another device than the same command."""
+    for option in options_of("compare"):
+        parameter = inspect.signature(headtohead.compare).parameters.get(option.name)
+        if parameter is not None:
+            assert parameter.default == option.value, option.name
+
+
+def test_every_place_is_a_field_and_every_choice_a_value() -> None:
+    """Else an option is offered that no study can have."""
+    for option in options_of("compare"):
+        if option.place is None:
+            continue
+        option.of(StudySpec())
+        for choice in option.choices:
+            study = study_from("quick", **{option.name: choice})
+            assert option.of(study) == choice
+    assert {c for option in OPTIONS for c in option.commands} == {"compare", "plan", "tune", "data"}
+    for name in ("compare", "plan", "tune", "data"):
+        names = [option.name for option in options_of(name)]
+        assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("text", "flip", "crop", "color"),
+    [
+        ("flip", True, 0.0, 0.0),
+        ("flip,crop=0.1, color=0.2", True, 0.1, 0.2),
+        ("crop=0.1", False, 0.1, 0.0),
+        ("none", False, 0.0, 0.0),
+    ],
+)
+def test_augmentation_is_read_and_written(
+    text: str, flip: bool, crop: float, color: float, tmp_path: Path
+) -> None:
+    """What is given replaces the study's own; else `--augment none` leaves its flips on."""
+    file = tmp_path / "study.yaml"
+    file.write_text("recipe: {augment: {flip: true, crop: 0.5}}\n")
+    found = study_from(file, augment=text).recipe.augment
+    assert (found.flip, found.crop, found.color) == (flip, crop, color)
+    assert options.read_augment(options.augment_text(found)) == found.model_dump()
+
+
+@pytest.mark.parametrize("text", ["flop", "", "flip=1", "crop", "crop=much", "none,flip"])
+def test_augmentation_that_cannot_be_is_refused(text: str) -> None:
+    """A misspelt word must not train without augmentation."""
+    with pytest.raises(UsageError, match="--augment takes"):
+        study_from("quick", augment=text)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"heads": "gap,fc", "seeds": 9, "limit": 100},
+        {"augment": "flip,crop=0.25", "schedule": "cosine", "warmup": 0.1, "batch_norm": "moving"},
+        {"data": "some folder/flowers", "weight_decay": 0.01, "max_unreadable": 0.5},
+        {"until_decided": "fc", "resize": "bilinear", "precision": "bf16"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("base", [None, "article"])
+def test_the_pages_command_gives_the_same_study(base: str | None, given: dict[str, object]) -> None:
+    """Else who types the page's line runs another study."""
+    study = study_from(base, **given)
+    arguments = arguments_for(study)
+    assert arguments is not None
+    received: list[StudySpec] = []
+    context = cli.main.commands["compare"].make_context("compare", list(arguments))
+    taken = {o.name: context.params[o.name] for o in options_of("compare") if o.place is not None}
+    received.append(study_from(context.params["study"], **taken))
+    assert received == [study]
+
+
+def test_a_study_that_options_cannot_give_is_a_file() -> None:
+    """Split, backbone and heads' own settings have no options."""
+    study = study_from("quick")
+    other = study.model_copy(update={"split": study.split.model_copy(update={"seed": 5})})
+    assert command(other) == "headtohead compare study.yaml"
+
+
+def test_until_decided_takes_a_head_as_heads_does() -> None:
+    """`--heads mine:Head --until-decided mine:Head` names one head twice."""
+    study = study_from("quick", heads="gap,mine:Head", until_decided="mine:Head")
+    assert study.verdict.until_decided == "mine.Head"
+
+
+def test_an_option_that_there_is_not_is_an_error() -> None:
+    """A misspelt keyword must not be ignored."""
+    with pytest.raises(TypeError, match="epoch'"):
+        study_from("quick", epoch=3)
+
+
+def test_help_imports_little() -> None:
+    """Else `headtohead --help` takes seconds."""
+    code = (
+        "import sys\nfrom headtohead.cli import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'pydantic', 'numpy', 'torch', 'rich', 'yaml'} & set(sys.modules)\n"
+        "print('heavy', sorted(heavy))"
+    )
+    for words in (["--help"], ["compare", "--help"]):
+        told = subprocess.run(
+            [sys.executable, "-c", code, *words], capture_output=True, text=True, check=True
+        )
+        assert told.stdout.splitlines()[-1] == "heavy []"
+
+
+def test_options_are_frozen() -> None:
+    """A command that changed the table would change all others."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        OPTIONS[0].help = "other"  # type: ignore[misc]

@@ -1,0 +1,56 @@
+"""Steps are counted and warned of before hours are spent."""
+
+import re
+
+import pytest
+
+from headtohead.config.options import study_from
+from headtohead.config.study import StudySpec
+from headtohead.runtime.steps import FEWEST, SMALLEST_BATCH, step_lines, steps_of
+
+
+def study(**recipe: object) -> StudySpec:
+    return StudySpec.model_validate({"recipe": recipe, "heads": ["fc", "gap"]})
+
+
+def test_steps_are_full_batches_times_epochs() -> None:
+    """As many as training takes: 480 images in batches of 64 are 7 steps, not 8."""
+    (found,) = steps_of(study(epochs=10, batch_size=64), 480)
+    assert (found.per_epoch, found.per_run, found.batch) == (7, 70, 64)
+    (tiny,) = steps_of(study(epochs=10, batch_size=64), 30)
+    assert (tiny.per_epoch, tiny.batch) == (1, 30)
+
+
+@pytest.mark.parametrize("images", [12, 30, 100, 200, 480, 1200, 2000])
+@pytest.mark.parametrize("epochs", [1, 4, 10])
+def test_advice_gives_enough_steps(images: int, epochs: int) -> None:
+    """Numbers that are followed must help: no second warning after them."""
+    spec = study(epochs=epochs, batch_size=64)
+    if steps_of(spec, images)[0].per_run >= FEWEST:
+        assert len(list(step_lines(spec, images))) == 1
+        return
+    advice = list(step_lines(spec, images))[1].partition("Set ")[2]
+    for way in advice.rstrip(".").split(" or "):
+        given = {
+            name.replace("-", "_"): int(n) for name, n in re.findall(r"--([a-z-]+) (\d+)", way)
+        }
+        better = study_from(None, data="x", heads="fc,gap", **{"epochs": epochs, **given})
+        assert steps_of(better, images)[0].per_run >= FEWEST
+        assert given.get("batch_size", SMALLEST_BATCH) >= SMALLEST_BATCH
+
+
+def test_heads_with_recipes_of_their_own_are_told_apart() -> None:
+    """A flag does not reach a head's own recipe: the advice names its place."""
+    spec = StudySpec.model_validate(
+        {"heads": {"fc": {"recipe": {"epochs": 2}}, "gap": {}}, "recipe": {"epochs": 40}}
+    )
+    lines = list(step_lines(spec, 640))
+    assert [line.partition(":")[0] for line in lines] == ["Steps of fc", "Warning", "Steps of gap"]
+    assert "epochs: 30 in the recipe of fc" in lines[1]
+
+
+def test_a_fixed_number_of_steps_is_not_helped_by_batches() -> None:
+    """`steps_per_epoch` counts batches whatever their size."""
+    lines = list(step_lines(study(epochs=2, steps_per_epoch=20), 640))
+    assert "--epochs 15" in lines[1]
+    assert "batch" not in lines[1]
