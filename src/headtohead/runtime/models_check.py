@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from headtohead.backbones.catalog import resolve
-from headtohead.core.errors import HeadToHeadError
+from headtohead.core.errors import HeadToHeadError, UsageError
 from headtohead.core.system import usable_cores
 from headtohead.heads.classifier import outputs_for
 from headtohead.heads.table import build_head
@@ -35,6 +35,11 @@ def answer(question: Question) -> Answer:
     Weights are loaded, once, so that wrong ones are told, too. Raises UsageError for what cannot
     be.
     """
+    if question.backbone.training != "all":  # else it would be trained all the same, in silence
+        raise UsageError(
+            f"backbones are trained whole: received train {question.backbone.training!r}. Say "
+            f"`train: all` in the study's backbone."
+        )
     resolved, backbone, notes = resolve(question.backbone)
     size = backbone.map_size(question.image_size)
     for name, head in question.models:
