@@ -16,7 +16,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headtohead.core.errors import DataError, HeadToHeadError, StorageError
-from headtohead.data.archives import Limits, extract, extracted_folder, is_archive
+from headtohead.data.archives import (
+    Limits,
+    extract,
+    extracted_folder,
+    is_archive,
+    refuse_other_files,
+)
 
 CONTENT = {"Cat/1.jpg": b"one" * 500, "Cat/deep/2.jpg": b"two", "Dog/3.jpg": b"three"}
 
@@ -91,10 +97,10 @@ def test_members_come_out_as_they_went_in_and_once(tmp_path: Path, kind: str) ->
     assert folder.parent == tmp_path / "cache" / "sources"
     assert len(folder.name) == 16
     assert reports[-1] == ("extracting archive", archive.stat().st_size, archive.stat().st_size)
-    (folder / "Dog/3.jpg").write_bytes(b"kept")
+    (folder / "Dog/3.jpg").write_bytes(b"kept!")  # of the same size
     again = extract(archive, cache=tmp_path / "cache", progress=silent)
     assert again == folder
-    assert found(again)["Dog/3.jpg"] == b"kept"
+    assert found(again)["Dog/3.jpg"] == b"kept!"
 
 
 def test_a_killed_extraction_is_begun_anew(tmp_path: Path) -> None:
@@ -275,6 +281,33 @@ def test_a_cache_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> No
     (tmp_path / "cache").write_bytes(b"a file where the folder should be")
     with pytest.raises(StorageError, match="another cache folder"):
         extract(archive, cache=tmp_path / "cache", progress=silent)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"7z\xbc\xaf\x27\x1c" + bytes(30), "a 7z archive"),
+        (b"Rar!\x1a\x07\x01\0" + bytes(30), "a RAR archive"),
+        (gzip.compress(b"one picture" * 100), "a compressed file that is no tar"),
+        (gzip.compress(b"short"), "a compressed file that is no tar"),
+        (b"text", "neither a folder nor a zip or tar"),
+    ],
+)
+def test_other_files_are_called_what_they_are(tmp_path: Path, data: bytes, expected: str) -> None:
+    """A user would copy a sound file again and again because it was called corrupt."""
+    archive = stored(tmp_path, data)
+    with pytest.raises(DataError, match=expected):
+        refuse_other_files(archive, "Give a folder.")
+    for pack in PACKERS.values():
+        refuse_other_files(stored(tmp_path, pack(CONTENT)), "Give a folder.")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_a_name_like_a_drive_is_no_attack(tmp_path: Path, kind: str) -> None:
+    """The owner of a class named `a: first` would be told not to trust their own archive."""
+    message = refusal(tmp_path, PACKERS[kind]({"a: first/1.jpg": b"x"}))
+    assert "'a:'" in message
+    assert "Do not trust" not in message
 
 
 @pytest.mark.parametrize("data", [b"", b"text", b"\x89PNG\r\n\x1a\n" + bytes(600)])

@@ -1,9 +1,22 @@
 """Backbones by name: what a study can name, and what is said of a name it cannot."""
 
-import pytest
+import sys
+from typing import Any
 
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import Tensor, nn
+
+from headtohead.backbones.base import Normalization, Normalize
 from headtohead.backbones.catalog import ALIASES, BACKBONES, build_backbone
+from headtohead.backbones.own import OwnBackbone
+from headtohead.backbones.testing import check_backbone
+from headtohead.backbones.tutorial_cnn import TutorialCNN
+from headtohead.cli import main
+from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.core.errors import UsageError
+from headtohead.heads.classifier import build_classifier
 
 
 @pytest.mark.parametrize("name", [*BACKBONES, *ALIASES])
@@ -23,3 +36,159 @@ def test_an_unknown_name_is_told_with_those_there_are() -> None:
     """Else a slip in a study file ends in a traceback."""
     with pytest.raises(UsageError, match=r"'resnet'.*tutorial_cnn"):
         build_backbone("resnet")
+
+
+class Stub(nn.Module):
+    """A network of the user's own: an nn.Module that knows nothing of headtohead."""
+
+    def __init__(self, width: int = 5, tokens: bool = False) -> None:
+        super().__init__()
+        self.channels = width
+        self.tokens = tokens
+        self.patches = nn.Conv2d(3, width, 8, stride=8)
+        self.start = nn.Parameter(torch.randn(1, 1, width))
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps: Tensor = self.patches(images)
+        if not self.tokens:
+            return maps
+        tokens = maps.flatten(2).transpose(1, 2)
+        return torch.cat([self.start.expand(len(maps), -1, -1), tokens], dim=1)
+
+
+class Unlike(TutorialCNN):
+    """Promises other maps than it makes."""
+
+    def map_size(self, image_size: int) -> tuple[int, int]:
+        height, width = super().map_size(image_size)
+        return height + 1, width
+
+
+class Beside(TutorialCNN):
+    """An image's maps depend on its batch."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images - images.mean(0, keepdim=True))
+
+
+class InPlace(TutorialCNN):
+    """Writes into its inputs."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images.mul_(0.5))
+
+
+class Blind(TutorialCNN):
+    """Makes the same maps of every image."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(torch.zeros_like(images) + 0.0 * images.sum())
+
+
+@pytest.mark.parametrize("name", [*BACKBONES, "test_backbones:Stub"])
+def test_every_backbone_keeps_the_contract(name: str) -> None:
+    """Else heads, probes and training build on what is not so."""
+    check_backbone(build_backbone(name), 40, other_sizes=(48, 57))
+
+
+@pytest.mark.parametrize(
+    ("broken", "what"),
+    [
+        (Unlike, "promised"),
+        (Beside, "beside it"),
+        (InPlace, "its inputs"),
+        (Blind, "depend on the image"),
+    ],
+)
+def test_a_backbone_that_breaks_the_contract_is_caught(
+    broken: type[TutorialCNN], what: str
+) -> None:
+    """Else the harness passes whatever it is given."""
+    with pytest.raises(AssertionError, match=what):
+        check_backbone(broken(), 40)
+
+
+@pytest.mark.parametrize("tokens", [False, True])
+def test_a_network_of_the_users_own_is_a_backbone(tokens: bool) -> None:
+    """Else a user must learn headtohead's classes to compare heads on a network that is there."""
+    backbone = build_backbone("test_backbones:Stub", {"width": 7, "tokens": tokens})
+    assert isinstance(backbone, OwnBackbone)
+    assert (backbone.channels, backbone.map_size(48)) == (7, (6, 6))
+    assert (backbone.first, backbone.stride) == (3.5, 8.0)
+    images = torch.rand(2, 3, 48, 64)
+    expected = backbone.network.patches(images)
+    torch.testing.assert_close(backbone(images), expected)
+
+
+def test_a_study_runs_on_a_backbone_of_the_users_own() -> None:
+    """Else the contract is kept, and training does not take it."""
+    spec = BackboneSpec(name="test_backbones:Stub")
+    model = build_classifier(spec, "gap", HeadSpec(), image_size=40, classes=3, seed=0)
+    assert model(torch.rand(2, 3, 40, 40)).shape == (2, 3)
+    counts = model.parameters_count()
+    assert counts.backbone == 3 * 64 * 5 + 5 + 5
+    assert counts.total == counts.trainable, "means and deviations are no weights"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("no_such_module:Net", {}, "no_such_module"),
+        ("test_backbones:Nothing", {}, "Nothing"),
+        ("test_backbones:Stub", {"depth": 3}, "depth"),
+        ("builtins:dict", {}, "dict"),
+        ("test_backbones:pytest", {}, "no class or function"),
+    ],
+)
+def test_mistakes_in_a_backbone_of_ones_own_are_named(
+    name: str, options: dict[str, Any], words: str
+) -> None:
+    """Else a slip in a study file ends in a traceback."""
+    with pytest.raises(UsageError, match=words):
+        build_backbone(name, options)
+
+
+def test_a_size_that_a_network_does_not_take_is_told_with_its_own() -> None:
+    """Else a library's assertion is all a user sees."""
+    backbone = build_backbone("test_backbones:Stub")
+    with pytest.raises(UsageError, match=r"5 pixels.*--image-size 224"):
+        backbone.map_size(5)
+
+
+def test_normalisation_is_within_and_follows_the_model() -> None:
+    """Else inputs are normalised twice, or never; or weights' files hold it."""
+    told = Normalization.of([0.5, 0.25, 0], [0.5, 2, 1])
+    layer = Normalize(told)
+    images = torch.rand(2, 3, 4, 4)
+    expected = torch.stack(
+        [(images[:, 0] - 0.5) / 0.5, (images[:, 1] - 0.25) / 2, images[:, 2]], dim=1
+    )
+    torch.testing.assert_close(layer(images), expected)
+    assert layer(images.double()).dtype == torch.float64
+    assert not layer.state_dict()
+    assert Normalize(Normalization())(images) is images
+
+
+@pytest.mark.parametrize("package", ["timm", "transformers"])
+def test_a_missing_package_is_told_with_how_to_install_it(
+    package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else an ImportError's traceback is all a user sees."""
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UsageError, match=rf"pip install 'headtohead\[{package}\]'"):
+        build_backbone(f"{package}:anything")
+
+
+def test_the_command_lists_and_describes() -> None:
+    """Else a user cannot see what a backbone makes of images before a study."""
+    listed = CliRunner().invoke(main, ["backbones"], catch_exceptions=False).stdout
+    assert {"tutorial_cnn", "module:callable"} <= set(listed.split())
+    told = CliRunner().invoke(
+        main, ["backbones", "article", "--image-size", "50"], catch_exceptions=False
+    )
+    words = told.stdout.replace(",", "").split()
+    assert words[0] == "tutorial_cnn"
+    assert {"64", "4", "8", "10.5", "28896"} <= set(words)
+    assert CliRunner().invoke(main, ["backbones", "tutorial"]).stdout.split() == ["tutorial_cnn"]
+    wrong = CliRunner().invoke(main, ["backbones", "tutorial_cnn", "--image-size", "3"])
+    assert (wrong.exit_code, "needs at least 22" in wrong.output) == (2, True)

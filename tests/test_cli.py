@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import zipfile
@@ -11,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from headtohead.cli import main
+from ledgers import full_ledger
 from photographs import write_pictures
 
 
@@ -179,6 +181,29 @@ def test_data_check_counts_as_json(source: Path) -> None:
     assert '"cat"' in json.dumps(json.loads(result.stdout))
 
 
+def test_data_check_tells_a_test_split_taken_from_the_given_train(tmp_path: Path) -> None:
+    """Else a user believes that all of train/ is trained on, and that the test is large."""
+    write_pictures(tmp_path / "train", {"cat": 30, "dog": 30})
+    write_pictures(tmp_path / "val", {"cat": 5, "dog": 5})
+    assert json.loads(call("data", "check", tmp_path, "--json").stdout)["split"] == {
+        "train": 54,
+        "validation": 10,
+        "test": 6,
+    }
+    told = call("data", "check", tmp_path).stdout
+    assert "6 images are taken out of train/" in told
+    assert "±24.0 points" in told
+
+
+def test_the_tensorboard_command_can_be_pasted(tmp_path: Path) -> None:
+    """A folder with a space or an apostrophe must reach TensorBoard whole."""
+    folder = full_ledger(tmp_path / "it's mine", seeds=1).out
+    told = call("report", folder)
+    assert told.exit_code == 0, told.output
+    (line,) = [line for line in told.stdout.splitlines() if "tensorboard --logdir" in line]
+    assert shlex.split(line.partition(": ")[2])[-1] == str(folder / "tensorboard")
+
+
 def test_data_show_draws_the_pictures(source: Path, tmp_path: Path) -> None:
     result = call("data", "show", source, "--out", tmp_path / "sheet.png")
     assert result.exit_code == 0, result.output
@@ -199,11 +224,27 @@ def test_studies_are_listed_and_printed() -> None:
     assert_refused(call("studies", "quik"), 2, "quik")
 
 
-def test_help_of_every_command_says_what_it_does() -> None:
-    for words in ([], ["compare"], ["report"], ["data"], ["data", "check"], ["heads"]):
-        result = call(*words, "--help")
-        assert result.exit_code == 0
-        assert "Usage:" in result.stdout
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "compare"),
+        (["compare"], "--until-decided HEAD"),
+        (["plan"], "--no-timing"),
+        (["tune"], "--trials"),
+        (["report"], "--beside"),
+        (["data"], "show"),
+        (["data", "check"], "--limit"),
+        (["data", "show"], "--out"),
+        (["heads"], "--classes"),
+        (["studies"], "[NAME]"),
+    ],
+    ids=str,
+)
+def test_help_of_every_command_names_its_options(words: list[str], says: str) -> None:
+    """Else an option that works cannot be found."""
+    result = call(*words, "--help")
+    assert result.exit_code == 0
+    assert says in result.stdout
 
 
 def test_data_check_of_files_without_class_folders_says_what_each_is(tmp_path: Path) -> None:

@@ -7,10 +7,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from headtohead.cli import main
+from headtohead.config.options import study_from
+from headtohead.config.reading import load_study
 from headtohead.core.errors import UsageError
-from headtohead.runtime.forecast import forecast
+from headtohead.runtime.forecast import STATISTICS, forecast, render_forecast
 from headtohead.stats.power import expected_power, seeds_to_find
+from headtohead.training.batch_norm import MOST
 from ledgers import add_run, study_ledger
+from photographs import write_pictures
 
 
 @pytest.fixture(autouse=True)
@@ -23,21 +27,105 @@ def plan(*arguments: object) -> Result:
     return CliRunner().invoke(main, ["plan", *map(str, arguments)])
 
 
-def test_a_study_without_runs_has_no_time() -> None:
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A given train/ of 60 images and a validation/ of 10, and no test/."""
+    root = tmp_path_factory.mktemp("source")
+    write_pictures(root / "train", {"cat": 30, "dog": 30})
+    write_pictures(root / "validation", {"cat": 5, "dog": 5})
+    return root
+
+
+def test_a_study_without_runs_has_no_time(source: Path) -> None:
     """A guessed duration is worse than none: machines differ by a hundred times."""
-    told = plan("standard", "--data", "photographs")
+    told = plan("--data", source, "--no-timing", "--cache", "cache")
     assert told.exit_code == 0, told.output
     assert "3 heads × 7 seeds = 21 runs, 21 to do." in told.output
     assert "gap against fc, fc_dropout, 2 tests" in told.output
     assert "3 tests: at least 7 seeds" in told.output
     assert "unknown until a run is finished (fc, fc_dropout, gap)" in told.output
+    assert "per run (" not in told.output
+
+
+def test_the_time_of_a_study_without_runs_is_measured(source: Path) -> None:
+    """Hours are told before they are spent: by steps of the real models, nothing trained."""
+    options = ("--image-size", "36", "--heads", "fc,gap", "--seeds", "2", "--cache", "cache")
+    told = json.loads(plan("--data", source, *options, "--json").stdout)
+    assert [(head["head"], head["measured"], head["missing"]) for head in told["heads"]] == [
+        ("fc", True, 2),
+        ("gap", True, 2),
+    ]
+    seconds = [head["seconds"] for head in told["heads"]]
+    assert min(seconds) > 0
+    assert told["remaining"] == pytest.approx(2 * sum(seconds))
+    # 6 of the 60 in train/ are to judge; the 10 in validation/ stay what they are.
+    assert told["images"] == {
+        "train": 54,
+        "validation": 10,
+        "test": 6,
+        "given": ["train", "validation"],
+    }
+    assert sorted(path.name for path in Path().iterdir()) == []
+
+
+def test_batch_norm_is_recomputed_over_as_many_images_as_training_says() -> None:
+    """The number stands twice, because planning imports no torch."""
+    assert STATISTICS == MOST
+
+
+def test_python_prints_what_the_command_prints(tmp_path: Path) -> None:
+    """Else `print(headtohead.plan(…))` is a page of fields."""
+    found = forecast(study_ledger(tmp_path, heads=("fc", "gap"), seeds=3).file.study)
+    assert str(found) == render_forecast(found)
+    assert str(found).startswith("quick: 2 heads × 3 seeds = 6 runs, 6 to do.")
+
+
+REFUSED = (
+    (("--heads", "fc,gpa"), 2),
+    (("--heads", "no.such:Head"), 2),
+    (("--data", "nowhere"), 3),
+    (("--data", "one_class"), 3),
+    (("--data", "small"), 3),
+    (("--data", "letter.txt"), 3),
+    (("--image-size", "9"), 2),
+    (("--device", "tpu"), 2),
+    (("--precision", "tf32", "--device", "cpu"), 2),
+    (("--workers", "0"), 2),
+    (("--out", "small"), 2),
+    (("--until-decided", "nobody"), 2),
+    (("backbone.yaml",), 2),
+    (("missing.yaml",), 2),
+)
+
+
+@pytest.mark.parametrize(("arguments", "code"), REFUSED, ids=str)
+def test_plan_refuses_what_compare_refuses(
+    arguments: tuple[str, ...], code: int, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a plan is made of a study that cannot be run; same exit code, same message."""
+    monkeypatch.setenv("HEADTOHEAD_CACHE", str(source.parent / "cache"))
+    write_pictures(Path("one_class"), {"cat": 5})
+    write_pictures(Path("small"), {"cat": 5, "dog": 1})
+    Path("letter.txt").write_text("dear")
+    Path("backbone.yaml").write_text("backbone: {name: nothing}\n")
+    data = () if "--data" in arguments else ("--data", str(source))
+    results = [
+        CliRunner().invoke(main, [command, *arguments, *data]) for command in ("plan", "compare")
+    ]
+    assert [result.exit_code for result in results] == [code, code], results[0].output
+    complaints = [
+        [line for line in result.stderr.splitlines() if line.startswith("headtohead: ")]
+        for result in results
+    ]
+    assert len(complaints[0]) == 1
+    assert complaints[0] == complaints[1]
 
 
 def test_four_heads_need_seven_seeds_as_documented() -> None:
     """Three tests: 7 seeds."""
-    told = json.loads(plan("article", "--json").output)
-    assert (told["primary_tests"], told["primary_seeds"], told["claim_seeds"]) == (3, 7, 7)
-    assert told["remaining"] is None
+    found = forecast(load_study("article"))
+    assert (found.primary_tests, found.primary_seeds, found.claim_seeds) == (3, 7, 7)
+    assert found.remaining is None
 
 
 def test_finished_runs_tell_the_time_of_missing_ones(tmp_path: Path) -> None:
@@ -53,6 +141,14 @@ def test_finished_runs_tell_the_time_of_missing_ones(tmp_path: Path) -> None:
     ]
     assert found.remaining == pytest.approx(3 * 4 * 12.5)  # four epochs of 12.5 s each
     assert (found.runs, found.missing) == (6, 3)
+
+
+def test_a_folder_from_when_studies_were_called_standard_is_found() -> None:
+    """Else the times of its runs are measured again, and what is done is counted as to do."""
+    ledger = study_ledger(Path("runs") / "standard-1234", heads=("fc", "gap"), seeds=2)
+    add_run(ledger, "fc", 0)
+    study = ledger.file.study.model_copy(update={"name": "flowers"})
+    assert forecast(study).missing == 3
 
 
 def test_one_head_without_a_run_leaves_the_sum_unknown(tmp_path: Path) -> None:
@@ -76,16 +172,14 @@ def test_another_studys_times_are_not_taken(tmp_path: Path) -> None:
 def test_looks_that_cannot_decide_are_named() -> None:
     """A first look that can never decide costs its seeds' training and nothing comes of it."""
     Path("study.yaml").write_text("verdict: {spending: obrien-fleming}\n")
-    told = plan("study.yaml", "--until-decided", "fc").output
+    told = str(forecast(study_from("study.yaml", until_decided="fc")))
     assert "looks at 7, 10, 14, 20 pairs" in told
     assert "able to decide: 10, 14, 20" in told
 
 
 def test_one_head_has_nothing_to_compare() -> None:
     """No division by no tests, and no promise of a verdict."""
-    told = plan("--heads", "gap")
-    assert told.exit_code == 0
-    assert "nothing to compare" in told.output
+    assert "nothing to compare" in str(forecast(study_from("quick", heads="gap")))
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def test_mistakes_with_masks_are_named(
 ) -> None:
     """Else a wrong folder passes unnoticed, or ends in a traceback."""
     rows = np.array([0])
-    with pytest.raises(UsageError, match="is no folder"):
+    with pytest.raises(UsageError, match="nowhere is not a folder"):
         probe.collect_masks(tmp_path / "nowhere", prepared[1], rows)
     with pytest.raises(UsageError, match=r"no mask of the 1 .* cat/cat-000\.png"):
         probe.collect_masks(tmp_path, prepared[1], rows)

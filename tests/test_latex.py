@@ -10,7 +10,7 @@ from headtohead.report.latex import latex_tables
 from headtohead.report.page.content import gather
 from headtohead.report.page.tex import escape
 from headtohead.report.summary import summarize
-from ledgers import add_run, full_ledger, study_ledger
+from ledgers import add_run, change_epochs, full_ledger, study_ledger
 
 
 def test_tables_of_a_study(tmp_path: Path) -> None:
@@ -31,6 +31,9 @@ def test_tables_of_a_study(tmp_path: Path) -> None:
     heads = tables["heads.tex"].decode()
     assert re.search(r"fc\\_dropout & [\d.]+ \$\\pm\$ [\d.]+ & 705,453 & 676,401 &", heads)
     assert "$\\pm$" in heads
+    assert re.search(
+        r"^largest class: always cat & 50\.0 \(42\.9 to 57\.1\) & 0 & 0 &", heads, re.M
+    )
     verdicts = tables["verdicts.tex"].decode()
     for row in (line for line in verdicts.splitlines() if line.startswith("fc")):
         assert row.count("{[") == 2, "over seeds and over pictures"
@@ -48,6 +51,14 @@ def test_numbers_below_zero_have_a_minus(tmp_path: Path) -> None:
     verdicts = latex_tables(gather(ledger, summarize(ledger)))["verdicts.tex"].decode()
     assert "fc & $-$9.50 & {[$-$" in verdicts
     assert not re.search(r"(?<![\w$-])-\d", verdicts)
+
+
+def test_a_caption_says_first_what_is_not_judged(tmp_path: Path) -> None:
+    """A table is cut out and pasted: what it cannot say must go with it."""
+    ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=1)
+    change_epochs(ledger, "gap", accuracy=0.9, train_accuracy=0.7)
+    for content in latex_tables(gather(ledger, summarize(ledger))).values():
+        assert "\\caption{\\textbf{Not judged: " in content.decode()
 
 
 def test_one_seed_has_no_interval(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`report.md`: the report where no HTML goes, and no name that becomes markup there."""
 
+import json
 import re
 from pathlib import Path
 
@@ -37,10 +38,26 @@ def test_it_says_what_the_page_says(tmp_path: Path) -> None:
 def test_notes_of_claims_are_there(tmp_path: Path) -> None:
     """Pasted into an issue without them, a verdict hides that its measures disagree."""
     ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=2)
-    change_epochs(ledger, "gap", accuracy=0.9, train_accuracy=0.7)
+    change_epochs(ledger, "gap", val_loss=0.5)
+    for path in ledger.out.glob("runs/gap/*/history.jsonl"):
+        *before, last = path.read_text().splitlines()
+        path.write_text(
+            "\n".join([*before, json.dumps(json.loads(last) | {"val_loss": 9.0})]) + "\n"
+        )
     text = report_markdown(gather(ledger, summarize(ledger))).decode()
-    assert "- gap over-fits less than fc: Evaluation of gap is not settled" in text
-    assert "> Evaluation is not settled." in text
+    assert "- gap over-fits less than fc: The measures point in opposite directions" in text
+
+
+def test_what_cannot_be_judged_comes_first(tmp_path: Path) -> None:
+    """Pasted into an issue, the first words must be those that the rest depends on."""
+    ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=2)
+    change_epochs(ledger, "gap", accuracy=0.9, train_accuracy=0.7)
+    lines = report_markdown(gather(ledger, summarize(ledger))).decode().splitlines()
+    assert lines[2].startswith("**Not judged: ")
+    assert "batch\\_norm: recomputed" in lines[4]
+    assert "| gap beats fc | not judged |" in "\n".join(lines)
+    (row,) = [line for line in lines if line.startswith("| largest class: always cat |")]
+    assert row.split(" | ")[1] == "50.0 (42.9 to 57.1)"
 
 
 @given(st.text(max_size=60))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from headtohead.probes.images import Masks, masks_path, write_masks
 from headtohead.report.figures import Look
@@ -35,7 +36,8 @@ def boxes(chart: Chart) -> dict[str, tuple[float, float, float, float]]:
     found = {}
     for text in texts:
         if text.get_text():
-            found[text.get_text()] = tuple(text.get_window_extent().extents)
+            # Of an annotation the words alone: its line to a mark may pass a name, and covers none.
+            found[text.get_text()] = tuple(Text.get_window_extent(text).extents)
     return found
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 from headtohead.core.errors import DataError, StorageError, UsageError
 from headtohead.data.decode import decode_file
 from headtohead.data.decode_pool import RECORDS
-from headtohead.data.prepare import prepare
+from headtohead.data.prepare import lost_line, prepare, unreadable_per_class
 from headtohead.data.prepared import PreparedSet
 from headtohead.data.resize import resize
 from headtohead.data.sources import Source, open_source
@@ -165,6 +165,26 @@ def test_too_many_undecodable_files_stop_with_examples(odd_folder: Path, tmp_pat
     reports = Reports()
     assert len(run(odd_folder, tmp_path, reports, max_unreadable=0.02).names) == 149
     assert not reports.of("decoding pictures")
+
+
+def test_most_of_one_class_unreadable_is_refused(tmp_path: Path) -> None:
+    """Lost: a class of which a few files are left, among thousands of another's."""
+    for number in range(40):
+        draw(tmp_path / f"pictures/cat/{number}.png", number, (20, 20))
+    for number in range(7):
+        draw(tmp_path / f"pictures/dog/{number}.png", 100 + number, (20, 20))
+    (tmp_path / "pictures/dog/a.json").write_text("{}")
+    (tmp_path / "pictures/dog/b.jpg").write_text("<html>")
+    prepared = run(tmp_path / "pictures", tmp_path / "cache")  # 2 of 9
+    assert unreadable_per_class(prepared) == {"dog": 2}
+    assert lost_line({"dog": 2}, prepared) == "2 files cannot be decoded: dog 2 of 9"
+    (tmp_path / "pictures/dog/c.json").write_text("{}")
+    for name in "01":
+        (tmp_path / f"pictures/dog/{name}.png").unlink()
+    match = r"^3 of the 8 files of class 'dog' .* \(2 are \.json files.*--max-unreadable 0\.38"
+    with pytest.raises(DataError, match=match):
+        run(tmp_path / "pictures", tmp_path / "cache", max_unreadable=0.1)
+    assert len(run(tmp_path / "pictures", tmp_path / "cache", max_unreadable=0.38).names) == 45
 
 
 @pytest.mark.parametrize("whole", [True, False])

@@ -41,7 +41,7 @@ def test_a_log_file_gets_plain_lines_with_every_number(tmp_path: Path) -> None:
     assert "\x1b" not in text
     assert "decoding pictures: 5 of 10" in text
     (line,) = [line for line in text.splitlines() if "epoch 1/" in line]
-    for number in ("0.5000", "0.7500", "0.6250", "123 pictures/s"):
+    for number in ("0.5000", "0.7500", "0.6250", "123 images/s"):
         assert number in line
 
 

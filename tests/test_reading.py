@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from headtohead.config.options import study_from
 from headtohead.config.reading import load_study, parse_study, resolve_study, shipped_studies
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import UsageError
@@ -142,3 +143,46 @@ def test_every_shipped_study_parses_and_says_what_to_expect() -> None:
         study = load_study(name)
         assert study.name == name
         assert study.description.strip()
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        ("flowers", "flowers"),
+        ("/photos/my flowers (2024)/", "my-flowers-2024"),
+        ("~/sets/flowers.tar.gz", "flowers"),
+        ("flowers.zip", "flowers"),
+        ("v1.5", "v1.5"),
+        ("synthetic", "synthetic"),
+        ("tfds:cats_vs_dogs", "cats_vs_dogs"),
+        ("hf:uoft-cs/cifar100#fine_label", "cifar100"),
+        ("Blumen/Gänseblümchen", "G-nsebl-mchen"),
+        ("花", "study"),
+        ("x" * 100, "x" * 64),
+    ],
+)
+def test_a_study_without_a_name_is_named_after_its_data(data: str, name: str) -> None:
+    """`runs/standard-1234` beside `runs/standard-5678` says nothing of what is in it."""
+    study = study_from(None, data=data)
+    assert study.name == name
+    assert study.digest("0") == load_study("standard").digest("0")
+
+
+def test_names_that_were_given_stay(tmp_path: Path) -> None:
+    """Who names a study finds it under that name."""
+    file = tmp_path / "my.yaml"
+    file.write_text("data: flowers\n")
+    assert study_from(file).name == "flowers"
+    assert study_from(file, data="tulips").name == "tulips"
+    file.write_text("name: mine\ndata: flowers\n")
+    assert study_from(file, data="tulips").name == "mine"
+    file.write_text("seeds: 3\n")
+    assert study_from(file).name == "study"
+    assert study_from("standard", data="tulips").name == "standard"
+
+
+def test_the_current_folder_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--data .` is typed within the folder of images."""
+    (tmp_path / "flowers").mkdir()
+    monkeypatch.chdir(tmp_path / "flowers")
+    assert study_from(None, data=".").name == "flowers"

@@ -30,7 +30,7 @@ def test_everything_is_written_and_again_without_change(tmp_path: Path) -> None:
     ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=2)
     summary = render(ledger)
     first = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
-    assert len(_rows(tmp_path)) == 4
+    assert [row["status"] for row in _rows(tmp_path)] == ["finished"] * 4 + ["baseline"]
     assert json.loads((tmp_path / "summary.json").read_bytes())["winner"]["head"] == (
         summary.winner.head if summary.winner else None
     )
@@ -52,6 +52,7 @@ def test_one_run_a_failed_run_and_missing_evidence(tmp_path: Path) -> None:
     assert [(row["head"], row["status"], row["test_accuracy"]) for row in rows] == [
         ("fc", "failed", ""),
         ("gap", "finished", ""),
+        ("largest class", "baseline", "0.5"),
     ]
     assert summary.winner is not None
     assert summary.winner.head == "gap"
@@ -118,6 +119,19 @@ def test_rendering_needs_no_torch(tmp_path: Path) -> None:
     assert done.stdout.strip() == "gap"
 
 
+# Moving averages lagged so far behind these heads that what concerns them is not judged.
+LAGGING = {
+    "article": {"fc", "gap"},
+    "controls": {"gap", "gap_bn"},
+    "differences": {
+        *("fc_dropout", "fc_dropout_after", "fc_dropout_longer", "avgpool2x2_longer"),
+    },
+    "drawn": {"gap"},
+    "keras": {"fc_dropout", "avgpool2x2"},
+    "pets": {"gap"},
+    "published": {"fc", "avgpool2x2"},
+    "tuned": {"fc", "fc_dropout", "avgpool2x2", "gap"},
+}
 LEDGERS = sorted((Path(__file__).parents[1] / "docs" / "ledgers").iterdir())
 
 
@@ -125,12 +139,29 @@ LEDGERS = sorted((Path(__file__).parents[1] / "docs" / "ledgers").iterdir())
 def test_the_ledgers_in_the_documents_say_what_the_documents_quote(
     kept: Path, tmp_path: Path
 ) -> None:
-    """Without weights and pictures a ledger must still come to the verdicts that were published."""
+    """Without weights a ledger still reports its numbers, and judges no head that it cannot."""
     ledger = Ledger.open(Path(shutil.copytree(kept, tmp_path / kept.name)))
     render(ledger)
     now = json.loads((ledger.out / "summary.json").read_text(encoding="utf-8"))
     then = json.loads((kept / "summary.json").read_text(encoding="utf-8"))
-    assert [(c["name"], c["outcome"], c["rule"]) for c in now["claims"]] == [
-        (c["name"], c["outcome"], c["rule"]) for c in then["claims"]
-    ]
-    assert now["comparisons"] == then["comparisons"]
+    lagging = LAGGING[kept.name]
+    assert set(now["lags"]) == lagging
+    assert now["certainty"] == "unjudged"
+    study = ledger.file.study
+    unsure = bool({study.reference, study.claims_against} & lagging)
+    for claim, before in zip(now["claims"], then["claims"], strict=True):
+        assert claim["difference"] == before["difference"]
+        assert claim["measures"] == before["measures"]
+        if unsure and claim["name"] != "parameters":
+            assert claim["outcome"] == "not judged"
+        else:
+            assert (claim["outcome"], claim["rule"]) == (before["outcome"], before["rule"])
+    for item, before in zip(now["comparisons"], then["comparisons"], strict=True):
+        found, old = item["comparison"], before["comparison"]
+        assert (item["other"], found["difference"]) == (before["other"], old["difference"])
+        assert (found["p_holm"], item["pictures"]) == (old["p_holm"], before["pictures"])
+        for verdict in ("better", "not_worse"):
+            if {study.reference, item["other"]} & lagging:
+                assert found[verdict]["outcome"] == "not judged"
+            else:
+                assert found[verdict] == old[verdict]

@@ -219,10 +219,22 @@ def test_measures_that_point_in_opposite_directions_are_said(tmp_path: Path) -> 
     assert any("gap's accuracies lie closer" in n and "more than fc_dropout's" in n for n in notes)
 
 
-def test_over_fitting_names_its_lag(tmp_path: Path) -> None:
-    """Else a head whose evaluation lags wins the claim by it."""
+def test_a_head_that_lags_wins_and_loses_no_claim(tmp_path: Path) -> None:
+    """Else batch norm's lag, which lowers training accuracy, passes for less over-fitting."""
     ledger = full_ledger(tmp_path, seeds=7)
-    assert not any("not settled" in n for n in named(claims_of(ledger))["overfitting"].notes)
+    assert named(claims_of(ledger))["overfitting"].outcome == "supported"
     change_epochs(ledger, "gap", accuracy=0.9, train_accuracy=0.7)
-    notes = named(claims_of(ledger))["overfitting"].notes
-    assert any("Evaluation of gap is not settled" in note for note in notes)
+    found = named(claims_of(ledger))
+    outcomes = {name: claim.outcome for name, claim in found.items()}
+    assert outcomes.pop("parameters") == "supported", "they are counted, not evaluated"
+    assert set(outcomes.values()) == {"not judged"}
+    assert "gap names 90.0 % of its training images" in found["overfitting"].rule
+    assert found["overfitting"].difference is not None
+
+
+def test_a_third_head_that_lags_takes_no_claim_away(tmp_path: Path) -> None:
+    """The claims are about two heads: what a third one does is not their fault."""
+    ledger = full_ledger(tmp_path, seeds=7)
+    before = claims_of(ledger)
+    change_epochs(ledger, "fc", accuracy=0.99)
+    assert [c.outcome for c in claims_of(ledger)] == [c.outcome for c in before]

@@ -52,7 +52,7 @@ def test_failed_runs_are_told(tmp_path: Path) -> None:
     why = Failure(reason="the training loss is not finite", epoch=2, step=3)
     add_run(ledger, "fc", 1, failure=why)
     study = headtohead.load(ledger.out)
-    with pytest.raises(RunError, match="1 of the runs failed: fc seed 1"):
+    with pytest.raises(RunError, match="1 run failed: fc seed 1"):
         study.raise_for_failures()
 
 

@@ -9,8 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headtohead.data.selection import Selection, hash_files, select
+from headtohead.core.errors import UsageError
+from headtohead.data.selection import Selection, check_limit, hash_files, select
 from headtohead.data.sources import PictureFile
+
+
+def test_a_limit_that_starves_a_class_names_one_that_does_not() -> None:
+    """Lost: which limit would do; the class would be called too small."""
+    files = files_of({("a", None): 60, ("b", None): 3, ("tiny", None): 2})
+    with pytest.raises(UsageError, match=r"limit 20 takes 1 of the 3 files of class 'b'") as caught:
+        check_limit(files, 20)
+    enough = int(str(caught.value).partition("at least ")[2].partition(",")[0])
+    check_limit(files, enough)
+    with pytest.raises(UsageError):
+        check_limit(files, enough - 1)
+    check_limit(files, None)
+    check_limit(files_of({("a", "train"): 60, ("b", "train"): 3, ("b", "test"): 1}), 4)
 
 
 def files_of(counts: dict[tuple[str, str | None], int]) -> list[PictureFile]:

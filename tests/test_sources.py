@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from headtohead.core.errors import DataError, StorageError
 from headtohead.data.archives import extracted_folder
 from headtohead.data.download import CATS_VS_DOGS
-from headtohead.data.sources import Source, list_unlabelled, open_source
+from headtohead.data.inventory import install
+from headtohead.data.sources import Source, flat_folder, list_unlabelled, open_source
+from headtohead.data.walking import HIDDEN, LOOSE, OWN, SPECIAL, SYSTEMS, TWICE
 
 SHARED = Path(__file__).parents[2] / "shared/data"
 needs_photographs = pytest.mark.skipif(
@@ -89,7 +91,16 @@ def test_what_systems_leave_behind_is_passed_over(tmp_path: Path) -> None:
     root = made(tmp_path / "pets", "cat/1.jpg", "dog/1.jpg")
     made(root, ".git/x", "__MACOSX/cat/._1.jpg", "cat/.DS_Store", "cat/Thumbs.db", "Desktop.ini")
     made(root, "dog/._1.jpg", "dog/.hidden/2.jpg", "readme.txt")
-    assert names(opened(root, tmp_path)) == ["cat/1.jpg", "dog/1.jpg"]
+    nas = ("@eaDir", "#recycle", "$RECYCLE.BIN", "lost+found", "__pycache__", "cat/@eaDir/1.jpg")
+    made(root, *(f"{folder}/x.jpg" for folder in nas), "System Volume Information/x")
+    source = opened(root, tmp_path)
+    assert names(source) == ["cat/1.jpg", "dog/1.jpg"]
+    passed = {entry.name: entry.why for entry in source.passed_over}
+    assert passed.pop("readme.txt") == LOOSE
+    hidden = {".git", "cat/.DS_Store", "dog/._1.jpg", "dog/.hidden"}
+    assert {name for name, why in passed.items() if why == HIDDEN} == hidden
+    assert {name for name, why in passed.items() if why == SYSTEMS} == passed.keys() - hidden
+    assert {"__MACOSX", "cat/Thumbs.db", "cat/@eaDir", *nas[:5]} < passed.keys()
 
 
 @pytest.mark.parametrize("packing", ["folder", "zip", "tar", "gztar"])
@@ -113,8 +124,72 @@ def test_the_microsoft_archive_works_as_it_is(tmp_path: Path, packing: str) -> N
 def test_the_named_set_is_used_where_it_was_extracted(tmp_path: Path) -> None:
     """`cats_vs_dogs` would be downloaded again although it is there."""
     folder = extracted_folder(tmp_path / "cache", CATS_VS_DOGS.sha256)
-    made(folder, "PetImages/Cat/0.jpg", "PetImages/Dog/0.jpg")
-    assert opened("cats_vs_dogs", tmp_path).root == folder / "PetImages"
+    made(tmp_path / "growing", "PetImages/Cat/0.jpg", "PetImages/Dog/0.jpg")
+    install(tmp_path / "growing", folder)
+    source = opened("cats_vs_dogs", tmp_path)
+    assert (source.root, source.shown) == (folder / "PetImages", "cats_vs_dogs")
+
+
+def test_home_is_meant_by_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path that a shell left alone would not be found."""
+    made(tmp_path / "pets", "a/1.jpg", "b/1.jpg")
+    made(tmp_path / "flat", "1.jpg")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for path in ("~/pets", Path("~/pets")):
+        assert opened(path, tmp_path).root == tmp_path / "pets"
+    assert flat_folder("~/flat") == tmp_path / "flat"
+    assert [flat_folder(name) for name in ("~/pets", "synthetic", "hf:a/b")] == [None] * 3
+
+
+def test_results_of_headtohead_are_no_class(tmp_path: Path) -> None:
+    """The same command typed twice would train on its own figures."""
+    root = made(tmp_path / "pets", "cat/1.jpg", "dog/1.jpg", "pictures.png")
+    made(root, "runs/standard-1/study.yaml", "runs/standard-1/runs/gap/seed-0/run.json")
+    made(root, "runs/standard-tuning-1/trials/study.yaml", "runs/standard-tuning-1/tuning.md")
+    made(root, "c/prepared/ab/manifest.json", "c/prepared/ab/pictures.npy")
+    made(root, "dog/out/study.yaml", "dog/out/pictures.csv", "dog/out/figures/1.png")
+    source = opened(root, tmp_path)
+    assert names(source) == ["cat/1.jpg", "dog/1.jpg"]
+    assert [(entry.name, entry.why) for entry in source.passed_over] == [
+        ("c", OWN),
+        ("dog/out", OWN),
+        ("pictures.png", LOOSE),
+        ("runs", OWN),
+    ]
+    for own in ("runs", "runs/standard-1", "c"):
+        assert "holds results or the cache of headtohead" in refusal(root / own, tmp_path)
+
+
+def test_a_path_in_an_archive_is_named_as_the_user_knows_it(tmp_path: Path) -> None:
+    """An error would send the reader into the cache."""
+    root = made(tmp_path / "in", "cat/1.jpg", "dog/1.jpg")
+    (root / "bird").mkdir()
+    archive = shutil.make_archive(str(tmp_path / "pets"), "zip", root)
+    message = refusal(archive, tmp_path)
+    assert repr(f"{archive}/bird") in message
+    assert str(tmp_path / "cache") not in message
+    (root / "bird").rmdir()
+    archive = shutil.make_archive(str(tmp_path / "pets"), "zip", root)
+    assert opened(archive, tmp_path).shown == archive
+
+
+def test_files_deleted_from_the_cache_are_extracted_again(tmp_path: Path) -> None:
+    """After a purge of old files a smaller set would be used without a word."""
+    root = made(tmp_path / "in", *(f"{c}/{n}.jpg" for c in ("cat", "dog") for n in range(4)))
+    archive = shutil.make_archive(str(tmp_path / "pets"), "zip", root)
+    first = opened(archive, tmp_path)
+    for name in ("cat/0.jpg", "cat/3.jpg"):
+        (first.root / name).unlink()
+    (first.root / "dog/1.jpg").write_bytes(b"pict")
+    told: list[str] = []
+    again = open_source(
+        archive, cache=tmp_path / "cache", progress=lambda what, *_: told.append(what)
+    )
+    assert again == first
+    assert all(file.path.read_bytes() == b"picture" for file in again.files)
+    assert told[1] == (
+        "making the folder of pets.zip again, for 3 of its 8 files are gone or changed in the cache"
+    )
 
 
 def test_a_path_wins_where_it_is_written_as_one(
@@ -148,6 +223,15 @@ def test_links_are_followed_and_circles_end(tmp_path: Path) -> None:
         "dog/1.jpg",
         "dog/gone.jpg",
     ]
+    assert [(entry.name, entry.why) for entry in opened(root, tmp_path).passed_over] == [
+        ("cat/self", TWICE),
+        ("cat/up", TWICE),
+        ("dog/pipe.jpg", SPECIAL),
+    ]
+    (root / "all").symlink_to(root)
+    again = opened(root, tmp_path)
+    assert again.classes == ("bird", "cat", "dog")
+    assert ("all", TWICE) in [(entry.name, entry.why) for entry in again.passed_over]
     only = made(tmp_path / "only", "in/x/1.jpg")
     (only / "in/x/loop").symlink_to(only)
     assert "only one class" in refusal(only, tmp_path)
@@ -193,17 +277,17 @@ def test_a_name_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
         (("cat/1.jpg", "2.jpg"), "only one class in "),
         (("cat/1.jpg", "dog/.DS_Store"), "no picture in the class folder "),
         (("train/cat/1", "train/dog/1", "test/cat/1"), "only one class in "),
-        (("train/1.jpg", "test/1.jpg"), "1 files but no class folder"),
+        (("train/1.jpg", "test/1.jpg"), "1 file but no class folder"),
         (("val/a/1", "val/b/1", "test/a/1", "test/b/1"), "no train folder beside 'test', 'val'"),
         (("train/a/1", "train/b/1", "val/a/1", "valid/a/1"), "two folders for the validation"),
         (("train/a/1", "train/b/1", "val/a/1", "val/b/1", "x/1"), "'x' beside 'train', 'val'"),
         (
             ("train/a/1", "train/b/1", "val/a/1", "val/b/1", "val/c/1"),
-            "validation has 'c', which train has not",
+            "'val' has 'c', which 'train' has not",
         ),
         (
             ("train/a/1", "train/b/1", "train/c/1", "val/a/1", "val/b/1"),
-            "train has 'c', which validation has not",
+            "'train' has 'c', which 'val' has not",
         ),
     ],
 )

@@ -1,6 +1,7 @@
 """Splitting a prepared set."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from headtohead.core.errors import DataError, UsageError
+from headtohead.data.duplicates import regrouped
 from headtohead.data.prepared import PreparedSet
-from headtohead.data.split import Split, in_stored_order, leaks, split
+from headtohead.data.split import Split, in_stored_order, leaks, mislabelled, split
 
 FRACTIONS = (0.8, 0.1, 0.1)
 
@@ -36,6 +38,37 @@ def prepared(
         original_sizes=np.full((count, 2), 8, np.int64),
         quarantined=(),
     )
+
+
+def test_identical_images_under_two_labels_are_found(tmp_path: Path) -> None:
+    """A winner would be named on labels that contradict each other, whatever is grouped."""
+    images = np.random.default_rng(0).integers(0, 255, (6, 8, 8, 3), dtype=np.uint8)
+    images[5] = images[0]
+    np.save(tmp_path / "pictures.npy", images)
+    near = replace(prepared([0, 0, 0, 1, 1, 1], [0, 1, 1, 1, 2, 0]), folder=tmp_path)
+    assert mislabelled(near, "near") == [(0, 5), (1, 2, 3)]
+    for kept, groups, found in (
+        ("exact", [0, 1, 2, 3, 4, 0], [(0, 5)]),
+        ("off", [0, 1, 2, 3, 4, 5], [(0, 5)]),
+        ("near", near.groups.tolist(), [(0, 5), (1, 2, 3)]),
+    ):
+        loosened = replace(near, groups=regrouped(images, near.groups, kept))
+        assert loosened.groups.tolist() == groups
+        assert mislabelled(loosened, kept) == found
+
+
+def test_a_fixed_camera_can_be_split_and_the_error_says_how() -> None:
+    """A study of one part under one camera would be refused with no way out."""
+    alike = prepared([0] * 10 + [1] * 10, [0] * 10 + [1] * 10)
+    with pytest.raises(DataError, match=r"split: \{duplicates: exact\}.*off"):
+        split(alike, fractions=(0.8, 0.1, 0.1), seed=0)
+    apart = replace(alike, groups=np.arange(20))
+    assert [len(part) for part in parts(split(apart, fractions=(0.8, 0.1, 0.1), seed=0))] == [
+        *(16, 2, 2)
+    ]
+    with pytest.raises(DataError) as caught:
+        split(prepared([0] * 10 + [1] * 2), fractions=(0.8, 0.1, 0.1), seed=0)
+    assert "duplicates:" not in str(caught.value)
 
 
 def parts(result: Split) -> list[list[int]]:

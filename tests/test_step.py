@@ -198,47 +198,51 @@ def test_tf32_ends_with_its_step() -> None:
 
 
 class Reads(TorchDispatchMode):
-    """The memory that operations read and that none of them made before."""
+    """The addresses of all memory that operations are given."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.made: set[int] = set()
-        self.read: set[int] = set()
-        self.held: list[Tensor] = []  # so that no address is given out twice meanwhile
+        self.seen: set[int] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = tensors_in((args, kwargs or {}))
-        self.read |= {address(tensor) for tensor in given} - self.made
-        result = func(*args, **(kwargs or {}))
-        made = tensors_in(result)
-        self.made |= {address(tensor) for tensor in made} - self.read
-        self.held += made
-        return result
-
-
-def tensors_in(value: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
+        given = tree_leaves((args, kwargs or {}))
+        self.seen |= {address(value) for value in given if isinstance(value, Tensor)}
+        return func(*args, **(kwargs or {}))
 
 
 def address(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
 
 
-def test_a_recording_reads_no_memory_that_may_be_given_away() -> None:
-    """Else a replay reads what another run wrote there since: indices out of range, or worse."""
+def test_a_recording_reads_its_own_copies_of_a_batch() -> None:
+    """Else a replay reads memory that its caller has given away: indices out of range, or worse."""
     augment = Augmentation(AugmentSpec(flip=True, crop=0.2, color=0.2), CPU)
-    made, source = model(), pictures()
-    eager = EagerGradients(made, source, augment, "float32")
-    recording = RecordedGradients(
-        eager, torch.arange(BATCH), augment.draw(BATCH, 0, 1), record=rerun
-    )
+    eager = EagerGradients(model(), pictures(), augment, "float32")
+    rows, draws = torch.arange(BATCH), augment.draw(BATCH, 0, 1)
+    recording = RecordedGradients(eager, rows, draws, record=rerun)
     with Reads() as reads:
         recording._replay()
-    own = [*made.parameters(), *made.buffers(), source._images, source._labels, augment._grey]
-    own += [recording._rows, recording._loss, recording._correct, *recording._gradients]
     assert recording._draws is not None
-    assert reads.read <= {address(tensor) for tensor in [*own, recording._draws]}
-    assert {address(recording._rows), address(recording._draws)} <= reads.read
+    assert {address(recording._rows), address(recording._draws)} <= reads.seen
+    assert {address(rows), address(draws)} & reads.seen == set()
+
+
+def test_two_recordings_share_no_memory() -> None:
+    """Else heads that are timed by turns overwrite each other's batches and gradients."""
+    source = pictures()
+
+    def held(head: str) -> tuple[RecordedGradients, set[int]]:
+        made = model(head)
+        eager = EagerGradients(made, source, None, "float32")
+        recording = RecordedGradients(eager, torch.arange(BATCH), None, record=rerun)
+        own = [recording._rows, recording._loss, recording._correct, *recording._gradients]
+        return recording, {address(tensor) for tensor in [*own, *made.parameters()]}
+
+    (first, mine), (second, theirs) = held("fc"), held("gap")
+    assert mine & theirs == set()
+    before = [tensor.clone() for tensor in first._gradients]
+    second(torch.arange(BATCH, 2 * BATCH), None)
+    assert all(map(torch.equal, before, first._gradients))
 
 
 @on_gpu

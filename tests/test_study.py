@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from headtohead.config.reading import parse_study
-from headtohead.config.study import HeadSpec, StudySpec
+from headtohead.config.study import BackboneSpec, HeadSpec, StudySpec
 from headtohead.store.ledger import Ledger
 
 LEDGERS = Path(__file__).parents[1] / "docs" / "ledgers"
@@ -300,3 +300,60 @@ def test_moving_averages_are_the_studies_that_were_before() -> None:
     assert recomputed.digest("p") != moving.digest("p")
     same = parse_study("recipe: {schedule: constant, batch_norm: moving}", "a test")
     assert same.digest("p") == moving.digest("p")
+
+
+SHA = "ab" * 32
+
+
+def test_a_study_without_weights_is_written_as_before() -> None:
+    """Else a version that knows nothing of weights cannot read a study that has none."""
+    assert StudySpec().backbone.model_dump() == {"name": "tutorial_cnn", "options": {}}
+    assert changed(backbone={"weights": "random"}) == StudySpec()
+    full = {"name": "timm:x", "weights": "w.pth", "train": "last:2", "weights_sha256": SHA}
+    spec = BackboneSpec.model_validate(full)
+    assert BackboneSpec.model_validate(spec.model_dump()) == spec
+
+
+def test_weights_enter_the_digest_by_their_content() -> None:
+    """Else other weights are taken for the same study, or a moved file for another."""
+
+    def digest(**fields: Any) -> str:
+        return changed(backbone={"name": "timm:x", **fields}).digest("0")
+
+    one = digest(weights="w.pth", weights_sha256=SHA)
+    assert one == digest(weights="elsewhere/w.pth", weights_sha256=SHA)
+    assert one == digest(weights="w.pth", weights_sha256=SHA, train="none")
+    others = [
+        digest(),
+        digest(weights="w.pth", weights_sha256="cd" * 32),
+        digest(weights="w.pth", weights_sha256=SHA, train="all"),
+        digest(weights="w.pth", weights_sha256=SHA, train="last:1"),
+        digest(weights="w.pth", weights_sha256=SHA, weights_match="order"),
+        digest(architecture_sha256=SHA),
+    ]
+    assert len({one, *others}) == 1 + len(others)
+    with pytest.raises(ValueError, match=r"w\.pth"):
+        digest(weights="w.pth")
+
+
+@pytest.mark.parametrize(
+    ("fields", "training", "stages"),
+    [
+        ({}, "all", None),
+        ({"weights": "pretrained"}, "none", 0),
+        ({"weights": "w.pth", "train": "all"}, "all", None),
+        ({"train": "last:3"}, "last:3", 3),
+    ],
+)
+def test_what_is_trained_follows_from_the_weights(
+    fields: dict[str, Any], training: str, stages: int | None
+) -> None:
+    """Else a random backbone is frozen, or a pretrained one is trained unasked."""
+    spec = BackboneSpec.model_validate(fields)
+    assert (spec.training, spec.stages) == (training, stages)
+
+
+@pytest.mark.parametrize("wrong", ["some", "last", "last:0", "last:-1", "last:x"])
+def test_a_slip_in_what_is_trained_is_told(wrong: str) -> None:
+    with pytest.raises(ValidationError, match="train"):
+        BackboneSpec(train=wrong)

@@ -242,7 +242,18 @@ def test_killed_midway_leaves_no_process_and_nothing_half_finished(tmp_path: Pat
     pictures = synthetic_source(cache=tmp_path, progress=silent, count=100)
     assert len(list(pictures.glob("*/*"))) == 100
     left = {entry.name for entry in (tmp_path / "sources").iterdir()}
-    assert left <= {pictures.parent.name, f"{pictures.parent.name}.lock"}
+    name = pictures.parent.name
+    assert left <= {name, f"{name}.lock", f"{name}.files.json"}
+
+
+def test_drawn_pictures_deleted_one_by_one_are_drawn_again(tmp_path: Path) -> None:
+    """After a purge of the cache a smaller set would be used without a word."""
+    pictures = synthetic_source(cache=tmp_path, progress=silent, count=2)
+    files = {path: path.read_bytes() for path in pictures.parent.rglob("*.*")}
+    for lost in (next(pictures.glob("cat/*")), next(pictures.glob("../masks/dog/*"))):
+        lost.unlink()
+        assert synthetic_source(cache=tmp_path, progress=silent, count=2) == pictures
+        assert {path: path.read_bytes() for path in pictures.parent.rglob("*.*")} == files
 
 
 @pytest.mark.parametrize(("count", "seed"), [(1, 0), (0, 0), (-3, 0), (10, -1)])

@@ -11,6 +11,7 @@ from rich.console import Console
 from headtohead.report.results import METRICS
 from headtohead.report.summary import Summary, summarize
 from headtohead.report.table import render_table, results_csv, summary_json
+from headtohead.stats.over_images import share_interval
 from headtohead.store.records import Failure
 from ledgers import add_run, full_ledger, study_ledger
 
@@ -128,15 +129,21 @@ def test_csv_has_one_row_per_run_with_all_metrics(tmp_path: Path) -> None:
         ("fc", "1"),
         ("gap", "0"),
         ("gap", "1"),
+        ("largest class", ""),
     ]
     assert set(METRICS) <= set(rows[0])
-    for row, run in zip(rows, summary.runs, strict=True):
+    for row, run in zip(rows[:-1], summary.runs, strict=True):
         for name in METRICS:
             expected = run.metrics[name]
             assert row[name] == ("" if expected is None else repr(expected))
     assert rows[1]["status"] == "failed"
     assert rows[1]["failure"] == 'comma, "quote" (epoch 1, step 7)'
     assert rows[1]["scored_test_accuracy"] == "0.5"
+    low, high = share_interval(100, 200, 0.05)
+    last = rows[-1]
+    assert (last["test_accuracy_low"], last["test_accuracy_high"]) == (repr(low), repr(high))
+    assert (last["test_accuracy"], last["test_loss"]) == ("0.5", "")
+    assert float(rows[0]["test_accuracy_low"]) < float(rows[0]["test_accuracy"])
 
 
 def test_json_is_strict_and_whole(tmp_path: Path) -> None:

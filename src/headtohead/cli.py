@@ -148,10 +148,12 @@ def report(
     folder: Path, pictures: int, figures: bool, beside: tuple[str, ...], as_json: bool
 ) -> None:
     """Regenerate the report of the study in FOLDER: the page, the tables and, if asked, figures."""
+    from headtohead.core.files import expanded
     from headtohead.report.beside import read_beside
     from headtohead.report.render import render, render_figures
     from headtohead.store.ledger import Ledger, hold
 
+    folder = expanded(folder)
     ledger = Ledger.open(folder)
     others = tuple(map(read_beside, beside))
     with hold(folder):
@@ -207,11 +209,12 @@ def data_show(source: str, out: Path, **options: Any) -> None:
     """Make a contact sheet of SOURCE: some images of each class."""
     import io
 
-    from headtohead.core.files import write_atomic
+    from headtohead.core.files import expanded, write_atomic
     from headtohead.data_commands import data_show as show
 
     buffer = io.BytesIO()
     show(source, **options).save(buffer, format="PNG")
+    out = expanded(out)
     write_atomic(out, buffer.getvalue())
     click.echo(out)
 
@@ -227,6 +230,23 @@ def heads(name: str | None, image_size: int, classes: int, maps: str | None) -> 
 
     _see_current_folder()
     click.echo(describe(name, image_size=image_size, classes=classes, maps=maps))
+
+
+@main.command()
+@click.argument("name", required=False)
+@click.option("--image-size", type=int, help="Side of the images in pixels; default: its own.")
+@click.option("--weights", metavar="FILE|pretrained|random", help="First weights.")
+@click.option(
+    "--weights-match", type=click.Choice(["name", "order"]), default="name", show_default=True
+)
+def backbones(
+    name: str | None, image_size: int | None, weights: str | None, weights_match: str
+) -> None:
+    """List the backbones whose names hold NAME, or describe the one of that name."""
+    from headtohead.backbones.describe import backbones as describe
+
+    _see_current_folder()
+    click.echo(describe(name, image_size=image_size, weights=weights, weights_match=weights_match))
 
 
 @main.command()

@@ -9,11 +9,13 @@ from typing import TypeAlias
 import headtohead
 from headtohead.config.reading import name_after
 from headtohead.config.study import StudySpec
+from headtohead.core.files import expanded
 from headtohead.core.system import cache_folder
 from headtohead.data.holdout import holdout_lines
-from headtohead.data.pipeline import prepare_study, split_study
+from headtohead.data.pipeline import prepare_study, split_study, told
+from headtohead.data.prepare import unreadable_per_class
 from headtohead.data.prepared import GIVEN_SPLITS, PreparedSet
-from headtohead.data.split import leaks
+from headtohead.data.split import leaks, mislabelled
 from headtohead.probes.images import keep_images, margin_of
 from headtohead.probes.table import probes_of
 from headtohead.report.comparisons import look_differences
@@ -49,17 +51,22 @@ def conduct(
     """
     probes_of(spec)  # one that cannot be imported is told before the work
     machine = answer_of(recruits)
+    spec = spec.model_copy(update={"backbone": machine.backbone})
     recruits.call(min(len(machine.setups), len(spec.heads) * spec.seeds))
     with Display() as display:
+        for note in machine.notes:
+            display.note(note)
         source, prepared = prepare_study(spec, cache=cache_folder(cache), progress=display.progress)
+        for line in told(source, prepared):
+            display.note(line)
         file = study_file(spec, prepared)
-        folder = Path(out) if out is not None else default_out(file)
+        folder = expanded(out) if out is not None else default_out(file)
         keep = partial(
             keep_images,
             source=source,
             prepared=prepared,
             margin=margin_of(spec.pictures.image_size, machine.stride),
-            masks=None if masks is None else Path(masks),
+            masks=None if masks is None else expanded(masks),
             progress=display.progress,
         )
         with hold(folder), Crew(folder, prepared, machine.setups, display, recruits) as crew:
@@ -109,6 +116,8 @@ def study_file(spec: StudySpec, prepared: PreparedSet) -> StudyFile:
             "counts": counts,
             "given": [name for name in GIVEN_SPLITS if name in prepared.given],
             "leaks": len(leaks(prepared, parts)),
+            "quarantined": unreadable_per_class(prepared),
+            "two_labels": len(mislabelled(prepared, spec.split.duplicates)),
             "study": spec,
         }
     )

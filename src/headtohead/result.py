@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headtohead.core.errors import RunError, UsageError
+from headtohead.core.files import expanded
 from headtohead.report.summary import Summary, summarize
 from headtohead.report.table import render_text
+from headtohead.stats.family import plural
 from headtohead.store.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ class Comparison:
         """Raises RunError where runs failed; the others are complete."""
         if self.failures:
             raise RunError(
-                f"{len(self.failures)} of the runs failed: {'; '.join(self.failures)}. "
+                f"{plural(len(self.failures), 'run')} failed: {'; '.join(self.failures)}. "
                 f"The others are complete in {self.out}."
             )
 
@@ -68,5 +70,5 @@ class Comparison:
 
 def load(out: str | Path) -> Comparison:
     """The study in the folder `out`, as it stands. Raises UsageError where there is none."""
-    ledger = Ledger.open(Path(out))
+    ledger = Ledger.open(expanded(out))
     return Comparison(ledger, summarize(ledger), tuple(ledger.failures()))

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from headtohead.core.errors import UsageError
+
 
 @dataclass(frozen=True)
 class Normalization:
@@ -41,6 +43,8 @@ class Backbone(nn.Module, ABC):
     first: float
     normalization: Normalization
     identity: str
+    architecture_sha256: str | None = None
+    """Where the architecture is read from a file: of that file's content."""
 
     @abstractmethod
     def map_size(self, image_size: int) -> tuple[int, int]:
@@ -52,6 +56,24 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) in [0, 1] → (N, channels, h, w)."""
+
+    def load_pretrained(self) -> None:
+        """Load the weights that the backbone's library has for it.
+
+        Raises UsageError where there are none, or they cannot be downloaded.
+        """
+        raise UsageError(
+            f"backbone {self.identity} has no pretrained weights of its own: name a file, "
+            f"--weights FILE, or take random ones."
+        )
+
+    def preprocessing(self) -> dict[str, str]:
+        """How its inputs are made, in words by topic: at least `mean` and `std`."""
+        told = self.normalization
+        return {
+            name: ", ".join(f"{value:g}" for value in values)
+            for name, values in (("mean", told.mean), ("std", told.std))
+        }
 
     def smallest_image(self) -> int:
         """The smallest side in pixels that leaves a map of one cell."""

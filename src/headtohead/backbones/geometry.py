@@ -104,7 +104,6 @@ def _followed(steps: list[_Step], image_size: int, map_size: int) -> tuple[float
             break
         after = rest[index].after
         parallel = [s for s in rest if (s.before, s.after) == (side, after)]
-        # Layers of one size in a row (valid convolutions 35 → 33) leave one step each.
         step = max(parallel, key=lambda s: s.kernel)
         first += step.offset * stride
         stride *= step.stride

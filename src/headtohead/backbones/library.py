@@ -69,7 +69,7 @@ class LibraryBackbone(Backbone):
         height, width = images.shape[2:]
         h, w = self._grid(found.shape[1], height, width)
         prefix = found.shape[1] - h * w
-        maps = found[:, prefix:].transpose(1, 2).unflatten(2, (h, w))
+        maps = found[:, prefix:].transpose(1, 2).reshape(-1, self.channels, h, w)
         return maps, found[:, 0] if prefix and self.has_class_token() else None
 
     def _grid(self, tokens: int, height: int, width: int) -> tuple[int, int]:
@@ -90,7 +90,7 @@ class LibraryBackbone(Backbone):
         raise ValueError(f"its {tokens} tokens lie on no grid of {height} × {width} images")
 
     def geometry(self, image_size: int) -> Geometry:
-        """Of square images of `image_size` pixels. Raises UsageError for a size it does not take."""
+        """Of square images of `image_size` pixels. Raises UsageError for one it does not take."""
         if image_size not in self._known:
             try:
                 found = measure(self, self.forward, image_size, self.channels)

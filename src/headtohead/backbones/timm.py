@@ -1,5 +1,6 @@
 """The networks of timm (`pip install 'headtohead[timm]'`) as backbones: `timm:NAME`."""
 
+import logging
 from typing import Any
 
 from torch import Tensor, nn
@@ -31,6 +32,31 @@ class TimmBackbone(LibraryBackbone):
             ),
         )
         self.config = config
+        self._made_by = name, options
+
+    def load_pretrained(self) -> None:
+        """Those of timm's hub, by its own download and cache. Raises UsageError without them."""
+        name, options = self._made_by
+        try:
+            other = _timm().create_model(name, pretrained=True, num_classes=0, **options)
+        except Exception as error:  # the hub's, the network's; a model without weights
+            reason = " ".join(str(error).split())[:120] or type(error).__name__
+            where = self.config.get("hf_hub_id") or self.config.get("url") or "no known place"
+            raise UsageError(
+                f"the pretrained weights of timm:{name} could not be loaded ({reason}). Offline, "
+                f"copy model.safetensors of {where} to any folder and name it: --weights FILE."
+            ) from None
+        self.network.load_state_dict(other.state_dict())
+
+    def preprocessing(self) -> dict[str, str]:
+        """As timm's configuration of the model says."""
+        size = self.config.get("input_size", ("", "", ""))[-1]
+        return {
+            **super().preprocessing(),
+            "image size": str(size),
+            "interpolation": str(self.config.get("interpolation", "unknown")),
+            "crop": f"{float(self.config.get('crop_pct') or 1):.1%} of the side, from the centre",
+        }
 
     def output(self, images: Tensor) -> Tensor:
         """As the network's `forward_features` says."""
@@ -61,7 +87,14 @@ def timm_names(part: str = "") -> list[str]:
     return list(_timm().list_models(f"*{part}*"))
 
 
+def is_timm_model(name: str) -> bool:
+    """Whether timm has a model of this name. Raises UsageError where timm is missing."""
+    return bool(_timm().is_model(name))
+
+
 def _timm() -> Any:
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells every retry
+
     try:
         import timm
     except ImportError as error:

@@ -4,11 +4,13 @@
 Hugging Face hub. Only the models are used, no image processors: torchvision is not needed.
 """
 
+import hashlib
 import json
 import logging
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from headtohead.backbones.base import Normalization
@@ -29,16 +31,58 @@ class TransformersBackbone(LibraryBackbone):
         config, preprocessing = _config(name, options)
         network = _created(name, config)
         size = getattr(config, "image_size", None) or 224
+        side = int(size[-1] if isinstance(size, list | tuple) else size)
         told = ", ".join(f"{key}={value!r}" for key, value in sorted(options.items()))
         super().__init__(
             network,
             name=f"transformers:{name}" + (f"({told})" if told else ""),
-            channels=_channels(config),
-            image_size=int(size[-1] if isinstance(size, list | tuple) else size),
+            channels=_channels(network, side),
+            image_size=side,
             normalization=_normalization(preprocessing),
         )
         self.config = config
-        self.preprocessing = preprocessing
+        self._processor = preprocessing
+        self._source = name
+        if Path(name).expanduser().is_dir():
+            told = json.dumps([config.to_dict(), preprocessing], sort_keys=True, default=str)
+            self.architecture_sha256 = hashlib.sha256(told.encode()).hexdigest()
+
+    def load_pretrained(self) -> None:
+        """Those of the folder or the hub, safetensors alone and all of them, or UsageError."""
+        try:
+            other, told = _transformers().AutoModel.from_pretrained(
+                self._source,
+                config=self.config,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
+        except Exception as error:  # the hub's, the network's, safetensors'
+            reason = " ".join(str(error).split())[:160] or type(error).__name__
+            raise UsageError(
+                f"the pretrained weights of transformers:{self._source} could not be loaded "
+                f"({reason}). Offline, name a folder with config.json and model.safetensors: "
+                f"transformers:PATH."
+            ) from None
+        wrong = [
+            *(name for name in told["missing_keys"] if "pooler" not in name),
+            *(str(item) for item in told["mismatched_keys"]),
+        ]
+        if wrong:
+            raise UsageError(
+                f"the weights of transformers:{self._source} are not all of its network's: "
+                f"{len(wrong)} missing or of another shape ({', '.join(sorted(wrong)[:3])}). Name "
+                f"the checkpoint they belong to."
+            )
+        self.network.load_state_dict(other.state_dict())
+
+    def preprocessing(self) -> dict[str, str]:
+        """As the preprocessor's configuration beside the model says."""
+        found = {**super().preprocessing(), "image size": str(self.image_size)}
+        for topic, key in (("interpolation", "resample"), ("crop", "crop_size"), ("size", "size")):
+            if self._processor.get(key) is not None:
+                found[topic] = str(self._processor[key])
+        return found
 
     def output(self, images: Tensor) -> Tensor:
         """The last hidden state."""
@@ -79,7 +123,8 @@ def _transformers() -> Any:
 def _config(name: str, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """The configuration of the half that sees, and the preprocessing beside it, if any."""
     transformers = _transformers()
-    logging.getLogger("transformers").setLevel(logging.ERROR)
+    for talkative in ("transformers", "huggingface_hub"):
+        logging.getLogger(talkative).setLevel(logging.ERROR)
     try:
         config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
     except Exception as error:  # the hub's, the network's, a configuration's
@@ -97,7 +142,7 @@ def _config(name: str, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
 
 
 def _preprocessing(name: str) -> dict[str, Any]:
-    if Path(name).is_dir():
+    if Path(name).expanduser().is_dir():
         path = Path(name) / PREPROCESSING
         found = path if path.is_file() else None
     else:
@@ -130,8 +175,10 @@ def _created(name: str, config: Any) -> nn.Module:
     return network
 
 
-def _channels(config: Any) -> int:
-    sizes = getattr(config, "hidden_sizes", None)
-    if sizes:
-        return int(sizes[-1])
-    return int(config.hidden_size)
+@torch.no_grad()
+def _channels(network: nn.Module, image_size: int) -> int:
+    """The features' size: configurations tell it under many names, or not at all."""
+    found = network.eval()(pixel_values=torch.zeros(1, 3, image_size, image_size))
+    network.train()
+    shape = found.last_hidden_state.shape
+    return int(shape[1] if len(shape) == 4 else shape[-1])

@@ -6,13 +6,13 @@ Nothing but tensors is read: safetensors, or PyTorch's own format with `weights_
 import hashlib
 import pickle
 import re
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -58,11 +58,9 @@ class Loaded:
         if self.prefix:
             found.append(f"{self.source}: names were matched without the prefix {self.prefix!r}.")
         if self.passed_over:
-            names = ", ".join(self.passed_over[:SHOWN])
-            more = " …" if len(self.passed_over) > SHOWN else ""
             found.append(
                 f"{self.source}: {len(self.passed_over)} tensors of its classifier were passed "
-                f"over ({names}{more})."
+                f"over ({_few(self.passed_over)})."
             )
         return found
 
@@ -115,13 +113,15 @@ def read_state(path: Path) -> State:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of formats that are refused below all the same
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UsageError(
             f"weights {path.name} hold more than tensors, or are damaged, and were not opened "
             f"({_reason(error)}). Save its state_dict alone, best as safetensors."
         ) from None
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:  # damaged bytes may be read as anything
         raise UsageError(
             f"weights {path.name} cannot be read ({_reason(error)}): the file is truncated, or in "
             f"another format. Use .safetensors, or .pth of a state_dict; download it again."
@@ -164,7 +164,7 @@ def _by_name(found: State, wanted: State, path: Path) -> tuple[State, list[str],
         raise UsageError(
             f"weights {path.name} are not this backbone's: "
             + "; ".join(
-                f"{len(items)} {what} ({', '.join(items[:SHOWN])}{' …' if len(items) > SHOWN else ''})"
+                f"{len(items)} {what} ({_few(items)})"
                 for items, what in (
                     (shapes, "of another shape"),
                     (missing, "missing in the file"),
@@ -177,6 +177,10 @@ def _by_name(found: State, wanted: State, path: Path) -> tuple[State, list[str],
         )
     own = {name: named.get(name, value) for name, value in wanted.items()}
     return own, over, prefix
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (" …" if len(names) > SHOWN else "")
 
 
 def _prefixes(found: State) -> list[str]:
@@ -204,6 +208,11 @@ def _is_counter(name: str) -> bool:
 
 def _by_order(found: State, wanted: State, path: Path) -> tuple[State, list[str], str]:
     """The file's tensors one after the other; batch norm's counters aside where it has none."""
+    if path.suffix == ".safetensors":
+        raise UsageError(
+            f"weights {path.name} cannot be matched by order: safetensors sort their tensors. Use "
+            f"a .pth file, or --weights-match name."
+        )
     counters = any(map(_is_counter, found))
     names = [name for name in wanted if counters or not _is_counter(name)]
     tensors = list(found.items())

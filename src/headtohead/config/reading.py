@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from headtohead.config.study import StudySpec, merge, problems
 from headtohead.core.errors import UsageError
+from headtohead.core.files import expanded
 
 NAME_LENGTH = 64
 
@@ -38,7 +39,7 @@ def load_study(study: str | Path, overrides: dict[str, Any] | None = None) -> St
     if str(study) in shipped:
         text, where = shipped[str(study)], f"study {study}"
     else:
-        text, where = _read_study(Path(study), shipped), str(study)
+        text, where = _read_study(expanded(study), shipped), str(study)
     return parse_study(text, where, overrides)
 
 

@@ -7,9 +7,11 @@ from pydantic import (
     BeforeValidator,
     Field,
     JsonValue,
+    SerializerFunctionWrapHandler,
     StringConstraints,
     ValidationError,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -43,13 +45,18 @@ class PicturesSpec(Spec):
 
 
 class SplitSpec(Spec):
-    """Shares of the three splits; one split for all seeds (`fixed`) or one for each."""
+    """Shares of the three splits; one split for all seeds (`fixed`) or one for each.
+
+    `duplicates` says which images stay in one split: `near` those that look nearly the same,
+    `exact` those of the same pixels, `off` none (for scenes that one fixed camera took).
+    """
 
     train: Annotated[float, Field(gt=0, lt=1)] = 0.8
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
     test: Annotated[float, Field(gt=0, lt=1)] = 0.1
     mode: Literal["fixed", "per-seed"] = "fixed"
     seed: int = 0
+    duplicates: Literal["near", "exact", "off"] = "near"
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> Self:
@@ -57,6 +64,13 @@ class SplitSpec(Spec):
         if abs(total - 1) > 1e-6:
             raise ValueError(f"train, validation and test must add up to 1; they give {total:g}")
         return self
+
+    def identity(self) -> dict[str, Any]:
+        """What of it is part of a study's digest: a later field only where it is not default."""
+        content = self.model_dump()
+        if self.duplicates == "near":
+            del content["duplicates"]
+        return content
 
     def seed_for(self, seed: int) -> int:
         """The seed of the split that replicate `seed` is trained on."""
@@ -95,26 +109,81 @@ class HeadSpec(Spec):
         return self.model_copy(update=changed)
 
 
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
 OLD_NAME = "article"
 """Version 0.1 called the `tutorial_cnn` so: digests still do, and study files may."""
 
 
 class BackboneSpec(Spec):
-    """The trunk, by name, and its options."""
+    """The trunk, by name, its options, its first weights and how much of it is trained.
+
+    `weights` is a file, `pretrained` (the library's own) or `random`; `weights_match` says how a
+    file's tensors are told apart. `train` is `all`, `none` or `last:N` (stages); where it is not
+    named, `none` with pretrained weights and `all` with random ones (`training`). The SHA-256 are
+    filled in by `headtohead.backbones.catalog.resolved`, before a digest is taken: of the weights,
+    and of an architecture that is a file.
+    """
 
     name: str = "tutorial_cnn"
     options: Options = {}
+    weights: str | None = None
+    weights_match: Literal["name", "order"] = "name"
+    train: Annotated[str, StringConstraints(pattern=r"^(all|none|last:[1-9][0-9]*)$")] | None = None
+    weights_sha256: Sha256 | None = None
+    architecture_sha256: Sha256 | None = None
 
     @field_validator("name")
     @classmethod
     def _by_its_present_name(cls, name: str) -> str:
         return "tutorial_cnn" if name == OLD_NAME else name
 
+    @field_validator("weights")
+    @classmethod
+    def _random_is_the_default(cls, weights: str | None) -> str | None:
+        return None if weights == "random" else weights
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Studies that say nothing of weights are written as version 0.1 wrote them."""
+        content: dict[str, Any] = dump(self)
+        kept = {"name", "options"}
+        defaults = {name: field.default for name, field in type(self).model_fields.items()}
+        return {k: v for k, v in content.items() if k in kept or v != defaults[k]}
+
+    @property
+    def training(self) -> str:
+        """How much of it is trained: `all`, `none` or `last:N`."""
+        return self.train or ("all" if self.weights is None else "none")
+
+    @property
+    def stages(self) -> int | None:
+        """How many of the last stages are trained; None for all of them, 0 for none."""
+        if self.training == "all":
+            return None
+        return 0 if self.training == "none" else int(self.training.partition(":")[2])
+
+    def unresolved(self) -> Self:
+        """As a study file says it, without what was filled in."""
+        return self.model_copy(update={"weights_sha256": None, "architecture_sha256": None})
+
     def identity(self) -> dict[str, Any]:
-        """What of the backbone changes a run: part of digests."""
-        content = self.model_dump()
-        if self.name == "tutorial_cnn":
-            content["name"] = OLD_NAME
+        """What of the backbone changes a run: part of digests. A file's path is none of it.
+
+        Raises ValueError where weights or an architecture were not resolved.
+        """
+        if self.weights is not None and self.weights_sha256 is None:
+            raise ValueError(f"backbone.weights {self.weights!r} were not read: no digest of them")
+        name = OLD_NAME if self.name == "tutorial_cnn" else self.name
+        if self.architecture_sha256 is not None:  # a folder's name says nothing of what is in it
+            name = f"{name.partition(':')[0]}:{self.architecture_sha256}"
+        content: dict[str, Any] = {"name": name, "options": self.options}
+        if self.weights is not None:
+            content["weights"] = self.weights_sha256
+            if self.weights_match != "name":
+                content["weights_match"] = self.weights_match
+        if self.training != "all":
+            content["train"] = self.training
         return content
 
 
@@ -280,7 +349,7 @@ class StudySpec(Spec):
             {
                 "format": DIGEST_FORMAT,
                 "prepared": prepared_digest,
-                "split": self.split.model_dump(),
+                "split": self.split.identity(),
                 "backbone": self.backbone.identity(),
                 "recipe": self.recipe.identity(),
             }

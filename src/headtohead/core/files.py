@@ -7,7 +7,20 @@ import os
 from pathlib import Path
 from typing import Any
 
-from headtohead.core.errors import StorageError
+from headtohead.core.errors import StorageError, UsageError
+
+
+def expanded(path: str | Path) -> Path:
+    """`path` with `~` as the user's home, `~name` as another's.
+
+    Raises UsageError where there is no such home.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UsageError(
+            f"no home folder is known for {str(path)!r}: write the path in full."
+        ) from None
 
 
 def write_atomic(path: Path, content: bytes) -> None:

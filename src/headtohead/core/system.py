@@ -5,6 +5,8 @@ from pathlib import Path
 
 import platformdirs
 
+from headtohead.core.files import expanded
+
 CACHE_VARIABLE = "HEADTOHEAD_CACHE"
 
 
@@ -18,6 +20,6 @@ def usable_cores() -> list[int]:
 def cache_folder(cache: str | Path | None = None) -> Path:
     """Where prepared pictures are kept: the argument, HEADTOHEAD_CACHE, or the user's cache."""
     if cache is not None:
-        return Path(cache)
+        return expanded(cache)
     named = os.environ.get(CACHE_VARIABLE)
-    return Path(named) if named else platformdirs.user_cache_path("headtohead")
+    return expanded(named) if named else platformdirs.user_cache_path("headtohead")

@@ -23,9 +23,11 @@ from pathlib import Path
 from typing import IO, cast
 
 from headtohead.core.errors import DataError, StorageError
+from headtohead.data.inventory import install, loss, tell_loss
 from headtohead.data.progress import Progress, taking_turns
 
 _CHUNK = 2**20
+_GROWING = ".partial"
 _BLOCK = 4096  # what an empty file takes on most disks
 _MOST_AT_ONCE = 64 * 2**20
 _ZIP_BEGINNINGS = (b"PK\x03\x04", b"PK\x05\x06")
@@ -34,6 +36,13 @@ _COMPRESSIONS: dict[bytes, Callable[[IO[bytes]], IO[bytes]]] = {
     b"BZh": lambda file: cast(IO[bytes], bz2.BZ2File(file)),
     b"\xfd7zXZ\0": lambda file: cast(IO[bytes], lzma.LZMAFile(file)),  # noqa: SIM115
 }
+_OTHER_ARCHIVES = (
+    (b"7z\xbc\xaf\x27\x1c", "7z"),
+    (b"Rar!\x1a\x07", "RAR"),
+    (b"\x28\xb5\x2f\xfd", "Zstandard"),
+    (b"\x04\x22\x4d\x18", "LZ4"),
+    (b"\x1f\x9d", "compress (.Z)"),
+)
 _CORRUPT = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -68,6 +77,54 @@ def is_archive(path: Path) -> bool:
     return _members_of(path) is not None
 
 
+def refuse_other_files(path: Path, layout: str) -> None:
+    """Raise `DataError` where the file `path` is no zip or tar, saying what it is instead.
+
+    `layout` says what should be given. Raises `OSError` where it cannot be read.
+    """
+    if not is_archive(path):
+        with path.open("rb") as file:
+            beginning = file.read(8)
+        kind = next((name for start, name in _OTHER_ARCHIVES if beginning.startswith(start)), None)
+        if kind is not None:
+            raise DataError(
+                f"a {kind} archive, which is not read: {str(path)!r}. Extract it and give the "
+                "folder, or pack it as a zip or tar."
+            )
+        raise DataError(f"neither a folder nor a zip or tar: {str(path)!r}. {layout}")
+    if _is_compressed(path) and not _holds_tar(path):
+        raise DataError(
+            f"a compressed file that is no tar: {str(path)!r} (a single file, or damaged). "
+            f"Extract it by hand. {layout}"
+        )
+
+
+def _is_compressed(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(8).startswith(tuple(_COMPRESSIONS))
+
+
+def _holds_tar(path: Path) -> bool:
+    """Whether what is compressed in `path` begins like a tar; True where it cannot be read."""
+    with path.open("rb") as file:
+        beginning = file.read(8)
+        file.seek(0)
+        decompress = next(f for start, f in _COMPRESSIONS.items() if beginning.startswith(start))
+        try:
+            header = decompress(file).read(tarfile.BLOCKSIZE)
+        except (*_CORRUPT, OSError):
+            return True  # corrupt: extracting says how
+    if not any(header):  # an empty tar; of an empty file, extracting says that it is cut
+        return True
+    if len(header) < tarfile.BLOCKSIZE:
+        return False
+    try:
+        tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return False
+    return True
+
+
 def extracted_folder(cache: Path, sha256: str) -> Path:
     """Where the archive of this checksum is, or will be, extracted."""
     return cache / "sources" / sha256[:16]
@@ -83,6 +140,7 @@ def extract(
 ) -> Path:
     """The folder with the members of `archive`, extracted whole, once, and reused from then on.
 
+    A folder in the cache that has lost files since is made again.
     `sha256` is the archive's checksum where the caller has just verified it.
 
     Raises `DataError` where the archive is corrupt, encrypted, over `limits`, or has members that
@@ -91,11 +149,12 @@ def extract(
     """
     try:
         folder = extracted_folder(cache, sha256 or _digest(archive, progress))
-        if folder.is_dir():
+        if loss(folder) is None:
             return folder
         lock = folder.with_name(f"{folder.name}.lock")
         with taking_turns(lock, f"extracting {archive.name}", progress):
-            if not folder.is_dir():
+            if (lost := loss(folder)) is not None:
+                tell_loss(folder, f"the folder of {archive.name}", lost, progress)
                 _extract_whole(archive, folder, _Writer(archive, limits, progress))
     except _CORRUPT as error:
         raise _corrupt(archive, error) from error
@@ -103,9 +162,10 @@ def extract(
         if error.errno is None:  # gzip's and bz2's way to say it
             raise _corrupt(archive, error) from error
         if error.errno in _UNWRITABLE_NAMES:
+            member = str(error.filename).rpartition(_GROWING)[2].lstrip("/") or "."
             raise DataError(
                 f"{str(archive)!r} has a member that cannot be stored ({error.strerror}: "
-                f"{str(error.filename)!r}). Extract it by hand and give the folder."
+                f"{member!r}). Extract it by hand and give the folder."
             ) from error
         raise StorageError(
             f"cannot extract {str(archive)!r} to {str(cache)!r}: {error.strerror or error}. "
@@ -194,7 +254,7 @@ class _Writer:
 
 def _extract_whole(archive: Path, folder: Path, writer: _Writer) -> None:
     """Into a folder beside `folder`, which gets its name when complete; the lock is held."""
-    growing = folder.with_name(f"{folder.name}.partial")
+    growing = folder.with_name(f"{folder.name}{_GROWING}")
     if growing.exists():  # of a process that was killed
         shutil.rmtree(growing)
     growing.mkdir()
@@ -207,7 +267,7 @@ def _extract_whole(archive: Path, folder: Path, writer: _Writer) -> None:
             writer.write(member, growing)
             writer.progress(f"extracting {archive.name}", member.position, total)
         writer.progress(f"extracting {archive.name}", total, total)
-        growing.rename(folder)
+        install(growing, folder)
     except BaseException:  # Ctrl-C included: a half is of no use to anyone
         shutil.rmtree(growing, ignore_errors=True)
         raise
@@ -250,6 +310,11 @@ def _zip_members(archive: Path, writer: _Writer, folder: Path) -> Iterator[_Memb
                 raise _special(entry.filename, archive)
             position += entry.compress_size
             is_folder = entry.filename.endswith(("/", "\\"))
+            if is_folder and entry.file_size:
+                raise DataError(
+                    f"refused {str(archive)!r}: its member {entry.filename!r} is a folder with "
+                    "content. Pack it again, or extract it by hand and give the folder."
+                )
             yield _Member(entry.filename, is_folder, position, partial(file.open, entry))
 
 
@@ -315,7 +380,14 @@ def _special(name: str, archive: Path) -> DataError:
 def _inside(root: Path, name: str, archive: Path) -> Path:
     """`root / name`; refused where that could lie elsewhere on any platform."""
     parts = name.replace("\\", "/").split("/")
-    if not parts[0] or re.match(r"[A-Za-z]:", name) or ".." in parts:
+    drive = re.match(r"[A-Za-z]:", name)
+    if drive and not re.match(r"[A-Za-z]:[/\\]", name) and len(name) > 2:
+        raise DataError(
+            f"refused {str(archive)!r}: its member {name!r} begins like a drive of Windows "
+            f"({drive[0]!r}), where it would be written elsewhere. Rename the folder in the "
+            "archive, or extract it by hand and give the folder."
+        )
+    if not parts[0] or drive or ".." in parts:
         raise DataError(
             f"refused {str(archive)!r}: its member {name!r} would be written outside its folder. "
             "Do not trust this archive."

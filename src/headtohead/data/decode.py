@@ -1,7 +1,7 @@
 """A file's bytes → one upright sRGB picture, whole or not at all.
 
-Formats are recognised by content, never by suffix. A picture that cannot be decoded whole is
-`Undecodable`: a half-grey photograph would be a wrong example that nobody sees.
+A picture that cannot be decoded whole is `Undecodable`: a half-grey photograph would be a wrong
+example that nobody sees.
 
 Every decoding process imports this module. What takes long to load and few photographs need
 (numpy, ImageCms, most of Pillow's plugins) is therefore loaded when the first one needs it.
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from PIL import Image, UnidentifiedImageError, features
 
 from headtohead.core.errors import StorageError
+from headtohead.data.formats import formats_of, unread
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,21 +38,6 @@ MAX_PIXELS = 120_000_000
 MAX_FILE_BYTES = 256 * 2**20
 """Size above which a file is not read."""
 
-# Raster formats that photographs come in. Left out on purpose: those that start other programs
-# (EPS), that describe vectors (WMF), or without a signature, so that any bytes might be one (TGA).
-_USUAL_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
-_FORMATS = (*_USUAL_FORMATS, "JPEG2000", "PPM", "QOI", "ICO", "PCX", "SGI")
-_JPEG = b"\xff\xd8\xff"  # no other format begins so
-_SIGNATURES = {
-    b"\xff\xd8": "a JPEG",
-    b"\x89PNG": "a PNG",
-    b"GIF8": "a GIF",
-    b"RIFF": "a WebP",
-    b"BM": "a BMP",
-    b"ftypavif": "an AVIF",
-    b"II*\0": "a TIFF",
-    b"MM\0*": "a TIFF",
-}
 _ONE_FILE_ERRNOS = (errno.EIO, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR)
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -119,8 +105,8 @@ def decode(data: bytes) -> "NDArray[np.uint8]":
       maximum.
     - Of animations and multi-page files, the first frame.
 
-    Raises `Undecodable`: empty, not a picture (of the raster formats in `_FORMATS`), truncated,
-    damaged, or more than `MAX_PIXELS` by its header, in which case no pixel is allocated.
+    Raises `Undecodable`: empty, not a picture (in one of `formats.FORMATS`), truncated, damaged,
+    or more than `MAX_PIXELS` by its header, in which case no pixel is allocated.
     """
     import numpy as np
 
@@ -135,7 +121,7 @@ def open_upright(data: bytes) -> Image.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            with Image.open(io.BytesIO(data), formats=_formats(data)) as image:
+            with Image.open(io.BytesIO(data), formats=formats_of(data)) as image:
                 _check_size(image)
                 image.load()
                 _check_size(image)
@@ -150,14 +136,6 @@ def open_upright(data: bytes) -> Image.Image:
         # Pillow's plugins raise nearly every built-in exception on hostile bytes.
         except Exception as error:
             raise Undecodable(_reason(error, data)) from error
-
-
-def _formats(data: bytes) -> tuple[str, ...]:
-    """Those of `_FORMATS` that `data` may be in and that this build of Pillow has."""
-    if data.startswith(_JPEG):
-        return ("JPEG",)
-    Image.init()  # loads every plugin; to name one that is missing would be a KeyError
-    return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
 def _check_size(image: Image.Image) -> None:
@@ -190,12 +168,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _reason(error: Exception, data: bytes) -> str:
     """What is wrong with `data`, short and printable: file contents leak into Pillow's messages."""
     if isinstance(error, UnidentifiedImageError):
-        if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
-            return "HEIC, which is not supported: convert it to JPEG"
-        for signature, name in _SIGNATURES.items():
-            if signature in (data[: len(signature)], data[4 : 4 + len(signature)]):
-                return f"truncated or damaged header (begins like {name})"
-        return "not a picture"
+        return unread(data)
     if isinstance(error, Image.DecompressionBombError):
         return f"too large (the limit is {MAX_PIXELS} pixels)"
     message = re.sub(r"[^\w .,:()'-]", "", str(error), flags=re.ASCII)[:80]

@@ -64,6 +64,24 @@ def near_duplicates(images: NDArray[np.uint8], progress: Progress) -> NDArray[np
     return np.unique(leader[first], return_inverse=True)[1].astype(np.int64)
 
 
+def regrouped(images: NDArray[np.uint8], groups: NDArray[np.int64], kept: str) -> NDArray[np.int64]:
+    """(N,) `groups` of near-duplicates of `images`, made finer as `kept` says.
+
+    `near` leaves them, `exact` keeps together only images of equal pixels, `off` nothing. Only
+    the images of groups are read.
+    """
+    if kept == "near":
+        return groups
+    leader = np.arange(len(groups), dtype=np.int64)
+    if kept == "exact":
+        _, member, size = np.unique(groups, return_inverse=True, return_counts=True)
+        seen: dict[bytes, int] = {}
+        for row in np.flatnonzero(size[member] > 1).tolist():
+            pixels = hashlib.sha256(images[row].tobytes()).digest()
+            leader[row] = seen.setdefault(pixels, row)
+    return np.unique(leader, return_inverse=True)[1].astype(np.int64)
+
+
 def _describe(
     images: NDArray[np.uint8], progress: Progress
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.float32]]:

@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Any
 
 from headtohead.core.errors import DataError, UsageError
+from headtohead.data.inventory import install, loss, tell_loss
 from headtohead.data.progress import Progress, taking_turns
 
 SPLITS = MappingProxyType(
@@ -65,11 +66,12 @@ def hub_folder(source: str, *, cache: Path, progress: Progress) -> Path:
     folder = cache / "hubs" / identity
     lock = folder.with_name(f"{identity}.lock")
     with taking_turns(lock, f"unpacking {source}", progress):
-        if not folder.is_dir():
+        if (lost := loss(folder)) is not None:
+            tell_loss(folder, f"the folder of {source}", lost, progress)
             growing = folder.with_name(f"{identity}.partial")
             shutil.rmtree(growing, ignore_errors=True)  # of a process that was killed
             _write(found, parts, growing, progress)
-            growing.rename(folder)
+            install(growing, folder)
     return folder
 
 

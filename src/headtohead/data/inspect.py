@@ -18,6 +18,7 @@ from headtohead.data.holdout import holdout_lines
 from headtohead.data.prepared import GIVEN_SPLITS, PreparedSet, Quarantined, printable
 from headtohead.data.sources import Source
 from headtohead.data.split import groups_of, split
+from headtohead.data.walking import PassedOver, passed_over_line
 
 _LISTED = 20  # entries of a list in the text; the dictionary has all
 _WIDTH = 100  # characters
@@ -83,6 +84,8 @@ class DataCheck:
     duplicates: tuple[DuplicateGroup, ...]
     quarantined: tuple[Quarantined, ...]
     split: Mapping[str, int]  # images in each split that `compare` would make; empty where none can
+    splits: dict[str, str]  # split → the folder that the user gave it as
+    passed_over: tuple[PassedOver, ...]  # files and folders that were not read
 
     @property
     def across_classes(self) -> tuple[DuplicateGroup, ...]:
@@ -111,7 +114,7 @@ def check(source: Source, prepared: PreparedSet) -> DataCheck:
     usable = Counter(prepared.labels.tolist())
     heights, widths = prepared.original_sizes.T
     return DataCheck(
-        source=str(source.root),
+        source=source.shown,
         digest=prepared.digest,
         found=len(source.files),
         usable=len(prepared.names),
@@ -124,6 +127,8 @@ def check(source: Source, prepared: PreparedSet) -> DataCheck:
         duplicates=tuple(_duplicates(prepared)),
         quarantined=prepared.quarantined,
         split=_split_sizes(prepared),
+        splits=source.split_folders,
+        passed_over=source.passed_over,
     )
 
 
@@ -150,6 +155,12 @@ def render_check(check: DataCheck) -> str:
         markup=False,
     )
     console.print(_class_table(check))
+    if check.splits:
+        named = ", ".join(f"{folder} as {split}" for split, folder in check.splits.items())
+        console.print(Text(f"Splits:  {printable(named)}"), soft_wrap=True)
+    passed = passed_over_line(check.passed_over)
+    if passed is not None:
+        console.print(Text(passed), soft_wrap=True)
     console.print(f"Width:   {_range_text(check.widths)}")
     console.print(f"Height:  {_range_text(check.heights)}")
     console.print(f"         {check.distinct_sizes:,} different sizes")

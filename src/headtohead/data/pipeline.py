@@ -1,21 +1,37 @@
 """A study's pictures, from what the user named to the prepared set."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from headtohead.config.study import PicturesSpec, StudySpec
 from headtohead.core.system import usable_cores
-from headtohead.data.prepare import prepare
-from headtohead.data.prepared import PreparedSet
-from headtohead.data.sources import NAMED_SOURCES, Progress, Source, list_unlabelled, open_source
+from headtohead.data.duplicates import regrouped
+from headtohead.data.prepare import lost_line, prepare, unreadable_per_class
+from headtohead.data.prepared import PreparedSet, printable
+from headtohead.data.selection import check_limit
+from headtohead.data.sources import (
+    Progress,
+    Source,
+    flat_folder,
+    list_unlabelled,
+    open_source,
+)
 from headtohead.data.split import Files, Split, split
+from headtohead.data.walking import passed_over_line
 
 
 def prepare_study(
     spec: StudySpec, *, cache: Path, progress: Progress
 ) -> tuple[Source, PreparedSet]:
-    """The study's pictures, decoded and resized once. Raises DataError and StorageError."""
+    """The study's pictures, decoded and resized once, grouped as its split says.
+
+    Raises DataError and StorageError.
+    """
     source = open_source(spec.data, cache=cache, progress=progress)
-    return source, _prepare(source, spec.pictures, cache, progress)
+    check_limit(source.files, spec.pictures.limit)
+    prepared = _prepare(source, spec.pictures, cache, progress)
+    return source, _grouped(spec, prepared)
 
 
 def look_at(
@@ -25,13 +41,8 @@ def look_at(
 
     Raises DataError where there is no picture at all, and StorageError.
     """
-    folder = Path(data)
-    flat = (
-        data not in NAMED_SOURCES
-        and folder.is_dir()
-        and not any(map(Path.is_dir, folder.iterdir()))
-    )
-    if flat:
+    folder = flat_folder(data)
+    if folder is not None:
         source = list_unlabelled(folder, progress=progress)
     else:
         source = open_source(data, cache=cache, progress=progress)
@@ -42,7 +53,31 @@ def look_at(
 def split_study(spec: StudySpec, prepared: Files, seed: int) -> Split:
     """The split that replicate `seed` is trained on. Raises DataError."""
     shares = (spec.split.train, spec.split.validation, spec.split.test)
-    return split(prepared, fractions=shares, seed=spec.split.seed_for(seed))
+    # A bare listing knows no near-duplicates.
+    grouped = _grouped(spec, prepared) if isinstance(prepared, PreparedSet) else prepared
+    return split(grouped, fractions=shares, seed=spec.split.seed_for(seed))
+
+
+def told(source: Source, prepared: PreparedSet) -> Iterator[str]:
+    """What a user must know of the files before training on them, a line each."""
+    folders = source.split_folders
+    if any(split != folder.casefold() for split, folder in folders.items()):
+        named = ", ".join(f"{printable(folder)} as {split}" for split, folder in folders.items())
+        yield f"Splits as the folders give them: {named}."
+    line = passed_over_line(source.passed_over)
+    if line is not None:
+        yield line
+    lost = unreadable_per_class(prepared)
+    if lost:
+        yield f"{lost_line(lost, prepared)}. `headtohead data check` lists them with the reasons."
+
+
+def _grouped(spec: StudySpec, prepared: PreparedSet) -> PreparedSet:
+    """`prepared` with the groups that the study's split keeps together."""
+    kept = spec.split.duplicates
+    if kept == "near":
+        return prepared
+    return replace(prepared, groups=regrouped(prepared.images, prepared.groups, kept))
 
 
 def _prepare(source: Source, spec: PicturesSpec, cache: Path, progress: Progress) -> PreparedSet:

@@ -8,10 +8,11 @@ with what is there.
 """
 
 import contextlib
+import math
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from headtohead.core.errors import DataError, StorageError, UsageError
 from headtohead.data.decode import DECODER
 from headtohead.data.decode_pool import Decoded, fill
 from headtohead.data.duplicates import near_duplicates
+from headtohead.data.formats import decoder_identity
 from headtohead.data.prepared import (
     MANIFEST,
     PICTURES,
@@ -36,10 +38,15 @@ from headtohead.data.resize import RESIZE_METHODS
 from headtohead.data.rowfile import keep_rows, open_rows
 from headtohead.data.selection import Selection, hash_files, select
 from headtohead.data.sources import Source
+from headtohead.data.walking import CACHE_TAG, CACHE_TAG_TEXT
 
 _DIGEST_LETTERS = 16
 _ABANDONED = 7 * 24 * 3600  # seconds after which an unfinished attempt is thrown away
 _SHOWN = 5  # examples in an error message
+_OF_A_CLASS = 0.25  # share of a class's files that may be unreadable, unless more is allowed
+_CLASSES_SHOWN = 8
+# Files of this kind lie beside images on purpose.
+_ANNOTATIONS = (".json", ".xml", ".txt", ".csv", ".yaml", ".yml", ".xmp", ".aae", ".md")
 
 
 def prepare(
@@ -58,8 +65,9 @@ def prepare(
     - `image_size`: height and width in pixels; `resize`: one of `resize.RESIZE_METHODS`.
     - `limit`: at most so many pictures, in proportion per class (and given split), chosen by a
       hash of each picture's name: a smaller limit is a subset of a larger one.
-    - `max_unreadable`: the share of the files, 0 to 1, that may fail to decode. Those are
-      quarantined: they get no row, and are listed with the reason.
+    - `max_unreadable`: the share of the files, 0 to 1, that may fail to decode; of one class's
+      files a quarter may, or this share where it is larger. Those are quarantined: they get no
+      row, and are listed with the reason.
 
     Anonymous memory grows by less than 2 kB per picture.
 
@@ -68,6 +76,7 @@ def prepare(
     written, `RunError` where a worker dies.
     """
     _check_values(source, image_size, resize, limit)
+    _mark(cache)
     files = select(source.files, limit)
     sha256 = hash_files(files, workers, progress)
     selection = Selection(source.classes, files, sha256, image_size, resize)
@@ -80,8 +89,17 @@ def prepare(
                 _sweep(folder.parent, spare=folder.with_suffix(".part"))
                 _make(selection, digest, folder, workers, progress)
     prepared = load_prepared(folder)
-    _judge(prepared, source.root, max_unreadable)
+    _judge(prepared, source.shown, max_unreadable)
     return prepared
+
+
+def _mark(cache: Path) -> None:
+    """Put the tag into `cache` that backups, and `walking.is_own`, know a cache by."""
+    tag = cache / CACHE_TAG
+    if not tag.is_file():
+        with contextlib.suppress(OSError):  # a cache that may only be read serves, too
+            cache.mkdir(parents=True, exist_ok=True)
+            tag.write_text(CACHE_TAG_TEXT, encoding="ascii")
 
 
 def _check_values(source: Source, image_size: int, resize: str, limit: int | None) -> None:
@@ -116,7 +134,7 @@ def _make(
     groups = near_duplicates(open_rows(part / PICTURES), progress)
     write_manifest(
         _described(selection, digest, decoded, groups, part),
-        decoder=DECODER,
+        decoder=decoder_identity(DECODER),
         sha256=[selection.sha256[row] for row in rows],
     )
     for leftover in part.iterdir():
@@ -149,28 +167,78 @@ def _described(
     )
 
 
-def _judge(prepared: PreparedSet, root: Path, max_unreadable: float) -> None:
+def unreadable_per_class(prepared: PreparedSet) -> dict[str, int]:
+    """Class → files that could not be decoded; only classes that have some."""
+    lost = Counter(entry.label for entry in prepared.quarantined)
+    return {label: lost[label] for label in prepared.classes if lost[label]}
+
+
+def lost_line(lost: Mapping[str, int], prepared: PreparedSet) -> str:
+    """`7 files cannot be decoded: dog 7 of 12`, classes that lost the largest share first."""
+    usable = Counter(prepared.classes[number] for number in prepared.labels.tolist())
+    shares = {label: count / (count + usable[label]) for label, count in lost.items()}
+    worst = sorted(lost, key=lambda label: (-shares[label], label))
+    parts = [
+        f"{printable(label)} {lost[label]} of {lost[label] + usable[label]}" for label in worst
+    ]
+    more = (
+        [f"and {len(parts) - _CLASSES_SHOWN} more classes"] if len(parts) > _CLASSES_SHOWN else []
+    )
+    count = sum(lost.values())
+    files = "1 file" if count == 1 else f"{count:,} files"
+    return f"{files} cannot be decoded: {', '.join([*parts[:_CLASSES_SHOWN], *more])}"
+
+
+def _judge(prepared: PreparedSet, shown: str, max_unreadable: float) -> None:
     """Raise `DataError` where too much is missing for the rest to stand for the whole.
 
     Judged after preparing, on what the cache holds: whoever then allows more need not wait again.
     """
-    bad = prepared.quarantined
+    bad, where = prepared.quarantined, printable(shown)
     total = len(prepared.names) + len(bad)
     if len(bad) > max_unreadable * total:
         raise DataError(
-            f"{len(bad)} of {total} files in {printable(str(root))} cannot be decoded, more than "
-            f"the {max_unreadable:.3g} of them that max_unreadable allows: {_examples(bad)}. "
-            "Repair or remove them, or raise max_unreadable."
+            f"{len(bad)} of {total} files in {where} cannot be decoded, more than the "
+            f"{max_unreadable:.3g} of them that max_unreadable allows{_notes_among(bad)}: "
+            f"{_examples(bad)}. {_way_out(len(bad) / total)}"
         )
     left = Counter(prepared.labels.tolist())
     for index, label in enumerate(prepared.classes):
+        lost = [entry for entry in bad if entry.label == label]
+        found = left[index] + len(lost)
         if not left[index]:
-            lost = [entry for entry in bad if entry.label == label]
             raise DataError(
                 f"no usable picture in class {printable(label)!r}: {len(lost)} files found in "
-                f"{printable(str(root))}, none can be decoded: {_examples(lost)}. "
+                f"{where}, none can be decoded: {_examples(lost)}. "
                 "Give it pictures, or remove the class."
             )
+        allowed = max(_OF_A_CLASS, max_unreadable)
+        if len(lost) > allowed * found:
+            raise DataError(
+                f"{len(lost)} of the {found} files of class {printable(label)!r} in {where} cannot "
+                f"be decoded, more than the {allowed:.3g} of a class that is allowed"
+                f"{_notes_among(lost)}: "
+                f"{_examples(lost)}. {_way_out(len(lost) / found)}"
+            )
+
+
+def _notes_among(bad: Sequence[Quarantined]) -> str:
+    """What to do about files that lie beside images on purpose, where there are any."""
+    suffixes = Counter(Path(entry.name).suffix.casefold() for entry in bad)
+    notes = [suffix for suffix in _ANNOTATIONS if suffixes[suffix]]
+    if not notes:
+        return ""
+    count = sum(suffixes[suffix] for suffix in notes)
+    return f" ({count} are {', '.join(notes)} files, such as annotations: move those out)"
+
+
+def _way_out(share: float) -> str:
+    """What to do; `share` of the files is what would have to be allowed."""
+    enough = math.ceil(share * 100) / 100
+    return (
+        f"Repair or remove them, or raise max_unreadable (--max-unreadable {enough:g}, or in "
+        f"the study `pictures: {{max_unreadable: {enough:g}}}`)."
+    )
 
 
 def _examples(bad: Sequence[Quarantined]) -> str:

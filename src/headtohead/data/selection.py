@@ -3,20 +3,23 @@
 import hashlib
 import json
 import stat
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from headtohead.core.errors import UsageError
 from headtohead.data.decode import DECODER
 from headtohead.data.duplicates import ALGORITHM
-from headtohead.data.prepared import FORMAT
+from headtohead.data.formats import decoder_identity
+from headtohead.data.prepared import FORMAT, printable
 from headtohead.data.progress import Progress
 from headtohead.data.sources import PictureFile
 
 _BATCH = 256  # files between two progress reports
 _PIECE = 2**20  # bytes of a file that are in memory at once
 _UNREADABLE = ""
+_LEAST = 3  # images of a class: one for each split
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +36,7 @@ class Selection:
         """SHA-256, hexadecimal, of everything that decides the prepared set's content."""
         about = {
             "format": FORMAT,
-            "decoder": DECODER,
+            "decoder": decoder_identity(DECODER),
             "duplicates": ALGORITHM,
             "image_size": self.image_size,
             "resize": self.resize,
@@ -64,6 +67,36 @@ def select(files: Sequence[PictureFile], limit: int | None) -> tuple[PictureFile
     ]
     keyed.sort(key=lambda entry: entry[:2])
     return tuple(sorted((file for _, _, file in keyed[:limit]), key=lambda file: file.name))
+
+
+def check_limit(files: Sequence[PictureFile], limit: int | None) -> None:
+    """Raise `UsageError` where `limit` leaves a class too few files for three splits.
+
+    A class that has too few without it is not the limit's fault, and one with given splits gets
+    files of each (see `select`).
+    """
+    if limit is None or any(file.split for file in files):
+        return
+    left = Counter(file.label for file in select(files, limit))
+    for label, count in sorted(Counter(file.label for file in files).items()):
+        if count >= _LEAST > left[label]:
+            raise UsageError(
+                f"limit {limit} takes {left[label]} of the {count} files of class "
+                f"{printable(label)!r}, and every class needs {_LEAST}, one for each split. Give "
+                f"at least {_enough(files, limit)}, or no limit."
+            )
+
+
+def _enough(files: Sequence[PictureFile], limit: int) -> int:
+    """The least limit that gives `_LEAST` files to every class that has so many."""
+    found = Counter(file.label for file in files)
+    while True:
+        left = Counter(file.label for file in select(files, limit))
+        missing = [min(_LEAST, count) - left[label] for label, count in found.items()]
+        short = sum(max(0, number) for number in missing)
+        if not short:
+            return limit
+        limit += short
 
 
 def hash_files(files: Sequence[PictureFile], workers: int, progress: Progress) -> tuple[str, ...]:

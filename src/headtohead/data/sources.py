@@ -10,28 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headtohead.core.errors import DataError, StorageError
-from headtohead.data.archives import extract, extracted_folder, is_archive
+from headtohead.data.archives import extract, extracted_folder, refuse_other_files
 from headtohead.data.hubs import hub_folder, is_hub
+from headtohead.data.inventory import loss
+from headtohead.data.layout import LAYOUT, Tell, arrange
 from headtohead.data.progress import Progress
-from headtohead.data.walking import entries_of, files_below, subfolders
+from headtohead.data.walking import LOOSE, PassedOver, Walk, is_own, passed_over_line
 
 __all__ = ["NAMED_SOURCES", "PictureFile", "Progress", "Source", "list_unlabelled", "open_source"]
 
 NAMED_SOURCES = ("cats_vs_dogs", "synthetic")
 """Names that never mean a path; a folder of that name is reached as `./synthetic`."""
 
-_SPLITS = {
-    "train": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-}
 _REPORT_EVERY = 1000
-_LAYOUT = (
-    "Give a folder (or a zip or tar of one) with one subfolder of pictures per class, "
-    "or with train/, validation/ and test/ above such subfolders."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +47,62 @@ class Source:
     """Sorted by code point."""
     files: tuple[PictureFile, ...]
     """Sorted by name."""
+    passed_over: tuple[PassedOver, ...] = ()
+    """What was not read, sorted by name; a folder stands for all that is in it."""
+    given: str = ""
+    """What the user named, where the root is a folder of the cache."""
+
+    @property
+    def shown(self) -> str:
+        """What messages call it."""
+        return self.given or str(self.root)
+
+    @property
+    def split_folders(self) -> dict[str, str]:
+        """Split → the folder that it was given as; empty where the user gave none."""
+        return {file.split: file.name.split("/")[0] for file in self.files if file.split}
 
 
 def open_source(source: str | Path, *, cache: Path, progress: Progress) -> Source:
     """List the pictures of `source`, downloading, drawing or extracting into `cache` if needed.
 
     The strings in `NAMED_SOURCES` always mean the named source, anything else a path (a `Path`
-    is a path always). Folders that hold nothing but one folder of folders are descended
-    through. Splits are taken as given where `train` and at least one of `val`, `valid`,
-    `validation` and `test` (any case) stand side by side. Hidden files, `__MACOSX`, `Thumbs.db`
-    and `desktop.ini` are passed over everywhere, and so are loose files above the class folders
-    (readme files) as long as there are class folders.
+    is a path always, `~` is home). Folders that hold nothing but one folder of folders are
+    descended through. Splits are taken as given where folders with usual names of them (see
+    `layout.split_of`) stand side by side. What is passed over is in `Source.passed_over`: what
+    systems and headtohead itself leave in folders, hidden files, and loose files above the class
+    folders (readme files) as long as there are class folders.
 
     Raises `DataError` where there is nothing to find, the archive is refused, the download
     fails, or the folders are not classes; `StorageError` where disk or permission is at fault.
     """
     try:
-        return _read(_descend(_folder_of(source, cache, progress)), progress)
+        top = _folder_of(source, cache, progress)
+        inside = top.is_relative_to(cache)
+        if not inside and is_own(top):
+            raise DataError(
+                f"{str(source)!r} holds results or the cache of headtohead, no images of yours. "
+                f"{LAYOUT}"
+            )
+        return _read(top, str(source) if inside else "", progress)
     except OSError as error:
         raise _unreadable(error, source) from error
+
+
+def flat_folder(source: str | Path) -> Path | None:
+    """The folder that `source` names where it holds files and no folder; None for all else.
+
+    Raises `StorageError` where one may not look.
+    """
+    if source in NAMED_SOURCES or (isinstance(source, str) and is_hub(source)):
+        return None
+    folder = existing(source)
+    try:
+        if not folder.is_dir() or Walk().subfolders(folder):
+            return None
+    except OSError as error:
+        raise _unreadable(error, source) from error
+    return folder
 
 
 def list_unlabelled(folder: Path, *, progress: Progress) -> Source:
@@ -83,15 +111,21 @@ def list_unlabelled(folder: Path, *, progress: Progress) -> Source:
     For looking at pictures, not for training on them. Raises `DataError` where there is no file
     and `StorageError` where one may not look.
     """
+    walk = Walk()
     try:
-        paths = list(files_below(folder))
+        paths = list(walk.files_below(folder))
     except OSError as error:
         raise _unreadable(error, folder) from error
+    passed = _passed_over(walk, folder)
     if not paths:
-        raise DataError(f"an empty folder: {str(folder)!r}. {_LAYOUT}")
+        told = passed_over_line(passed)
+        raise DataError(
+            f"an empty folder: {str(folder)!r}. {LAYOUT}{'' if told is None else f' {told}'}"
+        )
     files = [PictureFile(path, _identity(path, folder), "", None) for path in paths]
     progress("listing pictures", len(files), len(files))
-    return Source(folder, ("",), tuple(sorted(files, key=lambda file: file.name)))
+    files.sort(key=lambda file: file.name)
+    return Source(folder, ("",), tuple(files), passed)
 
 
 def _unreadable(error: OSError, source: str | Path) -> StorageError:
@@ -113,24 +147,28 @@ def _folder_of(source: str | Path, cache: Path, progress: Progress) -> Path:
         from headtohead.data.download import CATS_VS_DOGS, fetch
 
         folder = extracted_folder(cache, CATS_VS_DOGS.sha256)
-        if folder.is_dir():
+        if loss(folder) is None:
             return folder
         archive = fetch(CATS_VS_DOGS, cache / "downloads", progress)
         return extract(archive, cache=cache, progress=progress, sha256=CATS_VS_DOGS.sha256)
     if isinstance(source, str) and is_hub(source):
         return hub_folder(source, cache=cache, progress=progress)
-    path = _existing(source)
+    path = existing(source)
     if path.is_dir():
         return path
-    if not path.is_file() or not is_archive(path):
-        raise DataError(f"neither a folder nor a zip or tar: {str(source)!r}. {_LAYOUT}")
+    if not path.is_file():
+        raise DataError(f"neither a folder nor a file: {str(source)!r}. {LAYOUT}")
+    refuse_other_files(path, LAYOUT)
     return extract(path, cache=cache, progress=progress)
 
 
-def _existing(source: str | Path) -> Path:
-    """The path that `source` names, if there is something."""
+def existing(source: str | Path) -> Path:
+    """The path that `source` names, `~` as home, if there is something.
+
+    Raises `DataError` where there is nothing, `StorageError` where one may not look.
+    """
     missing = DataError(
-        f"no such folder or archive: {str(source)!r}. {_LAYOUT} "
+        f"no such folder or archive: {str(source)!r}. {LAYOUT} "
         f"Or name one of: {', '.join(NAMED_SOURCES)}."
     )
     if not str(source).strip():  # Path("") is the working directory, which nobody asked for
@@ -147,103 +185,57 @@ def _existing(source: str | Path) -> Path:
     return path
 
 
-def _descend(folder: Path) -> Path:
+def _descend(folder: Path, walk: Walk) -> Path:
     """Below the wrapper folders that archives have around their classes."""
     seen = set()
     while True:
         state = folder.stat()
         seen.add((state.st_dev, state.st_ino))
-        inside = subfolders(folder)
-        if len(inside) != 1 or not subfolders(inside[0]):
+        inside = walk.subfolders(folder)
+        if len(inside) != 1 or not walk.subfolders(inside[0]):
             return folder
         state = inside[0].stat()
         if (state.st_dev, state.st_ino) in seen:  # a link to a folder above
             return folder
+        walk.pass_over(walk.loose(folder), LOOSE)
         folder = inside[0]
 
 
-def _read(root: Path, progress: Progress) -> Source:
-    splits = [folder for folder in subfolders(root) if folder.name.casefold() in _SPLITS]
-    parts = _split_folders(root, splits) if len(splits) > 1 else {None: root}
-    classes: dict[str | None, list[Path]] = {
-        split: _class_folders(folder) for split, folder in parts.items()
-    }
-    _check_alike(classes)
+def _read(top: Path, given: str, progress: Progress) -> Source:
+    def tell(path: Path) -> str:
+        below = path.relative_to(top).as_posix()
+        return repr((given if below == "." else f"{given}/{below}") if given else str(path))
+
+    walk = Walk()
+    root = _descend(top, walk)
+    classes = arrange(root, walk, tell)
     files: list[PictureFile] = []
     for split, folders in classes.items():
         for folder in folders:
             before = len(files)
-            for path in files_below(folder):
+            for path in walk.files_below(folder):
                 files.append(PictureFile(path, _identity(path, root), folder.name, split))
                 if len(files) % _REPORT_EVERY == 0:
                     progress("listing pictures", len(files), 0)
             if len(files) == before:
-                raise DataError(
-                    f"no picture in the class folder {str(folder)!r}. "
-                    "Put pictures into it, or remove it."
-                )
+                raise _empty_class(folder, given, tell)
     files.sort(key=lambda file: file.name)
     progress("listing pictures", len(files), len(files))
     names = {folder.name for folders in classes.values() for folder in folders}
-    return Source(root, tuple(sorted(names)), tuple(files))
+    return Source(root, tuple(sorted(names)), tuple(files), _passed_over(walk, top), given)
 
 
-def _split_folders(root: Path, folders: list[Path]) -> dict[str | None, Path]:
-    """Which folder is which split; refuses what would silently leave pictures out."""
-    parts: dict[str | None, Path] = {}
-    for folder in folders:
-        split = _SPLITS[folder.name.casefold()]
-        if split in parts:
-            raise DataError(
-                f"two folders for the {split} split in {str(root)!r}: {parts[split].name!r} and "
-                f"{folder.name!r}. Keep one, or merge them."
-            )
-        parts[split] = folder
-    if "train" not in parts:
-        raise DataError(
-            f"no train folder beside {_listed(folders)} in {str(root)!r}. "
-            "Add one, or put the class folders directly below to have them split."
-        )
-    others = [folder for folder in subfolders(root) if folder not in folders]
-    if others:
-        raise DataError(
-            f"{_listed(others)} beside {_listed(folders)} in {str(root)!r}: whether its pictures "
-            "count cannot be told. Move it elsewhere."
-        )
-    return parts
+def _empty_class(folder: Path, given: str, tell: Tell) -> DataError:
+    todo = "Extract it, put images into it or remove it, and give the folder"
+    return DataError(
+        f"no picture in the class folder {tell(folder)}. "
+        f"{todo if given else 'Put images into it, or remove it'}."
+    )
 
 
-def _class_folders(folder: Path) -> list[Path]:
-    """At least two class folders, sorted by name."""
-    classes = subfolders(folder)
-    if len(classes) > 1:
-        return classes
-    if classes:
-        raise DataError(
-            f"only one class in {str(folder)!r}: {classes[0].name!r}. "
-            f"A classifier needs at least two. {_LAYOUT}"
-        )
-    loose = [entry.name for entry in entries_of(folder)]
-    if loose:
-        raise DataError(
-            f"{len(loose)} files but no class folder in {str(folder)!r} (the first is "
-            f"{min(loose)!r}). {_LAYOUT}"
-        )
-    raise DataError(f"an empty folder: {str(folder)!r}. {_LAYOUT}")
-
-
-def _check_alike(classes: dict[str | None, list[Path]]) -> None:
-    """Every split has the classes of the first one."""
-    names = {split: {folder.name for folder in folders} for split, folders in classes.items()}
-    everywhere = set.intersection(*names.values())
-    for split, found in names.items():
-        if found != everywhere:
-            missing = [other for other in names if not found <= names[other]]
-            raise DataError(
-                f"the splits have different classes: {split} has "
-                f"{_quoted(found - everywhere)}, which {' and '.join(map(str, missing))} has not. "
-                "Give every split the same class folders."
-            )
+def _passed_over(walk: Walk, top: Path) -> tuple[PassedOver, ...]:
+    found = (PassedOver(path.relative_to(top).as_posix(), why) for path, why in walk.passed.items())
+    return tuple(sorted(found, key=lambda entry: entry.name))
 
 
 def _identity(path: Path, root: Path) -> str:
@@ -255,11 +247,3 @@ def _identity(path: Path, root: Path) -> str:
             f"a file name that is not UTF-8: {name!r} in {str(root)!r}. Rename the file."
         ) from None
     return name
-
-
-def _listed(folders: list[Path]) -> str:
-    return _quoted({folder.name for folder in folders})
-
-
-def _quoted(names: set[str]) -> str:
-    return ", ".join(repr(name) for name in sorted(names))

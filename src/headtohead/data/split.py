@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from headtohead.core.errors import DataError, UsageError
 from headtohead.core.streams import stream_seed
+from headtohead.data.duplicates import regrouped
 from headtohead.data.prepared import GIVEN_SPLITS, PreparedSet, printable
 
 Rows = NDArray[np.int64]
@@ -106,6 +107,22 @@ def leaks(prepared: PreparedSet, split: Split) -> list[tuple[int, ...]]:
         tuple(int(row) for row in rows)
         for rows in groups_of(prepared.groups)
         if len(set(places[rows].tolist()) - {-1}) > 1
+    ]
+
+
+def mislabelled(prepared: PreparedSet, duplicates: str) -> list[tuple[int, ...]]:
+    """Groups of (near-)identical images with more than one label, as ascending rows of each.
+
+    `duplicates` is what the study keeps together, which `prepared` is grouped by; where that is
+    nothing (`off`), the groups are those of equal pixels.
+    """
+    groups = prepared.groups
+    if duplicates == "off":
+        groups = regrouped(prepared.images, np.zeros_like(groups), "exact")
+    return [
+        tuple(int(row) for row in rows)
+        for rows in groups_of(groups)
+        if len(set(prepared.labels[rows].tolist())) > 1
     ]
 
 
@@ -217,10 +234,15 @@ def _check_classes(prepared: Files, places: NDArray[np.int64]) -> None:
             name for part, name in enumerate(GIVEN_SPLITS) if not np.any(inside & (places == part))
         ]
         if empty:
-            separate = len(np.unique(prepared.groups[inside]))
+            count, separate = int(inside.sum()), len(np.unique(prepared.groups[inside]))
+            loosen = (
+                " Or, where they are not duplicates (scenes of one fixed camera look alike), "
+                "loosen the grouping in the study file: `split: {duplicates: exact}`, or `off`."
+            )
             raise DataError(
-                f"class {printable(label)!r} is too small: it has {int(inside.sum())} pictures "
+                f"class {printable(label)!r} is too small: it has {count} pictures "
                 f"({separate} that are not near-duplicates of one another), and none is left for "
                 f"{' and '.join(empty)}. Every class needs at least {len(GIVEN_SPLITS)} distinct "
                 "pictures, one in each of train, validation and test: add some, or remove it."
+                f"{loosen if separate < count else ''}"
             )

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from headtohead.backbones.catalog import build_backbone
+from headtohead.backbones.counting import multiply_adds
 from headtohead.core.errors import UsageError
 from headtohead.heads.base import Head
 from headtohead.heads.classifier import Classifier, outputs_for
-from headtohead.heads.operations import multiply_adds
 from headtohead.heads.table import FAMILIES, build_head, head_entry, own_options
 from headtohead.store.records import Parameters
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from headtohead.backbones.base import Backbone
-from headtohead.backbones.catalog import build_backbone
+from headtohead.backbones.catalog import backbone_of
 from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.core.streams import stream_seed
 from headtohead.heads.base import Head
@@ -56,7 +56,7 @@ def build_classifier(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, "init/backbone"))
-        trunk = build_backbone(backbone.name, backbone.options)
+        trunk = backbone_of(backbone)
         size = trunk.map_size(image_size)
         torch.manual_seed(stream_seed(seed, "init/head", name))
         top = build_head(

@@ -82,7 +82,7 @@ def collect_costs(plan: "RunPlan") -> Costs:
     """Costs of the plan's model; its weights do not matter, so none are read."""
     import torch
 
-    from headtohead.heads.operations import multiply_adds
+    from headtohead.backbones.counting import multiply_adds
 
     model = plan.build()
     pictures = torch.zeros(BATCH, 3, plan.image_size, plan.image_size)

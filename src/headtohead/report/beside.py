@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from headtohead.config.study import NAME
 from headtohead.core.errors import DataError, UsageError
+from headtohead.core.files import expanded
 from headtohead.report.figures import Curves
 from headtohead.stats import Spread, spread
 from headtohead.stats.unpaired import UnpairedDifference, unpaired_difference
@@ -58,7 +59,7 @@ def read_beside(asked: str) -> Beside:
             f"--beside takes NAME=FOLDER, the name of letters, digits and . _ + -; "
             f"received {asked!r}."
         )
-    folder, heads = Path(place), dict[str, dict[int, History]]()
+    folder, heads = expanded(place), dict[str, dict[int, History]]()
     for path in sorted(folder.glob(f"*/seed-*/{HISTORY}")):
         number = path.parent.name.removeprefix("seed-")
         history = _read(path)

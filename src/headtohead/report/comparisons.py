@@ -1,15 +1,15 @@
 """The reference against each other head: the comparisons that get verdicts."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from headtohead.report.lags import why_not_judged
 from headtohead.report.pairs import Pairing, answers_of, pairing
 from headtohead.report.results import RunResult, run_result
 from headtohead.runtime.interim import LooksRecord
-from headtohead.stats import Comparison, Lag, Verdict, compare_family, not_judged
-from headtohead.stats.family import points
+from headtohead.stats import Comparison, Lag, Verdict, compare_family, not_judged, seeds_needed
+from headtohead.stats.family import plural, points
 from headtohead.stats.over_images import (
     Answers,
     McNemar,
@@ -49,12 +49,14 @@ def comparisons_of(
     groups: Mapping[int, int],
     looks: LooksRecord | None,
     lags: Mapping[str, Lag],
+    idle: Collection[str],
 ) -> tuple[HeadComparison, ...]:
     """The reference against each other head that has runs.
 
     The family is every other head that the study names, be it without runs. A study that follows
     a sequential design has one primary comparison, that one; the others get no verdict. Pairs of
     which a head is in `lags` are not judged, and stay in the family: they make no other easier.
+    `idle` heads learned nothing: between two of them more seeds would find nothing either.
     """
     reference, rule = file.study.reference, file.study.verdict
     others = [name for name in file.study.heads if name != reference]
@@ -72,6 +74,8 @@ def comparisons_of(
         over = picture_interval(both, groups, rule.level)
         seeds = tuple(scored[name])
         comparison = family[name] if looks is None else _followed(family[name], name, looks)
+        if {reference, name} <= set(idle):
+            comparison = _idle(comparison)
         comparison = _trusted(comparison, why_not_judged((reference, name), lags))
         found.append(HeadComparison(name, seeds, pair.flagged, comparison, over, mcnemar(both)))
     return tuple(found)
@@ -84,6 +88,19 @@ def look_differences(ledger: Ledger, record: LooksRecord) -> dict[int, float]:
         [run for run in runs if run.head == head] for head in (record.reference, record.other)
     )
     return pairing(mine, theirs).scored() if mine and theirs else {}
+
+
+def _idle(comparison: Comparison) -> Comparison:
+    """The comparison of two heads that learned nothing, which does not ask for more seeds."""
+    found = comparison.difference
+    if found.n >= seeds_needed(comparison.tests, found.level):
+        return comparison
+    reason = f"{plural(found.n, 'seed')}; neither head beats the largest class"
+    return dataclasses.replace(
+        comparison,
+        better=dataclasses.replace(comparison.better, rule=reason),
+        not_worse=dataclasses.replace(comparison.not_worse, rule=reason),
+    )
 
 
 def _trusted(comparison: Comparison, reason: str) -> Comparison:

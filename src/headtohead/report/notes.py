@@ -69,7 +69,8 @@ def training_notes(
 def few_steps(file: StudyFile, measured: Collection[str] = ()) -> Iterator[str]:
     """Where training is too short for batch norm's moving averages to have settled.
 
-    Of heads that are not `measured`: of those one knows whether evaluation lags.
+    Of heads that are evaluated by those averages and not `measured`: of those that are, one knows
+    whether evaluation lags.
     """
     pictures = sum(file.counts["train"].values())
     heads: dict[int, list[str]] = {}
@@ -77,6 +78,8 @@ def few_steps(file: StudyFile, measured: Collection[str] = ()) -> Iterator[str]:
         if head in measured:
             continue
         recipe = file.study.recipe_for(head)
+        if recipe.batch_norm == "recomputed":
+            continue
         steps = recipe.epochs * recipe.steps(pictures)
         heads.setdefault(steps, []).append(head)
     for steps, names in heads.items():
@@ -101,6 +104,31 @@ def _precisions(file: StudyFile) -> Iterator[str]:
                 f"Trained in {precision}: {', '.join(names)}. Verdicts are about networks trained "
                 f"so; the networks are evaluated in float32."
             )
+
+
+def label_notes(file: StudyFile) -> Iterator[str]:
+    """Images that are missing, or that have two labels: what every number here rests on."""
+    if file.two_labels:
+        one = file.two_labels == 1
+        yield (
+            f"{'1 group' if one else f'{file.two_labels:,} groups'} of near-identical images "
+            f"{'lies' if one else 'lie'} across classes: the same image under two labels. One of "
+            f"the labels is wrong, or the classes cannot be told apart. `headtohead data check` "
+            f"lists them."
+        )
+    if file.quarantined:
+        count = sum(file.quarantined.values())
+        used = {
+            name: sum(file.counts[s].get(name, 0) for s in file.counts) for name in file.classes
+        }
+        told = ", ".join(
+            f"{name} {lost:,} of {lost + used.get(name, 0):,}"
+            for name, lost in sorted(file.quarantined.items(), key=lambda item: -item[1])[:8]
+        )
+        yield (
+            f"Quarantined: {count:,} {'file' if count == 1 else 'files'} could not be decoded "
+            f"({told}). `headtohead data check` lists them with the reasons."
+        )
 
 
 def picture_notes(

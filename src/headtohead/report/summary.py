@@ -9,7 +9,7 @@ from headtohead.core.errors import UsageError
 from headtohead.report.baseline import Baseline, Standing, baseline_of, standings
 from headtohead.report.comparisons import HeadComparison, comparisons_of
 from headtohead.report.lags import lags
-from headtohead.report.notes import picture_notes, state_notes, training_notes
+from headtohead.report.notes import label_notes, picture_notes, state_notes, training_notes
 from headtohead.report.pairs import (
     PairEstimate,
     Targets,
@@ -132,7 +132,10 @@ def summarize(ledger: Ledger) -> Summary:
     groups = pictures.shared_groups() if pictures is not None else {}
     answers = answers_on_test(ledger, results)
     lagging = lags(runs)
-    comparisons = comparisons_of(file, grouped, answers.runs, groups, looks, lagging)
+    level = file.study.verdict.level
+    standing = standings(list(grouped), answers.runs, answers.majority, groups, level)
+    idle = [found.head for found in standing if found.beats is False]
+    comparisons = comparisons_of(file, grouped, answers.runs, groups, looks, lagging, idle)
     targets = targets_of(ledger, runs, grouped, reference)
     leaks = _leaks(file, pictures)
     ordered = [run for head in heads for run in head.runs]
@@ -143,7 +146,7 @@ def summarize(ledger: Ledger) -> Summary:
         winner=_winner(heads),
         reference=reference,
         comparisons=comparisons,
-        seeds_needed=seeds_needed(len(file.study.heads) - 1, file.study.verdict.level),
+        seeds_needed=seeds_needed(len(file.study.heads) - 1, level),
         looks=looks,
         targets=targets,
         estimates=tuple(estimates(ledger, grouped, reference, answers.runs, groups, targets)),
@@ -151,13 +154,12 @@ def summarize(ledger: Ledger) -> Summary:
         notes=(
             *state_notes(file, ordered, unfinished, comparisons),
             *training_notes(file, ordered, lagging),
+            *label_notes(file),
             *picture_notes(file, comparisons, pictures is not None, leaks),
         ),
         lags=lagging,
         baseline=baseline_of(file),
-        standings=standings(
-            list(grouped), answers.runs, answers.majority, groups, file.study.verdict.level
-        ),
+        standings=standing,
     )
 
 

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from headtohead.report.baseline import Baseline
 from headtohead.report.comparisons import HeadComparison
-from headtohead.report.page.phrases import counted
+from headtohead.report.page.phrases import counted, names
 from headtohead.report.page.words import answer, opening
 from headtohead.report.remedy import remedy
 from headtohead.report.results import METRICS, RunResult
@@ -133,9 +133,10 @@ def verdict_lines(summary: Summary) -> Iterator[str]:
     shown = [item for item in summary.comparisons if item.judged]
     for item in summary.comparisons:
         if not item.judged:
+            lagging = names([h for h in (summary.reference, item.other) if h in summary.lags])
             yield (
-                f"{summary.reference} against {item.other}: not judged "
-                f"({item.comparison.better.rule})."
+                f"{summary.reference} against {item.other}: not judged, for evaluation of "
+                f"{lagging} lags. {_estimate(summary, item)}."
             )
     if not summary.comparisons:
         return
@@ -300,13 +301,14 @@ def results_csv(summary: Summary) -> bytes:
             ]
         )
     found = summary.baseline
-    writer.writerow(
-        [
-            *(LARGEST, None, "baseline", None, None, None, 0, 0, 0),
-            *(found.metrics.get(name) for name in METRICS),
-            *(found.test, found.low, found.high),
-        ]
-    )
+    if summary.runs:
+        writer.writerow(
+            [
+                *(LARGEST, None, "baseline", None, None, None, 0, 0, 0),
+                *(found.metrics.get(name) for name in METRICS),
+                *(found.test, found.low, found.high),
+            ]
+        )
     return buffer.getvalue().encode()
 
 

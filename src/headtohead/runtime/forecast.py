@@ -9,6 +9,7 @@ from typing import Unpack
 from headtohead.config.options import StudyOptions, documented, study_from
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import UsageError
+from headtohead.core.files import expanded
 from headtohead.core.system import cache_folder
 from headtohead.data.holdout import holdout_lines
 from headtohead.data.listing import Listing, list_study
@@ -117,7 +118,7 @@ def plan(
     """
     spec = study_from(study, **options)
     question = question_about(spec, device, workers, deterministic=deterministic)
-    folder = None if out is None else Path(out)
+    folder = None if out is None else expanded(out)
     with muster(question, "headtohead.runtime.timing") as recruits, Display() as display:
         setups = answer_of(recruits).setups
         listing = list_study(spec, cache=cache_folder(cache), progress=display.progress)
@@ -125,7 +126,7 @@ def plan(
         if folder is not None:
             refuse_foreign(folder)
         if masks is not None:
-            check_masks_folder(Path(masks))
+            check_masks_folder(expanded(masks))
         found = forecast(spec, folder, images=images, workers=len(setups))
         unknown = [head.head for head in found.heads if head.missing and head.seconds is None]
         if not timing or images is None or listing is None or not unknown:
@@ -254,10 +255,12 @@ def _studies(name: str) -> Iterable[Path]:
 
 def _same(mine: StudySpec, other: StudySpec) -> bool:
     """Whether runs of the one are runs of the other, as far as can be told without pictures."""
-    parts = ("data", "pictures", "split", "backbone", "recipe")
+    parts = ("data", "pictures", "split", "recipe")
     shared = mine.heads.keys() & other.heads.keys()
-    return all(getattr(mine, part) == getattr(other, part) for part in parts) and all(
-        mine.heads[head] == other.heads[head] for head in shared
+    return (
+        all(getattr(mine, part) == getattr(other, part) for part in parts)
+        and mine.backbone.unresolved() == other.backbone.unresolved()
+        and all(mine.heads[head] == other.heads[head] for head in shared)
     )
 
 

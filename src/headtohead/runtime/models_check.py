@@ -5,10 +5,11 @@ from typing import Any
 
 import torch
 
-from headtohead.backbones.catalog import build_backbone
+from headtohead.backbones.catalog import resolve
 from headtohead.core.errors import HeadToHeadError
 from headtohead.core.system import usable_cores
-from headtohead.heads.classifier import build_classifier
+from headtohead.heads.classifier import outputs_for
+from headtohead.heads.table import build_head
 from headtohead.probes.translation import whole_stride
 from headtohead.runtime.preflight import Answer, Question
 from headtohead.training.device import check_precision, choose_device, spread
@@ -31,17 +32,19 @@ def answer_or_refusal(question: Question) -> Answer:
 def answer(question: Question) -> Answer:
     """Build every model once, so that a name or size that cannot work is told before the work.
 
-    Raises UsageError for what cannot be.
+    Weights are loaded, once, so that wrong ones are told, too. Raises UsageError for what cannot
+    be.
     """
+    resolved, backbone, notes = resolve(question.backbone)
+    size = backbone.map_size(question.image_size)
     for name, head in question.models:
-        build_classifier(
-            question.backbone, name, head, image_size=question.image_size, classes=2, seed=0
-        )
+        build_head(head.head or name, backbone.channels, size, outputs_for(2), **head.options)
     setups = worker_setups(question.device, question.workers, deterministic=question.deterministic)
     for precision in question.precisions:
         check_precision(precision, torch.device(setups[0]["device"]))
-    backbone = build_backbone(question.backbone.name, question.backbone.options)
-    return Answer(setups=tuple(setups), stride=whole_stride(backbone))
+    return Answer(
+        setups=tuple(setups), stride=whole_stride(backbone), backbone=resolved, notes=tuple(notes)
+    )
 
 
 def worker_setups(

@@ -27,10 +27,15 @@ class Question(Record):
 
 
 class Answer(Record):
-    """A setup for each worker, and the backbone's stride in pixels; or why there is none."""
+    """A setup for each worker, the backbone with its weights' SHA-256, and its stride in pixels.
+
+    Or why there is none.
+    """
 
     setups: tuple[dict[str, Any], ...] = ()
     stride: int = 0
+    backbone: BackboneSpec = BackboneSpec()
+    notes: tuple[str, ...] = ()
     refusal: str | None = None
 
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from headtohead.runtime.jobs import Job
+from headtohead.stats.family import plural
 from headtohead.store.ledger import Ledger
 
 PLAIN_INTERVAL = 10.0  # seconds between two plain lines on the same subject
@@ -86,8 +87,9 @@ class Display:
         counts = ledger.file.counts
         pictures = " + ".join(f"{sum(counts[part].values()):,}" for part in counts)
         self._print(
-            f"{study.name}: {pictures} pictures (train + validation + test), {len(jobs)} runs, "
-            f"{len(jobs) - len(waiting)} of them done before, into {ledger.out}"
+            f"{study.name}: {pictures} images (train + validation + test), "
+            f"{plural(len(jobs), 'run')}, {len(jobs) - len(waiting)} of them done before, into "
+            f"{ledger.out}"
         )
         self._began, self._at_begin = time.monotonic(), self._epochs()[0]
 
@@ -152,7 +154,7 @@ class Display:
     def _runs(self) -> RenderableType:
         table = Table(box=None, padding=(0, 1), header_style="bold")
         table.add_column("run")
-        for heading in ("", "epoch", "loss", "accuracy", "val. acc.", "pictures/s"):
+        for heading in ("", "epoch", "loss", "accuracy", "val. acc.", "images/s"):
             table.add_column(heading, justify="right")
         shown = self._shown()
         for job in shown:
@@ -168,7 +170,7 @@ class Display:
             )
         done, total = self._epochs()
         rest = len(self._rows) - len(shown)
-        more = f"{rest} more runs · " if rest else ""
+        more = f"{plural(rest, 'more run')} · " if rest else ""
         return Group(table, Text(f"{more}{done:.0f} of {total} epochs · {self._left()}"))
 
     def _shown(self) -> list[Job]:
@@ -192,7 +194,7 @@ def _epoch_line(job: Job, row: _Row, left: str) -> str:
         f"{job}  epoch {row.epoch}/{row.epochs}  loss {_number(row.loss, '{:.4f}')}  "
         f"accuracy {_number(row.accuracy, '{:.4f}')}  "
         f"val_accuracy {_number(row.val_accuracy, '{:.4f}')}  "
-        f"{_number(row.speed, '{:,.0f}')} pictures/s  {left}"
+        f"{_number(row.speed, '{:,.0f}')} images/s  {left}"
     )
 
 

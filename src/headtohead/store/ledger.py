@@ -38,10 +38,11 @@ class StudyFile(Record):
 
     `counts` gives the number of pictures per split and class, of the first seed's split. `given`
     names the splits that the source gave as folders, and `leaks` counts groups of near-duplicates
-    that lie in more than one split, of the first seed's; ledgers of earlier versions do not say
-    (None). `masks` is the folder of masks as `--masks` named it, or MASKS_ELSEWHERE. `tunes` is
-    there where the runs are trials: the study whose heads are tuned by them, on validation alone,
-    so that they are not probed.
+    that lie in more than one split, of the first seed's; `quarantined` counts each class's files
+    that could not be decoded, and `two_labels` groups of the same images under more than one
+    label; ledgers of earlier versions do not say (None). `masks` is the folder of masks as
+    `--masks` named it, or MASKS_ELSEWHERE. `tunes` is there where the runs are trials: the study
+    whose heads are tuned by them, on validation alone, so that they are not probed.
     """
 
     format: Literal[2] = STUDY_FORMAT
@@ -52,6 +53,8 @@ class StudyFile(Record):
     counts: dict[SplitName, dict[str, int]]
     given: tuple[SplitName, ...] | None = None
     leaks: int | None = None
+    quarantined: dict[str, int] | None = None
+    two_labels: int | None = None
     masks: str | None = None
     study: StudySpec
     tunes: StudySpec | None = None
@@ -97,9 +100,10 @@ class Ledger:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
             return cls(out, StudyFile.model_validate(_upgraded(content)))
         except (yaml.YAMLError, ValidationError, UnicodeDecodeError) as error:
+            reason = "it is empty" if path.stat().st_size == 0 else " ".join(str(error).split())
             raise UsageError(
-                f"{path} cannot be read as a study of this version: {error}. "
-                f"Restore it, or choose another folder."
+                f"{path} cannot be read as a study of this version: {reason[:300]}. "
+                f"Restore it from a copy, or choose another folder."
             ) from error
 
     @classmethod

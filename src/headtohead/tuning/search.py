@@ -12,14 +12,15 @@ from headtohead.config.options import TuneOptions, documented, study_from
 from headtohead.config.reading import resolve_tuning
 from headtohead.config.study import HeadSpec, StudySpec, VerdictSpec
 from headtohead.core.errors import RunError, UsageError
-from headtohead.core.files import digest_of, storage_error
+from headtohead.core.files import digest_of, expanded, storage_error
 from headtohead.core.streams import stream_seed
 from headtohead.core.system import cache_folder
-from headtohead.data.pipeline import prepare_study
+from headtohead.data.pipeline import prepare_study, told
 from headtohead.runtime.jobs import Job, is_done
 from headtohead.runtime.preflight import answer_of, muster, question_about
 from headtohead.runtime.progress import Display
 from headtohead.runtime.workers import Crew
+from headtohead.stats.family import plural
 from headtohead.store.ledger import STUDY_FILE, Ledger, StudyFile, hold
 from headtohead.tuning.proposals import optuna, propose
 from headtohead.tuning.results import Tuning, write_results
@@ -65,11 +66,15 @@ def tune(
     )
     untuned = {head: untuned_values(spec, head) for head in spec.heads}
     with muster(question) as recruits, Display() as display:
-        setups = answer_of(recruits).setups
+        machine = answer_of(recruits)
+        setups = machine.setups
+        spec = spec.model_copy(update={"backbone": machine.backbone})
         recruits.call(min(len(setups), len(spec.heads) * tuning_of(spec).seeds))
-        _, prepared = prepare_study(spec, cache=cache_folder(cache), progress=display.progress)
+        source, prepared = prepare_study(spec, cache=cache_folder(cache), progress=display.progress)
+        for line in told(source, prepared):
+            display.note(line)
         file = study_file(spec, prepared)
-        folder = Path(out) if out is not None else _default_out(file)
+        folder = expanded(out) if out is not None else _default_out(file)
         _refuse_foreign(folder)
         trials_folder = folder / TRIALS
         with hold(trials_folder), Crew(trials_folder, prepared, setups, display, recruits) as crew:
@@ -212,8 +217,8 @@ def _train(ledger: Ledger, jobs: list[Job], crew: Crew) -> None:
     """Train what is not over. Raises RunError where a run could not be finished."""
     if errors := crew.train(ledger, jobs):
         raise RunError(
-            f"{len(errors)} trials were not finished: {'; '.join(errors)}. The same command goes "
-            f"on with them."
+            f"not finished: {plural(len(errors), 'trial')}: {'; '.join(errors)}. Run the same "
+            f"command to resume."
         )
 
 

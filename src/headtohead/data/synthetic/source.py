@@ -16,6 +16,7 @@ from typing import IO
 from filelock import FileLock
 
 from headtohead.core.errors import DataError, StorageError, UsageError
+from headtohead.data.inventory import install, loss, tell_loss
 from headtohead.data.synthetic.photograph import LABELS, photograph
 
 DEFAULT_COUNT = 3000
@@ -45,7 +46,7 @@ def synthetic_source(
         )
     folder = cache / "sources" / f"synthetic-v{DRAWING_VERSION}-{count}-{seed}"
     try:
-        if not folder.is_dir():
+        if loss(folder) is not None:
             _draw_once(folder, progress, count, seed)
     except OSError as error:
         raise StorageError(
@@ -59,8 +60,9 @@ def _draw_once(folder: Path, progress: Progress, count: int, seed: int) -> None:
     """Draw into a temporary sibling and rename it, while holding the folder's lock."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f"{folder.name}.lock")):
-        if folder.is_dir():
+        if (lost := loss(folder)) is None:
             return
+        tell_loss(folder, "the drawn pictures", lost, progress)
         prefix = f".{folder.name}.part-"
         for abandoned in folder.parent.glob(f"{prefix}*"):
             shutil.rmtree(abandoned, ignore_errors=True)
@@ -68,7 +70,7 @@ def _draw_once(folder: Path, progress: Progress, count: int, seed: int) -> None:
         try:
             part.chmod(0o755)
             _draw_in_processes(part, progress, count, seed)
-            part.rename(folder)
+            install(part, folder)
         finally:
             shutil.rmtree(part, ignore_errors=True)
 

@@ -147,7 +147,7 @@ OVERFIT = Quantity(
 
 
 def curve_charts(
-    tracks: Sequence[Track], largest: Mapping[SplitName, float]
+    tracks: Sequence[Track], largest: Mapping[SplitName, float] = NOTHING
 ) -> Iterator[tuple[Quantity, Chart]]:
     """Every quantity with its chart, linear and logarithmic; `largest` as in `curve_chart`."""
     for linear in QUANTITIES:

@@ -30,11 +30,11 @@ def not_judged(summary: Summary, tested: Sequence[HeadComparison]) -> str:
 
 def why_and_remedy(summary: Summary) -> str:
     """Why evaluation shows it not, and what to do."""
-    them = "Their" if len(summary.lags) > 1 else "Its"
+    their = "their" if len(summary.lags) > 1 else "its"
     return (
-        f"{them} batch-norm statistics are behind the weights: training images are named rightly "
-        f"less often when evaluated than while training, by more than {100 * LAG:g} points. "
-        f"{REMEDY}. More seeds do not help."
+        f"The batch-norm statistics of {names(list(summary.lags))} are behind {their} weights: "
+        f"training images are named rightly less often when evaluated than while training, by more "
+        f"than {100 * LAG:g} points. {REMEDY}. More seeds do not help."
     )
 
 

@@ -2,15 +2,16 @@
 
 from typing import Any
 
-from torch import Tensor, enable_grad, nn
+import torch
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 
 def multiply_adds(module: nn.Module, inputs: Tensor) -> int:
-    """Multiplications with additions of one evaluation of `inputs`, counted as PyTorch does."""
+    """Of one forward pass of `module` in evaluation mode, by the definition of its operations."""
     counter = _Operations()
-    with enable_grad(), counter:  # plain operations: the definition's count, on any device
+    with torch.enable_grad(), counter:  # plain operations: the definition's count, on any device
         module.eval()(inputs)
     return counter.operations // 2
 

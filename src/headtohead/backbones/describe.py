@@ -1,0 +1,100 @@
+"""The backbones that can be named, in words and numbers: `headtohead backbones`."""
+
+from importlib.util import find_spec
+
+import torch
+
+from headtohead.backbones.base import Backbone
+from headtohead.backbones.catalog import ALIASES, BACKBONES, FAMILIES, resolve
+from headtohead.backbones.counting import multiply_adds
+from headtohead.backbones.weights import network_of
+from headtohead.config.study import BackboneSpec
+from headtohead.core.errors import UsageError
+
+MOST_LISTED = 60
+
+
+def backbones(
+    name: str | None = None,
+    *,
+    image_size: int | None = None,
+    weights: str | None = None,
+    weights_match: str = "name",
+) -> str:
+    """A list of backbones, or a description of one, as `headtohead backbones` prints it.
+
+    `name` is a backbone's, which is described, or a part of some, which are listed. `image_size` is
+    the side of square images in pixels; by default the network's own, or 100. Raises UsageError
+    where there is nothing of that name, or the backbone takes no such images or weights.
+    """
+    if name is None:
+        return _all()
+    if _is_one(name):
+        spec = BackboneSpec.model_validate(
+            {
+                "name": name,
+                "weights": weights,
+                "weights_match": weights_match,
+            }
+        )
+        found, backbone, notes = resolve(spec)
+        return "\n".join([*describe(found, backbone, image_size), *notes])
+    if not (names := _holding(name)):
+        raise UsageError(
+            f"no backbone's name holds {name!r}: `headtohead backbones` lists the families; timm's "
+            f"names take the package timm."
+        )
+    more = f"\n… {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+    return "\n".join(names[:MOST_LISTED]) + more
+
+
+def describe(spec: BackboneSpec, backbone: Backbone, image_size: int | None = None) -> list[str]:
+    """Lines of what `backbone` is: its maps, size, preprocessing, weights and licence."""
+    side = image_size or int(getattr(backbone, "image_size", 100))
+    height, width = backbone.map_size(side)
+    parameters = sum(p.numel() for p in backbone.parameters())
+    images = torch.zeros(1, 3, side, side)
+    licence = getattr(network_of(backbone), "pretrained_cfg", {}).get("license")
+    read = f"{spec.weights} (SHA-256 {spec.weights_sha256})"
+    rows = {
+        "maps": f"{backbone.channels} × {height} × {width} of {side} × {side} images",
+        "stride": f"{backbone.stride:g} pixels; the first cell is centred on {backbone.first:g}",
+        "parameters": f"{parameters:,}",
+        "multiply-adds": f"{multiply_adds(backbone, images):,} an image",
+        **backbone.preprocessing(),
+        "weights": "random" if spec.weights is None else read,
+        "trained": spec.training,
+        "licence": f"{licence} (of its pretrained weights)" if licence else "not known",
+    }
+    wide = max(map(len, rows))
+    return [spec.name, "", *(f"{topic:<{wide}}  {told}" for topic, told in rows.items())]
+
+
+def _is_one(name: str) -> bool:
+    """Whether `name` is a backbone's whole name, as far as that is known without building it."""
+    family, colon, rest = name.partition(":")
+    if family == "timm" and colon:
+        from headtohead.backbones.timm import is_timm_model
+
+        return is_timm_model(rest)
+    return bool(colon) or name in BACKBONES or name in ALIASES
+
+
+def _holding(part: str) -> list[str]:
+    """All names that hold `part`, which may be `timm:PART`."""
+    family, colon, rest = part.partition(":")
+    found = [] if colon else [name for name in BACKBONES if part in name]
+    if find_spec("timm") is not None and (not colon or family == "timm"):
+        from headtohead.backbones.timm import timm_names
+
+        found += [f"timm:{name}" for name in timm_names(rest if colon else part)]
+    return found
+
+
+def _all() -> str:
+    lines = [*BACKBONES]
+    for family in FAMILIES:
+        there = find_spec(family) is not None
+        how = "" if there else f"  (pip install 'headtohead[{family}]')"
+        lines.append(f"{family}:NAME{how}")
+    return "\n".join([*lines, "module:callable  (your own)"])

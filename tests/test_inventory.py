@@ -1,0 +1,59 @@
+"""A folder in the cache that has lost some of its files is not taken for a smaller set."""
+
+from pathlib import Path
+
+import pytest
+
+from headtohead.data.inventory import install, loss
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    growing = tmp_path / "growing"
+    (growing / "cat").mkdir(parents=True)
+    (growing / "empty").mkdir()
+    for name in ("cat/1.jpg", "cat/2.jpg", "3.jpg"):
+        (growing / name).write_bytes(b"picture")
+    install(growing, tmp_path / "set")
+    assert not growing.exists()
+    return tmp_path / "set"
+
+
+def test_a_whole_folder_is_whole(folder: Path) -> None:
+    """Every command would extract everything again."""
+    assert loss(folder) is None
+
+
+def test_whatever_is_lost_is_seen(folder: Path) -> None:
+    """A smaller set would be used in silence."""
+    (folder / "cat/1.jpg").write_bytes(b"pict")
+    assert loss(folder) == "1 of its 4 files are gone or changed"
+    (folder / "cat/2.jpg").unlink()
+    assert loss(folder) == "2 of its 4 files are gone or changed"
+    (folder / "empty").rmdir()
+    assert loss(folder) == "3 of its 4 files are gone or changed"
+
+
+def test_what_was_added_is_seen(folder: Path) -> None:
+    """A file of another program would become an image of the set."""
+    (folder / "cat/Thumb.jpg").write_bytes(b"x")
+    assert loss(folder) == "1 files were added to it"
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 2, "files": {}}', None])
+def test_a_list_that_is_gone_or_damaged_vouches_for_nothing(
+    folder: Path, content: str | None
+) -> None:
+    """A purge that takes the list first would leave the rest unchecked."""
+    path = folder.with_name("set.files.json")
+    path.unlink() if content is None else path.write_text(content)
+    assert loss(folder) == "it has no list of its files"
+
+
+def test_a_folder_made_again_replaces_what_was_there(folder: Path, tmp_path: Path) -> None:
+    """Files of the damaged folder would mix with those of the new one."""
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again/new.jpg").write_bytes(b"new")
+    install(tmp_path / "again", folder)
+    assert [path.name for path in folder.iterdir()] == ["new.jpg"]
+    assert loss(folder) is None

@@ -1,0 +1,224 @@
+"""Weights from files: whole or not at all, nothing but tensors, and told apart by name or order."""
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from headtohead.backbones.catalog import backbone_of, build_backbone, resolve
+from headtohead.backbones.tutorial_cnn import TutorialCNN
+from headtohead.backbones.weights import load_weights, read_state, state_sha256
+from headtohead.config.study import BackboneSpec
+from headtohead.core.errors import UsageError
+from headtohead.core.files import sha256_of
+
+OPTIONS = {"widths": [4, 6]}
+
+
+def donor() -> TutorialCNN:
+    torch.manual_seed(7)
+    found = TutorialCNN((4, 6))
+    found.train()(torch.rand(2, 3, 20, 20))  # moves the averages off their initial values
+    return found
+
+
+def state() -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in donor().state_dict().items()}
+
+
+def saved(path: Path, content: Any) -> Path:
+    if path.suffix == ".safetensors":
+        save_file(content, path)
+    else:
+        torch.save(content, path)
+    return path
+
+
+def fresh() -> TutorialCNN:
+    torch.manual_seed(0)
+    return TutorialCNN((4, 6))
+
+
+def same(backbone: TutorialCNN) -> bool:
+    mine, theirs = backbone.state_dict(), state()
+    return all(torch.equal(mine[name], theirs[name]) for name in theirs)
+
+
+HEAD = {"fc.weight": torch.zeros(5, 6), "fc.bias": torch.zeros(5)}
+
+
+@pytest.mark.parametrize(
+    ("name", "wrap", "over"),
+    [
+        ("w.safetensors", lambda s: s, ()),
+        ("w.pth", lambda s: s, ()),
+        ("w.pth", lambda s: {"state_dict": s, "epoch": 3}, ()),
+        ("w.pth", lambda s: {"model": {f"module.{n}": v for n, v in s.items()}}, ()),
+        ("w.pth", lambda s: {f"module.backbone.{n}": v for n, v in s.items()}, ()),
+        ("w.pth", lambda s: {**{f"backbone.{n}": v for n, v in s.items()}, **HEAD}, tuple(HEAD)),
+        ("w.safetensors", lambda s: {**s, **HEAD}, tuple(HEAD)),
+    ],
+)
+def test_weights_are_matched_by_name(
+    tmp_path: Path, name: str, wrap: Callable[[Any], Any], over: tuple[str, ...]
+) -> None:
+    """Else a checkpoint of another program must be rewritten by hand, or is taken in part."""
+    backbone, path = fresh(), saved(tmp_path / name, wrap(state()))
+    loaded = load_weights(backbone, path)
+    assert same(backbone)
+    assert set(loaded.passed_over) == set(over)
+    assert (loaded.tensors, loaded.sha256) == (len(state()), sha256_of(path))
+    assert backbone.identity.endswith(f"weights={sha256_of(path)}")
+    assert bool(over) == any("passed over" in note for note in loaded.notes())
+
+
+def renamed(content: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"_layer{number}": value for number, value in enumerate(content.values())}
+
+
+def test_weights_of_other_names_are_taken_in_order_where_that_is_asked(tmp_path: Path) -> None:
+    """Else the weights that arrive by pip, under another program's names, cannot be used."""
+    path = saved(tmp_path / "w.pth", {**renamed(state()), **HEAD})
+    backbone = fresh()
+    loaded = load_weights(backbone, path, "order")
+    assert same(backbone)
+    assert loaded.passed_over == tuple(HEAD)
+
+
+def test_safetensors_have_no_order_to_match_by(tmp_path: Path) -> None:
+    """Else tensors of one shape change places in silence: the format sorts them."""
+    path = saved(tmp_path / "w.safetensors", state())
+    with pytest.raises(UsageError, match="by order"):
+        load_weights(fresh(), path, "order")
+
+
+def without(content: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    return {key: value for key, value in content.items() if key != name}
+
+
+FIRST = "blocks.0.convolution.weight"
+
+
+@pytest.mark.parametrize(
+    ("match", "change", "words"),
+    [
+        ("name", lambda s: without(s, FIRST), rf"1 missing.*{FIRST}"),
+        ("name", lambda s: {**s, FIRST: torch.zeros(4, 3, 5, 5)}, rf"{FIRST} 4×3×5×5.*4×3×3×3"),
+        ("name", lambda s: {**s, "blocks.2.gain": torch.ones(3)}, r"1 unknown.*blocks\.2\.gain"),
+        ("name", renamed, r"missing.*unknown.*--weights-match order"),
+        ("order", lambda s: without(s, FIRST), r"11 tensors.* 12; .*number 1: .*4×3×3×3"),
+        ("order", lambda s: dict(list(s.items())[:-1]), r"11 tensors for the backbone's 12"),
+        ("order", lambda s: {**s, "more": torch.ones(2)}, r"13 tensors.*left over: more"),
+        ("order", lambda s: dict(reversed(s.items())), r"number 1: blocks\.1"),
+    ],
+)
+def test_a_wrong_checkpoint_stops_with_its_first_mismatches(
+    tmp_path: Path, match: Any, change: Callable[[Any], Any], words: str
+) -> None:
+    """Else a network is part trained and part random, and nobody is told."""
+    backbone, path = fresh(), saved(tmp_path / "w.pth", change(state()))
+    before = state_sha256(backbone)
+    with pytest.raises(UsageError, match=words) as told:
+        load_weights(backbone, path, match)
+    assert "\n" not in str(told.value)
+    assert state_sha256(backbone) == before, "a part was loaded"
+
+
+class Hostile:
+    """A pickle that runs a command when it is opened."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, tuple[str, ...]]:
+        return Path.touch, (self.path,)  # type: ignore[return-value]
+
+
+def test_a_hostile_file_is_not_opened(tmp_path: Path) -> None:
+    """Else a downloaded checkpoint can run any code on a user's machine."""
+    mark = tmp_path / "was here"
+    for name, write in (
+        ("zip.pth", lambda path: torch.save({"a": Hostile(mark)}, path)),
+        ("bare.pth", lambda path: path.write_bytes(pickle.dumps(Hostile(mark)))),
+        (
+            "old.pt",
+            lambda path: torch.save(Hostile(mark), path, _use_new_zipfile_serialization=False),
+        ),
+        ("lie.safetensors", lambda path: path.write_bytes(pickle.dumps(Hostile(mark)))),
+    ):
+        path = tmp_path / name
+        write(path)
+        with pytest.raises(UsageError, match=name) as told:
+            load_weights(fresh(), path)
+        assert "\n" not in str(told.value)
+        assert not mark.exists(), name
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.99])
+def test_a_truncated_file_is_refused(tmp_path: Path, name: str, share: float) -> None:
+    """Else a broken download ends in a traceback, or in half a network."""
+    whole = saved(tmp_path / name, state()).read_bytes()
+    path = tmp_path / f"part-{name}"
+    path.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(UsageError, match=path.name) as told:
+        load_weights(fresh(), path)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xd8\xff\xe0 a photograph", b"name: study\n", b"PK\x03\x04 no archive"]
+)
+def test_a_file_that_is_something_else_is_refused(tmp_path: Path, content: bytes) -> None:
+    """Else a slip of the name ends in a traceback."""
+    path = tmp_path / "w.pth"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=r"w\.pth"):
+        read_state(path)
+    with pytest.raises(UsageError, match="no file"):
+        read_state(tmp_path / "absent.pth")
+    with pytest.raises(UsageError, match="no file"):
+        read_state(tmp_path)
+
+
+@pytest.mark.parametrize("content", [{"epoch": 3}, [torch.ones(2)], torch.ones(2), {}])
+def test_a_file_without_a_state_is_refused(tmp_path: Path, content: Any) -> None:
+    """Else a file of something else passes as weights."""
+    with pytest.raises(UsageError, match="no tensors by name"):
+        read_state(saved(tmp_path / "w.pth", content))
+
+
+def test_a_file_that_changed_since_is_refused(tmp_path: Path) -> None:
+    """Else one study mixes runs of two networks."""
+    path = saved(tmp_path / "w.safetensors", state())
+    spec, backbone, _ = resolve(BackboneSpec(options=OPTIONS, weights=str(path)))
+    assert spec.weights_sha256 == sha256_of(path)
+    assert same(backbone)  # type: ignore[arg-type]
+    moved = path.rename(tmp_path / "moved.safetensors")
+    again = spec.model_copy(update={"weights": str(moved)})
+    assert again.identity() == spec.identity(), "a path is no part of what was trained"
+    assert same(backbone_of(again))  # type: ignore[arg-type]
+    saved(moved, {name: value + 1 for name, value in state().items()})
+    with pytest.raises(UsageError, match="have changed"):
+        backbone_of(again)
+
+
+def test_pretrained_weights_that_are_none_are_told() -> None:
+    """Else random weights pass for pretrained ones."""
+    with pytest.raises(UsageError, match="no pretrained weights"):
+        backbone_of(BackboneSpec(weights="pretrained"))
+
+
+def test_the_states_hash_covers_every_value_and_name() -> None:
+    """Else two sets of pretrained weights are one study."""
+    one, two = fresh(), fresh()
+    assert state_sha256(one) == state_sha256(two)
+    with torch.no_grad():
+        two.blocks[1].norm.moving_mean[0] += 1e-6
+    assert state_sha256(one) != state_sha256(two)
+    assert state_sha256(one) != state_sha256(build_backbone("tutorial_cnn", {"widths": [6, 4]}))
