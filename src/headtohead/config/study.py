@@ -1,5 +1,6 @@
 """A study: a question as data. Frozen models; `headtohead.config.reading` reads them."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -15,11 +16,15 @@ from pydantic import (
 
 from headtohead.config.recipe import RecipeSpec, Spec
 from headtohead.config.search_space import TuningSpec, settings_of
+from headtohead.core.errors import brief
 from headtohead.core.files import digest_of
 
 DIGEST_FORMAT = 1
 DEFAULT_REFERENCE = "gap"
 DEFAULT_RIVALS = ("fc_dropout", "fc")
+
+PROBLEMS = 5
+"""Mistakes that one message names; the others are counted."""
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$"
 """What heads and studies may be called: names of files on every system."""
@@ -123,8 +128,20 @@ class VerdictSpec(Spec):
     @classmethod
     def _ascending(cls, looks: tuple[int, ...]) -> tuple[int, ...]:
         if sorted(set(looks)) != list(looks):
-            raise ValueError(f"looks must ascend; received {', '.join(map(str, looks))}")
+            raise ValueError(f"looks must ascend; received {brief(', '.join(map(str, looks)))}")
         return looks
+
+
+def candidate_name(head: str) -> str:
+    """A readable name, which can be a folder's, for the head `module:Class`.
+
+    `my.heads:Wide` is `my.heads.Wide`; letters that no folder may have become `-`, and of a long
+    one the end, where the class stands, is kept. Other names are as they are.
+    """
+    if ":" not in head:
+        return head
+    plain = re.sub(r"[^A-Za-z0-9_.+-]", "-", head.replace(":", "."))
+    return re.sub(r"^[^A-Za-z0-9]+", "", plain[-64:]) or "head"
 
 
 def _as_heads(value: Any) -> Any:
@@ -132,17 +149,31 @@ def _as_heads(value: Any) -> Any:
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
     if isinstance(value, list | tuple):
-        repeated = sorted({str(name) for name in value if value.count(name) > 1})
+        if odd := [name for name in value if isinstance(name, dict | list | tuple)]:
+            raise ValueError(
+                f"a list of heads holds names; received {brief(repr(odd[0]))}: settings need a "
+                f"mapping, as in heads: {{fc: {{options: …}}, gap: }}"
+            )
+        names = [str(name) for name in value]
+        repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
-            raise ValueError(f"{', '.join(repeated)} named more than once")
-        # `module:Class` needs a candidate's name that can be a folder.
-        return {
-            str(name).replace(":", "."): {"head": str(name)} if ":" in str(name) else {}
-            for name in value
-        }
-    if isinstance(value, dict):
-        return {name: {} if head is None else head for name, head in value.items()}
-    return value
+            raise ValueError(f"{brief(', '.join(repeated))} named more than once")
+        value = dict.fromkeys(names)
+    if not isinstance(value, dict):
+        return value
+    heads: dict[Any, Any] = {}
+    for name, head in value.items():
+        head = {} if head is None else head
+        key = candidate_name(name) if isinstance(name, str) else name
+        if key != name and isinstance(head, dict):
+            head = {"head": name, **head}
+        if key in heads:
+            raise ValueError(
+                f"two heads would both be called {brief(key)}: name them, as in "
+                f"heads: {{mine: {{head: module:Class}}}}"
+            )
+        heads[key] = head
+    return heads
 
 
 class StudySpec(Spec):
@@ -296,11 +327,15 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 def problems(error: ValidationError) -> str:
-    """All of a validation's complaints in one line, each with its field and what it received."""
+    """The first of a validation's complaints in one line, each with its field and what it got."""
     lines = []
-    for item in error.errors():
-        field = ".".join(map(str, item["loc"]))
-        message = item["msg"].removeprefix("Value error, ")
-        received = f"; received {item['input']!r}" if item["type"] != "value_error" else ""
-        lines.append(f"{field + ': ' if field else ''}{message}{received}")
+    found = error.errors(include_url=False)
+    for item in found[:PROBLEMS]:
+        field = brief(".".join(map(str, item["loc"])))
+        message = brief(item["msg"].removeprefix("Value error, "), 300)
+        received = f"; received {brief(repr(item['input']))}"
+        own = item["type"] == "value_error"  # says itself what it received
+        lines.append(f"{field + ': ' if field else ''}{message}{'' if own else received}")
+    if len(found) > PROBLEMS:
+        lines.append(f"and {len(found) - PROBLEMS} more")
     return "; ".join(lines)
