@@ -81,7 +81,8 @@ def test_an_alias_bomb_is_refused_in_one_short_line() -> None:
     ("text", "value"),
     [
         ("true", True), ("yes", "yes"), ("on", "on"), ("~", None), ("12", 12), ("0x1f", 31),
-        ("0o17", 15), ("1e-3", 0.001), ("-2.5", -2.5), ("1:30", "1:30"), ("2020-01-01", "2020-01-01"),
+        ("0o17", 15), ("1e-3", 0.001), ("-2.5", -2.5), ("1:30", "1:30"),
+        ("2020-01-01", "2020-01-01"),
         ("'010'", "010"), ("<<", "<<"), ("1_000", "1_000"),
     ],
 )  # fmt: skip
@@ -180,7 +181,7 @@ def test_studies_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     picture = tmp_path / "cat.jpg"
     picture.write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF")
     for study, words in [
-        ("qiuck", "no study 'qiuck'.*neither a file nor one of the shipped studies"),
+        ("qiuck", "no study 'qiuck'.*neither a file nor one of the shipped ones"),
         (tmp_path / "none.yaml", "no study"),
         (tmp_path, "cannot read the study"),
         (picture, "is no study"),

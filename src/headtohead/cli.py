@@ -116,6 +116,12 @@ def _study_options(command: _Command) -> _Command:
 
 @main.command()
 @_study_options
+@click.option("--retry-failed", is_flag=True, help="Train failed runs again.")
+@click.option(
+    "--retrain-changed",
+    is_flag=True,
+    help="Train the runs of your own heads again whose source changed.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def compare(as_json: bool, **options: Any) -> None:
     """Train every head of STUDY with every seed, and say which wins.

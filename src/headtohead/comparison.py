@@ -23,6 +23,8 @@ def compare(
     deterministic: bool = False,
     cache: str | Path | None = None,
     masks: str | Path | None = None,
+    retry_failed: bool = False,
+    retrain_changed: bool = False,
     **options: Unpack[StudyOptions],
 ) -> "Comparison":
     """Run what is missing of a study, and report on all of it.
@@ -34,12 +36,16 @@ def compare(
     finished and adds what is new. `deterministic` makes runs on a GPU repeatable to the bit, as
     those on a CPU always are.
     `masks` is a folder with a mask of each picture, for scoring class maps
-    (see `headtohead.probes.pictures.collect_masks`). Raises UsageError, DataError, StorageError,
+    (see `headtohead.probes.pictures.collect_masks`). `retry_failed` trains failed runs again, and
+    `retrain_changed` those of your own heads whose source changed since
+    (see `headtohead.runtime.renewal`). Raises UsageError, DataError, StorageError,
     and RunError where no worker can start; runs that failed are told in `Comparison.failures`.
     """
     spec = study_from(study, **options)
     with muster(question_about(spec, device, workers, deterministic=deterministic)) as recruits:
         # Imported while the first worker imports torch: what prepares and draws takes as long.
         from headtohead.conduct import conduct
+        from headtohead.runtime.renewal import Renewal
 
-        return conduct(spec, recruits, out=out, cache=cache, masks=masks)
+        renewal = Renewal(retry_failed, retrain_changed)
+        return conduct(spec, recruits, out=out, cache=cache, masks=masks, renewal=renewal)

@@ -4,13 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headtohead.core.errors import RunError, UsageError
+from headtohead.core.errors import RunError, UsageError, brief
 from headtohead.report.summary import Summary, summarize
 from headtohead.report.table import render_text
 from headtohead.store.ledger import Ledger
 
 if TYPE_CHECKING:
     from headtohead.report.page.gallery import MapGrid
+
+TOLD = 5
+"""Failures that an error names; the others are counted."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +60,11 @@ class Comparison:
     def raise_for_failures(self) -> None:
         """Raises RunError where runs failed; the others are complete."""
         if self.failures:
+            told = [brief(failure, 200) for failure in self.failures[:TOLD]]
+            more = [f"and {len(self.failures) - TOLD} more"] if len(self.failures) > TOLD else []
             raise RunError(
-                f"{len(self.failures)} of the runs failed: {'; '.join(self.failures)}. "
-                f"The others are complete in {self.out}."
+                f"{len(self.failures)} of the runs failed: {'; '.join((*told, *more))}. The others "
+                f"are complete in {self.out}; --retry-failed trains failed ones again."
             )
 
     def __str__(self) -> str:

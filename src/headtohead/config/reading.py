@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from headtohead.config.study import StudySpec, merge, problems
 from headtohead.config.strict_yaml import read_yaml
+from headtohead.config.study import StudySpec, merge, problems
 from headtohead.core.errors import UsageError, brief
 
 DEFAULT_SEARCH = "article-tuned"
@@ -44,7 +44,7 @@ def _read_study(path: Path, shipped: Iterable[str]) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UsageError(
-            f"no study {brief(repr(str(path)))}: it is neither a file nor one of the shipped studies "
+            f"no study {brief(repr(str(path)))}: it is neither a file nor one of the shipped ones "
             f"({', '.join(shipped)})."
         ) from None
     except UnicodeDecodeError:

@@ -63,7 +63,7 @@ def read_yaml(text: str, where: str) -> Any:
             _check(node, where)
             return loader.construct_document(node)
         finally:
-            loader.dispose()  # type: ignore[no-untyped-call]
+            loader.dispose()
     except (yaml.YAMLError, ValueError) as error:
         raise UsageError(f"{where} is not valid YAML: {_in_words(error)}") from error
     except RecursionError:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from headtohead.core.errors import StorageError
+from headtohead.core.errors import StorageError, brief
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -45,9 +45,23 @@ def storage_error(path: Path, error: OSError) -> StorageError:
     """The clear form of an operating-system error met while writing `path`."""
     reason = error.strerror or str(error)
     return StorageError(
-        f"cannot write {path}: {reason}. Free some space or choose a folder that may be "
-        f"written (--out, or HEADTOHEAD_CACHE for the cache)."
+        f"cannot write {brief(str(path), 200)}: {reason}. Free some space or choose a "
+        f"folder that may be written (--out, or HEADTOHEAD_CACHE for the cache)."
     )
+
+
+def unreadable(path: Path | str, error: OSError) -> StorageError:
+    """The clear form of an operating-system error met while reading `path`."""
+    reason = error.strerror or str(error)
+    return StorageError(
+        f"cannot read {brief(repr(str(error.filename or path)))}: {reason}. Allow reading it, or "
+        f"name another."
+    )
+
+
+def sha256_of_bytes(content: bytes) -> str:
+    """SHA-256 of `content`, as hex."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def sha256_of(path: Path) -> str:

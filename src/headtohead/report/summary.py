@@ -7,7 +7,7 @@ import numpy as np
 
 from headtohead.core.errors import UsageError
 from headtohead.report.comparisons import HeadComparison, comparisons_of
-from headtohead.report.notes import picture_notes, state_notes, training_notes
+from headtohead.report.notes import picture_notes, run_notes, state_notes, training_notes
 from headtohead.report.pairs import (
     PairEstimate,
     Targets,
@@ -126,6 +126,7 @@ def summarize(ledger: Ledger) -> Summary:
         estimates=tuple(estimates(ledger, grouped, reference, answers, groups, targets)),
         leaks=leaks,
         notes=(
+            *run_notes(ledger, runs),
             *state_notes(file, ordered, unfinished, comparisons),
             *training_notes(file, runs),
             *picture_notes(file, comparisons, pictures is not None, leaks),

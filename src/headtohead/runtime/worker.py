@@ -20,7 +20,8 @@ import torch
 
 from headtohead.accel import shards
 from headtohead.accel.warming import warm_up
-from headtohead.core.errors import HeadToHeadError
+from headtohead.core.errors import HeadToHeadError, RunError
+from headtohead.core.source_code import loaded_digest, source_digest
 from headtohead.data.pipeline import split_study
 from headtohead.data.prepared import PreparedSet, load_prepared
 from headtohead.data.split import in_stored_order
@@ -164,6 +165,7 @@ class _Desk:
             image_size=study.pictures.image_size,
             classes=len(self._prepared.classes),
             after=None if before is None else ledger.run_folder(before, seed),
+            source=_source(head, study.heads[head].head or head),
         )
 
     def start(self, epochs: int) -> None:
@@ -187,6 +189,17 @@ class _Desk:
 
     def _say(self, event: str, **details: Any) -> None:
         _say(self._output, event, **details)
+
+
+def _source(name: str, head: str) -> str | None:
+    """The digest of the code that this process has of `head`. Raises RunError where it is old."""
+    loaded = loaded_digest(head)
+    if source_digest(head) != loaded:
+        raise RunError(
+            f"the source of {name} changed while the study ran. Give the same command again once "
+            f"it stays as it is."
+        )
+    return loaded
 
 
 if __name__ == "__main__":

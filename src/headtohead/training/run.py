@@ -35,6 +35,7 @@ class RunPlan:
     """All that determines a run, apart from the pictures.
 
     `after` is the folder of the run whose backbone this one starts from; None where it has its own.
+    `source` is the SHA-256 of the code of a head of the user's own.
     """
 
     key: str
@@ -46,6 +47,7 @@ class RunPlan:
     image_size: int
     classes: int
     after: Path | None = None
+    source: str | None = None
 
     def build(self) -> Classifier:
         """The model before its first step."""
@@ -119,6 +121,9 @@ class _State:
         except checkpoint.DamagedCheckpointError as error:
             watcher.note(f"{error}; training this run from its first epoch")
             tensors, position = {}, {}
+        if position and position.get("source") != plan.source:
+            watcher.note(f"The source of {plan.head} changed: training it from its first epoch")
+            tensors, position = {}, {}
         history = list(read_history(folder))
         epoch = int(position.get("epoch") or 0)
         if position.get("key") == plan.key and 0 < epoch <= len(history):
@@ -154,6 +159,7 @@ class _State:
             key=plan.key,
             epoch=record.epoch,
             steps=self.optimizer.steps,
+            **({} if plan.source is None else {"source": plan.source}),
         )
 
 
@@ -271,6 +277,7 @@ def _finish(
         seconds=sum(e.seconds for e in state.history),
         cpu_seconds=sum(e.cpu_seconds for e in state.history),
         files={name: sha256_of(folder / name) for name in kept},
+        source=plan.source,
     )
     write_atomic(folder / RECORD, record.model_dump_json(indent=1).encode())
     (folder / RESUME).unlink(missing_ok=True)
