@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from headtohead.config.options import StudyOptions, study_from
+from headtohead.core.system import cache_folder
 from headtohead.runtime.preflight import muster, question_about
 
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ def compare(
     and RunError where no worker can start; runs that failed are told in `Comparison.failures`.
     """
     spec = study_from(study, **options)
-    with muster(question_about(spec, device, workers, deterministic=deterministic)) as recruits:
+    cache_folder(cache)  # that there is one is said before anything starts
+    question = question_about(spec, device, workers, deterministic=deterministic)
+    with muster(question, cache) as recruits:
         # Imported while the first worker imports torch: what prepares and draws takes as long.
         from headtohead.conduct import conduct
         from headtohead.runtime.renewal import Renewal

@@ -10,6 +10,7 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 
 from headtohead.backbones.base import ConvolutionBackbone
+from headtohead.core.errors import brief
 from headtohead.core.streams import stream
 from headtohead.heads.base import Head
 from headtohead.heads.classifier import Classifier
@@ -28,6 +29,12 @@ BLUR = 0.1
 ROUNDING = 1e-5
 """Of the largest value: what maps in float32 may differ by and be the same."""
 
+CONTRACT = 2e-3
+"""Of the largest value: how far the mean of exact maps may lie from the logit; TF32 rounds so."""
+
+TINY = 1e-6
+"""In logits: where maps and logits are all but zero."""
+
 Values = NDArray[np.float32]
 
 
@@ -38,8 +45,9 @@ def collect_class_maps(
     first, stride = cell_centres(model.backbone)
     found = list(_maps(model.eval(), Pictures(pictures.pixels, pictures.labels, device)))
     gradcam = np.concatenate([maps for maps, _ in found])
-    own = [maps for _, maps in found if maps is not None]
-    exact = np.concatenate(own) if own else None
+    unfit = next((maps for _, maps in found if isinstance(maps, str)), None)
+    own = [maps for _, maps in found if not isinstance(maps, str) and maps is not None]
+    exact = np.concatenate(own) if own and unfit is None else None
     chance = stream(0, "random maps").random(gradcam.shape, dtype=np.float32)
 
     few = _TakenApart(model, pictures, device)
@@ -62,6 +70,7 @@ def collect_class_maps(
         random_curves=curves(chance),
         gradcam_curves=gradcam_curves,
         exact_curves=exact_curves,
+        unfit=unfit,
     )
 
 
@@ -97,16 +106,35 @@ def gradcam_of(head: Head, features: Tensor, labels: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _maps(model: Classifier, pictures: Pictures) -> Iterator[tuple[Values, Values | None]]:
-    """Per batch: Grad-CAM in logits, and the head's own maps or None."""
+def _maps(model: Classifier, pictures: Pictures) -> Iterator[tuple[Values, Values | str | None]]:
+    """Per batch: Grad-CAM in logits, and the head's own maps, None, or why they are no maps."""
     for rows in torch.split(pictures.rows(np.arange(len(pictures))), BATCH):
         inputs, labels = pictures.batch(rows)
         features = model.backbone(inputs)
-        own = model.head.class_maps(features)
+        own = own_maps(model.head, features)
         yield (
             gradcam_of(model.head, features, labels).cpu().numpy(),
-            None if own is None else of_class(own, labels).cpu().numpy(),
+            of_class(own, labels).cpu().numpy() if isinstance(own, Tensor) else own,
         )
+
+
+def own_maps(head: Head, features: Tensor) -> Tensor | str | None:
+    """(n, outputs, h, w) maps of `head`, None, or in words why they are not those of its logits."""
+    try:
+        maps = head.class_maps(features)
+    except Exception as error:  # the user's code runs here, and may fail in any way
+        return brief(f"class_maps raised {type(error).__name__}: {error}", 200)
+    if maps is None:
+        return None
+    logits = head(features)
+    if not isinstance(maps, Tensor) or maps.ndim != 4 or maps.shape[:2] != logits.shape:
+        shape = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
+        return f"class_maps gives {shape}; it must give {(*logits.shape, 'h', 'w')}"
+    off = float((maps.mean((2, 3)) - logits).abs().max())
+    size = float(maps.abs().max()) + float(logits.abs().max())
+    if not off <= CONTRACT * size + TINY:  # what is no number is no map, either
+        return f"their mean is not the logit, but up to {off:.3g} away from it"
+    return maps
 
 
 def _differ_by_constants(one: Values, other: Values) -> bool:

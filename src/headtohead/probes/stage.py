@@ -1,5 +1,6 @@
 """The probe stage of one run: whatever of its evidence is missing, from its finished weights."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from headtohead.data.split import Split
@@ -29,10 +30,16 @@ from headtohead.training.run import BEST, RunPlan
 
 
 def collect_missing(
-    ledger: Ledger, job: Job, plan: RunPlan, pictures: Pictures, split: Split
+    ledger: Ledger,
+    job: Job,
+    plan: RunPlan,
+    pictures: Pictures,
+    split: Split,
+    note: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Collect what the finished run `job` lacks; its `plan` and `split` are the run's own.
 
+    `note` is told what a user should know, such as class maps that are not what they claim to be.
     Raises DamagedCheckpointError where its weights are damaged and StorageError where the ledger
     cannot be written.
     """
@@ -50,6 +57,8 @@ def collect_missing(
     model, device = _best(plan, folder, pictures), pictures.device
     if "class_maps" in missing:
         maps = collect_class_maps(model, chosen, device)
+        if maps.unfit is not None:
+            note(f"{job}: its class maps are not exact and are left out: {maps.unfit}")
         write_class_maps(class_maps_path(out, head, seed), plan.key, maps)
     if "translation" in missing:
         moved = collect_translation(model, chosen, device)

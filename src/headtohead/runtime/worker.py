@@ -9,7 +9,6 @@ standard input closes it ends at once: its parent is gone.
 import json
 import os
 import queue
-import sys
 import threading
 import time
 import traceback
@@ -29,7 +28,7 @@ from headtohead.probes.evidence import speed_key, speed_path, write_speed
 from headtohead.probes.speed import collect_speed
 from headtohead.probes.stage import collect_missing
 from headtohead.runtime.jobs import Job
-from headtohead.runtime.models_check import answer
+from headtohead.runtime.models_check import answer, in_words
 from headtohead.runtime.preflight import Answer, Question
 from headtohead.store.ledger import Ledger
 from headtohead.store.records import EpochRecord
@@ -45,7 +44,7 @@ def main() -> None:
     messages: queue.Queue[dict[str, Any]] = queue.Queue()
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a library prints is no event
-    threading.Thread(target=_listen, args=(messages,), daemon=True).start()
+    threading.Thread(target=_listen, args=(_own_input(), messages), daemon=True).start()
     _get_ready(Question.model_validate(messages.get()), output)
     setup = messages.get()
     _log_to(Path(setup["log"]))
@@ -65,8 +64,8 @@ def _get_ready(question: Question, output: IO[str]) -> None:
     except Exception as error:  # a head of the user's own may fail in any way
         traceback.print_exc()
         found = Answer(
-            refusal=f"the study's models cannot be built ({type(error).__name__}: {error}): repair "
-            f"the head that says so, or leave it out."
+            refusal=f"the study's models cannot be built ({in_words(error)}): repair the head that "
+            f"says so, or leave it out."
         )
     _say(output, "answer", **found.model_dump())
     if found.setups and found.setups[0]["device"] == "cpu":
@@ -88,8 +87,19 @@ def _say(output: IO[str], event: str, **details: Any) -> None:
     output.flush()
 
 
-def _listen(messages: "queue.Queue[dict[str, Any]]") -> None:
-    for line in sys.stdin:
+def _own_input() -> IO[str]:
+    """The parent's messages; whatever else reads standard input finds it empty.
+
+    A `breakpoint()` or `input()` in a head would wait for ever, and eat messages.
+    """
+    messages = os.fdopen(os.dup(0), encoding="utf-8")
+    with Path(os.devnull).open() as nothing:
+        os.dup2(nothing.fileno(), 0)
+    return messages
+
+
+def _listen(source: IO[str], messages: "queue.Queue[dict[str, Any]]") -> None:
+    for line in source:
         message = json.loads(line)
         if "lent" in message:
             shards.lend(message["lent"])
@@ -116,7 +126,7 @@ class _Desk:
             self._say("error", message=str(error), exit_code=error.exit_code)
         except Exception as error:
             traceback.print_exc()
-            self._say("error", message=f"{type(error).__name__}: {error}")
+            self._say("error", message=in_words(error))
 
     def _status_of(self, job: dict[str, Any]) -> str:
         if "heads" in job:
@@ -134,7 +144,7 @@ class _Desk:
         ordered = in_stored_order(parts, self._prepared) if plan.recipe.stored_order else parts
         record = run.record if run else train(plan, self._pictures, ordered, folder, self)
         if record.status == "finished":
-            collect_missing(ledger, job, plan, self._pictures, parts)
+            collect_missing(ledger, job, plan, self._pictures, parts, self.note)
         return record.status
 
     def _time(self, heads: list[str]) -> str:

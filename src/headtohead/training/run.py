@@ -16,7 +16,7 @@ from headtohead.core.errors import RunError
 from headtohead.core.files import append_line, sha256_of, write_atomic
 from headtohead.core.streams import stream, stream_seed
 from headtohead.data.split import Split
-from headtohead.heads.classifier import Classifier, build_classifier
+from headtohead.heads.classifier import Classifier, build_classifier, check_outputs
 from headtohead.store.records import HISTORY, RECORD, EpochRecord, Failure, RunRecord, read_history
 from headtohead.training import checkpoint
 from headtohead.training.augment import Augmentation, augmentation
@@ -85,7 +85,8 @@ def train(
     The same plan and pictures give bit-identical epochs on the same machine, interrupted or not.
     `split` is read in its own order where the recipe has a stored one. A loss that is not finite
     ends the run with status "failed". Raises UsageError where the device has no such precision,
-    RunError where the backbone to start from is gone or, on a GPU, the step cannot be captured,
+    RunError where the head's logits have another shape, the backbone to start from is gone or, on
+    a GPU, the step cannot be captured,
     and StorageError where the folder cannot be written.
     """
     check_precision(plan.recipe.arithmetic, pictures.device)
@@ -111,6 +112,7 @@ class _State:
     def begin(cls, plan: RunPlan, device: torch.device, folder: Path, watcher: Watcher) -> "_State":
         """The state before the first epoch, or after the last one that is whole on disk."""
         model = plan.build().to(device)
+        check_outputs(model, plan.head, image_size=plan.image_size, classes=plan.classes)
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         recipe = plan.recipe
         state = cls(model, KerasAdam(model.parameters(), recipe.learning_rate, recipe.weight_decay))

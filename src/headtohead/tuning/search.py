@@ -76,7 +76,7 @@ def tune(
         spec, device, workers, deterministic=deterministic, models=_edges(spec)
     )
     untuned = {head: untuned_values(spec, head) for head in spec.heads}
-    with muster(question) as recruits, Display() as display:
+    with muster(question, cache) as recruits, Display() as display:
         setups = answer_of(recruits).setups
         recruits.call(min(len(setups), len(spec.heads) * tuning_of(spec).seeds))
         _, prepared = prepare_study(spec, cache=cache_folder(cache), progress=display.progress)

@@ -33,7 +33,8 @@ class ClassMaps:
     (n, h, w) float32: Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391) of the true class's
     logit (with one logit, of its negative for class 0) at the feature maps, times h · w and
     before its ReLU, so that it has the unit of `exact`: logits. `exact` is the head's own map,
-    whose mean is that logit; None for heads that have none. Cell i's centre lies at pixel
+    whose mean is that logit; None for heads that have none, and where the mean was found to be
+    another: `unfit` says why. Cell i's centre lies at pixel
     `first` + i · `stride`, in both directions, counted from the centre of pixel 0.
     """
 
@@ -46,6 +47,7 @@ class ClassMaps:
     random_curves: Curves
     gradcam_curves: Curves
     exact_curves: Curves | None
+    unfit: str | None = None
 
 
 def class_maps_path(out: Path, head: str, seed: int) -> Path:
@@ -71,6 +73,8 @@ def write_class_maps(path: Path, key: str, maps: ClassMaps) -> None:
         if curves is not None:
             arrays[f"{name}_deletion"] = curves.deletion
             arrays[f"{name}_insertion"] = curves.insertion
+    if maps.unfit is not None:
+        arrays["unfit"] = np.array(maps.unfit, np.str_)
     write_evidence(path, PROBE, key, arrays)
 
 
@@ -91,6 +95,7 @@ def read_class_maps(path: Path, key: str) -> ClassMaps | None:
         random_curves=_curves(arrays, "random"),
         gradcam_curves=_curves(arrays, "gradcam"),
         exact_curves=_curves(arrays, "exact") if has_exact else None,
+        unfit=str(arrays["unfit"]) if "unfit" in arrays else None,
     )
 
 
