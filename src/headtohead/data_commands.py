@@ -6,6 +6,7 @@ from typing import TypedDict, Unpack
 from PIL import Image
 
 from headtohead.config.reading import resolve_study
+from headtohead.core.files import unreadable
 from headtohead.core.system import cache_folder
 from headtohead.data.inspect import DataCheck, check, contact_sheet
 from headtohead.data.pipeline import look_at
@@ -27,7 +28,7 @@ def data_check(
 ) -> DataCheck:
     """Count, measure and verify the pictures of `source`, and list what cannot be used.
 
-    Raises DataError and UsageError.
+    Raises DataError, UsageError and StorageError.
     """
     return check(*_look(source, cache, options))
 
@@ -50,7 +51,10 @@ def _look(
     source: str | Path, cache: str | Path | None, options: PictureOptions
 ) -> tuple[Source, PreparedSet]:
     spec = resolve_study("standard", data=str(source), pictures=dict(options))
-    with Display() as display:
-        return look_at(
-            spec.data, spec.pictures, cache=cache_folder(cache), progress=display.progress
-        )
+    try:
+        with Display() as display:
+            return look_at(
+                spec.data, spec.pictures, cache=cache_folder(cache), progress=display.progress
+            )
+    except OSError as error:
+        raise unreadable(source, error) from error

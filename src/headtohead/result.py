@@ -60,7 +60,7 @@ class Comparison:
     def raise_for_failures(self) -> None:
         """Raises RunError where runs failed; the others are complete."""
         if self.failures:
-            told = [brief(failure, 200) for failure in self.failures[:TOLD]]
+            told = [brief(failure, 250).rstrip(".") for failure in self.failures[:TOLD]]
             more = [f"and {len(self.failures) - TOLD} more"] if len(self.failures) > TOLD else []
             raise RunError(
                 f"{len(self.failures)} of the runs failed: {'; '.join((*told, *more))}. The others "

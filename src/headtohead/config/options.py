@@ -1,11 +1,13 @@
 """The options of `compare` and `plan` → a study, the same for both."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
 from headtohead.config.reading import resolve_study
 from headtohead.config.study import StudySpec
+from headtohead.core.errors import UsageError, brief
 
 
 class StudyOptions(TypedDict, total=False):
@@ -53,6 +55,10 @@ def study_from(
     Without a study it is `quick`, on drawn pictures, or `standard` where `data` is given. Raises
     UsageError.
     """
+    if study is not None and not isinstance(study, str | os.PathLike):
+        raise UsageError(
+            f"study is a shipped study's name or a YAML file's path; received {brief(repr(study))}."
+        )
     return resolve_study(
         study or ("quick" if data is None else "standard"),
         heads=heads,

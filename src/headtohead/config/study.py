@@ -33,10 +33,14 @@ Name = Annotated[str, StringConstraints(pattern=NAME)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
+LARGEST = 1024
+"""Side in pixels of prepared pictures at most."""
+
+
 class PicturesSpec(Spec):
     """How pictures become the prepared set."""
 
-    image_size: Annotated[int, Field(ge=8, le=1024)] = 100
+    image_size: Annotated[int, Field(ge=8, le=LARGEST)] = 100
     resize: Literal["antialias", "bilinear"] = "antialias"
     limit: Annotated[int, Field(ge=1)] | None = None
     max_unreadable: Fraction = 0.05

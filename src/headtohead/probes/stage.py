@@ -58,7 +58,7 @@ def collect_missing(
     if "class_maps" in missing:
         maps = collect_class_maps(model, chosen, device)
         if maps.unfit is not None:
-            note(f"{job}: its class maps are not exact and are left out: {maps.unfit}")
+            note(f"its class maps are not exact, and are left out: {maps.unfit}")
         write_class_maps(class_maps_path(out, head, seed), plan.key, maps)
     if "translation" in missing:
         moved = collect_translation(model, chosen, device)

@@ -211,9 +211,13 @@ def _speed(desk: Desk) -> Claim:
 
 
 def measured_speed(ledger: Ledger) -> Speed | None:
-    """The speed session of this study's heads, where there is one."""
-    keys = [ledger.run_key(head, 0) for head in ledger.file.study.heads]
-    return read_speed(speed_path(ledger.out), speed_key(keys))
+    """The speed session of this study's heads, or of those that have runs, where there is one."""
+    for heads in (tuple(ledger.file.study.heads), ledger.heads_with_runs()):
+        keys = [ledger.run_key(head, 0) for head in heads]
+        speed = read_speed(speed_path(ledger.out), speed_key(keys))
+        if speed is not None:
+            return speed
+    return None
 
 
 def paces_of(ledger: Ledger, targets: Targets | None) -> dict[str, Pace]:

@@ -8,6 +8,7 @@ from typing import Unpack
 from headtohead.config.options import StudyOptions, study_from
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import UsageError
+from headtohead.core.files import unreadable
 from headtohead.runtime.jobs import jobs_of
 from headtohead.stats import seeds_needed
 from headtohead.stats.power import Power, expected_power
@@ -117,8 +118,11 @@ def _head_time(spec: StudySpec, ledger: Ledger | None, head: str) -> HeadTime:
 
 def _ledger_of(spec: StudySpec, out: Path | None) -> Ledger | None:
     if out is not None:
-        if not (out / STUDY_FILE).is_file():
-            return None
+        try:
+            if not (out / STUDY_FILE).is_file():
+                return None
+        except OSError as error:
+            raise unreadable(out, error) from error
         ledger = Ledger.open(out)
         if not _same(ledger.file.study, spec):
             raise UsageError(

@@ -59,9 +59,12 @@ class Crew:
         """Measure the speed of all heads, one worker alone; what went wrong, in words.
 
         Anew whenever a head has come: heads are measured together or not at all. A head of the
-        user's own runs code: it is imported only where this command `named` it.
+        user's own runs code: it is imported only where this command `named` it. Heads without any
+        run, as those that cannot run, are not timed.
         """
-        heads = tuple(ledger.file.study.heads)
+        heads = ledger.heads_with_runs()
+        if not heads:
+            return []
         key = speed_key([ledger.run_key(head, 0) for head in heads])
         if read_speed(speed_path(ledger.out), key) is not None:
             return []

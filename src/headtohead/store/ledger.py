@@ -212,6 +212,11 @@ class Ledger:
         found = (self.run(head, seed) for head, seed in pairs)
         return [run for run in found if run is not None]
 
+    def heads_with_runs(self) -> tuple[str, ...]:
+        """The heads that have a run that is over, in the study's order."""
+        have = {run.record.head for run in self.runs()}
+        return tuple(head for head in self.file.study.heads if head in have)
+
     def damaged(self) -> list[tuple[str, int, str]]:
         """Runs that are not counted, by head and seed, and why in words (see `damage`)."""
         study = self.file.study
