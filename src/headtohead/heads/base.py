@@ -5,6 +5,7 @@ Every head, shipped or of the user's own (`module:Class`), passes one property-t
 """
 
 import importlib
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from torch.nn import functional
 
 from headtohead.backbones.constants import BATCH_NORM_EPSILON
 from headtohead.backbones.layers import BatchNorm, are_widths, convolution, dense
-from headtohead.core.errors import UsageError
+from headtohead.core.errors import UsageError, brief, one_line
 
 
 class Head(nn.Module, ABC):
@@ -277,9 +278,11 @@ def head_entry(name: str) -> HeadEntry:
     if not attribute:
         raise UsageError(f"no head {name!r}; there are {', '.join(HEADS)}, and module:Class.")
     try:
-        cls = getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # the user's code runs here, and may fail in any way
-        raise UsageError(f"head {name!r} cannot be imported: {error}.") from error
+        cls = operator.attrgetter(attribute)(importlib.import_module(module))
+    except (Exception, SystemExit) as error:  # the user's code runs here, and may do anything
+        raise UsageError(
+            f"head {name!r} cannot be imported: {brief(one_line(str(error)), 300)}."
+        ) from error
     if not (isinstance(cls, type) and issubclass(cls, Head)):
         raise UsageError(f"head {name!r} is no subclass of headtohead.heads.base.Head.")
     return HeadEntry(cls, {}, (cls.__doc__ or "").partition("\n")[0])
