@@ -196,9 +196,9 @@ def compare(as_json: bool, **options: Any) -> None:
     STUDY is a shipped study (see `headtohead studies`) or a YAML file; options win over it.
     Without STUDY it is `quick`, on drawn pictures, or `standard` where --data is given.
     """
+    _see_current_folder()
     from headtohead.comparison import compare as run
 
-    _see_current_folder()
     comparison = run(**options)
     _print_summary(comparison.summary, comparison.out, as_json)
     comparison.raise_for_failures()
@@ -353,9 +353,9 @@ def data_show(source: str, out: Path, **options: Any) -> None:
 @click.option("--classes", type=int, default=2, show_default=True)
 def heads(name: str | None, image_size: int, classes: int) -> None:
     """List the heads that can be compared, or describe one: what it is and how large."""
+    _see_current_folder()
     from headtohead.heads.catalog import heads as describe
 
-    _see_current_folder()
     click.echo(describe(name, image_size=image_size, classes=classes))
 
 
