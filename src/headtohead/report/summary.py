@@ -9,7 +9,13 @@ from headtohead.core.errors import UsageError
 from headtohead.report.baseline import Baseline, Standing, baseline_of, standings
 from headtohead.report.comparisons import HeadComparison, comparisons_of
 from headtohead.report.lags import lags
-from headtohead.report.notes import label_notes, picture_notes, state_notes, training_notes
+from headtohead.report.notes import (
+    label_notes,
+    picture_notes,
+    run_notes,
+    state_notes,
+    training_notes,
+)
 from headtohead.report.pairs import (
     PairEstimate,
     Targets,
@@ -152,6 +158,7 @@ def summarize(ledger: Ledger) -> Summary:
         estimates=tuple(estimates(ledger, grouped, reference, answers.runs, groups, targets)),
         leaks=leaks,
         notes=(
+            *run_notes(ledger, runs),
             *state_notes(file, ordered, unfinished, comparisons),
             *training_notes(file, ordered, lagging),
             *label_notes(file),
