@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from headtohead.backbones.catalog import resolve
-from headtohead.core.errors import HeadToHeadError
+from headtohead.core.errors import HeadToHeadError, UsageError
 from headtohead.core.system import usable_cores
 from headtohead.heads.classifier import outputs_for
 from headtohead.heads.table import build_head
@@ -38,7 +38,14 @@ def answer(question: Question) -> Answer:
     resolved, backbone, notes = resolve(question.backbone)
     size = backbone.map_size(question.image_size)
     for name, head in question.models:
-        build_head(head.head or name, backbone.channels, size, outputs_for(2), **head.options)
+        built = build_head(
+            head.head or name, backbone.channels, size, outputs_for(2), **head.options
+        )
+        if built.closed_form:
+            raise UsageError(
+                f"head {name} is computed from the training split, not trained, and runs only "
+                "train: leave it out, or call its fit from Python."
+            )
     setups = worker_setups(question.device, question.workers, deterministic=question.deterministic)
     for precision in question.precisions:
         check_precision(precision, torch.device(setups[0]["device"]))
