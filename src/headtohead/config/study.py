@@ -58,6 +58,11 @@ class SplitSpec(Spec):
     seed: int = 0
     duplicates: Literal["near", "exact", "off"] = "near"
 
+    @field_validator("duplicates", mode="before")
+    @classmethod
+    def _off_is_a_word(cls, value: Any) -> Any:
+        return "off" if value is False else value  # YAML reads a bare `off` as false
+
     @model_validator(mode="after")
     def _sums_to_one(self) -> Self:
         total = self.train + self.validation + self.test

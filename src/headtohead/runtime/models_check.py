@@ -35,6 +35,11 @@ def answer(question: Question) -> Answer:
     Weights are loaded, once, so that wrong ones are told, too. Raises UsageError for what cannot
     be.
     """
+    if question.backbone.training != "all":  # else it would be trained all the same, in silence
+        raise UsageError(
+            f"backbones are trained whole: received train {question.backbone.training!r}. Say "
+            f"`train: all` in the study's backbone."
+        )
     resolved, backbone, notes = resolve(question.backbone)
     size = backbone.map_size(question.image_size)
     for name, head in question.models:
