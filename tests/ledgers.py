@@ -46,6 +46,7 @@ def study_ledger(
     epochs: int = 4,
     data: str = "synthetic",
     heads_after: Mapping[str, str] = MappingProxyType({}),
+    batch_norm: str = "recomputed",
 ) -> Ledger:
     """A ledger of a study without runs; every split has `per_class` test pictures of a class.
 
@@ -62,7 +63,7 @@ def study_ledger(
             "data": data,
             "heads": {head: {"after": heads_after.get(head)} for head in heads},
             "seeds": seeds,
-            "recipe": {"epochs": epochs},
+            "recipe": {"epochs": epochs, "batch_norm": batch_norm},
             "verdict": {"reference": reference},
         }
     )

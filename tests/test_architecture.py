@@ -165,6 +165,7 @@ LIGHT = (
 )
 LIGHT_MODULES = (
     *("runtime.workers", "runtime.preflight", "runtime.progress", "runtime.jobs", "runtime.local"),
+    *("heads", "heads.guidance"),
     *("runtime.process", "runtime.interim", "runtime.forecast", "runtime.steps"),
 )
 

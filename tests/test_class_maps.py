@@ -1,14 +1,19 @@
 """Where a model looks, by one method for all heads."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from captum.attr import LayerGradCam
 
 from headtohead.backbones.tutorial_cnn import TutorialCNN
+from headtohead.heads.catalog import class_maps_of
 from headtohead.heads.classifier import Classifier
+from headtohead.heads.pooling import GlobalAverage
 from headtohead.heads.table import HEADS, build_head
 from headtohead.probes.class_maps import (
+    CLASS_MAPS,
     STEPS,
     _shares,
     collect_class_maps,
@@ -17,9 +22,12 @@ from headtohead.probes.class_maps import (
 )
 from headtohead.probes.images import ProbeImages
 from headtohead.stats.maps import area_gain, at_pixels
+from headtohead.store.evidence import read_evidence, write_evidence
 
 CPU = torch.device("cpu")
 SIDE = 24
+WIDE = (4, 32)
+"""The blocks' widths for heads that divide the channels."""
 
 
 def classifier(head: str, outputs: int = 1, widths: tuple[int, ...] = (4, 6)) -> Classifier:
@@ -79,10 +87,10 @@ def test_gradcam_of_global_average_pooling_is_its_own_map(outputs: int) -> None:
 def test_every_head_has_maps(head: str) -> None:
     """Else the comparison of class maps stops at some head."""
     shown = pictures()
-    maps = collect_class_maps(classifier(head), shown, CPU)
+    maps = collect_class_maps(classifier(head, widths=WIDE), shown, CPU)
     assert maps.gradcam.shape == (6, 4, 4)
     assert np.isfinite(maps.gradcam).all()
-    assert (maps.exact is None) == (head in ("fc", "fc_dropout", "gap_fc"))
+    assert (maps.exact is None) == (class_maps_of(HEADS[head].cls) == "none")
     assert (maps.exact_curves is None) == (maps.exact is None)
 
 
@@ -95,10 +103,16 @@ def test_one_logit_speaks_for_class_1_and_against_class_0() -> None:
 
 
 @pytest.mark.parametrize("outputs", [1, 3])
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize(
+    "head",
+    [
+        *("fc", "fc_dropout", "gap", "avgpool2x2", "gap_bn", "gap_fc", "fc_small"),
+        *("gem", "spp", "wildcat", "attention", "abmil", "isqrt_cov", "cosine"),
+    ],
+)
 def test_gradcam_is_captums(head: str, outputs: int) -> None:
     """Else the one method for all heads is not the one that the report names."""
-    model, inputs = classifier(head, outputs), as_inputs(pictures())
+    model, inputs = classifier(head, outputs, WIDE), as_inputs(pictures())
     labels = torch.arange(6) % max(2, outputs)
 
     def true_logit(shown: torch.Tensor) -> torch.Tensor:
@@ -179,3 +193,48 @@ def test_curves_take_away_and_bring_back_what_the_map_points_at() -> None:
     found, chance = maps.gradcam_curves, maps.random_curves
     gains = [area_gain(curves.deletion, curves.insertion) for curves in (found, chance)]
     assert gains[0] > gains[1] + 0.2
+
+
+class Wrong(GlobalAverage):
+    """Maps that have nothing to do with its logits."""
+
+    def class_maps(self, features: torch.Tensor) -> torch.Tensor:
+        return super().class_maps(features) * 0 + 5
+
+
+class Flat(GlobalAverage):
+    """Maps of another shape."""
+
+    def class_maps(self, features: torch.Tensor) -> torch.Tensor:
+        return super().class_maps(features)[:, 0]
+
+
+class Raises(GlobalAverage):
+    """No maps at all."""
+
+    def class_maps(self, features: torch.Tensor) -> torch.Tensor:
+        raise KeyError("gone")
+
+
+@pytest.mark.parametrize("head", [Wrong, Flat, Raises])
+def test_maps_whose_mean_is_not_the_logit_are_not_exact(
+    head: type[GlobalAverage], tmp_path: Path
+) -> None:
+    """Else the page shows and scores as exact what has nothing to do with the decision."""
+    model = classifier("gap")
+    model.head = head(6, (4, 4), 1).eval()
+    maps = collect_class_maps(model, pictures(), CPU)
+    assert maps.exact is None
+    assert maps.exact_curves is None
+    assert maps.unfit
+    write_evidence(tmp_path / "a.npz", "class_maps", "k", CLASS_MAPS.pack(maps))
+    arrays = read_evidence(tmp_path / "a.npz", "class_maps", "k")
+    assert arrays is not None
+    again = CLASS_MAPS.describe(arrays)
+    assert (again.exact, again.unfit) == (None, maps.unfit)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_maps_of_shipped_heads_are_never_refused(name: str) -> None:
+    """Else a head's exact maps vanish by rounding."""
+    assert collect_class_maps(classifier(name, 3), pictures(classes=3), CPU).unfit is None

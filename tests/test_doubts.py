@@ -93,7 +93,7 @@ def test_one_lag_gives_one_note(tmp_path: Path) -> None:
 
 def test_a_head_at_the_largest_class_has_lost_fairly(tmp_path: Path) -> None:
     """It is judged like any other, and named in the headline."""
-    summary = summarize(made(tmp_path, {"fc": 0.50, "fc_dropout": 0.8, "gap": 0.85}))
+    summary = summarize(StudyData(made(tmp_path, {"fc": 0.50, "fc_dropout": 0.8, "gap": 0.85})))
     assert summary.at_majority == ["fc"]
     assert not summary.nothing_learned
     assert outcomes(summary)["fc"] == "supported"

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from headtohead.report.remedy import remedy
 from headtohead.report.summary import Summary, summarize
 from headtohead.study_data import StudyData
@@ -43,6 +45,16 @@ def test_open_comparisons_say_how_many_seeds(tmp_path: Path) -> None:
     assert hopeless is not None
     assert "--seeds" not in hopeless
     assert remedy(_changed(summary, mean=0.0, sd=0.01)) == hopeless
+
+
+def test_seeds_are_not_advised_where_they_cannot_help(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Heads that learned nothing learn nothing with more seeds; looks were declared beforehand."""
+    summary = summarize(full_ledger(tmp_path, seeds=2))
+    assert remedy(summary) is not None
+    monkeypatch.setattr(Summary, "nothing_learned", True)
+    assert remedy(summary) is None
 
 
 def test_what_is_decided_needs_nothing(tmp_path: Path) -> None:

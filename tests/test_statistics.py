@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from headtohead import stats as statistics
+from headtohead.stats.unpaired import unpaired_difference
 
 SEEDS = 7
 LEVEL = 0.05
@@ -193,3 +194,26 @@ def test_no_differences_cannot_be_tested() -> None:
     with pytest.raises(ValueError, match="at least one"):
         statistics.sign_flip([])
     assert statistics.paired_difference([], LEVEL).p is None
+
+
+@pytest.mark.parametrize("values", [[0.3, 0.3], [0.0] * SEEDS, [0.1 + 0.2, 0.3, 0.3]])
+def test_equal_differences_have_no_interval(values: list[float]) -> None:
+    """An interval without width promises a certainty that two seeds cannot give."""
+    assert statistics.t_interval(values, LEVEL) is None
+    found = statistics.paired_difference(values, LEVEL)
+    assert (found.low, found.high) == (None, None)
+    alike = "both" if len(values) == 2 else f"all {len(values)}"
+    assert found.why_no_interval == f"no interval can be had: {alike} differences are equal"
+
+
+def test_equal_differences_are_decided_by_their_sign() -> None:
+    """The sign-flip test is exact: enough seeds that all say the same decide, without interval."""
+    assert _verdicts([0.05] * SEEDS) == ("supported", "supported")
+    assert _verdicts([-0.05] * SEEDS) == ("refuted", "refuted")
+
+
+def test_groups_without_spread_have_no_interval() -> None:
+    """Other software's two equal runs beside our two equal ones say nothing of a third."""
+    found = unpaired_difference([0.8, 0.8], [0.7, 0.7], LEVEL)
+    assert (round(found.mean, 9), found.low, found.high) == (0.1, None, None)
+    assert unpaired_difference([0.8, 0.8], [0.7, 0.71], LEVEL).low is not None

@@ -227,9 +227,11 @@ def test_another_precision_is_said_beside_the_verdicts(tmp_path: Path) -> None:
 
 def test_too_few_steps_to_believe_evaluation_are_said(tmp_path: Path) -> None:
     """Else 50 % for every head looks like a result."""
-    few = study_ledger(tmp_path / "few", epochs=1)
+    few = study_ledger(tmp_path / "few", epochs=1, batch_norm="moving")
     assert any("Few steps" in note for note in summarize(StudyData(few)).notes)
-    many = study_ledger(tmp_path / "many", epochs=100)
+    recomputed = study_ledger(tmp_path / "recomputed", epochs=1)
+    assert not any("Few steps" in note for note in summarize(StudyData(recomputed)).notes)
+    many = study_ledger(tmp_path / "many", epochs=100, batch_norm="moving")
     assert not any("Few steps" in note for note in summarize(StudyData(many)).notes)
 
 
@@ -267,3 +269,21 @@ def test_pictures_that_lie_in_two_splits_are_said(tmp_path: Path) -> None:
     assert any(note.startswith("1 group of near-identical") for note in summary.notes)
     said = Ledger(tmp_path, ledger.file.model_copy(update={"leaks": 0}))
     assert summarize(StudyData(said)).leaks == 0
+
+
+def test_wrong_labels_and_lost_files_are_told_beside_the_answer(tmp_path: Path) -> None:
+    """A winner would be named on labels that contradict each other, or on half of a class."""
+    ledger = full_ledger(tmp_path, heads=("gap",), seeds=1)
+    label = ledger.file.classes[0]
+    update = {"two_labels": 3, "quarantined": {label: 7}}
+    notes = summarize(StudyData(Ledger(tmp_path, ledger.file.model_copy(update=update)))).notes
+    used = sum(counts[label] for counts in ledger.file.counts.values())
+    assert [note for note in notes if "3 groups" in note and "two labels" in note]
+    assert [
+        note
+        for note in notes
+        if f"7 files could not be decoded ({label} 7 of {used + 7:,})" in note
+    ]
+    clean = {"two_labels": 0, "quarantined": {}}
+    quiet = summarize(StudyData(Ledger(tmp_path, ledger.file.model_copy(update=clean)))).notes
+    assert quiet == summarize(StudyData(ledger)).notes

@@ -29,6 +29,7 @@ from headtohead.runtime.jobs import Job, jobs_of
 from headtohead.runtime.preflight import answer_of
 from headtohead.runtime.process import Recruits
 from headtohead.runtime.progress import Display
+from headtohead.runtime.renewal import Renewal, renew
 from headtohead.runtime.steps import step_lines
 from headtohead.runtime.workers import Crew
 from headtohead.store.ledger import Ledger, StudyFile, hold
@@ -46,6 +47,7 @@ def conduct(
     out: str | Path | None,
     cache: str | Path | None,
     masks: str | Path | None,
+    renewal: Renewal,
 ) -> Comparison:
     """Run what is missing of a study, once the first of `recruits` says that it can be run.
 
@@ -74,13 +76,14 @@ def conduct(
             progress=display.progress,
         )
         with hold(folder), Crew(folder, prepared, machine.setups, display, recruits) as crew:
-            return _compare(folder, file, crew, keep)
+            return _compare(folder, file, crew, keep, renewal)
 
 
-def _compare(folder: Path, file: StudyFile, crew: Crew, keep: Keep) -> Comparison:
+def _compare(folder: Path, file: StudyFile, crew: Crew, keep: Keep, renewal: Renewal) -> Comparison:
     """Everything that is written into the study's `folder`, which the caller holds."""
     spec, prepared = file.study, crew.prepared
     check_design(folder, file)
+    renew(folder, file, renewal, crew.display.note)
     if spec.tuning is not None:
         crew.display.note("Using default settings; `headtohead tune` tunes each head first.")
     ledger = Ledger.create(folder, file)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headtohead.core.errors import RunError, UsageError
+from headtohead.core.errors import RunError, UsageError, brief
 from headtohead.core.files import expanded
 from headtohead.report.formats.terminal import render_text
 from headtohead.report.summary import Summary, summarize
@@ -14,6 +14,9 @@ from headtohead.study_data import StudyData
 
 if TYPE_CHECKING:
     from headtohead.report.page.gallery import MapGrid
+
+TOLD = 5
+"""Failures that an error names; the others are counted."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,11 @@ class Comparison:
     def raise_for_failures(self) -> None:
         """Raises RunError where runs failed; the others are complete."""
         if self.failures:
+            told = [brief(failure, 250).rstrip(".") for failure in self.failures[:TOLD]]
+            more = [f"and {len(self.failures) - TOLD} more"] if len(self.failures) > TOLD else []
             raise RunError(
-                f"{plural(len(self.failures), 'run')} failed: {'; '.join(self.failures)}. "
-                f"The others are complete in {self.out}."
+                f"{plural(len(self.failures), 'run')} failed: {'; '.join((*told, *more))}. The "
+                f"others are complete in {self.out}; --retry-failed trains failed ones again."
             )
 
     def __str__(self) -> str:

@@ -87,18 +87,31 @@ class StudyData:
     # Records
 
     def run(self, head: str, seed: int) -> Run | None:
-        """A run that is over, or None."""
+        """A run that is over and whole, or None."""
+        found = self._look_up(head, seed)
+        return found if isinstance(found, Run) else None
+
+    def _look_up(self, head: str, seed: int) -> Run | str | None:
         key = ("run", head, seed)
         if key not in self._read:
-            self._read[key] = self.ledger.run(head, seed)
-        found: Run | None = self._read[key]
+            self._read[key] = self.ledger.look_up(head, seed)
+        found: Run | str | None = self._read[key]
         return found
+
+    @property
+    def _names(self) -> list[RunName]:
+        return [(head, seed) for seed in range(self.study.seeds) for head in self.study.heads]
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
         """All runs that are over, seed by seed, heads in the study's order."""
-        names = [(head, seed) for seed in range(self.study.seeds) for head in self.study.heads]
-        return tuple(run for name in names if (run := self.run(*name)) is not None)
+        return tuple(run for name in self._names if (run := self.run(*name)) is not None)
+
+    @property
+    def damaged(self) -> list[tuple[str, int, str]]:
+        """Runs that are not counted, by head and seed, and why in words."""
+        found = [(*name, self._look_up(*name)) for name in self._names]
+        return [(head, seed, why) for head, seed, why in found if isinstance(why, str)]
 
     @cached_property
     def looks(self) -> LooksRecord | None:
@@ -126,7 +139,7 @@ class StudyData:
 
     def session(self, probe: Probe[Found]) -> Found | None:
         """What `probe` found on all heads in one session, or None."""
-        return self._once((probe.name,), lambda: read_session(self.ledger, probe))
+        return self._once((probe.name,), lambda: read_session(self.ledger, probe, self.heads))
 
     def images(self, seed: int) -> ProbeImages | None:
         """The images that probes looked at for the runs of `seed`."""

@@ -5,13 +5,14 @@ command all come from `OPTIONS`. Imports little: `headtohead --help` reads this 
 """
 
 import inspect
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from headtohead.config.candidates import candidate_text
-from headtohead.core.errors import UsageError
+from headtohead.core.errors import UsageError, brief
 
 if TYPE_CHECKING:
     from headtohead.config.study import StudySpec
@@ -222,6 +223,14 @@ OPTIONS: tuple[Option, ...] = (
     Option("out", Path, "Folder for results.", RUNNING, default="runs/<study>-<digest>"),
     Option("out", Path, "Folder for results.", ("tune",), default="runs/<study>-tuning-<digest>"),
     Option("masks", Path, "Folder of masks, named like the images, to score class maps.", RUNNING),
+    Option("retry_failed", bool, "Train failed runs again.", ("compare",), value=False),
+    Option(
+        "retrain_changed",
+        bool,
+        "Train the runs of your own heads again whose source changed.",
+        ("compare",),
+        value=False,
+    ),
     Option("device", str, "auto, cpu, cuda or cuda:N.", TRAINING, default="auto", value="auto"),
     Option(
         "deterministic",
@@ -299,6 +308,10 @@ def study_from(study: str | Path | None, **options: Any) -> "StudySpec":
     # Imported here because reading a study needs pydantic, which no help text does.
     from headtohead.config.reading import name_after, resolve_study
 
+    if study is not None and not isinstance(study, str | os.PathLike):
+        raise UsageError(
+            f"study is a shipped study's name or a YAML file's path; received {brief(repr(study))}."
+        )
     given: dict[str, Any] = {}
     known = {option.name: option for option in options_of("compare") if option.place is not None}
     for name, value in options.items():

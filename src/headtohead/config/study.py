@@ -18,11 +18,15 @@ from pydantic import (
 from headtohead.config.candidates import candidate_from, candidates_from
 from headtohead.config.recipe import RecipeSpec, Spec
 from headtohead.config.search_space import TuningSpec, settings_of
+from headtohead.core.errors import brief
 from headtohead.core.files import digest_of
 
 DIGEST_FORMAT = 1
 DEFAULT_REFERENCE = "gap"
 DEFAULT_RIVALS = ("fc_dropout", "fc")
+
+PROBLEMS = 5
+"""Mistakes that one message names; the others are counted."""
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$"
 """What heads and studies may be called: names of files on every system."""
@@ -35,10 +39,14 @@ ModuleClass = Annotated[str, StringConstraints(pattern=r"^[^\W\d][\w.]*:[^\W\d]\
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
+LARGEST = 1024
+"""Side in pixels of prepared pictures at most."""
+
+
 class PicturesSpec(Spec):
     """How pictures become the prepared set."""
 
-    image_size: Annotated[int, Field(ge=8, le=1024)] = 100
+    image_size: Annotated[int, Field(ge=8, le=LARGEST)] = 100
     resize: Literal["antialias", "bilinear"] = "antialias"
     limit: Annotated[int, Field(ge=1)] | None = None
     max_unreadable: Fraction = 0.05
@@ -57,6 +65,11 @@ class SplitSpec(Spec):
     mode: Literal["fixed", "per-seed"] = "fixed"
     seed: int = 0
     duplicates: Literal["near", "exact", "off"] = "near"
+
+    @field_validator("duplicates", mode="before")
+    @classmethod
+    def _off_is_a_word(cls, value: Any) -> Any:
+        return "off" if value is False else value  # YAML reads a bare `off` as false
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> Self:
@@ -218,7 +231,7 @@ class VerdictSpec(Spec):
     @classmethod
     def _ascending(cls, looks: tuple[int, ...]) -> tuple[int, ...]:
         if sorted(set(looks)) != list(looks):
-            raise ValueError(f"looks must ascend; received {', '.join(map(str, looks))}")
+            raise ValueError(f"looks must ascend; received {brief(', '.join(map(str, looks)))}")
         return looks
 
 
@@ -384,11 +397,15 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 def problems(error: ValidationError) -> str:
-    """All of a validation's complaints in one line, each with its field and what it received."""
+    """The first of a validation's complaints in one line, each with its field and what it got."""
     lines = []
-    for item in error.errors():
-        field = ".".join(map(str, item["loc"]))
-        message = item["msg"].removeprefix("Value error, ")
-        received = f"; received {item['input']!r}" if item["type"] != "value_error" else ""
-        lines.append(f"{field + ': ' if field else ''}{message}{received}")
+    found = error.errors(include_url=False)
+    for item in found[:PROBLEMS]:
+        field = brief(".".join(map(str, item["loc"])))
+        message = brief(item["msg"].removeprefix("Value error, "), 300)
+        received = f"; received {brief(repr(item['input']))}"
+        own = item["type"] == "value_error"  # says itself what it received
+        lines.append(f"{field + ': ' if field else ''}{message}{'' if own else received}")
+    if len(found) > PROBLEMS:
+        lines.append(f"and {len(found) - PROBLEMS} more")
     return "; ".join(lines)

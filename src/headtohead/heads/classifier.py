@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from headtohead.backbones.base import Backbone
 from headtohead.backbones.catalog import backbone_of
 from headtohead.config.study import BackboneSpec, HeadSpec
+from headtohead.core.errors import RunError
 from headtohead.core.streams import stream_seed
 from headtohead.heads.base import Head
 from headtohead.heads.table import build_head
@@ -39,6 +40,29 @@ class Classifier(nn.Module):
         """Numbers of the state that are no parameters."""
         parameters = {name for name, _ in self.named_parameters()}
         return sum(v.numel() for name, v in self.state_dict().items() if name not in parameters)
+
+
+@torch.no_grad()
+def check_outputs(model: Classifier, name: str, *, image_size: int, classes: int) -> None:
+    """Raises RunError where the head of candidate `name` gives logits of another shape than asked.
+
+    Two feature maps without content are enough to see it; nothing of the model moves.
+    """
+    device = next(model.parameters()).device
+    features = torch.zeros(
+        2, model.backbone.channels, *model.backbone.map_size(image_size), device=device
+    )
+    was_training = model.training
+    with torch.random.fork_rng(devices=[]):
+        found = model.eval().head(features)
+    model.train(was_training)
+    shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+    if shape != (2, outputs_for(classes)):
+        raise RunError(
+            f"the head {name} gives {shape} for 2 images of {classes} classes; it must give "
+            f"(2, {outputs_for(classes)}): one logit for two classes, else one for each. Repair "
+            f"it, or leave it out."
+        )
 
 
 def outputs_for(classes: int) -> int:

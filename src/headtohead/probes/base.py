@@ -6,6 +6,7 @@ figures read them later, without torch. It is one file in this folder and one en
 `probes`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -143,18 +144,29 @@ def write_run(ledger: Ledger, probe: Probe[object], head: str, seed: int, arrays
     write_evidence(path, probe.name, ledger.run_key(head, seed), arrays)
 
 
-def read_session(ledger: Ledger, probe: Probe[Found_co]) -> Found_co | None:
-    """What `probe` found on all heads; None where there is nothing whole, or a head is missing."""
-    arrays = read_evidence(session_path(ledger.out, probe.name), probe.name, session_key(ledger))
+def read_session(
+    ledger: Ledger, probe: Probe[Found_co], have: Sequence[str] | None = None
+) -> Found_co | None:
+    """What `probe` found on all heads, or on all that have runs (`have`, where that is known).
+
+    None where there is nothing whole, or one of them is missing.
+    """
+    path = session_path(ledger.out, probe.name)
+    have = ledger.heads_with_runs() if have is None else have
+    keys = [session_key(ledger, heads) for heads in (tuple(ledger.file.study.heads), have)]
+    arrays = read_evidence(path, probe.name, *keys)
     return None if arrays is None else probe.describe(arrays)
 
 
-def write_session(ledger: Ledger, probe: Probe[object], arrays: Arrays) -> None:
-    """Keep what `probe` found on all heads. Raises StorageError."""
+def write_session(
+    ledger: Ledger, probe: Probe[object], arrays: Arrays, heads: Sequence[str] | None = None
+) -> None:
+    """Keep what `probe` found on `heads`, by default all of the study. Raises StorageError."""
     path = session_path(ledger.out, probe.name)
-    write_evidence(path, probe.name, session_key(ledger), arrays)
+    measured = tuple(ledger.file.study.heads) if heads is None else heads
+    write_evidence(path, probe.name, session_key(ledger, measured), arrays)
 
 
-def session_key(ledger: Ledger) -> str:
-    """The key of a session over all heads of the ledger: it changes when a head is added."""
-    return digest_of([ledger.run_key(head, 0) for head in ledger.file.study.heads])
+def session_key(ledger: Ledger, heads: Sequence[str]) -> str:
+    """The key of a session over some heads of the ledger: another head makes it another."""
+    return digest_of([ledger.run_key(head, 0) for head in heads])

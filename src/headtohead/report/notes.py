@@ -8,6 +8,7 @@ from headtohead.backbones.constants import BATCH_NORM_MOMENTUM
 from headtohead.report.comparisons import HeadComparison
 from headtohead.stats import Lag
 from headtohead.store.ledger import StudyFile
+from headtohead.study_data import StudyData
 
 UNSETTLED = 0.01
 """Share of the initial values in batch norm's moving averages above which a note is due."""
@@ -47,6 +48,20 @@ def state_notes(
         yield f"No comparison: the reference {reference} has no run yet."
 
 
+def run_notes(data: StudyData) -> Iterator[str]:
+    """Runs that are not what they were, or not all of one thing."""
+    for head, seed, why in data.damaged:
+        yield f"{head} seed {seed} is left out: {why}. `headtohead compare` trains it again."
+    for head in data.study.heads:
+        sources = {run.record.source for run in data.runs if run.record.head == head}
+        if len(sources) > 1:
+            yield (
+                f"The runs of {head} are of {len(sources)} versions of its source (or of one that "
+                f"was not recorded): its means mix them. `headtohead compare --retrain-changed` "
+                f"trains them again."
+            )
+
+
 def training_notes(
     file: StudyFile, runs: Sequence[RunResult], lags: Mapping[str, Lag]
 ) -> Iterator[str]:
@@ -69,7 +84,8 @@ def training_notes(
 def few_steps(file: StudyFile, measured: Collection[str] = ()) -> Iterator[str]:
     """Where training is too short for batch norm's moving averages to have settled.
 
-    Of heads that are not `measured`: of those one knows whether evaluation lags.
+    Of heads that are evaluated by those averages and not `measured`: of those that are, one knows
+    whether evaluation lags.
     """
     pictures = sum(file.counts["train"].values())
     heads: dict[int, list[str]] = {}
@@ -77,6 +93,8 @@ def few_steps(file: StudyFile, measured: Collection[str] = ()) -> Iterator[str]:
         if head in measured:
             continue
         recipe = file.study.recipe_for(head)
+        if recipe.batch_norm == "recomputed":
+            continue
         steps = recipe.epochs * recipe.steps(pictures)
         heads.setdefault(steps, []).append(head)
     for steps, names in heads.items():

@@ -9,10 +9,11 @@ from headtohead.stats.power import MOST_SEEDS, seeds_to_find
 def remedy(summary: Summary) -> str | None:
     """In one line, what would decide the comparisons that are open; None where none is.
 
-    Under a sequential design the looks say how many seeds there are, and nothing is advised.
+    Under a sequential design the looks say how many seeds there are, and nothing is advised. What
+    seeds cannot mend, a lag or nothing learned, is told elsewhere, with its own way out.
     """
     still_open = [item for item in summary.comparisons if _is_open(item)]
-    if not still_open or summary.looks is not None:
+    if not still_open or summary.looks is not None or summary.nothing_learned:
         return None
     study, needed = summary.file.study, summary.seeds_needed
     if study.seeds < needed:

@@ -14,7 +14,13 @@ from headtohead.analysis.pairs import (
 from headtohead.analysis.results import METRICS, RunResult
 from headtohead.core.errors import UsageError
 from headtohead.report.comparisons import HeadComparison, comparisons_of
-from headtohead.report.notes import label_notes, picture_notes, state_notes, training_notes
+from headtohead.report.notes import (
+    label_notes,
+    picture_notes,
+    run_notes,
+    state_notes,
+    training_notes,
+)
 from headtohead.runtime.interim import LooksRecord
 from headtohead.stats import Lag, Spread, seeds_needed, spread
 from headtohead.store.ledger import StudyFile
@@ -143,6 +149,7 @@ def summarize(data: StudyData) -> Summary:
         ),
         leaks=leaks,
         notes=(
+            *run_notes(data),
             *state_notes(file, ordered, unfinished, comparisons),
             *training_notes(file, ordered, lagging),
             *label_notes(file),

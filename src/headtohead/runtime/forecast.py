@@ -9,7 +9,7 @@ from typing import Unpack
 from headtohead.config.options import StudyOptions, documented, study_from
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import UsageError
-from headtohead.core.files import expanded
+from headtohead.core.files import expanded, unreadable
 from headtohead.core.system import cache_folder
 from headtohead.data.holdout import holdout_lines
 from headtohead.data.listing import Listing, list_study
@@ -119,7 +119,7 @@ def plan(
     spec = study_from(study, **options)
     question = question_about(spec, device, workers, deterministic=deterministic)
     folder = None if out is None else expanded(out)
-    with muster(question, "headtohead.runtime.timing") as recruits, Display() as display:
+    with muster(question, module="headtohead.runtime.timing") as recruits, Display() as display:
         setups = answer_of(recruits).setups
         listing = list_study(spec, cache=cache_folder(cache), progress=display.progress)
         images = None if listing is None else _images(spec, listing)
@@ -233,8 +233,11 @@ def _head_time(
 
 def _ledger_of(spec: StudySpec, out: Path | None) -> Ledger | None:
     if out is not None:
-        if not (out / STUDY_FILE).is_file():
-            return None
+        try:
+            if not (out / STUDY_FILE).is_file():
+                return None
+        except OSError as error:
+            raise unreadable(out, error) from error
         ledger = Ledger.open(out)
         if not _same(ledger.file.study, spec):
             raise UsageError(

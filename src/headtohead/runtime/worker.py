@@ -9,7 +9,6 @@ standard input closes it ends at once: its parent is gone.
 import json
 import os
 import queue
-import sys
 import threading
 import time
 import traceback
@@ -18,13 +17,14 @@ from typing import IO, Any
 
 import torch
 
-from headtohead.core.errors import HeadToHeadError
+from headtohead.core.errors import HeadToHeadError, RunError
+from headtohead.core.source_code import loaded_digest, source_digest
 from headtohead.data.pipeline import split_study
 from headtohead.data.prepared import PreparedSet, load_prepared
 from headtohead.data.split import in_stored_order
 from headtohead.probes.stage import collect_missing, collect_session
 from headtohead.runtime.jobs import Job
-from headtohead.runtime.models_check import answer_or_refusal
+from headtohead.runtime.models_check import answer_or_refusal, in_words
 from headtohead.runtime.preflight import Question
 from headtohead.store.ledger import Ledger
 from headtohead.store.records import EpochRecord
@@ -41,7 +41,7 @@ def main() -> None:
     messages: queue.Queue[dict[str, Any]] = queue.Queue()
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a library prints is no event
-    threading.Thread(target=_listen, args=(messages,), daemon=True).start()
+    threading.Thread(target=_listen, args=(_own_input(), messages), daemon=True).start()
     _get_ready(Question.model_validate(messages.get()), output)
     setup = messages.get()
     _log_to(Path(setup["log"]))
@@ -75,8 +75,19 @@ def _say(output: IO[str], event: str, **details: Any) -> None:
     output.flush()
 
 
-def _listen(messages: "queue.Queue[dict[str, Any]]") -> None:
-    for line in sys.stdin:
+def _own_input() -> IO[str]:
+    """The parent's messages; whatever else reads standard input finds it empty.
+
+    A `breakpoint()` or `input()` in a head would wait for ever, and eat messages.
+    """
+    messages = os.fdopen(os.dup(0), encoding="utf-8")
+    with Path(os.devnull).open() as nothing:
+        os.dup2(nothing.fileno(), 0)
+    return messages
+
+
+def _listen(source: IO[str], messages: "queue.Queue[dict[str, Any]]") -> None:
+    for line in source:
         message = json.loads(line)
         if "lent" in message:
             lend(message["lent"])
@@ -103,7 +114,7 @@ class _Desk:
             self._say("error", message=str(error), exit_code=error.exit_code)
         except Exception as error:
             traceback.print_exc()
-            self._say("error", message=f"{type(error).__name__}: {error}")
+            self._say("error", message=in_words(error))
 
     def _status_of(self, job: dict[str, Any]) -> str:
         if "heads" in job:
@@ -121,7 +132,7 @@ class _Desk:
         ordered = in_stored_order(parts, self._prepared) if plan.recipe.stored_order else parts
         record = run.record if run else train(plan, self._pictures, ordered, folder, self)
         if record.status == "finished":
-            collect_missing(ledger, plan, self._pictures, parts)
+            collect_missing(ledger, plan, self._pictures, parts, self.note)
         return record.status
 
     def _measure(self, probe: str, heads: list[str]) -> str:
@@ -153,6 +164,7 @@ class _Desk:
             image_size=study.pictures.image_size,
             classes=len(self._prepared.classes),
             after=None if before is None else ledger.run_folder(before, seed),
+            source=_source(head, study.heads[head].head or head),
         )
 
     def start(self, epochs: int) -> None:
@@ -176,6 +188,17 @@ class _Desk:
 
     def _say(self, event: str, **details: Any) -> None:
         _say(self._output, event, **details)
+
+
+def _source(name: str, head: str) -> str | None:
+    """The digest of the code that this process has of `head`. Raises RunError where it is old."""
+    loaded = loaded_digest(head)
+    if source_digest(head) != loaded:
+        raise RunError(
+            f"the source of {name} changed while the study ran. Give the same command again once "
+            f"it stays as it is."
+        )
+    return loaded
 
 
 if __name__ == "__main__":

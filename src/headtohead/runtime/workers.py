@@ -63,14 +63,16 @@ class Crew:
 
         One worker alone, and again whenever a head was added: heads are measured together or not
         at all. A head of the user's own runs code: it is imported only where this command `named`
-        it.
+        it. Heads without any run, as those that cannot run, are not measured.
         """
         study = ledger.file.study
-        heads = tuple(study.heads)
+        heads = ledger.heads_with_runs()
+        if not heads:
+            return []
         own = [head for head in heads if ":" in (study.heads[head].head or "")]
         errors = []
         for probe in probes_of(study):
-            if not of_heads(probe) or read_session(ledger, probe) is not None:
+            if not of_heads(probe) or read_session(ledger, probe, heads) is not None:
                 continue
             if not set(own) <= set(named):
                 names = ", ".join(own)

@@ -16,7 +16,7 @@ from headtohead.core.errors import RunError
 from headtohead.core.files import append_line, sha256_of, write_atomic
 from headtohead.core.streams import stream, stream_seed
 from headtohead.data.split import Split
-from headtohead.heads.classifier import Classifier, build_classifier
+from headtohead.heads.classifier import Classifier, build_classifier, check_outputs
 from headtohead.store.records import HISTORY, RECORD, EpochRecord, Failure, RunRecord, read_history
 from headtohead.training import checkpoint
 from headtohead.training.acceleration import fastest, kernels_of
@@ -42,6 +42,7 @@ class RunPlan:
     """All that determines a run, apart from the pictures.
 
     `after` is the folder of the run whose backbone this one starts from; None where it has its own.
+    `source` is the SHA-256 of the code of a head of the user's own.
     """
 
     key: str
@@ -53,6 +54,7 @@ class RunPlan:
     image_size: int
     classes: int
     after: Path | None = None
+    source: str | None = None
 
     def build(self) -> Classifier:
         """The model before its first step, by the fastest kernels that are there."""
@@ -92,7 +94,8 @@ def train(
     The same plan and pictures give bit-identical epochs on the same machine, interrupted or not.
     `split` is read in its own order where the recipe has a stored one. A loss that is not finite
     ends the run with status "failed". Raises UsageError where the device has no such precision,
-    RunError where the backbone to start from is gone or, on a GPU, the step cannot be captured,
+    RunError where the head's logits have another shape, the backbone to start from is gone or, on
+    a GPU, the step cannot be captured,
     and StorageError where the folder cannot be written.
     """
     check_precision(plan.recipe.arithmetic, pictures.device)
@@ -123,6 +126,7 @@ class _State:
         `train` is the number of training images.
         """
         model = plan.build().to(device)
+        check_outputs(model, plan.head, image_size=plan.image_size, classes=plan.classes)
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         recipe = plan.recipe
         optimizer = KerasAdam(
@@ -138,6 +142,9 @@ class _State:
             tensors, position = {}, {}
         except checkpoint.DamagedCheckpointError as error:
             watcher.note(f"{error}; training this run from its first epoch")
+            tensors, position = {}, {}
+        if position and position.get("source") != plan.source:
+            watcher.note(f"The source of {plan.head} changed: training it from its first epoch")
             tensors, position = {}, {}
         history = list(read_history(folder))
         epoch = int(position.get("epoch") or 0)
@@ -174,6 +181,7 @@ class _State:
             key=plan.key,
             epoch=record.epoch,
             steps=self.optimizer.steps,
+            **({} if plan.source is None else {"source": plan.source}),
         )
 
 
@@ -299,6 +307,7 @@ def _finish(
         seconds=sum(e.seconds for e in state.history),
         cpu_seconds=sum(e.cpu_seconds for e in state.history),
         files={name: sha256_of(folder / name) for name in kept},
+        source=plan.source,
     )
     write_atomic(folder / RECORD, record.model_dump_json(indent=1).encode())
     (folder / RESUME).unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from headtohead.data.pipeline import prepare_study, told
 from headtohead.runtime.jobs import Job, is_done
 from headtohead.runtime.preflight import answer_of, muster, question_about
 from headtohead.runtime.progress import Display
+from headtohead.runtime.renewal import Renewal, renew
 from headtohead.runtime.workers import Crew
 from headtohead.stats.family import plural
 from headtohead.store.ledger import STUDY_FILE, Ledger, StudyFile, hold
@@ -65,7 +66,7 @@ def tune(
         spec, device, workers, deterministic=deterministic, models=_edges(spec)
     )
     untuned = {head: untuned_values(spec, head) for head in spec.heads}
-    with muster(question) as recruits, Display() as display:
+    with muster(question, cache) as recruits, Display() as display:
         machine = answer_of(recruits)
         setups = machine.setups
         spec = spec.model_copy(update={"backbone": machine.backbone})
@@ -79,6 +80,7 @@ def tune(
         trials_folder = folder / TRIALS
         with hold(trials_folder), Crew(trials_folder, prepared, setups, display, recruits) as crew:
             file = _as_trials(trials_folder, file)
+            _renew(trials_folder, file, crew)
             ledger = _search(trials_folder, file, spec, crew, untuned)
             return write_results(folder, ledger, spec)
 
@@ -136,6 +138,20 @@ def _as_trials(folder: Path, file: StudyFile) -> StudyFile:
         heads = {**before.heads, **tunes.heads}
         tunes = tunes.model_copy(update={"heads": heads, "tuning": tuning})
     return file.model_copy(update={"tunes": tunes})
+
+
+def _renew(folder: Path, file: StudyFile, crew: Crew) -> None:
+    """Clear trials of the heads of `file` that must be trained again. Raises as `renew` does."""
+    if not (folder / STUDY_FILE).is_file():
+        return
+    before = Ledger.open(folder).file
+    if before.digest != file.digest:
+        return
+    known = before.study.heads.items()
+    mine = {name: head for name, head in known if name.rpartition("-")[0] in file.study.heads}
+    study = before.study.model_copy(update={"heads": mine})
+    there = before.model_copy(update={"study": study})
+    renew(folder, there, Renewal(retrain_changed=None), crew.display.note)
 
 
 def _searched(study: StudySpec, heads: list[str]) -> object:
