@@ -10,7 +10,7 @@ from headtohead.store.ledger import Ledger
 
 if TYPE_CHECKING:
     from headtohead.data.split import Split
-    from headtohead.training.inputs import Pictures
+    from headtohead.training.inputs import Inputs
     from headtohead.training.run import RunPlan
 
 
@@ -30,7 +30,7 @@ def lost(ledger: Ledger, head: str, seed: int) -> tuple[str, ...]:
     return tuple(p.name for p in _missing(ledger, head, seed) if _reads_weights(p))
 
 
-def collect_missing(ledger: Ledger, plan: "RunPlan", pictures: "Pictures", split: "Split") -> None:
+def collect_missing(ledger: Ledger, plan: "RunPlan", pictures: "Inputs", split: "Split") -> None:
     """Collect what the finished run of `plan` lacks; `split` is the run's own.
 
     Raises DamagedCheckpointError where its weights are damaged, UsageError for a probe of the
@@ -50,7 +50,7 @@ def collect_missing(ledger: Ledger, plan: "RunPlan", pictures: "Pictures", split
 
 
 def collect_session(
-    ledger: Ledger, name: str, plans: "tuple[RunPlan, ...]", pictures: "Pictures", split: "Split"
+    ledger: Ledger, name: str, plans: "tuple[RunPlan, ...]", pictures: "Inputs", split: "Split"
 ) -> None:
     """Let the probe called `name` measure all heads, whose `plans` at seed 0 these are.
 
