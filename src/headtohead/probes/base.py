@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from headtohead.data.split import Split
     from headtohead.heads.classifier import Classifier
-    from headtohead.training.inputs import Pictures
+    from headtohead.training.inputs import Inputs
     from headtohead.training.run import RunPlan
 
 Need: TypeAlias = Literal["best", "last", "images", "heads"]
@@ -53,7 +53,7 @@ class Context:
     """
 
     plans: "tuple[RunPlan, ...]"
-    pictures: "Pictures"
+    pictures: "Inputs"
     split: "Split"
     folder: Path
     images: ProbeImages | None = None
