@@ -56,7 +56,13 @@ class RunPlan:
 
     def build(self) -> Classifier:
         """The model before its first step, by the fastest kernels that are there."""
-        model = build_classifier(
+        model = self.build_plain()
+        model.backbone = fastest(model.backbone)
+        return model
+
+    def build_plain(self) -> Classifier:
+        """The same model by PyTorch's own kernels alone."""
+        return build_classifier(
             self.backbone,
             self.head,
             self.head_spec,
@@ -64,8 +70,6 @@ class RunPlan:
             classes=self.classes,
             seed=self.seed,
         )
-        model.backbone = fastest(model.backbone)
-        return model
 
 
 class Watcher(Protocol):
