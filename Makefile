@@ -29,7 +29,7 @@ test-extras: .venv-extras/.installed
 
 .venv-extras/.installed: pyproject.toml constraints.txt
 	test -x .venv-extras/bin/python || $(PYTHON) -m venv .venv-extras
-	.venv-extras/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[hf,tfds]' hypothesis pytest
+	.venv-extras/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[export,hf,tfds]' hypothesis pytest
 	touch $@
 
 format: setup

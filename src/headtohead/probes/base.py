@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import torch
 
     from headtohead.data.split import Split
-    from headtohead.heads.classifier import Classifier
     from headtohead.training.inputs import Pictures
     from headtohead.training.plans import Finished
     from headtohead.training.run import RunPlan
