@@ -33,7 +33,8 @@ from headtohead.training.acceleration import get_ready, lend
 from headtohead.training.device import choose_device, set_up_worker
 from headtohead.training.features import frozen_features, key_of
 from headtohead.training.inputs import Features, Inputs, Pictures
-from headtohead.training.run import RunPlan, train
+from headtohead.training.plans import run_plan
+from headtohead.training.run import train
 
 STEP_INTERVAL = 0.5  # seconds between two signs of life within an epoch
 
@@ -128,7 +129,7 @@ class _Desk:
 
     def _work(self, job: Job) -> str:
         ledger = Ledger.open(self._out)
-        plan = self._plan(ledger, job.head, job.seed)
+        plan = run_plan(ledger, job.head, job.seed)
         parts = split_study(ledger.file.study, self._prepared, job.seed)
         folder = ledger.run_folder(job.head, job.seed)
         run = ledger.run(job.head, job.seed)
@@ -141,7 +142,7 @@ class _Desk:
 
     def _measure(self, probe: str, heads: list[str]) -> str:
         ledger = Ledger.open(self._out)
-        plans = tuple(self._plan(ledger, head, 0) for head in heads)
+        plans = tuple(run_plan(ledger, head, 0) for head in heads)
         parts = split_study(ledger.file.study, self._prepared, 0)
         collect_session(ledger, probe, plans, self._inputs(ledger, 0), parts)
         return "finished"
@@ -174,22 +175,6 @@ class _Desk:
         write = [known for known in figures.METRICS if known.name == metric]
         figures.write_figures(Ledger.open(self._out), write)
         return "finished"
-
-    def _plan(self, ledger: Ledger, head: str, seed: int) -> RunPlan:
-        study = ledger.file.study
-        before = study.heads[head].after
-        return RunPlan(
-            key=ledger.run_key(head, seed),
-            head=head,
-            seed=seed,
-            head_spec=study.heads[head],
-            backbone=study.backbone,
-            recipe=study.recipe_for(head),
-            image_size=study.pictures.image_size,
-            classes=len(self._prepared.classes),
-            after=None if before is None else ledger.run_folder(before, seed),
-            source=_source(head, study.heads[head].head or head),
-        )
 
     def start(self, epochs: int) -> None:
         """Training goes on after `epochs` epochs."""
