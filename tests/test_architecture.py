@@ -21,6 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("comparison", "conduct", "data_commands", "tuning"),
     ("runtime",),
     ("result",),
+    ("deploy",),
     ("report.render",),
     ("report.formats",),
     ("report.page",),
@@ -149,19 +150,9 @@ json.dump({"failed": failed, "torch": "torch" in sys.modules}, sys.stdout)
 # What must work, or start quickly, without torch: all of a command but its workers, reports,
 # analysis, the preparation of pictures (in many light processes), and reading studies.
 LIGHT = (
-    *("cli", "comparison", "conduct", "data_commands", "result"),
-    *(
-        "report",
-        "claims",
-        "study_data",
-        "analysis",
-        "probes",
-        "stats",
-        "data",
-        "store",
-        "config",
-        "core",
-    ),
+    *("cli", "comparison", "conduct", "data_commands", "result", "deploy"),
+    *("report", "claims", "study_data", "analysis", "probes", "stats"),
+    *("data", "store", "config", "core"),
 )
 LIGHT_MODULES = (
     *("runtime.workers", "runtime.preflight", "runtime.progress", "runtime.jobs", "runtime.local"),

@@ -6,23 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps
 from headtohead.probes.images import ProbeImages
+from headtohead.report.charts.overlay import field_of, overlay
 from headtohead.report.page.picks import Pick
 from headtohead.report.page.thumbnails import Thumbnails
-from headtohead.stats.maps import at_pixels
 from headtohead.study_data import StudyData
 
 QUALITY = 82
 MAP_SIDE = 160
 """Pixels that a picture of the grid of maps has at most: it is shown at 120, beside many others."""
 
-COLORS = "RdBu_r"
 PERCENTILE = 99.0
 """The scale ends at this percentile of all absolute values shown, so that no single cell rules."""
 
@@ -141,7 +139,7 @@ def map_grid(data: StudyData, seed: int, count: int) -> MapGrid | None:
         pixels = pictures.pixels[at]
         shown = tuple(
             Shown(
-                small_address(_overlay(pixels, values[at], maps, limit)),
+                small_address(overlay(pixels, field_of(values[at], pixels, maps), limit)),
                 f"{column}: where it sees {label}",
                 "",
             )
@@ -162,16 +160,3 @@ def _maps(data: StudyData, seed: int, pictures: ProbeImages) -> list[tuple[str, 
         if np.array_equal(maps.rows, pictures.rows[: len(maps.rows)]):
             found.append((head, maps))
     return found
-
-
-def _overlay(
-    pixels: NDArray[np.uint8], values: NDArray[np.float32], maps: ClassMaps, limit: float
-) -> NDArray[np.uint8]:
-    """The map over the picture in grey: red speaks for the class, blue against it."""
-    share = np.clip(np.asarray(values, np.float32) / limit, -1, 1)
-    field = at_pixels(share[None], len(pixels), maps.first, maps.stride)[0]
-    grey = np.asarray(Image.fromarray(pixels).convert("L"), np.float32)[..., None] / 255
-    color = matplotlib.colormaps[COLORS](0.5 + field / 2)[..., :3]
-    alpha = 0.75 * np.abs(field)[..., None] ** 0.7
-    mixed = (1 - alpha) * (0.15 + 0.8 * grey) + alpha * color
-    return np.asarray(np.clip(255 * mixed, 0, 255).round(), np.uint8)
