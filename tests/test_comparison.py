@@ -1,6 +1,7 @@
 """The main path, in real processes: it resumes, extends, survives kills and tells failures."""
 
 import csv
+import importlib
 import json
 import os
 import signal
@@ -12,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from headtohead.probes.evidence.class_maps import class_maps_path, read_class_maps
 
+from headtohead.core.files import sha256_of
 from headtohead.store.ledger import Ledger
 from headtohead.store.records import read_history
 from photographs import write_pictures
@@ -307,6 +311,50 @@ def test_a_head_of_the_users_own_is_found_in_the_current_folder(
     assert {run.record.head for run in Ledger.open(out).runs()} == {"gap", "mine.Largest"}
     assert "largest" not in done.stdout + done.stderr
     assert "largest" in "".join(path.read_text() for path in (out / "logs").iterdir())
+
+
+OWN_BACKBONE = """\
+from torch import nn
+class Net(nn.Module):
+    def __init__(self, width=8):
+        super().__init__()
+        self.channels = width
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, width, 7, stride=4, padding=3), nn.BatchNorm2d(width), nn.ReLU(),
+            nn.Conv2d(width, width, 3, stride=2, padding=1), nn.BatchNorm2d(width), nn.ReLU(),
+        )
+    def forward(self, images):
+        return self.layers(images)
+"""
+
+
+def test_heads_are_compared_on_a_backbone_of_the_users_own_with_its_weights(
+    tmp_path: Path, source: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else "any backbone" is the tutorial's alone: every probe and the report must take it."""
+    (tmp_path / "own.py").write_text(OWN_BACKBONE)
+    monkeypatch.syspath_prepend(tmp_path)
+    weights = importlib.import_module("own").Net(6).state_dict()
+    torch.save({"state_dict": {f"module.{n}": v for n, v in weights.items()}}, tmp_path / "w.pth")
+    (tmp_path / "study.yaml").write_text(
+        "backbone: {name: 'own:Net', options: {width: 6}, weights: w.pth, train: all}\n"
+        "heads: [gap, fc]\nrecipe: {epochs: 1}\nseeds: 1\npictures: {image_size: 36}\n"
+    )
+    program = Path(sys.executable).with_name("headtohead")
+    command = [str(program), "compare", "study.yaml", "--data", str(source), "--cache", str(cache)]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (out,) = (tmp_path / "runs").iterdir()
+    ledger = Ledger.open(out)
+    assert ledger.file.study.backbone.weights_sha256 == sha256_of(tmp_path / "w.pth")
+    for run in ledger.runs():
+        assert run.record.feature_maps == (6, 5, 5)
+        assert run.record.environment["kernels"] == "plain"
+    maps = read_class_maps(class_maps_path(out, "gap", 0), ledger.run_key("gap", 0))
+    assert maps is not None
+    assert (maps.first, maps.stride) == (0, 8)
 
 
 def test_seeds_are_added_up_to_the_declared_looks(

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headtohead.core.errors import StorageError
-from headtohead.core.files import append_line, digest_of, sha256_of, write_atomic
+from headtohead.core.errors import StorageError, UsageError
+from headtohead.core.files import append_line, digest_of, expanded, sha256_of, write_atomic
 
 
 def names_in(folder: Path) -> list[str]:
@@ -72,7 +72,7 @@ def test_a_full_disk_is_named() -> None:
 LIMITED = """
 import resource, signal, sys
 from pathlib import Path
-from headtohead.core.errors import StorageError
+from headtohead.core.errors import StorageError, UsageError
 from headtohead.core.files import write_atomic
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
@@ -175,3 +175,12 @@ def test_writers_do_not_share_a_temporary_file(tmp_path: Path) -> None:
     assert len(set(path.read_bytes())) == 1
     assert names_in(tmp_path) == ["study.yaml"]
     assert path.stat().st_size == 2_000_000
+
+
+def test_home_is_meant_by_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder called `~` would appear where --out was written with an equals sign."""
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert expanded("~/runs") == Path("/home/somebody/runs")
+    assert expanded(Path("a/~")) == Path("a/~")
+    with pytest.raises(UsageError, match="~nobodyknows/x"):
+        expanded("~nobodyknows/x")

@@ -100,6 +100,7 @@ def changed(**content: Any) -> StudySpec:
         {"recipe": {"shuffle_buffer": 5}},
         {"recipe": {"validation_pictures": 5}},
         {"recipe": {"precision": "bf16"}},
+        {"split": {"duplicates": "exact"}},
         {"recipe": {"augment": {"flip": True}}},
         {"recipe": {"augment": {"crop": 0.1}}},
         {"recipe": {"augment": {"color": 0.1}}},
@@ -128,6 +129,7 @@ def test_other_pictures_change_the_digest() -> None:
         {"verdict": {"reference": "gap", "margin": 0.05, "level": 0.1}},
         {"recipe": {"epochs": 10, "augment": {}}},
         {"recipe": {"precision": "float32"}},
+        {"split": {"duplicates": "near"}},
         {"pictures": {"max_unreadable": 0.5}},
     ],
     ids=str,
@@ -357,3 +359,11 @@ def test_what_is_trained_follows_from_the_weights(
 def test_a_slip_in_what_is_trained_is_told(wrong: str) -> None:
     with pytest.raises(ValidationError, match="train"):
         BackboneSpec(train=wrong)
+
+
+def test_off_is_a_word_in_yaml() -> None:
+    """What the error advises, typed as it stands there, would be refused."""
+    for value in ("off", "exact", "near"):
+        study = parse_study(f"split: {{duplicates: {value}}}", "study")
+        assert study.split.duplicates == value
+        assert StudySpec.model_validate(study.model_dump()) == study

@@ -268,3 +268,21 @@ def test_pictures_that_lie_in_two_splits_are_said(tmp_path: Path) -> None:
     assert any(note.startswith("1 group of near-identical") for note in summary.notes)
     said = Ledger(tmp_path, ledger.file.model_copy(update={"leaks": 0}))
     assert summarize(said).leaks == 0
+
+
+def test_wrong_labels_and_lost_files_are_told_beside_the_answer(tmp_path: Path) -> None:
+    """A winner would be named on labels that contradict each other, or on half of a class."""
+    ledger = full_ledger(tmp_path, heads=("gap",), seeds=1)
+    label = ledger.file.classes[0]
+    update = {"two_labels": 3, "quarantined": {label: 7}}
+    notes = summarize(Ledger(tmp_path, ledger.file.model_copy(update=update))).notes
+    used = sum(counts[label] for counts in ledger.file.counts.values())
+    assert [note for note in notes if "3 groups" in note and "two labels" in note]
+    assert [
+        note
+        for note in notes
+        if f"7 files could not be decoded ({label} 7 of {used + 7:,})" in note
+    ]
+    clean = {"two_labels": 0, "quarantined": {}}
+    quiet = summarize(Ledger(tmp_path, ledger.file.model_copy(update=clean))).notes
+    assert quiet == summarize(ledger).notes

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from headtohead.data_commands import data_check, data_show
+    from headtohead.deploy.estimator import StudyClassifier
     from headtohead.heads.base import Head
     from headtohead.heads.catalog import heads
     from headtohead.heads.classifier import Classifier, build_classifier
@@ -44,6 +45,7 @@ __all__ = [
     "Ledger",
     "RunError",
     "StorageError",
+    "StudyClassifier",
     "StudySpec",
     "UsageError",
     "build_classifier",
@@ -68,6 +70,7 @@ _HOMES = {
         "UsageError",
     ),
     "headtohead.result": ("Comparison", "load"),
+    "headtohead.deploy.estimator": ("StudyClassifier",),
     "headtohead.data_commands": ("data_check", "data_show"),
     "headtohead.heads.catalog": ("heads",),
     "headtohead.heads.classifier": ("Classifier", "build_classifier"),

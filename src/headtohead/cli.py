@@ -287,6 +287,91 @@ def data_show(source: str, out: Path, **options: Any) -> None:
     click.echo(out)
 
 
+_RUN_OPTIONS = (
+    click.option("--head", help="A head of the study; default: the winner on validation."),
+    click.option("--seed", type=int, help="Its seed; default: the best one on validation."),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+    click.option(
+        "--trust",
+        multiple=True,
+        metavar="MODULE:CLASS",
+        help="Import this head or backbone of your own, which the study names.",
+    ),
+)
+
+
+def _run_options(function: _Command) -> _Command:
+    """The options of commands that use a finished study's models."""
+    for option in reversed(_RUN_OPTIONS):
+        function = option(function)
+    return function
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True)
+@_run_options
+@click.option("--ensemble", is_flag=True, help="Average all seeds of the head.")
+@click.option("--top", type=click.IntRange(min=1), default=1, help="Likeliest classes to show.")
+@click.option(
+    "--format", "form", type=click.Choice(["table", "csv", "jsonl"]), default="table",
+    show_default=True, help="How answers are written.",
+)  # fmt: skip
+def predict(folder: Path, images: tuple[str, ...], top: int, form: str, **which: Any) -> None:
+    """Classify IMAGES (files, folders, patterns, or - for a list) by the study in FOLDER.
+
+    Files that cannot be read are told on standard error and skipped; the exit code is 3 then.
+    """
+    from headtohead.deploy.commands import predict as run
+    from headtohead.runtime.progress import Display
+
+    _see_current_folder()
+    with Display() as display:
+        run(folder, images, top, form, click.echo, display.note, display.progress, **which)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True)
+@_run_options
+@click.option("--masks", type=click.Path(path_type=Path), help="Draw the objects of these masks.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("explained.png"), show_default=True
+)
+def explain(
+    folder: Path, images: tuple[str, ...], masks: Path | None, out: Path, **which: Any
+) -> None:
+    """Draw where a model of the study in FOLDER looks on IMAGES, for both classes, as a PNG."""
+    from headtohead.deploy.commands import explain as run
+    from headtohead.runtime.progress import Display
+
+    _see_current_folder()
+    with Display() as display:
+        run(folder, images, out, masks, click.echo, display.note, **which)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--head", help="A head of the study; default: the winner on validation.")
+@click.option("--seed", type=int, help="Its seed; default: the best one on validation.")
+@click.option("--trust", multiple=True, metavar="MODULE:CLASS", help="As for `headtohead predict`.")
+@click.option(
+    "--format", "form", type=click.Choice(["onnx", "torch", "safetensors", "keras"]),
+    required=True, help="onnx takes headtohead[export]; keras is for tutorial_cnn alone.",
+)  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The model's file.")
+def export(folder: Path, form: str, out: Path, **which: Any) -> None:
+    """Write a model of the study in FOLDER for other programs, and prove it there.
+
+    Beside it come a model card and the script that ran it without headtohead.
+    """
+    from headtohead.deploy.commands import export as run
+
+    _see_current_folder()
+    for path in run(folder, form, out, **which):
+        click.echo(path)
+
+
 @main.command()
 @click.argument("name", required=False)
 @click.option("--image-size", type=int, default=100, show_default=True)

@@ -19,6 +19,9 @@ from headtohead.core.errors import UsageError
 
 PREPROCESSING = "preprocessor_config.json"
 
+NOT_ARCHITECTURE = ("_name_or_path", "transformers_version", "architectures")
+"""Entries of a configuration that say where it is, and who wrote it."""
+
 
 class TransformersBackbone(LibraryBackbone):
     """`AutoModel` of a configuration and its last hidden state, with random weights.
@@ -44,7 +47,8 @@ class TransformersBackbone(LibraryBackbone):
         self._processor = preprocessing
         self._source = name
         if Path(name).expanduser().is_dir():
-            told = json.dumps([config.to_dict(), preprocessing], sort_keys=True, default=str)
+            own = {k: v for k, v in config.to_dict().items() if k not in NOT_ARCHITECTURE}
+            told = json.dumps([own, preprocessing], sort_keys=True, default=str)
             self.architecture_sha256 = hashlib.sha256(told.encode()).hexdigest()
 
     def load_pretrained(self) -> None:
@@ -117,14 +121,15 @@ def _transformers() -> Any:
             f"backbones of transformers take the package transformers, which cannot be imported "
             f"({error}): pip install 'headtohead[transformers]'."
         ) from None
+    for talkative in ("transformers", "huggingface_hub"):
+        logging.getLogger(talkative).setLevel(logging.ERROR)
+    transformers.utils.logging.disable_progress_bar()
     return transformers
 
 
 def _config(name: str, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """The configuration of the half that sees, and the preprocessing beside it, if any."""
     transformers = _transformers()
-    for talkative in ("transformers", "huggingface_hub"):
-        logging.getLogger(talkative).setLevel(logging.ERROR)
     try:
         config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
     except Exception as error:  # the hub's, the network's, a configuration's

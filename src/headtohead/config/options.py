@@ -118,6 +118,44 @@ OPTIONS: tuple[Option, ...] = (
         "heads",
         write=_heads_text,
     ),
+    Option(
+        "backbone",
+        str,
+        "Backbone: tutorial_cnn, timm:NAME, transformers:NAME or module:callable.",
+        TRAINING,
+        "backbone.name",
+        default="tutorial_cnn",
+        metavar="NAME",
+    ),
+    Option(
+        "weights",
+        str,
+        "First weights of the backbone.",
+        TRAINING,
+        "backbone.weights",
+        default="random",
+        unset="random",
+        metavar="FILE|pretrained|random",
+        read=str,
+    ),
+    Option(
+        "weights_match",
+        str,
+        "How a file's tensors are told apart.",
+        TRAINING,
+        "backbone.weights_match",
+        choices=("name", "order"),
+        default="name",
+    ),
+    Option(
+        "train_backbone",
+        str,
+        "How much of the backbone is trained: all, none or the last N stages.",
+        TRAINING,
+        "backbone.train",
+        default="none with weights, all with random ones",
+        metavar="all|none|last:N",
+    ),
     Option("seeds", int, "Number of seeds: 0, 1, …", RUNNING, "seeds"),
     Option(
         "until_decided",
@@ -286,6 +324,10 @@ class TuneOptions(PictureOptions, total=False):
     warmup: float | None
     batch_norm: str | None
     precision: str | None
+    backbone: str | None
+    weights: str | Path | None
+    weights_match: str | None
+    train_backbone: str | None
     max_unreadable: float | None
 
 
@@ -333,6 +375,9 @@ def study_from(study: str | Path | None, **options: Any) -> "StudySpec":
 def arguments_for(study: "StudySpec") -> list[str] | None:
     """The arguments of `compare` that give exactly this study; None where there are none."""
     from headtohead.config.reading import shipped_studies
+
+    # What was found of weights on this machine is no part of what a user writes.
+    study = study.model_copy(update={"backbone": study.backbone.unresolved()})
 
     shipped = [study.name] if study.name in shipped_studies() else []
     for base in (*shipped, None):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar
 
 from headtohead.core.files import digest_of
 from headtohead.probes.images import ProbeImages
@@ -27,19 +27,12 @@ if TYPE_CHECKING:
     import torch
 
     from headtohead.data.split import Split
-    from headtohead.heads.classifier import Classifier
-    from headtohead.training.inputs import Pictures
+    from headtohead.training.inputs import Inputs
+    from headtohead.training.plans import Finished
     from headtohead.training.run import RunPlan
 
 Need: TypeAlias = Literal["best", "last", "images", "heads"]
 Found_co = TypeVar("Found_co", covariant=True)
-
-
-class Finished(NamedTuple):
-    """A finished run's model with the weights of one epoch, in evaluation mode, on the device."""
-
-    model: "Classifier"
-    epoch: int
 
 
 @dataclass(frozen=True)
@@ -53,7 +46,7 @@ class Context:
     """
 
     plans: "tuple[RunPlan, ...]"
-    pictures: "Pictures"
+    pictures: "Inputs"
     split: "Split"
     folder: Path
     images: ProbeImages | None = None
@@ -76,29 +69,21 @@ class Context:
         return self.images
 
     @cached_property
-    def best(self) -> Finished:
-        """The weights of the best epoch.
+    def best(self) -> "Finished":
+        """The model with the weights of the best epoch.
 
-        Raises FileNotFoundError or DamagedCheckpointError where they are gone or damaged.
+        Raises as `headtohead.training.plans.finished_model` does.
         """
-        from headtohead.training.run import BEST
+        from headtohead.training.plans import finished_model
 
-        return self._finished(BEST)
+        return finished_model(self.plan, self.folder, "best", self.device)
 
     @cached_property
-    def last(self) -> Finished:
-        """The weights of the last epoch; raises as `best` does."""
-        from headtohead.training.run import LAST
+    def last(self) -> "Finished":
+        """That with the weights of the last epoch; raises as `best` does."""
+        from headtohead.training.plans import finished_model
 
-        return self._finished(LAST)
-
-    def _finished(self, file: str) -> Finished:
-        from headtohead.training import checkpoint
-
-        weights, saved = checkpoint.load(self.folder / file)
-        model = self.plan.build().to(self.device)
-        model.load_state_dict(weights)
-        return Finished(model.eval(), int(saved["epoch"] or 0))
+        return finished_model(self.plan, self.folder, "last", self.device)
 
 
 class Probe(Protocol[Found_co]):

@@ -12,7 +12,7 @@ from headtohead.store.ledger import Ledger
 
 if TYPE_CHECKING:
     from headtohead.data.split import Split
-    from headtohead.training.inputs import Pictures
+    from headtohead.training.inputs import Inputs
     from headtohead.training.run import RunPlan
 
 
@@ -35,7 +35,7 @@ def lost(ledger: Ledger, head: str, seed: int) -> tuple[str, ...]:
 def collect_missing(
     ledger: Ledger,
     plan: "RunPlan",
-    pictures: "Pictures",
+    pictures: "Inputs",
     split: "Split",
     note: Callable[[str], None] = lambda _: None,
 ) -> None:
@@ -62,7 +62,7 @@ def collect_missing(
 
 
 def collect_session(
-    ledger: Ledger, name: str, plans: "tuple[RunPlan, ...]", pictures: "Pictures", split: "Split"
+    ledger: Ledger, name: str, plans: "tuple[RunPlan, ...]", pictures: "Inputs", split: "Split"
 ) -> None:
     """Let the probe called `name` measure all heads, whose `plans` at seed 0 these are.
 

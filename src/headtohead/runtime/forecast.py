@@ -172,7 +172,7 @@ def _run_seconds(spec: StudySpec, head: str, images: Images, step: float, image:
     recipe = spec.recipe_for(head)
     evaluated = min(images.validation, images.train)
     evaluated += min(recipe.validation_pictures or images.validation, images.validation)
-    if recipe.batch_norm == "recomputed":
+    if recipe.batch_norm != "moving":
         evaluated += min(images.train, STATISTICS)
     return recipe.epochs * (recipe.steps(images.train) * step + evaluated * image)
 

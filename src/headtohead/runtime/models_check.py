@@ -37,12 +37,19 @@ def answer(question: Question) -> Answer:
     Weights are loaded, once, so that wrong ones are told, too. Raises UsageError for what cannot
     be.
     """
+    if question.backbone.training != "all":  # else it would be trained all the same, in silence
+        raise UsageError(
+            f"backbones are trained whole: received train {question.backbone.training!r}. Say "
+            f"`train: all` in the study's backbone."
+        )
     resolved, backbone, notes = resolve(question.backbone)
     size = backbone.map_size(question.image_size)
     for name, head in question.models:
         loaded_digest(head.head or name)  # of the code that is about to be imported
         try:
-            build_head(head.head or name, backbone.channels, size, outputs_for(2), **head.options)
+            built = build_head(
+                head.head or name, backbone.channels, size, outputs_for(2), **head.options
+            )
         except HeadToHeadError:
             raise
         except Exception as error:  # a head of the user's own may fail in any way
@@ -50,6 +57,11 @@ def answer(question: Question) -> Answer:
             raise UsageError(
                 f"the head {name} cannot be built ({in_words(error)}): fix it or leave it out."
             ) from error
+        if built.closed_form:
+            raise UsageError(
+                f"head {name} is computed from the training split, not trained, and runs only "
+                "train: leave it out, or call its fit from Python."
+            )
     setups = worker_setups(question.device, question.workers, deterministic=question.deterministic)
     for precision in question.precisions:
         check_precision(precision, torch.device(setups[0]["device"]))

@@ -19,6 +19,7 @@ import torch
 
 from headtohead.core.errors import HeadToHeadError, RunError
 from headtohead.core.source_code import loaded_digest, source_digest
+from headtohead.data.features import FeatureKey
 from headtohead.data.pipeline import split_study
 from headtohead.data.prepared import PreparedSet, load_prepared
 from headtohead.data.split import in_stored_order
@@ -30,8 +31,10 @@ from headtohead.store.ledger import Ledger
 from headtohead.store.records import EpochRecord
 from headtohead.training.acceleration import get_ready, lend
 from headtohead.training.device import choose_device, set_up_worker
-from headtohead.training.inputs import Pictures
-from headtohead.training.run import RunPlan, train
+from headtohead.training.features import frozen_features, key_of
+from headtohead.training.inputs import Features, Inputs, Pictures
+from headtohead.training.plans import run_plan
+from headtohead.training.run import train
 
 STEP_INTERVAL = 0.5  # seconds between two signs of life within an epoch
 
@@ -104,6 +107,7 @@ class _Desk:
         self._output = output
         self._prepared: PreparedSet = load_prepared(Path(setup["prepared"]))
         self._pictures = Pictures(self._prepared.images, self._prepared.labels, device)
+        self._features: tuple[FeatureKey, Features] | None = None
         self._last_step = 0.0
 
     def do(self, job: dict[str, Any]) -> None:
@@ -125,22 +129,45 @@ class _Desk:
 
     def _work(self, job: Job) -> str:
         ledger = Ledger.open(self._out)
-        plan = self._plan(ledger, job.head, job.seed)
+        plan = run_plan(ledger, job.head, job.seed)
         parts = split_study(ledger.file.study, self._prepared, job.seed)
         folder = ledger.run_folder(job.head, job.seed)
         run = ledger.run(job.head, job.seed)
         ordered = in_stored_order(parts, self._prepared) if plan.recipe.stored_order else parts
-        record = run.record if run else train(plan, self._pictures, ordered, folder, self)
+        inputs = self._inputs(ledger, job.seed)
+        record = run.record if run else train(plan, inputs, ordered, folder, self)
         if record.status == "finished":
-            collect_missing(ledger, plan, self._pictures, parts, self.note)
+            collect_missing(ledger, plan, inputs, parts, self.note)
         return record.status
 
     def _measure(self, probe: str, heads: list[str]) -> str:
         ledger = Ledger.open(self._out)
-        plans = tuple(self._plan(ledger, head, 0) for head in heads)
+        plans = tuple(run_plan(ledger, head, 0) for head in heads)
         parts = split_study(ledger.file.study, self._prepared, 0)
-        collect_session(ledger, probe, plans, self._pictures, parts)
+        collect_session(ledger, probe, plans, self._inputs(ledger, 0), parts)
         return "finished"
+
+    def _inputs(self, ledger: Ledger, seed: int) -> Inputs:
+        """The images; their features, kept from job to job, where the backbone is frozen."""
+        study, device = ledger.file.study, self._pictures.device
+        if not study.backbone.frozen:
+            return self._pictures
+        key = key_of(study, self._prepared.digest, seed=seed, device=device)
+        if self._features is None or self._features[0] != key:
+            self._features = None  # their memory is free before the next are read
+            cache = self._prepared.folder.parents[1]
+            found = frozen_features(
+                study, self._prepared, cache, seed=seed, device=device, tell=self._tell
+            )
+            self._features = key, found
+        return self._features[1]
+
+    def _tell(self, done: int, pictures: int, left: float) -> None:
+        """Features are being computed: a sign of life, not too often, and the last."""
+        now = time.monotonic()
+        if now - self._last_step >= STEP_INTERVAL or done == pictures:
+            self._last_step = now
+            self._say("features", done=done, pictures=pictures, left=left)
 
     def _draw(self, metric: str) -> str:
         from headtohead.report import figures  # matplotlib, which no other job needs
@@ -148,22 +175,6 @@ class _Desk:
         write = [known for known in figures.METRICS if known.name == metric]
         figures.write_figures(Ledger.open(self._out), write)
         return "finished"
-
-    def _plan(self, ledger: Ledger, head: str, seed: int) -> RunPlan:
-        study = ledger.file.study
-        before = study.heads[head].after
-        return RunPlan(
-            key=ledger.run_key(head, seed),
-            head=head,
-            seed=seed,
-            head_spec=study.heads[head],
-            backbone=study.backbone,
-            recipe=study.recipe_for(head),
-            image_size=study.pictures.image_size,
-            classes=len(self._prepared.classes),
-            after=None if before is None else ledger.run_folder(before, seed),
-            source=_source(head, study.heads[head].head or head),
-        )
 
     def start(self, epochs: int) -> None:
         """Training goes on after `epochs` epochs."""

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from headtohead.backbones.frozen import with_checkpointing, with_frozen_norms
 from headtohead.config.recipe import RecipeSpec
 from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.core.errors import RunError
@@ -22,10 +23,11 @@ from headtohead.training import checkpoint
 from headtohead.training.acceleration import fastest, kernels_of
 from headtohead.training.augment import Augmentation, augmentation
 from headtohead.training.batch_norm import recompute_statistics, statistics_rows
+from headtohead.training.closed_form import fit
 from headtohead.training.device import check_precision, environment
-from headtohead.training.evaluate import measure
-from headtohead.training.inputs import Pictures
-from headtohead.training.optimizer import KerasAdam
+from headtohead.training.evaluate import cross_entropy, infer, measure, predicted
+from headtohead.training.inputs import Inputs
+from headtohead.training.optimizer import Optimizer, optimizer_of
 from headtohead.training.sampler import epoch_order
 from headtohead.training.schedule import schedule_of
 from headtohead.training.step import EagerGradients, Step, gradients_on_device
@@ -58,7 +60,17 @@ class RunPlan:
 
     def build(self) -> Classifier:
         """The model before its first step, by the fastest kernels that are there."""
-        model = build_classifier(
+        model = self.build_plain()
+        if self.recipe.batch_norm == "frozen" and not model.is_frozen:
+            model.backbone = with_frozen_norms(model.backbone)
+        if self.recipe.checkpointing and not model.is_frozen:
+            model.backbone = with_checkpointing(model.backbone)
+        model.backbone = fastest(model.backbone)
+        return model
+
+    def build_plain(self) -> Classifier:
+        """The same model by PyTorch's own kernels alone."""
+        return build_classifier(
             self.backbone,
             self.head,
             self.head_spec,
@@ -66,8 +78,10 @@ class RunPlan:
             classes=self.classes,
             seed=self.seed,
         )
-        model.backbone = fastest(model.backbone)
-        return model
+
+    def epochs(self, model: Classifier) -> int:
+        """How many epochs the run has: one where the head is computed, not trained."""
+        return 1 if model.head.closed_form else self.recipe.epochs
 
 
 class Watcher(Protocol):
@@ -87,7 +101,7 @@ class Watcher(Protocol):
 
 
 def train(
-    plan: RunPlan, pictures: Pictures, split: Split, folder: Path, watcher: Watcher
+    plan: RunPlan, pictures: Inputs, split: Split, folder: Path, watcher: Watcher
 ) -> RunRecord:
     """Train the run into `folder`, going on from its last complete epoch, and record it.
 
@@ -101,9 +115,9 @@ def train(
     check_precision(plan.recipe.arithmetic, pictures.device)
     state = _State.begin(plan, pictures.device, len(split.train), folder, watcher)
     watcher.start(len(state.history))
-    training = _Training.begin(plan, state, pictures, split.train)
+    training = _begin(plan, state, pictures, split.train)
     failure = None
-    while failure is None and len(state.history) < plan.recipe.epochs:
+    while failure is None and len(state.history) < plan.epochs(state.model):
         failure = _train_epoch(plan, state, training, split, folder, watcher)
     return _finish(plan, state, pictures.device, folder, failure)
 
@@ -113,7 +127,7 @@ class _State:
     """What an epoch changes."""
 
     model: Classifier
-    optimizer: KerasAdam
+    optimizer: Optimizer
     history: list[EpochRecord] = field(default_factory=list)
     best: EpochRecord | None = None
 
@@ -128,13 +142,7 @@ class _State:
         model = plan.build().to(device)
         check_outputs(model, plan.head, image_size=plan.image_size, classes=plan.classes)
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        recipe = plan.recipe
-        optimizer = KerasAdam(
-            model.parameters(),
-            recipe.learning_rate,
-            recipe.weight_decay,
-            schedule_of(recipe, train),
-        )
+        optimizer = optimizer_of(model, plan.recipe, schedule_of(plan.recipe, train))
         state = cls(model, optimizer)
         try:
             tensors, position = checkpoint.load(folder / RESUME)
@@ -185,20 +193,57 @@ class _State:
         )
 
 
-@dataclass(frozen=True)
-class _Training:
+class _Epochs(Protocol):
     """How this run's epochs are trained."""
+
+    @property
+    def pictures(self) -> Inputs:
+        """What it is trained on."""
+
+    def epoch(self, epoch: int, watcher: Watcher) -> tuple[Tensor, Tensor, int]:
+        """Train in this epoch's order; losses per step, number correct, pictures seen."""
+
+
+def _begin(plan: RunPlan, state: _State, pictures: Inputs, rows: NDArray[np.int64]) -> _Epochs:
+    if state.model.head.closed_form:
+        return _Fitting(plan, state.model, pictures, rows)
+    return _Training.begin(plan, state, pictures, rows)
+
+
+@dataclass(frozen=True)
+class _Fitting:
+    """The one epoch of a head that is computed from all training images."""
 
     plan: RunPlan
     model: Classifier
-    pictures: Pictures
+    pictures: Inputs
+    rows: NDArray[np.int64]
+
+    def epoch(self, epoch: int, watcher: Watcher) -> tuple[Tensor, Tensor, int]:
+        """As `_Epochs` says, of the head as it is in the end."""
+        size = self.plan.recipe.batch(len(self.rows))
+        _recompute(self.plan, self.model, self.pictures, self.rows)
+        fit(self.model, self.pictures, self.rows, size)
+        watcher.step(epoch, len(self.rows), len(self.rows))
+        logits, labels = infer(self.model, self.pictures, self.rows)
+        right = (predicted(logits) == labels).sum()
+        return cross_entropy(logits, labels)[None], right, len(self.rows)
+
+
+@dataclass(frozen=True)
+class _Training:
+    """Step by step."""
+
+    plan: RunPlan
+    model: Classifier
+    pictures: Inputs
     rows: NDArray[np.int64]
     augment: Augmentation | None
     step: Step
 
     @classmethod
     def begin(
-        cls, plan: RunPlan, state: _State, pictures: Pictures, rows: NDArray[np.int64]
+        cls, plan: RunPlan, state: _State, pictures: Inputs, rows: NDArray[np.int64]
     ) -> "_Training":
         """Ready for any epoch of `state`'s model on `rows`; it moves nothing of the state."""
         recipe, device = plan.recipe, pictures.device
@@ -236,7 +281,7 @@ class _Training:
 def _train_epoch(
     plan: RunPlan,
     state: _State,
-    training: _Training,
+    training: _Epochs,
     split: Split,
     folder: Path,
     watcher: Watcher,
@@ -251,10 +296,7 @@ def _train_epoch(
         step = int(np.flatnonzero(~np.isfinite(values))[0]) + 1
         return Failure(reason="the training loss is not finite", epoch=epoch, step=step)
     measures: dict[str, float] = {}
-    if plan.recipe.batch_norm == "recomputed":
-        batch = plan.recipe.batch(len(split.train))
-        rows = statistics_rows(split.train, plan.seed)
-        recompute_statistics(state.model, training.pictures, rows, batch)
+    _recompute(plan, state.model, training.pictures, split.train)
     sample = training_sample(plan, training.pictures.labels, split)
     seen = plan.recipe.validation_pictures
     for name, rows, count in (("train", sample, None), ("val", split.validation, seen)):
@@ -277,6 +319,15 @@ def _train_epoch(
     state.save(plan, folder)
     watcher.epoch(record)
     return None
+
+
+def _recompute(
+    plan: RunPlan, model: Classifier, pictures: Inputs, train: NDArray[np.int64]
+) -> None:
+    """Batch-norm statistics by the weights as they stand, unless the averages are asked for."""
+    if plan.recipe.batch_norm != "moving":
+        rows = statistics_rows(train, plan.seed)
+        recompute_statistics(model, pictures, rows, plan.recipe.batch(len(train)))
 
 
 def _finish(

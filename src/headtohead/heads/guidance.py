@@ -1,0 +1,153 @@
+"""What can be said of heads before hours are spent: pure functions, numbers in, sentences out.
+
+Imports no torch: the caller builds the heads, or reads their sizes, and asks.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from headtohead.stats.family import seeds_needed
+
+Size = tuple[int, int]
+
+BYTES_A_PARAMETER = 16
+"""In training, in float32: the weight, its gradient and Adam's two averages."""
+
+ONE_PLACE = "one linear layer on the only place"
+
+POOLS = {
+    *("gap", "nin", "gmp", "avg_max", "mixed", "gated", "kmax", "lse", "softpool", "linear"),
+    *("conv", "abmil"),
+}
+"""Heads that hand a single place through and have one linear layer: all the same on 1 × 1 maps."""
+
+NON_NEGATIVE_POOLS = {"gem", "stochastic"}
+"""The same, on maps without negative values."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A candidate: its head's name and the options that it was given."""
+
+    head: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def function_of(asked: Asked, size: Size, *, non_negative: bool = False) -> str | None:
+    """What a head computes on maps of `size`, in words that equal functions share.
+
+    Equal up to the values of their weights: what one can learn the other can. None where nothing
+    shorter is known than the head itself.
+    """
+    places = size[0] * size[1]
+    head, options = asked.head, asked.options
+    if places == 1 and (head in POOLS or (non_negative and head in NON_NEGATIVE_POOLS)):
+        return ONE_PLACE
+    if head in ("linear", "conv"):
+        return "one linear layer on all places"
+    if head in ("gap", "nin") or (head == "kmax" and options.get("k", 4) >= places):
+        return "one linear layer on the means"
+    if (
+        head == "gmp"
+        or (head == "kmax" and options.get("k", 4) == 1)
+        or (head == "spp" and list(options.get("levels", (1, 2, 4))) == [1])
+    ):
+        return "one linear layer on the maxima"
+    if head == "avgpool2x2":
+        window = options.get("window", 2)
+        if window == 1:
+            return "one linear layer on all places"
+        if size == (window, window):
+            return "one linear layer on the means"
+    return None
+
+
+def same_functions(
+    candidates: Mapping[str, Asked], size: Size, *, non_negative: bool = False
+) -> list[str]:
+    """A sentence for each group of candidates that are one function on maps of `size`.
+
+    `non_negative`: the backbone's maps have no negative values.
+    """
+    groups: dict[str, list[str]] = {}
+    for name, asked in candidates.items():
+        function = function_of(asked, size, non_negative=non_negative)
+        if function is not None:
+            groups.setdefault(function, []).append(name)
+    found = []
+    for function, names in groups.items():
+        if len(names) < 2:
+            continue
+        if function == ONE_PLACE:
+            found.append(
+                f"The feature maps are 1 × 1: {_listed(names)} are the same function there. Use "
+                f"larger images, or one of these heads."
+            )
+        else:
+            found.append(
+                f"{_listed(names)} are the same function, {function}: they differ in their "
+                f"initial weights alone. One of them is enough."
+            )
+    return found
+
+
+def training_bytes(parameters: int) -> int:
+    """Memory that a head's parameters take in training with Adam, without activations."""
+    return BYTES_A_PARAMETER * parameters
+
+
+def too_large(parameters: Mapping[str, int], available: int) -> list[str]:
+    """A sentence for each head whose parameters alone do not fit into `available` bytes."""
+    return [
+        f"{name} has {count:,} parameters, which take {_gigabytes(training_bytes(count))} in "
+        f"training; {_gigabytes(available)} are available. Leave it out, use smaller feature maps "
+        f"or smaller options."
+        for name, count in parameters.items()
+        if training_bytes(count) > available
+    ]
+
+
+def negative_inputs(needs_non_negative: Collection[str], smallest: float) -> list[str]:
+    """A sentence where heads discard what is negative and the backbone's maps reach below zero.
+
+    `needs_non_negative` are the candidates whose class says so; `smallest` is the least value of
+    the backbone's feature maps on some images.
+    """
+    names = list(needs_non_negative)
+    if smallest >= 0 or not names:
+        return []
+    verb = "discards" if len(names) == 1 else "discard"
+    return [
+        f"The backbone's feature maps have negative values (down to {smallest:.3g}), which "
+        f"{_listed(names)} {verb}: use lse or softpool instead, or a backbone that ends in ReLU."
+    ]
+
+
+def too_few_seeds(seeds: int, comparisons: int, level: float) -> list[str]:
+    """A sentence where no verdict is possible: the family is too large for the seeds.
+
+    `comparisons` is the number of tests in the family, `level` the study's (0.05).
+    """
+    needed = seeds_needed(comparisons, level)
+    if seeds >= needed:
+        return []
+    most = 0
+    while seeds_needed(most + 1, level) <= seeds:
+        most += 1
+    fewer = (
+        f"declare at most {most} in verdict.pairs" if most else "no family is small enough for them"
+    )
+    return [
+        f"{comparisons} comparisons at level {level:g} need at least {needed} seeds for any "
+        f"verdict; the study has {seeds}. Use --seeds {needed}, or {fewer}."
+    ]
+
+
+def _listed(names: Collection[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.3g} GB"

@@ -1,0 +1,153 @@
+"""Vision networks of transformers as backbones, from checkpoints on disk."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from headtohead.backbones.base import Normalization
+from headtohead.backbones.catalog import build_backbone, resolve
+from headtohead.backbones.library import LibraryBackbone
+from headtohead.backbones.testing import check_backbone
+from headtohead.config.study import BackboneSpec
+from headtohead.core.errors import UsageError
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+transformers = pytest.importorskip("transformers")
+
+SMALL: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "image_size": 32,
+    "patch_size": 8,
+}
+KINDS: dict[str, dict[str, Any]] = {
+    "vit": SMALL,
+    "dinov2_with_registers": {
+        **{key: SMALL[key] for key in ("hidden_size", "num_hidden_layers", "num_attention_heads")},
+        "image_size": 28,
+        "patch_size": 14,
+    },
+    "dinov3_vit": SMALL,
+    "siglip_vision_model": SMALL,
+    "clip_vision_model": SMALL,
+    "resnet": {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1]},
+    "convnext": {"hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1], "image_size": 64},
+    "swin": {
+        "embed_dim": 16,
+        "depths": [1, 1],
+        "num_heads": [2, 2],
+        "image_size": 32,
+        "window_size": 4,
+    },
+}
+"""Kinds of networks, and options that make them small."""
+
+PREPROCESSOR = '{"do_normalize": true, "image_mean": [0.1, 0.2, 0.3], "image_std": [1, 2, 4]}'
+
+
+def checkpoint(folder: Path, kind: str, **options: Any) -> Path:
+    torch.manual_seed(3)
+    config = transformers.AutoConfig.for_model(kind, **{**KINDS[kind], **options})
+    transformers.AutoModel.from_config(config).save_pretrained(folder)
+    return folder
+
+
+def network(folder: Path) -> LibraryBackbone:
+    found = build_backbone(f"transformers:{folder}")
+    assert isinstance(found, LibraryBackbone)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "maps", "stride", "first", "token"),
+    [
+        ("vit", 32, (32, 4, 4), 8, 3.5, True),
+        ("dinov2_with_registers", 28, (32, 2, 2), 14, 6.5, True),
+        ("dinov3_vit", 32, (32, 4, 4), 8, 3.5, True),
+        ("siglip_vision_model", 32, (32, 4, 4), 8, 3.5, False),
+        ("clip_vision_model", 32, (32, 4, 4), 8, 3.5, True),
+        ("resnet", 64, (16, 8, 8), 8, 0, False),
+        ("convnext", 64, (16, 2, 2), 32, 15.5, False),
+        ("swin", 32, (32, 4, 4), 8, 3.5, False),
+    ],
+)
+def test_maps_and_their_cells(
+    tmp_path: Path,
+    kind: str,
+    size: int,
+    maps: tuple[int, int, int],
+    stride: float,
+    first: float,
+    token: bool,
+) -> None:
+    """Else heads get other maps than promised; registers pass for a part of the image."""
+    backbone = network(checkpoint(tmp_path, kind))
+    assert (backbone.channels, *backbone.map_size(size)) == maps
+    assert (backbone.stride, backbone.first) == (stride, first)
+    images = torch.rand(2, 3, size, size)
+    found, aside = backbone.eval().with_class_token(images)
+    assert (aside is not None) == token
+    state = backbone.network(pixel_values=images).last_hidden_state
+    if state.ndim == 3:
+        cells = found.flatten(2).transpose(1, 2)
+        torch.testing.assert_close(cells, state[:, -cells.shape[1] :])
+    check_backbone(backbone, size)
+
+
+def test_weights_of_a_checkpoint_on_disk_are_its_own(tmp_path: Path) -> None:
+    """Else random weights pass for pretrained ones."""
+    folder = checkpoint(tmp_path, "vit")
+    (folder / "preprocessor_config.json").write_text(PREPROCESSOR)
+    spec = BackboneSpec(name=f"transformers:{folder}", weights="pretrained")
+    found, backbone, _ = resolve(spec)
+    theirs = transformers.AutoModel.from_pretrained(folder).eval()
+    images = torch.rand(2, 3, 32, 32)
+    told = Normalization((0.1, 0.2, 0.3), (1.0, 2.0, 4.0))
+    assert backbone.normalization == told
+    mean, std = (torch.tensor(values)[:, None, None] for values in (told.mean, told.std))
+    expected = theirs(pixel_values=(images - mean) / std).last_hidden_state[:, 1:]
+    torch.testing.assert_close(backbone.eval()(images).flatten(2).transpose(1, 2), expected)
+    assert found.weights_sha256 is not None
+    assert str(folder) not in str(found.identity())
+
+
+def test_a_folders_place_is_no_part_of_the_study_and_its_content_is(tmp_path: Path) -> None:
+    """Else a moved checkpoint is another study, or two checkpoints of one name are one."""
+
+    def identity(name: str, **options: Any) -> dict[str, Any]:
+        folder = checkpoint(tmp_path / name / "model", "vit", **options)
+        spec = BackboneSpec(name=f"transformers:{folder}", weights="pretrained")
+        return resolve(spec)[0].identity()
+
+    assert identity("a") == identity("b")
+    assert identity("a") != identity("c", layer_norm_eps=1e-3)
+
+
+def test_a_checkpoint_that_is_not_whole_is_refused(tmp_path: Path) -> None:
+    """Else a part of the network stays random, and transformers only warns."""
+    folder = checkpoint(tmp_path, "vit")
+    checkpoint(tmp_path / "deeper", "vit", num_hidden_layers=3)
+    (tmp_path / "deeper" / "config.json").replace(folder / "config.json")
+    spec = BackboneSpec(name=f"transformers:{folder}", weights="pretrained")
+    with pytest.raises(UsageError, match="missing") as told:
+        resolve(spec)
+    assert "\n" not in str(told.value)
+
+
+def test_what_cannot_be_used_is_told_in_one_line(tmp_path: Path) -> None:
+    """Else a user without a connection, or with a text model, sees a traceback."""
+    config = transformers.AutoConfig.for_model("bert", hidden_size=32, num_attention_heads=2)
+    config.save_pretrained(tmp_path)
+    for name, words in (
+        (str(tmp_path), "not images"),
+        ("facebook/dinov2-small", "transformers:PATH"),
+        (str(tmp_path / "absent"), "could not be loaded"),
+    ):
+        with pytest.raises(UsageError, match=words) as told:
+            build_backbone(f"transformers:{name}")
+        assert "\n" not in str(told.value)
