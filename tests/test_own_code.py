@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from headtohead.claims.base import ClaimFigure, Question, measure, pairs
 from headtohead.claims.table import CLAIMS
 from headtohead.cli import main
-from headtohead.comparison import compare
+from headtohead.compare import compare
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import UsageError
 from headtohead.probes.base import Context, Need, read_run, read_session, write_run
