@@ -125,6 +125,6 @@ def test_what_cannot_be_collected_any_more_is_told(
     assert to_collect(ledger, "gap", 0) == ("costs",)  # counted without weights
     assert lost(ledger, "gap", 0) == ("class_maps",)
     run(ledger.out)
-    assert "gap seed 0: its weights are gone, and with them class_maps" in capsys.readouterr().err
+    assert "gap seed 0: weights deleted: class_maps" in capsys.readouterr().err
     assert is_done(ledger, Job("gap", 0))
     assert any("gap seed 0" in note for note in judge(StudyData(ledger))[2].notes)
