@@ -42,7 +42,7 @@ def split_path(out: Path, name: str, split: int) -> Path:
 def write_evidence(path: Path, probe: str, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write arrays that belong to `key`, the manifest last. Raises StorageError."""
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     content = buffer.getvalue()
     write_atomic(path, content)
     digest = sha256(content).hexdigest()
