@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 import torch
-from headtohead.probes.evidence.class_maps import class_maps_path, read_class_maps
 
 from headtohead.core.files import sha256_of
+from headtohead.probes.base import read_run
+from headtohead.probes.class_maps import CLASS_MAPS
 from headtohead.store.ledger import Ledger
 from headtohead.store.records import read_history
 from photographs import write_pictures
@@ -352,7 +353,7 @@ def test_heads_are_compared_on_a_backbone_of_the_users_own_with_its_weights(
     for run in ledger.runs():
         assert run.record.feature_maps == (6, 5, 5)
         assert run.record.environment["kernels"] == "plain"
-    maps = read_class_maps(class_maps_path(out, "gap", 0), ledger.run_key("gap", 0))
+    maps = read_run(ledger, CLASS_MAPS, "gap", 0)
     assert maps is not None
     assert (maps.first, maps.stride) == (0, 8)
 

@@ -24,7 +24,7 @@ LONGEST = 1500
 
 BASE: dict[str, Any] = load_study("article-tuned").model_dump(mode="json")
 FUZZ = settings(
-    max_examples=120,
+    max_examples=80,
     derandomize=True,
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
@@ -109,7 +109,7 @@ def places(value: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
-@settings(FUZZ, max_examples=50)
+@settings(FUZZ, max_examples=30)
 @given(place=st.sampled_from(places(BASE)), value=values)
 def test_any_value_in_any_field(place: tuple[Any, ...], value: Any, tmp_path: Path) -> None:
     """Else a slip in one field of a study ends in a traceback."""
@@ -164,7 +164,7 @@ def test_any_command_line(
     """Else a slip in a command ends in a traceback."""
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(main, [*command, *rest])
-    if command == [] or result.exit_code == 0:  # help
+    if "Commands:" in result.output or result.exit_code == 0:  # help, or an answer
         assert result.exit_code in CODES
         assert result.exception is None or isinstance(result.exception, SystemExit)
         return

@@ -8,7 +8,7 @@ import pytest
 
 from headtohead.config.options import study_from
 from headtohead.core.errors import UsageError
-from headtohead.runtime.preflight import Answer, answer_of, muster, question_about
+from headtohead.runtime.preflight import Answer, answer_of, first_worker, question_about
 
 
 def answer(
@@ -16,8 +16,8 @@ def answer(
 ) -> Answer:
     spec = study_from("quick", heads=heads, **options)  # type: ignore[arg-type]
     question = question_about(spec, device, workers, deterministic=False)
-    with muster(question) as recruits:
-        return answer_of(recruits)
+    with first_worker(question) as standby:
+        return answer_of(standby)
 
 
 def test_every_worker_has_a_setup() -> None:

@@ -10,12 +10,14 @@ needs no torch loads none.
 """
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from headtohead.comparison import compare
+    from headtohead.compare import compare
     from headtohead.config.reading import load_study
     from headtohead.config.study import StudySpec
     from headtohead.core.errors import (
@@ -61,7 +63,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "headtohead.comparison": ("compare",),
+    "headtohead.compare": ("compare",),
     "headtohead.core.errors": (
         "DataError",
         "HeadToHeadError",
@@ -82,6 +84,20 @@ _HOMES = {
     "headtohead.config.reading": ("load_study",),
     "headtohead.tuning.search": ("tune",),
 }
+
+
+class _Package(ModuleType):
+    """`headtohead.compare` and `headtohead.heads` are functions, and modules have these names, too.
+
+    The import system sets a module as an attribute of its package: not of these names.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (isinstance(value, ModuleType) and name in __all__):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

@@ -147,7 +147,7 @@ def compare(as_json: bool, **options: Any) -> None:
     Without STUDY it is `quick`, on drawn images, or `standard` where --data is given.
     """
     _see_current_folder()
-    from headtohead.comparison import compare as run
+    from headtohead.compare import compare as run
 
     comparison = run(**options)
     _print_summary(comparison.summary, comparison.out, as_json)

@@ -13,7 +13,7 @@ from headtohead.config.study import BackboneSpec, HeadSpec, StudySpec
 from headtohead.core.errors import UsageError, brief
 from headtohead.core.files import expanded
 from headtohead.core.system import CACHE_VARIABLE
-from headtohead.runtime.process import Recruits
+from headtohead.runtime.process import StandbyProcesses
 from headtohead.store.records import Record
 
 
@@ -83,11 +83,11 @@ def question_about(
     )
 
 
-def muster(
+def first_worker(
     question: Question,
     cache: str | Path | None = None,
     module: str = "headtohead.runtime.worker",
-) -> Recruits:
+) -> StandbyProcesses:
     """The first worker, getting ready; to be used in a `with` statement.
 
     `cache` is what `--cache` named: kernels are kept there where there is no other place. `module`
@@ -97,18 +97,18 @@ def muster(
     # -P: a torch.py in the user's current folder must not be taken for torch.
     command = [sys.executable, "-P", "-m", module]
     variables = {} if cache is None else {CACHE_VARIABLE: str(expanded(cache).absolute())}
-    recruits = Recruits(command, question.model_dump(mode="json"), variables)
-    recruits.call(1)
-    return recruits
+    standby = StandbyProcesses(command, question.model_dump(mode="json"), variables)
+    standby.start(1)
+    return standby
 
 
-def answer_of(recruits: Recruits) -> Answer:
+def answer_of(standby: StandbyProcesses) -> Answer:
     """What the first worker says; waits for it.
 
     Raises UsageError for models, a device or a precision that there cannot be, and RunError where
     it dies.
     """
-    event = recruits.answer()
+    event = standby.answer()
     answer = Answer.model_validate({key: event[key] for key in Answer.model_fields})
     if answer.refusal is not None:
         raise UsageError(answer.refusal)

@@ -14,9 +14,7 @@ from typing import IO, Any, Self
 from headtohead.core.errors import RunError
 from headtohead.core.files import storage_error
 from headtohead.core.system import current_folder
-
-Event = dict[str, Any]
-"""What it says: {"event": "answer" | "start" | "step" | "epoch" | "note" | "done" | "error", …}."""
+from headtohead.runtime.executor import Event
 
 
 class Process:
@@ -84,7 +82,7 @@ def _pipes(process: "subprocess.Popen[bytes]") -> tuple[IO[bytes], IO[bytes]]:
     return process.stdin, process.stdout
 
 
-class Recruits:
+class StandbyProcesses:
     """Processes that get ready while this one is busy, to be used in a `with` statement.
 
     `command` starts one, with environment `variables` beside those of this process.
@@ -105,22 +103,21 @@ class Recruits:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.dismiss()
+        self.stop()
 
-    def call(self, count: int) -> None:
+    def start(self, count: int) -> None:
         """Start as many as are missing for `count` to wait."""
         for _ in range(count - len(self._waiting)):
             self._waiting.append(self._start())
 
     def answer(self) -> Event:
         """What the first one answers; waits for it. Raises RunError where it dies instead."""
-        self.call(1)
+        self.start(1)
         first = self._waiting[0]
         answer = next(first.events(), None)
         if answer is None:
             raise RunError(
-                f"the first worker ended with {first.death()} before it had begun; what it said "
-                f"stands above."
+                f"the first worker failed at start-up ({first.death()}); its output is above."
             )
         return answer
 
@@ -128,7 +125,7 @@ class Recruits:
         """One that waits, else a new one; to be ended by the caller."""
         return self._waiting.pop(0) if self._waiting else self._start()
 
-    def dismiss(self) -> None:
+    def stop(self) -> None:
         """End those that wait."""
         while self._waiting:
             process = self._waiting.pop()
