@@ -1,8 +1,8 @@
 """Exports that need no extra: proved before they are called done, and refused where not."""
 
 import importlib
-import os
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
