@@ -7,6 +7,7 @@ that is sent is kept; requests under another host's name, or from another site's
 import base64
 import io
 import json
+import sys
 import threading
 from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -91,6 +92,11 @@ class Demo(ThreadingHTTPServer):
         host, port = self.server_address[:2]
         return f"http://{host!s}:{port}/"
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is no error."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
     def about(self) -> str:
         """What the page says above."""
         classes = ", ".join(map(printable, self.file.classes))
@@ -160,9 +166,13 @@ class _Handler(BaseHTTPRequestHandler):
             kind, content = "application/json", json.dumps({"error": str(refusal)}).encode()
             status = refusal.status
             self.close_connection = True
-        except TimeoutError:
+        except OSError:  # the client is gone, or too slow
             self.close_connection = True
             return
+        except Exception as error:  # one photograph's failure must not end the page
+            told = f"This photograph failed: {type(error).__name__}. Another one may not."
+            kind, content = "application/json", json.dumps({"error": told}).encode()
+            status = 500
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
