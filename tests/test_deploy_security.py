@@ -22,7 +22,7 @@ from headtohead.store.evidence import evidence_path
 NAMES = (
     *("-rf.jpg", "--help.jpg", "=1+1.jpg", "+1.jpg", "@SUM(A1).jpg", "\tx.jpg", "a\nb.jpg"),
     *("\x1b]0;title\x07.jpg", "\x1b[2J.jpg", "\u202egpj.exe.jpg", "<script>alert(1)<.jpg"),
-    *("`id`.jpg", "$(id).jpg", "; id #.jpg", "| id.jpg", "%s%n.jpg", "{0}.jpg", "[bold]x[/].jpg"),
+    *("`id`.jpg", "$(id).jpg", "; id #.jpg", "| id.jpg", "%s%n.jpg", "{0}.jpg", "[bold]x[red].jpg"),
     *("a\udcffb.jpg", '"quoted",.jpg', "'single'.jpg", "spaces  .jpg", "ünï✓.jpg"),
 )
 
