@@ -30,11 +30,11 @@ split: {{train: 0.5, validation: 0.1, test: 0.4}}
 heads: [gap]
 seeds: 1
 recipe:
-  epochs: 4
+  epochs: 2
   steps_per_epoch: 250
   batch_size: 4096
   optimizer: sgd
-  learning_rate: 0.01
+  learning_rate: 0.02
   weight_decay: {DECAY}
   weight_decay_on: weights
 """
