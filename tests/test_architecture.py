@@ -147,7 +147,7 @@ LIGHT = (
 )
 LIGHT_MODULES = (
     *("runtime.workers", "runtime.preflight", "runtime.progress", "runtime.jobs", "runtime.local"),
-    *("heads", "heads.guidance"),
+    *("heads", "heads.guidance", "runtime.doctor", "runtime.machine"),
     *("runtime.process", "runtime.interim", "runtime.forecast", "runtime.steps"),
 )
 
