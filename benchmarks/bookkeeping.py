@@ -28,16 +28,17 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from headtohead.conduct import study_file
 from headtohead.config.options import study_from
 from headtohead.config.study import StudySpec
 from headtohead.data.pipeline import prepare_study, split_study
 from headtohead.data.prepared import PreparedSet
 from headtohead.runtime.jobs import Job
-from headtohead.runtime.preflight import answer_of, muster, question_about
+from headtohead.runtime.local import local_executor
+from headtohead.runtime.preflight import answer_of, first_worker, question_about
 from headtohead.runtime.progress import Display
-from headtohead.runtime.workers import Crew
+from headtohead.runtime.runner import StudyRunner
 from headtohead.store.ledger import Ledger
+from headtohead.store.new_study import study_file
 from headtohead.store.records import EpochRecord
 from headtohead.training.device import set_up_worker
 from headtohead.training.inputs import Pictures
@@ -61,13 +62,13 @@ def in_parent(ledger: Ledger, prepared: PreparedSet) -> float:
     """Parent's CPU seconds over those of the run's epochs."""
     question = question_about(ledger.file.study, "cpu", 1, deterministic=False)
     with (
-        muster(question) as recruits,
+        first_worker(question) as standby,
         Path(os.devnull).open("w", encoding="utf-8") as nowhere,
         Display(Console(file=nowhere, force_terminal=True)) as display,
-        Crew(ledger.out, prepared, answer_of(recruits).setups, display, recruits) as crew,
+        local_executor(standby, answer_of(standby).setups, ledger.out, prepared) as executor,
     ):
         before = _own_seconds()
-        failures = crew.train(ledger, [Job(HEAD, 0)])
+        failures = StudyRunner(executor, display).train(ledger, [Job(HEAD, 0)])
         spent = _own_seconds() - before
     if failures:
         raise SystemExit("; ".join(failures))

@@ -98,10 +98,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--only", default="", help="Recipes whose name holds this text.")
+    parser.add_argument("--only", nargs="*", default=[""], help="Recipes that hold such a text.")
+    parser.add_argument("--log", type=Path, help="File that gets a line for each run, at once.")
     asked = parser.parse_args()
     heads, seeds = asked.heads.split(","), range(asked.seeds)
-    names = [name for name in RECIPES if asked.only in name]
+    names = [name for name in RECIPES if any(part in name for part in asked.only)]
     for size in asked.sizes:  # prepared once, not by every process
         spec = resolve_study("standard", data=asked.data, pictures={"limit": size})
         prepare_study(spec, cache=cache_folder(None), progress=lambda *_: None)
@@ -117,7 +118,13 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(asked.processes, mp_context=context) as pool:
-        found = np.array(list(pool.map(measure, tasks)))
+        results = []
+        for task, values in zip(tasks, pool.map(measure, tasks), strict=True):
+            results.append(values)
+            if asked.log:
+                with asked.log.open("a", encoding="utf-8") as file:
+                    print(*task[1:5], *values, sep="\t", file=file)
+    found = np.array(results)
     table = found.reshape(len(asked.sizes), len(names), len(heads), len(seeds), 4).mean(3)
     for size, rows in zip(asked.sizes, table, strict=True):
         for name, values in zip(names, rows, strict=True):

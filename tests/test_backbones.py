@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from headtohead.backbones.base import Normalization, Normalize
 from headtohead.backbones.catalog import ALIASES, BACKBONES, build_backbone
 from headtohead.backbones.own import OwnBackbone
-from headtohead.backbones.testing import check_backbone
 from headtohead.backbones.tutorial_cnn import TutorialCNN
 from headtohead.cli import main
 from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.core.errors import UsageError
 from headtohead.heads.classifier import build_classifier
+from headtohead.testing import check_backbone
 
 
 @pytest.mark.parametrize("name", [*BACKBONES, *ALIASES])

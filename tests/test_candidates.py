@@ -102,7 +102,7 @@ def test_a_candidate_is_written_as_it_is_typed() -> None:
         ("(p=4)", r"name\(option=value"),
         ("gem(p=open('x'))", r"name\(option=value"),
         ("gem(p=4),gem(p=4)", "gem-p4 named more than once"),
-        ("gem(p=4),gem-p4", "gem-p4 named more than once"),
+        ("gem(p=4),gem-p4", "two heads would both be called gem-p4"),
         ([{"options": {"p": 4}}], "a head in a list is a name or a mapping"),
         ([{"head": "gem", "optoins": {"p": 4}}], "optoins"),
     ],

@@ -55,3 +55,17 @@ def test_no_damage_goes_unnoticed(
     # A flip in the header's padding may change nothing at all.
     assert all(torch.equal(tensors[name], TENSORS[name]) for name in TENSORS)
     assert metadata == {"epoch": 1}
+
+
+def test_tied_weights_are_written_once_and_come_back_under_both_names(tmp_path: Path) -> None:
+    """Else a head that uses one layer twice trains an epoch and cannot be saved."""
+    layer = torch.rand(50, 40)
+    tensors = {"linear": layer, "again": layer, "flat": layer.view(-1), "row": layer[3]}
+    checkpoint.save(tmp_path / "a.safetensors", tensors, key="k")
+    found, metadata = checkpoint.load(tmp_path / "a.safetensors")
+    assert metadata == {"key": "k"}
+    assert found.keys() == tensors.keys()
+    assert all(torch.equal(found[name], value) for name, value in tensors.items())
+    twice = {"linear": layer, "again": layer}
+    checkpoint.save(tmp_path / "twice.safetensors", twice)
+    assert layer.nbytes < (tmp_path / "twice.safetensors").stat().st_size < 1.2 * layer.nbytes

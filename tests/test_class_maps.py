@@ -1,5 +1,7 @@
 """Where a model looks, by one method for all heads."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,10 @@ from captum.attr import LayerGradCam
 from headtohead.backbones.tutorial_cnn import TutorialCNN
 from headtohead.heads.catalog import class_maps_of
 from headtohead.heads.classifier import Classifier
+from headtohead.heads.pooling import GlobalAverage
 from headtohead.heads.table import HEADS, build_head
 from headtohead.probes.class_maps import (
+    CLASS_MAPS,
     STEPS,
     _shares,
     collect_class_maps,
@@ -18,6 +22,7 @@ from headtohead.probes.class_maps import (
 )
 from headtohead.probes.images import ProbeImages
 from headtohead.stats.maps import area_gain, at_pixels
+from headtohead.store.evidence import read_evidence, write_evidence
 
 CPU = torch.device("cpu")
 SIDE = 24
@@ -188,3 +193,48 @@ def test_curves_take_away_and_bring_back_what_the_map_points_at() -> None:
     found, chance = maps.gradcam_curves, maps.random_curves
     gains = [area_gain(curves.deletion, curves.insertion) for curves in (found, chance)]
     assert gains[0] > gains[1] + 0.2
+
+
+class Wrong(GlobalAverage):
+    """Maps that have nothing to do with its logits."""
+
+    def class_maps(self, features: torch.Tensor) -> torch.Tensor:
+        return super().class_maps(features) * 0 + 5
+
+
+class Flat(GlobalAverage):
+    """Maps of another shape."""
+
+    def class_maps(self, features: torch.Tensor) -> torch.Tensor:
+        return super().class_maps(features)[:, 0]
+
+
+class Raises(GlobalAverage):
+    """No maps at all."""
+
+    def class_maps(self, features: torch.Tensor) -> torch.Tensor:
+        raise KeyError("gone")
+
+
+@pytest.mark.parametrize("head", [Wrong, Flat, Raises])
+def test_maps_whose_mean_is_not_the_logit_are_not_exact(
+    head: type[GlobalAverage], tmp_path: Path
+) -> None:
+    """Else the page shows and scores as exact what has nothing to do with the decision."""
+    model = classifier("gap")
+    model.head = head(6, (4, 4), 1).eval()
+    maps = collect_class_maps(model, pictures(), CPU)
+    assert maps.exact is None
+    assert maps.exact_curves is None
+    assert maps.unfit
+    write_evidence(tmp_path / "a.npz", "class_maps", "k", CLASS_MAPS.pack(maps))
+    arrays = read_evidence(tmp_path / "a.npz", "class_maps", "k")
+    assert arrays is not None
+    again = CLASS_MAPS.describe(arrays)
+    assert (again.exact, again.unfit) == (None, maps.unfit)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_maps_of_shipped_heads_are_never_refused(name: str) -> None:
+    """Else a head's exact maps vanish by rounding."""
+    assert collect_class_maps(classifier(name, 3), pictures(classes=3), CPU).unfit is None

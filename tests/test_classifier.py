@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from headtohead.config.study import BackboneSpec, HeadSpec
-from headtohead.core.errors import UsageError
-from headtohead.heads.classifier import Classifier, build_classifier, outputs_for
+from headtohead.core.errors import RunError, UsageError
+from headtohead.heads.classifier import Classifier, build_classifier, check_outputs, outputs_for
+from headtohead.heads.pooling import GlobalAverage
 from headtohead.heads.table import HEADS
 
 
@@ -127,3 +128,43 @@ def test_a_candidates_options_reach_its_head() -> None:
     head = build("fc-small", head=tuned).head
     assert [m.out_features for m in head.modules() if isinstance(m, torch.nn.Linear)] == [10, 5, 1]
     assert [m.p for m in head.modules() if isinstance(m, torch.nn.Dropout)] == [0.25]
+
+
+class Five(GlobalAverage):
+    """Five logits, whatever is asked for."""
+
+    def __init__(self, channels: int, size: tuple[int, int], outputs: int) -> None:
+        super().__init__(channels, size, 5)
+
+
+class Vector(GlobalAverage):
+    """(N,) in place of (N, 1)."""
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return super().forward(features)[:, 0]
+
+
+@pytest.mark.parametrize(
+    ("head", "classes", "shape"),
+    [(Five, 2, r"\(2, 5\)"), (Five, 3, r"\(2, 5\)"), (Vector, 2, r"\(2,\)")],
+)
+def test_logits_of_another_shape_are_told(
+    head: type[GlobalAverage], classes: int, shape: str
+) -> None:
+    """Else the head trains to its end, and then no page can be made for any head."""
+    backbone = build("gap").backbone
+    model = Classifier(backbone, head(64, backbone.map_size(32), outputs_for(classes)))
+    with pytest.raises(RunError, match=f"mine gives {shape}"):
+        check_outputs(model, "mine", image_size=32, classes=classes)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+@pytest.mark.parametrize("name", HEADS)
+def test_shipped_heads_pass_and_nothing_of_them_moves(name: str, classes: int) -> None:
+    """Else the check changes what is trained."""
+    model, untouched = build(name, classes=classes).train(), build(name, classes=classes)
+    state = torch.random.get_rng_state()
+    check_outputs(model, name, image_size=32, classes=classes)
+    assert same(model, untouched)
+    assert model.training
+    assert torch.equal(torch.random.get_rng_state(), state)

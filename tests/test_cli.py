@@ -257,3 +257,61 @@ def test_data_check_of_files_without_class_folders_says_what_each_is(tmp_path: P
     assert told.exit_code == 0, told.output
     assert "2 usable pictures of 3 files" in told.stdout
     assert "letter.jpg" in told.stdout
+
+
+def shell(line: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """A line of the shell, in which `$H` is headtohead."""
+    environment = {**os.environ, "H": f"{sys.executable} -m headtohead", **variables}
+    return subprocess.run(
+        ["bash", "-c", line], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("command", ["studies", "--help", "--version"])
+def test_a_full_device_as_output_is_told(command: str) -> None:
+    """Else a full disk ends in a traceback, or goes unnoticed."""
+    result = shell(f"$H {command} >/dev/full")
+    assert result.returncode == 5
+    assert result.stderr.count("\n") == 1
+    assert "No space left" in result.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_do_no_harm(closed: str, tmp_path: Path) -> None:
+    """Else a service that closes them gets a traceback, or text in a file that took their place."""
+    command = f"data check {write_pictures(tmp_path / 'source', {'cat': 4, 'dog': 4})}"
+    result = shell(f"$H {command} --cache {tmp_path / 'cache'} {closed}")
+    assert (result.returncode, "Traceback" in result.stderr) == (0, False)
+    assert shell(f"$H studies nosuch {closed}").returncode == 2
+
+
+def test_a_deleted_folder_is_told(tmp_path: Path) -> None:
+    """Else the shell of a folder that is gone gets a traceback."""
+    result = shell(f"mkdir {tmp_path}/gone; cd {tmp_path}/gone; rmdir ../gone; $H heads")
+    assert (result.returncode, result.stderr.count("\n")) == (5, 1)
+
+
+def test_a_terminal_without_unicode_gets_the_table() -> None:
+    """Else `×` in a result ends in a traceback."""
+    result = shell("$H heads", PYTHONIOENCODING="ascii")
+    assert (result.returncode, "663,301" in result.stdout) == (0, True)
+
+
+def test_without_a_home_a_folder_for_the_cache_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a container's user without a home gets a traceback, and no way out."""
+
+    def homeless(_: str) -> Path:
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.delenv("HEADTOHEAD_CACHE")
+    monkeypatch.setattr("platformdirs.user_cache_path", homeless)
+    assert_refused(call("data", "check", tmp_path), 2, "--cache")
+
+
+@pytest.mark.parametrize("arguments", [("--classes", -5), ("--classes", 0), ("--image-size", 1e5)])
+def test_heads_of_no_size_are_refused(arguments: tuple[str, float]) -> None:
+    """Else torch's own words for it are a traceback."""
+    assert_refused(call("heads", arguments[0], int(arguments[1])), 2, arguments[0])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from headtohead.conduct import default_out
+from headtohead.store.new_study import default_out
 from ledgers import study_ledger
 
 

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from headtohead.core.errors import StorageError
-from headtohead.runtime.jobs import Job
-from headtohead.runtime.local import Team
-from headtohead.runtime.process import Event, Process
+from headtohead.runtime.executor import Event
+from headtohead.runtime.jobs import AnyJob, FiguresJob, Job
+from headtohead.runtime.local import LocalExecutor
+from headtohead.runtime.process import StandbyProcesses
 
 BEGINNING = """
 import json, os, signal, sys, time
+sys.stdin.readline()  # the question
 setup = json.loads(sys.stdin.readline())
 def say(**event):
     print(json.dumps(event), flush=True)
@@ -42,12 +44,17 @@ for line in sys.stdin:
 )
 
 
+def executor_of(tmp_path: Path, code: str, setups: list[dict[str, Any]]) -> LocalExecutor:
+    standby = StandbyProcesses([sys.executable, "-c", code], {"question": True})
+    return LocalExecutor(standby, setups, tmp_path / "logs")
+
+
 def run(tmp_path: Path, heads: list[str], workers: int = 2) -> list[tuple[Job, Event]]:
     events: list[tuple[Job, Event]] = []
     setups: list[dict[str, Any]] = [{"worker": number} for number in range(workers)]
     jobs = [Job(head, seed) for seed, head in enumerate(heads)]
-    with Team(lambda: Process([sys.executable, "-c", WORKER]), setups, tmp_path / "logs") as team:
-        team.execute(jobs, lambda job, event: events.append((job, event)))
+    with executor_of(tmp_path, WORKER, setups) as executor:
+        executor.run(jobs, lambda job, event: events.append((job, event)))
     return events
 
 
@@ -97,15 +104,14 @@ def test_a_log_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> 
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_a_job_waits_for_the_one_it_needs(tmp_path: Path, workers: int) -> None:
     """Else a head starts from a backbone that nobody has trained yet."""
-    first, second, third, other = (Job(head, 0) for head in ("a", "b", "c", "killed"))
-    last = Job("d", 0)
+    first, second, third = Job("a", 0), Job("b", 0, after="a"), Job("c", 0, after="b")
+    other, last = Job("killed", 0), Job("d", 0, after="killed")
     events: list[tuple[Job, str]] = []
     setups: list[dict[str, Any]] = [{"worker": number} for number in range(workers)]
-    with Team(lambda: Process([sys.executable, "-c", WORKER]), setups, tmp_path / "logs") as team:
-        team.execute(
+    with executor_of(tmp_path, WORKER, setups) as executor:
+        executor.run(
             [third, second, last, other, first],
             lambda job, event: events.append((job, event["event"])),
-            needs={second: first, third: second, last: other},
         )
     assert len([kind for _, kind in events if kind in ("done", "error")]) == 5
     for before, after in ((first, second), (second, third)):
@@ -127,9 +133,8 @@ for line in sys.stdin:
 def test_a_late_answer_is_no_news_of_a_run_and_the_log_has_a_place(tmp_path: Path) -> None:
     """Else a run is told of what was asked before it, or a death points to no log."""
     events: list[Event] = []
-    command = [sys.executable, "-c", TALKING]
-    with Team(lambda: Process(command), [{"worker": 3}], tmp_path / "logs") as team:
-        team.execute([Job("a", 0)], lambda _, event: events.append(event))
+    with executor_of(tmp_path, TALKING, [{"worker": 3}]) as executor:
+        executor.run([Job("a", 0)], lambda _, event: events.append(event))
     assert [event["event"] for event in events] == ["note", "done"]
     assert events[0]["message"] == str(tmp_path / "logs" / "worker-3.log")
 
@@ -143,7 +148,7 @@ for line in sys.stdin:
         say(event="lent", cores=message["lent"])
         if message["lent"] == [0]:
             say(event="done", status="finished")
-    elif message["head"] == "short":
+    elif message.get("head") == "short" or "metric" in message:
         time.sleep(0.2)
         say(event="done", status="finished")
 """
@@ -151,20 +156,21 @@ for line in sys.stdin:
 
 
 def lent(
-    tmp_path: Path, jobs: list[Job], cores: list[int | None], *, lending: bool = True
+    tmp_path: Path, jobs: list[AnyJob], cores: list[int | None]
 ) -> list[tuple[str, list[Any]]]:
     """Which cores each head's worker was lent, in the order of telling."""
     events: list[tuple[str, list[Any]]] = []
     setups: list[dict[str, Any]] = [
         {"worker": number, "core": core} for number, core in enumerate(cores)
     ]
-    with Team(lambda: Process([sys.executable, "-c", LENT]), setups, tmp_path / "logs") as team:
-        team.execute(
+    with executor_of(tmp_path, LENT, setups) as executor:
+        executor.run(
             jobs,
             lambda job, event: (
-                events.append((job.head, event["cores"])) if event["event"] == "lent" else None
+                events.append((str(job).split()[0], event["cores"]))
+                if event["event"] == "lent"
+                else None
             ),
-            lending=lending,
         )
     return events
 
@@ -179,9 +185,9 @@ def test_a_single_run_is_lent_all_cores_but_its_own(tmp_path: Path) -> None:
     assert lent(tmp_path, [Job("long", 0)], [1, 0]) == [("long", [0])]
 
 
-def test_without_lending_a_job_has_its_own_core(tmp_path: Path) -> None:
+def test_what_is_no_run_has_its_own_core(tmp_path: Path) -> None:
     """A step's time would be that of however many cores were at hand."""
-    assert lent(tmp_path, [Job("short", 0)], [1, 0], lending=False) == []
+    assert lent(tmp_path, [FiguresJob("accuracy")], [1, 0]) == []
 
 
 PROCESS = (
@@ -198,12 +204,10 @@ for line in sys.stdin:
 def test_workers_stay_for_the_next_jobs(tmp_path: Path, killed: bool) -> None:
     """Starting one takes seconds. One that died meanwhile costs no job."""
     found: list[list[int]] = []
-    with Team(
-        lambda: Process([sys.executable, "-c", PROCESS]), [{"worker": 0}], tmp_path / "logs"
-    ) as team:
+    with executor_of(tmp_path, PROCESS, [{"worker": 0}]) as executor:
         for seed in range(2):
             events: list[Event] = []
-            team.execute([Job("a", seed)], lambda _, event, told=events: told.append(event))
+            executor.run([Job("a", seed)], lambda _, event, told=events: told.append(event))
             assert [event["event"] for event in events] == ["process", "done"]
             found.append([event["id"] for event in events if event["event"] == "process"])
             if killed:

@@ -4,7 +4,9 @@ import os
 
 import pytest
 
-from headtohead.runtime.models_check import worker_setups
+from headtohead.config.reading import resolve_study
+from headtohead.runtime.models_check import answer_or_refusal, worker_setups
+from headtohead.runtime.preflight import question_about
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity here")
@@ -16,3 +18,27 @@ def test_workers_are_pinned_only_where_they_fill_the_machine() -> None:
     assert {setup["core"] for setup in more} == {None}
     assert [setup["worker"] for setup in more] == list(range(len(cores) + 1))
     assert all(setup["deterministic"] for setup in more)
+
+
+@pytest.mark.parametrize(
+    ("heads", "words"),
+    [
+        ("gap,gem(q=4)", "gem cannot take the option 'q'; it takes p, learn"),
+        ("gap,gem(p=0.5)", "p is a number at least 1; received 0.5"),
+        ("gap,class_mean", "class_mean is computed from the training split, not trained"),
+    ],
+)
+def test_heads_that_cannot_be_trained_are_told_before_any_work(heads: str, words: str) -> None:
+    """Else it is told after the images were prepared, or as an error of the optimiser."""
+    spec = resolve_study("quick", heads=heads)
+    refusal = answer_or_refusal(question_about(spec, "cpu", 1, deterministic=False)).refusal
+    assert refusal is not None
+    assert words in refusal
+
+
+def test_heads_with_options_pass() -> None:
+    """Else the refusals above refuse everything."""
+    spec = resolve_study("quick", heads="gap,gem(p=4),attention(heads=4)")
+    found = answer_or_refusal(question_about(spec, "cpu", 1, deterministic=False))
+    assert found.refusal is None
+    assert len(found.setups) == 1

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headtohead.comparison import compare
+from headtohead.compare import compare
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import UsageError
 from headtohead.probes.base import Context, Need, read_run, read_session

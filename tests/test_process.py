@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from headtohead.core.errors import RunError
-from headtohead.runtime.process import Process, Recruits
+from headtohead.runtime.process import Process, StandbyProcesses
 
 ANSWERS = """
 import json, os, sys
@@ -18,8 +18,8 @@ for line in sys.stdin:
 """
 
 
-def recruits(code: str = ANSWERS) -> Recruits:
-    return Recruits([sys.executable, "-c", code], {"asked": "so?"})
+def standby(code: str = ANSWERS) -> StandbyProcesses:
+    return StandbyProcesses([sys.executable, "-c", code], {"asked": "so?"})
 
 
 def end(process: Process) -> None:
@@ -29,7 +29,7 @@ def end(process: Process) -> None:
 
 def test_the_first_recruit_answers_and_goes_on() -> None:
     """Else the process that was asked is lost, and another one has to be started."""
-    with recruits() as waiting:
+    with standby() as waiting:
         answer = waiting.answer()
         assert answer["asked"] == "so?"
         first = waiting.take()
@@ -40,9 +40,9 @@ def test_the_first_recruit_answers_and_goes_on() -> None:
 
 def test_who_waits_is_taken_before_another_is_started() -> None:
     """Else workers start when there is work for them, and the study waits for their imports."""
-    with recruits() as waiting:
+    with standby() as waiting:
         first = waiting.answer()["id"]
-        waiting.call(2)
+        waiting.start(2)
         taken = [waiting.take() for _ in range(3)]
         assert len({first, *(next(late.events())["id"] for late in taken[1:])}) == 3
         for process in taken:
@@ -51,8 +51,8 @@ def test_who_waits_is_taken_before_another_is_started() -> None:
 
 def test_nobody_who_waits_is_left_behind() -> None:
     """Else processes with gigabytes of memory stay when the command is over, or broke off."""
-    with recruits() as waiting:
-        waiting.call(2)
+    with standby() as waiting:
+        waiting.start(2)
         kept = waiting.take()
         left = list(waiting._waiting)
     assert all(process.is_dead() for process in left)
@@ -62,7 +62,7 @@ def test_nobody_who_waits_is_left_behind() -> None:
 
 def test_a_death_instead_of_an_answer_is_told() -> None:
     """Else a broken installation looks like a study that never begins."""
-    with recruits("import sys; sys.exit(3)") as waiting, pytest.raises(RunError, match="code 3"):
+    with standby("import sys; sys.exit(3)") as waiting, pytest.raises(RunError, match="code 3"):
         waiting.answer()
 
 

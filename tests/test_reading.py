@@ -6,7 +6,7 @@ import pytest
 
 from headtohead.config.options import study_from
 from headtohead.config.reading import load_study, parse_study, resolve_study, shipped_studies
-from headtohead.config.study import StudySpec
+from headtohead.config.strict_yaml import read_yaml
 from headtohead.core.errors import UsageError
 
 
@@ -28,7 +28,7 @@ from headtohead.core.errors import UsageError
         ("heads: {'../up': {}}", r"heads\.\.\./up.*received '\.\./up'"),
         ("heads: {fc: {recipe: {epochs: 0}}}", "heads.fc.recipe: epochs: .*received 0"),
         ("heads: {fc: {recipe: {speed: 1}}}", "heads.fc.recipe: speed: Extra"),
-        ("heads: {fc: {options: {since: 2020-01-01}}}", r"options.since: .*received datetime"),
+        ("heads: {fc: {options: {since: !!timestamp 2020-01-01}}}", "tag .*timestamp"),
         ("heads: {fc: {options: {dropout: .inf}}}", "options.dropout.*finite.*received inf"),
         ("heads: {fc: {options: {1: 2}}}", r"options.1.*string.*received 1"),
         ("verdict: {reference: gpa}", "verdict.reference 'gpa' is none of the heads fc, fc_dr"),
@@ -42,7 +42,22 @@ from headtohead.core.errors import UsageError
         ("[]", r"must be a mapping of fields; received \[\]"),
         ("seeds: [1", "not valid YAML"),
         ("seeds: \x00", "not valid YAML"),
-        ("a: !!python/object:os.system x", "not valid YAML"),
+        ("a: !!python/object:os.system x", "line 1: the tag .*os.system"),
+        ("a: !!int x", "not valid YAML"),
+        (f"seeds: {'9' * 5000}", "not valid YAML"),
+        ("", "is empty"),
+        ("# nothing yet\n", "is empty"),
+        ("seeds: 7\nseeds: 2", "line 2: seeds is given twice .first in line 1."),
+        ("heads:\n  fc: {options: {dropout: 0.3}}\n  fc:", "line 3: fc is given twice"),
+        ("seeds: yes", "seeds: .*received 'yes'"),
+        ("seeds: 1:30", "seeds: .*received '1:30'"),
+        ("seeds: 010", "line 1: 010 is one number"),
+        ("heads: [{fc: {}}]", "a head in a list is a name or a mapping with head and options"),
+        ("heads: {my:Head: , my.Head: }", "two heads would both be called my.Head"),
+        ("heads: &h {gap: , x: {options: *h}}", "line 1: the alias of a value stands within its"),
+        ("&a [*a]", "the alias of a value stands within itself"),
+        (f"a: {'[' * 5000}", "nested"),
+        (f"a: {'[' * 60}{']' * 60}", "nested"),
     ],
 )
 def test_mistakes_are_named_in_one_line(text: str, words: str) -> None:
@@ -51,11 +66,51 @@ def test_mistakes_are_named_in_one_line(text: str, words: str) -> None:
         parse_study(text, "my.yaml")
     assert str(caught.value).startswith("my.yaml")
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 600
 
 
-def test_an_empty_file_is_the_default_study() -> None:
-    """Else a file of comments alone is an error."""
-    assert parse_study("# nothing yet\n", "my.yaml") == StudySpec()
+def test_an_alias_bomb_is_refused_in_one_short_line() -> None:
+    """Else nine lines of a study file print megabytes, or take all memory."""
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 9)]
+    with pytest.raises(UsageError, match="expands to more than") as caught:
+        parse_study("\n".join(lines), "my.yaml")
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("true", True), ("yes", "yes"), ("on", "on"), ("~", None), ("12", 12), ("0x1f", 31),
+        ("0o17", 15), ("1e-3", 0.001), ("-2.5", -2.5), ("1:30", "1:30"),
+        ("2020-01-01", "2020-01-01"),
+        ("'010'", "010"), ("<<", "<<"), ("1_000", "1_000"),
+    ],
+)  # fmt: skip
+def test_scalars_are_those_of_yaml_1_2(text: str, value: object) -> None:
+    """Else `yes`, a time or a date is something else than what stands in the file."""
+    found = read_yaml(f"a: {text}", "my.yaml")["a"]
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [
+        ("gap", "gap"),
+        ("my.heads:Wide", "my.heads.Wide"),
+        ("_private:Head", "private.Head"),
+        ("kopf:Größer", "kopf.Gr--er"),
+        (f"{'deep.' * 20}module:Head", f"{'deep.' * 20}module.Head"[-64:]),
+        ("köpfe:Ä", "k-pfe.-"),
+    ],
+)
+def test_any_class_has_a_candidates_name(head: str, name: str) -> None:
+    """Else a head of one's own is refused for its module's name."""
+    study = parse_study(f"heads: ['{head}']", "my.yaml")
+    assert {key: spec.head or key for key, spec in study.heads.items()} == {name: head}
+    again = parse_study(f"heads: {{'{head}': {{options: {{a: 1}}}}}}", "my.yaml")
+    assert {key: spec.head or key for key, spec in again.heads.items()} == {name: head}
+    assert again.heads[name].options == {"a": 1}
 
 
 def test_overrides_reach_into_nested_fields_and_leave_the_rest() -> None:
@@ -127,7 +182,7 @@ def test_studies_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     picture = tmp_path / "cat.jpg"
     picture.write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF")
     for study, words in [
-        ("qiuck", "no study 'qiuck'.*neither a file nor one of the shipped studies"),
+        ("qiuck", "no study 'qiuck'.*neither a file nor one of the shipped ones"),
         (tmp_path / "none.yaml", "no study"),
         (tmp_path, "cannot read the study"),
         (picture, "is no study"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headtohead.comparison import compare
+from headtohead.compare import compare
 from headtohead.probes.base import read_run, read_session
 from headtohead.probes.images import images_path, read_images
 from headtohead.probes.speed import SPEED

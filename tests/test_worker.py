@@ -13,7 +13,8 @@ from headtohead.store.ledger import Ledger
 from headtohead.store.records import EpochRecord, read_history
 from headtohead.training import checkpoint
 from headtohead.training.inputs import Pictures
-from headtohead.training.run import LAST, RunPlan, train
+from headtohead.training.plans import run_plan
+from headtohead.training.run import LAST, train
 from photographs import write_pictures
 
 TIMING = {"seconds", "cpu_seconds", "pictures_per_second"}
@@ -47,16 +48,7 @@ def test_a_shuffle_buffer_moves_over_the_stored_order(tmp_path: Path, buffer: in
     spec = study_from(study)
     _, prepared = prepare_study(spec, cache=cache, progress=lambda *_: None)
     ledger = Ledger.open(out)
-    plan = RunPlan(
-        key=ledger.run_key("gap", 0),
-        head="gap",
-        seed=0,
-        head_spec=spec.heads["gap"],
-        backbone=spec.backbone,
-        recipe=spec.recipe_for("gap"),
-        image_size=36,
-        classes=2,
-    )
+    plan = run_plan(ledger, "gap", 0)
     pictures = Pictures(prepared.images, prepared.labels, torch.device("cpu"))
     listed = split_study(spec, prepared, 0)
     stored = in_stored_order(listed, prepared)

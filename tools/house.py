@@ -91,9 +91,7 @@ def _floor(rooms: list[Room], y: int) -> list[str]:
     width = (WIDTH - GUTTER - MARGIN) / max(len(rooms), 1)
     for index, room in enumerate(rooms):
         x, wide = MARGIN + index * width, width - 8
-        told = (
-            f"{room.files} files, {room.lines:,} lines" if room.files > 1 else f"{room.lines} lines"
-        )
+        files = f"{room.files} files, " if room.files > 1 else ""
         parts += [
             f'<rect class="room" x="{x:.0f}" y="{y}" width="{wide:.0f}" height="{ROOM}" rx="4"/>',
             f'<text x="{x + 8:.0f}" y="{y + 15}">{escape(room.name)}</text>',

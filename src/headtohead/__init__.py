@@ -10,12 +10,14 @@ needs no torch loads none.
 """
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from headtohead.comparison import compare
+    from headtohead.compare import compare
     from headtohead.config.reading import load_study
     from headtohead.config.study import StudySpec
     from headtohead.core.errors import (
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from headtohead.data_commands import data_check, data_show
+    from headtohead.deploy.estimator import StudyClassifier
     from headtohead.heads.base import Head
     from headtohead.heads.catalog import heads
     from headtohead.heads.classifier import Classifier, build_classifier
@@ -45,6 +48,7 @@ __all__ = [
     "Ledger",
     "RunError",
     "StorageError",
+    "StudyClassifier",
     "StudySpec",
     "UsageError",
     "build_classifier",
@@ -61,7 +65,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "headtohead.comparison": ("compare",),
+    "headtohead.compare": ("compare",),
     "headtohead.core.errors": (
         "DataError",
         "HeadToHeadError",
@@ -70,6 +74,7 @@ _HOMES = {
         "UsageError",
     ),
     "headtohead.result": ("Comparison", "load"),
+    "headtohead.deploy.estimator": ("StudyClassifier",),
     "headtohead.data_commands": ("data_check", "data_show"),
     "headtohead.heads.catalog": ("heads",),
     "headtohead.heads.classifier": ("Classifier", "build_classifier"),
@@ -82,6 +87,20 @@ _HOMES = {
     "headtohead.config.reading": ("load_study",),
     "headtohead.tuning.search": ("tune",),
 }
+
+
+class _Package(ModuleType):
+    """`headtohead.compare` and `headtohead.heads` are functions, and modules have these names, too.
+
+    The import system sets a module as an attribute of its package: not of these names.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (isinstance(value, ModuleType) and name in __all__):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,10 @@
 """The command line: thin, and quick to start (what a command needs is imported inside it)."""
 
+import contextlib
+import errno
+import io
 import json
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -11,7 +15,13 @@ import click
 
 import headtohead
 from headtohead.config.options import Option, options_of
-from headtohead.core.errors import HeadToHeadError, UsageError
+from headtohead.core.errors import (
+    HeadToHeadError,
+    StorageError,
+    UsageError,
+    brief,
+    one_line,
+)
 
 INTERRUPTED = 130
 
@@ -21,17 +31,75 @@ _Command = Callable[..., Any]
 class _Group(click.Group):
     """Turns the project's errors into one line on standard error and the right exit code."""
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        _open_standard_streams()
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:  # while it prints: help, a table, an error
+            _tell(_of_the_system(error))
+            _leave_output()
+            sys.exit(StorageError.exit_code)
+
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
         except HeadToHeadError as error:
-            click.echo(f"headtohead: {error}", err=True)
+            _tell(str(error))
             context.exit(error.exit_code)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # whoever read the output has seen enough: click knows what to do
+            _tell(_of_the_system(error))
+            _leave_output()
+            context.exit(StorageError.exit_code)
+        except MemoryError:
+            _tell("there is not enough memory: ask for less (--image-size, --batch-size, --limit).")
+            context.exit(StorageError.exit_code)
         except KeyboardInterrupt:
-            click.echo(
-                "headtohead: interrupted. Progress saved. Run the same command to resume.", err=True
-            )
+            _tell("interrupted. Progress saved. Run the same command to resume.")
             context.exit(INTERRUPTED)
+
+
+def _tell(message: str) -> None:
+    """One line on standard error, where anybody can hear it."""
+    with contextlib.suppress(OSError):
+        click.echo(f"headtohead: {one_line(message)}", err=True)
+
+
+def _of_the_system(error: OSError) -> str:
+    name = "" if error.filename is None else f" {brief(repr(str(error.filename)))}"
+    return (
+        f"cannot read or write{name}: {error.strerror or error}. See to that, or name another "
+        f"folder."
+    )
+
+
+def _open_standard_streams() -> None:
+    """Have all three, and let any text through.
+
+    Where one was closed, the next file opened would take its number, and be written to by whoever
+    prints. A terminal without Unicode shows `?` for what it cannot show.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _leave_output() -> None:
+    """What could not be written is not tried again at the end."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    with contextlib.suppress(OSError, ValueError):
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, sys.stdout.fileno())
+        os.close(nothing)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -78,9 +146,9 @@ def compare(as_json: bool, **options: Any) -> None:
     STUDY is a shipped study (see `headtohead studies`) or a YAML file; options win over it.
     Without STUDY it is `quick`, on drawn images, or `standard` where --data is given.
     """
-    from headtohead.comparison import compare as run
-
     _see_current_folder()
+    from headtohead.compare import compare as run
+
     comparison = run(**options)
     _print_summary(comparison.summary, comparison.out, as_json)
     comparison.raise_for_failures()
@@ -165,7 +233,9 @@ def report(
 
 def _see_current_folder() -> None:
     """Let `module:Class` be found where the command is typed, after everything installed."""
-    sys.path.append(str(Path.cwd()))
+    from headtohead.core.system import current_folder
+
+    sys.path.append(str(current_folder()))
 
 
 def _print_summary(summary: Any, out: Path, as_json: bool) -> None:
@@ -207,8 +277,6 @@ def data_check(source: str, as_json: bool, **options: Any) -> None:
 )
 def data_show(source: str, out: Path, **options: Any) -> None:
     """Make a contact sheet of SOURCE: some images of each class."""
-    import io
-
     from headtohead.core.files import expanded, write_atomic
     from headtohead.data_commands import data_show as show
 
@@ -219,6 +287,91 @@ def data_show(source: str, out: Path, **options: Any) -> None:
     click.echo(out)
 
 
+_RUN_OPTIONS = (
+    click.option("--head", help="A head of the study; default: the winner on validation."),
+    click.option("--seed", type=int, help="Its seed; default: the best one on validation."),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+    click.option(
+        "--trust",
+        multiple=True,
+        metavar="MODULE:CLASS",
+        help="Import this head or backbone of your own, which the study names.",
+    ),
+)
+
+
+def _run_options(function: _Command) -> _Command:
+    """The options of commands that use a finished study's models."""
+    for option in reversed(_RUN_OPTIONS):
+        function = option(function)
+    return function
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True)
+@_run_options
+@click.option("--ensemble", is_flag=True, help="Average all seeds of the head.")
+@click.option("--top", type=click.IntRange(min=1), default=1, help="Likeliest classes to show.")
+@click.option(
+    "--format", "form", type=click.Choice(["table", "csv", "jsonl"]), default="table",
+    show_default=True, help="How answers are written.",
+)  # fmt: skip
+def predict(folder: Path, images: tuple[str, ...], top: int, form: str, **which: Any) -> None:
+    """Classify IMAGES (files, folders, patterns, or - for a list) by the study in FOLDER.
+
+    Files that cannot be read are told on standard error and skipped; the exit code is 3 then.
+    """
+    from headtohead.deploy.commands import predict as run
+    from headtohead.runtime.progress import Display
+
+    _see_current_folder()
+    with Display() as display:
+        run(folder, images, top, form, click.echo, display.note, display.progress, **which)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True)
+@_run_options
+@click.option("--masks", type=click.Path(path_type=Path), help="Draw the objects of these masks.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("explained.png"), show_default=True
+)
+def explain(
+    folder: Path, images: tuple[str, ...], masks: Path | None, out: Path, **which: Any
+) -> None:
+    """Draw where a model of the study in FOLDER looks on IMAGES, for both classes, as a PNG."""
+    from headtohead.deploy.commands import explain as run
+    from headtohead.runtime.progress import Display
+
+    _see_current_folder()
+    with Display() as display:
+        run(folder, images, out, masks, click.echo, display.note, **which)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--head", help="A head of the study; default: the winner on validation.")
+@click.option("--seed", type=int, help="Its seed; default: the best one on validation.")
+@click.option("--trust", multiple=True, metavar="MODULE:CLASS", help="As for `headtohead predict`.")
+@click.option(
+    "--format", "form", type=click.Choice(["onnx", "torch", "safetensors", "keras"]),
+    required=True, help="onnx takes headtohead[export]; keras is for tutorial_cnn alone.",
+)  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The model's file.")
+def export(folder: Path, form: str, out: Path, **which: Any) -> None:
+    """Write a model of the study in FOLDER for other programs, and prove it there.
+
+    Beside it come a model card and the script that ran it without headtohead.
+    """
+    from headtohead.deploy.commands import export as run
+
+    _see_current_folder()
+    for path in run(folder, form, out, **which):
+        click.echo(path)
+
+
 @main.command()
 @click.argument("name", required=False)
 @click.option("--image-size", type=int, default=100, show_default=True)
@@ -226,9 +379,9 @@ def data_show(source: str, out: Path, **options: Any) -> None:
 @click.option("--maps", help="Feature maps to size heads for, e.g. 1280x7x7, instead.")
 def heads(name: str | None, image_size: int, classes: int, maps: str | None) -> None:
     """List the heads that can be compared by family, or describe one: formula, size, source."""
+    _see_current_folder()
     from headtohead.heads.catalog import heads as describe
 
-    _see_current_folder()
     click.echo(describe(name, image_size=image_size, classes=classes, maps=maps))
 
 
@@ -243,9 +396,9 @@ def backbones(
     name: str | None, image_size: int | None, weights: str | None, weights_match: str
 ) -> None:
     """List the backbones whose names hold NAME, or describe the one of that name."""
+    _see_current_folder()
     from headtohead.backbones.describe import backbones as describe
 
-    _see_current_folder()
     click.echo(describe(name, image_size=image_size, weights=weights, weights_match=weights_match))
 
 
@@ -272,7 +425,7 @@ def studies(name: str | None) -> None:
     if name in shipped:
         click.echo(shipped[name], nl=False)
     elif name is not None:
-        raise UsageError(f"no shipped study {name!r}; there are {', '.join(shipped)}.")
+        raise UsageError(f"no shipped study {brief(repr(name))}; there are {', '.join(shipped)}.")
     else:
         for known in shipped:
             click.echo(f"{known}: {load_study(known).description.strip()}")

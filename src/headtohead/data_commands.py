@@ -6,6 +6,7 @@ from typing import Unpack
 from PIL import Image
 
 from headtohead.config.options import PictureOptions, documented, study_from
+from headtohead.core.files import unreadable
 from headtohead.core.system import cache_folder
 from headtohead.data.inspect import DataCheck, check, contact_sheet
 from headtohead.data.pipeline import look_at
@@ -20,7 +21,7 @@ def data_check(
 ) -> DataCheck:
     """Count, measure and verify the images of `source`, and list what cannot be used.
 
-    Raises DataError and UsageError.
+    Raises DataError, UsageError and StorageError.
     """
     return check(*_look(source, cache, options))
 
@@ -44,7 +45,10 @@ def _look(
     source: str | Path, cache: str | Path | None, options: PictureOptions
 ) -> tuple[Source, PreparedSet]:
     spec = study_from("standard", data=source, **options)
-    with Display() as display:
-        return look_at(
-            spec.data, spec.pictures, cache=cache_folder(cache), progress=display.progress
-        )
+    try:
+        with Display() as display:
+            return look_at(
+                spec.data, spec.pictures, cache=cache_folder(cache), progress=display.progress
+            )
+    except OSError as error:
+        raise unreadable(source, error) from error

@@ -1,18 +1,31 @@
 """A study that was run, as Python has it. Imports no torch."""
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from headtohead.core.errors import RunError, UsageError
+import numpy as np
+from numpy.typing import NDArray
+
+from headtohead.core.errors import RunError, UsageError, brief
 from headtohead.core.files import expanded
+from headtohead.deploy.opening import predictor_of
+from headtohead.deploy.predictor import Predictor
+from headtohead.deploy.runs import chosen, load_model
 from headtohead.report.summary import Summary, summarize
 from headtohead.report.table import render_text
 from headtohead.stats.family import plural
 from headtohead.store.ledger import Ledger
 
 if TYPE_CHECKING:
+    from headtohead.deploy.explain import Explanation
+    from headtohead.heads.classifier import Classifier
     from headtohead.report.page.gallery import MapGrid
+
+TOLD = 5
+"""Failures that an error names; the others are counted."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +69,67 @@ class Comparison:
             )
         return grid
 
+    def model(
+        self,
+        head: str | None = None,
+        seed: int | None = None,
+        *,
+        device: str = "auto",
+        trust: Collection[str] = (),
+    ) -> "Classifier":
+        """A finished run's model with the weights of its best epoch, in evaluation mode.
+
+        Images (N, 3, H, W) in [0, 1] → logits. By default the winner's on validation, and of a
+        head the seed that is best there. `trust` names heads and backbones `module:Class` of your
+        own that may be imported. Raises UsageError for a run that there is not and for code that is
+        not in `trust`, and RunError where weights are gone, damaged or another run's.
+        """
+        (run,) = chosen(self.summary, head, seed)
+        return load_model(self.ledger, *run, device=device, trust=trust)
+
+    def predictor(
+        self,
+        head: str | None = None,
+        seed: int | None = None,
+        *,
+        ensemble: bool = False,
+        device: str = "auto",
+        trust: Collection[str] = (),
+    ) -> Predictor:
+        """What predicts by one run (as `model` chooses it) or, `ensemble`, by all of a head's."""
+        return predictor_of(
+            self.ledger, self.summary, head, seed, ensemble=ensemble, device=device, trust=trust
+        )
+
+    @property
+    def classes_(self) -> tuple[str, ...]:
+        """The classes' names, in the order of `predict_proba`'s columns."""
+        return self.ledger.file.classes
+
+    def predict(self, images: Iterable[Any]) -> NDArray[np.str_]:
+        """The winner's class for each of `images`: paths, PIL images or arrays of uint8."""
+        return self._winner.predict(images)
+
+    def predict_proba(self, images: Iterable[Any]) -> NDArray[np.float64]:
+        """(n, K) of the winner's calibrated probabilities."""
+        return self._winner.predict_proba(images)
+
+    def explain(self, images: Iterable[Any]) -> "list[Explanation]":
+        """Where the winner looks on each of `images`."""
+        return self._winner.explain(images)
+
+    @cached_property
+    def _winner(self) -> Predictor:
+        return self.predictor()
+
     def raise_for_failures(self) -> None:
         """Raises RunError where runs failed; the others are complete."""
         if self.failures:
+            told = [brief(failure, 250).rstrip(".") for failure in self.failures[:TOLD]]
+            more = [f"and {len(self.failures) - TOLD} more"] if len(self.failures) > TOLD else []
             raise RunError(
-                f"{plural(len(self.failures), 'run')} failed: {'; '.join(self.failures)}. "
-                f"The others are complete in {self.out}."
+                f"{plural(len(self.failures), 'run')} failed: {'; '.join((*told, *more))}. The "
+                f"others are complete in {self.out}; --retry-failed trains failed ones again."
             )
 
     def __str__(self) -> str:

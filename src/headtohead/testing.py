@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.autograd.gradcheck import GradcheckError, gradcheck
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from headtohead.backbones.testing import check_backbone as check_backbone
 from headtohead.core.errors import UsageError
 from headtohead.heads.base import ClosedFormHead, Head
 from headtohead.heads.metric import classes_for

@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from headtohead.accel.kernel_cache import keeps_kernels
 
-@njit(cache=True, nogil=True, error_model="numpy")
+
+@njit(cache=keeps_kernels(), nogil=True, error_model="numpy")
 def pool_and_sum(maps: Any, sign: Any, pooled: Any, sums: Any, squares: Any) -> None:
     """One reading of `maps`: `pooled` (N, H//2, W//2, C) and, per channel, sums and squares.
 
@@ -56,14 +58,14 @@ def pool_and_sum(maps: Any, sign: Any, pooled: Any, sums: Any, squares: Any) -> 
                 squares[c] += row_squares[c]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=keeps_kernels(), nogil=True, error_model="numpy")
 def _add(values: Any, row: Any, row_squares: Any) -> None:
     for c in range(len(values)):
         row[c] += values[c]
         row_squares[c] += values[c] * values[c]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=keeps_kernels(), nogil=True, error_model="numpy")
 def affine_relu(pooled: Any, scale: Any, shift: Any, output: Any) -> None:
     """`output` = max(pooled · scale + shift, 0) per channel; NaN stays NaN."""
     pictures, height, width, channels = pooled.shape
@@ -77,7 +79,7 @@ def affine_relu(pooled: Any, scale: Any, shift: Any, output: Any) -> None:
                     results[c] = zero if value < zero else value
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=keeps_kernels(), nogil=True, error_model="numpy")
 def affine_pool_relu(maps: Any, scale: Any, shift: Any, output: Any) -> None:
     """One reading of `maps`: `output` (N, H//2, W//2, C) = relu(pool(maps · scale + shift)).
 
@@ -99,7 +101,7 @@ def affine_pool_relu(maps: Any, scale: Any, shift: Any, output: Any) -> None:
                     results[c] = np.maximum(np.maximum(upper, lower), zero)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=keeps_kernels(), nogil=True, error_model="numpy")
 def sum_gradients(
     gradient: Any, pooled: Any, scale: Any, shift: Any, mean: Any, sums: Any, products: Any
 ) -> None:
@@ -126,7 +128,7 @@ def sum_gradients(
                 products[c] += row_products[c]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=keeps_kernels(), nogil=True, error_model="numpy")
 def unpool_and_normalise(
     maps: Any, pooled: Any, gradient: Any, scale: Any, shift: Any, offset: Any, slope: Any,
     result: Any,
@@ -167,7 +169,7 @@ def unpool_and_normalise(
                 _affine(maps[n, height - 1, j], offset, slope, result[n, height - 1, j])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=keeps_kernels(), nogil=True, error_model="numpy")
 def _affine(values: Any, offset: Any, slope: Any, results: Any) -> None:
     for c in range(len(values)):
         results[c] = offset[c] + slope[c] * values[c]

@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from headtohead.accel.kernel_cache import keeps_kernels
+
 TWO, FOUR, FIVE, EIGHT = (np.float32(number) for number in (2, 4, 5, 8))  # leave float32 as it is
 
 _inline = njit(inline="always")
-_compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+_compiled = njit(cache=keeps_kernels(), nogil=True, error_model="numpy", fastmath={"contract"})
 
 
 @_inline

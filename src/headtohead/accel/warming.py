@@ -8,6 +8,7 @@ from filelock import FileLock, Timeout
 
 from headtohead.accel import accelerate, is_accelerated
 from headtohead.backbones.base import Backbone
+from headtohead.core.errors import UsageError
 from headtohead.core.system import cache_folder
 
 PATIENCE = 60
@@ -35,7 +36,7 @@ def warm_up(backbone: Backbone) -> None:
 def _turn() -> Iterator[None]:
     """One process after the other, as far as the machine lets them know of each other."""
     with contextlib.ExitStack() as turn:
-        with contextlib.suppress(OSError, Timeout):  # then each compiles for itself
+        with contextlib.suppress(OSError, Timeout, UsageError):  # then each compiles for itself
             cache_folder().mkdir(parents=True, exist_ok=True)
             turn.enter_context(FileLock(cache_folder() / "kernels.lock", timeout=PATIENCE))
         yield

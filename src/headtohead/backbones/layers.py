@@ -18,18 +18,23 @@ class BatchNorm(nn.Module):
 
     `collect`, where it is set, is given each training batch's mean and biased variance, both
     (channels,), and the averages stay: how `headtohead.training.batch_norm` sees all batches,
-    those of fused kernels included.
+    those of fused kernels included. Without `affine` scale and shift are 1 and 0, and not trained.
     """
 
     collect: Callable[[Tensor, Tensor], None] | None = None
 
+    gamma: Tensor
+    beta: Tensor
     moving_mean: Tensor
     moving_variance: Tensor
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, affine: bool = True) -> None:
         super().__init__()
-        self.gamma = nn.Parameter(torch.ones(channels))
-        self.beta = nn.Parameter(torch.zeros(channels))
+        for name, value in (("gamma", torch.ones(channels)), ("beta", torch.zeros(channels))):
+            if affine:
+                self.register_parameter(name, nn.Parameter(value))
+            else:
+                self.register_buffer(name, value, persistent=False)
         self.register_buffer("moving_mean", torch.zeros(channels))
         self.register_buffer("moving_variance", torch.ones(channels))
 

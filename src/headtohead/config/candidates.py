@@ -2,9 +2,10 @@
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from headtohead.core.errors import brief
 from headtohead.core.files import digest_of
 
 LONGEST = 64
@@ -12,6 +13,9 @@ LONGEST = 64
 
 WORDS = {"true": True, "false": False, "null": None, "none": None}
 """Values that YAML writes in words."""
+
+FORBIDDEN = re.compile(r"[^A-Za-z0-9_.+-]")
+"""What no candidate's name may hold."""
 
 CALL = re.compile(r"(?P<head>[^()]*)(?:\((?P<options>.*)\))?", re.DOTALL)
 OPENING, CLOSING = "([{", ")]}"
@@ -26,18 +30,32 @@ def candidates_from(value: Any) -> Any:
     if isinstance(value, str):
         value = [part for part in split_outside_brackets(value) if part]
     if isinstance(value, list | tuple):
-        found: dict[str, Any] = {}
-        repeated: set[str] = set()
-        for item in value:
-            name, candidate = candidate_from(item)
-            repeated |= {name} & found.keys()
-            found[name] = candidate
-        if repeated:
-            raise ValueError(f"{', '.join(sorted(repeated))} named more than once")
-        return found
+        return _by_name(candidate_from(item) for item in value)
     if isinstance(value, dict):
-        return {name: {} if head is None else head for name, head in value.items()}
+        return _by_name(_named(name, head) for name, head in value.items())
     return value
+
+
+def _named(name: Any, head: Any) -> tuple[Any, Any]:
+    """An entry of a mapping; `module:Class` is no name of a candidate, and gets one."""
+    head = {} if head is None else head
+    if not isinstance(name, str) or ":" not in name:
+        return name, head
+    return candidate_name(name, {}), {"head": name, **head} if isinstance(head, dict) else head
+
+
+def _by_name(candidates: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+    found: dict[Any, Any] = {}
+    for name, candidate in candidates:
+        if name in found and found[name] == candidate:
+            raise ValueError(f"{brief(str(name))} named more than once")
+        if name in found:
+            raise ValueError(
+                f"two heads would both be called {brief(str(name))}: name them, as in "
+                f"heads: {{mine: {{head: module:Class}}}}"
+            )
+        found[name] = candidate
+    return found
 
 
 def split_outside_brackets(text: str) -> Iterator[str]:
@@ -61,7 +79,7 @@ def split_outside_brackets(text: str) -> Iterator[str]:
         if depth < 0:
             break
     if depth or quote:
-        raise ValueError(f"brackets or quotes do not match; received {text!r}")
+        raise ValueError(f"brackets or quotes do not match; received {brief(repr(text))}")
     yield text[start:].strip()
 
 
@@ -72,7 +90,7 @@ def candidate_from(item: Any) -> tuple[str, dict[str, Any]]:
         if not isinstance(head, str) or not isinstance(options, Mapping):
             raise ValueError(
                 f"a head in a list is a name or a mapping with head and options; "
-                f"received {dict(item)!r}"
+                f"received {brief(repr(dict(item)))}"
             )
         return candidate_name(head, options), dict(item)
     match = CALL.fullmatch(str(item).strip())
@@ -113,22 +131,31 @@ def _value(node: ast.expr) -> Any:
 def _unreadable(item: object) -> ValueError:
     return ValueError(
         f"a head with options is written name(option=value, option=[value, value]); "
-        f"received {str(item)!r}"
+        f"received {brief(repr(str(item)))}"
     )
 
 
 def candidate_name(head: str, options: Mapping[str, Any]) -> str:
     """What a head with options is called where it was given no name: `gem-p4`.
 
-    `module:Class` becomes `module.Class`: the name is a folder. A name that would be too long
-    ends in a digest of the options.
+    `module:Class` becomes `module.Class`: the name is a folder. Letters that no folder may have
+    become `-`. Of a long one without options the end is kept, where the class stands; one with
+    options ends in a digest of them.
     """
-    parts = [head.replace(":", "."), *(f"{name}{_word(value)}" for name, value in options.items())]
-    name = "-".join(parts)
+    if ":" in head:
+        plain = FORBIDDEN.sub("-", head.replace(":", "."))
+        start = _from_letter(plain) if options else _from_letter(plain[-LONGEST:])
+    else:
+        start = head
+    name = "-".join([start, *(f"{name}{_word(value)}" for name, value in options.items())])
     if len(name) <= LONGEST or not options:
         return name
     digest = digest_of({"head": head, "options": dict(options)})[:8]
     return f"{name[: LONGEST - 9]}-{digest}"
+
+
+def _from_letter(text: str) -> str:
+    return re.sub(r"^[^A-Za-z0-9]+", "", text) or "head"
 
 
 def candidate_text(name: str, head: str, options: Mapping[str, Any]) -> str:
@@ -142,7 +169,7 @@ def _word(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "-".join(map(_word, value))
     if isinstance(value, str):
-        return "-" + re.sub(r"[^A-Za-z0-9_.+-]", "_", value)
+        return "-" + FORBIDDEN.sub("_", value)
     if value is None or isinstance(value, bool):
         return f"-{str(value).lower()}"
-    return re.sub(r"[^A-Za-z0-9_.+-]", "_", str(value))
+    return FORBIDDEN.sub("_", str(value))

@@ -5,13 +5,14 @@ command all come from `OPTIONS`. Imports little: `headtohead --help` reads this 
 """
 
 import inspect
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from headtohead.config.candidates import candidate_text
-from headtohead.core.errors import UsageError
+from headtohead.core.errors import UsageError, brief
 
 if TYPE_CHECKING:
     from headtohead.config.study import StudySpec
@@ -116,6 +117,44 @@ OPTIONS: tuple[Option, ...] = (
         TRAINING,
         "heads",
         write=_heads_text,
+    ),
+    Option(
+        "backbone",
+        str,
+        "Backbone: tutorial_cnn, timm:NAME, transformers:NAME or module:callable.",
+        TRAINING,
+        "backbone.name",
+        default="tutorial_cnn",
+        metavar="NAME",
+    ),
+    Option(
+        "weights",
+        str,
+        "First weights of the backbone.",
+        TRAINING,
+        "backbone.weights",
+        default="random",
+        unset="random",
+        metavar="FILE|pretrained|random",
+        read=str,
+    ),
+    Option(
+        "weights_match",
+        str,
+        "How a file's tensors are told apart.",
+        TRAINING,
+        "backbone.weights_match",
+        choices=("name", "order"),
+        default="name",
+    ),
+    Option(
+        "train_backbone",
+        str,
+        "How much of the backbone is trained: all, none or the last N stages.",
+        TRAINING,
+        "backbone.train",
+        default="none with weights, all with random ones",
+        metavar="all|none|last:N",
     ),
     Option("seeds", int, "Number of seeds: 0, 1, …", RUNNING, "seeds"),
     Option(
@@ -222,6 +261,14 @@ OPTIONS: tuple[Option, ...] = (
     Option("out", Path, "Folder for results.", RUNNING, default="runs/<study>-<digest>"),
     Option("out", Path, "Folder for results.", ("tune",), default="runs/<study>-tuning-<digest>"),
     Option("masks", Path, "Folder of masks, named like the images, to score class maps.", RUNNING),
+    Option("retry_failed", bool, "Train failed runs again.", ("compare",), value=False),
+    Option(
+        "retrain_changed",
+        bool,
+        "Train the runs of your own heads again whose source changed.",
+        ("compare",),
+        value=False,
+    ),
     Option("device", str, "auto, cpu, cuda or cuda:N.", TRAINING, default="auto", value="auto"),
     Option(
         "deterministic",
@@ -277,6 +324,10 @@ class TuneOptions(PictureOptions, total=False):
     warmup: float | None
     batch_norm: str | None
     precision: str | None
+    backbone: str | None
+    weights: str | Path | None
+    weights_match: str | None
+    train_backbone: str | None
     max_unreadable: float | None
 
 
@@ -299,6 +350,10 @@ def study_from(study: str | Path | None, **options: Any) -> "StudySpec":
     # Imported here because reading a study needs pydantic, which no help text does.
     from headtohead.config.reading import name_after, resolve_study
 
+    if study is not None and not isinstance(study, str | os.PathLike):
+        raise UsageError(
+            f"study is a shipped study's name or a YAML file's path; received {brief(repr(study))}."
+        )
     given: dict[str, Any] = {}
     known = {option.name: option for option in options_of("compare") if option.place is not None}
     for name, value in options.items():
@@ -320,6 +375,9 @@ def study_from(study: str | Path | None, **options: Any) -> "StudySpec":
 def arguments_for(study: "StudySpec") -> list[str] | None:
     """The arguments of `compare` that give exactly this study; None where there are none."""
     from headtohead.config.reading import shipped_studies
+
+    # What was found of weights on this machine is no part of what a user writes.
+    study = study.model_copy(update={"backbone": study.backbone.unresolved()})
 
     shipped = [study.name] if study.name in shipped_studies() else []
     for base in (*shipped, None):

@@ -6,11 +6,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
+from headtohead.config.strict_yaml import read_yaml
 from headtohead.config.study import StudySpec, merge, problems
-from headtohead.core.errors import UsageError
+from headtohead.core.errors import UsageError, brief
 from headtohead.core.files import expanded
 
 NAME_LENGTH = 64
@@ -48,13 +48,14 @@ def _read_study(path: Path, shipped: Iterable[str]) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UsageError(
-            f"no study {str(path)!r}: it is neither a file nor one of the shipped studies "
+            f"no study {brief(repr(str(path)))}: it is neither a file nor one of the shipped ones "
             f"({', '.join(shipped)})."
         ) from None
     except UnicodeDecodeError:
         raise UsageError(f"{path} is no study: a study is a YAML text in UTF-8.") from None
-    except OSError as error:
-        raise UsageError(f"cannot read the study {str(path)!r}: {error.strerror}.") from None
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"cannot read the study {brief(repr(str(path)))}: {reason}.") from None
 
 
 def resolve_study(
@@ -128,14 +129,9 @@ def _chosen_heads(base: StudySpec, heads: str | Sequence[str]) -> dict[str, Any]
 
 def parse_study(text: str, where: str, overrides: dict[str, Any] | None = None) -> StudySpec:
     """A study from YAML text; `where` is what error messages call it."""
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UsageError(f"{where} is not valid YAML: {' '.join(str(error).split())}") from error
-    if content is None:
-        content = {}
+    content = read_yaml(text, where)
     if not isinstance(content, dict):
-        raise UsageError(f"{where} must be a mapping of fields; received {content!r}.")
+        raise UsageError(f"{where} must be a mapping of fields; received {brief(repr(content))}.")
     return _validated(merge(content, overrides or {}), where)
 
 

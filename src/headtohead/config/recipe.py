@@ -3,13 +3,19 @@
 import math
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-BatchNormStatistics: TypeAlias = Literal["recomputed", "moving"]
+BatchNormStatistics: TypeAlias = Literal["recomputed", "moving", "frozen"]
 """What evaluation normalises by: see `headtohead.training.batch_norm`."""
 
 Schedule: TypeAlias = Literal["constant", "cosine"]
 """How the learning rate changes over a run: see `headtohead.training.schedule`."""
+
+Optimizer: TypeAlias = Literal["adam", "adamw", "sgd"]
+"""How weights are moved by gradients: see `headtohead.training.optimizer`."""
+
+Decayed: TypeAlias = Literal["all", "weights"]
+"""What weight decay acts on: see `headtohead.training.optimizer`."""
 
 Precision: TypeAlias = Literal["float32", "tf32", "bf16"]
 """What a training step's large sums are computed in: see `headtohead.training.step`."""
@@ -34,12 +40,16 @@ class AugmentSpec(Spec):
     color: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
-_DEFAULTS = ("float32", "constant")
+_DEFAULTS = ("float32", "constant", "adam", "all")
 
 
 def _none_for_the_default(value: str | None) -> str | None:
     """Digests leave out what is None: the default, named or not, is one study."""
     return None if value in _DEFAULTS else value
+
+
+def _none_for_false(value: Any) -> Any:
+    return None if value is False else value
 
 
 class RecipeSpec(Spec):
@@ -58,7 +68,16 @@ class RecipeSpec(Spec):
     `schedule`: `constant`, or `cosine`, which falls to 0 at the end of the run; either after
     `warmup`, the share of all steps in which the learning rate rises linearly to its value.
     `batch_norm`: `recomputed`, statistics of the training images by the weights as they stand,
-    before each evaluation; or `moving`, the averages that training left, as Keras evaluates.
+    before each evaluation; `moving`, the averages that training left, as Keras evaluates; or
+    `frozen`, where the backbone's own keep the statistics that it came with, in training too, and
+    any others are recomputed.
+    The rest is for backbones that are trained further; None is what it was without them.
+    `optimizer`: `adam` as Keras computes it; `adamw` and `sgd` as PyTorch does, sgd with
+    `momentum`, 0.9 unless it is named. `backbone_learning_rate`: that of the backbone alone.
+    `weight_decay_on`: `all` parameters, or `weights`, which leaves out biases, scales of norms and
+    all others of one axis. `clip_norm`: gradients of a step are scaled down to this norm at most.
+    `checkpointing`: the backbone computes its activations again in the backward pass, which takes
+    less memory and more time.
     """
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 10
@@ -74,6 +93,21 @@ class RecipeSpec(Spec):
     schedule: Annotated[Schedule | None, AfterValidator(_none_for_the_default)] = None
     warmup: Annotated[float, Field(ge=0, lt=1)] | None = None
     batch_norm: BatchNormStatistics = "recomputed"
+    optimizer: Annotated[Optimizer | None, AfterValidator(_none_for_the_default)] = None
+    momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
+    backbone_learning_rate: Annotated[float, Field(gt=0)] | None = None
+    weight_decay_on: Annotated[Decayed | None, AfterValidator(_none_for_the_default)] = None
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    checkpointing: Annotated[Literal[True] | None, BeforeValidator(_none_for_false)] = None
+
+    @model_validator(mode="after")
+    def _momentum_is_of_sgd(self) -> Self:
+        if self.momentum is not None and self.optimizer != "sgd":
+            raise ValueError(
+                f"momentum is of optimizer: sgd alone; received {self.momentum:g} for "
+                f"{self.optimizer or 'adam'}"
+            )
+        return self
 
     def batch(self, pictures: int) -> int:
         """Pictures in each step, of so many to train on."""

@@ -18,11 +18,15 @@ from pydantic import (
 from headtohead.config.candidates import candidate_from, candidates_from
 from headtohead.config.recipe import RecipeSpec, Spec
 from headtohead.config.search_space import TuningSpec, settings_of
+from headtohead.core.errors import brief
 from headtohead.core.files import digest_of
 
 DIGEST_FORMAT = 1
 DEFAULT_REFERENCE = "gap"
 DEFAULT_RIVALS = ("fc_dropout", "fc")
+
+PROBLEMS = 5
+"""Mistakes that one message names; the others are counted."""
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$"
 """What heads and studies may be called: names of files on every system."""
@@ -35,10 +39,14 @@ ModuleClass = Annotated[str, StringConstraints(pattern=r"^[^\W\d][\w.]*:[^\W\d]\
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
+LARGEST = 1024
+"""Side in pixels of prepared pictures at most."""
+
+
 class PicturesSpec(Spec):
     """How pictures become the prepared set."""
 
-    image_size: Annotated[int, Field(ge=8, le=1024)] = 100
+    image_size: Annotated[int, Field(ge=8, le=LARGEST)] = 100
     resize: Literal["antialias", "bilinear"] = "antialias"
     limit: Annotated[int, Field(ge=1)] | None = None
     max_unreadable: Fraction = 0.05
@@ -125,9 +133,11 @@ class BackboneSpec(Spec):
 
     `weights` is a file, `pretrained` (the library's own) or `random`; `weights_match` says how a
     file's tensors are told apart. `train` is `all`, `none` or `last:N` (stages); where it is not
-    named, `none` with pretrained weights and `all` with random ones (`training`). The SHA-256 are
-    filled in by `headtohead.backbones.catalog.resolved`, before a digest is taken: of the weights,
-    and of an architecture that is a file.
+    named, `none` with pretrained weights and `all` with random ones (`training`). `features` is
+    the type that a frozen backbone's features are kept in. `norm` puts a batch norm without weights
+    of its own between the feature maps and every head. The SHA-256 are filled in by
+    `headtohead.backbones.catalog.resolved`, before a digest is taken: of the weights, and of an
+    architecture that is a file.
     """
 
     name: str = "tutorial_cnn"
@@ -135,6 +145,8 @@ class BackboneSpec(Spec):
     weights: str | None = None
     weights_match: Literal["name", "order"] = "name"
     train: Annotated[str, StringConstraints(pattern=r"^(all|none|last:[1-9][0-9]*)$")] | None = None
+    features: Literal["float16", "float32"] = "float16"
+    norm: bool = False
     weights_sha256: Sha256 | None = None
     architecture_sha256: Sha256 | None = None
 
@@ -155,6 +167,20 @@ class BackboneSpec(Spec):
         kept = {"name", "options"}
         defaults = {name: field.default for name, field in type(self).model_fields.items()}
         return {k: v for k, v in content.items() if k in kept or v != defaults[k]}
+
+    @model_validator(mode="after")
+    def _features_are_kept(self) -> Self:
+        if self.features != "float16" and not self.frozen:
+            raise ValueError(
+                f"features {self.features} are those of a frozen backbone (train: none); this one "
+                f"is trained: {self.training}"
+            )
+        return self
+
+    @property
+    def frozen(self) -> bool:
+        """Whether nothing of it is trained, so that its features are computed once."""
+        return self.training == "none"
 
     @property
     def training(self) -> str:
@@ -177,6 +203,17 @@ class BackboneSpec(Spec):
 
         Raises ValueError where weights or an architecture were not resolved.
         """
+        content = self.trunk()
+        if self.training != "all":
+            content["train"] = self.training
+        if self.features != "float16":
+            content["features"] = self.features
+        if self.norm:
+            content["norm"] = True
+        return content
+
+    def trunk(self) -> dict[str, Any]:
+        """What decides its feature maps before any training. Raises as `identity` does."""
         if self.weights is not None and self.weights_sha256 is None:
             raise ValueError(f"backbone.weights {self.weights!r} were not read: no digest of them")
         name = OLD_NAME if self.name == "tutorial_cnn" else self.name
@@ -187,8 +224,6 @@ class BackboneSpec(Spec):
             content["weights"] = self.weights_sha256
             if self.weights_match != "name":
                 content["weights_match"] = self.weights_match
-        if self.training != "all":
-            content["train"] = self.training
         return content
 
 
@@ -223,7 +258,7 @@ class VerdictSpec(Spec):
     @classmethod
     def _ascending(cls, looks: tuple[int, ...]) -> tuple[int, ...]:
         if sorted(set(looks)) != list(looks):
-            raise ValueError(f"looks must ascend; received {', '.join(map(str, looks))}")
+            raise ValueError(f"looks must ascend; received {brief(', '.join(map(str, looks)))}")
         return looks
 
 
@@ -276,9 +311,10 @@ class StudySpec(Spec):
         for name in self.heads:
             self._check_succession(name)
             try:
-                self.recipe_for(name)
+                recipe = self.recipe_for(name)
             except ValidationError as error:
                 raise ValueError(f"heads.{name}.recipe: {problems(error)}") from error
+            self._check_augmentation(recipe)
         if self.tuning is not None:
             self._check_tuning(self.tuning)
         return self
@@ -302,9 +338,18 @@ class StudySpec(Spec):
                 for value in domain.edges():
                     own = head.with_settings({setting: value}).recipe
                     try:
-                        RecipeSpec.model_validate(merge(self.recipe.model_dump(), own))
+                        recipe = RecipeSpec.model_validate(merge(self.recipe.model_dump(), own))
                     except ValidationError as error:
                         raise ValueError(f"tuning.recipe: {problems(error)}") from error
+                    self._check_augmentation(recipe)
+
+    def _check_augmentation(self, recipe: RecipeSpec) -> None:
+        if self.backbone.frozen and (recipe.augment.crop or recipe.augment.color):
+            raise ValueError(
+                f"augment takes flip alone with a frozen backbone, whose features are computed "
+                f"once; received crop={recipe.augment.crop:g}, color={recipe.augment.color:g}. "
+                f"Train the backbone (backbone.train: all or last:N), or leave them out"
+            )
 
     def _check_succession(self, name: str) -> None:
         line = [name]
@@ -343,6 +388,11 @@ class StudySpec(Spec):
         """The study's recipe with the entries that `head` has of its own."""
         own = self.heads[head].recipe
         return RecipeSpec.model_validate(merge(self.recipe.model_dump(), own))
+
+    @property
+    def views(self) -> int:
+        """How often a frozen backbone sees each image: 2, mirrored too, where any head flips."""
+        return 2 if any(self.recipe_for(head).augment.flip for head in self.heads) else 1
 
     def for_images(self, train: int) -> Self:
         """The study for `train` training images: its recipe's `min_steps` as epochs."""
@@ -387,11 +437,15 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 def problems(error: ValidationError) -> str:
-    """All of a validation's complaints in one line, each with its field and what it received."""
+    """The first of a validation's complaints in one line, each with its field and what it got."""
     lines = []
-    for item in error.errors():
-        field = ".".join(map(str, item["loc"]))
-        message = item["msg"].removeprefix("Value error, ")
-        received = f"; received {item['input']!r}" if item["type"] != "value_error" else ""
-        lines.append(f"{field + ': ' if field else ''}{message}{received}")
+    found = error.errors(include_url=False)
+    for item in found[:PROBLEMS]:
+        field = brief(".".join(map(str, item["loc"])))
+        message = brief(item["msg"].removeprefix("Value error, "), 300)
+        received = f"; received {brief(repr(item['input']))}"
+        own = item["type"] == "value_error"  # says itself what it received
+        lines.append(f"{field + ': ' if field else ''}{message}{'' if own else received}")
+    if len(found) > PROBLEMS:
+        lines.append(f"and {len(found) - PROBLEMS} more")
     return "; ".join(lines)

@@ -10,6 +10,11 @@ Exit code 0 is success and 130 an interruption by Ctrl-C. Every message ends wit
 received and what to do about it.
 """
 
+from typing import Any
+
+BRIEF = 80
+"""Characters that a message quotes of what it received."""
+
 
 class HeadToHeadError(Exception):
     """Base of every error that headtohead raises on purpose."""
@@ -39,3 +44,18 @@ class StorageError(HeadToHeadError):
     """The disk is full, a folder may not be written, or another process holds it."""
 
     exit_code = 5
+
+
+def brief(value: Any, limit: int = BRIEF) -> str:
+    """A received value in one short line: a text as it stands, anything else by its repr."""
+    try:
+        text = value if isinstance(value, str) else repr(value)
+    except Exception:  # a value of the user's own
+        text = f"<{type(value).__name__}>"
+    return one_line(text if len(text) <= limit else f"{text[: limit - 1]}…")
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks and characters that a terminal would obey."""
+    joined = " ".join(text.split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in joined)

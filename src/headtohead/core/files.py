@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from headtohead.core.errors import StorageError, UsageError
+from headtohead.core.errors import StorageError, UsageError, brief
 
 
 def expanded(path: str | Path) -> Path:
@@ -19,7 +19,7 @@ def expanded(path: str | Path) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         raise UsageError(
-            f"no home folder is known for {str(path)!r}: write the path in full."
+            f"no home folder is known for {brief(repr(str(path)))}: write the path in full."
         ) from None
 
 
@@ -58,9 +58,23 @@ def storage_error(path: Path, error: OSError) -> StorageError:
     """The clear form of an operating-system error met while writing `path`."""
     reason = error.strerror or str(error)
     return StorageError(
-        f"cannot write {path}: {reason}. Free some space or choose a folder that may be "
-        f"written (--out, or HEADTOHEAD_CACHE for the cache)."
+        f"cannot write {brief(str(path), 200)}: {reason}. Free some space or choose a "
+        f"folder that may be written (--out, or HEADTOHEAD_CACHE for the cache)."
     )
+
+
+def unreadable(path: Path | str, error: OSError) -> StorageError:
+    """The clear form of an operating-system error met while reading `path`."""
+    reason = error.strerror or str(error)
+    return StorageError(
+        f"cannot read {brief(repr(str(error.filename or path)))}: {reason}. Allow reading it, or "
+        f"name another."
+    )
+
+
+def sha256_of_bytes(content: bytes) -> str:
+    """SHA-256 of `content`, as hex."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def sha256_of(path: Path) -> str:

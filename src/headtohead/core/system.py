@@ -5,6 +5,7 @@ from pathlib import Path
 
 import platformdirs
 
+from headtohead.core.errors import StorageError, UsageError
 from headtohead.core.files import expanded
 
 CACHE_VARIABLE = "HEADTOHEAD_CACHE"
@@ -18,8 +19,32 @@ def usable_cores() -> list[int]:
 
 
 def cache_folder(cache: str | Path | None = None) -> Path:
-    """Where prepared pictures are kept: the argument, HEADTOHEAD_CACHE, or the user's cache."""
+    """Where prepared pictures are kept: the argument, HEADTOHEAD_CACHE, or the user's cache.
+
+    Raises UsageError where none of them is known.
+    """
     if cache is not None:
         return expanded(cache)
     named = os.environ.get(CACHE_VARIABLE)
-    return expanded(named) if named else platformdirs.user_cache_path("headtohead")
+    return expanded(named) if named else user_cache()
+
+
+def user_cache() -> Path:
+    """The folder for headtohead in the user's cache. Raises UsageError where there is no home."""
+    try:
+        return platformdirs.user_cache_path("headtohead")
+    except RuntimeError:
+        raise UsageError(
+            "this user has no home folder (HOME is not set) to keep prepared pictures in: name a "
+            f"folder with --cache or {CACHE_VARIABLE}."
+        ) from None
+
+
+def current_folder() -> Path:
+    """The folder that the command is typed in. Raises StorageError where it was deleted."""
+    try:
+        return Path.cwd()
+    except OSError:
+        raise StorageError(
+            "the current folder does not exist any more: change to one that does."
+        ) from None

@@ -128,14 +128,19 @@ def open_upright(data: bytes) -> Image.Image:
                 # OpenJPEG takes a missing rest for black; FF D9 ends every whole code stream.
                 if image.format == "JPEG2000" and b"\xff\xd9" not in data:
                     raise Undecodable("truncated")
-                turn = _turn(image)
-                picture = _to_rgb(image)
-                return picture if turn is None else picture.transpose(turn)
+                return upright(image)
         except Undecodable:
             raise
         # Pillow's plugins raise nearly every built-in exception on hostile bytes.
         except Exception as error:
             raise Undecodable(_reason(error, data)) from error
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """`image` in mode RGB, turned as its Exif orientation says."""
+    turn = _turn(image)
+    picture = _to_rgb(image)
+    return picture if turn is None else picture.transpose(turn)
 
 
 def _check_size(image: Image.Image) -> None:

@@ -24,7 +24,7 @@ import headtohead
 from headtohead.core.errors import RunError, StorageError
 from headtohead.data.prepared import PICTURES, printable
 from headtohead.data.progress import Progress
-from headtohead.data.rowfile import layout, reserve
+from headtohead.data.rowfile import layout, open_rows, reserve
 
 Outcome = list[int] | str  # [height, width], or why there is no picture
 
@@ -88,6 +88,25 @@ def fill(
             records.write(json.dumps([chunk, outcomes]) + "\n")
             records.flush()
     return Decoded(decoded.sizes, dict(sorted(decoded.reasons.items())))
+
+
+def decode_chunks(
+    folder: Path, paths: Sequence[Path], *, image_size: int, resize: str, workers: int
+) -> Generator[tuple[int, list[Outcome], NDArray[np.uint8]]]:
+    """Decode `paths` into a new `folder` that nobody resumes; each chunk as soon as it is there.
+
+    Yields the number of its first file, each file's outcome, and the rows (n, size, size, 3), read
+    into memory: black where there is no picture. Raises as `fill` does.
+    """
+    plan = _Plan(paths, image_size, resize)
+    folder.mkdir(parents=True)
+    reserve(folder / PICTURES, plan.shape(len(paths)))
+    rows = open_rows(folder / PICTURES)
+    chunks = list(plan.chunks())
+    with closing(_decode(folder, plan, chunks, workers, lambda _: None)) as results:
+        for chunk, outcomes in results:
+            first = chunk * CHUNK
+            yield first, outcomes, np.array(rows[first : first + len(outcomes)])
 
 
 @dataclass(frozen=True)
@@ -216,12 +235,13 @@ def _decode(
                     f"decoding pictures stopped: {answer['error']}. "
                     "Check the disk, then run the same command again to go on from here."
                 )
-            yield answer["written"], worker.outcomes
+            outcomes = worker.outcomes
             left -= 1
             worker.chunk = None
             following = next(waiting, None)
-            if following is not None:
+            if following is not None:  # before the yield: whoever reads may compute for long
                 worker.give(following, plan)
+            yield answer["written"], outcomes
 
 
 def _resume(folder: Path, plan: _Plan, decoded: Decoded) -> set[int]:

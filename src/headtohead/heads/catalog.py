@@ -10,6 +10,7 @@ import torch
 
 from headtohead.backbones.catalog import build_backbone
 from headtohead.backbones.counting import multiply_adds
+from headtohead.config.study import LARGEST
 from headtohead.core.errors import UsageError
 from headtohead.heads.base import Head
 from headtohead.heads.classifier import Classifier, outputs_for
@@ -61,16 +62,29 @@ def class_maps_of(cls: type[Head]) -> str:
     return "fixed attention" if cls.fixed_attention else "exact"
 
 
+MOST_CLASSES = 100_000
+"""Above it a head is larger than memory, and no set of images has so many."""
+
+
 def head_parameters(name: str, image_size: int, classes: int) -> tuple[Parameters, str]:
     """Parameter counts of head `name` on the tutorial's backbone, and the feature maps' shape.
 
-    Raises UsageError for an unknown head or images too small for the backbone.
+    Raises UsageError for an unknown head, fewer than two classes, or images too small for the
+    backbone or larger than a study's.
     """
+    _check_sizes(image_size, classes)
     backbone = build_backbone("tutorial_cnn")
     size = backbone.map_size(image_size)
     head = build_head(name, backbone.channels, size, outputs_for(classes))
     maps = f"{backbone.channels} × {size[0]} × {size[1]}"
     return Classifier(backbone, head).parameters_count(), maps
+
+
+def _check_sizes(image_size: int, classes: int) -> None:
+    if not 2 <= classes <= MOST_CLASSES:
+        raise UsageError(f"--classes is a number from 2 to {MOST_CLASSES}; received {classes}.")
+    if not 8 <= image_size <= LARGEST:
+        raise UsageError(f"--image-size is a side from 8 to {LARGEST}; received {image_size}.")
 
 
 def head_options(name: str) -> dict[str, Any]:
@@ -96,9 +110,10 @@ def heads(
 
     Sizes are those on the feature maps `maps` ("1280x7x7": channels, height, width), by default
     the tutorial's backbone's for square images of `image_size` pixels. `name` may be a head of
-    one's own, `module:Class`. Raises UsageError for an unknown head, maps that are none, and
-    images too small for the backbone.
+    one's own, `module:Class`. Raises UsageError for an unknown head, maps that are none, fewer than
+    two classes, and images too small for the backbone or larger than a study's.
     """
+    _check_sizes(image_size, classes)
     shape = _maps_from(maps, image_size)
     if name is not None:
         return _describe(name, shape, classes)

@@ -5,9 +5,12 @@ from torch import Tensor, nn
 
 from headtohead.backbones.base import Backbone
 from headtohead.backbones.catalog import backbone_of
+from headtohead.backbones.frozen import Frozen, frozen_backbone, with_last_stages
 from headtohead.config.study import BackboneSpec, HeadSpec
+from headtohead.core.errors import RunError
 from headtohead.core.streams import stream_seed
 from headtohead.heads.base import Head
+from headtohead.heads.normed import NormedHead
 from headtohead.heads.table import build_head
 from headtohead.store.records import Parameters
 
@@ -25,20 +28,47 @@ class Classifier(nn.Module):
         logits: Tensor = self.head(self.backbone(pictures))
         return logits
 
+    @property
+    def is_frozen(self) -> bool:
+        """Whether nothing of the backbone is trained."""
+        return isinstance(self.backbone, Frozen)
+
     def parameters_count(self) -> Parameters:
         """How many numbers the model holds; `total` counts batch-norm statistics, as Keras does."""
-        trainable = sum(p.numel() for p in self.parameters())
-        return Parameters(
-            backbone=sum(p.numel() for p in self.backbone.parameters()),
-            head=sum(p.numel() for p in self.head.parameters()),
-            trainable=trainable,
-            total=trainable + self._statistics(),
-        )
+        counts = {
+            name: sum(p.numel() for p in part.parameters())
+            for name, part in (("backbone", self.backbone), ("head", self.head))
+        }
+        trainable = sum(p.numel() for p in self.parameters() if p.requires_grad)
+        return Parameters(**counts, trainable=trainable, total=self._total())
 
-    def _statistics(self) -> int:
-        """Numbers of the state that are no parameters."""
-        parameters = {name for name, _ in self.named_parameters()}
-        return sum(v.numel() for name, v in self.state_dict().items() if name not in parameters)
+    def _total(self) -> int:
+        """Numbers of the whole state, that of a frozen backbone too."""
+        frozen = self.backbone.trunk.state_dict() if isinstance(self.backbone, Frozen) else {}
+        return sum(v.numel() for state in (self.state_dict(), frozen) for v in state.values())
+
+
+@torch.no_grad()
+def check_outputs(model: Classifier, name: str, *, image_size: int, classes: int) -> None:
+    """Raises RunError where the head of candidate `name` gives logits of another shape than asked.
+
+    Two feature maps without content are enough to see it; nothing of the model moves.
+    """
+    device = next(model.parameters()).device
+    features = torch.zeros(
+        2, model.backbone.channels, *model.backbone.map_size(image_size), device=device
+    )
+    was_training = model.training
+    with torch.random.fork_rng(devices=[]):
+        found = model.eval().head(features)
+    model.train(was_training)
+    shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+    if shape != (2, outputs_for(classes)):
+        raise RunError(
+            f"the head {name} gives {shape} for 2 images of {classes} classes; it must give "
+            f"(2, {outputs_for(classes)}): one logit for two classes, else one for each. Repair "
+            f"it, or leave it out."
+        )
 
 
 def outputs_for(classes: int) -> int:
@@ -55,11 +85,19 @@ def build_classifier(
     streams of their own. Raises UsageError for names, options or sizes that do not fit.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_seed(seed, "init/backbone"))
-        trunk = backbone_of(backbone)
+        trunk = _trunk(backbone, stream_seed(seed, "init/backbone"))
         size = trunk.map_size(image_size)
         torch.manual_seed(stream_seed(seed, "init/head", name))
         top = build_head(
             head.head or name, trunk.channels, size, outputs_for(classes), **head.options
         )
-    return Classifier(trunk, top)
+    return Classifier(trunk, NormedHead(top, trunk.channels) if backbone.norm else top)
+
+
+def _trunk(spec: BackboneSpec, seed: int) -> Backbone:
+    """The backbone, as much of it to be trained as `spec` says."""
+    if spec.frozen:
+        return frozen_backbone(spec, seed)
+    torch.manual_seed(seed)
+    trunk = backbone_of(spec)
+    return trunk if spec.stages is None else with_last_stages(trunk, spec.stages)

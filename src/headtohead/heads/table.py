@@ -2,10 +2,11 @@
 
 import importlib
 import inspect
+import operator
 from collections.abc import Mapping
 from typing import Any
 
-from headtohead.core.errors import UsageError
+from headtohead.core.errors import UsageError, brief, one_line
 from headtohead.heads.attention import ATTENTION
 from headtohead.heads.base import Head, HeadEntry
 from headtohead.heads.class_maps import CLASS_MAPS
@@ -44,9 +45,11 @@ def head_entry(name: str) -> HeadEntry:
     if not attribute:
         raise UsageError(f"no head {name!r}; there are {', '.join(HEADS)}, and module:Class.")
     try:
-        cls = getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # the user's code runs here, and may fail in any way
-        raise UsageError(f"head {name!r} cannot be imported: {error}.") from error
+        cls = operator.attrgetter(attribute)(importlib.import_module(module))
+    except (Exception, SystemExit) as error:  # the user's code runs here, and may do anything
+        raise UsageError(
+            f"head {name!r} cannot be imported: {brief(one_line(str(error)), 300)}."
+        ) from error
     if not (isinstance(cls, type) and issubclass(cls, Head)):
         raise UsageError(f"head {name!r} is no subclass of headtohead.heads.base.Head.")
     return HeadEntry(cls, {}, (cls.__doc__ or "").partition("\n")[0])

@@ -6,10 +6,11 @@ figures read them later, without torch. It is one file in this folder and one en
 `probes`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar
 
 from headtohead.core.files import digest_of
 from headtohead.probes.images import ProbeImages
@@ -26,19 +27,12 @@ if TYPE_CHECKING:
     import torch
 
     from headtohead.data.split import Split
-    from headtohead.heads.classifier import Classifier
-    from headtohead.training.inputs import Pictures
+    from headtohead.training.inputs import Inputs
+    from headtohead.training.plans import Finished
     from headtohead.training.run import RunPlan
 
 Need: TypeAlias = Literal["best", "last", "images", "heads"]
 Found_co = TypeVar("Found_co", covariant=True)
-
-
-class Finished(NamedTuple):
-    """A finished run's model with the weights of one epoch, in evaluation mode, on the device."""
-
-    model: "Classifier"
-    epoch: int
 
 
 @dataclass(frozen=True)
@@ -52,7 +46,7 @@ class Context:
     """
 
     plans: "tuple[RunPlan, ...]"
-    pictures: "Pictures"
+    pictures: "Inputs"
     split: "Split"
     folder: Path
     images: ProbeImages | None = None
@@ -75,29 +69,21 @@ class Context:
         return self.images
 
     @cached_property
-    def best(self) -> Finished:
-        """The weights of the best epoch.
+    def best(self) -> "Finished":
+        """The model with the weights of the best epoch.
 
-        Raises FileNotFoundError or DamagedCheckpointError where they are gone or damaged.
+        Raises as `headtohead.training.plans.finished_model` does.
         """
-        from headtohead.training.run import BEST
+        from headtohead.training.plans import finished_model
 
-        return self._finished(BEST)
+        return finished_model(self.plan, self.folder, "best", self.device)
 
     @cached_property
-    def last(self) -> Finished:
-        """The weights of the last epoch; raises as `best` does."""
-        from headtohead.training.run import LAST
+    def last(self) -> "Finished":
+        """That with the weights of the last epoch; raises as `best` does."""
+        from headtohead.training.plans import finished_model
 
-        return self._finished(LAST)
-
-    def _finished(self, file: str) -> Finished:
-        from headtohead.training import checkpoint
-
-        weights, saved = checkpoint.load(self.folder / file)
-        model = self.plan.build().to(self.device)
-        model.load_state_dict(weights)
-        return Finished(model.eval(), int(saved["epoch"] or 0))
+        return finished_model(self.plan, self.folder, "last", self.device)
 
 
 class Probe(Protocol[Found_co]):
@@ -144,17 +130,27 @@ def write_run(ledger: Ledger, probe: Probe[object], head: str, seed: int, arrays
 
 
 def read_session(ledger: Ledger, probe: Probe[Found_co]) -> Found_co | None:
-    """What `probe` found on all heads; None where there is nothing whole, or a head is missing."""
-    arrays = read_evidence(session_path(ledger.out, probe.name), probe.name, session_key(ledger))
-    return None if arrays is None else probe.describe(arrays)
+    """What `probe` found on all heads, or on all that have runs.
 
-
-def write_session(ledger: Ledger, probe: Probe[object], arrays: Arrays) -> None:
-    """Keep what `probe` found on all heads. Raises StorageError."""
+    None where there is nothing whole, or one of them is missing.
+    """
     path = session_path(ledger.out, probe.name)
-    write_evidence(path, probe.name, session_key(ledger), arrays)
+    for heads in (tuple(ledger.file.study.heads), ledger.heads_with_runs()):
+        arrays = read_evidence(path, probe.name, session_key(ledger, heads))
+        if arrays is not None:
+            return probe.describe(arrays)
+    return None
 
 
-def session_key(ledger: Ledger) -> str:
-    """The key of a session over all heads of the ledger: it changes when a head is added."""
-    return digest_of([ledger.run_key(head, 0) for head in ledger.file.study.heads])
+def write_session(
+    ledger: Ledger, probe: Probe[object], arrays: Arrays, heads: Sequence[str] | None = None
+) -> None:
+    """Keep what `probe` found on `heads`, by default all of the study. Raises StorageError."""
+    path = session_path(ledger.out, probe.name)
+    measured = tuple(ledger.file.study.heads) if heads is None else heads
+    write_evidence(path, probe.name, session_key(ledger, measured), arrays)
+
+
+def session_key(ledger: Ledger, heads: Sequence[str]) -> str:
+    """The key of a session over some heads of the ledger: another head makes it another."""
+    return digest_of([ledger.run_key(head, 0) for head in heads])

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from headtohead.core.errors import brief
 from headtohead.core.streams import stream
 from headtohead.probes.base import Context, Need
 from headtohead.probes.images import ProbeImages
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from headtohead.training.inputs import Pictures
 
 CURVES = ("random", "gradcam", "exact")
+UNFIT = "unfit"
+"""Name of the array that says why a head's own maps are left out."""
+
 CURVE_PICTURES = 24
 """The first so many probe images are taken apart and put together again."""
 
@@ -31,6 +35,12 @@ BLUR = 0.1
 
 ROUNDING = 1e-5
 """Of the largest value: what maps in float32 may differ by and be the same."""
+
+CONTRACT = 2e-3
+"""Of the largest value: how far the mean of exact maps may lie from the logit; TF32 rounds so."""
+
+TINY = 1e-6
+"""In logits: where maps and logits are all but zero."""
 
 Values = NDArray[np.float32]
 
@@ -56,7 +66,8 @@ class ClassMaps:
     (n, h, w) float32: Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391) of the true class's
     logit (with one logit, of its negative for class 0) at the feature maps, times h · w and
     before its ReLU, so that it has the unit of `exact`: logits. `exact` is the head's own map,
-    whose mean is that logit; None for heads that have none. Cell i's centre lies at pixel
+    whose mean is that logit; None for heads that have none, and where the mean was found to be
+    another: `unfit` says why. Cell i's centre lies at pixel
     `first` + i · `stride`, in both directions, counted from the centre of pixel 0.
     """
 
@@ -69,6 +80,7 @@ class ClassMaps:
     random_curves: Curves
     gradcam_curves: Curves
     exact_curves: Curves | None
+    unfit: str | None = None
 
 
 @final
@@ -102,6 +114,8 @@ class ClassMapsProbe:
             if curves is not None:
                 arrays[f"{name}_deletion"] = curves.deletion
                 arrays[f"{name}_insertion"] = curves.insertion
+        if maps.unfit is not None:
+            arrays[UNFIT] = np.array(maps.unfit, np.str_)
         return arrays
 
     def describe(self, arrays: Arrays) -> ClassMaps:
@@ -118,6 +132,7 @@ class ClassMapsProbe:
             random_curves=_curves(arrays, "random"),
             gradcam_curves=_curves(arrays, "gradcam"),
             exact_curves=_curves(arrays, "exact") if has_exact else None,
+            unfit=str(arrays[UNFIT]) if UNFIT in arrays else None,
         )
 
 
@@ -133,8 +148,9 @@ def collect_class_maps(
     first, stride = model.backbone.first, model.backbone.stride
     found = _maps(model.eval(), Pictures(pictures.pixels, pictures.labels, device))
     gradcam = np.concatenate([maps for maps, _ in found])
-    own = [maps for _, maps in found if maps is not None]
-    exact = np.concatenate(own) if own else None
+    unfit = next((maps for _, maps in found if isinstance(maps, str)), None)
+    own = [maps for _, maps in found if not isinstance(maps, str) and maps is not None]
+    exact = np.concatenate(own) if own and unfit is None else None
     chance = stream(0, "random maps").random(gradcam.shape, dtype=np.float32)
 
     few = _TakenApart(model, pictures, device)
@@ -157,6 +173,7 @@ def collect_class_maps(
         random_curves=curves(chance),
         gradcam_curves=gradcam_curves,
         exact_curves=exact_curves,
+        unfit=unfit,
     )
 
 
@@ -184,21 +201,45 @@ def gradcam_of(head: "Head", features: "Tensor", labels: "Tensor") -> "Tensor":
     return (features.detach() * gradient.sum((2, 3), keepdim=True)).sum(1)
 
 
-def _maps(model: "Classifier", pictures: "Pictures") -> list[tuple[Values, Values | None]]:
-    """Per batch: Grad-CAM in logits, and the head's own maps or None."""
+def _maps(model: "Classifier", pictures: "Pictures") -> list[tuple[Values, Values | str | None]]:
+    """Per batch: Grad-CAM in logits, and the head's own maps, None, or why they are no maps."""
     import torch
 
     from headtohead.training.evaluate import BATCH
 
-    found = []
+    found: list[tuple[Values, Values | str | None]] = []
     with torch.no_grad():
         for rows in torch.split(pictures.rows(np.arange(len(pictures))), BATCH):
             inputs, labels = pictures.batch(rows)
             features = model.backbone(inputs)
-            own = model.head.class_maps(features)
+            own = own_maps(model.head, features)
             maps = gradcam_of(model.head, features, labels).cpu().numpy()
-            found.append((maps, None if own is None else of_class(own, labels).cpu().numpy()))
+            if isinstance(own, torch.Tensor):
+                found.append((maps, of_class(own, labels).cpu().numpy()))
+            else:
+                found.append((maps, own))
     return found
+
+
+def own_maps(head: "Head", features: "Tensor") -> "Tensor | str | None":
+    """(n, outputs, h, w) maps of `head`, None, or in words why they are not those of its logits."""
+    from torch import Tensor
+
+    try:
+        maps = head.class_maps(features)
+    except Exception as error:  # the user's code runs here, and may fail in any way
+        return brief(f"class_maps raised {type(error).__name__}: {error}", 200)
+    if maps is None:
+        return None
+    logits = head(features)
+    if not isinstance(maps, Tensor) or maps.ndim != 4 or maps.shape[:2] != logits.shape:
+        shape = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
+        return f"class_maps gives {shape}; it must give {(*logits.shape, 'h', 'w')}"
+    off = float((maps.mean((2, 3)) - logits).abs().max())
+    size = float(maps.abs().max()) + float(logits.abs().max())
+    if not off <= CONTRACT * size + TINY:  # what is no number is no map, either
+        return f"their mean is not the logit, but up to {off:.3g} away from it"
+    return maps
 
 
 def _differ_by_constants(one: Values, other: Values) -> bool:

@@ -209,9 +209,9 @@ def collect_masks(folder: Path, prepared: PreparedSet, rows: NDArray[np.int64]) 
     masks = np.full((len(rows), side, side), UNKNOWN, np.uint8)
     found = 0
     for index, row in enumerate(rows.tolist()):
-        path = _mask_file(folder, prepared.names[row])
+        path = mask_file(folder, prepared.names[row])
         if path is not None:
-            masks[index] = _read_mask(path, side)
+            masks[index] = read_mask(path, side)
             found += 1
     if not found:
         example = Path(prepared.names[int(rows[0])]).with_suffix(".png") if len(rows) else ""
@@ -222,13 +222,18 @@ def collect_masks(folder: Path, prepared: PreparedSet, rows: NDArray[np.int64]) 
     return Masks(rows, masks)
 
 
-def _mask_file(folder: Path, name: str) -> Path | None:
+def mask_file(folder: Path, name: str) -> Path | None:
+    """The mask in `folder` of the image called `name`, a path relative to its source."""
     parts: Sequence[str] = Path(name).with_suffix(".png").parts
     candidates = (folder.joinpath(*parts[start:]) for start in range(len(parts)))
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _read_mask(path: Path, side: int) -> NDArray[np.uint8]:
+def read_mask(path: Path, side: int) -> NDArray[np.uint8]:
+    """(side, side) of 1 object, 0 background, UNKNOWN; read as `collect_masks` says.
+
+    Raises DataError where it cannot be read.
+    """
     try:
         with Image.open(path) as image:
             # A palette's numbers are the mask, not its colours.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from headtohead.data.split import Split
     from headtohead.heads.classifier import Classifier
-    from headtohead.training.inputs import Pictures
+    from headtohead.training.inputs import Inputs
     from headtohead.training.run import RunPlan
     from headtohead.training.step import Step
 
@@ -103,7 +103,7 @@ class StepRunner:
         return time.perf_counter() - wall, time.process_time() - cpu
 
 
-def collect_speed(plans: "Sequence[RunPlan]", pictures: "Pictures", split: "Split") -> Speed:
+def collect_speed(plans: "Sequence[RunPlan]", pictures: "Inputs", split: "Split") -> Speed:
     """Times of training steps of every plan's head, all on the same pictures of `split`."""
     runners = [step_runner(plan, pictures, split.train[: plan.recipe.batch_size]) for plan in plans]
     for runner in runners:
@@ -121,17 +121,20 @@ def collect_speed(plans: "Sequence[RunPlan]", pictures: "Pictures", split: "Spli
     )
 
 
-def step_runner(plan: "RunPlan", pictures: "Pictures", batch: NDArray[np.int64]) -> StepRunner:
+def step_runner(plan: "RunPlan", pictures: "Inputs", batch: NDArray[np.int64]) -> StepRunner:
     """The plan's model, to be trained on the rows `batch` of `pictures` again and again."""
     import torch
 
-    from headtohead.training.optimizer import KerasAdam
+    from headtohead.training.closed_form import Fitted
+    from headtohead.training.optimizer import optimizer_of
     from headtohead.training.step import EagerGradients, Step, gradients_on_device
 
     model = plan.build().to(pictures.device).train()
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     recipe = plan.recipe
-    optimizer = KerasAdam(model.parameters(), recipe.learning_rate, recipe.weight_decay)
+    optimizer = optimizer_of(model, recipe)
     rows = pictures.rows(batch)
+    if model.head.closed_form:
+        return StepRunner(model, Step(Fitted(model, pictures), optimizer), rows)
     eager = EagerGradients(model, pictures, None, recipe.arithmetic)
     return StepRunner(model, Step(gradients_on_device(eager, rows, None), optimizer), rows)

@@ -1,8 +1,10 @@
 """The probe stage: which evidence is missing, and collecting it from finished weights."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from headtohead.probes.base import Context, Probe, of_heads, write_run, write_session
+from headtohead.probes.class_maps import CLASS_MAPS, UNFIT
 from headtohead.probes.images import images_path, read_images
 from headtohead.probes.table import probe_named, probes_of
 from headtohead.store.evidence import evidence_path, read_evidence
@@ -10,7 +12,7 @@ from headtohead.store.ledger import Ledger
 
 if TYPE_CHECKING:
     from headtohead.data.split import Split
-    from headtohead.training.inputs import Pictures
+    from headtohead.training.inputs import Inputs
     from headtohead.training.run import RunPlan
 
 
@@ -30,9 +32,16 @@ def lost(ledger: Ledger, head: str, seed: int) -> tuple[str, ...]:
     return tuple(p.name for p in _missing(ledger, head, seed) if _reads_weights(p))
 
 
-def collect_missing(ledger: Ledger, plan: "RunPlan", pictures: "Pictures", split: "Split") -> None:
+def collect_missing(
+    ledger: Ledger,
+    plan: "RunPlan",
+    pictures: "Inputs",
+    split: "Split",
+    note: Callable[[str], None] = lambda _: None,
+) -> None:
     """Collect what the finished run of `plan` lacks; `split` is the run's own.
 
+    `note` is told what a user should know, such as class maps that are not what they claim to be.
     Raises DamagedCheckpointError where its weights are damaged, UsageError for a probe of the
     user's own that fails to import, and StorageError where the ledger cannot be written.
     """
@@ -46,11 +55,14 @@ def collect_missing(ledger: Ledger, plan: "RunPlan", pictures: "Pictures", split
     context = Context((plan,), pictures, split, ledger.run_folder(head, seed), images)
     for probe in probes:
         if images is not None or "images" not in probe.needs:
-            write_run(ledger, probe, head, seed, probe.collect(context))
+            found = probe.collect(context)
+            if probe is CLASS_MAPS and UNFIT in found:
+                note(f"its class maps are not exact, and are left out: {found[UNFIT]}")
+            write_run(ledger, probe, head, seed, found)
 
 
 def collect_session(
-    ledger: Ledger, name: str, plans: "tuple[RunPlan, ...]", pictures: "Pictures", split: "Split"
+    ledger: Ledger, name: str, plans: "tuple[RunPlan, ...]", pictures: "Inputs", split: "Split"
 ) -> None:
     """Let the probe called `name` measure all heads, whose `plans` at seed 0 these are.
 
@@ -58,7 +70,8 @@ def collect_session(
     """
     probe = probe_named(ledger.file.study, name)
     context = Context(plans, pictures, split, ledger.run_folder(plans[0].head, plans[0].seed))
-    write_session(ledger, probe, probe.collect(context))
+    heads = [plan.head for plan in plans]
+    write_session(ledger, probe, probe.collect(context), heads)
 
 
 def _missing(ledger: Ledger, head: str, seed: int) -> list[Probe[Any]]:

@@ -207,7 +207,7 @@ def _speed(desk: Desk) -> Claim:
 
 
 def measured_speed(ledger: Ledger) -> Speed | None:
-    """The speed session of this study's heads, where there is one."""
+    """The speed session of this study's heads, or of those that have runs, where there is one."""
     return read_session(ledger, SPEED)
 
 

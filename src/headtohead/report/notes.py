@@ -7,7 +7,7 @@ from headtohead.report.comparisons import HeadComparison
 from headtohead.report.lags import lags_note
 from headtohead.report.results import RunResult
 from headtohead.stats import Lag
-from headtohead.store.ledger import StudyFile
+from headtohead.store.ledger import Ledger, Run, StudyFile
 
 UNSETTLED = 0.01
 """Share of the initial values in batch norm's moving averages above which a note is due."""
@@ -45,6 +45,20 @@ def state_notes(
             )
     if runs and len(file.study.heads) > 1 and reference not in {run.head for run in runs}:
         yield f"No comparison: the reference {reference} has no run yet."
+
+
+def run_notes(ledger: Ledger, runs: Sequence[Run]) -> Iterator[str]:
+    """Runs that are not what they were, or not all of one thing."""
+    for head, seed, why in ledger.damaged():
+        yield f"{head} seed {seed} is left out: {why}. `headtohead compare` trains it again."
+    for head in ledger.file.study.heads:
+        sources = {run.record.source for run in runs if run.record.head == head}
+        if len(sources) > 1:
+            yield (
+                f"The runs of {head} are of {len(sources)} versions of its source (or of one that "
+                f"was not recorded): its means mix them. `headtohead compare --retrain-changed` "
+                f"trains them again."
+            )
 
 
 def training_notes(

@@ -9,7 +9,13 @@ from headtohead.core.errors import UsageError
 from headtohead.report.baseline import Baseline, Standing, baseline_of, standings
 from headtohead.report.comparisons import HeadComparison, comparisons_of
 from headtohead.report.lags import lags
-from headtohead.report.notes import label_notes, picture_notes, state_notes, training_notes
+from headtohead.report.notes import (
+    label_notes,
+    picture_notes,
+    run_notes,
+    state_notes,
+    training_notes,
+)
 from headtohead.report.pairs import (
     PairEstimate,
     Targets,
@@ -30,6 +36,7 @@ __all__ = [
     "Summary",
     "Winner",
     "reference_of",
+    "shipped",
     "summarize",
     "validation",
 ]
@@ -152,6 +159,7 @@ def summarize(ledger: Ledger) -> Summary:
         estimates=tuple(estimates(ledger, grouped, reference, answers.runs, groups, targets)),
         leaks=leaks,
         notes=(
+            *run_notes(ledger, runs),
             *state_notes(file, ordered, unfinished, comparisons),
             *training_notes(file, ordered, lagging),
             *label_notes(file),
@@ -213,14 +221,20 @@ def _winner(heads: Sequence[HeadResult]) -> Winner | None:
     shared = set.intersection(*({run.seed for run in head.runs} for head in able))
     means = {head.head: validation(head, shared) for head in able}
     head = min(able, key=lambda head: (-means[head.head], head.parameters.total))
-    shipped: RunResult | None = None
-    for run in head.runs:
-        before = shipped.best if shipped else None
-        if run.finished and run.best and (before is None or _better(run.best, before)):
-            shipped = run
-    assert shipped is not None  # noqa: S101 - `able` heads have one
+    best = shipped(head)
+    assert best is not None  # noqa: S101 - `able` heads have one
     seeds = shared or {run.seed for run in head.runs}
-    return Winner(head.head, shipped.seed, means[head.head], tuple(sorted(seeds)))
+    return Winner(head.head, best.seed, means[head.head], tuple(sorted(seeds)))
+
+
+def shipped(head: HeadResult) -> RunResult | None:
+    """The head's finished run that is best on validation; None where there is none."""
+    found: RunResult | None = None
+    for run in head.runs:
+        before = found.best if found else None
+        if run.finished and run.best and (before is None or _better(run.best, before)):
+            found = run
+    return found
 
 
 def validation(head: HeadResult, seeds: Collection[int]) -> float:

@@ -9,7 +9,7 @@ from typing import Unpack
 from headtohead.config.options import StudyOptions, documented, study_from
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import UsageError
-from headtohead.core.files import expanded
+from headtohead.core.files import expanded, unreadable
 from headtohead.core.system import cache_folder
 from headtohead.data.holdout import holdout_lines
 from headtohead.data.listing import Listing, list_study
@@ -17,8 +17,8 @@ from headtohead.data.pipeline import split_study
 from headtohead.data.prepared import GIVEN_SPLITS
 from headtohead.probes.images import check_masks_folder
 from headtohead.runtime.jobs import jobs_of
-from headtohead.runtime.preflight import TimingQuestion, answer_of, muster, question_about
-from headtohead.runtime.process import Recruits
+from headtohead.runtime.preflight import TimingQuestion, answer_of, first_worker, question_about
+from headtohead.runtime.process import StandbyProcesses
 from headtohead.runtime.progress import Display
 from headtohead.runtime.steps import step_lines
 from headtohead.stats import seeds_needed
@@ -119,8 +119,11 @@ def plan(
     spec = study_from(study, **options)
     question = question_about(spec, device, workers, deterministic=deterministic)
     folder = None if out is None else expanded(out)
-    with muster(question, "headtohead.runtime.timing") as recruits, Display() as display:
-        setups = answer_of(recruits).setups
+    with (
+        first_worker(question, module="headtohead.runtime.timing") as standby,
+        Display() as display,
+    ):
+        setups = answer_of(standby).setups
         listing = list_study(spec, cache=cache_folder(cache), progress=display.progress)
         images = None if listing is None else _images(spec, listing)
         if folder is not None:
@@ -139,7 +142,7 @@ def plan(
             classes=len(listing.classes),
             setup=setups[0],
         )
-        times = _measured(recruits, asked)
+        times = _measured(standby, asked)
         if missed := [head for head in unknown if head not in times]:
             display.note(f"The steps of {', '.join(missed)} could not be timed; see above.")
     seconds = {head: _run_seconds(spec, head, images, *pair) for head, pair in times.items()}
@@ -153,9 +156,9 @@ def _images(spec: StudySpec, listing: Listing) -> Images:
     return Images(len(parts.train), len(parts.validation), len(parts.test), given)
 
 
-def _measured(recruits: Recruits, asked: TimingQuestion) -> dict[str, tuple[float, float]]:
+def _measured(standby: StandbyProcesses, asked: TimingQuestion) -> dict[str, tuple[float, float]]:
     """Seconds of a step and of evaluating an image, of each head that could be measured."""
-    process = recruits.take()
+    process = standby.take()
     try:
         process.send(asked.model_dump(mode="json"))
         return {event["head"]: (event["step"], event["image"]) for event in process.events()}
@@ -172,7 +175,7 @@ def _run_seconds(spec: StudySpec, head: str, images: Images, step: float, image:
     recipe = spec.recipe_for(head)
     evaluated = min(images.validation, images.train)
     evaluated += min(recipe.validation_pictures or images.validation, images.validation)
-    if recipe.batch_norm == "recomputed":
+    if recipe.batch_norm != "moving":
         evaluated += min(images.train, STATISTICS)
     return recipe.epochs * (recipe.steps(images.train) * step + evaluated * image)
 
@@ -218,7 +221,7 @@ def forecast(
 def _head_time(
     spec: StudySpec, ledger: Ledger | None, head: str, measured: float | None
 ) -> HeadTime:
-    jobs = [job for job in jobs_of(spec.heads, spec.seeds) if job.head == head]
+    jobs = [job for job in jobs_of(spec.heads, range(spec.seeds)) if job.head == head]
     runs = ledger.runs() if ledger else []
     over = {run.record.seed for run in runs if run.record.head == head}
     seconds = [
@@ -233,8 +236,11 @@ def _head_time(
 
 def _ledger_of(spec: StudySpec, out: Path | None) -> Ledger | None:
     if out is not None:
-        if not (out / STUDY_FILE).is_file():
-            return None
+        try:
+            if not (out / STUDY_FILE).is_file():
+                return None
+        except OSError as error:
+            raise unreadable(out, error) from error
         ledger = Ledger.open(out)
         if not _same(ledger.file.study, spec):
             raise UsageError(

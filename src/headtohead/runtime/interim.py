@@ -218,7 +218,7 @@ def look_jobs(spec: StudySpec, record: LooksRecord, pairs: int) -> list[Job]:
         for head in spec.heads
     }
     return [
-        Job(head, seed)
+        Job(head, seed, spec.heads[head].after)
         for seed in range(max(wanted.values()))
         for head in spec.heads
         if seed < wanted[head]

@@ -1,8 +1,8 @@
-"""A study → the runs that are still to do."""
+"""A study → the jobs that are still to do, as plain data."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeAlias
 
 from headtohead.config.study import HeadSpec
 from headtohead.probes.stage import to_collect
@@ -11,10 +11,14 @@ from headtohead.store.ledger import Ledger
 
 @dataclass(frozen=True)
 class Job:
-    """One head × one seed: to be trained, and its evidence collected."""
+    """One head × one seed: to be trained, and its evidence collected.
+
+    `after` is the head whose run of the same seed must be over first, where there is one.
+    """
 
     head: str
     seed: int
+    after: str | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return f"{self.head} seed {self.seed}"
@@ -44,16 +48,24 @@ class FiguresJob:
 AnyJob: TypeAlias = Job | SessionJob | FiguresJob
 
 
-def jobs_of(heads: Iterable[str], seeds: int) -> list[Job]:
+def jobs_of(heads: Mapping[str, HeadSpec], seeds: Iterable[int]) -> list[Job]:
     """Seed by seed, so that stopping early leaves whole pairs."""
-    names = list(heads)
-    return [Job(head, seed) for seed in range(seeds) for head in names]
+    return [Job(name, seed, head.after) for seed in seeds for name, head in heads.items()]
 
 
-def predecessor(heads: Mapping[str, HeadSpec], job: Job) -> Job | None:
-    """The run whose backbone `job` starts from."""
-    before = heads[job.head].after
-    return None if before is None else Job(before, job.seed)
+def as_data(job: AnyJob) -> dict[str, Any]:
+    """The job as JSON has it, with its kind."""
+    return {"kind": type(job).__name__, **asdict(job)}
+
+
+def from_data(data: Mapping[str, Any]) -> AnyJob:
+    """The inverse of `as_data`."""
+    fields = {key: value for key, value in data.items() if key != "kind"}
+    if data["kind"] == "SessionJob":
+        return SessionJob(fields["probe"], tuple(fields["heads"]))
+    if data["kind"] == "FiguresJob":
+        return FiguresJob(**fields)
+    return Job(**fields)
 
 
 def is_done(ledger: Ledger, job: Job) -> bool:

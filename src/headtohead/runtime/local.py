@@ -1,38 +1,36 @@
-"""Worker processes: feed them jobs, pass on what they say, and leave none behind."""
+"""Jobs by worker processes of this machine: feed them, pass on what they say, leave none behind."""
 
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from headtohead.core.errors import StorageError
 from headtohead.core.files import storage_error
-from headtohead.runtime.jobs import AnyJob
-from headtohead.runtime.process import Event, Process
+from headtohead.data.prepared import PreparedSet
+from headtohead.runtime.executor import Event, SomeJob
+from headtohead.runtime.jobs import AnyJob, Job, as_data
+from headtohead.runtime.process import Process, StandbyProcesses
 
-SomeJob = TypeVar("SomeJob", bound=AnyJob)
 
-
-class Team:
+class LocalExecutor:
     """Worker processes, one for each of `setups` at most, to be used in a `with` statement.
 
-    `process` gives a process, which is sent its setup, with the place of its log in the folder
+    `standby` gives a process, which is sent its setup, with the place of its log in the folder
     `logs`, and then one job at a time (and {"lent": cores} at any moment), and answers by events.
     Workers are set up when there is a job for them, and stay until the `with` statement is left.
+    While runs are trained, the cores of workers without a job are lent to those that have one.
     """
 
     def __init__(
-        self, process: Callable[[], Process], setups: Sequence[dict[str, Any]], logs: Path
+        self, standby: StandbyProcesses, setups: Sequence[dict[str, Any]], logs: Path
     ) -> None:
-        self._process, self._logs = process, logs
+        self._standby, self._logs = standby, logs
         self._unstarted = list(setups)
         self._workers: list[_Worker] = []
         self._said: queue.Queue[tuple[_Worker, Event | None]] = queue.Queue()
         self._waiting: list[Any] = []
-        self._needs: Mapping[Any, Any] = {}
         self._lending = False
 
     def __enter__(self) -> Self:
@@ -42,22 +40,14 @@ class Team:
         for worker in self._workers:
             worker.stop()
 
-    def execute(
-        self,
-        jobs: Sequence[SomeJob],
-        on_event: Callable[[SomeJob, Event], None],
-        *,
-        needs: Mapping[SomeJob, SomeJob] = MappingProxyType({}),
-        lending: bool = True,
-    ) -> None:
-        """Do all jobs in their order; returns when they are over.
+    def alone(self) -> None:
+        """As `Executor` says: processes that may still be getting ready are ended."""
+        self._standby.stop()
 
-        A job waits until the one that it `needs`, where that is among `jobs`, is over. With
-        `lending`, the cores of workers without a job are lent to those that have one. A worker
-        that dies costs its job, which is told as an "error" event, and is replaced. Raises
-        StorageError when a worker meets a disk that is full or may not be written.
-        """
-        self._waiting, self._needs, self._lending = list(jobs), needs, lending
+    def run(self, jobs: Sequence[SomeJob], on_event: Callable[[SomeJob, Event], None]) -> None:
+        """As `Executor` says. A worker that dies is replaced."""
+        self._waiting = list(jobs)
+        self._lending = all(isinstance(job, Job) for job in jobs)
         for worker in [worker for worker in self._workers if worker.is_dead()]:
             self._dismiss(worker)
         self._hand_out()
@@ -90,7 +80,7 @@ class Team:
                 worker.lend([])
                 worker.give(self._next_job())
         while self._unstarted and (job := self._next_job()) is not None:
-            worker = _Worker(self._process, self._unstarted.pop(0), self._logs, self._said)
+            worker = _Worker(self._standby.take, self._unstarted.pop(0), self._logs, self._said)
             self._workers.append(worker)
             worker.give(job)
         if not self._lending:
@@ -104,7 +94,8 @@ class Team:
     def _next_job(self) -> Any:
         unfinished = {*self._waiting, *(worker.job for worker in self._workers)}
         for job in self._waiting:
-            if job not in self._needs or self._needs[job] not in unfinished:
+            before = getattr(job, "after", None)
+            if before is None or Job(before, job.seed) not in unfinished:
                 self._waiting.remove(job)
                 return job
         return None
@@ -114,6 +105,14 @@ class Team:
         worker.stop()
         self._workers.remove(worker)
         self._unstarted.append(worker.setup)
+
+
+def local_executor(
+    standby: StandbyProcesses, setups: Sequence[dict[str, Any]], out: Path, prepared: PreparedSet
+) -> LocalExecutor:
+    """Workers for a ledger in the folder `out`, one for each of `setups`, all on `prepared`."""
+    shared = {"out": str(out.resolve()), "prepared": str(prepared.folder.resolve())}
+    return LocalExecutor(standby, [{**setup, **shared} for setup in setups], out / "logs")
 
 
 class _Worker:
@@ -149,7 +148,7 @@ class _Worker:
         """Hand over the next job; None leaves the worker without one."""
         self.job = job
         if job is not None:
-            self._process.send(asdict(job))
+            self._process.send(as_data(job))
 
     def lend(self, cores: list[int | None]) -> None:
         """It may use these further cores, None one that is not named, and no others."""

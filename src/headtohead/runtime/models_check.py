@@ -1,12 +1,14 @@
 """A worker's answer to what it is asked before any work: see `headtohead.runtime.preflight`."""
 
+import bdb
 import traceback
 from typing import Any
 
 import torch
 
 from headtohead.backbones.catalog import resolve
-from headtohead.core.errors import HeadToHeadError, UsageError
+from headtohead.core.errors import HeadToHeadError, UsageError, brief, one_line
+from headtohead.core.source_code import loaded_digest
 from headtohead.core.system import usable_cores
 from headtohead.heads.classifier import outputs_for
 from headtohead.heads.table import build_head
@@ -24,8 +26,8 @@ def answer_or_refusal(question: Question) -> Answer:
     except Exception as error:  # a head of the user's own may fail in any way
         traceback.print_exc()
         return Answer(
-            refusal=f"the study's models cannot be built ({type(error).__name__}: {error}): fix "
-            f"or remove this head."
+            refusal=f"the study's models cannot be built ({in_words(error)}): fix or remove the "
+            f"part that says so."
         )
 
 
@@ -43,13 +45,39 @@ def answer(question: Question) -> Answer:
     resolved, backbone, notes = resolve(question.backbone)
     size = backbone.map_size(question.image_size)
     for name, head in question.models:
-        build_head(head.head or name, backbone.channels, size, outputs_for(2), **head.options)
+        loaded_digest(head.head or name)  # of the code that is about to be imported
+        try:
+            built = build_head(
+                head.head or name, backbone.channels, size, outputs_for(2), **head.options
+            )
+        except HeadToHeadError:
+            raise
+        except Exception as error:  # a head of the user's own may fail in any way
+            traceback.print_exc()
+            raise UsageError(
+                f"the head {name} cannot be built ({in_words(error)}): fix it or leave it out."
+            ) from error
+        if built.closed_form:
+            raise UsageError(
+                f"head {name} is computed from the training split, not trained, and runs only "
+                "train: leave it out, or call its fit from Python."
+            )
     setups = worker_setups(question.device, question.workers, deterministic=question.deterministic)
     for precision in question.precisions:
         check_precision(precision, torch.device(setups[0]["device"]))
     return Answer(
         setups=tuple(setups), stride=whole_stride(backbone), backbone=resolved, notes=tuple(notes)
     )
+
+
+def in_words(error: Exception) -> str:
+    """What the user's code, or a library, raised: in one short line."""
+    if isinstance(error, EOFError | bdb.BdbQuit):
+        return (
+            "its code asks for input, as input() and breakpoint() do, and a worker has none: "
+            "remove that"
+        )
+    return brief(f"{type(error).__name__}: {one_line(str(error))}", 300)
 
 
 def worker_setups(

@@ -5,12 +5,15 @@ Can these models be built, and on what would this machine's workers train? Impor
 
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from headtohead.config.recipe import Precision, RecipeSpec
 from headtohead.config.study import BackboneSpec, HeadSpec, StudySpec
-from headtohead.core.errors import UsageError
-from headtohead.runtime.process import Recruits
+from headtohead.core.errors import UsageError, brief
+from headtohead.core.files import expanded
+from headtohead.core.system import CACHE_VARIABLE
+from headtohead.runtime.process import StandbyProcesses
 from headtohead.store.records import Record
 
 
@@ -60,8 +63,15 @@ def question_about(
     models: Iterable[tuple[str, HeadSpec]] | None = None,
 ) -> Question:
     """`models` are those of the study's heads unless they are given. Raises UsageError."""
-    if workers is not None and workers < 1:
-        raise UsageError(f"--workers must be at least 1; received {workers}.")
+    whole = isinstance(workers, int) and not isinstance(workers, bool)
+    if workers is not None and not (whole and workers >= 1):
+        raise UsageError(
+            f"--workers must be a whole number of at least 1; received {brief(repr(workers))}."
+        )
+    if not isinstance(device, str):
+        raise UsageError(
+            f"device is a text, auto, cpu, cuda or cuda:N; received {brief(repr(device))}."
+        )
     return Question(
         backbone=spec.backbone,
         models=tuple(spec.heads.items() if models is None else models),
@@ -69,29 +79,36 @@ def question_about(
         precisions=tuple(spec.recipe_for(head).arithmetic for head in spec.heads),
         device=device,
         workers=workers,
-        deterministic=deterministic,
+        deterministic=bool(deterministic),
     )
 
 
-def muster(question: Question, module: str = "headtohead.runtime.worker") -> Recruits:
-    """The first worker, getting ready; to be used in a `with` statement. `module` is what it runs.
+def first_worker(
+    question: Question,
+    cache: str | Path | None = None,
+    module: str = "headtohead.runtime.worker",
+) -> StandbyProcesses:
+    """The first worker, getting ready; to be used in a `with` statement.
 
-    `headtohead.runtime.timing` answers as a worker does, and times steps instead of training.
+    `cache` is what `--cache` named: kernels are kept there where there is no other place. `module`
+    is what it runs: `headtohead.runtime.timing` answers as a worker does, and times steps instead
+    of training.
     """
     # -P: a torch.py in the user's current folder must not be taken for torch.
     command = [sys.executable, "-P", "-m", module]
-    recruits = Recruits(command, question.model_dump(mode="json"))
-    recruits.call(1)
-    return recruits
+    variables = {} if cache is None else {CACHE_VARIABLE: str(expanded(cache).absolute())}
+    standby = StandbyProcesses(command, question.model_dump(mode="json"), variables)
+    standby.start(1)
+    return standby
 
 
-def answer_of(recruits: Recruits) -> Answer:
+def answer_of(standby: StandbyProcesses) -> Answer:
     """What the first worker says; waits for it.
 
     Raises UsageError for models, a device or a precision that there cannot be, and RunError where
     it dies.
     """
-    event = recruits.answer()
+    event = standby.answer()
     answer = Answer.model_validate({key: event[key] for key in Answer.model_fields})
     if answer.refusal is not None:
         raise UsageError(answer.refusal)

@@ -6,15 +6,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any, Self
 
 from headtohead.core.errors import RunError
 from headtohead.core.files import storage_error
-
-Event = dict[str, Any]
-"""What it says: {"event": "answer" | "start" | "step" | "epoch" | "note" | "done" | "error", …}."""
+from headtohead.core.system import current_folder
+from headtohead.runtime.executor import Event
 
 
 class Process:
@@ -24,16 +24,18 @@ class Process:
     process ends. What it says on standard error goes where this process's goes.
     """
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(
+        self, command: Sequence[str], variables: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         # What the parent can import, a worker can: heads of the user's own among it.
-        path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+        path = os.pathsep.join(entry or str(current_folder()) for entry in sys.path)
         threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         try:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env={**os.environ, **threads, "PYTHONPATH": path},
+                env={**os.environ, **threads, "PYTHONPATH": path, **variables},
                 start_new_session=True,  # Ctrl-C is the parent's to handle
             )
         except OSError as error:
@@ -80,37 +82,42 @@ def _pipes(process: "subprocess.Popen[bytes]") -> tuple[IO[bytes], IO[bytes]]:
     return process.stdin, process.stdout
 
 
-class Recruits:
+class StandbyProcesses:
     """Processes that get ready while this one is busy, to be used in a `with` statement.
 
-    `command` starts one. The first thing it is sent is `question`, and its first event the answer.
+    `command` starts one, with environment `variables` beside those of this process.
+    The first thing it is sent is `question`, and its first event the answer.
     At the end of the `with` statement those that nobody took are ended.
     """
 
-    def __init__(self, command: Sequence[str], question: dict[str, Any]) -> None:
-        self._command, self._question = command, question
+    def __init__(
+        self,
+        command: Sequence[str],
+        question: dict[str, Any],
+        variables: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self._command, self._question, self._variables = command, question, variables
         self._waiting: list[Process] = []
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.dismiss()
+        self.stop()
 
-    def call(self, count: int) -> None:
+    def start(self, count: int) -> None:
         """Start as many as are missing for `count` to wait."""
         for _ in range(count - len(self._waiting)):
             self._waiting.append(self._start())
 
     def answer(self) -> Event:
         """What the first one answers; waits for it. Raises RunError where it dies instead."""
-        self.call(1)
+        self.start(1)
         first = self._waiting[0]
         answer = next(first.events(), None)
         if answer is None:
             raise RunError(
-                f"the first worker ended with {first.death()} before it had begun; what it said "
-                f"stands above."
+                f"the first worker failed at start-up ({first.death()}); its output is above."
             )
         return answer
 
@@ -118,7 +125,7 @@ class Recruits:
         """One that waits, else a new one; to be ended by the caller."""
         return self._waiting.pop(0) if self._waiting else self._start()
 
-    def dismiss(self) -> None:
+    def stop(self) -> None:
         """End those that wait."""
         while self._waiting:
             process = self._waiting.pop()
@@ -126,6 +133,6 @@ class Recruits:
             process.close()
 
     def _start(self) -> Process:
-        process = Process(self._command)
+        process = Process(self._command, self._variables)
         process.send(self._question)
         return process

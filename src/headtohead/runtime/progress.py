@@ -46,7 +46,7 @@ class Display:
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or _console()
         self._rows: dict[Job, _Row] = {}
-        self._stage: tuple[str, int, int] | None = None
+        self._stage: tuple[str, int, int, str] | None = None
         self._said: dict[str, float] = {}
         self._began, self._at_begin = 0.0, 0.0
         self._live = Live(
@@ -66,11 +66,12 @@ class Display:
     ) -> None:
         self._live.stop()
 
-    def progress(self, what: str, done: int, total: int) -> None:
-        """Of `what`, `done` are done of `total` (0: unknown)."""
-        self._stage = (what, done, total)
+    def progress(self, what: str, done: int, total: int, left: float | None = None) -> None:
+        """Of `what`, `done` are done of `total` (0: unknown), with `left` seconds to go."""
+        after = "" if left is None else f", {_time_left(left)}"
+        self._stage = (what, done, total, after)
         if not self._console.is_terminal and self._due(what, done == total):
-            self._print(f"{what}: {done:,}{f' of {total:,}' if total else ''}")
+            self._print(f"{what}: {done:,}{f' of {total:,}' if total else ''}{after}")
 
     def note(self, message: str) -> None:
         """A line that stays."""
@@ -97,7 +98,10 @@ class Display:
         """What the worker that has `job` said."""
         row = self._rows[job]
         kind = event["event"]
-        if kind == "start":
+        if kind == "features":
+            self.progress("computing features", event["done"], event["pictures"], event["left"])
+        elif kind == "start":
+            self._stage = None
             row.state, row.epoch, row.since = "running", event["epochs"], time.monotonic()
         elif kind == "step":
             row.share = event["done"] / event["pictures"]
@@ -139,15 +143,14 @@ class Display:
         since = done - self._at_begin
         if since <= 0:
             return ""
-        seconds = (time.monotonic() - self._began) * (total - done) / since
-        return f"{seconds / 60:.0f} min left" if seconds >= 90 else f"{seconds:.0f} s left"
+        return _time_left((time.monotonic() - self._began) * (total - done) / since)
 
     def _render(self) -> RenderableType:
         if self._stage is not None:
-            what, done, total = self._stage
+            what, done, total, after = self._stage
             bar = ProgressBar(total=total or None, completed=done, width=40, pulse=not total)
             line = Table.grid(padding=(0, 1))
-            line.add_row(Text(what), bar, f"{done:,}{f' of {total:,}' if total else ''}")
+            line.add_row(Text(what), bar, f"{done:,}{f' of {total:,}' if total else ''}{after}")
             return line
         return self._runs() if self._rows else Text("")
 
@@ -196,6 +199,10 @@ def _epoch_line(job: Job, row: _Row, left: str) -> str:
         f"val_accuracy {_number(row.val_accuracy, '{:.4f}')}  "
         f"{_number(row.speed, '{:,.0f}')} images/s  {left}"
     )
+
+
+def _time_left(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min left" if seconds >= 90 else f"{seconds:.0f} s left"
 
 
 def _number(value: float | None, form: str) -> str:

@@ -13,6 +13,8 @@ import time
 from typing import IO, Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from headtohead.core.streams import stream
 from headtohead.probes.speed import step_runner
@@ -20,7 +22,7 @@ from headtohead.runtime.models_check import answer_or_refusal
 from headtohead.runtime.preflight import Question, TimingQuestion
 from headtohead.training.device import choose_device, set_up_worker
 from headtohead.training.evaluate import measure
-from headtohead.training.inputs import Pictures
+from headtohead.training.inputs import Features, Inputs, Pictures
 from headtohead.training.run import RunPlan
 
 STEPS = 3
@@ -45,12 +47,14 @@ def _time(question: Question, timing: TimingQuestion, output: IO[str]) -> None:
     random = stream(0, "timing")
     images = random.integers(0, 256, (count, side, side, 3), np.uint8)
     labels = np.arange(count, dtype=np.int64) % timing.classes
-    pictures = Pictures(images, labels, device)
+    pictures: Inputs = Pictures(images, labels, device)
     for (head, spec), recipe, batch in zip(
         question.models, timing.recipes, timing.batches, strict=True
     ):
         plan = RunPlan("", head, 0, spec, question.backbone, recipe, side, timing.classes)
         rows = np.arange(batch, dtype=np.int64)
+        if question.backbone.frozen:
+            pictures = _features(plan, labels, device)
         runner = step_runner(plan, pictures, rows)
         runner.step()
         seconds = float(np.median([runner.step()[0] for _ in range(STEPS)]))
@@ -58,6 +62,14 @@ def _time(question: Question, timing: TimingQuestion, output: IO[str]) -> None:
         measure(runner.model, pictures, rows)
         evaluation = (time.perf_counter() - began) / batch
         _say(output, "times", head=head, step=seconds, image=evaluation)
+
+
+def _features(plan: RunPlan, labels: NDArray[np.int64], device: torch.device) -> Features:
+    """Random features of as many images, as the frozen backbone would have them."""
+    backbone = plan.build().backbone
+    shape = (1, len(labels), *backbone.map_size(plan.image_size), backbone.channels)
+    features = stream(0, "timing", "features").random(shape, np.float32)
+    return Features(features.astype(plan.backbone.features), labels, device)
 
 
 def _say(output: IO[str], event: str, **details: Any) -> None:

@@ -9,31 +9,19 @@ standard input closes it ends at once: its parent is gone.
 import json
 import os
 import queue
-import sys
 import threading
-import time
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-import torch
-
 from headtohead.core.errors import HeadToHeadError
-from headtohead.data.pipeline import split_study
-from headtohead.data.prepared import PreparedSet, load_prepared
-from headtohead.data.split import in_stored_order
-from headtohead.probes.stage import collect_missing, collect_session
-from headtohead.runtime.jobs import Job
-from headtohead.runtime.models_check import answer_or_refusal
+from headtohead.runtime.jobs import AnyJob, from_data
+from headtohead.runtime.models_check import answer_or_refusal, in_words
 from headtohead.runtime.preflight import Question
-from headtohead.store.ledger import Ledger
-from headtohead.store.records import EpochRecord
+from headtohead.runtime.run_job import Tell, Workplace, run_job
 from headtohead.training.acceleration import get_ready, lend
 from headtohead.training.device import choose_device, set_up_worker
-from headtohead.training.inputs import Pictures
-from headtohead.training.run import RunPlan, train
-
-STEP_INTERVAL = 0.5  # seconds between two signs of life within an epoch
 
 
 def main() -> None:
@@ -41,15 +29,15 @@ def main() -> None:
     messages: queue.Queue[dict[str, Any]] = queue.Queue()
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a library prints is no event
-    threading.Thread(target=_listen, args=(messages,), daemon=True).start()
+    threading.Thread(target=_listen, args=(_own_input(), messages), daemon=True).start()
     _get_ready(Question.model_validate(messages.get()), output)
     setup = messages.get()
     _log_to(Path(setup["log"]))
     device = choose_device(setup["device"])
     set_up_worker(setup["core"], device, deterministic=setup["deterministic"])
-    desk = _Desk(setup, device, output)
+    place = Workplace(Path(setup["out"]), Path(setup["prepared"]), device)
     while True:
-        desk.do(messages.get())
+        _do(from_data(messages.get()), place, partial(_say, output))
 
 
 def _get_ready(question: Question, output: IO[str]) -> None:
@@ -75,8 +63,19 @@ def _say(output: IO[str], event: str, **details: Any) -> None:
     output.flush()
 
 
-def _listen(messages: "queue.Queue[dict[str, Any]]") -> None:
-    for line in sys.stdin:
+def _own_input() -> IO[str]:
+    """The parent's messages; whatever else reads standard input finds it empty.
+
+    A `breakpoint()` or `input()` in a head would wait for ever, and eat messages.
+    """
+    messages = os.fdopen(os.dup(0), encoding="utf-8")
+    with Path(os.devnull).open() as nothing:
+        os.dup2(nothing.fileno(), 0)
+    return messages
+
+
+def _listen(source: IO[str], messages: "queue.Queue[dict[str, Any]]") -> None:
+    for line in source:
         message = json.loads(line)
         if "lent" in message:
             lend(message["lent"])
@@ -85,95 +84,14 @@ def _listen(messages: "queue.Queue[dict[str, Any]]") -> None:
     os._exit(0)  # the parent is gone: what is complete is on disk
 
 
-class _Desk:
-    """What stays the same from job to job."""
-
-    def __init__(self, setup: dict[str, Any], device: torch.device, output: IO[str]) -> None:
-        self._out = Path(setup["out"])
-        self._output = output
-        self._prepared: PreparedSet = load_prepared(Path(setup["prepared"]))
-        self._pictures = Pictures(self._prepared.images, self._prepared.labels, device)
-        self._last_step = 0.0
-
-    def do(self, job: dict[str, Any]) -> None:
-        """Do a `Job` (train its run if it is not over, then probe it) or one of the others."""
-        try:
-            self._say("done", status=self._status_of(job))
-        except HeadToHeadError as error:
-            self._say("error", message=str(error), exit_code=error.exit_code)
-        except Exception as error:
-            traceback.print_exc()
-            self._say("error", message=f"{type(error).__name__}: {error}")
-
-    def _status_of(self, job: dict[str, Any]) -> str:
-        if "heads" in job:
-            return self._measure(job["probe"], job["heads"])
-        if "metric" in job:
-            return self._draw(job["metric"])
-        return self._work(Job(**job))
-
-    def _work(self, job: Job) -> str:
-        ledger = Ledger.open(self._out)
-        plan = self._plan(ledger, job.head, job.seed)
-        parts = split_study(ledger.file.study, self._prepared, job.seed)
-        folder = ledger.run_folder(job.head, job.seed)
-        run = ledger.run(job.head, job.seed)
-        ordered = in_stored_order(parts, self._prepared) if plan.recipe.stored_order else parts
-        record = run.record if run else train(plan, self._pictures, ordered, folder, self)
-        if record.status == "finished":
-            collect_missing(ledger, plan, self._pictures, parts)
-        return record.status
-
-    def _measure(self, probe: str, heads: list[str]) -> str:
-        ledger = Ledger.open(self._out)
-        plans = tuple(self._plan(ledger, head, 0) for head in heads)
-        parts = split_study(ledger.file.study, self._prepared, 0)
-        collect_session(ledger, probe, plans, self._pictures, parts)
-        return "finished"
-
-    def _draw(self, metric: str) -> str:
-        from headtohead.report import figures  # matplotlib, which no other job needs
-
-        write = [known for known in figures.METRICS if known.name == metric]
-        figures.write_figures(Ledger.open(self._out), write)
-        return "finished"
-
-    def _plan(self, ledger: Ledger, head: str, seed: int) -> RunPlan:
-        study = ledger.file.study
-        before = study.heads[head].after
-        return RunPlan(
-            key=ledger.run_key(head, seed),
-            head=head,
-            seed=seed,
-            head_spec=study.heads[head],
-            backbone=study.backbone,
-            recipe=study.recipe_for(head),
-            image_size=study.pictures.image_size,
-            classes=len(self._prepared.classes),
-            after=None if before is None else ledger.run_folder(before, seed),
-        )
-
-    def start(self, epochs: int) -> None:
-        """Training goes on after `epochs` epochs."""
-        self._say("start", epochs=epochs)
-
-    def step(self, epoch: int, done: int, pictures: int) -> None:
-        """A sign of life, not too often."""
-        now = time.monotonic()
-        if now - self._last_step >= STEP_INTERVAL:
-            self._last_step = now
-            self._say("step", epoch=epoch, done=done, pictures=pictures)
-
-    def epoch(self, record: EpochRecord) -> None:
-        """An epoch is on disk."""
-        self._say("epoch", record=record.model_dump())
-
-    def note(self, message: str) -> None:
-        """Something a user should know."""
-        self._say("note", message=message)
-
-    def _say(self, event: str, **details: Any) -> None:
-        _say(self._output, event, **details)
+def _do(job: AnyJob, place: Workplace, tell: Tell) -> None:
+    try:
+        tell("done", status=run_job(job, place, tell))
+    except HeadToHeadError as error:
+        tell("error", message=str(error), exit_code=error.exit_code)
+    except Exception as error:
+        traceback.print_exc()
+        tell("error", message=in_words(error))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@
 <out>/evidence/…          what probes measured, see `headtohead.store.evidence`
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,10 +16,18 @@ import yaml
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from headtohead.config.study import StudySpec
-from headtohead.core.errors import StorageError, UsageError
-from headtohead.core.files import storage_error, write_atomic
-from headtohead.store.records import RECORD, EpochRecord, Record, RunRecord, read_history
+from headtohead.config.study import StudySpec, problems
+from headtohead.core.errors import StorageError, UsageError, brief
+from headtohead.core.files import sha256_of_bytes, storage_error, unreadable, write_atomic
+from headtohead.store.records import (
+    HISTORY,
+    RECORD,
+    EpochRecord,
+    Record,
+    RunRecord,
+    parse_history,
+    read_history,
+)
 
 STUDY_FILE = "study.yaml"
 STUDY_FORMAT: Literal[2] = 2
@@ -89,20 +96,25 @@ class Ledger:
 
     @classmethod
     def open(cls, out: Path) -> Self:
-        """Raises UsageError where `out` holds no study or one of a format unknown here."""
+        """Raises UsageError where `out` holds no study or one of a format unknown here.
+
+        StorageError where one may not look.
+        """
         path = out / STUDY_FILE
-        if not path.is_file():
-            raise UsageError(
-                f"{out} holds no study (no {STUDY_FILE}): name the folder that "
-                f"`headtohead compare` printed."
-            )
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
             return cls(out, StudyFile.model_validate(_upgraded(content)))
-        except (yaml.YAMLError, ValidationError, UnicodeDecodeError) as error:
-            reason = "it is empty" if path.stat().st_size == 0 else " ".join(str(error).split())
+        except (FileNotFoundError, NotADirectoryError):
             raise UsageError(
-                f"{path} cannot be read as a study of this version: {reason[:300]}. "
+                f"{brief(str(out))} holds no study (no {STUDY_FILE}): name the folder that "
+                f"`headtohead compare` printed."
+            ) from None
+        except OSError as error:
+            raise unreadable(path, error) from error
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            reason = "it is empty" if path.stat().st_size == 0 else _in_words(error)
+            raise UsageError(
+                f"{path} cannot be read as a study of this version: {reason}. "
                 f"Restore it from a copy, or choose another folder."
             ) from error
 
@@ -158,25 +170,48 @@ class Ledger:
         return self.file.study.run_key(self.file.digest, head, seed)
 
     def run(self, head: str, seed: int) -> Run | None:
-        """A run that is over, or None. Raises UsageError for a record that does not belong here."""
+        """A run that is over and whole, or None (see `damage`).
+
+        Raises UsageError for a record that does not belong here, and StorageError.
+        """
+        found = self._read(head, seed)
+        return found if isinstance(found, Run) else None
+
+    def damage(self, head: str, seed: int) -> str | None:
+        """In words, why a run that was over is no longer counted: its files were changed.
+
+        None for a run that is whole or not over. Raises as `run` does.
+        """
+        found = self._read(head, seed)
+        return found if isinstance(found, str) else None
+
+    def _read(self, head: str, seed: int) -> Run | str | None:
         folder = self.run_folder(head, seed)
         path = folder / RECORD
-        if not path.is_file():
-            return None
         try:
             record = RunRecord.model_validate_json(path.read_bytes())
-            history = read_history(folder)
+            if record.key != self.run_key(head, seed):
+                raise UsageError(
+                    f"{path} belongs to another study or head (key {record.key[:8]}, expected "
+                    f"{self.run_key(head, seed)[:8]}). Delete {folder} to have it trained again."
+                )
+            if (digest := record.files.get(HISTORY)) is None:
+                return Run(record, read_history(folder))
+            content = (folder / HISTORY).read_bytes()
+            if sha256_of_bytes(content) != digest:
+                return f"its {HISTORY} was changed after the run"
+            return Run(record, parse_history(content))
+        except FileNotFoundError as error:
+            return None if error.filename == str(path) else f"its {HISTORY} is gone"
+        except NotADirectoryError:
+            return None
+        except OSError as error:
+            raise unreadable(path, error) from error
         except ValidationError as error:
             raise UsageError(
-                f"{path} cannot be read as a run of this version: {error}. "
+                f"{path} cannot be read as a run of this version: {problems(error)}. "
                 f"Delete the folder {folder} to have it trained again."
             ) from error
-        if record.key != self.run_key(head, seed):
-            raise UsageError(
-                f"{path} belongs to another study or head (key {record.key[:8]}, expected "
-                f"{self.run_key(head, seed)[:8]}). Delete {folder} to have it trained again."
-            )
-        return Run(record, history)
 
     def runs(self) -> list[Run]:
         """All runs that are over, seed by seed, heads in the study's order."""
@@ -184,6 +219,18 @@ class Ledger:
         pairs = [(head, seed) for seed in range(study.seeds) for head in study.heads]
         found = (self.run(head, seed) for head, seed in pairs)
         return [run for run in found if run is not None]
+
+    def heads_with_runs(self) -> tuple[str, ...]:
+        """The heads that have a run that is over, in the study's order."""
+        have = {run.record.head for run in self.runs()}
+        return tuple(head for head in self.file.study.heads if head in have)
+
+    def damaged(self) -> list[tuple[str, int, str]]:
+        """Runs that are not counted, by head and seed, and why in words (see `damage`)."""
+        study = self.file.study
+        pairs = [(head, seed) for seed in range(study.seeds) for head in study.heads]
+        found = [(head, seed, self.damage(head, seed)) for head, seed in pairs]
+        return [(head, seed, why) for head, seed, why in found if why is not None]
 
     def failures(self) -> list[str]:
         """Runs that failed, in words."""
@@ -203,6 +250,11 @@ def _upgraded(content: Any) -> Any:
     for study in (study for study in studies if isinstance(study, dict)):
         study["recipe"] = {"batch_norm": "moving", **study.get("recipe", {})}
     return {**content, "format": STUDY_FORMAT}
+
+
+def _in_words(error: Exception) -> str:
+    text = problems(error) if isinstance(error, ValidationError) else str(error)
+    return brief(" ".join(text.split()), 300)
 
 
 @contextmanager
@@ -244,6 +296,6 @@ def refuse_foreign(out: Path) -> None:
         raise storage_error(out, error) from error
     if strangers:
         raise UsageError(
-            f"--out {out} is not empty and holds no study (found {json.dumps(strangers[0])}): "
+            f"--out {out} is not empty and holds no study (found {brief(repr(strangers[0]))}): "
             f"choose another folder."
         )

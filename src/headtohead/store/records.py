@@ -64,7 +64,9 @@ class RunRecord(Record):
     """`run.json`: written last and atomically, so that a run is finished or it is not.
 
     `files` maps each of the run's other files to its sha256. `key` identifies what was trained:
-    study digest, the head with its options and recipe, and the seed.
+    study digest, the head with its options and recipe, and the seed. `source` is the SHA-256 of
+    the code of a head of the user's own (`headtohead.core.source_code`); None for shipped heads,
+    and in records of version 0.1.
     """
 
     format: Literal[1] = FORMAT
@@ -81,6 +83,7 @@ class RunRecord(Record):
     seconds: float
     cpu_seconds: float
     files: dict[str, str]
+    source: str | None = None
 
 
 def read_history(folder: Path) -> tuple[EpochRecord, ...]:
@@ -90,7 +93,9 @@ def read_history(folder: Path) -> tuple[EpochRecord, ...]:
     pydantic.ValidationError for lines of another format.
     """
     path = folder / HISTORY
-    if not path.is_file():
-        return ()
-    lines = path.read_text(encoding="utf-8").split("\n")
-    return tuple(EpochRecord.model_validate_json(line) for line in lines[:-1])
+    return parse_history(path.read_bytes()) if path.is_file() else ()
+
+
+def parse_history(content: bytes) -> tuple[EpochRecord, ...]:
+    """What `read_history` reads, from the file's bytes; raises as it does."""
+    return tuple(EpochRecord.model_validate_json(line) for line in content.split(b"\n")[:-1])

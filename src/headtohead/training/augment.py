@@ -19,7 +19,7 @@ class Augmentation:
     """The changes that a recipe asks for, by random numbers drawn beforehand."""
 
     def __init__(self, spec: AugmentSpec, device: torch.device) -> None:
-        self._spec = spec
+        self.spec = spec
         self._device = device
         self._grey = torch.tensor(_GREY, device=device)[:, None, None]
 
@@ -30,17 +30,17 @@ class Augmentation:
 
     def __call__(self, pictures: Tensor, draws: Tensor) -> Tensor:
         """(n, 3, H, W) in [0, 1] → the same, changed as (n, 7) `draws` say."""
-        if self._spec.flip or self._spec.crop:
+        if self.spec.flip or self.spec.crop:
             pictures = self._window(pictures, draws[:, :4])
-        if self._spec.color:
+        if self.spec.color:
             pictures = self._recolour(pictures, draws[:, 4:])
         return pictures
 
     def _window(self, pictures: Tensor, draws: Tensor) -> Tensor:
         """Crop and mirror in one bilinear sampling."""
-        side = 1 - self._spec.crop * draws[:, 0]
+        side = 1 - self.spec.crop * draws[:, 0]
         shift = (2 * draws[:, 1:3] - 1) * (1 - side)[:, None]
-        mirror = 1 - 2 * (draws[:, 3] < 0.5) if self._spec.flip else torch.ones_like(side)
+        mirror = 1 - 2 * mirrored(draws) if self.spec.flip else torch.ones_like(side)
         theta = pictures.new_zeros(len(pictures), 2, 3)
         theta[:, 0, 0] = side * mirror
         theta[:, 1, 1] = side
@@ -52,13 +52,18 @@ class Augmentation:
     def _recolour(self, pictures: Tensor, draws: Tensor) -> Tensor:
         """Brightness, then contrast about the mean luma, then saturation about each luma."""
         brightness, contrast, saturation = (
-            (1 + self._spec.color * (2 * draws - 1)).T[:, :, None, None, None].unbind()
+            (1 + self.spec.color * (2 * draws - 1)).T[:, :, None, None, None].unbind()
         )
         pictures = pictures * brightness
         grey = (pictures * self._grey).sum(1, keepdim=True)
         pictures = torch.lerp(grey.mean((2, 3), keepdim=True), pictures, contrast)
         grey = (pictures * self._grey).sum(1, keepdim=True)
         return torch.lerp(grey, pictures, saturation).clamp_(0, 1)
+
+
+def mirrored(draws: Tensor) -> Tensor:
+    """(n, 7) draws → (n,) bool: the pictures that a flip turns."""
+    return draws[:, 3] < 0.5
 
 
 def augmentation(spec: AugmentSpec, device: torch.device) -> Augmentation | None:

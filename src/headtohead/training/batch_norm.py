@@ -24,7 +24,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from headtohead.backbones.layers import BatchNorm
 from headtohead.core.streams import stream
-from headtohead.training.inputs import Pictures
+from headtohead.heads.classifier import Classifier
+from headtohead.training.inputs import Inputs
 
 MOST = 2048
 """Training images that statistics are computed over, at most: docs/evaluation.md says why."""
@@ -48,7 +49,7 @@ def has_statistics(model: nn.Module) -> bool:
 
 @torch.no_grad()
 def recompute_statistics(
-    model: nn.Module, pictures: Pictures, rows: NDArray[np.int64], batch_size: int
+    model: Classifier, pictures: Inputs, rows: NDArray[np.int64], batch_size: int
 ) -> None:
     """Set every batch norm of `model` to the mean and variance over `rows`, in batches.
 
@@ -65,7 +66,7 @@ def recompute_statistics(
     with _collecting(model, norms) as found:
         for part in torch.split(pictures.rows(used), size):
             inputs, _ = pictures.batch(part)
-            model(inputs)
+            model.head(pictures.maps(model.backbone, inputs))
     for norm, moments in zip(norms, found, strict=True):
         if moments.means:  # a layer that the forward pass leaves out keeps what it has
             mean, variance = moments.population()

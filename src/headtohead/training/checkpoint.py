@@ -18,10 +18,16 @@ class DamagedCheckpointError(Exception):
 
 
 def save(path: Path, tensors: dict[str, Tensor], **metadata: int | str | None) -> None:
-    """Write tensors with JSON metadata and a checksum over both; whole or not at all."""
-    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    """Write tensors with JSON metadata and a checksum over both; whole or not at all.
+
+    A tensor that has several names, as tied weights have, is written once.
+    """
+    tied = _tied(tensors)
     text = json.dumps(metadata)
-    header = {"format": FORMAT, "sha256": _checksum(tensors, text), "metadata": text}
+    extra = {"tied": json.dumps(tied)} if tied else {}
+    tensors = _apart({name: value for name, value in tensors.items() if name not in tied})
+    checksum = _checksum(tensors, text + extra.get("tied", ""))
+    header = {"format": FORMAT, "sha256": checksum, "metadata": text, **extra}
     write_atomic(path, safetensors.torch.save(tensors, header))
 
 
@@ -36,9 +42,38 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, int | str | None]]:
     except safetensors.SafetensorError as error:
         raise DamagedCheckpointError(f"{path}: {error}") from error
     text = header.get("metadata", "")
-    if header.get("format") != FORMAT or header.get("sha256") != _checksum(tensors, text):
+    tied = header.get("tied", "")
+    if header.get("format") != FORMAT or header.get("sha256") != _checksum(tensors, text + tied):
         raise DamagedCheckpointError(f"{path}: its checksum or format does not match")
+    if tied:
+        tensors |= {name: tensors[first] for name, first in json.loads(tied).items()}
     return tensors, json.loads(text)
+
+
+def _tied(tensors: dict[str, Tensor]) -> dict[str, str]:
+    """Name → the earlier name of the very same tensor, for those that have one."""
+    first: dict[tuple[object, ...], str] = {}
+    tied = {}
+    for name, value in tensors.items():
+        if value.numel():
+            place = (value.device, value.data_ptr(), value.dtype, value.shape, value.stride())
+            if (known := first.setdefault(place, name)) != name:
+                tied[name] = known
+    return tied
+
+
+def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """On the CPU, each in memory of its own: the file format takes no two that share some."""
+    seen: set[int] = set()
+    own = {}
+    for name, value in tensors.items():
+        alone = value.detach().cpu().contiguous()
+        storage = alone.untyped_storage()
+        if storage.nbytes() != alone.nbytes or storage.data_ptr() in seen:
+            alone = alone.clone()
+        seen.add(storage.data_ptr())
+        own[name] = alone
+    return own
 
 
 def _checksum(tensors: dict[str, Tensor], metadata: str) -> str:

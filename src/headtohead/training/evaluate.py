@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from headtohead.heads.classifier import Classifier
-from headtohead.training.inputs import Pictures
+from headtohead.training.inputs import Inputs
 
 BATCH = 64
 """Pictures evaluated at once: as many as a training step has, so that it needs no more memory.
@@ -39,20 +39,20 @@ def predicted(logits: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def infer(model: Classifier, pictures: Pictures, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+def infer(model: Classifier, pictures: Inputs, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
     """Logits (n, outputs) and labels (n,) in evaluation mode, in the order of `rows`."""
     batch = BATCH_ON_GPU if pictures.device.type == "cuda" else BATCH
     model.eval()
     logits, labels = [], []
     for part in torch.split(pictures.rows(rows), batch):
         inputs, targets = pictures.batch(part)
-        logits.append(model(inputs))
+        logits.append(model.head(pictures.maps(model.backbone, inputs)))
         labels.append(targets)
     return torch.cat(logits), torch.cat(labels)
 
 
 def measure(
-    model: Classifier, pictures: Pictures, rows: NDArray[np.int64], *, seen: int | None = None
+    model: Classifier, pictures: Inputs, rows: NDArray[np.int64], *, seen: int | None = None
 ) -> tuple[float, float]:
     """Mean loss in nats and accuracy in [0, 1] in evaluation mode.
 

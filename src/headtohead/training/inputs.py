@@ -1,17 +1,56 @@
-"""Pictures as batches: a prepared set's array on the device that trains on it."""
+"""What a model is trained on, in batches: a prepared set's images, or features computed of them."""
+
+from typing import Protocol, final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from headtohead.backbones.base import Backbone
+from headtohead.config.recipe import AugmentSpec
+from headtohead.training.augment import Augmentation, mirrored
 
+MOST_OF_A_GPU = 0.5
+"""Of a GPU's free memory: features that take more stay on the host."""
+
+
+class Inputs(Protocol):
+    """All images of a study, or their features, ready to be drawn from.
+
+    `labels` (N,) are at hand as they are; all else is on `device`. `capturable` says whether a
+    batch can be drawn within a CUDA graph.
+    """
+
+    device: torch.device
+    labels: NDArray[np.int64]
+    capturable: bool
+
+    def __len__(self) -> int:
+        """Images."""
+
+    def rows(self, rows: NDArray[np.int64]) -> Tensor:
+        """Row numbers as a tensor on the device."""
+
+    def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs (n, …) float32 and labels (n,) of the rows (n,)."""
+
+    def augmented(self, rows: Tensor, draws: Tensor, by: Augmentation) -> tuple[Tensor, Tensor]:
+        """A batch changed as its (n, 7) `draws` say."""
+
+    def maps(self, backbone: Backbone, inputs: Tensor) -> Tensor:
+        """The feature maps (n, C, h, w) of a batch's inputs."""
+
+
+@final
 class Pictures:
     """All pictures of a study, as uint8, ready to be drawn from.
 
     On the CPU the array stays memory-mapped and is shared with every other worker; on a GPU it is
     copied there once, so that no step waits for the host.
     """
+
+    capturable = True
 
     def __init__(
         self, images: NDArray[np.uint8], labels: NDArray[np.int64], device: torch.device
@@ -31,6 +70,72 @@ class Pictures:
         pictures = pixels.permute(0, 3, 1, 2).to(torch.float32).div_(255)
         return pictures, torch.index_select(self._labels, 0, rows)
 
+    def augmented(self, rows: Tensor, draws: Tensor, by: Augmentation) -> tuple[Tensor, Tensor]:
+        """The same, changed as (n, 7) `draws` say."""
+        pictures, labels = self.batch(rows)
+        return by(pictures, draws), labels
+
+    def maps(self, backbone: Backbone, inputs: Tensor) -> Tensor:
+        """What the backbone makes of pictures."""
+        features: Tensor = backbone(inputs)
+        return features
+
     def rows(self, rows: NDArray[np.int64]) -> Tensor:
         """Row numbers as a tensor on the device."""
         return torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)
+
+
+@final
+class Features:
+    """The feature maps that a frozen backbone has of all pictures: the backbone never runs.
+
+    On the CPU they stay memory-mapped and are shared with every other worker; on a GPU they are
+    copied there once where they take no more than MOST_OF_A_GPU of its free memory, and are drawn
+    from on the host otherwise.
+    """
+
+    def __init__(
+        self, features: NDArray[np.generic], labels: NDArray[np.int64], device: torch.device
+    ) -> None:
+        """`features` is (views, N, h, w, C) float16 or float32; view 1 is of mirrored pictures."""
+        self.device = device
+        self.labels = labels
+        kept = torch.from_numpy(features.reshape(-1, *features.shape[2:]))
+        self.capturable = _fits(kept, device)
+        self._features = kept.to(device) if self.capturable else kept
+        self._labels = torch.from_numpy(labels).to(device)
+        self._views = len(features)
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Feature maps (n, C, h, w) float32, channels last in memory, and labels (n,)."""
+        return self._of(rows), torch.index_select(self._labels, 0, rows)
+
+    def augmented(self, rows: Tensor, draws: Tensor, by: Augmentation) -> tuple[Tensor, Tensor]:
+        """The same, of mirrored pictures where (n, 7) `draws` say so. Raises ValueError."""
+        if by.spec != AugmentSpec(flip=True) or self._views < 2:
+            raise ValueError(f"{self._views} views of each picture for {by.spec}")
+        seen = rows + len(self) * mirrored(draws)
+        return self._of(seen), torch.index_select(self._labels, 0, rows)
+
+    def maps(self, backbone: Backbone, inputs: Tensor) -> Tensor:
+        """The inputs themselves."""
+        return inputs
+
+    def rows(self, rows: NDArray[np.int64]) -> Tensor:
+        """Row numbers as a tensor on the device."""
+        return torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)
+
+    def _of(self, rows: Tensor) -> Tensor:
+        kept = self._features
+        found = torch.index_select(kept, 0, rows.to(kept.device))
+        return found.to(self.device).to(torch.float32).permute(0, 3, 1, 2)
+
+
+def _fits(features: Tensor, device: torch.device) -> bool:
+    if device.type != "cuda":
+        return True
+    free, _ = torch.cuda.mem_get_info(device)
+    return features.nbytes <= MOST_OF_A_GPU * free

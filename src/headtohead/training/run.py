@@ -10,22 +10,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from headtohead.backbones.frozen import with_checkpointing, with_frozen_norms
 from headtohead.config.recipe import RecipeSpec
 from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.core.errors import RunError
 from headtohead.core.files import append_line, sha256_of, write_atomic
 from headtohead.core.streams import stream, stream_seed
 from headtohead.data.split import Split
-from headtohead.heads.classifier import Classifier, build_classifier
+from headtohead.heads.classifier import Classifier, build_classifier, check_outputs
 from headtohead.store.records import HISTORY, RECORD, EpochRecord, Failure, RunRecord, read_history
 from headtohead.training import checkpoint
 from headtohead.training.acceleration import fastest, kernels_of
 from headtohead.training.augment import Augmentation, augmentation
 from headtohead.training.batch_norm import recompute_statistics, statistics_rows
+from headtohead.training.closed_form import fit
 from headtohead.training.device import check_precision, environment
-from headtohead.training.evaluate import measure
-from headtohead.training.inputs import Pictures
-from headtohead.training.optimizer import KerasAdam
+from headtohead.training.evaluate import cross_entropy, infer, measure, predicted
+from headtohead.training.inputs import Inputs
+from headtohead.training.optimizer import Optimizer, optimizer_of
 from headtohead.training.sampler import epoch_order
 from headtohead.training.schedule import schedule_of
 from headtohead.training.step import EagerGradients, Step, gradients_on_device
@@ -42,6 +44,7 @@ class RunPlan:
     """All that determines a run, apart from the pictures.
 
     `after` is the folder of the run whose backbone this one starts from; None where it has its own.
+    `source` is the SHA-256 of the code of a head of the user's own.
     """
 
     key: str
@@ -53,10 +56,21 @@ class RunPlan:
     image_size: int
     classes: int
     after: Path | None = None
+    source: str | None = None
 
     def build(self) -> Classifier:
         """The model before its first step, by the fastest kernels that are there."""
-        model = build_classifier(
+        model = self.build_plain()
+        if self.recipe.batch_norm == "frozen" and not model.is_frozen:
+            model.backbone = with_frozen_norms(model.backbone)
+        if self.recipe.checkpointing and not model.is_frozen:
+            model.backbone = with_checkpointing(model.backbone)
+        model.backbone = fastest(model.backbone)
+        return model
+
+    def build_plain(self) -> Classifier:
+        """The same model by PyTorch's own kernels alone."""
+        return build_classifier(
             self.backbone,
             self.head,
             self.head_spec,
@@ -64,8 +78,10 @@ class RunPlan:
             classes=self.classes,
             seed=self.seed,
         )
-        model.backbone = fastest(model.backbone)
-        return model
+
+    def epochs(self, model: Classifier) -> int:
+        """How many epochs the run has: one where the head is computed, not trained."""
+        return 1 if model.head.closed_form else self.recipe.epochs
 
 
 class Watcher(Protocol):
@@ -85,22 +101,23 @@ class Watcher(Protocol):
 
 
 def train(
-    plan: RunPlan, pictures: Pictures, split: Split, folder: Path, watcher: Watcher
+    plan: RunPlan, pictures: Inputs, split: Split, folder: Path, watcher: Watcher
 ) -> RunRecord:
     """Train the run into `folder`, going on from its last complete epoch, and record it.
 
     The same plan and pictures give bit-identical epochs on the same machine, interrupted or not.
     `split` is read in its own order where the recipe has a stored one. A loss that is not finite
     ends the run with status "failed". Raises UsageError where the device has no such precision,
-    RunError where the backbone to start from is gone or, on a GPU, the step cannot be captured,
+    RunError where the head's logits have another shape, the backbone to start from is gone or, on
+    a GPU, the step cannot be captured,
     and StorageError where the folder cannot be written.
     """
     check_precision(plan.recipe.arithmetic, pictures.device)
     state = _State.begin(plan, pictures.device, len(split.train), folder, watcher)
     watcher.start(len(state.history))
-    training = _Training.begin(plan, state, pictures, split.train)
+    training = _begin(plan, state, pictures, split.train)
     failure = None
-    while failure is None and len(state.history) < plan.recipe.epochs:
+    while failure is None and len(state.history) < plan.epochs(state.model):
         failure = _train_epoch(plan, state, training, split, folder, watcher)
     return _finish(plan, state, pictures.device, folder, failure)
 
@@ -110,7 +127,7 @@ class _State:
     """What an epoch changes."""
 
     model: Classifier
-    optimizer: KerasAdam
+    optimizer: Optimizer
     history: list[EpochRecord] = field(default_factory=list)
     best: EpochRecord | None = None
 
@@ -123,14 +140,9 @@ class _State:
         `train` is the number of training images.
         """
         model = plan.build().to(device)
+        check_outputs(model, plan.head, image_size=plan.image_size, classes=plan.classes)
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        recipe = plan.recipe
-        optimizer = KerasAdam(
-            model.parameters(),
-            recipe.learning_rate,
-            recipe.weight_decay,
-            schedule_of(recipe, train),
-        )
+        optimizer = optimizer_of(model, plan.recipe, schedule_of(plan.recipe, train))
         state = cls(model, optimizer)
         try:
             tensors, position = checkpoint.load(folder / RESUME)
@@ -138,6 +150,9 @@ class _State:
             tensors, position = {}, {}
         except checkpoint.DamagedCheckpointError as error:
             watcher.note(f"{error}; training this run from its first epoch")
+            tensors, position = {}, {}
+        if position and position.get("source") != plan.source:
+            watcher.note(f"The source of {plan.head} changed: training it from its first epoch")
             tensors, position = {}, {}
         history = list(read_history(folder))
         epoch = int(position.get("epoch") or 0)
@@ -174,23 +189,61 @@ class _State:
             key=plan.key,
             epoch=record.epoch,
             steps=self.optimizer.steps,
+            **({} if plan.source is None else {"source": plan.source}),
         )
+
+
+class _Epochs(Protocol):
+    """How this run's epochs are trained."""
+
+    @property
+    def pictures(self) -> Inputs:
+        """What it is trained on."""
+
+    def epoch(self, epoch: int, watcher: Watcher) -> tuple[Tensor, Tensor, int]:
+        """Train in this epoch's order; losses per step, number correct, pictures seen."""
+
+
+def _begin(plan: RunPlan, state: _State, pictures: Inputs, rows: NDArray[np.int64]) -> _Epochs:
+    if state.model.head.closed_form:
+        return _Fitting(plan, state.model, pictures, rows)
+    return _Training.begin(plan, state, pictures, rows)
+
+
+@dataclass(frozen=True)
+class _Fitting:
+    """The one epoch of a head that is computed from all training images."""
+
+    plan: RunPlan
+    model: Classifier
+    pictures: Inputs
+    rows: NDArray[np.int64]
+
+    def epoch(self, epoch: int, watcher: Watcher) -> tuple[Tensor, Tensor, int]:
+        """As `_Epochs` says, of the head as it is in the end."""
+        size = self.plan.recipe.batch(len(self.rows))
+        _recompute(self.plan, self.model, self.pictures, self.rows)
+        fit(self.model, self.pictures, self.rows, size)
+        watcher.step(epoch, len(self.rows), len(self.rows))
+        logits, labels = infer(self.model, self.pictures, self.rows)
+        right = (predicted(logits) == labels).sum()
+        return cross_entropy(logits, labels)[None], right, len(self.rows)
 
 
 @dataclass(frozen=True)
 class _Training:
-    """How this run's epochs are trained."""
+    """Step by step."""
 
     plan: RunPlan
     model: Classifier
-    pictures: Pictures
+    pictures: Inputs
     rows: NDArray[np.int64]
     augment: Augmentation | None
     step: Step
 
     @classmethod
     def begin(
-        cls, plan: RunPlan, state: _State, pictures: Pictures, rows: NDArray[np.int64]
+        cls, plan: RunPlan, state: _State, pictures: Inputs, rows: NDArray[np.int64]
     ) -> "_Training":
         """Ready for any epoch of `state`'s model on `rows`; it moves nothing of the state."""
         recipe, device = plan.recipe, pictures.device
@@ -228,7 +281,7 @@ class _Training:
 def _train_epoch(
     plan: RunPlan,
     state: _State,
-    training: _Training,
+    training: _Epochs,
     split: Split,
     folder: Path,
     watcher: Watcher,
@@ -243,10 +296,7 @@ def _train_epoch(
         step = int(np.flatnonzero(~np.isfinite(values))[0]) + 1
         return Failure(reason="the training loss is not finite", epoch=epoch, step=step)
     measures: dict[str, float] = {}
-    if plan.recipe.batch_norm == "recomputed":
-        batch = plan.recipe.batch(len(split.train))
-        rows = statistics_rows(split.train, plan.seed)
-        recompute_statistics(state.model, training.pictures, rows, batch)
+    _recompute(plan, state.model, training.pictures, split.train)
     sample = training_sample(plan, training.pictures.labels, split)
     seen = plan.recipe.validation_pictures
     for name, rows, count in (("train", sample, None), ("val", split.validation, seen)):
@@ -269,6 +319,15 @@ def _train_epoch(
     state.save(plan, folder)
     watcher.epoch(record)
     return None
+
+
+def _recompute(
+    plan: RunPlan, model: Classifier, pictures: Inputs, train: NDArray[np.int64]
+) -> None:
+    """Batch-norm statistics by the weights as they stand, unless the averages are asked for."""
+    if plan.recipe.batch_norm != "moving":
+        rows = statistics_rows(train, plan.seed)
+        recompute_statistics(model, pictures, rows, plan.recipe.batch(len(train)))
 
 
 def _finish(
@@ -299,6 +358,7 @@ def _finish(
         seconds=sum(e.seconds for e in state.history),
         cpu_seconds=sum(e.cpu_seconds for e in state.history),
         files={name: sha256_of(folder / name) for name in kept},
+        source=plan.source,
     )
     write_atomic(folder / RECORD, record.model_dump_json(indent=1).encode())
     (folder / RESUME).unlink(missing_ok=True)

@@ -23,8 +23,8 @@ from headtohead.core.errors import RunError
 from headtohead.heads.classifier import Classifier
 from headtohead.training.augment import Augmentation
 from headtohead.training.evaluate import cross_entropy, predicted
-from headtohead.training.inputs import Pictures
-from headtohead.training.optimizer import KerasAdam
+from headtohead.training.inputs import Inputs
+from headtohead.training.optimizer import Optimizer
 
 WARM_UP = 3
 """Passes before a capture: libraries choose their kernels and take their memory in the first."""
@@ -45,15 +45,16 @@ class EagerGradients:
     """Computed operation by operation."""
 
     model: Classifier
-    pictures: Pictures
+    pictures: Inputs
     augment: Augmentation | None
     precision: Precision
 
     def __call__(self, rows: Tensor, draws: Tensor | None) -> tuple[Tensor, Tensor]:
         """As `Gradients` says."""
-        inputs, labels = self.pictures.batch(rows)
-        if self.augment is not None and draws is not None:
-            inputs = self.augment(inputs, draws)
+        if self.augment is None or draws is None:
+            inputs, labels = self.pictures.batch(rows)
+        else:
+            inputs, labels = self.pictures.augmented(rows, draws, self.augment)
         with tf32(allowed=self.precision == "tf32"):
             logits = self._logits(inputs)
             loss = cross_entropy(logits, labels)
@@ -69,7 +70,7 @@ class EagerGradients:
             cache_enabled=False,
         )
         with autocast:
-            features = self.model.backbone(inputs)
+            features = self.pictures.maps(self.model.backbone, inputs)
         logits: Tensor = self.model.head(features.float())
         return logits
 
@@ -177,11 +178,12 @@ def _forget_workspaces() -> None:
 
 
 def gradients_on_device(gradients: EagerGradients, rows: Tensor, draws: Tensor | None) -> Gradients:
-    """The way that suits the device and the head: captured on a GPU, eager elsewhere.
+    """The way that suits device, head and inputs: captured on a GPU, eager elsewhere.
 
     `rows` and `draws` are a batch as those to come. Draws random numbers.
     """
-    if rows.device.type == "cuda" and gradients.model.head.capturable:
+    capturable = gradients.model.head.capturable and gradients.pictures.capturable
+    if rows.device.type == "cuda" and capturable:
         return RecordedGradients(gradients, rows, draws, cuda_graph)
     return gradients
 
@@ -191,7 +193,7 @@ class Step:
     """One update by one batch."""
 
     gradients: Gradients
-    optimizer: KerasAdam
+    optimizer: Optimizer
 
     def __call__(self, rows: Tensor, draws: Tensor | None) -> tuple[Tensor, Tensor]:
         """Mean loss and number correct, from before the update; to be read before the next step."""

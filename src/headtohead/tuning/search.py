@@ -7,7 +7,6 @@ from typing import Any, Unpack
 
 from pydantic import JsonValue
 
-from headtohead.conduct import study_file
 from headtohead.config.options import TuneOptions, documented, study_from
 from headtohead.config.reading import resolve_tuning
 from headtohead.config.study import HeadSpec, StudySpec, VerdictSpec
@@ -17,11 +16,14 @@ from headtohead.core.streams import stream_seed
 from headtohead.core.system import cache_folder
 from headtohead.data.pipeline import prepare_study, told
 from headtohead.runtime.jobs import Job, is_done
-from headtohead.runtime.preflight import answer_of, muster, question_about
+from headtohead.runtime.local import local_executor
+from headtohead.runtime.preflight import answer_of, first_worker, question_about
 from headtohead.runtime.progress import Display
-from headtohead.runtime.workers import Crew
+from headtohead.runtime.renewal import Renewal, renew
+from headtohead.runtime.runner import StudyRunner
 from headtohead.stats.family import plural
 from headtohead.store.ledger import STUDY_FILE, Ledger, StudyFile, hold
+from headtohead.store.new_study import study_file
 from headtohead.tuning.proposals import optuna, propose
 from headtohead.tuning.results import Tuning, write_results
 from headtohead.tuning.trials import (
@@ -65,11 +67,11 @@ def tune(
         spec, device, workers, deterministic=deterministic, models=_edges(spec)
     )
     untuned = {head: untuned_values(spec, head) for head in spec.heads}
-    with muster(question) as recruits, Display() as display:
-        machine = answer_of(recruits)
+    with first_worker(question, cache) as standby, Display() as display:
+        machine = answer_of(standby)
         setups = machine.setups
         spec = spec.model_copy(update={"backbone": machine.backbone})
-        recruits.call(min(len(setups), len(spec.heads) * tuning_of(spec).seeds))
+        standby.start(min(len(setups), len(spec.heads) * tuning_of(spec).seeds))
         source, prepared = prepare_study(spec, cache=cache_folder(cache), progress=display.progress)
         for line in told(source, prepared):
             display.note(line)
@@ -77,9 +79,14 @@ def tune(
         folder = expanded(out) if out is not None else _default_out(file)
         _refuse_foreign(folder)
         trials_folder = folder / TRIALS
-        with hold(trials_folder), Crew(trials_folder, prepared, setups, display, recruits) as crew:
+        with (
+            hold(trials_folder),
+            local_executor(standby, setups, trials_folder, prepared) as executor,
+        ):
+            runner = StudyRunner(executor, display)
             file = _as_trials(trials_folder, file)
-            ledger = _search(trials_folder, file, spec, crew, untuned)
+            _renew(trials_folder, file, display)
+            ledger = _search(trials_folder, file, spec, runner, untuned)
             return write_results(folder, ledger, spec)
 
 
@@ -138,6 +145,20 @@ def _as_trials(folder: Path, file: StudyFile) -> StudyFile:
     return file.model_copy(update={"tunes": tunes})
 
 
+def _renew(folder: Path, file: StudyFile, display: Display) -> None:
+    """Clear trials of the heads of `file` that must be trained again. Raises as `renew` does."""
+    if not (folder / STUDY_FILE).is_file():
+        return
+    before = Ledger.open(folder).file
+    if before.digest != file.digest:
+        return
+    known = before.study.heads.items()
+    mine = {name: head for name, head in known if name.rpartition("-")[0] in file.study.heads}
+    study = before.study.model_copy(update={"heads": mine})
+    there = before.model_copy(update={"study": study})
+    renew(folder, there, Renewal(retrain_changed=None), display.note)
+
+
 def _searched(study: StudySpec, heads: list[str]) -> object:
     tuning = tuning_of(study)
     return tuning.epochs, tuning.seeds, [(study.heads[h], tuning.space(h)) for h in heads]
@@ -152,7 +173,7 @@ def _search(
     folder: Path,
     file: StudyFile,
     spec: StudySpec,
-    crew: Crew,
+    runner: StudyRunner,
     untuned: dict[str, dict[str, JsonValue]],
 ) -> Ledger:
     """Train every trial that is not there yet, round by round; the ledger with all of them."""
@@ -170,11 +191,11 @@ def _search(
         jobs = [job for number in numbers for job in trial_jobs(spec, number)]
         if not all(is_done(ledger, job) for job in jobs):
             rounds = math.ceil(tuning.trials / AT_ONCE)
-            crew.display.note(
+            runner.display.note(
                 f"Round {start // AT_ONCE + 1} of {rounds}: of each head, trial "
                 f"{' and '.join(map(str, numbers))} of 0 to {tuning.trials - 1}"
             )
-            _train(ledger, jobs, crew)
+            _train(ledger, jobs, runner)
         if not tuning.keep_weights:
             _drop_weights(ledger, jobs)
     return ledger
@@ -213,9 +234,9 @@ def _proposals(
     ]
 
 
-def _train(ledger: Ledger, jobs: list[Job], crew: Crew) -> None:
+def _train(ledger: Ledger, jobs: list[Job], runner: StudyRunner) -> None:
     """Train what is not over. Raises RunError where a run could not be finished."""
-    if errors := crew.train(ledger, jobs):
+    if errors := runner.train(ledger, jobs):
         raise RunError(
             f"not finished: {plural(len(errors), 'trial')}: {'; '.join(errors)}. Run the same "
             f"command to resume."

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -14,6 +13,7 @@ from PIL import Image
 from headtohead.probes.base import read_run
 from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps
 from headtohead.probes.images import ProbeImages, images_path, read_images
+from headtohead.report.overlay import field_of, overlay
 from headtohead.report.page.kept import Kept
 from headtohead.report.page.picks import Pick
 from headtohead.store.ledger import Ledger
@@ -22,7 +22,6 @@ QUALITY = 82
 MAP_SIDE = 160
 """Pixels that a picture of the grid of maps has at most: it is shown at 120, beside many others."""
 
-COLORS = "RdBu_r"
 PERCENTILE = 99.0
 """The scale ends at this percentile of all absolute values shown, so that no single cell rules."""
 
@@ -141,7 +140,7 @@ def map_grid(ledger: Ledger, seed: int, count: int) -> MapGrid | None:
         pixels = pictures.pixels[at]
         shown = tuple(
             Shown(
-                small_address(_overlay(pixels, values[at], maps, limit)),
+                small_address(overlay(pixels, field_of(values[at], pixels, maps), limit)),
                 f"{column}: where it sees {label}",
                 "",
             )
@@ -162,29 +161,3 @@ def _maps(ledger: Ledger, seed: int, pictures: ProbeImages) -> list[tuple[str, C
         if np.array_equal(maps.rows, pictures.rows[: len(maps.rows)]):
             found.append((head, maps))
     return found
-
-
-def _overlay(
-    pixels: NDArray[np.uint8], values: NDArray[np.float32], maps: ClassMaps, limit: float
-) -> NDArray[np.uint8]:
-    """The map over the picture in grey: red speaks for the class, blue against it."""
-    side_y, side_x = pixels.shape[:2]
-    share = np.clip(np.asarray(values, np.float32) / limit, -1, 1)
-    # Bilinear between the places that the cells stand for, the edge cells' value outside them.
-    y = np.clip((np.arange(side_y) - maps.first) / maps.stride, 0, share.shape[0] - 1)
-    x = np.clip((np.arange(side_x) - maps.first) / maps.stride, 0, share.shape[1] - 1)
-    rows = _between(share, y)
-    field = _between(rows.T, x).T
-    grey = np.asarray(Image.fromarray(pixels).convert("L"), np.float32)[..., None] / 255
-    color = matplotlib.colormaps[COLORS](0.5 + field / 2)[..., :3]
-    alpha = 0.75 * np.abs(field)[..., None] ** 0.7
-    mixed = (1 - alpha) * (0.15 + 0.8 * grey) + alpha * color
-    return np.asarray(np.clip(255 * mixed, 0, 255).round(), np.uint8)
-
-
-def _between(table: NDArray[np.float32], at: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Rows of a table at fractional places."""
-    low = np.floor(at).astype(int)
-    high = np.minimum(low + 1, len(table) - 1)
-    weight = (at - low)[:, None]
-    return np.asarray((1 - weight) * table[low] + weight * table[high], np.float32)

@@ -1,60 +1,34 @@
-"""The workers of one command: they train what is missing, time the heads and draw the figures."""
+"""A study's jobs through an executor, told to the display: train, measure all heads, draw."""
 
 from collections.abc import Collection, Sequence
-from pathlib import Path
-from typing import Any, Self
 
-from headtohead.data.prepared import PreparedSet
 from headtohead.probes.base import of_heads, read_session
 from headtohead.probes.stage import lost
 from headtohead.probes.table import probes_of
 from headtohead.report.figures import METRICS
 from headtohead.report.tensorboard import RunEvents
-from headtohead.runtime.jobs import AnyJob, FiguresJob, Job, SessionJob, is_done, predecessor
-from headtohead.runtime.local import Team
-from headtohead.runtime.process import Event, Recruits
+from headtohead.runtime.executor import Event, Executor
+from headtohead.runtime.jobs import AnyJob, FiguresJob, Job, SessionJob, is_done
 from headtohead.runtime.progress import Display
 from headtohead.store.ledger import Ledger
 from headtohead.store.records import EpochRecord, read_history
 
 
-class Crew:
-    """Workers for a ledger in the folder `out`: one for each of `setups`, all on `prepared`.
+class StudyRunner:
+    """Has a study's jobs done by `executor`."""
 
-    `recruits` become workers when there is a job for them. To be used in a `with` statement, at
-    whose end no worker is left.
-    """
-
-    def __init__(
-        self,
-        out: Path,
-        prepared: PreparedSet,
-        setups: Sequence[dict[str, Any]],
-        display: Display,
-        recruits: Recruits,
-    ) -> None:
-        self.prepared, self.display, self._recruits = prepared, display, recruits
-        shared = {"out": str(out.resolve()), "prepared": str(prepared.folder.resolve())}
-        self._team = Team(recruits.take, [{**setup, **shared} for setup in setups], out / "logs")
-
-    def __enter__(self) -> Self:
-        self._team.__enter__()
-        return self
-
-    def __exit__(self, *how: object) -> None:
-        self._team.__exit__(*how)
+    def __init__(self, executor: Executor, display: Display) -> None:
+        self.executor, self.display = executor, display
 
     def train(self, ledger: Ledger, jobs: Sequence[Job]) -> list[str]:
         """Train what is not there yet; the failures of the study's runs, old and new, in words."""
         waiting = [job for job in jobs if not is_done(ledger, job)]
         watch = _Watch(ledger, self.display)
         self.display.begin(ledger, jobs, waiting)
-        before = {job: predecessor(ledger.file.study.heads, job) for job in waiting}
-        needs = {job: first for job, first in before.items() if first is not None}
-        self._team.execute(waiting, watch.event, needs=needs)
+        self.executor.run(waiting, watch.event)
         for job in jobs:
             if gone := lost(ledger, job.head, job.seed):
-                self.display.note(f"{job}: its weights are gone, and with them {', '.join(gone)}")
+                self.display.note(f"{job}: weights deleted: {', '.join(gone)} cannot be computed")
         return [*ledger.failures(), *watch.errors]
 
     def measure_heads(self, ledger: Ledger, named: Collection[str]) -> list[str]:
@@ -62,10 +36,12 @@ class Crew:
 
         One worker alone, and again whenever a head was added: heads are measured together or not
         at all. A head of the user's own runs code: it is imported only where this command `named`
-        it.
+        it. Heads without any run, as those that cannot run, are not measured.
         """
         study = ledger.file.study
-        heads = tuple(study.heads)
+        heads = ledger.heads_with_runs()
+        if not heads:
+            return []
         own = [head for head in heads if ":" in (study.heads[head].head or "")]
         errors = []
         for probe in probes_of(study):
@@ -79,7 +55,7 @@ class Crew:
                 )
                 continue
             self.display.note(f"Measuring the {probe.name} of all heads")
-            self._recruits.dismiss()  # may still be getting ready, and nothing else may compute
+            self.executor.alone()
             errors += self._do(SessionJob(probe.name, heads))
         return errors
 
@@ -91,14 +67,14 @@ class Crew:
         return self._do(*(FiguresJob(metric.name) for metric in METRICS))
 
     def _do(self, *jobs: AnyJob) -> list[str]:
-        """Do jobs that the display knows nothing of, each on one core; errors in words."""
+        """Do jobs that the display knows nothing of; errors in words."""
         errors: list[str] = []
 
         def on_event(job: AnyJob, event: Event) -> None:
             if event["event"] == "error":
                 errors.append(f"{job}: {event['message']}")
 
-        self._team.execute(jobs, on_event, lending=False)
+        self.executor.run(jobs, on_event)
         return errors
 
 

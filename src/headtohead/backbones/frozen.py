@@ -1,0 +1,168 @@
+"""Backbones of which a part, or all, stays as it came.
+
+What is held has no gradients, and its batch norm and dropout stay in evaluation mode, whatever mode
+the model is put into: `model.train()` moves no statistic of it.
+"""
+
+import copy
+import json
+from abc import abstractmethod
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any, Self, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from headtohead.backbones.base import Backbone
+from headtohead.backbones.catalog import backbone_of
+from headtohead.backbones.layers import BatchNorm
+from headtohead.backbones.stages import stages_of
+from headtohead.config.study import BackboneSpec
+from headtohead.core.errors import UsageError
+
+
+class Held(Backbone):
+    """A backbone (`trunk`) of which some modules stay in evaluation mode."""
+
+    def __init__(self, trunk: Backbone) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.channels = trunk.channels
+        self.normalization = trunk.normalization
+        self.identity = trunk.identity
+        self.architecture_sha256 = trunk.architecture_sha256
+
+    @abstractmethod
+    def held(self) -> Iterable[nn.Module]:
+        """What stays in evaluation mode, with all that is in it."""
+
+    def train(self, mode: bool = True) -> Self:
+        """Put all but what is held into training mode."""
+        super().train(mode)
+        for module in self.held():
+            module.eval()
+        return self
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) in [0, 1] → (N, channels, h, w)."""
+        features: Tensor = self.trunk(images)
+        return features
+
+    def map_size(self, image_size: int) -> tuple[int, int]:
+        """Height and width of the maps of square images. Raises UsageError."""
+        return self.trunk.map_size(image_size)
+
+    @property
+    def stride(self) -> float:  # type: ignore[override]
+        """Pixels between two cells."""
+        return self.trunk.stride
+
+    @property
+    def first(self) -> float:  # type: ignore[override]
+        """The pixel that the first cell is centred on."""
+        return self.trunk.first
+
+    def preprocessing(self) -> dict[str, str]:
+        """The trunk's."""
+        return self.trunk.preprocessing()
+
+    def smallest_image(self) -> int:
+        """The trunk's."""
+        return self.trunk.smallest_image()
+
+
+@final
+class Frozen(Held):
+    """A backbone that is not trained at all. It is no part of a model's saved state.
+
+    Loading a state leaves it as it is: its weights are those that it was built with.
+    """
+
+    def __init__(self, trunk: Backbone) -> None:
+        super().__init__(trunk.requires_grad_(False).eval())
+        self.register_load_state_dict_pre_hook(_with_own)  # type: ignore[no-untyped-call]
+
+    def held(self) -> Iterable[nn.Module]:
+        """All of it."""
+        return (self.trunk,)
+
+    def state_dict(self, *args: Any, destination: Any = None, **kwargs: Any) -> Any:
+        """Nothing."""
+        return {} if destination is None else destination
+
+
+def _with_own(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Add the trunk's own state to a state that is about to be loaded."""
+    trunk = module.get_submodule("trunk").state_dict()
+    state.update({f"{prefix}trunk.{name}": value for name, value in trunk.items()})
+
+
+@final
+class PartlyHeld(Held):
+    """A backbone whose last stages alone are trained, or whose batch-norm statistics stay."""
+
+    def __init__(self, trunk: Backbone, modules: Iterable[nn.Module]) -> None:
+        super().__init__(trunk)
+        self._held = tuple(modules)
+
+    def held(self) -> Iterable[nn.Module]:
+        """The modules that it was made with."""
+        return self._held
+
+
+def with_last_stages(trunk: Backbone, count: int) -> Backbone:
+    """`trunk` with its last `count` stages trained, and all before them as it came.
+
+    Raises UsageError where it has no such number of stages.
+    """
+    stages = stages_of(trunk)
+    if count > len(stages):
+        raise UsageError(
+            f"the backbone {trunk.identity.partition(' ')[0]} has {len(stages)} stages; received "
+            f"last:{count}. Use at most last:{len(stages)}, or all."
+        )
+    trained = {p for stage in stages[-count:] for m in stage.modules for p in m.parameters()}
+    for parameter in trunk.parameters():
+        parameter.requires_grad_(parameter in trained)
+    return PartlyHeld(trunk, [m for stage in stages[:-count] for m in stage.modules])
+
+
+def with_frozen_norms(trunk: Backbone) -> Backbone:
+    """`trunk` with the batch-norm statistics that it came with; scales and shifts are trained."""
+    return PartlyHeld(trunk, [m for m in trunk.modules() if isinstance(m, BatchNorm | _BatchNorm)])
+
+
+def with_checkpointing(trunk: Backbone) -> Backbone:
+    """`trunk` itself, which from now on computes activations again in the backward pass.
+
+    By the library's own way. Raises UsageError where it has none.
+    """
+    for part in trunk.modules():
+        for way in ("set_grad_checkpointing", "gradient_checkpointing_enable"):
+            if part is not trunk and callable(switch := getattr(part, way, None)):
+                switch()
+                return trunk
+    raise UsageError(
+        f"the backbone {trunk.identity.partition(' ')[0]} cannot compute activations again "
+        f"(checkpointing): leave recipe.checkpointing out, or choose a backbone of timm or "
+        f"transformers."
+    )
+
+
+def frozen_backbone(spec: BackboneSpec, seed: int) -> Frozen:
+    """The frozen backbone of `spec`, a model of its own; PyTorch's random state is `seed`'s.
+
+    Its weights are read once in a process. Raises UsageError as `backbone_of` does.
+    """
+    told = spec.model_dump(mode="json")
+    key = json.dumps([told, None if spec.weights else seed], sort_keys=True)
+    return Frozen(copy.deepcopy(_trunk(key, seed)))
+
+
+@lru_cache(maxsize=2)
+def _trunk(key: str, seed: int) -> Backbone:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return backbone_of(BackboneSpec.model_validate(json.loads(key)[0]))

@@ -1,0 +1,148 @@
+"""The main path, from what is asked for to the report.
+
+preflight (a first worker says whether the study can be run, and on what) → prepare (images decoded
+and resized once, split) → train (every head × every seed that is missing) and probe (each finished
+run) → measure all heads together (speed) → analyse and report.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias, Unpack
+
+from headtohead.config.options import StudyOptions, documented, study_from
+from headtohead.core.files import expanded
+from headtohead.core.system import cache_folder
+from headtohead.data.holdout import holdout_lines
+from headtohead.data.pipeline import prepare_study, split_study, told
+from headtohead.data.prepared import PreparedSet
+from headtohead.probes.images import keep_images, margin_of
+from headtohead.probes.table import probes_of
+from headtohead.report.comparisons import look_differences
+from headtohead.report.page.kept import keep_thumbnails
+from headtohead.report.render import render
+from headtohead.report.summary import Summary
+from headtohead.result import Comparison
+from headtohead.runtime.interim import check_design, follow
+from headtohead.runtime.jobs import Job, jobs_of
+from headtohead.runtime.local import local_executor
+from headtohead.runtime.preflight import answer_of, first_worker, question_about
+from headtohead.runtime.progress import Display
+from headtohead.runtime.renewal import Renewal, renew
+from headtohead.runtime.runner import StudyRunner
+from headtohead.runtime.steps import step_lines
+from headtohead.store.ledger import Ledger, StudyFile, hold
+from headtohead.store.new_study import default_out, study_file
+from headtohead.store.picture_table import picture_table, write_pictures
+
+Keep: TypeAlias = Callable[[Ledger, set[int]], None]
+"""Puts the images that probes look at into a ledger, for some seeds."""
+
+
+@documented("compare")
+def compare(
+    study: str | Path | None = None,
+    *,
+    out: str | Path | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    deterministic: bool = False,
+    cache: str | Path | None = None,
+    masks: str | Path | None = None,
+    retry_failed: bool = False,
+    retrain_changed: bool = False,
+    **options: Unpack[StudyOptions],
+) -> Comparison:
+    """Run what is missing of a study, and report on all of it.
+
+    `study` is a shipped study's name or a YAML file; by default it is `quick`, on drawn images,
+    or `standard` where `data` is given. The options win over it; they have the names and the
+    meaning of the command's. The same call again resumes, skips what is finished and adds what is
+    new. `masks` are as in `headtohead.probes.images.collect_masks`; for what is trained again see
+    `headtohead.runtime.renewal`.
+    Raises UsageError, DataError, StorageError, and RunError where no worker can start; runs that
+    failed are told in `Comparison.failures`.
+    """
+    spec = study_from(study, **options)
+    probes_of(spec)  # one that cannot be imported is told before the work
+    cache_folder(cache)  # that there is one, too
+    question = question_about(spec, device, workers, deterministic=deterministic)
+    with first_worker(question, cache) as standby, Display() as display:
+        machine = answer_of(standby)
+        spec = spec.model_copy(update={"backbone": machine.backbone})
+        standby.start(min(len(machine.setups), len(spec.heads) * spec.seeds))
+        source, prepared = prepare_study(spec, cache=cache_folder(cache), progress=display.progress)
+        for line in (*machine.notes, *told(source, prepared)):
+            display.note(line)
+        file = study_file(spec, prepared)
+        folder = expanded(out) if out is not None else default_out(file)
+        keep = partial(
+            keep_images,
+            source=source,
+            prepared=prepared,
+            margin=margin_of(spec.pictures.image_size, machine.stride),
+            masks=None if masks is None else expanded(masks),
+            progress=display.progress,
+        )
+        with hold(folder), local_executor(standby, machine.setups, folder, prepared) as executor:
+            ledger = _open(folder, file, prepared, Renewal(retry_failed, retrain_changed), display)
+            return _run_and_report(ledger, prepared, StudyRunner(executor, display), keep)
+
+
+def _open(
+    folder: Path, file: StudyFile, prepared: PreparedSet, renewal: Renewal, display: Display
+) -> Ledger:
+    """The study's ledger, new or extended, with its table of images; the caller holds it."""
+    spec = file.study
+    check_design(folder, file)
+    renew(folder, file, renewal, display.note)
+    if spec.tuning is not None:
+        display.note("Using default settings; `headtohead tune` tunes each head first.")
+    ledger = Ledger.create(folder, file)
+    images = {part: sum(counts.values()) for part, counts in file.counts.items()}
+    for line in (
+        *holdout_lines(images["test"], file.given or ()),
+        *step_lines(spec, images["train"]),
+    ):
+        display.note(line)
+    split = split_study(spec, prepared, 0) if spec.split.mode == "fixed" else None
+    write_pictures(folder, picture_table(prepared, split))
+    return ledger
+
+
+def _run_and_report(
+    ledger: Ledger, prepared: PreparedSet, runner: StudyRunner, keep: Keep
+) -> Comparison:
+    """Train and probe what is missing, measure all heads together, report on everything."""
+    spec = ledger.file.study
+    failures = _train(ledger, runner, keep)
+    ledger = Ledger.open(ledger.out)  # looks add seeds
+    failures += runner.measure_heads(ledger, spec.heads)
+    runner.display.note("Drawing the report")
+    summary, missing = _report(ledger, prepared, runner)
+    return Comparison(ledger, summary, (*failures, *missing))
+
+
+def _train(ledger: Ledger, runner: StudyRunner, keep: Keep) -> list[str]:
+    """All runs of the study, or as many as its sequential design takes; failures in words."""
+    spec = ledger.file.study
+
+    def run(ledger: Ledger, jobs: list[Job]) -> list[str]:
+        keep(ledger, {job.seed for job in jobs})
+        return runner.train(ledger, jobs)
+
+    if spec.verdict.until_decided is None:
+        return run(ledger, jobs_of(spec.heads, range(spec.seeds)))
+    return follow(ledger, spec, run=run, differences=look_differences, note=runner.display.note)
+
+
+def _report(
+    ledger: Ledger, prepared: PreparedSet, runner: StudyRunner
+) -> tuple[Summary, list[str]]:
+    """The page here and the figures by the executor, at once; what could not be drawn, in words."""
+    with ThreadPoolExecutor(1) as waiting:
+        figures = waiting.submit(runner.draw_figures)
+        keep_thumbnails(ledger, prepared)
+        summary = render(ledger)
+        return summary, figures.result()

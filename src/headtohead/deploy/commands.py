@@ -1,0 +1,130 @@
+"""What the commands do with a finished study: words in, lines and files out."""
+
+import io
+import sys
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+import numpy as np
+
+from headtohead.core.errors import DataError
+from headtohead.core.files import expanded, write_atomic
+from headtohead.data.prepared import printable
+from headtohead.data.progress import Progress
+from headtohead.deploy.answers import FORMATS
+from headtohead.deploy.opening import open_predictor
+from headtohead.deploy.reading import Read, paths_of, read_all
+from headtohead.probes.images import check_masks_folder
+from headtohead.report.summary import summarize
+from headtohead.store.ledger import Ledger
+
+Say = Callable[[str], None]
+
+
+def predict(
+    folder: Path,
+    names: Collection[str],
+    top: int,
+    form: str,
+    say: Say,
+    note: Say,
+    progress: Progress,
+    *,
+    head: str | None,
+    seed: int | None,
+    ensemble: bool,
+    device: str,
+    trust: Collection[str],
+) -> None:
+    """Say the answers as they come. Raises DataError at the end where files could not be read."""
+    predictor = open_predictor(folder, head, seed, ensemble=ensemble, device=device, trust=trust)
+    paths = paths_of(names, sys.stdin)
+    unreadable = _Unreadable(note)
+    note(predictor.told)
+    answers = predictor.answers(paths, top=top, on_unreadable=unreadable, progress=progress)
+    for line in FORMATS[form](answers):
+        say(line)
+    unreadable.raise_if_any(len(paths))
+
+
+def explain(
+    folder: Path,
+    names: Collection[str],
+    out: Path,
+    masks: Path | None,
+    say: Say,
+    note: Say,
+    *,
+    head: str | None,
+    seed: int | None,
+    device: str,
+    trust: Collection[str],
+) -> None:
+    """Write one sheet of all images as a PNG. Raises DataError where some could not be read."""
+    from headtohead.deploy.explain import MOST_ROWS, explanations, masks_of, sheet
+
+    if masks is not None:
+        check_masks_folder(masks)
+    predictor = open_predictor(folder, head, seed, device=device, trust=trust)
+    paths = paths_of(names, sys.stdin)
+    if len(paths) > MOST_ROWS:
+        note(f"A sheet has {MOST_ROWS} images at most: the first of {len(paths):,} are drawn.")
+    unreadable, shown = _Unreadable(note), paths[:MOST_ROWS]
+    reads = [
+        read
+        for part in read_all(shown, side=predictor.image_size, method=predictor.resize)
+        for read in part
+    ]
+    usable = [(read.path, read.pixels) for read in reads if read.pixels is not None]
+    for read in reads:
+        if read.pixels is None:
+            unreadable(read)
+    if usable:
+        (member,) = predictor.members
+        pixels = np.stack([image for _, image in usable])
+        found = explanations(member, predictor.classes_, pixels)
+        files = [path for path, _ in usable]
+        drawn = masks_of(masks, files, predictor.image_size)
+        rows = [
+            one.image(path.name, mask) for one, path, mask in zip(found, files, drawn, strict=True)
+        ]
+        buffer = io.BytesIO()
+        title = f"{member.head} seed {member.seed}: red speaks for the class, blue against it"
+        sheet(rows, title).save(buffer, format="PNG")
+        write_atomic(expanded(out), buffer.getvalue())
+        say(str(out))
+    unreadable.raise_if_any(len(shown))
+
+
+def export(
+    folder: Path,
+    form: str,
+    out: Path,
+    *,
+    head: str | None,
+    seed: int | None,
+    trust: Collection[str],
+) -> list[Path]:
+    """The files that were written, the model first."""
+    from headtohead.deploy.export import export as write
+
+    ledger = Ledger.open(expanded(folder))
+    return write(ledger, summarize(ledger), form, out, head=head, seed=seed, trust=trust)
+
+
+class _Unreadable:
+    """Tells each file that cannot be read, and counts them."""
+
+    def __init__(self, note: Say) -> None:
+        self._note, self._count = note, 0
+
+    def __call__(self, read: Read) -> None:
+        self._count += 1
+        self._note(f"skipped {printable(str(read.path))}: {read.reason}")
+
+    def raise_if_any(self, total: int) -> None:
+        if self._count:
+            raise DataError(
+                f"{self._count:,} of {total:,} files could not be read and were skipped: they are "
+                f"listed above with the reasons."
+            )

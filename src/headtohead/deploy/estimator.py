@@ -1,0 +1,97 @@
+"""A finished study as an estimator of scikit-learn's: for pipelines, scorers and searches."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headtohead.core.errors import UsageError
+
+
+class StudyClassifier:
+    """Classifies images (paths, PIL images or arrays) by a run of the study in the folder `out`.
+
+    Follows scikit-learn's conventions for a fitted estimator: `get_params`, `set_params`,
+    `classes_`, `predict`, `predict_proba`, `score`. It is trained by `headtohead compare`: `fit`
+    only checks that the labels in `y` are classes of the study.
+    """
+
+    _estimator_type = "classifier"
+
+    def __init__(
+        self,
+        out: str | Path = "",
+        *,
+        head: str | None = None,
+        seed: int | None = None,
+        ensemble: bool = False,
+        device: str = "auto",
+    ) -> None:
+        self.out, self.head, self.seed = out, head, seed
+        self.ensemble, self.device = ensemble, device
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The arguments of the constructor."""
+        return {name: getattr(self, name) for name in _PARAMETERS}
+
+    def set_params(self, **values: Any) -> Self:
+        """Change arguments of the constructor; loads the model anew when it is next used."""
+        for name, value in values.items():
+            if name not in _PARAMETERS:
+                raise ValueError(f"no parameter {name!r}; there are {', '.join(_PARAMETERS)}")
+            setattr(self, name, value)
+        self.__dict__.pop("_predictor", None)
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        """As scikit-learn from 1.6 on asks; it is installed where this is called."""
+        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type="classifier",
+            target_tags=TargetTags(required=True),
+            classifier_tags=ClassifierTags(),
+            input_tags=InputTags(two_d_array=False),
+            requires_fit=False,
+        )
+
+    def fit(self, images: Iterable[Any], y: Iterable[Any]) -> Self:
+        """Nothing is trained. Raises UsageError where `y` has what the study does not know."""
+        unknown = sorted({str(label) for label in y} - set(self.classes_))
+        if unknown:
+            raise UsageError(
+                f"labels {', '.join(map(repr, unknown[:3]))} are no classes of the study; it has "
+                f"{', '.join(map(repr, self.classes_))}."
+            )
+        return self
+
+    @property
+    def classes_(self) -> NDArray[np.str_]:
+        """The names of the classes, in the order of `predict_proba`'s columns."""
+        return np.array(self._loaded().classes_)
+
+    def predict(self, images: Iterable[Any]) -> NDArray[np.str_]:
+        """The class of each image."""
+        return np.asarray(self._loaded().predict(images), np.str_)
+
+    def predict_proba(self, images: Iterable[Any]) -> NDArray[np.float64]:
+        """(n, K) calibrated probabilities."""
+        return np.asarray(self._loaded().predict_proba(images), np.float64)
+
+    def score(self, images: Iterable[Any], y: Iterable[Any]) -> float:
+        """The share of images whose class is the one in `y`."""
+        return float(np.mean(self.predict(images) == np.array([str(label) for label in y])))
+
+    def _loaded(self) -> Any:
+        if "_predictor" not in self.__dict__:
+            from headtohead.deploy.opening import open_predictor
+
+            self.__dict__["_predictor"] = open_predictor(
+                self.out, self.head, self.seed, ensemble=self.ensemble, device=self.device
+            )
+        return self.__dict__["_predictor"]
+
+
+_PARAMETERS = ("out", "head", "seed", "ensemble", "device")

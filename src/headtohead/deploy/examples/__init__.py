@@ -1,0 +1,1 @@
+"""The scripts that ship beside exported models: each runs without headtohead."""

@@ -1,0 +1,279 @@
+"""A run's model for other programs: written, proved there, and only then put in its place.
+
+Beside FILE lie FILE's model card (.md) and, where another program runs it, the script that proved
+it. Nothing is left where the proof fails.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headtohead.core.errors import RunError, UsageError
+from headtohead.core.files import expanded, write_atomic
+from headtohead.deploy.card import card, metadata_of
+from headtohead.deploy.reading import Pixels
+from headtohead.deploy.runs import chosen, load_model, temperature_of
+from headtohead.probes.images import images_path, read_images
+from headtohead.report.results import RunResult
+from headtohead.report.summary import Summary
+from headtohead.store.ledger import Ledger
+
+if TYPE_CHECKING:
+    import torch
+
+    from headtohead.heads.classifier import Classifier
+
+TOLERANCE = 1e-4
+"""By how much a probability may differ from the original's; labels must all be equal."""
+
+PATIENCE = 600
+"""Seconds that a proof may take."""
+
+_ALONE = (
+    "import runpy, sys; sys.modules['headtohead'] = None; sys.argv = sys.argv[1:]; "
+    "sys.path.insert(0, ''); runpy.run_path(sys.argv[0], run_name='__main__')"
+)
+"""Runs a script in a process in which headtohead cannot be imported."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is exported: a run's model, by PyTorch's own kernels on the CPU, and its metadata."""
+
+    ledger: Ledger
+    run: RunResult
+    model: "Classifier"
+    temperature: float
+    metadata: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a format is written, which script runs it, and whether it gives calibrated shares."""
+
+    write: Callable[[Subject, Path], None]
+    script: str | None
+    calibrated: bool
+    beside: tuple[str, ...] = ()
+
+
+def export(
+    ledger: Ledger,
+    summary: Summary,
+    form: str,
+    out: str | Path,
+    *,
+    head: str | None = None,
+    seed: int | None = None,
+    trust: Collection[str] = (),
+) -> list[Path]:
+    """Write a run's model to `out` in a format of FORMATS; the files that were written.
+
+    By default the winner's. Raises UsageError for what the format cannot take or a package that
+    is not installed, RunError where the proof fails, and as `headtohead.deploy.runs` says.
+    """
+    (which,) = chosen(summary, head, seed)
+    run = next(r for r in summary.runs if (r.head, r.seed) == which)
+    model = load_model(ledger, *which, device="cpu", trust=trust, plain=True)
+    temperature, _ = temperature_of(ledger, *which)
+    subject = Subject(ledger, run, model, temperature, metadata_of(summary, run, temperature))
+    images, source = _images(ledger, run.seed)
+    place, known = expanded(out), FORMATS[form]
+    with tempfile.TemporaryDirectory(prefix="headtohead-") as name:
+        made = Path(name) / place.name
+        known.write(subject, made)
+        script = None if known.script is None else _script(known.script, Path(name))
+        proof = _prove(subject, known, made, script, images, source)
+        text = card(summary, run, subject.metadata, proof)
+        made.with_suffix(".md").write_text(text, encoding="utf-8")
+        files = [made, *(made.with_suffix(end) for end in known.beside), made.with_suffix(".md")]
+        written = []
+        for file in [*files, *([] if script is None else [script])]:
+            write_atomic(place.parent / file.name, file.read_bytes())
+            written.append(place.parent / file.name)
+    return written
+
+
+def _images(ledger: Ledger, seed: int) -> tuple[Pixels, str]:
+    """Test images of the run's split, as they were prepared.
+
+    Raises UsageError where the ledger has none: an export that is not proved is none.
+    """
+    study = ledger.file.study
+    place = images_path(ledger.out, study.split.seed_for(seed))
+    found = read_images(place, ledger.file.digest)
+    if found is None or not len(found.pixels):
+        raise UsageError(
+            f"an export is proved on test images of the study, and {ledger.out} holds none: run "
+            f"`headtohead compare` again, which collects them."
+        )
+    return found.pixels, f"{len(found.pixels)} test images of the study"
+
+
+def _prove(
+    subject: Subject, form: Format, made: Path, script: Path | None, images: Pixels, source: str
+) -> str:
+    """What was compared, in words. Raises RunError where the copy is not the original."""
+    wanted = _original(subject, images, calibrated=form.calibrated)
+    if script is None:
+        found, where = _reloaded(subject, made, images), "read back by headtohead"
+    else:
+        found, where = _elsewhere(made, script, images), f"run by {script.name} without headtohead"
+    if found.shape != wanted.shape or not np.isfinite(found).all():
+        raise RunError(f"the export gives {found.shape} numbers where {wanted.shape} belong.")
+    apart = float(np.abs(found - wanted).max())
+    others = int((found.argmax(axis=1) != wanted.argmax(axis=1)).sum())
+    if apart > TOLERANCE or others:
+        raise RunError(
+            f"the export is not the original: probabilities differ by up to {apart:.2g} (allowed: "
+            f"{TOLERANCE:g}) and {others} of {len(images)} labels on {source}. Nothing was written."
+        )
+    return (
+        f"On {source}, {where}: all {len(images)} labels equal those of the original, "
+        f"probabilities differ by at most {apart:.2g} (allowed: {TOLERANCE:g})."
+    )
+
+
+def _original(subject: Subject, images: Pixels, *, calibrated: bool) -> NDArray[np.float64]:
+    from headtohead.deploy.predictor import logits_of
+    from headtohead.stats.metrics import probabilities
+
+    scale = subject.temperature if calibrated else 1.0
+    return probabilities(logits_of(subject.model, images) / scale)
+
+
+def _elsewhere(made: Path, script: Path, images: Pixels) -> NDArray[np.float64]:
+    """What the shipped script says, in a process that cannot import headtohead."""
+    np.save(made.parent / "images.npy", images)
+    command = [sys.executable, "-I", "-c", _ALONE, str(script), str(made), "--prepared"]
+    done = subprocess.run(
+        [*command, str(made.parent / "images.npy")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+        env={**os.environ, "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "torch")},
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise RunError(f"the export does not run by {script.name}: {last[:300]}")
+    return np.asarray(json.loads(done.stdout.strip().splitlines()[-1]), np.float64)
+
+
+def _reloaded(subject: Subject, made: Path, images: Pixels) -> NDArray[np.float64]:
+    """What a new model with the weights of the file says."""
+    import safetensors.torch
+
+    from headtohead.deploy.predictor import logits_of
+    from headtohead.stats.metrics import probabilities
+    from headtohead.training.plans import run_plan
+
+    plan = run_plan(subject.ledger, subject.run.head, subject.run.seed)
+    model = plan.build_plain()
+    model.load_state_dict(safetensors.torch.load_file(made))
+    return probabilities(logits_of(model, images) / subject.temperature)
+
+
+def _script(name: str, folder: Path) -> Path:
+    place = folder / name
+    shutil.copyfile(Path(__file__).parent / "examples" / name, place)
+    return place
+
+
+def _write_onnx(subject: Subject, made: Path) -> None:
+    """By `torch.onnx` (needs headtohead[export]); metadata in the file's properties."""
+    import warnings
+
+    import torch
+
+    from headtohead.deploy.shipped import Shipped
+
+    onnx = _needed("onnx", "onnxscript", "onnxruntime")
+    if not subject.model.head.exportable:
+        raise UsageError(f"the head {subject.run.head} cannot be written as ONNX: it says so.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of deprecations within the exporter
+        program = torch.onnx.export(
+            Shipped(subject.model, subject.temperature),
+            (_example(subject),),
+            dynamo=True,
+            input_names=["images"],
+            output_names=["probabilities"],
+            dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None  # noqa: S101 - with `dynamo` there is one
+    proto = program.model_proto
+    onnx.helper.set_model_props(proto, subject.metadata)
+    onnx.save(proto, made)
+
+
+def _write_torch(subject: Subject, made: Path) -> None:
+    """By `torch.export`."""
+    import torch
+
+    from headtohead.deploy.shipped import Shipped
+
+    program = torch.export.export(
+        Shipped(subject.model, subject.temperature),
+        (_example(subject),),
+        dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
+    )
+    extra = {"metadata.json": json.dumps(subject.metadata)}
+    torch.export.save(program, made, extra_files=extra)
+
+
+def _write_safetensors(subject: Subject, made: Path) -> None:
+    """The weights alone, under the names of the model's parts."""
+    import safetensors.torch
+
+    state = {name: value.contiguous() for name, value in subject.model.state_dict().items()}
+    safetensors.torch.save_file(state, made, metadata=subject.metadata)
+
+
+def _write_keras(subject: Subject, made: Path) -> None:
+    """The tutorial's own stack, where backbone and head are the tutorial's."""
+    from headtohead.deploy.keras_twin import write_keras
+
+    write_keras(subject.model, subject.run.head, subject.metadata, made)
+
+
+def _example(subject: Subject) -> "torch.Tensor":
+    """Two images: of a batch of one, exporters take the batch for fixed."""
+    import torch
+
+    side = int(subject.metadata["image_size"])
+    return torch.zeros((2, side, side, 3), dtype=torch.uint8)
+
+
+def _needed(*packages: str) -> Any:
+    """The first of `packages`; raises UsageError where one of them is missing."""
+    import importlib
+
+    try:
+        found = [importlib.import_module(package) for package in packages]
+    except ImportError as error:
+        raise UsageError(
+            f"this format takes {', '.join(packages)}, which cannot be imported ({error}): "
+            f"pip install 'headtohead[export]'."
+        ) from None
+    return found[0]
+
+
+FORMATS: Mapping[str, Format] = {
+    "onnx": Format(_write_onnx, "run_onnx.py", calibrated=True),
+    "torch": Format(_write_torch, "run_torch.py", calibrated=True),
+    "safetensors": Format(_write_safetensors, None, calibrated=True),
+    "keras": Format(_write_keras, "run_keras.py", calibrated=False, beside=(".json",)),
+}

@@ -1,0 +1,143 @@
+"""Computes a frozen backbone's features of a prepared set, once: see `headtohead.data.features`."""
+
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from headtohead.backbones.frozen import Frozen, frozen_backbone
+from headtohead.config.study import BackboneSpec, StudySpec
+from headtohead.core.streams import stream_seed
+from headtohead.data.features import LAYOUT, Extraction, FeatureKey, Maps, open_features
+from headtohead.data.prepared import PreparedSet
+from headtohead.training.acceleration import fastest
+from headtohead.training.inputs import Features
+
+BATCH, BATCH_ON_GPU = 32, 256
+"""Pictures at once."""
+
+LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+"""How the backbone computes: convolutions mostly gain by channels last, ViTs lose by it."""
+
+ROUNDS = 3
+"""Of the timing of both layouts, after one that is not counted."""
+
+Tell: TypeAlias = Callable[[int, int, float], None]
+"""Told pictures done, of how many, and the seconds left."""
+
+
+def frozen_features(
+    study: StudySpec,
+    prepared: PreparedSet,
+    cache: Path,
+    *,
+    seed: int,
+    device: torch.device,
+    tell: Tell,
+) -> Features:
+    """The study's features, from the cache if they are there, else computed into it.
+
+    Other processes that want the same share the work. `seed` is that of the runs to come: it
+    matters where the backbone's weights are random. Raises UsageError where the backbone cannot be
+    built or its weights have changed, StorageError and DataError as the cache does.
+    """
+    key = key_of(study, prepared.digest, seed=seed, device=device)
+    folder = key.folder(cache)
+    found = open_features(folder)
+    if found is None:
+        compute(key, study.backbone, prepared.images, folder, seed=seed, device=device, tell=tell)
+        found = open_features(folder)
+    if found is None:
+        raise FileNotFoundError(folder)
+    return Features(found, prepared.labels, device)
+
+
+def key_of(study: StudySpec, prepared: str, *, seed: int, device: torch.device) -> FeatureKey:
+    """What decides the features that a run of this seed is trained on."""
+    return FeatureKey(
+        prepared=prepared,
+        backbone=study.backbone.trunk(),
+        image_size=study.pictures.image_size,
+        dtype=study.backbone.features,
+        views=study.views,
+        device=device.type,
+        seed=seed if study.backbone.weights is None else None,
+    )
+
+
+def compute(
+    key: FeatureKey,
+    spec: BackboneSpec,
+    images: NDArray[np.uint8],
+    folder: Path,
+    *,
+    seed: int,
+    device: torch.device,
+    tell: Tell,
+) -> None:
+    """Compute the features of `images` (N, H, W, 3) into `folder`, or what of them is missing."""
+    backbone = frozen_backbone(spec, stream_seed(seed, "init/backbone"))
+    maps: Maps = (backbone.channels, *backbone.map_size(key.image_size))
+    network = _Network(backbone, device)
+    size = BATCH_ON_GPU if device.type == "cuda" else BATCH
+    began, mine = time.monotonic(), 0
+    with Extraction.begin(folder, key, len(images), maps, size) as work:
+        first = work.batches[0][1]
+        layout = work.agreed(LAYOUT, lambda: network.fastest(images[first]))
+        before = _pictures(work)
+        for number in work.to_compute():
+            view, part = work.batches[number]
+            features = network(images[part], layout, mirror=view == 1)
+            work.write(number, features.to(getattr(torch, key.dtype)).cpu().numpy())
+            done, total = _pictures(work), key.views * len(images)
+            mine = done - before
+            tell(done, total, (time.monotonic() - began) * (total - done) / mine)
+        work.finish()
+
+
+def _pictures(work: Extraction) -> int:
+    """Pictures that are done, each view counted."""
+    done = work.done()
+    parts = (part for (_, part), over in zip(work.batches, done, strict=True) if over)
+    return sum(part.stop - part.start for part in parts)
+
+
+class _Network:
+    """A frozen backbone on a device, in either memory layout."""
+
+    def __init__(self, backbone: Frozen, device: torch.device) -> None:
+        self._device = device
+        self._layout = "contiguous"
+        self._backbone = fastest(backbone).to(device).eval()
+
+    @torch.inference_mode()
+    def __call__(self, images: NDArray[np.uint8], layout: str, *, mirror: bool = False) -> Tensor:
+        """(n, H, W, 3) uint8 → (n, h, w, C) float32."""
+        form = LAYOUTS[layout]
+        if layout != self._layout:
+            self._backbone.to(memory_format=form)  # type: ignore[call-overload]
+            self._layout = layout
+        pixels = torch.from_numpy(np.ascontiguousarray(images)).to(self._device)
+        pictures = pixels.permute(0, 3, 1, 2).to(torch.float32).div_(255)
+        if mirror:
+            pictures = pictures.flip(3)
+        features: Tensor = self._backbone(pictures.contiguous(memory_format=form))
+        return features.permute(0, 2, 3, 1).contiguous()
+
+    def fastest(self, images: NDArray[np.uint8]) -> str:
+        """The layout in which a batch like `images` takes less time."""
+        seconds: dict[str, list[float]] = {layout: [] for layout in LAYOUTS}
+        for _ in range(1 + ROUNDS):
+            for layout, taken in seconds.items():
+                began = time.perf_counter()
+                self(images, layout)
+                if self._device.type == "cuda":
+                    torch.cuda.synchronize(self._device)
+                taken.append(time.perf_counter() - began)
+        return min(LAYOUTS, key=lambda layout: statistics.median(seconds[layout][1:]))

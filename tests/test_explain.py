@@ -1,0 +1,125 @@
+"""Explanations: the right class's evidence lies on the right place, with the right sign."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from deployed import Trained, trained_study
+from headtohead.backbones.base import Backbone, Normalization
+from headtohead.deploy.explain import OUTLINE, TILE, explanations
+from headtohead.deploy.runs import Member
+from headtohead.heads.classifier import Classifier
+from headtohead.heads.table import build_head
+
+RED, BLUE = (230, 30, 30), (30, 30, 230)
+
+
+class RedLessBlue(Backbone):
+    """One map: red minus blue, of cells of 4 × 4 pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.channels, self.stride, self.first = 1, 4.0, 1.5
+        self.normalization, self.identity = Normalization(), "red less blue"
+
+    def map_size(self, image_size: int) -> tuple[int, int]:
+        return image_size // 4, image_size // 4
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.nn.functional.avg_pool2d(images[:, :1] - images[:, 2:], 4)
+
+
+def drawn(place: int, colour: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """An image of 32 × 32 with a coloured square of 8 × 8, and the square's mask."""
+    image = np.full((32, 32, 3), 120, np.uint8)
+    mask = np.zeros((32, 32), np.uint8)
+    image[place : place + 8, place : place + 8] = colour
+    mask[place : place + 8, place : place + 8] = 1
+    return image, mask
+
+
+@pytest.mark.parametrize("head", ["gap", "max"])  # with maps of its own, and without
+def test_each_classs_evidence_lies_on_its_object(head: str) -> None:
+    """One logit: class 1 is red, class 0 is blue. Else a map blames or praises the wrong class."""
+    top = build_head(head, 1, (8, 8), 1)
+    with torch.no_grad():
+        for name, value in top.named_parameters():
+            value.fill_(0.0 if "bias" in name else 30.0)
+    member = Member(head, 0, Classifier(RedLessBlue(), top).eval(), 1.0, 0)
+    red, red_mask = drawn(4, RED)
+    blue, blue_mask = drawn(20, BLUE)
+    both = red.copy()
+    both[20:28, 20:28] = BLUE
+    found = explanations(member, ("blue", "red"), np.stack([red, blue, both]))
+    for one, label, mask in zip(found[:1], ("red",), (red_mask,), strict=True):
+        assert one.label == label
+        assert {e.label for e in one.evidence} == {"red", "blue"}
+        for evidence in one.evidence:
+            sign = 1 if evidence.label == label else -1
+            inside, outside = evidence.map[mask == 1], evidence.map[mask == 0]
+            assert sign * inside.mean() > 3 * abs(outside.mean())
+            assert evidence.limit == pytest.approx(np.abs(evidence.map).max())
+    if head == "gap":  # a maximum sees no blue at all
+        assert found[1].label == "blue"
+        own = {e.label: e.map for e in found[1].evidence}
+        assert own["blue"][blue_mask == 1].min() > 0 > own["red"][blue_mask == 1].max()
+        two = {e.label: e.map for e in found[2].evidence}
+        for label, mask in (("red", red_mask), ("blue", blue_mask)):
+            assert np.unravel_index(two[label].argmax(), (32, 32)) in set(
+                zip(*np.nonzero(mask), strict=True)
+            )
+    assert [one.exact for one in found] == [head == "gap"] * 3
+
+
+def test_the_drawing_shows_image_maps_and_mask() -> None:
+    """Else the outline of the object lies beside the object, or colours are exchanged."""
+    top = build_head("gap", 1, (8, 8), 1)
+    with torch.no_grad():
+        for name, value in top.named_parameters():
+            value.fill_(0.0 if "bias" in name else 30.0)
+    image, mask = drawn(8, RED)
+    member = Member("gap", 0, Classifier(RedLessBlue(), top).eval(), 1.0, 0)
+    (one,) = explanations(member, ("blue", "red"), image[None])
+    tiles = np.asarray(one.image("a.jpg", mask), np.int64)
+    from headtohead.deploy.explain import CAPTION, GAP
+
+    middle = CAPTION + (12 * TILE) // 32
+    columns = [GAP + k * (TILE + GAP) for k in range(3)]
+    (first, second) = (tiles[middle, left + (12 * TILE) // 32] for left in columns[1:])
+    assert [e.label for e in one.evidence] == ["red", "blue"]
+    assert first[0] > first[2]  # red: for the class
+    assert second[2] > second[0]  # blue: against it
+    edge = CAPTION + (8 * TILE) // 32
+    for left in columns:
+        assert tuple(tiles[edge, left + (12 * TILE) // 32]) == OUTLINE
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return trained_study(tmp_path_factory.mktemp("explain"), epochs=1)
+
+
+def test_the_command_writes_a_sheet(trained: Trained, tmp_path: Path) -> None:
+    """A folder gives a contact sheet; a file that cannot be read is told, and costs no other."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in trained.prepared.names[:3]:
+        (folder / Path(name).name).write_bytes((trained.source / name).read_bytes())
+    (folder / "broken.jpg").write_bytes(b"nothing")
+    out = tmp_path / "sheet.png"
+    told = subprocess.run(
+        [sys.executable, "-m", "headtohead", "explain", trained.out, folder, "--out", out],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert told.returncode == 3, told.stderr
+    assert "broken.jpg" in told.stderr
+    assert "Traceback" not in told.stderr
+    with Image.open(out) as image:
+        assert image.height > 3 * TILE
+        assert image.width > 3 * TILE

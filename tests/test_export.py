@@ -1,0 +1,105 @@
+"""Exports that need no extra: proved before they are called done, and refused where not."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import headtohead
+from deployed import Trained, trained_study
+from headtohead.core.errors import RunError, UsageError
+from headtohead.deploy import export as exporting
+from headtohead.deploy.export import TOLERANCE, export
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return trained_study(tmp_path_factory.mktemp("export"), epochs=1)
+
+
+def alone(script: Path, *arguments: Path | str) -> str:
+    """What a shipped script says where headtohead cannot be imported."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", exporting._ALONE, str(script), *map(str, arguments)],
+        capture_output=True, text=True, check=False, env={"KERAS_BACKEND": "torch"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def write(trained: Trained, form: str, out: Path, head: str) -> list[Path]:
+    study = headtohead.load(trained.out)
+    return export(study.ledger, study.summary, form, out, head=head)
+
+
+@pytest.mark.parametrize(
+    ("form", "name", "head"), [("torch", "m.pt2", "gap"), ("keras", "m.keras", "fc")]
+)
+def test_a_model_runs_without_headtohead(
+    trained: Trained, tmp_path: Path, form: str, name: str, head: str
+) -> None:
+    """Else what is handed over needs the whole of headtohead, or answers otherwise."""
+    if form == "keras":
+        pytest.importorskip("keras")
+    files = write(trained, form, tmp_path / "there" / name, head)
+    assert {path.suffix for path in files} >= {Path(name).suffix, ".md", ".py"}
+    script = next(path for path in files if path.suffix == ".py")
+    rows = np.array([0, 5, 79])
+    images = trained.prepared.images[rows]
+    np.save(tmp_path / "images.npy", images)
+    found = np.array(json.loads(alone(script, files[0], "--prepared", tmp_path / "images.npy")))
+    predictor = headtohead.load(trained.out).predictor(head, device="cpu")
+    expected = predictor.of_pixels(images)
+    assert np.array_equal(found.argmax(axis=1), expected.argmax(axis=1))
+    if form == "torch":  # calibrated
+        np.testing.assert_allclose(found, expected, atol=TOLERANCE)
+    photograph = trained.source / trained.prepared.names[0]
+    label, share, path = alone(script, files[0], photograph).strip().split("\t")
+    assert (label, path) == (predictor.predict([photograph])[0], str(photograph))
+    assert 0.5 <= float(share) <= 1
+    text = (tmp_path / "there" / "m.md").read_text()
+    assert "`cat`, `dog`" in text
+    assert "labels equal" in text
+
+
+def test_weights_are_shipped_with_a_card(trained: Trained, tmp_path: Path) -> None:
+    """Else a file of weights lies somewhere and nobody knows what it is worth."""
+    safetensors = pytest.importorskip("safetensors")
+    model, told = write(trained, "safetensors", tmp_path / "m.safetensors", "gap")
+    with safetensors.safe_open(model, framework="pt") as handle:
+        metadata = handle.metadata()
+    assert json.loads(metadata["classes"]) == ["cat", "dog"]
+    assert metadata["digest"] == trained.ledger.file.digest
+    assert "Clopper-Pearson" in told.read_text()
+
+
+def test_an_export_that_is_not_the_original_is_not_written(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a broken exporter ships silently."""
+    real = exporting._original
+    monkeypatch.setattr(exporting, "_original", lambda *a, **k: 1 - real(*a, **k))
+    with pytest.raises(RunError, match="labels"):
+        write(trained, "safetensors", tmp_path / "m.safetensors", "gap")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_keras_is_for_the_tutorials_own(
+    tmp_path: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match="Keras asks"):
+        write(trained, "keras", tmp_path / "model.h5", "gap")
+    monkeypatch.setattr(exporting, "load_model", lambda *a, **k: _other())
+    with pytest.raises(UsageError, match="tutorial_cnn"):
+        write(trained, "keras", tmp_path / "model.keras", "gap")
+
+
+def _other() -> object:
+    from headtohead.backbones.tutorial_cnn import TutorialCNN
+    from headtohead.heads.classifier import Classifier
+    from headtohead.heads.table import build_head
+
+    return Classifier(TutorialCNN(), build_head("gem", 64, (2, 2), 1)).eval()

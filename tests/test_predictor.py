@@ -1,0 +1,220 @@
+"""A finished study predicts: as it was trained, whatever the files are and are called."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import headtohead
+from deployed import SIDE, Trained, trained_study
+from headtohead.core.errors import RunError, UsageError
+from headtohead.data.decode_pool import CHUNK
+from headtohead.deploy.reading import FEW, read_all
+from headtohead.deploy.runs import temperature_of
+from headtohead.probes.base import read_run
+from headtohead.probes.predictions import PREDICTIONS
+from headtohead.stats.metrics import probabilities
+from headtohead.training.inputs import Pictures
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return trained_study(tmp_path_factory.mktemp("predictor"), seeds=2, epochs=1)
+
+
+def command(*arguments: str | Path, given: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "headtohead", *map(str, arguments)],
+        capture_output=True, text=True, check=False, input=given, timeout=300,
+    )  # fmt: skip
+
+
+def test_a_file_is_seen_as_the_prepared_set_has_it(trained: Trained) -> None:
+    """Else a shipped model sees other pixels than it was trained on, and is silently worse."""
+    paths = [trained.source / name for name in trained.prepared.names]
+    assert len(paths) > max(FEW, CHUNK)  # by processes, more than one chunk
+    many = [read for part in read_all(paths, side=SIDE, method="antialias") for read in part]
+    assert [read.path for read in many] == paths
+    images = trained.prepared.images
+    for read, row in zip(many, images, strict=True):
+        assert read.pixels is not None
+        assert np.array_equal(read.pixels, row)
+    few = [read for part in read_all(paths[:3], side=SIDE, method="antialias") for read in part]
+    assert all(np.array_equal(read.pixels, row) for read, row in zip(few, images, strict=False))
+
+
+def test_predictions_on_files_are_the_models_on_the_prepared_set(trained: Trained) -> None:
+    """Else figures of the report say nothing of the model that was handed over."""
+    study = headtohead.load(trained.out)
+    predictor = study.predictor("gap", 1, device="cpu")
+    paths = [trained.source / name for name in trained.prepared.names]
+    (member,) = predictor.members
+    pictures = Pictures(trained.prepared.images, trained.prepared.labels, torch.device("cpu"))
+    with torch.inference_mode():
+        inputs, _ = pictures.batch(torch.arange(64))
+        logits = study.model("gap", 1, device="cpu")(inputs).numpy()
+    expected = probabilities(logits / member.temperature)
+    assert np.array_equal(predictor.predict_proba(paths[:64]), expected)
+    found = read_run(study.ledger, PREDICTIONS, "gap", 1)
+    assert found is not None
+    chosen = [paths[row] for row in found.test.rows]
+    kept = probabilities(found.test.best / member.temperature)
+    np.testing.assert_allclose(predictor.predict_proba(chosen), kept, rtol=1e-4, atol=1e-6)
+
+
+def test_paths_images_and_arrays_are_one(trained: Trained) -> None:
+    """Else what a notebook shows is not what the command says."""
+    path = trained.source / trained.prepared.names[0]
+    study = headtohead.load(trained.out)
+    with Image.open(path) as image:
+        image.load()
+    found = study.predict_proba([path, str(path), image, np.asarray(image)])
+    assert np.array_equal(found, found[:1].repeat(4, axis=0))
+    assert found.shape == (4, 2)
+    assert np.allclose(found.sum(axis=1), 1)
+    assert study.classes_ == ("cat", "dog")
+    assert study.predict([path])[0] == study.classes_[int(found[0].argmax())]
+
+
+def test_the_default_is_the_winner_and_its_best_seed(trained: Trained) -> None:
+    """Else another model ships than the one that the report names."""
+    study = headtohead.load(trained.out)
+    winner = study.summary.winner
+    assert winner is not None
+    (member,) = study.predictor(device="cpu").members
+    assert (member.head, member.seed) == (winner.head, winner.seed)
+    path = [trained.source / trained.prepared.names[0]]
+    own, other = (study.predict_proba(path), study.predictor(winner.head, 1 - winner.seed))
+    both = study.predictor(winner.head, ensemble=True)
+    assert [m.seed for m in both.members] == [0, 1]
+    mean = (own + other.predict_proba(path)) / 2
+    np.testing.assert_allclose(both.predict_proba(path), mean, rtol=1e-9)
+    for wrong in ({"head": "gem"}, {"seed": 7}, {"seed": 0, "ensemble": True}):
+        with pytest.raises(UsageError):
+            study.predictor(**wrong)
+
+
+def test_the_temperature_is_validations_own(trained: Trained) -> None:
+    """Else confidence is scaled by what the model was trained on, and promises too much."""
+    found = read_run(trained.ledger, PREDICTIONS, "fc", 0)
+    assert found is not None
+    value, count = temperature_of(trained.ledger, "fc", 0)
+    assert count == len(found.validation.labels)
+    logits = found.validation.best[:, 0].astype(np.float64)
+    signs = 2 * found.validation.labels - 1
+
+    def loss(t: float) -> float:
+        return float(np.log1p(np.exp(-signs * logits / t)).mean())
+
+    assert loss(value) <= min(loss(value * 1.02), loss(value / 1.02), loss(1.0)) + 1e-12
+
+
+def test_the_command_answers_in_three_forms(trained: Trained, tmp_path: Path) -> None:
+    """Unreadable files are told and skipped, the exit code says so, and all others are answered."""
+    (tmp_path / "in").mkdir()
+    names = ["=cmd|'calc'!A1.jpg", "two\nlines.jpg", "<b>&.jpg", "ünï.jpg"]
+    for name, source in zip(names, trained.prepared.names, strict=False):
+        os.link(trained.source / source, tmp_path / "in" / name)
+    (tmp_path / "in" / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
+    told = command("predict", trained.out, tmp_path / "in", "--format", "csv", "--top", "2")
+    assert told.returncode == 3, told.stderr
+    assert "broken.jpg" in told.stderr
+    assert "Traceback" not in told.stderr
+    rows = list(csv.DictReader(io.StringIO(told.stdout)))
+    assert len(rows) == 4
+    assert not any(cell.startswith(("=", "+", "-", "@")) for row in rows for cell in row.values())
+    for row in rows:
+        assert float(row["probability"]) + float(row["probability_2"]) == pytest.approx(1, abs=1e-5)
+    listed = "\0".join(str(tmp_path / "in" / name) for name in names)
+    lines = command("predict", trained.out, "-", "--format", "jsonl", given=listed)
+    assert lines.returncode == 0, lines.stderr
+    found = [json.loads(line) for line in lines.stdout.splitlines()]
+    assert [Path(line["file"]).name for line in found] == names
+    assert {line["class"] for line in found} <= {"cat", "dog"}
+    assert "validation images" in lines.stderr  # the temperature is stated
+
+
+@pytest.mark.parametrize("harm", ["cut", "changed", "foreign", "pickle", "gone"])
+def test_weights_that_are_not_the_runs_are_refused(
+    trained: Trained, tmp_path: Path, harm: str
+) -> None:
+    """Else somebody else's file answers in the study's name, or runs code."""
+    import pickle
+    import shutil
+
+    out = tmp_path / "out"
+    shutil.copytree(trained.out, out)
+    path = out / "runs/gap/seed-0/best.safetensors"
+    content = bytearray(path.read_bytes())
+    if harm == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    elif harm == "changed":
+        content[-3] ^= 255
+        path.write_bytes(content)
+    elif harm == "foreign":
+        shutil.copy(out / "runs/gap/seed-1/best.safetensors", path)
+    elif harm == "pickle":
+        marker = tmp_path / "ran"
+        path.write_bytes(pickle.dumps(_Opens(marker)))
+    else:
+        path.unlink()
+    with pytest.raises(RunError) as refusal:
+        headtohead.load(out).model("gap", 0)
+    assert "\n" not in str(refusal.value)
+    assert not (tmp_path / "ran").exists()
+
+
+class _Opens:
+    """As a pickle, code that makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return open, (str(self.path), "w")
+
+
+def test_a_ledgers_own_code_is_not_imported_unasked(trained: Trained, tmp_path: Path) -> None:
+    """Else opening a study that somebody sent runs what they wrote."""
+    import shutil
+
+    out = tmp_path / "out"
+    shutil.copytree(trained.out, out)
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    study = (out / "study.yaml").read_text()
+    (out / "study.yaml").write_text(study.replace("name: tutorial_cnn", "name: evil:Net"))
+    told = subprocess.run(
+        [sys.executable, "-m", "headtohead", "predict", str(out), "x.jpg", "--head", "gap"],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert told.returncode == 2
+    assert len(told.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "ran").exists()
+
+
+def test_the_estimator_is_scikit_learns(trained: Trained) -> None:
+    """Else it cannot stand in a pipeline or be scored beside other classifiers."""
+    pytest.importorskip("sklearn")
+    from sklearn.base import clone, is_classifier
+    from sklearn.metrics import accuracy_score
+
+    made = headtohead.StudyClassifier(trained.out, head="gap", seed=0, device="cpu")
+    again = clone(made)
+    assert again.get_params() == made.get_params()
+    assert is_classifier(made)
+    images = [trained.source / name for name in trained.prepared.names[:6]]
+    labels = [trained.prepared.classes[k] for k in trained.prepared.labels[:6]]
+    assert made.fit(images, labels).score(images, labels) == accuracy_score(
+        labels, made.predict(images)
+    )
+    assert made.predict_proba(images).shape == (6, 2)
+    with pytest.raises(UsageError, match="bird"):
+        made.fit(images, ["bird"] * 6)
