@@ -440,6 +440,19 @@ def backbones(
 
 
 @main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def doctor(as_json: bool) -> None:
+    """Say what this machine has, what a study would use of it, and what stands in the way.
+
+    Cores, memory, GPUs, disks, versions, decoders and extras; problems, each with a remedy.
+    """
+    from headtohead.runtime.doctor import doctor as examine
+
+    found = examine()
+    click.echo(json.dumps(found.to_dict(), indent=1) if as_json else str(found))
+
+
+@main.command()
 @click.argument("name", required=False)
 def studies(name: str | None) -> None:
     """List the studies that come with headtohead, or print one as YAML."""
