@@ -165,7 +165,7 @@ LIGHT_MODULES = (
         "runtime.jobs",
         "runtime.local",
     ),
-    *("heads", "heads.guidance"),
+    *("heads", "heads.guidance", "runtime.doctor", "runtime.machine"),
     *("runtime.process", "runtime.interim", "runtime.forecast", "runtime.steps"),
 )
 

@@ -363,6 +363,43 @@ def explain(
 
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--data", required=True, help="New labelled images, as for `headtohead compare`.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--trust", multiple=True, metavar="MODULE:CLASS", help="As for `headtohead predict`.")
+@click.option("--cache", type=click.Path(path_type=Path), help="Folder for prepared images.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def evaluate(folder: Path, as_json: bool, **options: Any) -> None:
+    """Score every head and seed of the study in FOLDER on new labelled images."""
+    from headtohead.deploy.commands import evaluate as run
+    from headtohead.runtime.progress import Display
+
+    _see_current_folder()
+    with Display() as display:
+        found = run(folder, display.progress, **options)
+    click.echo(json.dumps(found.to_dict(), indent=1) if as_json else str(found))
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--heads", help="These alone, by commas; default: every head of the study.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--trust", multiple=True, metavar="MODULE:CLASS", help="As for `headtohead predict`.")
+def demo(folder: Path, **options: Any) -> None:
+    """Show a local page: drop a photograph, see each head's answer and where it looks.
+
+    It listens on this machine alone unless --host says otherwise, and keeps nothing. Ctrl-C ends
+    it.
+    """
+    from headtohead.deploy.commands import demo as run
+
+    _see_current_folder()
+    run(folder, lambda address: click.echo(f"Page: {address} (Ctrl-C ends it)"), **options)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--head", help="A head of the study; default: the winner on validation.")
 @click.option("--seed", type=int, help="Its seed; default: the best one on validation.")
 @click.option("--trust", multiple=True, metavar="MODULE:CLASS", help="As for `headtohead predict`.")
@@ -411,6 +448,19 @@ def backbones(
     from headtohead.backbones.describe import backbones as describe
 
     click.echo(describe(name, image_size=image_size, weights=weights, weights_match=weights_match))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def doctor(as_json: bool) -> None:
+    """Say what this machine has, what a study would use of it, and what stands in the way.
+
+    Cores, memory, GPUs, disks, versions, decoders and extras; problems, each with a remedy.
+    """
+    from headtohead.runtime.doctor import doctor as examine
+
+    found = examine()
+    click.echo(json.dumps(found.to_dict(), indent=1) if as_json else str(found))
 
 
 @main.command()

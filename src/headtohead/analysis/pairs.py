@@ -225,6 +225,15 @@ def targets_of(
     reference = results.get(file.study.reference, ())
     target = declared if declared is not None else _default_target(reference)
     histories = {(run.record.head, run.record.seed): run.history for run in runs}
+    study = ledger.file.study
+    # Heads in closed form have one epoch: they approach nothing, and would cut all others short.
+    computed = {
+        run.record.head
+        for run in runs
+        if run.record.status == "finished"
+        and run.record.epochs < study.recipe_for(run.record.head).epochs
+    }
+    results = {head: mine for head, mine in results.items() if head not in computed}
     approaches = {
         (run.head, run.seed): Approach(
             tuple(epoch.val_accuracy for epoch in histories[run.head, run.seed]),

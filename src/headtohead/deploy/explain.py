@@ -95,7 +95,9 @@ def _maps(
 
     model = member.model.eval()
     pictures = Pictures(
-        np.ascontiguousarray(pixels), np.ascontiguousarray(labels, np.int64), device_of(model)
+        np.require(pixels, np.uint8, ["C", "W"]),
+        np.ascontiguousarray(labels, np.int64),
+        device_of(model),
     )
     found, exact = [], True
     with torch.no_grad():

@@ -196,7 +196,7 @@ def _write_onnx(subject: Subject, made: Path) -> None:
 
     import torch
 
-    from headtohead.deploy.shipped import Shipped
+    from headtohead.training.serving import Shipped
 
     onnx = _needed("onnx", "onnxscript", "onnxruntime")
     if not subject.model.head.exportable:
@@ -223,7 +223,7 @@ def _write_torch(subject: Subject, made: Path) -> None:
     """By `torch.export`."""
     import torch
 
-    from headtohead.deploy.shipped import Shipped
+    from headtohead.training.serving import Shipped
 
     program = torch.export.export(
         Shipped(subject.model, subject.temperature),

@@ -10,6 +10,7 @@ or not of the run that is asked for, counts as missing and is collected again.
 
 import io
 import json
+import zipfile
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -42,7 +43,7 @@ def split_path(out: Path, name: str, split: int) -> Path:
 def write_evidence(path: Path, probe: str, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write arrays that belong to `key`, the manifest last. Raises StorageError."""
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     content = buffer.getvalue()
     write_atomic(path, content)
     digest = sha256(content).hexdigest()
@@ -60,5 +61,8 @@ def read_evidence(path: Path, probe: str, *keys: str) -> Arrays | None:
             return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return dict(arrays)
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):  # objects, or no arrays at all
+        return None
