@@ -118,7 +118,7 @@ def evaluate(
 
     ledger = Ledger.open(expanded(folder))
     place = cache_folder(cache)
-    summary = summarize(ledger)
+    summary = summarize(StudyData(ledger))
     return score(ledger, summary, data, cache=place, progress=progress, device=device, trust=trust)
 
 
@@ -152,7 +152,7 @@ def demo(
     from headtohead.deploy.demo import Demo
 
     ledger = Ledger.open(expanded(folder))
-    summary = summarize(ledger)
+    summary = summarize(StudyData(ledger))
     able = [found.head for found in summary.heads if found.finished]
     names = able if heads is None else [name.strip() for name in heads.split(",")]
     runs = [run for name in names for run in chosen(summary, name, None)]

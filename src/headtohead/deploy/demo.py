@@ -24,7 +24,7 @@ from headtohead.data.resize import resize
 from headtohead.deploy.explain import Evidence, Explanation, explanations
 from headtohead.deploy.reading import Pixels
 from headtohead.deploy.runs import Member
-from headtohead.report.overlay import overlay
+from headtohead.report.charts.overlay import overlay
 from headtohead.store.ledger import StudyFile
 
 MOST_BYTES = 32 * 2**20

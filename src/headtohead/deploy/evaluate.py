@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headtohead.analysis.results import RunResult
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import DataError, UsageError
 from headtohead.data.pipeline import look_at
@@ -17,7 +18,6 @@ from headtohead.data.progress import Progress
 from headtohead.deploy.predictor import logits_of
 from headtohead.deploy.runs import load_model
 from headtohead.report.comparisons import HeadComparison, comparisons_of
-from headtohead.report.results import RunResult
 from headtohead.report.summary import Summary
 from headtohead.stats import Spread, spread
 from headtohead.stats.family import points
