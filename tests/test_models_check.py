@@ -4,7 +4,10 @@ import os
 
 import pytest
 
-from headtohead.runtime.models_check import worker_setups
+from headtohead.config.options import study_from
+from headtohead.core.errors import UsageError
+from headtohead.runtime.models_check import answer, worker_setups
+from headtohead.runtime.preflight import question_about
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity here")
@@ -16,3 +19,10 @@ def test_workers_are_pinned_only_where_they_fill_the_machine() -> None:
     assert {setup["core"] for setup in more} == {None}
     assert [setup["worker"] for setup in more] == list(range(len(cores) + 1))
     assert all(setup["deterministic"] for setup in more)
+
+
+def test_more_stages_than_there_are_are_told_before_the_work() -> None:
+    """Else a study prepares all its images, and then every run fails."""
+    study = study_from("quick", train_backbone="last:4")
+    with pytest.raises(UsageError, match="has 3 stages; received last:4"):
+        answer(question_about(study, "cpu", 1, deterministic=True))

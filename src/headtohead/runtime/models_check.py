@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from headtohead.backbones.catalog import resolve
+from headtohead.backbones.frozen import with_last_stages
 from headtohead.core.errors import HeadToHeadError
 from headtohead.core.system import usable_cores
 from headtohead.heads.classifier import outputs_for
@@ -36,6 +37,8 @@ def answer(question: Question) -> Answer:
     be.
     """
     resolved, backbone, notes = resolve(question.backbone)
+    if resolved.stages:
+        with_last_stages(backbone, resolved.stages)  # as many as there are
     size = backbone.map_size(question.image_size)
     for name, head in question.models:
         build_head(head.head or name, backbone.channels, size, outputs_for(2), **head.options)
