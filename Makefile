@@ -26,7 +26,7 @@ lint: setup
 # What needs heavy optional extras, in environments of their own: data sets of hubs, and networks of
 # libraries, whose torchvision imports beside one version of torch alone.
 test-extras: .venv-extras/.installed .venv-extras-vision/.installed
-	.venv-extras/bin/pytest tests/extras --ignore tests/extras/vision
+	.venv-extras/bin/pytest tests/extras --ignore tests/extras/vision --ignore tests/extras/packaging
 	.venv-extras-vision/bin/pytest tests/extras/vision
 
 .venv-extras/.installed: pyproject.toml constraints.txt
