@@ -46,7 +46,7 @@ format: setup
 # The site, into build/docs, without the network. Its environment sees the packages of .venv, so that
 # PyTorch is not installed twice.
 docs: .venv-docs/.installed
-	.venv-docs/bin/python -m sphinx -q -W --keep-going -n -b html -d build/doctrees docs build/docs
+	.venv-docs/bin/python -m sphinx -q -E -W --keep-going -n -b html -d build/doctrees docs build/docs
 	@echo build/docs/index.html
 
 .venv-docs/.installed: .venv/.installed

@@ -76,7 +76,7 @@ def unread(data: bytes) -> str:
 
 def reads_avif() -> bool:
     """Whether this Pillow reads AVIF. Before 11.2 it warns of a feature that it does not know."""
-    return "avif" in features.modules and features.check("avif")
+    return "avif" in features.modules and bool(features.check("avif"))
 
 
 def decoder_identity(decoder: str) -> str:
