@@ -26,7 +26,7 @@ lint: setup
 # What needs heavy optional extras, in environments of their own: data sets of hubs, and networks of
 # libraries, whose torchvision imports beside one version of torch alone.
 test-extras: .venv-extras/.installed .venv-extras-vision/.installed
-	.venv-extras/bin/pytest tests/extras --ignore tests/extras/vision
+	.venv-extras/bin/pytest tests/extras --ignore tests/extras/vision --ignore tests/extras/packaging
 	.venv-extras-vision/bin/pytest tests/extras/vision
 
 .venv-extras/.installed: pyproject.toml constraints.txt
@@ -46,7 +46,7 @@ format: setup
 # The site, into build/docs, without the network. Its environment sees the packages of .venv, so that
 # PyTorch is not installed twice.
 docs: .venv-docs/.installed
-	.venv-docs/bin/python -m sphinx -q -W --keep-going -n -b html -d build/doctrees docs build/docs
+	.venv-docs/bin/python -m sphinx -q -E -W --keep-going -n -b html -d build/doctrees docs build/docs
 	@echo build/docs/index.html
 
 .venv-docs/.installed: .venv/.installed
