@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DATA ?= path/to/photographs
 
-.PHONY: setup compare test test-extras lint format peers bench clean
+.PHONY: setup compare test test-extras lint format docs house sbom wheel lowest peers bench clean
 
 setup: .venv/.installed
 
@@ -42,6 +42,38 @@ test-extras: .venv-extras/.installed .venv-extras-vision/.installed
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The site, into build/docs, without the network. Its environment sees the packages of .venv, so that
+# PyTorch is not installed twice.
+docs: .venv-docs/.installed
+	.venv-docs/bin/python -m sphinx -q -W --keep-going -n -b html -d build/doctrees docs build/docs
+	@echo build/docs/index.html
+
+.venv-docs/.installed: .venv/.installed
+	test -x .venv-docs/bin/python || $(PYTHON) -m venv .venv-docs
+	$(BIN)/python tools/share_packages.py .venv-docs
+	.venv-docs/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	touch $@
+
+# The picture of the program in CONTRIBUTING, from its imports.
+house: setup
+	$(BIN)/python tools/house.py docs/figures/house.svg
+
+# What is installed, as CycloneDX.
+sbom: setup
+	$(BIN)/python tools/sbom.py build/sbom.cdx.json
+
+# A wheel that is whole and runs: as it is, and under the lowest versions that pyproject.toml allows.
+wheel: setup
+	$(BIN)/python -m pytest tests/extras/packaging
+
+lowest: .venv-lowest/.installed
+	.venv-lowest/bin/pytest tests -q -p no:xdist $(LOWEST)
+
+.venv-lowest/.installed: pyproject.toml constraints-lowest.txt
+	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[fast]' pytest hypothesis
+	touch $@
 
 # headtohead and its peers by turns: make bench DATA=FOLDER BENCH='--quick'
 bench: setup peers

@@ -14,8 +14,9 @@ from headtohead.probes.costs import COSTS, Costs
 from headtohead.probes.images import ProbeImages, images_path, write_images
 from headtohead.probes.speed import SPEED, Speed
 from headtohead.probes.translation import TRANSLATION, Translation
-from headtohead.report.page.kept import keep_thumbnails
+from headtohead.report.page.thumbnails import keep_thumbnails
 from headtohead.store.ledger import Ledger
+from headtohead.study_data import StudyData
 from ledgers import full_ledger
 
 SIDE, PROBED, CELLS = 24, 6, 4
@@ -25,7 +26,8 @@ def rich_ledger(out: Path, names: Sequence[str] = (), **settings: Any) -> Ledger
     """Every run finished, every probe's evidence, thumbnails; `names` are of the first files."""
     ledger = full_ledger(out, **settings)
     add_evidence(ledger)
-    keep_thumbnails(ledger, prepared_set(out.parent / f"{out.name}-prepared", ledger, names))
+    prepared = prepared_set(out.parent / f"{out.name}-prepared", ledger, names)
+    keep_thumbnails(StudyData(ledger), prepared)
     return ledger
 
 

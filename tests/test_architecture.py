@@ -22,8 +22,15 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("runtime",),
     ("result",),
     ("deploy",),
+    ("report.render",),
+    ("report.formats",),
+    ("report.page",),
     ("report",),
+    ("claims",),
+    ("report.charts",),
+    ("study_data",),
     ("runtime.jobs", "runtime.interim"),
+    ("analysis",),
     ("probes",),
     ("training",),
     ("accel",),
@@ -144,7 +151,8 @@ json.dump({"failed": failed, "torch": "torch" in sys.modules}, sys.stdout)
 # analysis, the preparation of pictures (in many light processes), and reading studies.
 LIGHT = (
     *("cli", "compare", "data_commands", "result", "deploy"),
-    *("report", "probes", "stats", "data", "store", "config", "core"),
+    *("report", "claims", "study_data", "analysis", "probes", "stats"),
+    *("data", "store", "config", "core"),
 )
 SHIPPED = "deploy.shipped"  # lies beside exported models, and runs there
 
@@ -157,7 +165,7 @@ LIGHT_MODULES = (
         "runtime.jobs",
         "runtime.local",
     ),
-    *("heads", "heads.guidance"),
+    *("heads", "heads.guidance", "runtime.doctor", "runtime.machine"),
     *("runtime.process", "runtime.interim", "runtime.forecast", "runtime.steps"),
 )
 

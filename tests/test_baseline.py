@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from headtohead.report.baseline import baseline_of
-from headtohead.report.figures import finished_curves, plots, write_figures
+from headtohead.analysis.baseline import baseline_of
+from headtohead.report.formats.figures import write_figures
+from headtohead.report.formats.terminal import render_text
 from headtohead.report.page.content import gather
 from headtohead.report.page.html import arrange
 from headtohead.report.summary import summarize
-from headtohead.report.table import render_text
 from headtohead.stats.over_images import share_interval
 from headtohead.store.ledger import Ledger, StudyFile
+from headtohead.study_data import StudyData
 from ledgers import add_run, full_ledger, study_ledger
 
 
@@ -52,7 +53,7 @@ def test_a_head_must_beat_it_on_the_test_images(tmp_path: Path) -> None:
     for seed in (0, 1):
         add_run(ledger, "fc", seed, skill=0.76)
         add_run(ledger, "gap", seed, skill=0.95)
-    summary = summarize(ledger)
+    summary = summarize(StudyData(ledger))
     assert {found.head: found.beats for found in summary.standings} == {"fc": False, "gap": True}
     assert summary.at_majority == ["fc"]
 
@@ -62,7 +63,7 @@ def test_without_predictions_nothing_is_said_of_it(tmp_path: Path) -> None:
     ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=1, epochs=1)
     for head in ("fc", "gap"):
         add_run(ledger, head, 0, predictions=False)
-    summary = summarize(ledger)
+    summary = summarize(StudyData(ledger))
     assert [found.beats for found in summary.standings] == [None, None]
     assert not summary.nothing_learned
     assert summary.at_majority == []
@@ -71,10 +72,10 @@ def test_without_predictions_nothing_is_said_of_it(tmp_path: Path) -> None:
 def test_it_is_a_row_of_the_tables(tmp_path: Path) -> None:
     """Else 75 % looks like skill."""
     ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=1, epochs=1)
-    summary = summarize(ledger)
+    summary = summarize(StudyData(ledger))
     text = render_text(summary)
     assert re.search(r"^ *largest class +50\.0 .*\n +42\.9–57\.1", text, re.M)
-    page = arrange(gather(ledger, summary))
+    page = arrange(gather(StudyData(ledger), summary))
     (row,) = re.findall(r'<tr class="baseline">.*?</tr>', page, re.S)
     assert "largest class: always cat" in row
     assert "42.9 to 57.1" in row
@@ -83,7 +84,7 @@ def test_it_is_a_row_of_the_tables(tmp_path: Path) -> None:
 def test_it_is_a_line_of_the_accuracy_charts_and_of_no_other(tmp_path: Path) -> None:
     """A curve that never leaves the line has learned nothing, at a glance."""
     ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=2)
-    found = gather(ledger, summarize(ledger))
+    found = gather(StudyData(ledger), summarize(StudyData(ledger)))
     said = {
         chart.name: [s.said[0] for s in chart.series if s.label == "largest class"]
         for chart in found.charts
@@ -100,8 +101,7 @@ def test_it_is_a_line_of_the_accuracy_charts_and_of_no_other(tmp_path: Path) -> 
 def test_the_figures_have_the_line_in_their_legend(tmp_path: Path) -> None:
     """PNG and SVG for papers: accuracy has the line, a loss has none."""
     ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=1, epochs=1)
-    write_figures(ledger)
+    write_figures(StudyData(ledger))
     for name, there in (("all_heads_accuracy", True), ("all_heads_loss", False)):
         svg = (tmp_path / "figures" / f"{name}.svg").read_text(encoding="utf-8")
         assert ("largest class" in svg) is there
-    assert {plot.largest for plot in plots(finished_curves(ledger), "gap")} == {None}

@@ -13,6 +13,7 @@ from headtohead.report.page.content import gather
 from headtohead.report.page.html import arrange
 from headtohead.report.summary import summarize
 from headtohead.stats.unpaired import unpaired_difference
+from headtohead.study_data import StudyData
 from ledgers import full_ledger
 
 RECORDED = Path(__file__).parents[1] / "docs" / "article" / "recorded"
@@ -63,7 +64,8 @@ def test_heads_of_both_stand_side_by_side_at_their_last_common_epoch(tmp_path: P
     for seed in range(5):
         write(tmp_path / "other", "gap", seed, [0.5, 0.8 - seed / 100, 0.7 + seed / 100])
         write(tmp_path / "other", "<script>", seed, [0.5])
-    content = gather(ledger, summarize(ledger), 0, [read_beside(f"keras={tmp_path / 'other'}")])
+    data = StudyData(ledger)
+    content = gather(data, summarize(data), 0, [read_beside(f"keras={tmp_path / 'other'}")])
     (view,) = content.beside
     row, best = view.rows
     ours = [run.history[2].val_accuracy for run in ledger.runs() if run.record.head == "gap"]
@@ -79,7 +81,7 @@ def test_heads_of_both_stand_side_by_side_at_their_last_common_epoch(tmp_path: P
     page = arrange(content, 0)
     assert 'id="beside"' in page
     assert "<script>, " not in page
-    assert 'id="beside"' not in arrange(gather(ledger, summarize(ledger), 0), 0)
+    assert 'id="beside"' not in arrange(gather(data, summarize(data), 0), 0)
 
 
 def test_the_interval_is_welchs() -> None:

@@ -7,37 +7,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headtohead.stats.claims import (
-    Goal,
-    Name,
-    Pace,
-    Question,
-    Size,
-    decide,
-    faster,
-    fewer_parameters,
-    measure,
-    pairs,
-)
+from headtohead.claims.base import JudgedClaim, Question, measure, pairs
+from headtohead.claims.judge import decide
+from headtohead.claims.parameters import Size, fewer_parameters
+from headtohead.claims.speed import Goal, Pace, faster
 
 GOAL = Goal(target=0.8, horizon=10, majority=0.5, declared=True)
 SEEDS = range(7)
 
 
-def question(name: Name, differences: list[float]) -> Question:
-    return Question(name, f"{name} is better", "what is tested", dict(enumerate(differences)), ())
+def question(differences: list[float]) -> Question:
+    return Question("it is better", "what is tested", dict(enumerate(differences)))
+
+
+def decided(*questions: Question, level: float = 0.05) -> tuple[JudgedClaim, ...]:
+    return decide({str(place): asked for place, asked in enumerate(questions)}, level)
 
 
 def test_a_family_is_decided_together() -> None:
     """Else three chances to be lucky are sold as one."""
     clear = [0.05, 0.06, 0.055, 0.065, 0.05, 0.058, 0.062]
-    found = decide(
-        [
-            question("overfitting", clear),
-            question("class_maps", [-value for value in clear]),
-            question("translation", [0.01, -0.01, 0.02, -0.02, 0.0, 0.01, -0.01]),
-        ],
-        0.05,
+    found = decided(
+        question(clear),
+        question([-value for value in clear]),
+        question([0.01, -0.01, 0.02, -0.02, 0.0, 0.01, -0.01]),
     )
     assert [claim.outcome for claim in found] == ["supported", "refuted", "inconclusive"]
     assert "Holm over 3" in found[0].rule
@@ -47,10 +40,9 @@ def test_a_family_is_decided_together() -> None:
 def test_a_question_without_evidence_makes_the_others_no_easier() -> None:
     """Else deleting evidence turns an open claim into a proven one."""
     six = [0.05, 0.06, 0.055, 0.065, 0.05, 0.058]  # sign-flip p = 2/64: enough for one test alone
-    alone = decide([question("overfitting", six)], 0.05)
+    alone = decided(question(six))
     assert alone[0].outcome == "supported"
-    three = [question("overfitting", six), question("class_maps", []), question("translation", [])]
-    found = decide(three, 0.05)
+    found = decided(question(six), question([]), question([]))
     assert [claim.outcome for claim in found] == ["inconclusive"] * 3
     assert "6 seeds, at least 7 needed" in found[0].rule
     assert "0 seeds, at least 7 needed" in found[1].rule
@@ -59,12 +51,8 @@ def test_a_question_without_evidence_makes_the_others_no_easier() -> None:
 @given(st.lists(st.floats(-1, 1), max_size=6), st.lists(st.floats(-1, 1), max_size=6))
 def test_too_few_seeds_decide_nothing(first: list[float], second: list[float]) -> None:
     """Else a study of two seeds hands out verdicts."""
-    family = [
-        question("overfitting", first),
-        question("class_maps", second),
-        question("translation", []),
-    ]
-    assert {claim.outcome for claim in decide(family, 0.05)} == {"inconclusive"}
+    found = decided(question(first), question(second), question([]))
+    assert {claim.outcome for claim in found} == {"inconclusive"}
 
 
 def test_pairs_take_only_seeds_that_both_have() -> None:
@@ -93,19 +81,21 @@ def test_a_measure_is_the_mean_over_seeds() -> None:
 def test_parameters_are_counted(mine: int, outcome: str, words: str) -> None:
     """Else the one claim that needs no test is wrong."""
     sizes = {"gap": Size(1, mine), "fc": Size(50, 100, multiply_adds=7)}
-    claim = fewer_parameters("gap", "fc", sizes)
-    assert claim.outcome == outcome
-    assert words in claim.rule
-    rows = {row.name: row.heads for row in claim.measures}
+    asked = fewer_parameters("gap", "fc", sizes)
+    assert asked.ruling is not None
+    assert asked.ruling.outcome == outcome
+    assert words in asked.ruling.rule
+    rows = {row.name: row.heads for row in asked.measures}
     assert rows["multiply-adds of the model, one picture"] == {"gap": None, "fc": 7}
     assert rows["parameters of the head"] == {"gap": 1, "fc": 50}
 
 
 def test_parameters_wait_for_a_run_of_both() -> None:
     """Else a study that has just begun ends in a traceback."""
-    claim = fewer_parameters("gap", "fc", {"gap": Size(1, 2)})
-    assert claim.outcome == "inconclusive"
-    assert "no run of fc yet" in claim.rule
+    asked = fewer_parameters("gap", "fc", {"gap": Size(1, 2)})
+    assert asked.ruling is not None
+    assert asked.ruling.outcome == "inconclusive"
+    assert "no run of fc yet" in asked.ruling.rule
 
 
 def pace(step: float, epochs: float, *, reached: int = 7, seeds: int = 7) -> Pace:
@@ -128,27 +118,29 @@ def test_faster_means_per_step_and_to_the_target(
 ) -> None:
     """Else quick steps that lead nowhere count as fast training."""
     paces = {"gap": pace(step, epochs), "fc": pace(1e-3, 5)}
-    claim = faster("gap", "fc", paces, SEEDS, GOAL, 0.05)
-    assert claim.outcome == outcome
-    assert words in claim.rule
-    assert claim.notes == ()
+    asked = faster("gap", "fc", paces, SEEDS, GOAL, 0.05)
+    assert asked.ruling is not None
+    assert asked.ruling.outcome == outcome
+    assert words in asked.ruling.rule
+    assert asked.notes == ()
 
 
 def test_a_target_chosen_from_results_proves_no_speed() -> None:
     """Else whoever picks the target after the runs picks the winner."""
     paces = {"gap": pace(0.8e-3, 4), "fc": pace(1e-3, 5)}
     goal = replace(GOAL, declared=False)
-    claim = faster("gap", "fc", paces, SEEDS, goal, 0.05)
-    assert claim.outcome == "inconclusive"
-    assert "To the target: an estimate, +" in claim.rule
-    assert claim.rule.endswith("no target was declared beforehand (verdict.target)")
+    asked = faster("gap", "fc", paces, SEEDS, goal, 0.05)
+    assert asked.ruling is not None
+    assert asked.ruling.outcome == "inconclusive"
+    assert "To the target: an estimate, +" in asked.ruling.rule
+    assert asked.ruling.rule.endswith("no target was declared beforehand (verdict.target)")
 
 
 def test_what_is_lost_is_the_reason_and_changes_no_other_verdict() -> None:
     """Else whoever deletes masks gets another rule, or other questions another correction."""
     clear = [0.05, 0.06, 0.055, 0.065, 0.05, 0.058, 0.062]
-    lost = replace(question("class_maps", []), lost="the masks are lost")
-    found = decide([question("overfitting", clear), lost, question("translation", clear)], 0.05)
+    lost = replace(question([]), lost="the masks are lost")
+    found = decided(question(clear), lost, question(clear))
     assert [claim.outcome for claim in found] == ["supported", "inconclusive", "supported"]
     assert found[1].rule == "what is tested: the masks are lost"
 
@@ -156,24 +148,26 @@ def test_what_is_lost_is_the_reason_and_changes_no_other_verdict() -> None:
 def test_two_seeds_prove_no_speed() -> None:
     """Else the same number of epochs, twice, is a proof."""
     paces = {"gap": pace(0.8e-3, 1, seeds=2), "fc": pace(1e-3, 1, seeds=2)}
-    claim = faster("gap", "fc", paces, SEEDS, GOAL, 0.05)
-    assert claim.outcome == "inconclusive"
-    assert "2 seeds, at least 6 needed" in claim.rule
+    asked = faster("gap", "fc", paces, SEEDS, GOAL, 0.05)
+    assert asked.ruling is not None
+    assert asked.ruling.outcome == "inconclusive"
+    assert "2 seeds, at least 6 needed" in asked.ruling.rule
 
 
 def test_a_target_that_anybody_reaches_proves_no_speed() -> None:
     """Else heads race to what always naming one class gives."""
     paces = {"gap": pace(0.8e-3, 1), "fc": pace(1e-3, 1)}
-    claim = faster("gap", "fc", paces, SEEDS, Goal(0.5, 10, majority=0.5, declared=True), 0.05)
-    assert claim.outcome == "inconclusive"
-    assert "no better than always naming" in claim.rule
+    asked = faster("gap", "fc", paces, SEEDS, Goal(0.5, 10, majority=0.5, declared=True), 0.05)
+    assert asked.ruling is not None
+    assert asked.ruling.outcome == "inconclusive"
+    assert "no better than always naming" in asked.ruling.rule
 
 
 def test_runs_that_never_reach_the_target_are_told() -> None:
     """Else censored runs pass for quick ones."""
     paces = {"gap": pace(0.8e-3, 4), "fc": pace(1e-3, 9, reached=5)}
-    claim = faster("gap", "fc", paces, SEEDS, GOAL, 0.05)
-    assert claim.notes == (
+    asked = faster("gap", "fc", paces, SEEDS, GOAL, 0.05)
+    assert asked.notes == (
         "fc: 2 of 7 runs did not reach the target and count as 10 epochs, as long as all were "
         "watched",
     )
@@ -182,6 +176,7 @@ def test_runs_that_never_reach_the_target_are_told() -> None:
 @pytest.mark.parametrize("goal", [GOAL, None])
 def test_speed_waits_for_its_session(goal: Goal | None) -> None:
     """Else the seconds of runs that shared the machine stand in for it."""
-    claim = faster("gap", "fc", {}, SEEDS, goal, 0.05)
-    assert claim.outcome == "inconclusive"
-    assert "no speed session" in claim.rule
+    asked = faster("gap", "fc", {}, SEEDS, goal, 0.05)
+    assert asked.ruling is not None
+    assert asked.ruling.outcome == "inconclusive"
+    assert "no speed session" in asked.ruling.rule

@@ -367,7 +367,7 @@ def test_seeds_are_added_up_to_the_declared_looks(
     words = command(out, "--until-decided", "fc_dropout", "--seeds", "1", epochs=1)
     words.insert(words.index("compare") + 1, str(study))
     told = finish(words)
-    assert "Look at 2 pairs: not decided" in told.stderr
+    assert "HeadStyle at 2 pairs: not decided" in told.stderr
     assert "look 1 of 1 at 2 pairs" in " ".join(told.stdout.split())
     assert len(Ledger.open(out).runs()) == 4
     with (out / "pictures.csv").open() as file:

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from headtohead.report.formats.summary import summary_json
+from headtohead.report.formats.terminal import render_text
+from headtohead.report.page.answer import answer
 from headtohead.report.page.content import gather
 from headtohead.report.page.html import arrange
-from headtohead.report.page.words import answer
 from headtohead.report.summary import Summary, summarize
-from headtohead.report.table import render_text, summary_json
 from headtohead.store.ledger import Ledger
+from headtohead.study_data import StudyData
 from ledgers import add_run, change_epochs, study_ledger
 
 SEEDS = 7
@@ -34,9 +36,9 @@ def outcomes(summary: Summary) -> dict[str, str]:
 def test_a_head_that_lags_is_not_judged_and_the_others_are(tmp_path: Path) -> None:
     """Else batch norm's lag decides which head is chosen."""
     ledger = made(tmp_path, {"fc": 0.70, "fc_dropout": 0.75, "gap": 0.85})
-    assert outcomes(summarize(ledger)) == {"fc": "supported", "fc_dropout": "supported"}
+    assert outcomes(summarize(StudyData(ledger))) == {"fc": "supported", "fc_dropout": "supported"}
     change_epochs(ledger, "fc", accuracy=0.9, train_accuracy=0.86)
-    summary = summarize(ledger)
+    summary = summarize(StudyData(ledger))
     assert outcomes(summary) == {"fc": "not judged", "fc_dropout": "supported"}
     assert {i.other: i.comparison.not_worse.outcome for i in summary.comparisons}["fc"] == (
         "not judged"
@@ -53,7 +55,7 @@ def test_a_reference_that_lags_leaves_nothing_to_judge(tmp_path: Path) -> None:
     """Every pair has the reference in it."""
     ledger = made(tmp_path, {"fc": 0.70, "fc_dropout": 0.75, "gap": 0.85})
     change_epochs(ledger, "gap", accuracy=0.99, train_accuracy=0.9)
-    summary = summarize(ledger)
+    summary = summarize(StudyData(ledger))
     assert set(outcomes(summary).values()) == {"not judged"}
     for item in summary.comparisons:
         assert "gap names 99.0 % of its training images" in item.comparison.better.rule
@@ -63,7 +65,7 @@ def test_the_remedy_comes_first_everywhere_and_is_not_more_seeds(tmp_path: Path)
     """Hours of further seeds would measure the same lag again."""
     ledger = made(tmp_path, {"fc": 0.70, "gap": 0.75}, seeds=2)
     change_epochs(ledger, "gap", accuracy=0.99, train_accuracy=0.9)
-    summary = summarize(ledger)
+    summary = summarize(StudyData(ledger))
     text = " ".join(render_text(summary).split())
     assert text.startswith("Not judged: ")
     assert "batch_norm: recomputed" in text.partition("best val.")[0]
@@ -73,7 +75,7 @@ def test_the_remedy_comes_first_everywhere_and_is_not_more_seeds(tmp_path: Path)
     assert list(found)[:3] == ["format", "headline", "headline_more"]
     assert found["headline"].startswith("Not judged: ")
     assert found["certainty"] == "unjudged"
-    page = arrange(gather(ledger, summary))
+    page = arrange(gather(StudyData(ledger), summary))
     assert '<p class="answer">Not judged: ' in page
     assert '<span class="tag not-judged">not judged</span>' in page
     assert page.index("batch_norm: recomputed") < page.index('id="results"')
@@ -82,15 +84,16 @@ def test_the_remedy_comes_first_everywhere_and_is_not_more_seeds(tmp_path: Path)
 def test_one_lag_gives_one_note(tmp_path: Path) -> None:
     """A forecast of lag beside the lag that was measured is the same warning twice."""
     ledger = made(tmp_path, {"fc": 0.70, "gap": 0.75})
-    assert not any("Few steps" in note for note in summarize(ledger).notes), "measured: no lag"
+    notes = summarize(StudyData(ledger)).notes
+    assert not any("Few steps" in note for note in notes), "measured: no lag"
     change_epochs(ledger, "gap", accuracy=0.99, train_accuracy=0.9)
-    notes = [n for n in summarize(ledger).notes if "Few steps" in n or "lag" in n]
+    notes = [n for n in summarize(StudyData(ledger)).notes if "Few steps" in n or "lag" in n]
     assert len(notes) == 1
 
 
 def test_a_head_at_the_largest_class_has_lost_fairly(tmp_path: Path) -> None:
     """It is judged like any other, and named in the headline."""
-    summary = summarize(made(tmp_path, {"fc": 0.50, "fc_dropout": 0.8, "gap": 0.85}))
+    summary = summarize(StudyData(made(tmp_path, {"fc": 0.50, "fc_dropout": 0.8, "gap": 0.85})))
     assert summary.at_majority == ["fc"]
     assert not summary.nothing_learned
     assert outcomes(summary)["fc"] == "supported"
@@ -104,7 +107,7 @@ def test_a_head_at_the_largest_class_has_lost_fairly(tmp_path: Path) -> None:
 def test_all_at_the_largest_class_have_learned_nothing(tmp_path: Path) -> None:
     """Two heads that are level at 50 % are no result, and further seeds none either."""
     ledger = made(tmp_path, {"fc": 0.50, "gap": 0.50}, seeds=2)
-    summary = summarize(ledger)
+    summary = summarize(StudyData(ledger))
     assert summary.nothing_learned
     assert summary.at_majority == ["fc", "gap"]
     found = answer(summary)
@@ -115,7 +118,7 @@ def test_all_at_the_largest_class_have_learned_nothing(tmp_path: Path) -> None:
     assert "needed" not in render_text(summary)
     assert {i.comparison.better.outcome for i in summary.comparisons} == {"inconclusive"}
     assert not any("needed" in i.comparison.better.rule for i in summary.comparisons)
-    assert '<span class="tag unlearned">' in arrange(gather(ledger, summary))
+    assert '<span class="tag unlearned">' in arrange(gather(StudyData(ledger), summary))
 
 
 def test_lag_is_told_before_nothing_learned(tmp_path: Path) -> None:
@@ -123,7 +126,7 @@ def test_lag_is_told_before_nothing_learned(tmp_path: Path) -> None:
     ledger = made(tmp_path, {"fc": 0.50, "gap": 0.50}, seeds=2)
     for head in ("fc", "gap"):
         change_epochs(ledger, head, accuracy=0.9, train_accuracy=0.5)
-    summary = summarize(ledger)
+    summary = summarize(StudyData(ledger))
     assert not summary.nothing_learned
     assert summary.at_majority == []
     assert answer(summary).sentence.startswith("Not judged: ")

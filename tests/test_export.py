@@ -1,6 +1,8 @@
 """Exports that need no extra: proved before they are called done, and refused where not."""
 
+import importlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,10 +11,12 @@ import numpy as np
 import pytest
 
 import headtohead
-from deployed import Trained, trained_study
+from deployed import SIDE, Trained, trained_study
 from headtohead.core.errors import RunError, UsageError
 from headtohead.deploy import export as exporting
 from headtohead.deploy.export import TOLERANCE, export
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +107,14 @@ def _other() -> object:
     from headtohead.heads.table import build_head
 
     return Classifier(TutorialCNN(), build_head("gem", 64, (2, 2), 1)).eval()
+
+
+@pytest.mark.parametrize("script", ["run_onnx", "run_torch", "run_keras"])
+def test_a_shipped_script_prepares_a_photograph_as_training_did(
+    trained: Trained, script: str
+) -> None:
+    """Else the same model answers otherwise where it serves."""
+    module = importlib.import_module(f"headtohead.deploy.examples.{script}")
+    for row in (0, 40, 79):
+        pixels = module.prepared(trained.source / trained.prepared.names[row], SIDE)
+        assert np.array_equal(pixels, trained.prepared.images[row])

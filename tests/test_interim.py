@@ -12,6 +12,7 @@ from headtohead.report.comparisons import look_differences
 from headtohead.report.summary import summarize
 from headtohead.runtime.interim import (
     LOOKS_FILE,
+    LooksRecord,
     check_design,
     declare,
     follow,
@@ -20,7 +21,13 @@ from headtohead.runtime.interim import (
 )
 from headtohead.runtime.jobs import Job
 from headtohead.store.ledger import Ledger
+from headtohead.study_data import StudyData
 from ledgers import ENVIRONMENT, add_run, study_ledger
+
+
+def differences(ledger: Ledger, record: LooksRecord) -> dict[int, float]:
+    """As the ledger stands."""
+    return look_differences(StudyData(ledger), record)
 
 
 def design(ledger: Ledger, **verdict: Any) -> StudySpec:
@@ -48,7 +55,7 @@ def followed(ledger: Ledger, spec: StudySpec, skills: Mapping[str, float]) -> li
         ledger,
         spec,
         run=trainer(skills, trained),
-        differences=look_differences,
+        differences=differences,
         note=lambda message: None,
     )
     assert failures == []
@@ -70,7 +77,7 @@ def test_the_report_follows_the_design_and_says_so(tmp_path: Path) -> None:
     """A fixed-number verdict on pairs that were looked at several times would be too bold."""
     ledger = study_ledger(tmp_path, heads=("fc", "fc_dropout", "gap"), seeds=2)
     followed(ledger, design(ledger), {"gap": 0.9})
-    summary = summarize(Ledger.open(tmp_path))
+    summary = summarize(StudyData(Ledger.open(tmp_path)))
     by_head = {item.other: item.comparison for item in summary.comparisons}
     assert by_head["fc"].better.outcome == "supported"
     assert "sequential, declared beforehand: looks at 7, 8, 10 pairs" in by_head["fc"].better.rule
@@ -110,7 +117,7 @@ def test_an_interrupted_study_goes_on_where_it_was(tmp_path: Path) -> None:
             ledger,
             design(ledger),
             run=trainer({}, trained),
-            differences=look_differences,
+            differences=differences,
             note=stop,
         )
     first = read_looks(tmp_path)
@@ -177,7 +184,7 @@ def test_pairs_that_are_no_pairs_give_no_look(tmp_path: Path) -> None:
         return []
 
     (told,) = follow(
-        ledger, design(ledger), run=run, differences=look_differences, note=lambda message: None
+        ledger, design(ledger), run=run, differences=differences, note=lambda message: None
     )
     assert "no look at 7 pairs" in told
     assert "seeds 3 make no pair" in told

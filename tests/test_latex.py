@@ -6,17 +6,18 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headtohead.report.latex import latex_tables
+from headtohead.core.tex import escape
+from headtohead.report.formats.latex import latex_tables
 from headtohead.report.page.content import gather
-from headtohead.report.page.tex import escape
 from headtohead.report.summary import summarize
+from headtohead.study_data import StudyData
 from ledgers import add_run, change_epochs, full_ledger, study_ledger
 
 
 def test_tables_of_a_study(tmp_path: Path) -> None:
     """For a paper: every head, every comparison, columns that fit their header."""
     ledger = full_ledger(tmp_path, heads=("fc", "fc_dropout", "gap"), seeds=7, epochs=2)
-    tables = latex_tables(gather(ledger, summarize(ledger)))
+    tables = latex_tables(gather(StudyData(ledger), summarize(StudyData(ledger))))
     assert set(tables) == {"heads.tex", "verdicts.tex", "claims.tex"}
     for content in tables.values():
         text = content.decode()
@@ -48,7 +49,9 @@ def test_numbers_below_zero_have_a_minus(tmp_path: Path) -> None:
     for seed in (0, 1):
         add_run(ledger, "gap", seed, skill=0.80 + 0.01 * seed)
         add_run(ledger, "fc", seed, skill=0.90)
-    verdicts = latex_tables(gather(ledger, summarize(ledger)))["verdicts.tex"].decode()
+    verdicts = latex_tables(gather(StudyData(ledger), summarize(StudyData(ledger))))[
+        "verdicts.tex"
+    ].decode()
     assert "fc & $-$9.50 & {[$-$" in verdicts
     assert not re.search(r"(?<![\w$-])-\d", verdicts)
 
@@ -57,14 +60,14 @@ def test_a_caption_says_first_what_is_not_judged(tmp_path: Path) -> None:
     """A table is cut out and pasted: what it cannot say must go with it."""
     ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=1)
     change_epochs(ledger, "gap", accuracy=0.9, train_accuracy=0.7)
-    for content in latex_tables(gather(ledger, summarize(ledger))).values():
+    for content in latex_tables(gather(StudyData(ledger), summarize(StudyData(ledger)))).values():
         assert "\\caption{\\textbf{Not judged: " in content.decode()
 
 
 def test_one_seed_has_no_interval(tmp_path: Path) -> None:
     """A dash, not a made-up interval."""
     ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=1, epochs=1)
-    tables = latex_tables(gather(ledger, summarize(ledger)))
+    tables = latex_tables(gather(StudyData(ledger), summarize(StudyData(ledger))))
     assert " & -- & " in tables["verdicts.tex"].decode()
 
 

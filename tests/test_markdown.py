@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from headtohead.report.markdown import escape, report_markdown
+from headtohead.report.formats.markdown import escape, report_markdown
 from headtohead.report.page.content import gather
 from headtohead.report.summary import summarize
+from headtohead.study_data import StudyData
 from ledgers import change_epochs, full_ledger
 
 HOSTILE = "<script>alert(1)</script>"
@@ -23,7 +24,7 @@ def rendered(text: str) -> str:
 def test_it_says_what_the_page_says(tmp_path: Path) -> None:
     """Pasted into an issue: the answer, the table, the verdicts, the command."""
     ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=2, classes=(HOSTILE, "b|c"))
-    text = report_markdown(gather(ledger, summarize(ledger))).decode()
+    text = report_markdown(gather(StudyData(ledger), summarize(StudyData(ledger)))).decode()
     html = rendered(text)
     assert "<strong>Not decided: 2 seeds cannot tell a difference from chance" in html
     assert "<td>705,453</td>" in html
@@ -44,7 +45,7 @@ def test_notes_of_claims_are_there(tmp_path: Path) -> None:
         path.write_text(
             "\n".join([*before, json.dumps(json.loads(last) | {"val_loss": 9.0})]) + "\n"
         )
-    text = report_markdown(gather(ledger, summarize(ledger))).decode()
+    text = report_markdown(gather(StudyData(ledger), summarize(StudyData(ledger)))).decode()
     assert "- gap over-fits less than fc: The measures point in opposite directions" in text
 
 
@@ -52,7 +53,11 @@ def test_what_cannot_be_judged_comes_first(tmp_path: Path) -> None:
     """Pasted into an issue, the first words must be those that the rest depends on."""
     ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=2)
     change_epochs(ledger, "gap", accuracy=0.9, train_accuracy=0.7)
-    lines = report_markdown(gather(ledger, summarize(ledger))).decode().splitlines()
+    lines = (
+        report_markdown(gather(StudyData(ledger), summarize(StudyData(ledger))))
+        .decode()
+        .splitlines()
+    )
     assert lines[2].startswith("**Not judged: ")
     assert "batch\\_norm: recomputed" in lines[4]
     assert "| gap beats fc | not judged |" in "\n".join(lines)

@@ -1,6 +1,7 @@
 """One table of options: what is written there once is found everywhere."""
 
 import dataclasses
+import importlib
 import importlib.util
 import inspect
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 import headtohead
-from headtohead import cli, comparison
+from headtohead import cli
 from headtohead.config import options
 from headtohead.config.options import (
     OPTIONS,
@@ -61,9 +62,10 @@ def test_an_option_written_once_is_everywhere(monkeypatch: pytest.MonkeyPatch) -
         received.append(spec)
         raise _AskedError
 
-    monkeypatch.setattr(comparison, "question_about", ask)
+    module = importlib.import_module("headtohead.compare")
+    monkeypatch.setattr(module, "question_about", ask)
     with pytest.raises(_AskedError):
-        comparison.compare("quick", margin=0.02)  # type: ignore[call-arg]
+        headtohead.compare("quick", margin=0.02)  # type: ignore[call-arg]
     with pytest.raises(_AskedError):
         CliRunner().invoke(main, ["compare", "quick", "--margin", "0.02"], catch_exceptions=False)
     assert [study.verdict.margin for study in received] == [0.02, 0.02]

@@ -10,6 +10,7 @@ import pytest
 
 from headtohead.report.page.html import report_page
 from headtohead.report.summary import summarize
+from headtohead.study_data import StudyData
 from reports import rich_ledger
 
 selenium = pytest.importorskip("selenium", reason="the browser is driven by selenium")
@@ -53,7 +54,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder / "out", heads=("fc", "fc_dropout", "gap"), seeds=2, epochs=3, per_class=60
     )
     path = folder / "report.html"
-    path.write_bytes(report_page(ledger, summarize(ledger)))
+    path.write_bytes(report_page(StudyData(ledger), summarize(StudyData(ledger))))
     return path
 
 

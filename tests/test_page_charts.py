@@ -7,17 +7,18 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
+from headtohead.claims.class_maps import class_map_charts
+from headtohead.claims.parameters import parameters_chart, spread_out
+from headtohead.claims.speed import speed_charts
 from headtohead.probes.images import Masks, masks_path, write_masks
-from headtohead.report.figures import Look
-from headtohead.report.page.calibration import confusion_charts
-from headtohead.report.page.chart import WIDTH, Chart
+from headtohead.report.charts.chart import WIDTH, Chart
+from headtohead.report.charts.confusion import confusion_charts
+from headtohead.report.charts.dots import Dot, DotChart, DotRow, dot_chart
+from headtohead.report.charts.style import HeadStyle
+from headtohead.report.formats.figures import write_charts
 from headtohead.report.page.content import gather
-from headtohead.report.page.dots import Dot, DotChart, DotRow, dot_chart
-from headtohead.report.page.effects import spread_out
-from headtohead.report.page.files import write_charts
-from headtohead.report.page.looking import looking_charts
-from headtohead.report.page.pace import pace_charts
 from headtohead.report.summary import summarize
+from headtohead.study_data import StudyData
 from ledgers import full_ledger
 from reports import PROBED, SIDE, rich_ledger
 
@@ -44,8 +45,12 @@ def boxes(chart: Chart) -> dict[str, tuple[float, float, float, float]]:
 def test_long_names_stay_within_their_charts(tmp_path: Path) -> None:
     """A head of one's own is called module.Class; its name must not leave the page."""
     ledger = full_ledger(tmp_path, heads=("gap", *LONG), seeds=2, epochs=2)
-    content = gather(ledger, summarize(ledger))
-    for chart in (content.forest, content.parameters, *content.pace):
+    content = gather(StudyData(ledger), summarize(StudyData(ledger)))
+    for chart in (
+        content.forest,
+        *content.figures["parameters"].charts,
+        *content.figures["speed"].charts,
+    ):
         assert chart is not None
         for text, (left, _, right, _) in boxes(chart).items():
             assert left >= 0, text
@@ -56,7 +61,7 @@ def test_names_in_the_scatter_do_not_cover_each_other(tmp_path: Path) -> None:
     """Four heads of one size and almost one accuracy: four names that can be read."""
     heads = ("one", "two", "three", "four")
     ledger = full_ledger(tmp_path, heads=heads, seeds=2, epochs=2)
-    chart = gather(ledger, summarize(ledger)).parameters
+    chart = parameters_chart(StudyData(ledger))
     assert chart is not None
     spans = sorted((low, high) for text, (_, low, _, high) in boxes(chart).items() if text in heads)
     assert len(spans) == 4
@@ -75,12 +80,12 @@ def test_spreading_moves_no_more_than_it_must() -> None:
 def test_the_forest_tells_of_no_interval_that_is_not_there(tmp_path: Path) -> None:
     """One seed has no interval: a caption that names its line sends the reader looking."""
     one = full_ledger(tmp_path / "one", heads=("fc", "gap"), seeds=1, epochs=1)
-    forest = gather(one, summarize(one)).forest
+    forest = gather(StudyData(one), summarize(StudyData(one))).forest
     assert forest is not None
     assert "Student" not in forest.caption
     assert "no line" in forest.caption
     two = full_ledger(tmp_path / "two", heads=("fc", "gap"), seeds=3, epochs=1)
-    forest = gather(two, summarize(two)).forest
+    forest = gather(StudyData(two), summarize(StudyData(two))).forest
     assert forest is not None
     assert "Line: 95 % interval (Student's t) over seeds." in forest.caption
 
@@ -88,11 +93,14 @@ def test_the_forest_tells_of_no_interval_that_is_not_there(tmp_path: Path) -> No
 def test_class_maps_are_drawn_against_chance(tmp_path: Path) -> None:
     """A map that finds no more than any other picture's map does must be seen to."""
     ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=2, epochs=1)
-    assert [chart.name for chart in looking_charts(ledger)] == ["maps-deletion", "maps-insertion"]
+    assert [chart.name for chart in class_map_charts(StudyData(ledger))] == [
+        "maps-deletion",
+        "maps-insertion",
+    ]
     masks = np.zeros((PROBED, SIDE, SIDE), np.uint8)
     masks[:, 6:18, 6:18] = 1
     write_masks(masks_path(ledger.out, 0), ledger.file.digest, Masks(np.arange(PROBED), masks))
-    charts = {chart.name: chart for chart in looking_charts(ledger)}
+    charts = {chart.name: chart for chart in class_map_charts(StudyData(ledger))}
     assert list(charts) == ["maps-energy", "maps-pointing", "maps-deletion", "maps-insertion"]
     energy = charts["maps-energy"]
     told = [text for series in energy.series for text in series.said]
@@ -109,7 +117,7 @@ def test_class_maps_are_drawn_against_chance(tmp_path: Path) -> None:
 def test_speed_is_drawn_round_by_round(tmp_path: Path) -> None:
     """The claim about speed rests on rounds and seeds: all of them are in sight."""
     ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=2, epochs=3)
-    charts = {c.name: c for c in pace_charts(ledger, summarize(ledger).targets)}
+    charts = {c.name: c for c in speed_charts(StudyData(ledger))}
     assert list(charts) == ["speed-step", "speed-epochs", "speed-seconds"]
     rounds = charts["speed-step"].series[0]
     assert sorted(text.partition(":")[0] for text in rounds.said) == [
@@ -130,7 +138,7 @@ def test_a_target_that_was_missed_is_told_from_one_reached_last(tmp_path: Path) 
             for epoch, value in zip(run.history, values, strict=True)
         ]
         path.write_text("\n".join(lines) + "\n")
-    (chart,) = pace_charts(ledger, summarize(ledger).targets)
+    (chart,) = speed_charts(StudyData(ledger))
     assert set(chart.series[0].said) == {"seed 0: epoch 3", "seed 1: not within 3 epochs"}
     assert "Triangles: not reached" in chart.caption
 
@@ -139,7 +147,7 @@ def test_equal_dots_do_not_cover_each_other() -> None:
     """Seven seeds at one epoch are seven dots, within their head's row."""
     dots = tuple(Dot(3.0, f"seed {i}") for i in range(7))
     rows = tuple(
-        DotRow(h, i, Look("#000000", "o"), dots, Dot(3.0, "m")) for i, h in enumerate("ab")
+        DotRow(h, i, HeadStyle("#000000", "o"), dots, Dot(3.0, "m")) for i, h in enumerate("ab")
     )
     chart = dot_chart(DotChart("n", "t", "x", "c", rows))
     places = [place for series in chart.series if len(series.said) == 7 for place in series.places]
@@ -151,8 +159,11 @@ def test_equal_dots_do_not_cover_each_other() -> None:
 def test_every_figure_is_a_file(tmp_path: Path) -> None:
     """For a paper: charts of all five claims and the confusion matrices, PNG and SVG."""
     ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=2, epochs=2)
-    content = gather(ledger, summarize(ledger), 0)
-    names = {path.name for path in write_charts(content, tmp_path)}
+    content = gather(StudyData(ledger), summarize(StudyData(ledger)), 0)
+    names = {
+        path.name
+        for path in write_charts((*content.charts, *confusion_charts(content.confusions)), tmp_path)
+    }
     for stem in ("maps-insertion", "speed-step", "speed-epochs", "confusion-fc", "confusion-gap"):
         assert {f"{stem}.png", f"{stem}.svg"} <= names
     matrix = confusion_charts(content.confusions)[0]
@@ -162,7 +173,9 @@ def test_every_figure_is_a_file(tmp_path: Path) -> None:
 
 def test_a_files_legend_lies_beside_the_values(tmp_path: Path) -> None:
     """Chance's bar in a legend among the dots would be read as one more value."""
-    rows = (DotRow("a", 0, Look("#000000", "o"), (Dot(1.0, "s"),), Dot(1.0, "m"), Dot(2.0, "c")),)
+    rows = (
+        DotRow("a", 0, HeadStyle("#000000", "o"), (Dot(1.0, "s"),), Dot(1.0, "m"), Dot(2.0, "c")),
+    )
     line = Dot(3.0, "the middle: 3 %")
     chart = dot_chart(DotChart("n", "t", "x", "c", rows, line, "other maps"))
     svg = chart.file("svg").decode()

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from headtohead.report.page.chart import Series
+from headtohead.report.charts.chart import Series
 from headtohead.report.page.content import gather
 from headtohead.report.page.html import THEME, arrange, report_page
 from headtohead.report.summary import summarize
 from headtohead.store.ledger import Ledger
 from headtohead.store.records import Failure
+from headtohead.study_data import StudyData
 from ledgers import add_run, full_ledger, study_ledger
 from reports import rich_ledger
 
@@ -59,7 +60,7 @@ class Page(HTMLParser):
 
 
 def page_of(ledger: Ledger, pictures: int = 12) -> str:
-    return report_page(ledger, summarize(ledger), pictures).decode("utf-8")
+    return report_page(StudyData(ledger), summarize(StudyData(ledger)), pictures).decode("utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +91,7 @@ def test_no_name_becomes_markup(rich: str) -> None:
 def test_values_cannot_end_their_script(tmp_path: Path) -> None:
     """A label that held `</script>` would end the data and start markup."""
     ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=1, epochs=1)
-    content = gather(ledger, summarize(ledger))
+    content = gather(StudyData(ledger), summarize(StudyData(ledger)))
     assert content.forest is not None
     label = "</script><b>\u2028"
     series = Series(label, 0, ((1.0, 2.0),), ("said",))

@@ -15,7 +15,6 @@ from headtohead.probes.images import ProbeImages, images_path, write_images
 from headtohead.probes.predictions import SplitPredictions
 from headtohead.report.page.gallery import cards, data_address, map_grid
 from headtohead.report.page.html import report_page
-from headtohead.report.page.kept import keep_thumbnails, kept
 from headtohead.report.page.picks import (
     Opinions,
     disagreements,
@@ -23,7 +22,9 @@ from headtohead.report.page.picks import (
     opinions_of,
     predictions_on_test,
 )
+from headtohead.report.page.thumbnails import keep_thumbnails, read_thumbnails
 from headtohead.report.summary import summarize
+from headtohead.study_data import StudyData
 from ledgers import full_ledger
 from reports import PROBED, SIDE, prepared_set, rich_ledger
 
@@ -86,16 +87,16 @@ def test_heads_are_compared_on_pictures_that_all_have_seen() -> None:
 def test_thumbnails_are_kept_for_reports_without_the_pictures(tmp_path: Path) -> None:
     """The report is drawn anew on a machine that has no photographs."""
     ledger = full_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=1, epochs=1)
-    assert kept(ledger) is None
+    assert read_thumbnails(StudyData(ledger)) is None
     prepared = prepared_set(tmp_path / "prepared", ledger)
-    keep_thumbnails(ledger, prepared)
-    opinions = opinions_of(predictions_on_test(ledger))
-    found = kept(ledger)
+    keep_thumbnails(StudyData(ledger), prepared)
+    opinions = opinions_of(predictions_on_test(StudyData(ledger)))
+    found = read_thumbnails(StudyData(ledger))
     assert found is not None
     assert opinions is not None
     wrong = mistakes(opinions, 24)
-    assert {pick.row for pick in wrong} <= set(found.thumbnails)
-    for row, thumbnail in found.thumbnails.items():
+    assert {pick.row for pick in wrong} <= set(found.by_row)
+    for row, thumbnail in found.by_row.items():
         np.testing.assert_array_equal(thumbnail.pixels, prepared.images[row])
         assert thumbnail.name == prepared.names[row]
     facts = found.facts
@@ -111,10 +112,10 @@ def test_large_pictures_are_kept_small(tmp_path: Path) -> None:
     large = np.repeat(np.repeat(prepared.images[:], 8, axis=1), 8, axis=2)
     np.save(prepared.folder / "pictures.npy", large)
     object.__setattr__(prepared, "image_size", 8 * SIDE)
-    keep_thumbnails(ledger, prepared)
-    found = kept(ledger)
+    keep_thumbnails(StudyData(ledger), prepared)
+    found = read_thumbnails(StudyData(ledger))
     assert found is not None
-    assert {t.pixels.shape for t in found.thumbnails.values()} == {(128, 128, 3)}
+    assert {t.pixels.shape for t in found.by_row.values()} == {(128, 128, 3)}
 
 
 def test_damaged_or_foreign_thumbnails_are_as_good_as_none(tmp_path: Path) -> None:
@@ -122,31 +123,31 @@ def test_damaged_or_foreign_thumbnails_are_as_good_as_none(tmp_path: Path) -> No
     ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=1, epochs=1)
     path = tmp_path / "out" / "evidence" / "thumbnails" / "test.npz"
     whole = path.read_bytes()
-    assert kept(ledger) is not None
+    assert read_thumbnails(StudyData(ledger)) is not None
     path.write_bytes(whole[:-9])
-    assert kept(ledger) is None
-    opinions = opinions_of(predictions_on_test(ledger))
+    assert read_thumbnails(StudyData(ledger)) is None
+    opinions = opinions_of(predictions_on_test(StudyData(ledger)))
     assert opinions is not None
-    (card,) = cards(ledger, mistakes(opinions, 1), kept(ledger))
+    (card,) = cards(ledger.file.classes, mistakes(opinions, 1), read_thumbnails(StudyData(ledger)))
     assert card.image is None
     assert card.name == f"row {mistakes(opinions, 1)[0].row} of the prepared set"
     path.write_bytes(whole)
     manifest = path.with_suffix(".json")
     manifest.write_text(manifest.read_text().replace("ppp", "qqq"))
-    assert kept(ledger) is None
+    assert read_thumbnails(StudyData(ledger)) is None
 
 
 def test_class_maps_of_all_heads_have_one_scale(tmp_path: Path) -> None:
     """A head with strong evidence must not look like one with weak evidence."""
     ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=1, epochs=1)
-    grid = map_grid(ledger, 0, 4)
+    grid = map_grid(StudyData(ledger), 0, 4)
     assert grid is not None
     assert grid.columns == ("fc, Grad-CAM", "gap, Grad-CAM", "gap, exact")
     assert len(grid.rows) == 4
     assert [row.label for row in grid.rows] == ["cat", "dog", "cat", "dog"]
     assert 1 < grid.limit < 4  # normal values: their 99th percentile is about 2.6
-    assert len(map_grid(ledger, 0, 99).rows) == PROBED  # type: ignore[union-attr]
-    assert map_grid(ledger, 3, 4) is None
+    assert len(map_grid(StudyData(ledger), 0, 99).rows) == PROBED  # type: ignore[union-attr]
+    assert map_grid(StudyData(ledger), 3, 4) is None
 
 
 def test_maps_of_other_pictures_are_not_laid_over_these(tmp_path: Path) -> None:
@@ -156,7 +157,7 @@ def test_maps_of_other_pictures_are_not_laid_over_these(tmp_path: Path) -> None:
     assert maps is not None
     turned = replace(maps, rows=maps.rows[::-1])
     write_run(ledger, CLASS_MAPS, "fc", 0, CLASS_MAPS.pack(turned))
-    grid = map_grid(ledger, 0, 4)
+    grid = map_grid(StudyData(ledger), 0, 4)
     assert grid is not None
     assert grid.columns == ("gap, Grad-CAM", "gap, exact")
 
@@ -185,12 +186,12 @@ def test_maps_of_large_pictures_make_no_large_page(tmp_path: Path) -> None:
             exact_curves=maps.gradcam_curves,
         )
         write_run(ledger, CLASS_MAPS, head, 0, CLASS_MAPS.pack(large))
-    grid = map_grid(ledger, 0, 12)
+    grid = map_grid(StudyData(ledger), 0, 12)
     assert grid is not None
     assert len(grid.columns) == 16
     content = base64.b64decode(grid.rows[0].maps[0].address.partition(",")[2])
     assert Image.open(io.BytesIO(content)).size == (160, 160)
-    assert len(report_page(ledger, summarize(ledger), 12)) < 3_000_000
+    assert len(report_page(StudyData(ledger), summarize(StudyData(ledger)), 12)) < 3_000_000
 
 
 def test_an_address_holds_the_picture() -> None:

@@ -7,13 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from headtohead.claims.translation import moved, translation_about, translation_chart
 from headtohead.probes.predictions import SplitPredictions
-from headtohead.report.figures import Look, looks
-from headtohead.report.page.calibration import reliability, reliability_chart, trust
-from headtohead.report.page.chart import Chart, drawing, log_ticks
-from headtohead.report.page.curves import OVERFIT, QUANTITIES, curve_chart, curve_charts, tracks_of
-from headtohead.report.page.robust import moved, translation_about, translation_chart
-from headtohead.report.page.svg import HEAD_ID
+from headtohead.report.charts.chart import Chart, drawing, log_ticks
+from headtohead.report.charts.curves import (
+    OVERFIT,
+    QUANTITIES,
+    curve_chart,
+    curve_charts,
+    tracks_of,
+)
+from headtohead.report.charts.reliability import reliability, reliability_chart, trust
+from headtohead.report.charts.style import HeadStyle, head_styles
+from headtohead.report.charts.svg import HEAD_ID
+from headtohead.study_data import StudyData
 from ledgers import full_ledger
 from reports import rich_ledger
 
@@ -89,7 +96,7 @@ def test_a_chart_is_a_file_by_itself(suffix: str, start: bytes) -> None:
 def test_a_curve_says_every_epoch_of_every_seed(tmp_path: Path) -> None:
     """Hovering finds each seed and the mean, with the numbers of the history."""
     ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=3)
-    tracks = tracks_of(ledger)
+    tracks = tracks_of(StudyData(ledger))
     chart = curve_chart(QUANTITIES[0], tracks)
     assert [s.label for s in chart.series] == [
         *("fc, seed 0", "fc, seed 1", "fc, mean of 2 seeds"),
@@ -110,7 +117,7 @@ def labels_of(chart: Chart, axis: str) -> list[str]:
 
 def test_a_logarithmic_chart_says_what_it_shows(tmp_path: Path) -> None:
     """Error drawn under "Validation accuracy", with one number on its axis: nobody can read it."""
-    tracks = tracks_of(full_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=3))
+    tracks = tracks_of(StudyData(full_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=3)))
     charts = {q.name: chart for q, chart in curve_charts(tracks) if q.scale == "log"}
     assert len(charts) == 6
     for chart in charts.values():
@@ -134,7 +141,7 @@ def test_logarithmic_axes_have_three_to_six_labels(low: float, high: float) -> N
 
 def test_an_epoch_without_error_counts_in_the_mean(tmp_path: Path) -> None:
     """Zero has no place on the axis; a mean without it would make the head look worse."""
-    (track,) = tracks_of(full_ledger(tmp_path, heads=("gap",), seeds=2, epochs=1))
+    (track,) = tracks_of(StudyData(full_ledger(tmp_path, heads=("gap",), seeds=2, epochs=1)))
     perfect = tuple(e.model_copy(update={"val_accuracy": 1.0}) for e in track.histories[0])
     half = tuple(e.model_copy(update={"val_accuracy": 0.5}) for e in track.histories[1])
     quantity = QUANTITIES[0].log
@@ -148,7 +155,7 @@ def test_an_epoch_without_error_counts_in_the_mean(tmp_path: Path) -> None:
 
 def test_runs_without_any_error_still_have_a_chart(tmp_path: Path) -> None:
     """Else the page of a study that learned everything cannot be drawn."""
-    (track,) = tracks_of(full_ledger(tmp_path, heads=("gap",), seeds=1, epochs=2))
+    (track,) = tracks_of(StudyData(full_ledger(tmp_path, heads=("gap",), seeds=1, epochs=2)))
     perfect = tuple(e.model_copy(update={"val_accuracy": 1.0}) for e in track.histories[0])
     quantity = QUANTITIES[0].log
     assert quantity is not None
@@ -158,7 +165,7 @@ def test_runs_without_any_error_still_have_a_chart(tmp_path: Path) -> None:
 
 def test_accuracies_end_at_a_hundred_per_cent(tmp_path: Path) -> None:
     """An axis up to 104 % promises what cannot be."""
-    (track,) = tracks_of(full_ledger(tmp_path, heads=("gap",), seeds=1, epochs=2))
+    (track,) = tracks_of(StudyData(full_ledger(tmp_path, heads=("gap",), seeds=1, epochs=2)))
     histories = tuple(
         tuple(e.model_copy(update={"val_accuracy": a}) for e, a in zip(h, (0.2, 1.0), strict=True))
         for h in track.histories
@@ -172,18 +179,18 @@ def test_values_that_are_not_finite_leave_a_gap(tmp_path: Path) -> None:
     ledger = full_ledger(tmp_path, heads=("gap",), seeds=1, epochs=3)
     history = tmp_path / "runs" / "gap" / "seed-0" / "history.jsonl"
     lines = history.read_text().splitlines()
-    loss = tracks_of(ledger)[0].histories[0][1].val_loss
+    loss = tracks_of(StudyData(ledger))[0].histories[0][1].val_loss
     lines[1] = lines[1].replace(f'"val_loss":{loss!r}', '"val_loss":NaN')
     history.write_text("\n".join(lines) + "\n")
     quantity = next(q for q in QUANTITIES if q.name == "val_loss")
-    (series,) = curve_chart(quantity, tracks_of(ledger)).series
+    (series,) = curve_chart(quantity, tracks_of(StudyData(ledger))).series
     assert [text.partition(":")[0] for text in series.said] == ["epoch 1", "epoch 3"]
-    assert "nan" not in curve_chart(quantity, tracks_of(ledger)).svg.lower()
+    assert "nan" not in curve_chart(quantity, tracks_of(StudyData(ledger))).svg.lower()
 
 
 def test_a_long_run_keeps_its_ends(tmp_path: Path) -> None:
     """Of 350 epochs a hundred are drawn, the first and the last among them."""
-    tracks = tracks_of(full_ledger(tmp_path, heads=("gap",), seeds=1, epochs=350))
+    tracks = tracks_of(StudyData(full_ledger(tmp_path, heads=("gap",), seeds=1, epochs=350)))
     chart = curve_chart(OVERFIT, tracks)
     (series,) = chart.series
     assert chart.caption == "Of 350 epochs 100 are drawn, evenly spaced."
@@ -194,7 +201,7 @@ def test_a_long_run_keeps_its_ends(tmp_path: Path) -> None:
 
 def test_many_long_runs_stay_small(tmp_path: Path) -> None:
     """A hundred runs of a hundred epochs must not make a page that no mail takes."""
-    (track,) = tracks_of(full_ledger(tmp_path, heads=("gap",), seeds=1, epochs=60))
+    (track,) = tracks_of(StudyData(full_ledger(tmp_path, heads=("gap",), seeds=1, epochs=60)))
     many = replace(track, seeds=tuple(range(100)), histories=track.histories * 100)
     chart = curve_chart(OVERFIT, [many])
     assert sum(len(series.said) for series in chart.series) == 20 * 101
@@ -215,7 +222,7 @@ def test_reliability_counts_what_it_shows() -> None:
 def test_translation_means_are_by_distance(tmp_path: Path) -> None:
     """One pixel down and one to the right are one distance; the centre is where all begin."""
     ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=2, epochs=1)
-    for found in moved(ledger):
+    for found in moved(StudyData(ledger)):
         assert found.distance.tolist() == [0, 1, 2, 5.7]
         assert found.agreement.shape == (2, 4)
         assert (found.agreement[:, 0] == 1).all()
@@ -225,8 +232,8 @@ def test_translation_means_are_by_distance(tmp_path: Path) -> None:
 def test_translation_shows_every_seed_and_where_the_window_went(tmp_path: Path) -> None:
     """Without its seeds a mean looks certain; single-pixel steps never went left or up."""
     ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=2, epochs=1)
-    found, heads = moved(ledger), list(ledger.file.study.heads)
-    chart = translation_chart(found, looks(ledger.file.study.heads), heads, "agreement")
+    found = moved(StudyData(ledger))
+    chart = translation_chart(found, head_styles(ledger.file.study.heads), "agreement")
     assert [series.label for series in chart.series[:3]] == [
         *("fc, seed 0", "fc, seed 1", "fc, mean of 2 seeds")
     ]
@@ -242,7 +249,7 @@ def test_reliability_shows_every_seed() -> None:
     logits = rng.normal(0, 2, (2, 100, 1)).astype(np.float32)
     labels = np.arange(100) % 2
     splits = [SplitPredictions(np.arange(100), labels, v, v) for v in logits]
-    chart = reliability_chart([trust("gap", 0, Look("#0072B2", "o"), splits)], 0.5)
+    chart = reliability_chart([trust("gap", 0, HeadStyle("#0072B2", "o"), splits)], 0.5)
     assert chart is not None
     assert [s.label for s in chart.series] == [
         *("gap, one of 2 seeds", "gap, one of 2 seeds", "gap, all 2 seeds")

@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headtohead.report.pairs import TARGET_METRICS
-from headtohead.report.results import METRICS
+from headtohead.analysis.pairs import TARGET_METRICS
+from headtohead.analysis.results import METRICS
 from headtohead.report.summary import Summary, summarize
 from headtohead.stats import t_interval
 from headtohead.store.picture_table import PictureTable, write_pictures
 from headtohead.store.records import Failure
+from headtohead.study_data import StudyData
 from ledgers import ENVIRONMENT, add_run, full_ledger, study_ledger
 
 DIVERGED = Failure(reason="the training loss is not finite", epoch=2, step=31)
@@ -27,7 +28,7 @@ def estimate(summary: Summary, metric: str, first: str, second: str) -> tuple[in
 
 def test_every_pair_and_metric_is_there_but_for_the_verdicts(tmp_path: Path) -> None:
     """What is not in the summary cannot be reported; what has a verdict must not have two."""
-    summary = summarize(full_ledger(tmp_path, seeds=2))
+    summary = summarize(StudyData(full_ledger(tmp_path, seeds=2)))
     found = [(item.first, item.second, item.metric) for item in summary.estimates]
     assert len(found) == len(set(found))
     metrics = {*METRICS, *TARGET_METRICS}
@@ -41,7 +42,7 @@ def test_every_pair_and_metric_is_there_but_for_the_verdicts(tmp_path: Path) -> 
 
 def test_estimates_are_first_minus_second_paired_by_seed(tmp_path: Path) -> None:
     """A sign turned around would praise the head that over-fits more."""
-    summary = summarize(full_ledger(tmp_path, heads=("fc", "gap"), seeds=3))
+    summary = summarize(StudyData(full_ledger(tmp_path, heads=("fc", "gap"), seeds=3)))
     fc, gap = summary.heads
     values = []
     for mine, theirs in zip(gap.runs, fc.runs, strict=True):
@@ -63,7 +64,7 @@ def test_failed_runs_have_no_metrics_and_never_reach_a_target(tmp_path: Path) ->
         add_run(ledger, "gap", seed, skill=0.9)
     add_run(ledger, "fc", 0, skill=0.9)
     add_run(ledger, "fc", 1, failure=DIVERGED)
-    summary = summarize(ledger)
+    summary = summarize(StudyData(ledger))
     assert summary.targets is not None
     assert not summary.targets.declared
     fc = next(item for item in summary.targets.heads if item.head == "fc")
@@ -78,7 +79,7 @@ def test_a_target_that_the_study_declares_is_taken(tmp_path: Path) -> None:
     ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=2)
     text = (tmp_path / "study.yaml").read_text().replace("target: null", "target: 0.99")
     (tmp_path / "study.yaml").write_text(text)
-    targets = summarize(type(ledger).open(tmp_path)).targets
+    targets = summarize(StudyData(type(ledger).open(tmp_path))).targets
     assert targets is not None
     assert (targets.target, targets.declared) == (0.99, True)
     assert [item.epochs.reached for item in targets.heads] == [0, 0]
@@ -94,7 +95,7 @@ def test_a_failed_run_answers_with_the_majority_class_on_the_others_pictures(
         add_run(ledger, "gap", seed, skill=0.85)
     add_run(ledger, "fc", 0, skill=0.95)
     add_run(ledger, "fc", 1, failure=DIVERGED)
-    (item,) = summarize(ledger).comparisons
+    (item,) = summarize(StudyData(ledger)).comparisons
     assert item.pictures is not None
     assert item.pictures.mean == pytest.approx(item.comparison.difference.mean)
     assert (item.pictures.seeds, item.pictures.pictures) == (2, 200)
@@ -104,12 +105,12 @@ def test_a_failed_run_answers_with_the_majority_class_on_the_others_pictures(
 def test_duplicates_in_pictures_csv_are_counted_once(tmp_path: Path) -> None:
     """Without its groups, the same photograph saved twice would narrow the interval."""
     ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=2)
-    (alone,) = summarize(ledger).comparisons
-    assert any("No pictures.csv" in note for note in summarize(ledger).notes)
+    (alone,) = summarize(StudyData(ledger)).comparisons
+    assert any("No pictures.csv" in note for note in summarize(StudyData(ledger)).notes)
     names = tuple(f"{i}.jpg" for i in range(200))
     table = PictureTable(names, ("cat",) * 200, np.arange(200) // 2, ("test",) * 200)
     write_pictures(tmp_path, table)
-    summary = summarize(ledger)
+    summary = summarize(StudyData(ledger))
     (item,) = summary.comparisons
     assert item.pictures is not None
     assert alone.pictures is not None
@@ -123,7 +124,7 @@ def test_splits_per_seed_say_what_their_intervals_cannot(tmp_path: Path) -> None
     ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=2)
     text = (tmp_path / "study.yaml").read_text().replace("mode: fixed", "mode: per-seed")
     (tmp_path / "study.yaml").write_text(text)
-    summary = summarize(type(ledger).open(tmp_path))
+    summary = summarize(StudyData(type(ledger).open(tmp_path)))
     assert any("Nadeau & Bengio" in note for note in summary.notes)
     assert summary.comparisons[0].pictures is not None
 
@@ -144,5 +145,5 @@ def test_runs_by_other_kernels_are_no_pair(tmp_path: Path) -> None:
         ledger = study_ledger(tmp_path / str(number), heads=("fc", "gap"))
         for head, entries in (("fc", mine), ("gap", theirs)):
             add_run(ledger, head, 0, environment={**ENVIRONMENT, **entries})
-        (item,) = summarize(ledger).comparisons
+        (item,) = summarize(StudyData(ledger)).comparisons
         assert set(item.flagged) == ({0} if flagged else set()), (mine, theirs)

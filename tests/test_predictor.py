@@ -23,6 +23,7 @@ from headtohead.probes.base import read_run
 from headtohead.probes.predictions import PREDICTIONS
 from headtohead.stats.metrics import probabilities
 from headtohead.training.inputs import Pictures
+from ledgers import add_run, full_ledger, study_ledger
 
 
 @pytest.fixture(scope="module")
@@ -102,19 +103,28 @@ def test_the_default_is_the_winner_and_its_best_seed(trained: Trained) -> None:
             study.predictor(**wrong)
 
 
-def test_the_temperature_is_validations_own(trained: Trained) -> None:
+def test_the_temperature_is_validations_own(tmp_path: Path) -> None:
     """Else confidence is scaled by what the model was trained on, and promises too much."""
-    found = read_run(trained.ledger, PREDICTIONS, "fc", 0)
+    ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=1)
+    found = read_run(ledger, PREDICTIONS, "fc", 0)
     assert found is not None
-    value, count = temperature_of(trained.ledger, "fc", 0)
-    assert count == len(found.validation.labels)
+    value, count = temperature_of(ledger, "fc", 0)
+    assert count == len(found.validation.labels) == 200
     logits = found.validation.best[:, 0].astype(np.float64)
     signs = 2 * found.validation.labels - 1
 
     def loss(t: float) -> float:
         return float(np.log1p(np.exp(-signs * logits / t)).mean())
 
-    assert loss(value) <= min(loss(value * 1.02), loss(value / 1.02), loss(1.0)) + 1e-12
+    assert loss(value) < min(loss(value * 1.02), loss(value / 1.02), loss(1.0))
+
+
+def test_answers_that_are_all_right_calibrate_nothing(tmp_path: Path) -> None:
+    """Else eight validation images without an error make every answer 100 % certain."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=1)
+    add_run(ledger, "gap", 0, skill=1.0)
+    assert temperature_of(ledger, "gap", 0) == (1.0, 0)
+    assert temperature_of(ledger, "fc", 0) == (1.0, 0)  # no run, no predictions
 
 
 def test_the_command_answers_in_three_forms(trained: Trained, tmp_path: Path) -> None:
@@ -139,7 +149,7 @@ def test_the_command_answers_in_three_forms(trained: Trained, tmp_path: Path) ->
     found = [json.loads(line) for line in lines.stdout.splitlines()]
     assert [Path(line["file"]).name for line in found] == names
     assert {line["class"] for line in found} <= {"cat", "dog"}
-    assert "validation images" in lines.stderr  # the temperature is stated
+    assert "calibrated" in lines.stderr  # what the probabilities are is stated
 
 
 @pytest.mark.parametrize("harm", ["cut", "changed", "foreign", "pickle", "gone"])

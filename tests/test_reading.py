@@ -241,3 +241,11 @@ def test_the_current_folder_has_a_name(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "flowers").mkdir()
     monkeypatch.chdir(tmp_path / "flowers")
     assert study_from(None, data=".").name == "flowers"
+
+
+def test_epochs_by_name_are_those_and_no_more() -> None:
+    """Else `--epochs 1` on a small folder trains for an hour, because the study has `min_steps`."""
+    assert resolve_study("standard").recipe.min_steps == 600
+    assert resolve_study("standard", recipe={"epochs": 1}).for_images(100).recipe.epochs == 1
+    both = resolve_study("standard", recipe={"epochs": 1, "min_steps": 9})
+    assert both.for_images(96).recipe.epochs == 3

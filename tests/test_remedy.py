@@ -7,6 +7,7 @@ import pytest
 
 from headtohead.report.remedy import remedy
 from headtohead.report.summary import Summary, summarize
+from headtohead.study_data import StudyData
 from ledgers import full_ledger
 
 
@@ -28,14 +29,14 @@ def _changed(summary: Summary, **difference: object) -> Summary:
 
 def test_too_few_seeds_are_counted(tmp_path: Path) -> None:
     """Two of the seven that three heads need: five more."""
-    told = remedy(summarize(full_ledger(tmp_path, seeds=2)))
+    told = remedy(summarize(StudyData(full_ledger(tmp_path, seeds=2))))
     assert told is not None
     assert "--seeds 7 (5 more seeds" in told
 
 
 def test_open_comparisons_say_how_many_seeds(tmp_path: Path) -> None:
     """One standard deviation takes some 15 seeds; a hundredth takes more than anybody trains."""
-    summary = summarize(full_ledger(tmp_path, heads=("fc", "gap"), seeds=8))
+    summary = summarize(StudyData(full_ledger(tmp_path, heads=("fc", "gap"), seeds=8)))
     told = remedy(_changed(summary, mean=0.01, sd=0.01))
     assert told is not None
     seeds = int(told.partition("about ")[2].split()[0])
@@ -58,7 +59,7 @@ def test_seeds_are_not_advised_where_they_cannot_help(
 
 def test_what_is_decided_needs_nothing(tmp_path: Path) -> None:
     """Advice after a verdict would take it back."""
-    summary = summarize(full_ledger(tmp_path, heads=("fc", "gap"), seeds=8))
+    summary = summarize(StudyData(full_ledger(tmp_path, heads=("fc", "gap"), seeds=8)))
     (item,) = summary.comparisons
     found = replace(item.comparison, better=replace(item.comparison.better, outcome="supported"))
     assert remedy(replace(summary, comparisons=(replace(item, comparison=found),))) is None

@@ -14,10 +14,11 @@ from PIL import Image
 
 from headtohead.cli import main
 from headtohead.core.errors import UsageError
-from headtohead.report.page.kept import OF_EACH_KIND
+from headtohead.report.page.thumbnails import OF_EACH_KIND
 from headtohead.report.render import render
 from headtohead.store.ledger import Ledger
 from headtohead.store.records import Failure
+from headtohead.study_data import StudyData
 from ledgers import add_run, full_ledger, study_ledger
 
 
@@ -28,7 +29,7 @@ def _rows(out: Path) -> list[dict[str, str]]:
 def test_everything_is_written_and_again_without_change(tmp_path: Path) -> None:
     """`headtohead report` on a ledger without weights, twice: the same files, no leftovers."""
     ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=2)
-    summary = render(ledger)
+    summary = render(StudyData(ledger))
     first = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     assert [row["status"] for row in _rows(tmp_path)] == ["finished"] * 4 + ["baseline"]
     assert json.loads((tmp_path / "summary.json").read_bytes())["winner"]["head"] == (
@@ -38,7 +39,7 @@ def test_everything_is_written_and_again_without_change(tmp_path: Path) -> None:
     assert (tmp_path / "report.md").is_file()
     assert (tmp_path / "tables" / "heads.tex").is_file()
     assert len(list((tmp_path / "tensorboard").rglob("events.out.tfevents.*"))) == 12
-    assert render(ledger) == summary
+    assert render(StudyData(ledger)) == summary
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == first
 
 
@@ -47,7 +48,7 @@ def test_one_run_a_failed_run_and_missing_evidence(tmp_path: Path) -> None:
     ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=2)
     add_run(ledger, "fc", 0, failure=Failure(reason="diverged", epoch=1, step=3))
     add_run(ledger, "gap", 0, predictions=False)
-    summary = render(ledger)
+    summary = render(StudyData(ledger))
     rows = _rows(tmp_path)
     assert [(row["head"], row["status"], row["test_accuracy"]) for row in rows] == [
         ("fc", "failed", ""),
@@ -61,7 +62,7 @@ def test_one_run_a_failed_run_and_missing_evidence(tmp_path: Path) -> None:
 
 def test_no_finished_run_leaves_empty_tables_and_words(tmp_path: Path) -> None:
     """Stopped before the first run ended: no crash, and a sentence that says why it is empty."""
-    summary = render(study_ledger(tmp_path))
+    summary = render(StudyData(study_ledger(tmp_path)))
     assert _rows(tmp_path) == []
     assert not (tmp_path / "tables").exists()
     assert (
@@ -96,7 +97,7 @@ def test_a_run_of_another_study_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "runs" / "gap" / "seed-0" / "run.json"
     path.write_text(path.read_text().replace(ledger.run_key("gap", 0), "0" * 32))
     with pytest.raises(UsageError, match="belongs to another study"):
-        render(ledger)
+        render(StudyData(ledger))
 
 
 def test_rendering_needs_no_torch(tmp_path: Path) -> None:
@@ -111,7 +112,8 @@ def test_rendering_needs_no_torch(tmp_path: Path) -> None:
         "sys.meta_path.insert(0, Block())\n"
         "from headtohead.report.render import render\n"
         "from headtohead.store.ledger import Ledger\n"
-        "print(render(Ledger.open(Path(sys.argv[1]))).winner.head)\n"
+        "from headtohead.study_data import StudyData\n"
+        "print(render(StudyData(Ledger.open(Path(sys.argv[1])))).winner.head)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True
@@ -141,7 +143,7 @@ def test_the_ledgers_in_the_documents_say_what_the_documents_quote(
 ) -> None:
     """Without weights a ledger still reports its numbers, and judges no head that it cannot."""
     ledger = Ledger.open(Path(shutil.copytree(kept, tmp_path / kept.name)))
-    render(ledger)
+    render(StudyData(ledger))
     now = json.loads((ledger.out / "summary.json").read_text(encoding="utf-8"))
     then = json.loads((kept / "summary.json").read_text(encoding="utf-8"))
     lagging = LAGGING[kept.name]

@@ -12,6 +12,7 @@ from headtohead.runtime.renewal import Renewal, renew
 from headtohead.store.evidence import evidence_path
 from headtohead.store.ledger import Ledger
 from headtohead.store.records import Failure, RunRecord
+from headtohead.study_data import StudyData
 from ledgers import add_run, study_ledger
 
 HEAD = "own_h2h:Own"
@@ -127,7 +128,7 @@ def test_a_damaged_history_is_told_left_out_and_trained_again(ledger: Ledger, ho
         path.write_text({"cut": "".join(lines[:-1]), "edited": edited, "empty": ""}[how])
     assert over(ledger) == ALL - {("gap", 1)}
     assert [(head, seed) for head, seed, _ in ledger.damaged()] == [("gap", 1)]
-    notes = " ".join(summarize(ledger).notes)
+    notes = " ".join(summarize(StudyData(ledger)).notes)
     assert "gap seed 1 is left out" in notes
     said: list[str] = []
     renew(ledger.out, ledger.file, Renewal(), said.append)
@@ -147,4 +148,4 @@ def test_what_starts_from_a_renewed_run_is_renewed_with_it(tmp_path: Path) -> No
 def test_mixed_sources_are_said(ledger: Ledger) -> None:
     """Else runs copied together from two folders are averaged without a word."""
     changed(ledger, NAME, 1, source="0" * 64)
-    assert any(NAME in note and "2 versions" in note for note in summarize(ledger).notes)
+    assert any(NAME in note and "2 versions" in note for note in summarize(StudyData(ledger)).notes)

@@ -6,8 +6,9 @@ import pytest
 
 import headtohead
 from headtohead.core.errors import RunError, UsageError
-from headtohead.report.figures import write_figures
+from headtohead.report.formats.figures import write_figures
 from headtohead.store.records import Failure
+from headtohead.study_data import StudyData
 from ledgers import add_run, full_ledger
 from reports import rich_ledger
 
@@ -15,7 +16,7 @@ from reports import rich_ledger
 def test_a_finished_study_is_loaded_as_it_was_reported(tmp_path: Path) -> None:
     """Else a notebook must train again to see what is on disk."""
     ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=2)
-    write_figures(ledger)
+    write_figures(StudyData(ledger))
     study = headtohead.load(tmp_path)
     assert study.out == tmp_path
     assert [head.head for head in study.summary.heads] == ["fc", "gap"]

@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from headtohead.claims.judge import judge
 from headtohead.compare import compare
 from headtohead.probes.base import read_run, read_session
 from headtohead.probes.images import images_path, read_images
 from headtohead.probes.speed import SPEED
 from headtohead.probes.stage import lost, to_collect
 from headtohead.probes.translation import TRANSLATION
-from headtohead.report.claims import claims_of
 from headtohead.result import Comparison
 from headtohead.runtime.jobs import Job, is_done
 from headtohead.store.evidence import evidence_path
 from headtohead.store.ledger import Ledger
+from headtohead.study_data import StudyData
 from photographs import write_pictures
 
 pytestmark = pytest.mark.xdist_group("compare")
@@ -83,7 +84,7 @@ def test_every_run_leaves_all_its_evidence(done: Ledger) -> None:
     speed = read_session(done, SPEED)
     assert speed is not None
     assert speed.heads == ("fc", "gap")
-    claims = claims_of(done)
+    claims = judge(StudyData(done))
     assert "on the object" in claims[2].rule  # the masks were found
     assert not any(note for claim in claims for note in claim.notes if "No " in note)
 
@@ -109,7 +110,7 @@ def test_what_is_missing_is_collected_without_training(
     assert [path.read_bytes() for path in wanted] == before
     assert {path: path.stat().st_mtime_ns for path in ledger.out.glob("runs/*/*/*")} == kept
     # Masks that were given once stay.
-    assert "on the object" in claims_of(Ledger.open(ledger.out))[2].rule
+    assert "on the object" in judge(StudyData(Ledger.open(ledger.out)))[2].rule
 
 
 def test_what_cannot_be_collected_any_more_is_told(
@@ -124,6 +125,6 @@ def test_what_cannot_be_collected_any_more_is_told(
     assert to_collect(ledger, "gap", 0) == ("costs",)  # counted without weights
     assert lost(ledger, "gap", 0) == ("class_maps",)
     run(ledger.out)
-    assert "gap seed 0: its weights are gone, and with them class_maps" in capsys.readouterr().err
+    assert "gap seed 0: weights deleted: class_maps" in capsys.readouterr().err
     assert is_done(ledger, Job("gap", 0))
-    assert any("gap seed 0" in note for note in claims_of(ledger)[2].notes)
+    assert any("gap seed 0" in note for note in judge(StudyData(ledger))[2].notes)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from headtohead.config.reading import parse_study
+from headtohead.config.recipe import RecipeSpec
 from headtohead.config.study import BackboneSpec, HeadSpec, StudySpec
 from headtohead.store.ledger import Ledger
 
@@ -367,3 +368,39 @@ def test_off_is_a_word_in_yaml() -> None:
         study = parse_study(f"split: {{duplicates: {value}}}", "study")
         assert study.split.duplicates == value
         assert StudySpec.model_validate(study.model_dump()) == study
+
+
+LATER = (
+    {"optimizer": "adam", "weight_decay_on": "all", "checkpointing": False},
+    {"momentum": None, "clip_norm": None, "backbone_learning_rate": None},
+)
+
+
+@pytest.mark.parametrize("recipe", LATER)
+def test_later_recipe_fields_at_their_defaults_change_no_digest(recipe: dict[str, Any]) -> None:
+    """Else every ledger of before is another study."""
+    assert RecipeSpec.model_validate(recipe).identity() == RecipeSpec().identity()
+
+
+def test_features_and_norm_are_in_the_digest_where_they_are_not_default() -> None:
+    """Else two studies of different numbers share a folder."""
+    usual = BackboneSpec(train="none")
+    others = [
+        usual.model_copy(update={"norm": True}),
+        usual.model_copy(update={"features": "float32"}),
+    ]
+    assert "norm" not in usual.identity()
+    assert "features" not in usual.identity()
+    assert len({str(spec.identity()) for spec in (usual, *others)}) == 3
+    assert all(spec.trunk() == BackboneSpec().trunk() for spec in others)
+    with pytest.raises(ValidationError, match="frozen"):
+        BackboneSpec(features="float32")
+
+
+def test_a_frozen_backbone_refuses_augmentation_that_needs_pixels() -> None:
+    """Else the augmentation is passed over in silence."""
+    backbone = {"train": "none"}
+    flip = StudySpec.model_validate({"backbone": backbone, "recipe": {"augment": {"flip": True}}})
+    assert (flip.views, StudySpec().views) == (2, 1)
+    with pytest.raises(ValidationError, match=r"received crop=0\.1, color=0"):
+        StudySpec.model_validate({"backbone": backbone, "recipe": {"augment": {"crop": 0.1}}})

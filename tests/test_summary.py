@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from headtohead.analysis.results import METRICS
 from headtohead.probes.base import read_run, write_run
 from headtohead.probes.predictions import PREDICTIONS, Predictions, SplitPredictions
-from headtohead.report.results import METRICS
 from headtohead.report.summary import reference_of, summarize
 from headtohead.store.ledger import Ledger, StudyFile
 from headtohead.store.picture_table import PictureTable, write_pictures
 from headtohead.store.records import Failure
+from headtohead.study_data import StudyData
 from ledgers import ENVIRONMENT, add_run, change_epochs, full_ledger, study_ledger
 
 DIVERGED = Failure(reason="the training loss is not finite", epoch=2, step=31)
@@ -20,7 +21,7 @@ DIVERGED = Failure(reason="the training loss is not finite", epoch=2, step=31)
 def test_numbers_are_those_of_the_records_and_predictions(tmp_path: Path) -> None:
     """The table's numbers, recomputed here by hand from the files a user can open."""
     ledger = full_ledger(tmp_path, heads=("gap",), seeds=3)
-    summary = summarize(ledger)
+    summary = summarize(StudyData(ledger))
     (head,) = summary.heads
     runs = ledger.runs()
     best = [run.best.val_accuracy for run in runs if run.best]
@@ -53,7 +54,7 @@ def test_winner_is_chosen_on_validation_not_on_test(tmp_path: Path) -> None:
             worse = SplitPredictions(t.rows, t.labels, -t.best, -t.last)
             turned = PREDICTIONS.pack(Predictions(found.validation, worse))
             write_run(ledger, PREDICTIONS, "gap", run.record.seed, turned)
-    summary = summarize(ledger)
+    summary = summarize(StudyData(ledger))
     assert summary.winner is not None
     assert summary.winner.head == "gap"
     best = {run.seed: run.metrics["best_val_accuracy"] for run in summary.heads[1].runs}
@@ -71,7 +72,7 @@ def test_a_tie_goes_to_fewer_parameters(tmp_path: Path) -> None:
     best = next(run.record.best_epoch for run in ledger.runs() if run.record.head == "fc")
     other = next(run.record for run in ledger.runs() if run.record.head == "mine")
     path.write_text(other.model_copy(update={"best_epoch": best}).model_dump_json())
-    summary = summarize(ledger)
+    summary = summarize(StudyData(ledger))
     assert summary.winner is not None
     assert summary.winner.head == "mine"
 
@@ -82,7 +83,7 @@ def test_heads_are_ranked_over_the_seeds_that_all_have(tmp_path: Path) -> None:
     add_run(ledger, "fc", 0, skill=0.7)
     add_run(ledger, "gap", 0, skill=0.8)
     add_run(ledger, "fc", 1, skill=0.97)
-    summary = summarize(ledger)
+    summary = summarize(StudyData(ledger))
     assert summary.winner is not None
     assert (summary.winner.head, summary.winner.seeds) == ("gap", (0,))
     assert summary.unfinished == (("gap", 1),)
@@ -104,7 +105,7 @@ def test_seven_clear_seeds_decide_and_six_do_not(tmp_path: Path) -> None:
     ledger = study_ledger(tmp_path, heads=heads, seeds=7)
     for seed in range(7):
         if seed == 6:
-            few = summarize(ledger)
+            few = summarize(StudyData(ledger))
         for head, skill in zip(heads, (0.8, 0.9, 0.85, 0.85), strict=True):
             add_run(ledger, head, seed, skill=skill)
     assert few.seeds_needed == 7
@@ -112,7 +113,7 @@ def test_seven_clear_seeds_decide_and_six_do_not(tmp_path: Path) -> None:
     assert set(rules.values()) == {"6 seeds, at least 7 needed"}
     outcomes = {
         item.other: (item.comparison.better.outcome, item.comparison.not_worse.outcome)
-        for item in summarize(ledger).comparisons
+        for item in summarize(StudyData(ledger)).comparisons
     }
     assert outcomes == {
         "fc": ("supported", "supported"),
@@ -128,7 +129,7 @@ def test_a_diverged_run_scores_the_majority_share(tmp_path: Path) -> None:
         add_run(ledger, "gap", seed, skill=0.85)
     add_run(ledger, "fc", 0, skill=0.95)
     add_run(ledger, "fc", 1, failure=DIVERGED)
-    summary = summarize(ledger)
+    summary = summarize(StudyData(ledger))
     (item,) = summary.comparisons
     assert item.comparison.difference.differences == pytest.approx((-0.1, 0.35))
     assert summary.winner is not None
@@ -149,7 +150,7 @@ def test_pairs_across_environments_give_no_verdict(tmp_path: Path) -> None:
         add_run(ledger, "gap", seed, skill=0.9)
         device = "cuda" if seed < 2 else "cpu"
         add_run(ledger, "fc", seed, skill=0.8, environment={**ENVIRONMENT, "device": device})
-    summary = summarize(ledger)
+    summary = summarize(StudyData(ledger))
     (item,) = summary.comparisons
     assert item.seeds == (2, 3, 4, 5, 6)
     assert set(item.flagged) == {0, 1}
@@ -163,7 +164,7 @@ def test_other_python_or_package_versions_are_no_other_environment(tmp_path: Pat
     add_run(ledger, "gap", 0, environment={**ENVIRONMENT, "headtohead": "0.1.0"})
     other = {"headtohead": "0.1.1", "scipy": "1.0", "release": "Linux-7", "cores": "64"}
     add_run(ledger, "fc", 0, environment={**ENVIRONMENT, **other})
-    (item,) = summarize(ledger).comparisons
+    (item,) = summarize(StudyData(ledger)).comparisons
     assert (item.seeds, dict(item.flagged)) == ((0,), {})
 
 
@@ -172,7 +173,7 @@ def test_missing_predictions_are_said_and_do_not_stop(tmp_path: Path) -> None:
     ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=1)
     add_run(ledger, "fc", 0)
     add_run(ledger, "gap", 0, predictions=False)
-    summary = summarize(ledger)
+    summary = summarize(StudyData(ledger))
     assert summary.heads[1].spreads["test_accuracy"] is None
     assert summary.heads[1].spreads["best_val_accuracy"] is not None
     assert summary.comparisons[0].comparison.difference.n == 0
@@ -191,7 +192,7 @@ def test_logits_that_are_no_numbers_count_as_a_failure(tmp_path: Path) -> None:
     test = SplitPredictions(found.test.rows, found.test.labels, broken, found.test.last)
     overflown = PREDICTIONS.pack(Predictions(found.validation, test))
     write_run(ledger, PREDICTIONS, "fc", 0, overflown)
-    summary = summarize(ledger)
+    summary = summarize(StudyData(ledger))
     result = summary.heads[0].runs[0]
     assert (result.finished, result.scored) == (False, 0.5)
     assert any("not finite" in note for note in summary.notes)
@@ -199,7 +200,7 @@ def test_logits_that_are_no_numbers_count_as_a_failure(tmp_path: Path) -> None:
 
 def test_a_study_without_runs_says_so(tmp_path: Path) -> None:
     """A report on a study that was stopped at once must say it in words."""
-    summary = summarize(study_ledger(tmp_path))
+    summary = summarize(StudyData(study_ledger(tmp_path)))
     assert (summary.heads, summary.winner, summary.comparisons) == ((), None, ())
     assert "No run is finished yet" in summary.notes[0]
 
@@ -207,7 +208,7 @@ def test_a_study_without_runs_says_so(tmp_path: Path) -> None:
 def test_more_than_two_classes(tmp_path: Path) -> None:
     """A study of five classes has its AUROC and a 5 × 5 confusion matrix."""
     ledger = full_ledger(tmp_path, heads=("gap",), seeds=1, classes="abcde")
-    result = summarize(ledger).heads[0].runs[0]
+    result = summarize(StudyData(ledger)).heads[0].runs[0]
     assert result.test_best is not None
     assert len(result.test_best.confusion) == 5
     assert result.metrics["test_auroc"] is not None
@@ -217,29 +218,29 @@ def test_more_than_two_classes(tmp_path: Path) -> None:
 def test_another_precision_is_said_beside_the_verdicts(tmp_path: Path) -> None:
     """Else a verdict about networks trained in bfloat16 is read as one about float32."""
     ledger = study_ledger(tmp_path, heads=("fc", "gap"))
-    assert not any("Trained in" in note for note in summarize(ledger).notes)
+    assert not any("Trained in" in note for note in summarize(StudyData(ledger)).notes)
     content = ledger.file.model_dump()
     content["study"]["heads"]["gap"]["recipe"] = {"precision": "bf16"}
     other = Ledger(tmp_path, StudyFile.model_validate(content))
-    assert any("Trained in bf16: gap." in note for note in summarize(other).notes)
+    assert any("Trained in bf16: gap." in note for note in summarize(StudyData(other)).notes)
 
 
 def test_too_few_steps_to_believe_evaluation_are_said(tmp_path: Path) -> None:
     """Else 50 % for every head looks like a result."""
     few = study_ledger(tmp_path / "few", epochs=1, batch_norm="moving")
-    assert any("Few steps" in note for note in summarize(few).notes)
+    assert any("Few steps" in note for note in summarize(StudyData(few)).notes)
     recomputed = study_ledger(tmp_path / "recomputed", epochs=1)
-    assert not any("Few steps" in note for note in summarize(recomputed).notes)
+    assert not any("Few steps" in note for note in summarize(StudyData(recomputed)).notes)
     many = study_ledger(tmp_path / "many", epochs=100, batch_norm="moving")
-    assert not any("Few steps" in note for note in summarize(many).notes)
+    assert not any("Few steps" in note for note in summarize(StudyData(many)).notes)
 
 
 def test_evaluation_that_lags_behind_training_is_said(tmp_path: Path) -> None:
     """Else batch norm's lag passes for what a head does: 12 points of training accuracy."""
     ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=1)
-    assert summarize(ledger).lags == {}
+    assert summarize(StudyData(ledger)).lags == {}
     change_epochs(ledger, "gap", accuracy=0.763, train_accuracy=0.647)
-    summary = summarize(ledger)
+    summary = summarize(StudyData(ledger))
     assert list(summary.lags) == ["gap"]
     (note,) = [note for note in summary.notes if "lags" in note or "Few steps" in note]
     assert "gap 76.3 % as it trains, 64.7 % evaluated" in note
@@ -251,23 +252,23 @@ def test_a_head_start_is_said_beside_the_verdicts(tmp_path: Path) -> None:
     ledger = study_ledger(tmp_path, heads=("fc", "gap"), heads_after={"gap": "fc"})
     assert any(
         note.startswith("gap starts from the backbone that fc left")
-        for note in summarize(ledger).notes
+        for note in summarize(StudyData(ledger)).notes
     )
 
 
 def test_pictures_that_lie_in_two_splits_are_said(tmp_path: Path) -> None:
     """Else a test picture that was trained on raises accuracy and nobody knows."""
     ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=1)
-    assert summarize(ledger).leaks is None
+    assert summarize(StudyData(ledger)).leaks is None
     table = PictureTable(
         ("a", "b", "c"), ("cat",) * 3, np.array([0, 0, 2]), ("train", "test", "test")
     )
     write_pictures(tmp_path, table)
-    summary = summarize(ledger)
+    summary = summarize(StudyData(ledger))
     assert summary.leaks == 1
     assert any(note.startswith("1 group of near-identical") for note in summary.notes)
     said = Ledger(tmp_path, ledger.file.model_copy(update={"leaks": 0}))
-    assert summarize(said).leaks == 0
+    assert summarize(StudyData(said)).leaks == 0
 
 
 def test_wrong_labels_and_lost_files_are_told_beside_the_answer(tmp_path: Path) -> None:
@@ -275,7 +276,7 @@ def test_wrong_labels_and_lost_files_are_told_beside_the_answer(tmp_path: Path) 
     ledger = full_ledger(tmp_path, heads=("gap",), seeds=1)
     label = ledger.file.classes[0]
     update = {"two_labels": 3, "quarantined": {label: 7}}
-    notes = summarize(Ledger(tmp_path, ledger.file.model_copy(update=update))).notes
+    notes = summarize(StudyData(Ledger(tmp_path, ledger.file.model_copy(update=update)))).notes
     used = sum(counts[label] for counts in ledger.file.counts.values())
     assert [note for note in notes if "3 groups" in note and "two labels" in note]
     assert [
@@ -284,5 +285,5 @@ def test_wrong_labels_and_lost_files_are_told_beside_the_answer(tmp_path: Path) 
         if f"7 files could not be decoded ({label} 7 of {used + 7:,})" in note
     ]
     clean = {"two_labels": 0, "quarantined": {}}
-    quiet = summarize(Ledger(tmp_path, ledger.file.model_copy(update=clean))).notes
-    assert quiet == summarize(ledger).notes
+    quiet = summarize(StudyData(Ledger(tmp_path, ledger.file.model_copy(update=clean)))).notes
+    assert quiet == summarize(StudyData(ledger)).notes

@@ -15,10 +15,10 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from headtohead.core.errors import StorageError
-from headtohead.report.results import run_result
-from headtohead.report.tensorboard import RunEvents, make_whole, run_folder
+from headtohead.report.formats.tensorboard import RunEvents, make_whole, run_folder
 from headtohead.store.ledger import Ledger
 from headtohead.store.records import Failure
+from headtohead.study_data import StudyData
 from ledgers import add_run, full_ledger, study_ledger
 
 
@@ -44,7 +44,7 @@ def test_charts_hold_the_history_under_keras_names(tmp_path: Path) -> None:
     """Training and validation must meet in one chart, as from the article's Keras callback."""
     ledger = full_ledger(tmp_path, heads=("gap",), seeds=1)
     history = _history(ledger, "gap", 0)
-    with RunEvents(ledger, "gap", 0) as events:
+    with RunEvents(StudyData(ledger), "gap", 0) as events:
         for epoch in history:
             events.epoch(epoch)
     folder = run_folder(tmp_path, "gap", 0)
@@ -64,7 +64,7 @@ def test_each_epoch_is_seen_while_the_run_goes_on(tmp_path: Path) -> None:
     """A user watches training live: an epoch must be readable before the files are closed."""
     ledger = full_ledger(tmp_path, heads=("gap",), seeds=1)
     history = _history(ledger, "gap", 0)
-    with RunEvents(ledger, "gap", 0) as events:
+    with RunEvents(StudyData(ledger), "gap", 0) as events:
         events.epoch(history[0])
         assert len(_scalars(run_folder(tmp_path, "gap", 0) / "train", "epoch_loss")) == 1
 
@@ -73,28 +73,31 @@ def test_a_resumed_run_shows_no_epoch_twice(tmp_path: Path) -> None:
     """Epochs that were cut back by a crash would stay in the charts as a zigzag."""
     ledger = full_ledger(tmp_path, heads=("gap",), seeds=1)
     history = _history(ledger, "gap", 0)
-    with RunEvents(ledger, "gap", 0) as events:
+    with RunEvents(StudyData(ledger), "gap", 0) as events:
         for epoch in history[:3]:
             events.epoch(epoch)
-    with RunEvents(ledger, "gap", 0, history[:2]) as events:
+    with RunEvents(StudyData(ledger), "gap", 0, history[:2]) as events:
         for epoch in history[2:]:
             events.epoch(epoch)
     folder = run_folder(tmp_path, "gap", 0) / "validation"
     assert [step for step, _ in _scalars(folder, "epoch_loss")] == [1, 2, 3, 4]
 
 
+def made_whole(ledger: Ledger) -> bool:
+    """Of a ledger with one run: whether its files had to be written."""
+    data = StudyData(ledger)
+    return make_whole(data, data.results[0])
+
+
 def test_whole_runs_are_left_alone_and_others_completed(tmp_path: Path) -> None:
     """Rendering again must not reset a watching TensorBoard, nor keep results that grew."""
     ledger = study_ledger(tmp_path, heads=("gap",), seeds=1)
     record = add_run(ledger, "gap", 0, predictions=False)
-    history = _history(ledger, "gap", 0)
-    run = ledger.run("gap", 0)
-    assert run is not None
-    assert make_whole(ledger, run_result(ledger, run), history)
-    assert not make_whole(ledger, run_result(ledger, run), history)
+    assert made_whole(ledger)
+    assert not made_whole(ledger)
     assert "result/test_accuracy" not in _tags(run_folder(tmp_path, "gap", 0))
     assert add_run(ledger, "gap", 0) == record
-    assert make_whole(ledger, run_result(ledger, run), history)
+    assert made_whole(ledger)
     assert "result/test_accuracy" in _tags(run_folder(tmp_path, "gap", 0))
 
 
@@ -103,7 +106,7 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> N
     ledger = full_ledger(tmp_path, heads=("gap",), seeds=1)
     (tmp_path / "tensorboard").write_text("in the way")
     with pytest.raises(StorageError, match="cannot write"):
-        RunEvents(ledger, "gap", 0)
+        RunEvents(StudyData(ledger), "gap", 0)
 
 
 @contextmanager
@@ -153,8 +156,9 @@ def test_the_real_server_shows_charts_and_the_table_of_runs(tmp_path: Path) -> N
     for head, seed in (("fc", 0), ("gap", 0), ("gap", 1)):
         add_run(ledger, head, seed)
     add_run(ledger, "fc", 1, failure=Failure(reason="diverged", epoch=2, step=3))
-    for run in ledger.runs():
-        make_whole(ledger, run_result(ledger, run), run.history)
+    data = StudyData(ledger)
+    for result in data.results:
+        make_whole(data, result)
     with _server(tmp_path / "tensorboard") as url:
         tags = _fetch_once_loaded(f"{url}/plugin/scalars/tags", runs=12)
         assert set(tags["gap/seed-1/validation"]) == {"epoch_accuracy", "epoch_loss"}
@@ -183,7 +187,7 @@ def test_the_real_server_shows_charts_and_the_table_of_runs(tmp_path: Path) -> N
     assert rows["gap/seed-1"]["hparams"]["parameters"] == 29_217
     assert rows["gap/seed-1"]["hparams"]["head"] == "gap"
     values = {m["name"]["tag"]: m["value"] for m in rows["gap/seed-1"]["metricValues"]}
-    shown = run_result(ledger, ledger.runs()[3]).metrics
+    shown = data.results[3].metrics
     assert values["result/test_accuracy"] == pytest.approx(shown["test_accuracy"])
     assert values["result/best_val_accuracy"] == pytest.approx(shown["best_val_accuracy"])
     assert rows["fc/seed-1"]["sessions"][0]["status"] == "STATUS_FAILURE"

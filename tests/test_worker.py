@@ -16,6 +16,7 @@ from headtohead.training.inputs import Pictures
 from headtohead.training.plans import run_plan
 from headtohead.training.run import LAST, train
 from photographs import write_pictures
+from test_features import frozen_spec
 
 TIMING = {"seconds", "cpu_seconds", "pictures_per_second"}
 
@@ -81,3 +82,29 @@ def test_workers_and_lent_cores_change_no_number(tmp_path: Path) -> None:
     (history, weights), (other_history, other_weights) = found
     assert history == other_history
     assert all(torch.equal(weight, other_weights[name]) for name, weight in weights.items())
+
+
+def test_a_frozen_study_computes_its_features_once(tmp_path: Path) -> None:
+    """Else every run pays for the backbone, and keeps its weights once more."""
+    source = write_pictures(tmp_path / "source", {"cat": 60, "dog": 60})
+    spec, cache = frozen_spec(tmp_path), tmp_path / "cache"
+    study = tmp_path / "frozen.yaml"
+    study.write_text(
+        f"name: frozen\ndata: {source}\npictures: {{image_size: 36}}\nheads: [gap, class_mean]\n"
+        f"backbone: {{options: {{widths: [4, 6]}}, weights: {spec.weights}, norm: true}}\n"
+        f"seeds: 1\nrecipe: {{epochs: 2, batch_size: 16, augment: {{flip: true}}}}\n"
+    )
+    out = tmp_path / "out"
+    found = headtohead.compare(study, out=out, cache=cache, device="cpu", workers=2)
+    assert found.failures == ()
+    (features,) = [path for path in (cache / "features").iterdir() if path.is_dir()]
+    before = (features / "features.npy").stat().st_mtime_ns
+    ledger = Ledger.open(out)
+    for head, epochs in (("gap", 2), ("class_mean", 1)):
+        folder = ledger.run_folder(head, 0)
+        assert len(read_history(folder)) == epochs
+        assert all(name.startswith("head.") for name in checkpoint.load(folder / LAST)[0])
+    again = headtohead.compare(study, seeds=2, out=out, cache=cache, device="cpu", workers=1)
+    assert len(again.ledger.runs()) == 4
+    assert (features / "features.npy").stat().st_mtime_ns == before
+    assert len([path for path in (cache / "features").iterdir() if path.is_dir()]) == 1

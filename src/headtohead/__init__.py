@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from headtohead.heads.classifier import Classifier, build_classifier
     from headtohead.heads.table import build_head
     from headtohead.result import Comparison, load
+    from headtohead.runtime.doctor import doctor
     from headtohead.runtime.forecast import plan
     from headtohead.store.ledger import Ledger
     from headtohead.tuning.search import tune
@@ -55,6 +56,7 @@ __all__ = [
     "compare",
     "data_check",
     "data_show",
+    "doctor",
     "heads",
     "load",
     "load_study",
@@ -79,6 +81,7 @@ _HOMES = {
     "headtohead.heads.base": ("Head",),
     "headtohead.heads.table": ("build_head",),
     "headtohead.config.study": ("StudySpec",),
+    "headtohead.runtime.doctor": ("doctor",),
     "headtohead.runtime.forecast": ("plan",),
     "headtohead.store.ledger": ("Ledger",),
     "headtohead.config.reading": ("load_study",),

@@ -165,7 +165,7 @@ def plan(as_json: bool, **options: Any) -> None:
     Times are those of the study's finished runs, in --out or in runs/; of other heads, some steps
     are measured on random images.
     """
-    from headtohead.report.table import as_json_text
+    from headtohead.report.formats.summary import as_json_text
     from headtohead.runtime.forecast import plan as forecast
 
     _see_current_folder()
@@ -199,7 +199,7 @@ def tune(as_json: bool, **options: Any) -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
     "--pictures",
-    type=click.IntRange(min=0, max=24),  # what `report.page.kept` keeps
+    type=click.IntRange(min=0, max=24),  # what `report.page.thumbnails` keeps
     default=12,
     show_default=True,
     help="Test images in each grid of the page.",
@@ -211,23 +211,34 @@ def tune(as_json: bool, **options: Any) -> None:
     metavar="NAME=FOLDER",
     help="Show other software's <head>/seed-<n>/history.jsonl beside this study's.",
 )
+@click.option(
+    "--claims",
+    default="",
+    metavar="MODULE:CLASS,…",
+    help="Claims of your own in the study whose code may run.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def report(
-    folder: Path, pictures: int, figures: bool, beside: tuple[str, ...], as_json: bool
+    folder: Path,
+    pictures: int,
+    figures: bool,
+    beside: tuple[str, ...],
+    claims: str,
+    as_json: bool,
 ) -> None:
     """Regenerate the report of the study in FOLDER: the page, the tables and, if asked, figures."""
     from headtohead.core.files import expanded
     from headtohead.report.beside import read_beside
-    from headtohead.report.render import render, render_figures
+    from headtohead.report.render import render
     from headtohead.store.ledger import Ledger, hold
+    from headtohead.study_data import StudyData
 
+    _see_current_folder()
     folder = expanded(folder)
-    ledger = Ledger.open(folder)
+    data = StudyData(Ledger.open(folder), frozenset(claims.split(",")) - {""})
     others = tuple(map(read_beside, beside))
     with hold(folder):
-        summary = render(ledger, pictures=pictures, beside=others)
-        if figures:
-            render_figures(ledger, beside=others)
+        summary = render(data, pictures=pictures, beside=others, figures=figures)
     _print_summary(summary, folder, as_json)
 
 
@@ -241,7 +252,7 @@ def _see_current_folder() -> None:
 def _print_summary(summary: Any, out: Path, as_json: bool) -> None:
     from rich.console import Console
 
-    from headtohead.report.table import render_table
+    from headtohead.report.formats.terminal import render_table
 
     if as_json:
         click.echo((out / "summary.json").read_bytes(), nl=False)
@@ -352,6 +363,43 @@ def explain(
 
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--data", required=True, help="New labelled images, as for `headtohead compare`.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--trust", multiple=True, metavar="MODULE:CLASS", help="As for `headtohead predict`.")
+@click.option("--cache", type=click.Path(path_type=Path), help="Folder for prepared images.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def evaluate(folder: Path, as_json: bool, **options: Any) -> None:
+    """Score every head and seed of the study in FOLDER on new labelled images."""
+    from headtohead.deploy.commands import evaluate as run
+    from headtohead.runtime.progress import Display
+
+    _see_current_folder()
+    with Display() as display:
+        found = run(folder, display.progress, **options)
+    click.echo(json.dumps(found.to_dict(), indent=1) if as_json else str(found))
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--heads", help="These alone, by commas; default: every head of the study.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--trust", multiple=True, metavar="MODULE:CLASS", help="As for `headtohead predict`.")
+def demo(folder: Path, **options: Any) -> None:
+    """Show a local page: drop a photograph, see each head's answer and where it looks.
+
+    It listens on this machine alone unless --host says otherwise, and keeps nothing. Ctrl-C ends
+    it.
+    """
+    from headtohead.deploy.commands import demo as run
+
+    _see_current_folder()
+    run(folder, lambda address: click.echo(f"Page: {address} (Ctrl-C ends it)"), **options)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--head", help="A head of the study; default: the winner on validation.")
 @click.option("--seed", type=int, help="Its seed; default: the best one on validation.")
 @click.option("--trust", multiple=True, metavar="MODULE:CLASS", help="As for `headtohead predict`.")
@@ -400,6 +448,19 @@ def backbones(
     from headtohead.backbones.describe import backbones as describe
 
     click.echo(describe(name, image_size=image_size, weights=weights, weights_match=weights_match))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def doctor(as_json: bool) -> None:
+    """Say what this machine has, what a study would use of it, and what stands in the way.
+
+    Cores, memory, GPUs, disks, versions, decoders and extras; problems, each with a remedy.
+    """
+    from headtohead.runtime.doctor import doctor as examine
+
+    found = examine()
+    click.echo(json.dumps(found.to_dict(), indent=1) if as_json else str(found))
 
 
 @main.command()

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias, Unpack
 
+from headtohead.claims.table import own_claim
 from headtohead.config.options import StudyOptions, documented, study_from
 from headtohead.core.files import expanded
 from headtohead.core.system import cache_folder
@@ -20,11 +21,11 @@ from headtohead.data.prepared import PreparedSet
 from headtohead.probes.images import keep_images, margin_of
 from headtohead.probes.table import probes_of
 from headtohead.report.comparisons import look_differences
-from headtohead.report.page.kept import keep_thumbnails
+from headtohead.report.page.thumbnails import keep_thumbnails
 from headtohead.report.render import render
 from headtohead.report.summary import Summary
 from headtohead.result import Comparison
-from headtohead.runtime.interim import check_design, follow
+from headtohead.runtime.interim import LooksRecord, check_design, follow
 from headtohead.runtime.jobs import Job, jobs_of
 from headtohead.runtime.local import local_executor
 from headtohead.runtime.preflight import answer_of, first_worker, question_about
@@ -35,6 +36,7 @@ from headtohead.runtime.steps import step_lines
 from headtohead.store.ledger import Ledger, StudyFile, hold
 from headtohead.store.new_study import default_out, study_file
 from headtohead.store.picture_table import picture_table, write_pictures
+from headtohead.study_data import StudyData
 
 Keep: TypeAlias = Callable[[Ledger, set[int]], None]
 """Puts the images that probes look at into a ledger, for some seeds."""
@@ -65,7 +67,9 @@ def compare(
     failed are told in `Comparison.failures`.
     """
     spec = study_from(study, **options)
-    probes_of(spec)  # one that cannot be imported is told before the work
+    probes_of(spec)  # what cannot be imported is told before the work
+    for claim in spec.claims:
+        own_claim(claim)
     cache_folder(cache)  # that there is one, too
     question = question_about(spec, device, workers, deterministic=deterministic)
     with first_worker(question, cache) as standby, Display() as display:
@@ -134,7 +138,11 @@ def _train(ledger: Ledger, runner: StudyRunner, keep: Keep) -> list[str]:
 
     if spec.verdict.until_decided is None:
         return run(ledger, jobs_of(spec.heads, range(spec.seeds)))
-    return follow(ledger, spec, run=run, differences=look_differences, note=runner.display.note)
+    return follow(ledger, spec, run=run, differences=_differences, note=runner.display.note)
+
+
+def _differences(ledger: Ledger, record: LooksRecord) -> dict[int, float]:
+    return look_differences(StudyData(ledger), record)
 
 
 def _report(
@@ -143,6 +151,7 @@ def _report(
     """The page here and the figures by the executor, at once; what could not be drawn, in words."""
     with ThreadPoolExecutor(1) as waiting:
         figures = waiting.submit(runner.draw_figures)
-        keep_thumbnails(ledger, prepared)
-        summary = render(ledger)
+        data = StudyData(ledger, frozenset(ledger.file.study.claims))
+        keep_thumbnails(data, prepared)
+        summary = render(data)
         return summary, figures.result()

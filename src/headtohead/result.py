@@ -14,10 +14,11 @@ from headtohead.core.files import expanded
 from headtohead.deploy.opening import predictor_of
 from headtohead.deploy.predictor import Predictor
 from headtohead.deploy.runs import chosen, load_model
+from headtohead.report.formats.terminal import render_text
 from headtohead.report.summary import Summary, summarize
-from headtohead.report.table import render_text
 from headtohead.stats.family import plural
-from headtohead.store.ledger import Ledger
+from headtohead.store.ledger import Ledger, failures_of
+from headtohead.study_data import StudyData
 
 if TYPE_CHECKING:
     from headtohead.deploy.explain import Explanation
@@ -60,7 +61,7 @@ class Comparison:
         # Imported here because drawing needs matplotlib, which a table of results does not.
         from headtohead.report.page.gallery import map_grid
 
-        grid = map_grid(self.ledger, seed, pictures)
+        grid = map_grid(StudyData(self.ledger), seed, pictures)
         if grid is None:
             raise UsageError(
                 f"no class maps of seed {seed} for {pictures} pictures in {self.out}. Ask for a "
@@ -139,4 +140,5 @@ class Comparison:
 def load(out: str | Path) -> Comparison:
     """The study in the folder `out`, as it stands. Raises UsageError where there is none."""
     ledger = Ledger.open(expanded(out))
-    return Comparison(ledger, summarize(ledger), tuple(ledger.failures()))
+    data = StudyData(ledger)
+    return Comparison(ledger, summarize(data), tuple(failures_of(data.runs)))

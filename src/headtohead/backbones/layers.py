@@ -28,8 +28,11 @@ class BatchNorm(nn.Module):
     moving_mean: Tensor
     moving_variance: Tensor
 
-    def __init__(self, channels: int, *, affine: bool = True) -> None:
+    def __init__(
+        self, channels: int, *, affine: bool = True, epsilon: float = BATCH_NORM_EPSILON
+    ) -> None:
         super().__init__()
+        self.epsilon = epsilon
         for name, value in (("gamma", torch.ones(channels)), ("beta", torch.zeros(channels))):
             if affine:
                 self.register_parameter(name, nn.Parameter(value))
@@ -43,19 +46,19 @@ class BatchNorm(nn.Module):
         if not self.training:
             return torch.batch_norm(
                 x, self.gamma, self.beta, self.moving_mean, self.moving_variance,
-                False, 0.0, BATCH_NORM_EPSILON, torch.backends.cudnn.enabled,
+                False, 0.0, self.epsilon, torch.backends.cudnn.enabled,
             )  # fmt: skip
         output, mean, inverse_deviation = torch.native_batch_norm(
-            x, self.gamma, self.beta, None, None, True, 0.0, BATCH_NORM_EPSILON
+            x, self.gamma, self.beta, None, None, True, 0.0, self.epsilon
         )
-        variance = inverse_deviation.detach().pow(-2).sub_(BATCH_NORM_EPSILON).clamp_(min=0)
+        variance = inverse_deviation.detach().pow(-2).sub_(self.epsilon).clamp_(min=0)
         self.move_averages(mean, variance)
         return output
 
     @torch.no_grad()
     def affine(self) -> tuple[Tensor, Tensor]:
         """What evaluation does to a channel: times the first, plus the second, both (channels,)."""
-        scale = self.gamma.double() * (self.moving_variance.double() + BATCH_NORM_EPSILON).rsqrt()
+        scale = self.gamma.double() * (self.moving_variance.double() + self.epsilon).rsqrt()
         shift = self.beta - self.moving_mean * scale
         return scale.to(self.gamma.dtype), shift.to(self.gamma.dtype)
 

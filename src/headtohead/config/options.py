@@ -174,6 +174,14 @@ OPTIONS: tuple[Option, ...] = (
         default="12",
     ),
     Option("epochs", int, "Passes over the training images.", RUNNING, "recipe.epochs"),
+    Option(
+        "min_steps",
+        int,
+        "Least number of training steps in a run: as many epochs more as they take.",
+        RUNNING,
+        "recipe.min_steps",
+        unset=1,
+    ),
     Option("epochs", int, "Epochs of each trial.", ("tune",), "tuning.epochs", default="5"),
     Option("batch_size", int, "Images in a training step.", TRAINING, "recipe.batch_size"),
     Option("learning_rate", float, "Learning rate of Adam.", RUNNING, "recipe.learning_rate"),
@@ -336,6 +344,7 @@ class StudyOptions(TuneOptions, total=False):
 
     seeds: int | None
     epochs: int | None
+    min_steps: int | None
     learning_rate: float | None
     weight_decay: float | None
     until_decided: str | None

@@ -74,6 +74,9 @@ def resolve_study(
         elif value is not None:
             over[key] = value
     content = merge(base.model_dump(), over)
+    recipe = over.get("recipe", {})
+    if "epochs" in recipe and "min_steps" not in recipe:
+        content["recipe"]["min_steps"] = None  # who names the epochs has so many, and no more
     named = base.model_fields_set | over.keys()
     if "name" not in named and "data" in named:
         content["name"] = name_after(content["data"])

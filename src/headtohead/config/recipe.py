@@ -52,6 +52,11 @@ def _none_for_false(value: Any) -> Any:
     return None if value is False else value
 
 
+def _none_for_one(steps: int | None) -> int | None:
+    """One step is what any run has: no least number at all."""
+    return None if steps == 1 else steps
+
+
 class RecipeSpec(Spec):
     """How a model is trained: Adam with the constants of Keras, the article's defaults.
 
@@ -81,7 +86,10 @@ class RecipeSpec(Spec):
     """
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 10
-    min_steps: Annotated[int, Field(ge=1)] | None = None
+    min_steps: Annotated[
+        Annotated[int, Field(ge=1)] | None,
+        AfterValidator(lambda steps: None if steps == 1 else steps),
+    ] = None
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 64
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.0

@@ -37,7 +37,7 @@ _LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
 class _Loader(yaml.SafeLoader):
     """Plain scalars as YAML 1.2 has them."""
 
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own attribute
+    yaml_implicit_resolvers: dict[str, Any] = {}
 
     def construct_yaml_int(self, node: Any) -> int:
         """Decimal, 0o… or 0x…."""

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
+from headtohead.analysis.results import RunResult
 from headtohead.data.prepared import printable
-from headtohead.report.results import RunResult
 from headtohead.report.summary import Summary
 from headtohead.stats.family import plural
 from headtohead.stats.over_images import share_interval

@@ -3,20 +3,28 @@
 import io
 import sys
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from headtohead.core.errors import DataError
 from headtohead.core.files import expanded, write_atomic
+from headtohead.core.system import cache_folder
 from headtohead.data.prepared import printable
 from headtohead.data.progress import Progress
 from headtohead.deploy.answers import FORMATS
 from headtohead.deploy.opening import open_predictor
 from headtohead.deploy.reading import Read, paths_of, read_all
+from headtohead.deploy.runs import chosen, load_members
 from headtohead.probes.images import check_masks_folder
 from headtohead.report.summary import summarize
 from headtohead.store.ledger import Ledger
+from headtohead.study_data import StudyData
+
+if TYPE_CHECKING:
+    from headtohead.deploy.evaluate import Evaluated
 
 Say = Callable[[str], None]
 
@@ -96,6 +104,24 @@ def explain(
     unreadable.raise_if_any(len(shown))
 
 
+def evaluate(
+    folder: Path,
+    progress: Progress,
+    *,
+    data: str,
+    device: str,
+    trust: Collection[str],
+    cache: Path | None,
+) -> "Evaluated":
+    """Every head and seed on the labelled images of `data`."""
+    from headtohead.deploy.evaluate import evaluate as score
+
+    ledger = Ledger.open(expanded(folder))
+    place = cache_folder(cache)
+    summary = summarize(StudyData(ledger))
+    return score(ledger, summary, data, cache=place, progress=progress, device=device, trust=trust)
+
+
 def export(
     folder: Path,
     form: str,
@@ -109,7 +135,31 @@ def export(
     from headtohead.deploy.export import export as write
 
     ledger = Ledger.open(expanded(folder))
-    return write(ledger, summarize(ledger), form, out, head=head, seed=seed, trust=trust)
+    return write(ledger, summarize(StudyData(ledger)), form, out, head=head, seed=seed, trust=trust)
+
+
+def demo(
+    folder: Path,
+    say: Say,
+    *,
+    heads: str | None,
+    host: str,
+    port: int,
+    device: str,
+    trust: Collection[str],
+) -> None:
+    """Serve the best seed of each head until interrupted; `say` gets the address."""
+    from headtohead.deploy.demo import Demo
+
+    ledger = Ledger.open(expanded(folder))
+    summary = summarize(StudyData(ledger))
+    able = [found.head for found in summary.heads if found.finished]
+    names = able if heads is None else [name.strip() for name in heads.split(",")]
+    runs = [run for name in names for run in chosen(summary, name, None)]
+    members = load_members(ledger, runs, device=device, trust=trust)
+    with Demo(ledger.file, members, host, port) as server, suppress(KeyboardInterrupt):
+        say(server.address)
+        server.serve_forever()
 
 
 class _Unreadable:

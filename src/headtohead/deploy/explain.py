@@ -13,7 +13,7 @@ from headtohead.deploy.predictor import device_of, logits_of
 from headtohead.deploy.reading import Pixels
 from headtohead.deploy.runs import Member
 from headtohead.probes.images import mask_file, read_mask
-from headtohead.report.overlay import field_of, overlay
+from headtohead.report.charts.overlay import field_of, overlay
 from headtohead.stats.metrics import probabilities
 
 TILE, GAP, CAPTION, SCALE = 224, 12, 34, 22
@@ -95,7 +95,9 @@ def _maps(
 
     model = member.model.eval()
     pictures = Pictures(
-        np.ascontiguousarray(pixels), np.ascontiguousarray(labels, np.int64), device_of(model)
+        np.require(pixels, np.uint8, ["C", "W"]),
+        np.ascontiguousarray(labels, np.int64),
+        device_of(model),
     )
     found, exact = [], True
     with torch.no_grad():

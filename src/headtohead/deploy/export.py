@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headtohead.analysis.results import RunResult
 from headtohead.core.errors import RunError, UsageError
 from headtohead.core.files import expanded, write_atomic
 from headtohead.deploy.card import card, metadata_of
 from headtohead.deploy.reading import Pixels
 from headtohead.deploy.runs import chosen, load_model, temperature_of
 from headtohead.probes.images import images_path, read_images
-from headtohead.report.results import RunResult
 from headtohead.report.summary import Summary
 from headtohead.store.ledger import Ledger
 
@@ -196,7 +196,7 @@ def _write_onnx(subject: Subject, made: Path) -> None:
 
     import torch
 
-    from headtohead.deploy.shipped import Shipped
+    from headtohead.training.serving import Shipped
 
     onnx = _needed("onnx", "onnxscript", "onnxruntime")
     if not subject.model.head.exportable:
@@ -223,7 +223,7 @@ def _write_torch(subject: Subject, made: Path) -> None:
     """By `torch.export`."""
     import torch
 
-    from headtohead.deploy.shipped import Shipped
+    from headtohead.training.serving import Shipped
 
     program = torch.export.export(
         Shipped(subject.model, subject.temperature),

@@ -5,6 +5,7 @@
 
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,9 +37,11 @@ def write_keras(model: "Classifier", head: str, metadata: dict[str, str], path: 
     if path.suffix != ".keras":
         raise UsageError(f"Keras asks for a name that ends in .keras; received {path.name!r}.")
     keras = _keras()
-    twin = _twin(keras, model, int(metadata["image_size"]))
-    _copy_weights(keras, model, twin)
-    twin.save(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of NumPy's, within Keras
+        twin = _twin(keras, model, int(metadata["image_size"]))
+        _copy_weights(keras, model, twin)
+        twin.save(path)
     path.with_suffix(".json").write_text(json.dumps(metadata, indent=1), encoding="utf-8")
 
 

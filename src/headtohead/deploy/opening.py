@@ -8,6 +8,7 @@ from headtohead.deploy.predictor import Predictor
 from headtohead.deploy.runs import chosen, load_members
 from headtohead.report.summary import Summary, summarize
 from headtohead.store.ledger import Ledger
+from headtohead.study_data import StudyData
 
 
 def open_predictor(
@@ -21,9 +22,8 @@ def open_predictor(
 ) -> Predictor:
     """The predictor of the study in the folder `out`; see `predictor_of`."""
     ledger = Ledger.open(expanded(out))
-    return predictor_of(
-        ledger, summarize(ledger), head, seed, ensemble=ensemble, device=device, trust=trust
-    )
+    summary = summarize(StudyData(ledger))
+    return predictor_of(ledger, summary, head, seed, ensemble=ensemble, device=device, trust=trust)
 
 
 def predictor_of(

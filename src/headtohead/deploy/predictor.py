@@ -117,7 +117,8 @@ def logits_of(model: "Classifier", pixels: Pixels) -> NDArray[np.float32]:
     from headtohead.training.inputs import Pictures
 
     unknown = np.zeros(len(pixels), np.int64)
-    pictures = Pictures(np.ascontiguousarray(pixels), unknown, device_of(model))
+    # A copy of what may not be written: PyTorch has no tensors that are read only.
+    pictures = Pictures(np.require(pixels, np.uint8, ["C", "W"]), unknown, device_of(model))
     logits, _ = infer(model, pictures, np.arange(len(pixels)))
     return np.asarray(logits.cpu().numpy(), np.float32)
 

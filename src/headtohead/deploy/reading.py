@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from headtohead.core.errors import DataError, UsageError
+from headtohead.core.errors import DataError, StorageError, UsageError
 from headtohead.core.files import expanded
 from headtohead.core.system import usable_cores
 from headtohead.data.decode import Undecodable, decode_file, upright
 from headtohead.data.decode_pool import decode_chunks
+from headtohead.data.prepared import printable
 from headtohead.data.resize import resize
 from headtohead.data.walking import Walk
 
@@ -52,19 +53,29 @@ def paths_of(names: Iterable[str], listed: TextIO) -> list[Path]:
             found += [Path(line) for line in text.split("\0" if "\0" in text else "\n") if line]
             continue
         path = expanded(name)
-        if path.is_dir():
-            files = sorted(Walk().files_below(path))
+        if os.path.isdir(path):  # noqa: PTH112 - a name that is too long is no folder
+            files = _below(path)
         elif not os.path.lexists(path) and glob.has_magic(name):
             files = sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207
             files = [file for file in files if not file.is_dir()]
         else:
             files = [path]
         if not files:
-            raise UsageError(f"no files in {name!r}: name images, folders or patterns.")
+            raise UsageError(f"no files in {printable(name)!r}: name images, folders or patterns.")
         found += files
     if not found:
         raise UsageError("no images named: give files, folders, patterns, or - for a list.")
     return found
+
+
+def _below(folder: Path) -> list[Path]:
+    try:
+        return sorted(Walk().files_below(folder))
+    except OSError as error:
+        raise StorageError(
+            f"cannot read {printable(str(error.filename or folder))}: {error.strerror or error}. "
+            f"Allow reading it, or name other files."
+        ) from error
 
 
 def read_all(

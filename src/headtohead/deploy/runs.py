@@ -4,15 +4,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import RunError, UsageError
 from headtohead.data.prepared import printable
 from headtohead.probes.base import read_run
 from headtohead.probes.predictions import PREDICTIONS
 from headtohead.report.summary import Summary, shipped
+from headtohead.stats.metrics import predictions
 from headtohead.stats.temperature import fit_temperature
 from headtohead.store.ledger import Ledger
 
@@ -28,8 +26,8 @@ LIBRARIES = ("timm", "transformers")
 class Member:
     """A run with its model (None until it is loaded elsewhere) and how its confidence is scaled.
 
-    `temperature` divides the logits: fitted on `fitted_on` validation images; 1 where the ledger
-    has no predictions on validation (`fitted_on` is 0 then).
+    `temperature` divides the logits: fitted on `fitted_on` validation images; 1 where that is not
+    possible (`fitted_on` is 0 then), see `temperature_of`.
     """
 
     head: str
@@ -43,8 +41,8 @@ class Member:
         """The run and its temperature, in words."""
         if not self.fitted_on:
             return (
-                f"{self.head} seed {self.seed}, probabilities as the model gives them: the ledger "
-                f"has no predictions on validation to calibrate them by"
+                f"{self.head} seed {self.seed}, probabilities not calibrated: that takes "
+                f"predictions on validation, and an error among them"
             )
         return (
             f"{self.head} seed {self.seed}, probabilities calibrated by the temperature "
@@ -163,13 +161,13 @@ def refuse_unknown_code(study: StudySpec, head: str, trust: Collection[str]) -> 
 def temperature_of(ledger: Ledger, head: str, seed: int) -> tuple[float, int]:
     """The temperature of a run's best epoch, and on how many validation images it was fitted.
 
-    (1, 0) where the ledger has no such predictions.
+    (1, 0) where the ledger has no such predictions, and where all of them are right: the colder,
+    the better they would score then, and any answer would be certain.
     """
     found = read_run(ledger, PREDICTIONS, head, seed)
     if found is None or not len(found.validation.labels):
         return 1.0, 0
-    return _fitted(found.validation.best, found.validation.labels)
-
-
-def _fitted(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> tuple[float, int]:
+    logits, labels = found.validation.best, found.validation.labels
+    if (predictions(logits) == labels).all():
+        return 1.0, 0
     return fit_temperature(logits, labels), len(labels)

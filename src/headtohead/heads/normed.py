@@ -7,6 +7,9 @@ from torch import Tensor
 from headtohead.backbones.layers import BatchNorm
 from headtohead.heads.base import ClosedFormHead, Head
 
+EPSILON = 1e-6
+"""Added to the variance: features may be small, and are to come out at one scale all the same."""
+
 
 @final
 class NormedHead(ClosedFormHead):
@@ -20,7 +23,7 @@ class NormedHead(ClosedFormHead):
 
     def __init__(self, head: Head, channels: int) -> None:
         Head.__init__(self, channels, (1, 1), 1)
-        self.norm = BatchNorm(channels, affine=False)
+        self.norm = BatchNorm(channels, affine=False, epsilon=EPSILON)
         self.head = head
         for said in ("capturable", "exportable", "needs_non_negative", "fixed_attention"):
             setattr(self, said, getattr(head, said))

@@ -129,17 +129,18 @@ def write_run(ledger: Ledger, probe: Probe[object], head: str, seed: int, arrays
     write_evidence(path, probe.name, ledger.run_key(head, seed), arrays)
 
 
-def read_session(ledger: Ledger, probe: Probe[Found_co]) -> Found_co | None:
-    """What `probe` found on all heads, or on all that have runs.
+def read_session(
+    ledger: Ledger, probe: Probe[Found_co], have: Sequence[str] | None = None
+) -> Found_co | None:
+    """What `probe` found on all heads, or on all that have runs (`have`, where that is known).
 
     None where there is nothing whole, or one of them is missing.
     """
     path = session_path(ledger.out, probe.name)
-    for heads in (tuple(ledger.file.study.heads), ledger.heads_with_runs()):
-        arrays = read_evidence(path, probe.name, session_key(ledger, heads))
-        if arrays is not None:
-            return probe.describe(arrays)
-    return None
+    have = ledger.heads_with_runs() if have is None else have
+    keys = [session_key(ledger, heads) for heads in (tuple(ledger.file.study.heads), have)]
+    arrays = read_evidence(path, probe.name, *keys)
+    return None if arrays is None else probe.describe(arrays)
 
 
 def write_session(

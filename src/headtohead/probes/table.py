@@ -1,12 +1,10 @@
 """The probes: those that come with headtohead, and those of the user's own that a study names."""
 
-import importlib
-import re
-from collections.abc import Sequence
 from typing import Any, get_args
 
-from headtohead.config.study import NAME, StudySpec
+from headtohead.config.study import StudySpec
 from headtohead.core.errors import UsageError
+from headtohead.core.own_code import own_instance
 from headtohead.probes.base import Need, Probe
 from headtohead.probes.class_maps import CLASS_MAPS
 from headtohead.probes.costs import COSTS
@@ -40,30 +38,8 @@ def probe_named(study: StudySpec, name: str) -> Probe[Any]:
 
 
 def _own_probe(entry: str) -> Probe[Any]:
-    module, _, attribute = entry.partition(":")
-    try:
-        probe = getattr(importlib.import_module(module), attribute)()
-    except Exception as error:  # the user's code runs here, and may fail in any way
-        raise UsageError(
-            f"probe {entry!r} could not be imported: {error}. Expected module:Class, with the "
-            f"module in the current folder or installed."
-        ) from error
-    if missing := _missing(probe):
-        raise UsageError(
-            f"probe {entry!r} has no {', '.join(missing)}: a probe has a name, needs, collect and "
-            f"describe, see headtohead.probes.base.Probe."
-        )
-    if not (isinstance(probe.name, str) and re.fullmatch(NAME, probe.name)):
-        raise UsageError(
-            f"probe {entry!r} cannot be called {probe.name!r}: its name is a folder; use letters, "
-            f"digits and _."
-        )
+    probe: Probe[Any] = own_instance("probe", entry, ("name", "needs", "collect", "describe"))
     known = get_args(Need)
     if unknown := sorted(set(probe.needs) - set(known)):
         raise UsageError(f"probe {entry!r} needs {unknown[0]!r}; choose from {', '.join(known)}.")
-    return probe  # type: ignore[no-any-return]
-
-
-def _missing(probe: object) -> Sequence[str]:
-    parts = ("name", "needs", "collect", "describe")
-    return [part for part in parts if not hasattr(probe, part)]
+    return probe

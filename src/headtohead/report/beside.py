@@ -6,7 +6,7 @@ for each epoch with the fields of EpochRecord that the other software knows.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from headtohead.config.study import NAME
 from headtohead.core.errors import DataError, UsageError
 from headtohead.core.files import expanded
-from headtohead.report.figures import Curves
+from headtohead.report.charts.curves import Track
 from headtohead.stats import Spread, spread
 from headtohead.stats.unpaired import UnpairedDifference, unpaired_difference
 from headtohead.store.records import HISTORY, EpochRecord
@@ -91,7 +91,7 @@ def _read(path: Path) -> History:
     return tuple(epochs)
 
 
-def stack_rows(ours: list[Curves], beside: Beside, level: float) -> tuple[StackRow, ...]:
+def stack_rows(ours: Sequence[Track], beside: Beside, level: float) -> tuple[StackRow, ...]:
     """Two rows for each head that both have trained: at the last common epoch, and at the best."""
     rows = []
     for one in ours:

@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from headtohead.report.lags import why_not_judged
-from headtohead.report.pairs import Pairing, answers_of, pairing
-from headtohead.report.results import RunResult, run_result
+from headtohead.analysis.lags import why_not_judged
+from headtohead.analysis.pairs import Pairing, answers_of, pairing
+from headtohead.analysis.results import RunResult
 from headtohead.runtime.interim import LooksRecord
 from headtohead.stats import Comparison, Lag, Verdict, compare_family, not_judged, seeds_needed
 from headtohead.stats.family import plural, points
@@ -17,7 +17,8 @@ from headtohead.stats.over_images import (
     mcnemar,
     picture_interval,
 )
-from headtohead.store.ledger import Ledger, StudyFile
+from headtohead.store.ledger import StudyFile
+from headtohead.study_data import StudyData
 
 
 @dataclass(frozen=True)
@@ -81,12 +82,9 @@ def comparisons_of(
     return tuple(found)
 
 
-def look_differences(ledger: Ledger, record: LooksRecord) -> dict[int, float]:
+def look_differences(data: StudyData, record: LooksRecord) -> dict[int, float]:
     """Seed → difference on the primary metric of the two heads that are looked at sequentially."""
-    runs = [run_result(ledger, run) for run in ledger.runs()]
-    mine, theirs = (
-        [run for run in runs if run.head == head] for head in (record.reference, record.other)
-    )
+    mine, theirs = (data.by_head.get(head) for head in (record.reference, record.other))
     return pairing(mine, theirs).scored() if mine and theirs else {}
 
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from headtohead.analysis.lags import lags_note
+from headtohead.analysis.results import RunResult
 from headtohead.backbones.constants import BATCH_NORM_MOMENTUM
 from headtohead.report.comparisons import HeadComparison
-from headtohead.report.lags import lags_note
-from headtohead.report.results import RunResult
 from headtohead.stats import Lag
-from headtohead.store.ledger import Ledger, Run, StudyFile
+from headtohead.store.ledger import StudyFile
+from headtohead.study_data import StudyData
 
 UNSETTLED = 0.01
 """Share of the initial values in batch norm's moving averages above which a note is due."""
@@ -47,12 +48,12 @@ def state_notes(
         yield f"No comparison: the reference {reference} has no run yet."
 
 
-def run_notes(ledger: Ledger, runs: Sequence[Run]) -> Iterator[str]:
+def run_notes(data: StudyData) -> Iterator[str]:
     """Runs that are not what they were, or not all of one thing."""
-    for head, seed, why in ledger.damaged():
+    for head, seed, why in data.damaged:
         yield f"{head} seed {seed} is left out: {why}. `headtohead compare` trains it again."
-    for head in ledger.file.study.heads:
-        sources = {run.record.source for run in runs if run.record.head == head}
+    for head in data.study.heads:
+        sources = {run.record.source for run in data.runs if run.record.head == head}
         if len(sources) > 1:
             yield (
                 f"The runs of {head} are of {len(sources)} versions of its source (or of one that "

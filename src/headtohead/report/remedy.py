@@ -1,7 +1,7 @@
 """What would give the verdict that a study lacks: more seeds and how many, or something else."""
 
+from headtohead.core.text import counted
 from headtohead.report.comparisons import HeadComparison
-from headtohead.report.page.phrases import counted
 from headtohead.report.summary import Summary
 from headtohead.stats.power import MOST_SEEDS, seeds_to_find
 

@@ -5,10 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from headtohead.analysis.baseline import Baseline, Standing, baseline_of, standings
+from headtohead.analysis.pairs import (
+    PairEstimate,
+    Targets,
+    estimates,
+)
+from headtohead.analysis.results import METRICS, RunResult
 from headtohead.core.errors import UsageError
-from headtohead.report.baseline import Baseline, Standing, baseline_of, standings
 from headtohead.report.comparisons import HeadComparison, comparisons_of
-from headtohead.report.lags import lags
 from headtohead.report.notes import (
     label_notes,
     picture_notes,
@@ -16,19 +21,12 @@ from headtohead.report.notes import (
     state_notes,
     training_notes,
 )
-from headtohead.report.pairs import (
-    PairEstimate,
-    Targets,
-    answers_on_test,
-    estimates,
-    targets_of,
-)
-from headtohead.report.results import METRICS, RunResult, run_result
-from headtohead.runtime.interim import LooksRecord, read_looks
+from headtohead.runtime.interim import LooksRecord
 from headtohead.stats import Lag, Spread, seeds_needed, spread
-from headtohead.store.ledger import Ledger, StudyFile
-from headtohead.store.picture_table import PictureTable, read_pictures
+from headtohead.store.ledger import StudyFile
+from headtohead.store.picture_table import PictureTable
 from headtohead.store.records import EpochRecord, Parameters
+from headtohead.study_data import StudyData
 
 __all__ = [
     "HeadComparison",
@@ -115,55 +113,48 @@ class Summary:
         return [run for head in self.heads for run in head.runs]
 
 
-def summarize(ledger: Ledger) -> Summary:
-    """Everything the ledger says, from its records and evidence alone.
+def summarize(data: StudyData) -> Summary:
+    """Everything the study's records and evidence say.
 
     Raises UsageError for records that do not belong to the study, as `Ledger.run` does, and for a
     ledger of trials.
     """
-    file = ledger.file
+    file = data.file
     if file.tunes is not None:
         raise UsageError(
-            f"{ledger.out} holds the trials of a search, no study to report: see tuning.md in the "
+            f"{data.out} holds the trials of a search, no study to report: see tuning.md in the "
             f"folder above, and `headtohead compare` tuned.yaml there."
         )
-    runs = ledger.runs()
-    results = [run_result(ledger, run) for run in runs]
-    every = {name: [r for r in results if r.head == name] for name in file.study.heads}
-    grouped = {name: mine for name, mine in every.items() if mine}
-    heads = tuple(_head_result(name, mine) for name, mine in grouped.items())
-    looks = read_looks(ledger.out)
-    unfinished = _unfinished(file, results, looks)
-    reference = reference_of(file)
-    pictures = read_pictures(ledger.out)
-    groups = pictures.shared_groups() if pictures is not None else {}
-    answers = answers_on_test(ledger, results)
-    lagging = lags(runs)
-    level = file.study.verdict.level
-    standing = standings(list(grouped), answers.runs, answers.majority, groups, level)
+    heads = tuple(_head_result(name, mine) for name, mine in data.by_head.items())
+    looks, images, lagging = data.looks, data.image_table, data.lags
+    unfinished = _unfinished(file, data.results, looks)
+    groups = images.shared_groups() if images is not None else {}
+    answers, level = data.answers, file.study.verdict.level
+    standing = standings(data.heads, answers.runs, answers.majority, groups, level)
     idle = [found.head for found in standing if found.beats is False]
-    comparisons = comparisons_of(file, grouped, answers.runs, groups, looks, lagging, idle)
-    targets = targets_of(ledger, runs, grouped, reference)
-    leaks = _leaks(file, pictures)
+    comparisons = comparisons_of(file, data.by_head, answers.runs, groups, looks, lagging, idle)
+    leaks = _leaks(file, images)
     ordered = [run for head in heads for run in head.runs]
     return Summary(
         file=file,
         heads=heads,
         unfinished=unfinished,
         winner=_winner(heads),
-        reference=reference,
+        reference=data.reference,
         comparisons=comparisons,
         seeds_needed=seeds_needed(len(file.study.heads) - 1, level),
         looks=looks,
-        targets=targets,
-        estimates=tuple(estimates(ledger, grouped, reference, answers.runs, groups, targets)),
+        targets=data.targets,
+        estimates=tuple(
+            estimates(file, data.by_head, data.reference, answers.runs, groups, data.targets)
+        ),
         leaks=leaks,
         notes=(
-            *run_notes(ledger, runs),
+            *run_notes(data),
             *state_notes(file, ordered, unfinished, comparisons),
             *training_notes(file, ordered, lagging),
             *label_notes(file),
-            *picture_notes(file, comparisons, pictures is not None, leaks),
+            *picture_notes(file, comparisons, images is not None, leaks),
         ),
         lags=lagging,
         baseline=baseline_of(file),

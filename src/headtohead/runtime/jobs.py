@@ -37,7 +37,7 @@ class SessionJob:
 
 @dataclass(frozen=True)
 class FiguresJob:
-    """The article's figures of one metric, by its name in `headtohead.report.figures`."""
+    """The article's figures of one metric, by its name in `headtohead.report.formats.figures`."""
 
     metric: str
 

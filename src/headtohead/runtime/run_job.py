@@ -74,10 +74,12 @@ def run_job(job: AnyJob, place: Workplace, tell: Tell) -> str:
         collect_session(ledger, job.probe, plans, place.inputs(ledger, 0, watch), parts)
         return "finished"
     if isinstance(job, FiguresJob):
-        from headtohead.report import figures  # matplotlib, which no other job needs
+        # matplotlib, which no other job needs
+        from headtohead.report.formats import figures
+        from headtohead.study_data import StudyData
 
         write = [known for known in figures.METRICS if known.name == job.metric]
-        figures.write_figures(ledger, write)
+        figures.write_figures(StudyData(ledger), write)
         return "finished"
     return _train_and_probe(ledger, job, place, watch)
 

@@ -5,13 +5,14 @@ from collections.abc import Collection, Sequence
 from headtohead.probes.base import of_heads, read_session
 from headtohead.probes.stage import lost
 from headtohead.probes.table import probes_of
-from headtohead.report.figures import METRICS
-from headtohead.report.tensorboard import RunEvents
+from headtohead.report.formats.figures import METRICS
+from headtohead.report.formats.tensorboard import RunEvents
 from headtohead.runtime.executor import Event, Executor
 from headtohead.runtime.jobs import AnyJob, FiguresJob, Job, SessionJob, is_done
 from headtohead.runtime.progress import Display
 from headtohead.store.ledger import Ledger
 from headtohead.store.records import EpochRecord, read_history
+from headtohead.study_data import StudyData
 
 
 class StudyRunner:
@@ -45,7 +46,7 @@ class StudyRunner:
         own = [head for head in heads if ":" in (study.heads[head].head or "")]
         errors = []
         for probe in probes_of(study):
-            if not of_heads(probe) or read_session(ledger, probe) is not None:
+            if not of_heads(probe) or read_session(ledger, probe, heads) is not None:
                 continue
             if not set(own) <= set(named):
                 names = ", ".join(own)
@@ -93,7 +94,7 @@ class _Watch:
         if kind == "start":
             history = read_history(self._ledger.run_folder(job.head, job.seed))
             done = history[: event["epochs"]]
-            self._events[job] = RunEvents(self._ledger, job.head, job.seed, done)
+            self._events[job] = RunEvents(StudyData(self._ledger), job.head, job.seed, done)
         elif kind == "epoch":
             self._events[job].epoch(EpochRecord.model_validate(event["record"]))
         elif kind in ("done", "error"):

@@ -122,9 +122,15 @@ def expected_calibration_error(logits: Logits, labels: Labels, bins: int = BINS)
     """
     confidence = probabilities(logits).max(axis=1)
     correct = predictions(logits) == labels
-    position = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    gaps = np.bincount(position, weights=correct - confidence, minlength=bins)
+    gaps = np.bincount(
+        confidence_bins(confidence, bins), weights=correct - confidence, minlength=bins
+    )
     return float(np.abs(gaps).sum() / len(labels))
+
+
+def confidence_bins(confidence: Floats, bins: int) -> NDArray[np.int64]:
+    """(n,) the equal-width bin ((m-1)/M, m/M] that each confidence lies in, counted from 0."""
+    return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
 
 
 def _per_class(logits: Logits) -> Floats:

@@ -10,6 +10,7 @@ or not of the run that is asked for, counts as missing and is collected again.
 
 import io
 import json
+import zipfile
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -42,7 +43,7 @@ def split_path(out: Path, name: str, split: int) -> Path:
 def write_evidence(path: Path, probe: str, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write arrays that belong to `key`, the manifest last. Raises StorageError."""
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     content = buffer.getvalue()
     write_atomic(path, content)
     digest = sha256(content).hexdigest()
@@ -50,15 +51,18 @@ def write_evidence(path: Path, probe: str, key: str, arrays: Mapping[str, NDArra
     write_atomic(path.with_suffix(".json"), json.dumps(manifest, indent=1).encode())
 
 
-def read_evidence(path: Path, probe: str, key: str) -> Arrays | None:
-    """The arrays that belong to `key`, or None where there are none that are whole and its own."""
+def read_evidence(path: Path, probe: str, *keys: str) -> Arrays | None:
+    """The arrays that belong to one of `keys`; None where there are none that are whole and its."""
     try:
         manifest = json.loads(path.with_suffix(".json").read_bytes())
-        found = (manifest["format"], manifest["probe"], manifest["run"])
+        found = (manifest["format"], manifest["probe"], manifest["run"] in keys)
         content = path.read_bytes()
-        if found != (FORMAT, probe, key) or manifest["sha256"] != sha256(content).hexdigest():
+        if found != (FORMAT, probe, True) or manifest["sha256"] != sha256(content).hexdigest():
             return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return dict(arrays)
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):  # objects, or no arrays at all
+        return None

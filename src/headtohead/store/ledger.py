@@ -6,7 +6,7 @@
 <out>/evidence/…          what probes measured, see `headtohead.store.evidence`
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,7 +174,7 @@ class Ledger:
 
         Raises UsageError for a record that does not belong here, and StorageError.
         """
-        found = self._read(head, seed)
+        found = self.look_up(head, seed)
         return found if isinstance(found, Run) else None
 
     def damage(self, head: str, seed: int) -> str | None:
@@ -182,10 +182,11 @@ class Ledger:
 
         None for a run that is whole or not over. Raises as `run` does.
         """
-        found = self._read(head, seed)
+        found = self.look_up(head, seed)
         return found if isinstance(found, str) else None
 
-    def _read(self, head: str, seed: int) -> Run | str | None:
+    def look_up(self, head: str, seed: int) -> Run | str | None:
+        """What `run` gives, or else what `damage` gives, read at once. Raises as `run` does."""
         folder = self.run_folder(head, seed)
         path = folder / RECORD
         try:
@@ -234,12 +235,17 @@ class Ledger:
 
     def failures(self) -> list[str]:
         """Runs that failed, in words."""
-        return [
-            f"{run.record.head} seed {run.record.seed}: {run.record.failure.reason} "
-            f"(epoch {run.record.failure.epoch}, step {run.record.failure.step})"
-            for run in self.runs()
-            if run.record.failure
-        ]
+        return failures_of(self.runs())
+
+
+def failures_of(runs: Iterable[Run]) -> list[str]:
+    """Those of `runs` that failed, in words."""
+    return [
+        f"{run.record.head} seed {run.record.seed}: {run.record.failure.reason} "
+        f"(epoch {run.record.failure.epoch}, step {run.record.failure.step})"
+        for run in runs
+        if run.record.failure
+    ]
 
 
 def _upgraded(content: Any) -> Any:

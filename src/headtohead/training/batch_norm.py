@@ -24,7 +24,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from headtohead.backbones.layers import BatchNorm
 from headtohead.core.streams import stream
-from headtohead.heads.classifier import Classifier
 from headtohead.training.inputs import Inputs
 
 MOST = 2048
@@ -49,7 +48,7 @@ def has_statistics(model: nn.Module) -> bool:
 
 @torch.no_grad()
 def recompute_statistics(
-    model: Classifier, pictures: Inputs, rows: NDArray[np.int64], batch_size: int
+    model: nn.Module, pictures: Inputs, rows: NDArray[np.int64], batch_size: int
 ) -> None:
     """Set every batch norm of `model` to the mean and variance over `rows`, in batches.
 
@@ -66,7 +65,7 @@ def recompute_statistics(
     with _collecting(model, norms) as found:
         for part in torch.split(pictures.rows(used), size):
             inputs, _ = pictures.batch(part)
-            model.head(pictures.maps(model.backbone, inputs))
+            pictures.logits(model, inputs)
     for norm, moments in zip(norms, found, strict=True):
         if moments.means:  # a layer that the forward pass leaves out keeps what it has
             mean, variance = moments.population()

@@ -101,7 +101,7 @@ def environment(
 ) -> dict[str, str]:
     """What a run's numbers may depend on, for its record.
 
-    `headtohead.report.pairs.NUMERIC_ENVIRONMENT` names the entries that must be alike in a pair.
+    `headtohead.analysis.pairs.NUMERIC_ENVIRONMENT` names the entries that must be alike in a pair.
     """
     processor = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
     return {

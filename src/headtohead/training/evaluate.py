@@ -46,7 +46,7 @@ def infer(model: Classifier, pictures: Inputs, rows: NDArray[np.int64]) -> tuple
     logits, labels = [], []
     for part in torch.split(pictures.rows(rows), batch):
         inputs, targets = pictures.batch(part)
-        logits.append(model.head(pictures.maps(model.backbone, inputs)))
+        logits.append(pictures.logits(model, inputs))
         labels.append(targets)
     return torch.cat(logits), torch.cat(labels)
 

@@ -25,8 +25,8 @@ BATCH, BATCH_ON_GPU = 32, 256
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 """How the backbone computes: convolutions mostly gain by channels last, ViTs lose by it."""
 
-ROUNDS = 3
-"""Of the timing of both layouts, after one that is not counted."""
+TIMED, ROUNDS = 8, 2
+"""Pictures that both layouts are timed on, and how often, after once that is not counted."""
 
 Tell: TypeAlias = Callable[[int, int, float], None]
 """Told pictures done, of how many, and the seconds left."""
@@ -88,8 +88,8 @@ def compute(
     size = BATCH_ON_GPU if device.type == "cuda" else BATCH
     began, mine = time.monotonic(), 0
     with Extraction.begin(folder, key, len(images), maps, size) as work:
-        first = work.batches[0][1]
-        layout = work.agreed(LAYOUT, lambda: network.fastest(images[first]))
+        timed = images[: BATCH_ON_GPU if device.type == "cuda" else TIMED]
+        layout = work.agreed(LAYOUT, lambda: network.fastest(timed))
         before = _pictures(work)
         for number in work.to_compute():
             view, part = work.batches[number]

@@ -5,7 +5,7 @@ from typing import Protocol, final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from headtohead.backbones.base import Backbone
 from headtohead.config.recipe import AugmentSpec
@@ -40,6 +40,9 @@ class Inputs(Protocol):
 
     def maps(self, backbone: Backbone, inputs: Tensor) -> Tensor:
         """The feature maps (n, C, h, w) of a batch's inputs."""
+
+    def logits(self, model: nn.Module, inputs: Tensor) -> Tensor:
+        """What a `Classifier` says of a batch's inputs, (n, outputs)."""
 
 
 @final
@@ -79,6 +82,11 @@ class Pictures:
         """What the backbone makes of pictures."""
         features: Tensor = backbone(inputs)
         return features
+
+    def logits(self, model: nn.Module, inputs: Tensor) -> Tensor:
+        """What the whole model says."""
+        logits: Tensor = model(inputs)
+        return logits
 
     def rows(self, rows: NDArray[np.int64]) -> Tensor:
         """Row numbers as a tensor on the device."""
@@ -123,6 +131,11 @@ class Features:
     def maps(self, backbone: Backbone, inputs: Tensor) -> Tensor:
         """The inputs themselves."""
         return inputs
+
+    def logits(self, model: nn.Module, inputs: Tensor) -> Tensor:
+        """What the model's head says."""
+        logits: Tensor = model.get_submodule("head")(inputs)
+        return logits
 
     def rows(self, rows: NDArray[np.int64]) -> Tensor:
         """Row numbers as a tensor on the device."""

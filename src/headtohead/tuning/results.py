@@ -16,7 +16,7 @@ from headtohead.config.search_space import OPTION
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import RunError
 from headtohead.core.files import write_atomic
-from headtohead.report.markdown import escape, table
+from headtohead.report.formats.markdown import escape, table
 from headtohead.report.notes import few_steps
 from headtohead.store.ledger import Ledger, StudyFile
 from headtohead.store.records import Record

@@ -3,16 +3,16 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from headtohead.report.baseline import Baseline, baseline_of
+from headtohead.analysis.baseline import Baseline, baseline_of
 from headtohead.report.beside import Beside, StackRow, stack_rows
-from headtohead.report.figures import OTHER_COLORS, Look, finished_curves
-from headtohead.report.page.chart import Chart
-from headtohead.report.page.curves import QUANTITIES, Track, curve_chart
+from headtohead.report.charts.chart import Chart
+from headtohead.report.charts.curves import QUANTITIES, Track, curve_chart
+from headtohead.report.charts.style import OTHER_COLORS, HeadStyle
 from headtohead.stats import Spread
-from headtohead.store.ledger import Ledger
+from headtohead.store.ledger import StudyFile
 
 SHOWN = ("val_accuracy", "accuracy", "val_loss")
-THEIRS = Look(OTHER_COLORS[-1], "X", "--")
+THEIRS = HeadStyle(OTHER_COLORS[-1], "X", "--")
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,16 @@ class BesideView:
     charts: tuple[Chart, ...]
 
 
-def beside_view(ledger: Ledger, tracks: Sequence[Track], beside: Beside) -> BesideView:
+def beside_view(file: StudyFile, tracks: Sequence[Track], beside: Beside) -> BesideView:
     """Heads that both trained; others are left out."""
-    study = ledger.file.study
+    study = file.study
     margin = study.verdict.margin
-    rows = stack_rows(finished_curves(ledger), beside, study.verdict.level)
+    rows = stack_rows(tracks, beside, study.verdict.level)
     return BesideView(
         beside.name,
         f"{100 * margin:g}",
         tuple(_row(row, margin) for row in rows),
-        tuple(_charts(tracks, beside, len(study.heads), baseline_of(ledger.file))),
+        tuple(_charts(tracks, beside, len(study.heads), baseline_of(file))),
     )
 
 

@@ -1,26 +1,23 @@
-"""Everything that the page shows, gathered from the ledger: the template only arranges it."""
+"""Everything that the page shows, gathered from study data: the template only arranges it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from headtohead.analysis.baseline import Baseline
+from headtohead.claims.base import ClaimFigure, JudgedClaim
+from headtohead.claims.judge import judge
+from headtohead.claims.table import CLAIMS, claims_of
+from headtohead.core.text import names
 from headtohead.probes.predictions import SplitPredictions
-from headtohead.probes.speed import Speed
-from headtohead.report.baseline import Baseline
+from headtohead.probes.speed import SPEED, Speed
 from headtohead.report.beside import Beside
-from headtohead.report.claims import claims_of, measured_speed
-from headtohead.report.figures import looks
+from headtohead.report.charts.chart import Chart
+from headtohead.report.charts.confusion import ConfusionTable, confusions
+from headtohead.report.charts.curves import GROUPS, Track, curve_charts, tracks_of
+from headtohead.report.charts.reliability import reliability_chart, trust
+from headtohead.report.charts.style import head_styles
+from headtohead.report.page.answer import Answer, answer, caveats
 from headtohead.report.page.beside import BesideView, beside_view
-from headtohead.report.page.calibration import reliability_chart, trust
-from headtohead.report.page.chart import Chart
-from headtohead.report.page.curves import (
-    GROUPS,
-    OVERFIT,
-    Track,
-    curve_chart,
-    curve_charts,
-    tracks_of,
-)
-from headtohead.report.page.effects import against_parameters, forest
 from headtohead.report.page.findings import (
     ClaimView,
     EstimateRow,
@@ -32,30 +29,23 @@ from headtohead.report.page.findings import (
     picture_rows,
     target_rows,
 )
+from headtohead.report.page.forest import forest
 from headtohead.report.page.gallery import Card, MapGrid, cards, map_grid
-from headtohead.report.page.kept import Facts, Kept, kept
-from headtohead.report.page.looking import looking_charts
-from headtohead.report.page.pace import pace_charts
 from headtohead.report.page.picks import disagreements, mistakes, opinions_of, predictions_on_test
-from headtohead.report.page.robust import moved, translation_about, translation_chart
 from headtohead.report.page.setting import command, environments, study_yaml
 from headtohead.report.page.tables import (
     MISSING,
     BaselineRow,
-    ConfusionTable,
     OverfitRow,
     Row,
     baseline_row,
     columns,
-    confusions,
     overfit_rows,
     rows,
 )
-from headtohead.report.page.words import Answer, answer, caveats
-from headtohead.report.sight import masks_folder
+from headtohead.report.page.thumbnails import Facts, Thumbnails, read_thumbnails
 from headtohead.report.summary import Summary
-from headtohead.stats.claims import Claim
-from headtohead.store.ledger import Ledger
+from headtohead.study_data import StudyData
 
 PICTURES = 12
 """Test pictures in each grid of the page, unless it is asked for more or fewer."""
@@ -112,26 +102,21 @@ class Content:
     keys: tuple[HeadKey, ...]
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
-    judged: tuple[Claim, ...]
+    judged: tuple[JudgedClaim, ...]
     claims: tuple[ClaimView, ...]
+    figures: Mapping[str, ClaimFigure]
     baseline: BaselineRow
     pictures: tuple[PicturesRow, ...]
     estimates: tuple[EstimateRow, ...]
     targets: tuple[TargetRow, ...]
     looks: str
     forest: Chart | None
-    parameters: Chart | None
     groups: tuple[str, ...]
     curves: tuple[CurvePanel, ...]
     beside: tuple[BesideView, ...]
-    overfit: Chart | None
     overfit_rows: tuple[OverfitRow, ...]
     reliability: Chart | None
     confusions: tuple[ConfusionTable, ...]
-    translation: tuple[Chart, ...]
-    translation_about: str
-    looking: tuple[Chart, ...]
-    pace: tuple[Chart, ...]
     speed: tuple[SpeedRow, ...]
     speed_about: str
     seen: Seen
@@ -139,6 +124,22 @@ class Content:
     command: str
     study_yaml: str
     environments: tuple[tuple[str, str], ...]
+
+    @property
+    def claims_title(self) -> str:
+        """What their section is called: there are more than five where a user added some."""
+        return "The claims" if self.own_claims else "The five claims about pooling"
+
+    @property
+    def own_claims(self) -> str:
+        """Which claims are the study's own, in a sentence; empty where none is."""
+        shipped = {claim.name for claim in CLAIMS}
+        own = [claim for claim in self.judged if claim.name not in shipped]
+        if not own:
+            return ""
+        tested = [claim.name for claim in own if claim.difference is not None]
+        family = f" {names(tested)} {'is' if len(tested) == 1 else 'are'} in the same family."
+        return f"The study's own: {names([c.name for c in own])}.{family if tested else ''}"
 
     @property
     def results(self) -> list[tuple[str, ...]]:
@@ -150,30 +151,29 @@ class Content:
     @property
     def charts(self) -> Iterator[Chart]:
         """Every chart, for the values that the pointer reads."""
-        for chart in (self.forest, self.parameters, self.overfit, self.reliability):
+        for chart in (self.forest, self.reliability):
             if chart is not None:
                 yield chart
         yield from (panel.chart for panel in self.curves)
-        yield from (*self.translation, *self.looking, *self.pace)
+        for figure in self.figures.values():
+            yield from figure.charts
         for view in self.beside:
             yield from view.charts
 
 
 def gather(
-    ledger: Ledger,
+    data: StudyData,
     summary: Summary,
     pictures: int = PICTURES,
     beside: Sequence[Beside] = (),
 ) -> Content:
     """Everything, from records and evidence alone; `pictures` for each grid."""
-    judged = claims_of(ledger)
-    found = predictions_on_test(ledger)
-    known = kept(ledger)
-    tracks = tracks_of(ledger)
-    styles = looks(ledger.file.study.heads)
-    order = list(ledger.file.study.heads)
-    translations, about_translation = _translations(ledger)
-    speed, about_speed = _speed(measured_speed(ledger))
+    judged = judge(data)
+    figures = {claim.name: claim.figure(data) for claim in claims_of(data)}
+    found = predictions_on_test(data)
+    kept = read_thumbnails(data)
+    tracks = tracks_of(data)
+    speed, about_speed = _speed(data.session(SPEED))
     return Content(
         summary=summary,
         answer=answer(summary),
@@ -182,30 +182,25 @@ def gather(
         columns=columns(),
         rows=rows(summary),
         judged=judged,
-        claims=claim_views(judged),
+        claims=claim_views(judged, figures),
+        figures=figures,
         baseline=baseline_row(summary.baseline),
         pictures=picture_rows(summary),
         estimates=estimate_rows(summary),
         targets=target_rows(summary),
         looks=looks_text(summary),
         forest=forest(summary),
-        parameters=against_parameters(summary.heads, styles, order, summary.baseline),
         groups=GROUPS,
         curves=_curves(tracks, summary.baseline),
-        beside=tuple(beside_view(ledger, tracks, other) for other in beside),
-        overfit=curve_chart(OVERFIT, tracks) if tracks else None,
+        beside=tuple(beside_view(data.file, tracks, other) for other in beside),
         overfit_rows=tuple(overfit_rows(summary, tracks)),
-        reliability=_reliability(found, ledger),
-        confusions=confusions(found, summary),
-        translation=translations,
-        translation_about=about_translation,
-        looking=tuple(looking_charts(ledger)),
-        pace=tuple(pace_charts(ledger, summary.targets)),
+        reliability=_reliability(found, data),
+        confusions=confusions(found, data.file.classes, list(data.study.heads)),
         speed=speed,
         speed_about=about_speed,
-        seen=_seen(ledger, summary, found, known, pictures),
-        facts=known.facts if known else None,
-        command=command(ledger.file.study, masks_folder(ledger)),
+        seen=_seen(data, summary, found, kept, pictures),
+        facts=kept.facts if kept else None,
+        command=command(data.study, data.masks_folder),
         study_yaml=study_yaml(summary),
         environments=environments(summary),
     )
@@ -214,8 +209,8 @@ def gather(
 def _keys(summary: Summary) -> tuple[HeadKey, ...]:
     known = {result.head for result in summary.heads}
     return tuple(
-        HeadKey(head, index, look.color, look.marker)
-        for index, (head, look) in enumerate(looks(summary.file.study.heads).items())
+        HeadKey(head, index, style.color, style.marker)
+        for index, (head, style) in enumerate(head_styles(summary.file.study.heads).items())
         if head in known
     )
 
@@ -229,25 +224,13 @@ def _curves(tracks: Sequence[Track], baseline: Baseline) -> tuple[CurvePanel, ..
     )
 
 
-def _reliability(found: dict[str, list[SplitPredictions]], ledger: Ledger) -> Chart | None:
-    styles = looks(ledger.file.study.heads)
+def _reliability(found: dict[str, list[SplitPredictions]], data: StudyData) -> Chart | None:
+    styles = head_styles(data.study.heads)
     order = list(styles)
     entries = [
         trust(head, order.index(head), styles[head], splits) for head, splits in found.items()
     ]
-    return reliability_chart(entries, 1 / len(ledger.file.classes))
-
-
-def _translations(ledger: Ledger) -> tuple[tuple[Chart, ...], str]:
-    found = moved(ledger)
-    if not found:
-        return (), ""
-    order, styles = list(ledger.file.study.heads), looks(ledger.file.study.heads)
-    charts = (
-        translation_chart(found, styles, order, "accuracy"),
-        translation_chart(found, styles, order, "agreement"),
-    )
-    return charts, translation_about(found[0])
+    return reliability_chart(entries, 1 / len(data.file.classes))
 
 
 def _speed(found: Speed | None) -> tuple[tuple[SpeedRow, ...], str]:
@@ -273,10 +256,10 @@ def _speed(found: Speed | None) -> tuple[tuple[SpeedRow, ...], str]:
 
 
 def _seen(
-    ledger: Ledger,
+    data: StudyData,
     summary: Summary,
     found: dict[str, list[SplitPredictions]],
-    known: Kept | None,
+    kept: Thumbnails | None,
     pictures: int,
 ) -> Seen:
     opinions = opinions_of(found)
@@ -284,9 +267,9 @@ def _seen(
     apart = disagreements(opinions, pictures) if opinions else []
     seed = summary.winner.seed if summary.winner else 0
     return Seen(
-        maps=map_grid(ledger, seed, pictures),
-        mistakes=cards(ledger, wrong, known),
-        disagreements=cards(ledger, apart, known),
+        maps=map_grid(data, seed, pictures),
+        mistakes=cards(data.file.classes, wrong, kept),
+        disagreements=cards(data.file.classes, apart, kept),
         predictions=opinions is not None,
         heads=len(found),
     )

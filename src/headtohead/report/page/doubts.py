@@ -5,8 +5,8 @@ Neither is mended by more seeds.
 
 from collections.abc import Sequence
 
-from headtohead.report.lags import REMEDY
-from headtohead.report.page.phrases import names
+from headtohead.analysis.lags import REMEDY
+from headtohead.core.text import names
 from headtohead.report.summary import HeadComparison, Summary
 from headtohead.stats import LAG
 

@@ -1,22 +1,13 @@
 """The claims, the estimates without a verdict, times to a target and the sequential looks."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from headtohead.report.page.phrases import counted, minus
+from headtohead.claims.base import ClaimFigure, JudgedClaim, Unit
+from headtohead.core.text import counted, minus
 from headtohead.report.page.tables import MISSING
 from headtohead.report.summary import HeadComparison, Summary
-from headtohead.stats.claims import Claim, Unit
-
-ANCHORS = {
-    "parameters": "#parameters",
-    "overfitting": "#overfitting",
-    "class_maps": "#class-maps",
-    "translation": "#movement",
-    "speed": "#speed",
-}
-"""Where on the page the figure of each claim is."""
 
 NAMES = {
     "best_val_accuracy": "best validation accuracy",
@@ -49,7 +40,10 @@ class MeasureRow:
 
 @dataclass(frozen=True)
 class ClaimView:
-    """A claim as the page shows it; `heads` are the columns of its measures."""
+    """A claim as the page shows it; `heads` are the columns of its measures.
+
+    `figure` is what stands with it, where the page has no section of its own for it (`anchor`).
+    """
 
     statement: str
     outcome: str
@@ -58,6 +52,7 @@ class ClaimView:
     heads: tuple[str, ...]
     measures: tuple[MeasureRow, ...]
     notes: tuple[str, ...]
+    figure: ClaimFigure | None
 
 
 @dataclass(frozen=True)
@@ -92,7 +87,9 @@ class TargetRow:
     epochs: str
 
 
-def claim_views(claims: Sequence[Claim]) -> tuple[ClaimView, ...]:
+def claim_views(
+    claims: Sequence[JudgedClaim], figures: Mapping[str, ClaimFigure]
+) -> tuple[ClaimView, ...]:
     """The claims with their numbers in readable units."""
     found = []
     for claim in claims:
@@ -109,10 +106,11 @@ def claim_views(claims: Sequence[Claim]) -> tuple[ClaimView, ...]:
                 claim.statement,
                 claim.outcome,
                 minus(claim.rule),
-                ANCHORS[claim.name],
+                figures[claim.name].anchor,
                 heads,
                 rows,
                 tuple(map(minus, claim.notes)),
+                figures[claim.name] if not figures[claim.name].anchor else None,
             )
         )
     return tuple(found)

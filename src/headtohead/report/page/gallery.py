@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from headtohead.probes.base import read_run
 from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps
-from headtohead.probes.images import ProbeImages, images_path, read_images
-from headtohead.report.overlay import field_of, overlay
-from headtohead.report.page.kept import Kept
+from headtohead.probes.images import ProbeImages
+from headtohead.report.charts.overlay import field_of, overlay
 from headtohead.report.page.picks import Pick
-from headtohead.store.ledger import Ledger
+from headtohead.report.page.thumbnails import Thumbnails
+from headtohead.study_data import StudyData
 
 QUALITY = 82
 MAP_SIDE = 160
@@ -94,12 +93,13 @@ def _address(image: Image.Image) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def cards(ledger: Ledger, picks: Sequence[Pick], kept: Kept | None) -> tuple[Card, ...]:
+def cards(
+    classes: Sequence[str], picks: Sequence[Pick], kept: Thumbnails | None
+) -> tuple[Card, ...]:
     """Cards of the chosen pictures; a picture whose thumbnail was not kept has none."""
-    classes = ledger.file.classes
     found = []
     for pick in picks:
-        thumbnail = kept.thumbnails.get(pick.row) if kept else None
+        thumbnail = kept.by_row.get(pick.row) if kept else None
         label = classes[pick.label]
         name = thumbnail.name if thumbnail else f"row {pick.row} of the prepared set"
         image = None
@@ -113,16 +113,15 @@ def cards(ledger: Ledger, picks: Sequence[Pick], kept: Kept | None) -> tuple[Car
     return tuple(found)
 
 
-def map_grid(ledger: Ledger, seed: int, count: int) -> MapGrid | None:
+def map_grid(data: StudyData, seed: int, count: int) -> MapGrid | None:
     """Maps of one seed of every head that has them, of the first `count` probe pictures.
 
     Grad-CAM for every head, and beside it the exact maps of heads that have them.
     """
-    split = ledger.file.study.split.seed_for(seed)
-    pictures = read_images(images_path(ledger.out, split), ledger.file.digest)
+    pictures = data.images(seed)
     if pictures is None or count < 1:
         return None
-    found = _maps(ledger, seed, pictures)
+    found = _maps(data, seed, pictures)
     if not found:
         return None
     columns: dict[str, tuple[ClassMaps, NDArray[np.float32]]] = {}
@@ -133,7 +132,7 @@ def map_grid(ledger: Ledger, seed: int, count: int) -> MapGrid | None:
     count = min(count, len(pictures.rows), *(len(values) for _, values in columns.values()))
     every = np.concatenate([np.abs(values[:count]).ravel() for _, values in columns.values()])
     limit = max(float(np.percentile(every, PERCENTILE)), 1e-9)
-    classes = ledger.file.classes
+    classes = data.file.classes
     rows = []
     for at in range(count):
         label = classes[int(pictures.labels[at])]
@@ -151,11 +150,11 @@ def map_grid(ledger: Ledger, seed: int, count: int) -> MapGrid | None:
     return MapGrid(seed, tuple(columns), tuple(rows), limit)
 
 
-def _maps(ledger: Ledger, seed: int, pictures: ProbeImages) -> list[tuple[str, ClassMaps]]:
+def _maps(data: StudyData, seed: int, pictures: ProbeImages) -> list[tuple[str, ClassMaps]]:
     """Maps of these very pictures: those of an older choice would lie over the wrong ones."""
     found = []
-    for head in ledger.file.study.heads:
-        maps = read_run(ledger, CLASS_MAPS, head, seed)
+    for head in data.study.heads:
+        maps = data.run_evidence(CLASS_MAPS, head, seed)
         if maps is None or not len(maps.rows):
             continue
         if np.array_equal(maps.rows, pictures.rows[: len(maps.rows)]):

@@ -10,15 +10,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 import headtohead
-from headtohead.report.figures import HEAD_COLORS, OTHER_COLORS
-from headtohead.report.page.chart import GRID, INK, MUTED, NEUTRAL
+from headtohead.core.tex import escape as tex
+from headtohead.core.text import counted, minus, points
+from headtohead.report.charts.style import GRID, HEAD_COLORS, INK, MUTED, NEUTRAL, OTHER_COLORS
+from headtohead.report.charts.svg import color_class
 from headtohead.report.page.content import PICTURES, Content, gather
-from headtohead.report.page.phrases import counted, minus, points
 from headtohead.report.page.setting import epochs_text, split_text
-from headtohead.report.page.svg import color_class
-from headtohead.report.page.tex import escape
 from headtohead.report.summary import Summary
-from headtohead.store.ledger import Ledger
+from headtohead.study_data import StudyData
 
 THEME = {
     INK: ("#1a1c1e", "#e8eaec"),
@@ -46,9 +45,9 @@ CERTAINTY = {
 }
 
 
-def report_page(ledger: Ledger, summary: Summary, pictures: int = PICTURES) -> bytes:
+def report_page(data: StudyData, summary: Summary, pictures: int = PICTURES) -> bytes:
     """`report.html` in UTF-8; `pictures` test pictures in each grid."""
-    return arrange(gather(ledger, summary, pictures), pictures).encode()
+    return arrange(gather(data, summary, pictures), pictures).encode()
 
 
 def arrange(page: Content, pictures: int = PICTURES) -> str:
@@ -95,7 +94,7 @@ def _template() -> Template:
     )
     environment.filters |= {
         "color_class": color_class,
-        "tex": escape,
+        "tex": tex,
         "minus": minus,
         "counted": counted,
     }

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from headtohead.probes.base import read_run
 from headtohead.probes.predictions import PREDICTIONS, SplitPredictions
 from headtohead.stats.metrics import probabilities
-from headtohead.store.ledger import Ledger
+from headtohead.study_data import StudyData
 
 
 @dataclass(frozen=True)
@@ -53,16 +52,16 @@ class Opinions:
         )
 
 
-def predictions_on_test(ledger: Ledger) -> dict[str, list[SplitPredictions]]:
+def predictions_on_test(data: StudyData) -> dict[str, list[SplitPredictions]]:
     """Each head's predictions on the test split, one for each finished run that has them."""
     found: dict[str, list[SplitPredictions]] = {}
-    for run in ledger.runs():
+    for run in data.runs:
         head, seed = run.record.head, run.record.seed
         if run.record.status == "finished":
-            known = read_run(ledger, PREDICTIONS, head, seed)
+            known = data.run_evidence(PREDICTIONS, head, seed)
             if known is not None and len(known.test.rows) and np.isfinite(known.test.best).all():
                 found.setdefault(head, []).append(known.test)
-    return {head: found[head] for head in ledger.file.study.heads if head in found}
+    return {head: found[head] for head in data.study.heads if head in found}
 
 
 def opinions_of(found: Mapping[str, Sequence[SplitPredictions]]) -> Opinions | None:

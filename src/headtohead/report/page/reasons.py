@@ -1,6 +1,6 @@
 """Why the answer is what it is: each comparison in a sentence."""
 
-from headtohead.report.page.phrases import minus, names, points, signed
+from headtohead.core.text import minus, names, points, signed
 from headtohead.report.summary import HeadComparison, Summary
 from headtohead.stats.family import deciding_text, plural
 

@@ -6,7 +6,7 @@ import yaml
 
 from headtohead.config.options import arguments_for
 from headtohead.config.study import StudySpec
-from headtohead.report.page.phrases import names
+from headtohead.core.text import names
 from headtohead.report.summary import Summary
 from headtohead.store.ledger import StudyFile
 

@@ -1,23 +1,18 @@
 """Tables of the page: heads × metrics, over-fitting, confusions."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from headtohead.probes.predictions import SplitPredictions
-from headtohead.report.baseline import Baseline
-from headtohead.report.page.curves import Track
-from headtohead.report.page.phrases import minus
+from headtohead.analysis.baseline import Baseline
+from headtohead.analysis.results import loss_rise
+from headtohead.core.text import minus
+from headtohead.report.charts.curves import Track
 from headtohead.report.summary import HeadResult, Summary
 from headtohead.stats import Spread, spread
-from headtohead.stats.metrics import confusion
 
 MISSING = "–"
-LARGEST_CONFUSION = 30
-"""With more classes the matrix is no picture any more: the commonest confusions are listed."""
-
-LISTED_CONFUSIONS = 20
 
 
 @dataclass(frozen=True)
@@ -191,54 +186,10 @@ def overfit_rows(summary: Summary, tracks: Sequence[Track]) -> Iterator[OverfitR
     results = {head.head: head for head in summary.heads}
     for track in tracks:
         head = results[track.head]
-        rises = [h[-1].val_loss - min(epoch.val_loss for epoch in h) for h in track.histories]
+        rises = [loss_rise(history) for history in track.histories]
         yield OverfitRow(
             track.head,
             _spread_text(head.spreads["best_overfit"], 100, 1),
             _spread_text(head.spreads["last_overfit"], 100, 1),
             _spread_text(spread(rises), 1, 3),
         )
-
-
-@dataclass(frozen=True)
-class ConfusionTable:
-    """Of one head, all seeds together: `rows` has (true class, cells), each (count, share)."""
-
-    head: str
-    index: int
-    classes: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[tuple[int, float], ...]], ...]
-    listed: tuple[tuple[str, str, int, float], ...]
-
-
-def confusions(
-    found: Mapping[str, Sequence[SplitPredictions]], summary: Summary
-) -> tuple[ConfusionTable, ...]:
-    """Test split, best epoch; shares are of the true class's pictures."""
-    classes = summary.file.classes
-    order = list(summary.file.study.heads)
-    tables = []
-    for head, splits in found.items():
-        logits = np.concatenate([split.best for split in splits])
-        labels = np.concatenate([split.labels for split in splits])
-        counts = confusion(logits, labels)
-        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-        cells = tuple(
-            (name, tuple(zip(row.tolist(), share.tolist(), strict=True)))
-            for name, row, share in zip(classes, counts, shares, strict=True)
-        )
-        wrong = counts - np.diag(np.diag(counts))
-        worst = np.argsort(-wrong, axis=None, kind="stable")[:LISTED_CONFUSIONS]
-        pairs = [divmod(int(at), len(classes)) for at in worst]
-        listed = tuple(
-            (classes[i], classes[j], int(wrong[i, j]), float(shares[i, j]))
-            for i, j in pairs
-            if wrong[i, j]
-        )
-        large = len(classes) > LARGEST_CONFUSION
-        tables.append(
-            ConfusionTable(
-                head, order.index(head), classes, () if large else cells, listed if large else ()
-            )
-        )
-    return tuple(tables)

@@ -1,0 +1,264 @@
+"""Two heads on the same seeds: their differences, and how sure these are."""
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from headtohead.analysis.results import METRICS, RunResult
+from headtohead.probes.predictions import Predictions, SplitPredictions
+from headtohead.stats import DECIMALS, Estimate, estimate
+from headtohead.stats.metrics import predictions
+from headtohead.stats.over_images import Answers, PictureInterval, picture_interval
+from headtohead.stats.targets import (
+    Approach,
+    TimeToTarget,
+    horizons,
+    reached,
+    time_to_target,
+)
+from headtohead.store.ledger import Run, StudyFile
+
+NUMERIC_ENVIRONMENT = ("torch", "platform", "device", "processor", "threads", "kernels")
+"""Entries of a run's environment that change its numbers: where they differ, no pair is made."""
+
+FUSED_PRECISIONS = (None, "float32")
+"""Precisions that the fused kernels compute in; records before there was a choice say none."""
+
+PRIMARY = "test_accuracy"
+TARGET_STEP = 0.05
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Two heads' runs of the same seeds. `flagged` seeds ran in unlike environments: no pair."""
+
+    first: str
+    second: str
+    runs: Mapping[int, tuple[RunResult, RunResult]]
+    flagged: Mapping[int, str]
+
+    def scored(self) -> dict[int, float]:
+        """Seed → first minus second on the primary metric, failed runs scored as they are."""
+        return {
+            seed: mine.scored - theirs.scored
+            for seed, (mine, theirs) in self.runs.items()
+            if mine.scored is not None and theirs.scored is not None
+        }
+
+
+@dataclass(frozen=True)
+class PairEstimate:
+    """Two heads on one metric, first minus second: estimates over seeds, no verdict.
+
+    `metric` is a name of METRICS or of TARGET_METRICS, in its unit; runs that failed have no
+    metrics and are left out, except of times to the target. `pictures` is the interval over test
+    pictures, for test accuracy alone.
+    """
+
+    metric: str
+    first: str
+    second: str
+    over_seeds: Estimate
+    pictures: PictureInterval | None
+
+
+TARGET_METRICS = ("epochs_to_target", "seconds_to_target")
+
+
+@dataclass(frozen=True)
+class HeadTarget:
+    """How long one head took to the target accuracy; `seeds` in the order of the values."""
+
+    head: str
+    seeds: tuple[int, ...]
+    epochs: TimeToTarget
+    seconds: TimeToTarget
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Times to one validation accuracy, `declared` in the study or taken from the reference."""
+
+    target: float
+    declared: bool
+    heads: tuple[HeadTarget, ...]
+
+
+def pairing(first: Sequence[RunResult], second: Sequence[RunResult]) -> Pairing:
+    """The pairs of two heads' runs; both heads have at least one run."""
+    mine, theirs = ({run.seed: run for run in runs} for runs in (first, second))
+    runs: dict[int, tuple[RunResult, RunResult]] = {}
+    flagged: dict[int, str] = {}
+    for seed in sorted(mine.keys() & theirs.keys()):
+        unlike = _environment_difference(mine[seed], theirs[seed])
+        if unlike:
+            flagged[seed] = unlike
+        else:
+            runs[seed] = mine[seed], theirs[seed]
+    return Pairing(first[0].head, second[0].head, runs, flagged)
+
+
+def _environment_difference(first: RunResult, second: RunResult) -> str:
+    """What of the two environments differs and changes numbers, in words; empty for nothing."""
+    mine, theirs = (_with_kernels(run.environment) for run in (first, second))
+    return ", ".join(
+        f"{key} {mine.get(key, 'unknown')} and {theirs.get(key, 'unknown')}"
+        for key in NUMERIC_ENVIRONMENT
+        if mine.get(key) != theirs.get(key)
+    )
+
+
+def _with_kernels(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment with its kernels: version 0.1 fused on the CPU in float32, and did not say.
+
+    It knew no other backbone and always had Numba.
+    """
+    fused = environment.get("device") == "cpu" and environment.get("precision") in FUSED_PRECISIONS
+    return {"kernels": "fused" if fused else "plain", **environment}
+
+
+@dataclass(frozen=True)
+class TestAnswers:
+    """Answers on the test split: (head, seed) → of a run, seed → of always naming the majority."""
+
+    runs: Mapping[tuple[str, int], Answers]
+    majority: Mapping[int, Answers]
+
+
+def answers_on_test(
+    file: StudyFile,
+    results: Sequence[RunResult],
+    known: Mapping[tuple[str, int], Predictions],
+) -> TestAnswers:
+    """Every run's answers at the best epoch; a failed run names the majority.
+
+    A failed run answers on the pictures of another head's run of its seed; where there is none,
+    it has no answers.
+    """
+    found: dict[tuple[str, int], Answers] = {}
+    labels: dict[int, SplitPredictions] = {}
+    for run in results:
+        read = known.get((run.head, run.seed))
+        if read is None:
+            continue
+        labels[run.seed] = read.test
+        if run.finished:
+            correct = predictions(read.test.best) == read.test.labels
+            found[run.head, run.seed] = Answers(read.test.rows, correct)
+    counts = list(file.counts["test"].values())
+    largest = int(np.argmax(counts))
+    majority = {seed: Answers(test.rows, test.labels == largest) for seed, test in labels.items()}
+    for run in results:
+        if not run.finished and run.seed in labels:
+            found[run.head, run.seed] = majority[run.seed]
+    return TestAnswers(found, majority)
+
+
+def answers_of(
+    pair: Pairing, answers: Mapping[tuple[str, int], Answers]
+) -> dict[int, tuple[Answers, Answers]]:
+    """Seed → both heads' answers, for the seeds where both have some on the same pictures."""
+    found = {}
+    for seed in pair.scored():
+        mine, theirs = (answers.get((head, seed)) for head in (pair.first, pair.second))
+        if mine is not None and theirs is not None and np.array_equal(mine.rows, theirs.rows):
+            found[seed] = mine, theirs
+    return found
+
+
+def estimates(
+    file: StudyFile,
+    heads: Mapping[str, Sequence[RunResult]],
+    reference: str,
+    answers: Mapping[tuple[str, int], Answers],
+    groups: Mapping[int, int],
+    targets: Targets | None,
+) -> Iterator[PairEstimate]:
+    """Every pair of heads on every metric, but for those that get a verdict."""
+    level = file.study.verdict.level
+    names = sorted(heads, key=lambda name: name != reference)
+    for first, second in itertools.combinations(names, 2):
+        pair = pairing(heads[first], heads[second])
+        for metric in METRICS:
+            if metric == PRIMARY and first == reference:
+                continue
+            over_seeds = estimate(_differences(pair, metric), level)
+            over: PictureInterval | None = None
+            if metric == PRIMARY:
+                over = picture_interval(answers_of(pair, answers), groups, level)
+            yield PairEstimate(metric, first, second, over_seeds, over)
+        for metric in TARGET_METRICS if targets is not None else ():
+            values = _time_differences(pair, targets, metric)
+            yield PairEstimate(metric, first, second, estimate(values, level), None)
+
+
+def _differences(pair: Pairing, metric: str) -> list[float]:
+    values = []
+    for mine, theirs in pair.runs.values():
+        a, b = mine.metrics[metric], theirs.metrics[metric]
+        known = a is not None and b is not None and math.isfinite(a) and math.isfinite(b)
+        if mine.finished and theirs.finished and known and a is not None and b is not None:
+            values.append(round(a - b, DECIMALS))
+    return values
+
+
+def _time_differences(pair: Pairing, targets: Targets | None, metric: str) -> list[float]:
+    found = {item.head: item for item in targets.heads} if targets else {}
+    if pair.first not in found or pair.second not in found:
+        return []
+    attribute = metric.removesuffix("_to_target")
+    mine, theirs = (
+        dict(zip(item.seeds, getattr(item, attribute).values, strict=True))
+        for item in (found[pair.first], found[pair.second])
+    )
+    return [mine[seed] - theirs[seed] for seed in pair.runs]
+
+
+def targets_of(
+    file: StudyFile, runs: Sequence[Run], results: Mapping[str, Sequence[RunResult]]
+) -> Targets | None:
+    """Epochs and seconds of every head to the study's target accuracy; None without a target."""
+    declared = file.study.verdict.target
+    reference = results.get(file.study.reference, ())
+    target = declared if declared is not None else _default_target(reference)
+    histories = {(run.record.head, run.record.seed): run.history for run in runs}
+    study = file.study
+    # Heads in closed form have one epoch: they approach nothing, and would cut all others short.
+    computed = {
+        run.record.head
+        for run in runs
+        if run.record.status == "finished"
+        and run.record.epochs < study.recipe_for(run.record.head).epochs
+    }
+    results = {head: mine for head, mine in results.items() if head not in computed}
+    approaches = {
+        (run.head, run.seed): Approach(
+            tuple(epoch.val_accuracy for epoch in histories[run.head, run.seed]),
+            tuple(epoch.seconds for epoch in histories[run.head, run.seed]),
+            failed=not run.finished,
+        )
+        for head in results.values()
+        for run in head
+    }
+    limits = horizons(list(approaches.values()))
+    if target is None or limits is None:
+        return None
+    found = []
+    for head, mine in results.items():
+        times = [reached(approaches[head, run.seed], target) for run in mine]
+        epochs = time_to_target([time.epochs for time in times], limits[0])
+        seconds = time_to_target([time.seconds for time in times], limits[1])
+        if epochs is not None and seconds is not None:
+            found.append(HeadTarget(head, tuple(run.seed for run in mine), epochs, seconds))
+    return Targets(target, declared is not None, tuple(found))
+
+
+def _default_target(reference: Sequence[RunResult]) -> float | None:
+    """The reference's mean best validation accuracy, down to a multiple of 5 points."""
+    best = [run.best.val_accuracy for run in reference if run.finished and run.best]
+    if not best:
+        return None
+    return round(TARGET_STEP * math.floor(float(np.mean(best)) / TARGET_STEP + 1e-9), 2) or None

@@ -1,0 +1,1 @@
+"""Claims: statements tested on evidence. One file each; `table` lists them."""

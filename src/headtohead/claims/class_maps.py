@@ -1,0 +1,305 @@
+"""The third claim: class maps find the object, by masks or by taking images apart."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, final
+
+import numpy as np
+
+from headtohead.claims.base import BySeed, ClaimFigure, Measure, Question, measure, pairs
+from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps
+from headtohead.probes.images import Masks
+from headtohead.report.charts.chart import Chart, drawing, keep_within
+from headtohead.report.charts.dots import Dot, DotChart, DotRow, dot_chart
+from headtohead.report.charts.lines import (
+    HeadLines,
+    Line,
+    Values,
+    draw_head,
+    make_readable,
+    mean_label,
+)
+from headtohead.report.charts.style import HeadStyle, head_styles
+from headtohead.stats.maps import Objects, area_gain, objects_of, score_maps
+from headtohead.study_data import DRAWN, StudyData
+
+Evidence = Mapping[tuple[str, int], ClassMaps]
+
+LOST = "the masks are lost"
+BY_MASKS = (
+    "the share of Grad-CAM's positive part that lies on the object, less what other pictures' maps "
+    "have there"
+)
+BY_CURVES = (
+    "insertion less deletion area of Grad-CAM, less that of random maps (the study has no masks)"
+)
+
+
+@final
+class ClassMapsClaim:
+    """The reference's class maps find the object better."""
+
+    name = "class_maps"
+
+    def question(self, data: StudyData) -> Question:
+        """By masks where the study has or had them, else by deletion and insertion."""
+        return class_map_question(data)
+
+    def figure(self, data: StudyData) -> ClaimFigure:
+        """Deletion and insertion; with masks, energy and pointing game before them."""
+        return ClaimFigure(tuple(class_map_charts(data)), anchor="#class-maps")
+
+
+CLAIM = ClassMapsClaim()
+
+
+def class_map_question(data: StudyData) -> Question:
+    """By masks where the study has or had them, else by deletion and insertion.
+
+    Masks that are lost change no rule: the question then cannot be answered.
+    """
+    maps = data.evidence(CLASS_MAPS)
+    masks = data.masks(run.seed for run in data.finished)
+    measures = [*_curve_measures(data, maps)]
+    notes = data.missing(maps, "class maps")
+    if data.study.data == DRAWN or data.masks_folder is not None:
+        seen = {run: found for run, found in maps.items() if run[1] in masks}
+        score, rows = _mask_measures(data, seen, masks)
+        measures = [*(rows if seen else ()), *measures]
+        what = BY_MASKS
+        lost = LOST if maps and not seen else ""
+        unmasked = sorted({seed for _, seed in maps.keys() - seen.keys()})
+        if seen and unmasked:
+            notes += (f"Left out, their masks are lost: seeds {', '.join(map(str, unmasked))}",)
+    else:
+        score, what, lost = _gains(data, maps, "gradcam"), BY_CURVES, ""
+    return Question(
+        statement=f"{data.reference}'s class maps find the object better than {data.against}'s",
+        tested=f"{what}, {data.reference} minus {data.against}",
+        differences=pairs(score, data.reference, data.against, data.seeds),
+        measures=tuple(measures),
+        notes=notes,
+        lost=lost,
+    )
+
+
+def mask_scores(
+    found: Mapping[tuple[str, int], ClassMaps], masks: Mapping[int, Masks]
+) -> dict[str, dict[tuple[str, int], dict[str, float]]]:
+    """By "Grad-CAM" and "exact map" → (head, seed) → the mean of each field of `MapScores`."""
+    scores: dict[str, dict[tuple[str, int], dict[str, float]]] = {"Grad-CAM": {}, "exact map": {}}
+    objects: dict[tuple[object, ...], Objects] = {}  # the same for all runs on one split
+    for (head, seed), maps in found.items():
+        for kind, values in (("Grad-CAM", maps.gradcam), ("exact map", maps.exact)):
+            if values is not None and len(values) == len(masks[seed].masks):
+                key = (id(masks[seed]), values.shape[1:], maps.first, maps.stride)
+                if key not in objects:
+                    height, width = values.shape[1:]
+                    objects[key] = objects_of(
+                        masks[seed].masks, (height, width), maps.first, maps.stride
+                    )
+                scores[kind][head, seed] = score_maps(values, objects[key]).mean()
+    return scores
+
+
+def _mask_measures(
+    data: StudyData, found: dict[tuple[str, int], ClassMaps], masks: dict[int, Masks]
+) -> tuple[BySeed, list[Measure]]:
+    """Grad-CAM's energy beyond chance by seed, and all scores of both kinds of maps."""
+    scores = mask_scores(found, masks)
+
+    def of(kind: str, field: str) -> BySeed:
+        return data.by_seed((*run, values[field]) for run, values in scores[kind].items())
+
+    beyond = data.by_seed(
+        (*run, values["energy"] - values["energy_others"])
+        for run, values in scores["Grad-CAM"].items()
+    )
+    rows = [
+        measure("Grad-CAM: energy on the object, beyond other pictures' maps", "points", beyond)
+    ]
+    for kind in scores:
+        rows += [
+            measure(f"{kind}: energy on the object", "share", of(kind, "energy")),
+            measure(f"{kind}: points at the object", "share", of(kind, "pointing")),
+        ]
+    chance = {
+        "energy, other pictures' Grad-CAM": "energy_others",
+        "energy, a Gaussian in the middle": "energy_centre",
+        "pointing, other pictures' Grad-CAM": "pointing_others",
+        "pointing, the middle": "pointing_centre",
+    }
+    rows += [measure(f"chance: {n}", "share", of("Grad-CAM", f)) for n, f in chance.items()]
+    return beyond, rows
+
+
+def _curve_measures(data: StudyData, found: dict[tuple[str, int], ClassMaps]) -> list[Measure]:
+    names = {"gradcam": "Grad-CAM", "exact": "exact map"}
+    return [
+        measure(
+            f"{name}: insertion less deletion area, beyond random maps",
+            "points",
+            _gains(data, found, kind),
+        )
+        for kind, name in names.items()
+    ]
+
+
+def _gains(data: StudyData, found: dict[tuple[str, int], ClassMaps], kind: str) -> BySeed:
+    def gain(maps: ClassMaps) -> float | None:
+        curves, random = getattr(maps, f"{kind}_curves"), maps.random_curves
+        if curves is None or not len(curves.deletion):
+            return None
+        chance = area_gain(random.deletion, random.insertion)
+        return area_gain(curves.deletion, curves.insertion) - chance
+
+    return data.by_seed((*run, gain(maps)) for run, maps in found.items())
+
+
+@dataclass(frozen=True)
+class _Way:
+    """One of the two ways to take pictures apart, in words."""
+
+    field: Literal["deletion", "insertion"]
+    title: str
+    axis: str
+    better: str
+
+
+WAYS = (
+    _Way("deletion", "Deletion: what maps mark is taken away", "pixels taken away (%)", "below"),
+    _Way("insertion", "Insertion: what maps mark comes back", "pixels come back (%)", "above"),
+)
+
+
+@dataclass(frozen=True)
+class _Score:
+    """A score of maps against masks: the fields of `MapScores` that hold it and its chance."""
+
+    field: str
+    title: str
+    axis: str
+    middle: str
+
+
+SCORES = (
+    _Score("energy", "Energy on the object", "share of the map's positive part (%)", "a Gaussian"),
+    _Score("pointing", "Pointing game", "pictures whose map peaks on the object (%)", "the pixel"),
+)
+
+
+def class_map_charts(data: StudyData) -> Iterator[Chart]:
+    """Deletion and insertion; with masks, energy and pointing game before them."""
+    found: dict[tuple[str, int], ClassMaps] = {}
+    for run in data.runs:
+        head, seed = run.record.head, run.record.seed
+        maps = data.run_evidence(CLASS_MAPS, head, seed)
+        if run.record.status == "finished" and maps is not None and len(maps.rows):
+            found[head, seed] = maps
+    styles = head_styles(data.study.heads)
+    yield from _mask_charts(data, found, styles)
+    apart = {run: maps for run, maps in found.items() if len(maps.gradcam_curves.deletion)}
+    if apart:
+        for way in WAYS:
+            yield _curve_chart(way, apart, styles)
+
+
+def _mask_charts(
+    data: StudyData, found: Evidence, styles: Mapping[str, HeadStyle]
+) -> Iterator[Chart]:
+    masks = data.masks({seed for _, seed in found})
+    masked = {run: maps for run, maps in found.items() if run[1] in masks}
+    scores = mask_scores(masked, masks)["Grad-CAM"]
+    known = {run: values for run, values in scores.items() if np.isfinite(values["energy"])}
+    if known:
+        for score in SCORES:
+            yield _score_chart(score, known, styles)
+
+
+def _score_chart(
+    score: _Score,
+    scores: Mapping[tuple[str, int], Mapping[str, float]],
+    styles: Mapping[str, HeadStyle],
+) -> Chart:
+    rows = []
+    for index, (head, style) in enumerate(styles.items()):
+        mine = {seed: values for (name, seed), values in scores.items() if name == head}
+        if not mine:
+            continue
+        own = {seed: 100 * values[score.field] for seed, values in mine.items()}
+        others = float(np.mean([100 * values[f"{score.field}_others"] for values in mine.values()]))
+        mean = float(np.mean(list(own.values())))
+        rows.append(
+            DotRow(
+                head,
+                index,
+                style,
+                tuple(Dot(value, f"seed {seed}: {value:.1f} %") for seed, value in own.items()),
+                Dot(mean, f"mean {mean:.1f} %"),
+                Dot(others, f"by chance {others:.1f} %: other pictures' maps"),
+            )
+        )
+    middle = float(np.mean([100 * values[f"{score.field}_centre"] for values in scores.values()]))
+    return dot_chart(
+        DotChart(
+            f"maps-{score.field}",
+            score.title,
+            score.axis,
+            "Grad-CAM against the objects' masks. Small: each seed; large: their mean; bar: other "
+            f"pictures' maps on these pictures (chance); dashed: {score.middle} in the middle.",
+            tuple(rows),
+            Dot(middle, f"{score.middle} in the middle: {middle:.1f} %"),
+            "other pictures' maps (chance)",
+        )
+    )
+
+
+def _curve_chart(way: _Way, found: Evidence, styles: Mapping[str, HeadStyle]) -> Chart:
+    with drawing() as paper:
+        told = []
+        for index, (head, style) in enumerate(styles.items()):
+            mine = {seed: maps for (name, seed), maps in found.items() if name == head}
+            if not mine:
+                continue
+            own = _means([getattr(maps.gradcam_curves, way.field) for maps in mine.values()])
+            chance = _means([getattr(maps.random_curves, way.field) for maps in mine.values()])
+            random = _line(f"{head}, random maps", chance.mean(axis=0))
+            (line,) = paper.axes.plot(
+                random.x,
+                random.y,
+                color=style.color,
+                linestyle=(0, (4, 3)),
+                linewidth=1.3,
+                label=f"{head}, random maps",
+            )
+            paper.belongs(index, line)
+            make_readable(paper, index, random)
+            seeds = tuple(_line(f"{head}, seed {s}", row) for s, row in zip(mine, own, strict=True))
+            mean = _line(mean_label(head, seeds), own.mean(axis=0))
+            draw_head(paper, HeadLines(head, index, style, mean, seeds))
+            told.append(
+                f"{head}: on average {mean.y.mean():.1f} %, "
+                f"with random maps {random.y.mean():.1f} %"
+            )
+        paper.axes.set(xlabel=way.axis, ylabel="probability of the true class (%)", xlim=(0, 100))
+        keep_within(paper.axes, 0, 100)
+        pictures = max(len(maps.gradcam_curves.deletion) for maps in found.values())
+        return paper.finish(
+            f"maps-{way.field}",
+            way.title,
+            f"{pictures} test pictures, the most important pixels first. Solid: in Grad-CAM's "
+            "order, mean over seeds (faint: each seed); dashed: in random maps' order. "
+            f"The further {way.better} the dashed line, the more the map shows what counts.",
+            f"{way.title}. {'; '.join(told)}.",
+        )
+
+
+def _means(curves: Sequence[Values]) -> Values:
+    """(m, steps + 1) curves of each seed → (seeds, steps + 1) means over pictures, in per cent."""
+    return np.array([100 * np.asarray(curve, np.float64).mean(axis=0) for curve in curves])
+
+
+def _line(label: str, row: Values) -> Line:
+    at = np.linspace(0, 100, len(row))
+    said = tuple(f"{x:.0f} % of the pixels: {y:.1f} %" for x, y in zip(at, row, strict=True))
+    return Line(label, at, row, said)

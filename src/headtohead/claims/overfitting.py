@@ -1,0 +1,97 @@
+"""The second claim: the reference over-fits less."""
+
+from collections.abc import Iterator
+from typing import final
+
+import numpy as np
+
+from headtohead.analysis.results import loss_rise
+from headtohead.claims.base import BySeed, ClaimFigure, Question, measure, pairs
+from headtohead.report.charts.curves import OVERFIT, curve_chart, tracks_of
+from headtohead.stats import estimate
+from headtohead.study_data import StudyData
+
+
+@final
+class OverfittingClaim:
+    """Training accuracy runs less far ahead of validation accuracy, at the last epoch."""
+
+    name = "overfitting"
+
+    def question(self, data: StudyData) -> Question:
+        """The gap at the last epoch decides; the gap at the best one and the loss stand beside."""
+        return overfitting_question(data)
+
+    def figure(self, data: StudyData) -> ClaimFigure:
+        """The gap over epochs."""
+        tracks = tracks_of(data)
+        charts = (curve_chart(OVERFIT, tracks),) if tracks else ()
+        return ClaimFigure(charts, anchor="#overfitting")
+
+
+CLAIM = OverfittingClaim()
+
+
+def overfitting_question(data: StudyData) -> Question:
+    """The gap between the accuracies; beside it the rise of the loss, and where both disagree."""
+    gap = data.by_seed((r.head, r.seed, r.metrics["last_overfit"]) for r in data.finished)
+    best = data.by_seed((r.head, r.seed, r.metrics["best_overfit"]) for r in data.finished)
+    histories = {(run.record.head, run.record.seed): run.history for run in data.runs}
+    rises = data.by_seed(
+        (r.head, r.seed, loss_rise(history))
+        for r in data.finished
+        if (history := histories[r.head, r.seed])
+    )
+    return Question(
+        statement=f"{data.reference} over-fits less than {data.against}",
+        tested=(
+            f"training minus validation accuracy at the last epoch, {data.against} minus "
+            f"{data.reference}"
+        ),
+        differences=pairs(gap, data.against, data.reference, data.seeds),
+        measures=(
+            measure("training minus validation accuracy, last epoch", "points", gap),
+            measure("training minus validation accuracy, best epoch", "points", best),
+            measure("rise of the validation loss after its minimum", "nats", rises),
+        ),
+        notes=(
+            *_at_odds(data, gap, rises),
+            *_controls(data, gap),
+        ),
+    )
+
+
+def _at_odds(data: StudyData, gap: BySeed, rises: BySeed) -> Iterator[str]:
+    """Where the two measures of over-fitting name different heads."""
+    gaps, risen = (
+        pairs(values, data.against, data.reference, data.seeds) for values in (gap, rises)
+    )
+    if not gaps or not risen:
+        return
+    by_gap, by_rise = (float(np.mean(list(found.values()))) for found in (gaps, risen))
+    if by_gap * by_rise < 0:
+        less, more = (
+            (data.reference, data.against) if by_gap > 0 else (data.against, data.reference)
+        )
+        yield (
+            f"The measures point in opposite directions: {less}'s accuracies lie closer together "
+            f"(by {100 * abs(by_gap):.1f} points), but after its minimum its validation loss "
+            f"rises more than {more}'s (by {abs(by_rise):.3f} nats)"
+        )
+
+
+def _controls(data: StudyData, gap: BySeed) -> Iterator[str]:
+    """Every further head beside the reference, which tells pooling from few parameters."""
+    level = data.study.verdict.level
+    for head in data.heads:
+        if head in (data.reference, data.against):
+            continue
+        found = estimate(
+            list(pairs(gap, head, data.reference, data.paired_with(head)).values()), level
+        )
+        if found.mean is not None and found.low is not None and found.high is not None:
+            yield (
+                f"{head} minus {data.reference}: {100 * found.mean:+.2f} points "
+                f"({100 * (1 - level):g} % t interval {100 * found.low:+.2f} to "
+                f"{100 * found.high:+.2f}, {found.n} seeds; an estimate, no verdict)"
+            )

@@ -1,0 +1,304 @@
+"""The fifth claim: the reference trains faster, by a rule of its own."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headtohead.analysis.pairs import HeadTarget, Targets
+from headtohead.claims.base import (
+    BySeed,
+    ClaimFigure,
+    Measure,
+    Question,
+    Ruling,
+    measure,
+    pairs,
+)
+from headtohead.probes.speed import SPEED, Speed
+from headtohead.report.charts.chart import Chart
+from headtohead.report.charts.dots import Dot, DotChart, DotRow, dot_chart
+from headtohead.report.charts.style import HeadStyle, head_styles
+from headtohead.stats import Outcome, holm, paired_difference, seeds_needed, verdict
+from headtohead.stats.family import plural
+from headtohead.stats.targets import Approach, reached
+from headtohead.study_data import StudyData
+
+
+@final
+class SpeedClaim:
+    """A step takes less time, and so does the way to the target."""
+
+    name = "speed"
+
+    def question(self, data: StudyData) -> Question:
+        """Both parts must agree, see `faster`."""
+        return speed_question(data)
+
+    def figure(self, data: StudyData) -> ClaimFigure:
+        """What is known of a step, of the epochs to the target, and of the time to it."""
+        return ClaimFigure(tuple(speed_charts(data)), anchor="#speed")
+
+
+CLAIM = SpeedClaim()
+
+
+def speed_question(data: StudyData) -> Question:
+    """With the study's target, or one taken from the reference."""
+    targets = data.targets
+    goal = None
+    if targets is not None and targets.heads:
+        horizon = targets.heads[0].epochs.horizon
+        majority = data.file.majority_share("validation")
+        goal = Goal(targets.target, horizon, majority, targets.declared)
+    level = data.study.verdict.level
+    return faster(data.reference, data.against, paces_of(data), data.seeds, goal, level)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast one head trains.
+
+    `step` (rounds,) processor seconds per picture of a training step, in rounds that are paired
+    between heads; `wall` likewise on the clock. `epochs` maps seed to the epochs until the
+    target was reached, at most the `horizon` that all were watched for; `reached` of them did.
+    `pictures` is the number of pictures in an epoch's training steps.
+    """
+
+    step: NDArray[np.float64]
+    wall: NDArray[np.float64]
+    epochs: Mapping[int, float]
+    reached: int
+    pictures: int
+
+    def to_target(self) -> dict[int, float]:
+        """Seed → processor seconds of training until the target, restricted like `epochs`."""
+        each = float(np.median(self.step)) * self.pictures
+        return {seed: epochs * each for seed, epochs in self.epochs.items()}
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A validation accuracy, the epochs that all runs were watched for, and what is no feat.
+
+    `majority` is the accuracy of always naming the most frequent class; `declared` says whether
+    the study named the target before it ran.
+    """
+
+    target: float
+    horizon: float
+    majority: float
+    declared: bool
+
+
+def paces_of(data: StudyData) -> dict[str, Pace]:
+    """Head → how fast it trains; empty without a speed session or a target."""
+    speed, targets = data.session(SPEED), data.targets
+    if speed is None or targets is None:
+        return {}
+    pictures = sum(data.file.counts["train"].values())
+    paces = {}
+    for item in targets.heads:
+        recipe = data.study.recipe_for(item.head)
+        place = speed.heads.index(item.head)
+        paces[item.head] = Pace(
+            step=speed.cpu[place] / speed.batch_size[place],
+            wall=speed.wall[place] / speed.batch_size[place],
+            epochs=dict(zip(item.seeds, item.epochs.values, strict=True)),
+            reached=item.epochs.reached,
+            pictures=recipe.batch(pictures) * recipe.steps(pictures),
+        )
+    return paces
+
+
+def faster(
+    reference: str,
+    against: str,
+    paces: Mapping[str, Pace],
+    seeds: Sequence[int],
+    goal: Goal | None,
+    level: float,
+) -> Question:
+    """Measured per step, in paired rounds, and tested on the way to the target.
+
+    Supported (refuted): a step takes less (more) processor time in every round, and the
+    processor time saved until the target, epochs times steps, paired by seed, is above (below) 0
+    by the study's three tests. Where the two parts disagree it is inconclusive, and where the
+    target was taken from results, which leaves of the second part an estimate.
+    """
+    times = {head: pace.to_target() for head, pace in paces.items()}
+    statement = f"{reference} trains faster than {against}"
+    measures = _speed_measures(paces, times, goal)
+    if goal is None or reference not in paces or against not in paces:
+        ruling = Ruling("inconclusive", "no speed session with both heads yet")
+        return Question(statement, measures=measures, ruling=ruling)
+    ratio = paces[reference].step / paces[against].step
+    per_step = int((ratio < 1).all()) - int((ratio > 1).all())
+    difference = paired_difference(list(pairs(times, against, reference, seeds).values()), level)
+    said = verdict(statement, difference, holm({"": difference.p_agreed})[""], 1)
+    to_target = {"supported": 1, "refuted": -1}.get(said.outcome, 0)
+    outcome: Outcome = "inconclusive"
+    if per_step == to_target and goal.declared and goal.target > goal.majority:
+        outcome = said.outcome
+    low, high = difference.low, difference.high
+    saved = "" if low is None or high is None else f", {low:+.1f} to {high:+.1f} s saved"
+    rule = (
+        f"both parts must agree. Per step: {_PART[per_step]}, × {np.median(ratio):.3f} "
+        f"({ratio.min():.3f} to {ratio.max():.3f} over {len(ratio)} rounds). To the target: "
+        f"{_PART[to_target] if goal.declared else 'an estimate'}{saved} "
+        f"({100 * (1 - level):g} % t interval), {plural(difference.n, 'seed')}, at least "
+        f"{seeds_needed(1, level)} needed"
+    )
+    if not goal.declared:
+        rule += "; no target was declared beforehand (verdict.target)"
+    if goal.target <= goal.majority:
+        rule += "; the target is no better than always naming the most frequent class"
+    return Question(
+        statement, measures=measures, notes=_censored(paces, goal), ruling=Ruling(outcome, rule)
+    )
+
+
+_PART = {1: "faster", -1: "slower", 0: "undecided"}
+
+
+def _speed_measures(
+    paces: Mapping[str, Pace], times: BySeed, goal: Goal | None
+) -> tuple[Measure, ...]:
+    where = "the target" if goal is None else f"{100 * goal.target:g} % validation accuracy"
+
+    def each(attribute: str) -> dict[str, float | None]:
+        found = {head: getattr(pace, attribute) for head, pace in paces.items()}
+        return {head: float(np.median(value)) for head, value in found.items()}
+
+    epochs = {head: pace.epochs for head, pace in paces.items()}
+    return (
+        Measure("processor time of a training step, per picture", "seconds", each("step")),
+        Measure("wall-clock time of a training step, per picture", "seconds", each("wall")),
+        measure(f"epochs to {where}, restricted mean", "epochs", epochs),
+        measure(f"processor time to {where}, restricted mean", "seconds", times),
+    )
+
+
+def _censored(paces: Mapping[str, Pace], goal: Goal) -> tuple[str, ...]:
+    return tuple(
+        f"{head}: {len(pace.epochs) - pace.reached} of {len(pace.epochs)} runs did not reach the "
+        f"target and count as {goal.horizon:g} epochs, as long as all were watched"
+        for head, pace in paces.items()
+        if pace.reached < len(pace.epochs)
+    )
+
+
+Runs = frozenset[tuple[str, int]]
+
+
+def speed_charts(data: StudyData) -> Iterator[Chart]:
+    """What is known of a step, of the epochs to the target, and of the time to it."""
+    styles = head_styles(data.study.heads)
+    speed, targets = data.session(SPEED), data.targets
+    if speed is not None:
+        yield _step_chart(speed, styles)
+    if targets is None or not targets.heads:
+        return
+    late = _late(data, targets)
+    yield _epochs_chart(targets, late, styles)
+    times = {head: pace.to_target() for head, pace in paces_of(data).items()}
+    if times:
+        yield _seconds_chart(targets, times, late, styles)
+
+
+def _late(data: StudyData, targets: Targets) -> Runs:
+    """Runs that had not reached the target when the epochs were over that all were watched for."""
+    horizon = targets.heads[0].epochs.horizon if targets.heads else 0
+    found = set()
+    for run in data.runs:
+        accuracies = tuple(epoch.val_accuracy for epoch in run.history)
+        seconds = tuple(epoch.seconds for epoch in run.history)
+        epochs = reached(Approach(accuracies, seconds), targets.target).epochs
+        if epochs is None or epochs > horizon:
+            found.add((run.record.head, run.record.seed))
+    return frozenset(found)
+
+
+def _step_chart(speed: Speed, styles: Mapping[str, HeadStyle]) -> Chart:
+    rows = []
+    for place, head in enumerate(speed.heads):
+        size, step = speed.batch_size[place], 1000 * speed.cpu[place]
+        dots = tuple(
+            Dot(float(t / size), f"round {i}: {t / size:.3g} ms a picture, {t:.3g} ms a step")
+            for i, t in enumerate(step, 1)
+        )
+        middle = float(np.median(step))
+        said = f"median {middle / size:.3g} ms a picture, {middle:.3g} ms a step of {size}"
+        rows.append(_row(styles, head, dots, Dot(middle / size, said)))
+    return dot_chart(
+        DotChart(
+            "speed-step",
+            "Processor time of a training step",
+            "milliseconds per picture; left is faster",
+            f"Small: each of {speed.cpu.shape[1]} rounds, in which heads take turns; large: their "
+            f"median. One worker on {speed.device}.",
+            tuple(rows),
+        )
+    )
+
+
+def _epochs_chart(targets: Targets, late: Runs, styles: Mapping[str, HeadStyle]) -> Chart:
+    rows = []
+    for item in targets.heads:
+        dots = []
+        for seed, value in zip(item.seeds, item.epochs.values, strict=True):
+            is_late = (item.head, seed) in late
+            text = f"not within {value:g} epochs" if is_late else f"epoch {value:g}"
+            dots.append(Dot(value, f"seed {seed}: {text}", is_late))
+        middle = Dot(item.epochs.mean, f"mean {item.epochs.mean:.1f} epochs")
+        rows.append(_row(styles, item.head, dots, middle))
+    return dot_chart(
+        DotChart(
+            "speed-epochs",
+            f"Epochs to {100 * targets.target:g} % validation accuracy",
+            "epochs; left is faster",
+            f"Small: each seed; large: their mean. {_censoring(targets.heads)}",
+            tuple(rows),
+            whole=True,
+        )
+    )
+
+
+def _seconds_chart(
+    targets: Targets,
+    times: Mapping[str, Mapping[int, float]],
+    late: Runs,
+    styles: Mapping[str, HeadStyle],
+) -> Chart:
+    rows = []
+    for head, seconds in times.items():
+        dots = []
+        for seed, value in seconds.items():
+            is_late = (head, seed) in late
+            text = f"more than {value:,.0f} s" if is_late else f"{value:,.0f} s"
+            dots.append(Dot(value, f"seed {seed}: {text}", is_late))
+        mean = float(np.mean(list(seconds.values())))
+        rows.append(_row(styles, head, dots, Dot(mean, f"mean {mean:,.0f} s")))
+    return dot_chart(
+        DotChart(
+            "speed-seconds",
+            f"Processor time to {100 * targets.target:g} % validation accuracy",
+            "seconds; left is faster",
+            "Epochs to the target times the median step: what the claim about speed compares. "
+            f"{_censoring(targets.heads)}",
+            tuple(rows),
+        )
+    )
+
+
+def _row(styles: Mapping[str, HeadStyle], head: str, dots: Sequence[Dot], middle: Dot) -> DotRow:
+    return DotRow(head, list(styles).index(head), styles[head], tuple(dots), middle)
+
+
+def _censoring(items: Sequence[HeadTarget]) -> str:
+    if all(item.epochs.reached == item.epochs.n for item in items):
+        return "Every run reached it."
+    horizon = items[0].epochs.horizon
+    return f"Triangles: not reached, counted as the {horizon:g} epochs that all runs were given."

@@ -1,0 +1,255 @@
+"""Every head and seed of a study on new labelled images, by the study's own statistics."""
+
+import dataclasses
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headtohead.analysis.results import RunResult
+from headtohead.config.study import StudySpec
+from headtohead.core.errors import DataError, UsageError
+from headtohead.data.pipeline import look_at
+from headtohead.data.prepared import PreparedSet, printable
+from headtohead.data.progress import Progress
+from headtohead.deploy.predictor import logits_of
+from headtohead.deploy.runs import load_model
+from headtohead.report.comparisons import HeadComparison, comparisons_of
+from headtohead.report.summary import Summary
+from headtohead.stats import Spread, spread
+from headtohead.stats.family import points
+from headtohead.stats.metrics import Evaluation, predictions
+from headtohead.stats.metrics import evaluate as scores
+from headtohead.stats.over_images import Answers
+from headtohead.store.ledger import Ledger, StudyFile
+
+SHIFT = 0.05
+"""Class shares that differ by more than so much in all (half the sum of the differences) are told.
+"""
+
+
+@dataclass(frozen=True)
+class RunEvaluation:
+    """One run on the new images."""
+
+    head: str
+    seed: int
+    scores: Evaluation
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A study on new images: `notes` say what a reader must know of them.
+
+    `shares` maps each class to its share in training and in the new images. `comparisons` are the
+    reference against each other head, as in the study's report, on the new images' accuracy.
+    """
+
+    out: Path
+    data: str
+    images: int
+    runs: tuple[RunEvaluation, ...]
+    reference: str
+    comparisons: tuple[HeadComparison, ...]
+    shares: dict[str, tuple[float, float]]
+    notes: tuple[str, ...]
+
+    def accuracy(self, head: str) -> Spread | None:
+        """The accuracy of a head over its seeds."""
+        return spread([run.scores.accuracy for run in self.runs if run.head == head])
+
+    def to_dict(self) -> dict[str, Any]:
+        """All numbers, as JSON has them."""
+        return {
+            "data": self.data,
+            "images": self.images,
+            "reference": self.reference,
+            "notes": list(self.notes),
+            "shares": {name: list(pair) for name, pair in self.shares.items()},
+            "runs": [
+                {"head": run.head, "seed": run.seed, **dataclasses.asdict(run.scores)}
+                for run in self.runs
+            ],
+            "comparisons": [
+                {
+                    "other": found.other,
+                    "mean": found.comparison.difference.mean,
+                    "low": found.comparison.difference.low,
+                    "high": found.comparison.difference.high,
+                    "p_holm": found.comparison.p_holm,
+                    "better": dataclasses.asdict(found.comparison.better),
+                    "not_worse": dataclasses.asdict(found.comparison.not_worse),
+                    "pictures": None if found.pictures is None else vars(found.pictures),
+                }
+                for found in self.comparisons
+            ],
+        }
+
+    def __str__(self) -> str:
+        return "\n".join(_lines(self))
+
+
+def evaluate(
+    ledger: Ledger,
+    summary: Summary,
+    data: str,
+    *,
+    cache: Path,
+    progress: Progress,
+    device: str = "auto",
+    trust: Collection[str] = (),
+) -> Evaluated:
+    """Run every finished run's best epoch on the labelled images of `data`.
+
+    Raises DataError where there are none or no class is the study's, UsageError where no run is
+    finished, and as `headtohead.deploy.runs.load_model` does.
+    """
+    file = ledger.file
+    pictures = file.study.pictures.model_copy(update={"limit": None})
+    _, prepared = look_at(data, pictures, cache=cache, progress=progress)
+    rows, labels, notes = matched(prepared, file.classes)
+    finished = [run for run in summary.runs if run.finished]
+    if not finished:
+        raise UsageError(f"{ledger.out} has no finished run: run `headtohead compare`.")
+    shares, shift = _shares(file, labels)
+    found: list[RunEvaluation] = []
+    answers: dict[tuple[str, int], Answers] = {}
+    images = prepared.images
+    for number, run in enumerate(finished):
+        progress("evaluating runs", number, len(finished))
+        model = load_model(ledger, run.head, run.seed, device=device, trust=trust)
+        logits = np.concatenate([logits_of(model, images[part]) for part in _parts(rows)])
+        found.append(RunEvaluation(run.head, run.seed, scores(logits, labels, len(file.classes))))
+        answers[run.head, run.seed] = Answers(rows, predictions(logits) == labels)
+    progress("evaluating runs", len(finished), len(finished))
+    return Evaluated(
+        out=ledger.out,
+        data=data,
+        images=len(rows),
+        runs=tuple(found),
+        reference=summary.reference,
+        comparisons=_compared(file, summary, finished, found, answers, prepared),
+        shares=shares,
+        notes=(*notes, *shift, *_lost(prepared)),
+    )
+
+
+def matched(
+    prepared: PreparedSet, classes: tuple[str, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], list[str]]:
+    """Rows whose class is one of the study's, their labels there, and the differences, told.
+
+    Names are compared as they are, then without regard to case. Raises DataError for none.
+    """
+    folded = {name.casefold(): index for index, name in enumerate(classes)}
+    place = {
+        number: classes.index(name) if name in classes else folded.get(name.casefold())
+        for number, name in enumerate(prepared.classes)
+    }
+    known = [number for number, index in place.items() if index is not None]
+    theirs, ours = (", ".join(map(printable, names)) for names in (prepared.classes, classes))
+    if not known:
+        raise DataError(
+            f"none of the new images' classes ({theirs or 'none'}) is one of the study's ({ours}): "
+            f"name their folders like the study's classes."
+        )
+    notes = []
+    for number in known:
+        name, index = prepared.classes[number], place[number]
+        if index is not None and name != classes[index]:
+            notes.append(f"Class {printable(name)} is taken as {printable(classes[index])}.")
+    for number in sorted(set(place) - set(known)):
+        count = int((prepared.labels == number).sum())
+        notes.append(
+            f"{count:,} images of class {printable(prepared.classes[number])} are left out: the "
+            f"study has no such class."
+        )
+    missing = set(range(len(classes))) - {place[number] for number in known}
+    notes += [f"No image of class {printable(classes[index])}." for index in sorted(missing)]
+    rows = np.flatnonzero(np.isin(prepared.labels, known)).astype(np.int64)
+    labels = np.array([place[int(label)] for label in prepared.labels[rows]], np.int64)
+    if not len(rows):
+        raise DataError(f"no image of the study's classes ({ours}) could be read.")
+    return rows, labels, notes
+
+
+def _parts(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    for first in range(0, len(rows), 1024):
+        yield rows[first : first + 1024]
+
+
+def _shares(
+    file: StudyFile, labels: NDArray[np.int64]
+) -> tuple[dict[str, tuple[float, float]], list[str]]:
+    counts = np.array([file.counts["train"][name] for name in file.classes], np.float64)
+    before = counts / counts.sum()
+    now = np.bincount(labels, minlength=len(file.classes)) / len(labels)
+    shares = {
+        name: (float(a), float(b)) for name, a, b in zip(file.classes, before, now, strict=True)
+    }
+    apart = float(np.abs(before - now).sum() / 2)
+    if apart <= SHIFT:
+        return shares, []
+    told = ", ".join(f"{printable(n)} {a:.0%} → {b:.0%}" for n, (a, b) in shares.items())
+    return shares, [
+        f"Class shares have shifted by {100 * apart:.0f} points since training ({told}): accuracy "
+        f"and confidence are not comparable with the study's test split."
+    ]
+
+
+def _lost(prepared: PreparedSet) -> list[str]:
+    if not prepared.quarantined:
+        return []
+    return [
+        f"{len(prepared.quarantined):,} files could not be read: `headtohead data check` says why."
+    ]
+
+
+def _compared(
+    file: StudyFile,
+    summary: Summary,
+    finished: list[RunResult],
+    found: list[RunEvaluation],
+    answers: dict[tuple[str, int], Answers],
+    prepared: PreparedSet,
+) -> tuple[HeadComparison, ...]:
+    """By the report's own code: pairs by seed, Holm over the family, intervals over images."""
+    runs: dict[str, list[RunResult]] = {}
+    for run, mine in zip(finished, found, strict=True):
+        scored = dataclasses.replace(run, scored=mine.scores.accuracy)
+        runs.setdefault(run.head, []).append(scored)
+    groups = dict(enumerate(prepared.groups.tolist()))
+    return comparisons_of(_without_looks(file), runs, answers, groups, None, summary.lags, ())
+
+
+def _without_looks(file: StudyFile) -> StudyFile:
+    """A sequential design spends its level on the study's own test split, once."""
+    study: StudySpec = file.study
+    rule = study.verdict.model_copy(update={"until_decided": None})
+    return file.model_copy(update={"study": study.model_copy(update={"verdict": rule})})
+
+
+def _lines(found: Evaluated) -> Iterator[str]:
+    yield f"{found.images:,} images of {printable(found.data)}"
+    yield from found.notes
+    yield f"{'head':<24}{'seeds':>6}{'accuracy':>10}{'± sd':>8}{'loss':>8}{'ECE':>8}"
+    for head in dict.fromkeys(run.head for run in found.runs):
+        mine = [run.scores for run in found.runs if run.head == head]
+        over = found.accuracy(head)
+        sd = "" if over is None or over.sd is None else f"{100 * over.sd:.2f}"
+        loss = float(np.mean([one.cross_entropy for one in mine]))
+        ece = float(np.mean([one.expected_calibration_error for one in mine]))
+        accuracy = float(np.mean([one.accuracy for one in mine]))
+        yield f"{head:<24}{len(mine):>6}{accuracy:>10.2%}{sd:>8}{loss:>8.3f}{ece:>8.2%}"
+    for one in found.comparisons:
+        better = one.comparison.better
+        yield f"{better.claim}: {better.outcome} ({better.rule})"
+        images = one.pictures
+        if images is not None and images.low is not None and images.high is not None:
+            yield (
+                f"  over images: mean {points(images.mean)}, {points(images.low)} to "
+                f"{points(images.high)} points"
+            )

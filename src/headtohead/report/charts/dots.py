@@ -1,0 +1,144 @@
+"""A row of dots for each head: every seed or round, their middle, and what chance would give."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.ticker import MaxNLocator
+
+from headtohead.report.charts.chart import (
+    WIDTH,
+    Chart,
+    Drawing,
+    drawing,
+    name_margin,
+    name_rows,
+)
+from headtohead.report.charts.style import INK, HeadStyle
+
+ROW = 52.0
+ABOVE, BELOW, LOWEST = 0.14, 0.12, 0.44
+"""In rows: from a row's middle up to the mean, down to the first dots and to the lowest ones."""
+
+STEP, NEAR = 0.11, 5.5
+"""Rows between dots that would touch, and the units within which they do."""
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A value on the axis and what is said there; an `open` one is at least that, not more."""
+
+    value: float
+    said: str
+    open: bool = False
+
+
+@dataclass(frozen=True)
+class DotRow:
+    """One head: `dots`, their `middle`, and `chance`, which is drawn as a bar in ink."""
+
+    head: str
+    index: int
+    style: HeadStyle
+    dots: tuple[Dot, ...]
+    middle: Dot
+    chance: Dot | None = None
+
+
+@dataclass(frozen=True)
+class DotChart:
+    """What is drawn: `line` is chance that is the same for all heads, `chance` the bars' name.
+
+    `whole` values are counts: between them there is nothing to label.
+    """
+
+    name: str
+    title: str
+    axis: str
+    caption: str
+    rows: tuple[DotRow, ...]
+    line: Dot | None = None
+    chance: str = ""
+    whole: bool = False
+
+
+def dot_chart(plan: DotChart) -> Chart:
+    """The chart. Its rows are in the order given; a head's row is hidden with the head."""
+    names = [row.head for row in plan.rows]
+    margins = (name_margin(names), 14.0, 44.0, 12.0)
+    with drawing(WIDTH, 62 + ROW * len(names), margins) as paper:
+        axes = paper.axes
+        name_rows(paper, [row.index for row in plan.rows], names)
+        if plan.line is not None:
+            dashes = (0, (4, 3))
+            at = plan.line.value
+            axes.axvline(at, color=INK, linewidth=1, linestyle=dashes, label=plan.line.said)
+            middle = (plan.line.value, len(names) / 2 - 0.5)
+            paper.readable("all heads", None, [middle], [plan.line.said])
+        every = [d.value for row in plan.rows for d in (*row.dots, row.middle)]
+        every += [row.chance.value for row in plan.rows if row.chance is not None]
+        every += [plan.line.value] if plan.line is not None else []
+        air = 0.06 * (max(every) - min(every)) or 0.06 * abs(every[0]) or 1.0
+        axes.set_xlim(min(every) - air, max(every) + air)
+        axes.set_xlabel(plan.axis, loc="right")
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=plan.whole, steps=[1, 2, 5, 10]))
+        for place, row in enumerate(plan.rows):
+            _draw_row(paper, row, place, plan.chance if place == 0 else "")
+        told = "; ".join(
+            f"{row.head}: {row.middle.said}" + (f", {row.chance.said}" if row.chance else "")
+            for row in plan.rows
+        )
+        if plan.line is not None:
+            told += f"; {plan.line.said}"
+        return paper.finish(plan.name, plan.title, plan.caption, f"{plan.title}. {told}.")
+
+
+def _draw_row(paper: Drawing, row: DotRow, place: int, legend: str) -> None:
+    axes, color = paper.axes, row.style.color
+    at = [(dot.value, place + BELOW + down) for dot, down in _apart(paper, row.dots)]
+    for dot, (x, y) in zip(sorted(row.dots, key=_by_value), at, strict=True):
+        (mark,) = axes.plot(
+            [x],
+            [y],
+            ">" if dot.open else "o",
+            color=color,
+            markerfacecolor="none",
+            markeredgewidth=1.3,
+            markersize=4.5,
+        )
+        paper.belongs(row.index, mark)
+    paper.readable(row.head, row.index, at, [dot.said for dot in sorted(row.dots, key=_by_value)])
+    if row.chance is not None:
+        (bar,) = axes.plot(
+            [row.chance.value],
+            [place - ABOVE],
+            "|",
+            color=INK,
+            markersize=17,
+            markeredgewidth=2,
+            label=legend or None,
+        )
+        paper.belongs(row.index, bar)
+        paper.readable(row.head, row.index, [(row.chance.value, place - ABOVE)], [row.chance.said])
+    (middle,) = axes.plot(
+        [row.middle.value], [place - ABOVE], row.style.marker, color=color, markersize=8
+    )
+    paper.belongs(row.index, middle)
+    paper.readable(row.head, row.index, [(row.middle.value, place - ABOVE)], [row.middle.said])
+
+
+def _by_value(dot: Dot) -> float:
+    return dot.value
+
+
+def _apart(paper: Drawing, dots: Sequence[Dot]) -> list[tuple[Dot, float]]:
+    """Dots by value, each with the rows by which it goes down so that none covers another."""
+    taken: list[float] = []  # by level: the place of its last dot
+    found = []
+    for dot in sorted(dots, key=_by_value):
+        across, _ = paper.axes.transData.transform((dot.value, 0))
+        free = [level for level, last in enumerate(taken) if across - last >= NEAR]
+        level = free[0] if free else len(taken)
+        taken[level : level + 1] = [float(across)]
+        found.append((dot, level))
+    step = min(STEP, (LOWEST - BELOW) / max(len(taken) - 1, 1))
+    return [(dot, step * level) for dot, level in found]

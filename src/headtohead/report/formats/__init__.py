@@ -1,0 +1,1 @@
+"""What a report is written as, beside the page: tables, figures, event files."""

@@ -1,0 +1,136 @@
+"""Figures as files: the article's curves of training and validation, and every chart of the page.
+
+The same bytes from the same ledger, whatever the user's matplotlibrc says.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from headtohead.analysis.baseline import baseline_of
+from headtohead.core.files import write_atomic
+from headtohead.report.charts.chart import Chart, drawing, figure_file
+from headtohead.report.charts.curves import (
+    QUANTITIES,
+    Curve,
+    Track,
+    draw_curves,
+    tracks_of,
+)
+from headtohead.store.ledger import StudyFile
+from headtohead.study_data import StudyData
+
+SUFFIXES = ("png", "svg")
+WIDTH, HEIGHT = 470.0, 300.0
+_QUANTITY = {quantity.name: quantity for quantity in QUANTITIES}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A quantity over epochs: the fields of EpochRecord that hold it."""
+
+    name: str
+    running: str
+    training: str
+    validation: str
+
+
+METRICS = (
+    Metric("accuracy", "accuracy", "train_accuracy", "val_accuracy"),
+    Metric("loss", "loss", "train_loss", "val_loss"),
+)
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure to draw: its file's name, its title and its curves."""
+
+    name: str
+    title: str
+    curves: tuple[Curve, ...]
+
+
+def write_figures(data: StudyData, metrics: Sequence[Metric] = METRICS) -> list[Path]:
+    """Draw the article's figures of `metrics` into `<out>/figures`; the paths written.
+
+    Raises StorageError where they cannot be written.
+    """
+    tracks = tracks_of(data)
+    about = _about(data.file, tracks)
+    largest = baseline_of(data.file).shares
+    paths = []
+    for plot in plots(tracks, data.reference, metrics):
+        with drawing(WIDTH, HEIGHT) as paper:
+            draw_curves(paper, plot.curves, largest)
+            for suffix in SUFFIXES:
+                path = data.out / "figures" / f"{plot.name}.{suffix}"
+                write_atomic(path, figure_file(paper.figure, suffix, plot.title, about))
+                paths.append(path)
+    return paths
+
+
+def write_charts(charts: Iterable[Chart], folder: Path) -> list[Path]:
+    """Every one of `charts` in `folder`; the paths written.
+
+    Raises StorageError where they cannot be written.
+    """
+    paths = []
+    for chart in charts:
+        for suffix in SUFFIXES:
+            path = folder / f"{chart.name}.{suffix}"
+            write_atomic(path, chart.file(suffix))
+            paths.append(path)
+    return paths
+
+
+def plots(
+    tracks: Sequence[Track], reference: str, metrics: Sequence[Metric] = METRICS
+) -> Iterator[Plot]:
+    """Each head alone, the reference against each other head, and all heads together."""
+    for metric in metrics:
+        for one in tracks:
+            yield Plot(
+                f"{one.head}_{metric.name}",
+                f"{one.head}: {metric.name} in training and validation",
+                (
+                    _curve(one, metric.running, "training, running", "--"),
+                    _curve(one, metric.training, "training, evaluated", ":"),
+                    _curve(one, metric.validation, "validation"),
+                ),
+            )
+        first = next((one for one in tracks if one.head == reference), None)
+        for other in tracks if first is not None else ():
+            if first is None or other is first:
+                continue
+            yield Plot(
+                f"{first.head}_vs_{other.head}_{metric.name}",
+                f"{first.head} against {other.head}: {metric.name}",
+                (
+                    _curve(first, metric.running, f"{first.head} training", "--"),
+                    _curve(first, metric.validation, f"{first.head} validation"),
+                    _curve(other, metric.validation, f"{other.head} validation"),
+                ),
+            )
+        if len(tracks) > 1:
+            yield Plot(
+                f"all_heads_{metric.name}",
+                f"All heads: validation {metric.name}",
+                tuple(_curve(one, metric.validation, one.head) for one in tracks),
+            )
+
+
+def _curve(track: Track, quantity: str, label: str, dashes: str = "-") -> Curve:
+    """Lines of one head differ in their markers too: at one epoch there is nothing else of them."""
+    marker = "x" if dashes == ":" else track.style.marker
+    style = replace(track.style, dashes=dashes, marker=marker, hollow=dashes == "--")
+    return Curve(track, _QUANTITY[quantity], label, style)
+
+
+def _about(file: StudyFile, tracks: Sequence[Track]) -> str:
+    """Study, seeds and images, and what the lines are."""
+    images = sum(sum(counts.values()) for counts in file.counts.values())
+    numbers = sorted({len(one.histories) for one in tracks})
+    seeds = "–".join(map(str, {numbers[0]: 0, numbers[-1]: 0})) if numbers else "0"
+    line = f"study {file.study.name}, {seeds} seed{'' if seeds == '1' else 's'}, "
+    line += f"{images:,} images"
+    return line + ("; strong: mean, faint: each seed" if seeds != "1" else "")

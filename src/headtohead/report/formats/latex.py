@@ -1,0 +1,109 @@
+"""LaTeX tables for papers: `booktabs`, one file each, to be input."""
+
+from collections.abc import Mapping, Sequence
+
+from headtohead.claims.base import JudgedClaim
+from headtohead.core.tex import escape
+from headtohead.core.text import minus
+from headtohead.report.page.answer import opening
+from headtohead.report.page.content import Content
+from headtohead.report.page.tables import MISSING
+from headtohead.report.summary import HeadComparison
+
+
+def latex_tables(content: Content) -> Mapping[str, bytes]:
+    """File name → table in UTF-8: heads, verdicts and claims, each where there are some.
+
+    A caption begins with what cannot be judged or was not learned.
+    """
+    first = "".join(f"\\textbf{{{escape(line)}}} " for line in opening(content.summary))
+    tables = {}
+    if content.rows:
+        tables["heads.tex"] = _table(
+            f"{first}Mean $\\pm$ standard deviation over seeds; test metrics at the best epoch. "
+            f"Largest class: {escape(content.baseline.about)}.",
+            "heads",
+            ("Head", *content.columns, "runs"),
+            content.results,
+        )
+    comparisons = [i for i in content.summary.comparisons if i.comparison.difference.n]
+    if comparisons:
+        tables["verdicts.tex"] = _table(
+            f"{first}{escape(content.summary.reference)} minus each other head: points of test "
+            f"accuracy, paired by seed; the interval over pictures is one for these networks.",
+            "verdicts",
+            (
+                *("Against", "mean", "over seeds", "over pictures", "p (Holm)", "seeds"),
+                *("better", "at least as good"),
+            ),
+            list(map(_verdict, comparisons)),
+        )
+    if content.rows and content.judged:
+        tables["claims.tex"] = _table(
+            f"{first}{'The claims' if content.own_claims else 'The five claims'}. Means and "
+            "intervals over seeds are in points, in the claim's favour; parameters are counted, "
+            "and speed has a rule of its own.",
+            "claims",
+            ("Claim", "verdict", "mean", "over seeds", "seeds"),
+            list(map(_claim, content.judged)),
+        )
+    return {name: text.encode() for name, text in tables.items()}
+
+
+def _verdict(item: HeadComparison) -> Sequence[str]:
+    found = item.comparison
+    return (
+        item.other,
+        _points(found.difference.mean),
+        _interval(found.difference.low, found.difference.high),
+        _interval(item.pictures.low, item.pictures.high) if item.pictures else MISSING,
+        f"{found.p_holm:.3g}",
+        str(found.difference.n),
+        found.better.outcome,
+        found.not_worse.outcome,
+    )
+
+
+def _claim(claim: JudgedClaim) -> Sequence[str]:
+    found = claim.difference
+    numbers: Sequence[str] = (MISSING, MISSING, MISSING)
+    if found is not None:
+        numbers = (_points(found.mean), _interval(found.low, found.high), str(found.n))
+    return (claim.statement, claim.outcome, *numbers)
+
+
+def _points(share: float | None) -> str:
+    return MISSING if share is None else f"{100 * share:+.2f}"
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return MISSING
+    return f"[{100 * low:+.2f}, {100 * high:+.2f}]"
+
+
+def _table(caption: str, label: str, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """`caption` is LaTeX, cells are text."""
+    # A row that begins with "[" would be read as the optional argument of the \\ before it.
+    shown = [[escape(minus(cell)) for cell in row] for row in rows]
+    lines = [
+        " & ".join(f"{{{cell}}}" if "[" in cell else cell for cell in row) + r" \\" for row in shown
+    ]
+    return "\n".join(
+        [
+            "% Needs \\usepackage{booktabs}.",
+            "\\begin{table}",
+            "\\centering",
+            f"\\caption{{{caption}}}",
+            f"\\label{{tab:{label}}}",
+            f"\\begin{{tabular}}{{l{'r' * (len(titles) - 1)}}}",
+            "\\toprule",
+            " & ".join(map(escape, titles)) + r" \\",
+            "\\midrule",
+            *lines,
+            "\\bottomrule",
+            "\\end{tabular}",
+            "\\end{table}",
+            "",
+        ]
+    )

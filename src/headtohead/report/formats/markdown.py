@@ -1,0 +1,115 @@
+"""`report.md`: the answer, the table and the verdicts, for wikis, issues and mails."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from headtohead.core.text import minus
+from headtohead.report.page.content import Content
+from headtohead.report.page.findings import bounds_text, picture_bounds
+from headtohead.report.page.forest import difference_text
+
+# Anywhere, and at the start of a line.
+_SPECIAL = re.compile(r"[\\`*_\[\]|<>~$&]|^[#+=-]")
+
+
+def report_markdown(content: Content) -> bytes:
+    """The report as GitHub-flavoured Markdown in UTF-8."""
+    return ("\n".join(_lines(content)).strip() + "\n").encode()
+
+
+def _lines(content: Content) -> Iterator[str]:
+    summary = content.summary
+    file = summary.file
+    yield f"# Study {escape(file.study.name)}: which classification head?\n"
+    yield f"**{escape(content.answer.sentence)}**\n"
+    if content.answer.more:
+        yield f"{escape(content.answer.more)}\n"
+    yield from (f"- {escape(reason)}" for reason in content.answer.reasons)
+    yield ""
+    yield from (f"> {escape(note)}\n" for note in summary.notes)
+    if content.rows:
+        yield "## Results\n"
+        about = escape(content.baseline.about)
+        yield (
+            f"Mean ± standard deviation over seeds; test metrics at the best epoch. Largest class: "
+            f"{about}.\n"
+        )
+        yield from table(
+            ("head", *content.columns, "runs"),
+            content.results,
+        )
+    yield from _verdicts(content)
+    yield "## The pictures\n"
+    yield from table(
+        ("class", "training", "validation", "test"),
+        [
+            (
+                name,
+                *(f"{file.counts[s].get(name, 0):,}" for s in ("train", "validation", "test")),
+            )
+            for name in file.classes
+        ],
+    )
+    yield from (f"- {escape(line)}" for line in content.caveats)
+    yield "\n## Do it again\n"
+    yield _fenced(content.command)
+    yield f"Made by headtohead {file.headtohead}; digest `{file.digest[:16]}`."
+
+
+def _verdicts(content: Content) -> Iterator[str]:
+    summary = content.summary
+    if summary.comparisons:
+        yield "## Verdicts\n"
+        verdicts = [
+            verdict
+            for item in summary.comparisons
+            for verdict in (item.comparison.better, item.comparison.not_worse)
+        ]
+        yield from table(
+            ("claim", "verdict", "numbers and rule"),
+            [(verdict.claim, verdict.outcome, minus(verdict.rule)) for verdict in verdicts],
+        )
+        for item in summary.comparisons:
+            if item.comparison.difference.n:
+                name = f"{summary.reference} minus {item.other}"
+                seeds = minus(difference_text(item))
+                over = bounds_text(picture_bounds(item))
+                yield _item(f"{name}: {seeds}; over test pictures, not seeds: {over}")
+        yield ""
+    if content.claims:
+        yield f"## {'The claims' if content.own_claims else 'The five claims'}\n"
+        if content.own_claims:
+            yield f"{escape(content.own_claims)}\n"
+        yield from table(
+            ("claim", "verdict", "rule"),
+            [(claim.statement, claim.outcome, claim.rule) for claim in content.claims],
+        )
+        for claim in content.claims:
+            yield from (_item(f"{claim.statement}: {note}") for note in claim.notes)
+        yield ""
+
+
+def escape(text: str) -> str:
+    """`text` so that Markdown, and HTML within it, prints it and obeys none of it."""
+    return _SPECIAL.sub(r"\\\g<0>", " ".join(text.split()))
+
+
+def _item(text: str) -> str:
+    """An item of a list."""
+    return f"- {escape(text)}"
+
+
+def _fenced(text: str) -> str:
+    """A code block whose fence is longer than any run of backticks within."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}\n{text}\n{fence}\n"
+
+
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """The lines of a table of plain texts, and an empty one."""
+    yield f"| {' | '.join(map(escape, titles))} |"
+    yield f"|{'---|' * len(titles)}"
+    for row in rows:
+        yield f"| {' | '.join(map(escape, row))} |"
+    yield ""

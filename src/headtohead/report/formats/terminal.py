@@ -1,0 +1,263 @@
+"""The summary as a table on the terminal."""
+
+import io
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from headtohead.analysis.baseline import Baseline
+from headtohead.core.text import counted, names
+from headtohead.report.charts.style import LARGEST_CLASS
+from headtohead.report.comparisons import HeadComparison
+from headtohead.report.page.answer import opening
+from headtohead.report.remedy import remedy
+from headtohead.report.summary import HeadResult, Summary
+from headtohead.stats import Spread
+
+WRITTEN = "report.html, report.md, tables, results.csv, summary.json, tensorboard"
+MISSING = "–"
+HEAD_WIDTH = 12
+WINNER = "*"
+# Paths are to be copied whole, and a head's name is no place to break at.
+WORDS: Any = {"break_long_words": False, "break_on_hyphens": False}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the terminal's table: a metric, and how its numbers are written.
+
+    `scale` 100 writes shares in per cent. `room` is the least width of the terminal, in
+    characters, at which the column is shown.
+    """
+
+    title: str
+    metric: str
+    scale: float = 100.0
+    digits: int = 1
+    room: int = 0
+
+
+COLUMNS = (
+    Column("best val.", "best_val_accuracy"),
+    Column("last val.", "last_val_accuracy", room=76),
+    Column("test", "test_accuracy"),
+    Column("over-fit", "last_overfit", room=60),
+    Column("AUROC", "test_auroc", room=104),
+    Column("ECE", "test_ece", room=116),
+    Column("Brier", "test_brier", scale=1.0, digits=3, room=132),
+)
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """A summary for a rich console, as wide as the console allows. `out` is the study's folder."""
+
+    summary: Summary
+    out: Path | None = None
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """What cannot be judged, the table, then verdicts, notes and paths, each wrapped."""
+        summary, width = self.summary, options.max_width
+        for line in opening(summary):
+            yield Text(textwrap.fill(line, width, **WORDS))
+            yield Text()
+        if summary.heads:
+            yield _grid(summary, width)
+            yield Text()
+        lines = [*explanation(summary), *verdict_lines(summary)]
+        lines += [f"Note: {note}" for note in summary.notes]
+        if self.out is not None and summary.heads:
+            lines.append(f"Written to {self.out}: {WRITTEN}")
+        for line in lines:
+            # Text, not markup: names and reasons may hold square brackets.
+            yield Text(textwrap.fill(line, width, subsequent_indent="  ", **WORDS))
+
+
+def render_table(summary: Summary, out: Path | None = None) -> ResultTable:
+    """What the terminal shows of a study; plain text where it is no terminal (rich sees to it)."""
+    return ResultTable(summary, out)
+
+
+def render_text(summary: Summary, out: Path | None = None) -> str:
+    """The same as plain text, 80 characters wide."""
+    buffer = io.StringIO()
+    Console(file=buffer, width=80, color_system=None, force_jupyter=False).print(
+        render_table(summary, out)
+    )
+    return buffer.getvalue().rstrip()
+
+
+def explanation(summary: Summary) -> Iterator[str]:
+    """What the table's numbers are, in two lines, and who won."""
+    if not summary.heads:
+        return
+    counts = sorted({head.finished for head in summary.heads})
+    seeds = " to ".join(map(str, dict.fromkeys([counts[0], counts[-1]])))
+    yield (
+        f"Accuracies in %, mean ± standard deviation over {seeds} finished "
+        f"{'run' if counts[-1] == 1 else 'runs'} of each head; test at the best epoch. Over-fit: "
+        f"training minus validation accuracy at the last epoch, in points, both in evaluation "
+        f"mode. CPU s: processor seconds of one run, all threads together."
+    )
+    found = summary.baseline
+    yield (
+        f"Largest class: always naming {found.name}, {100 * found.test:.1f} % of "
+        f"{found.images:,} test images, {100 * (1 - found.level):g} % interval over images "
+        f"{100 * found.low:.1f} to {100 * found.high:.1f}."
+    )
+    winner = summary.winner
+    if winner is not None and len(summary.heads) > 1:
+        over = f"{len(winner.seeds)} seed{'s' if len(winner.seeds) > 1 else ''}"
+        yield (
+            f"{WINNER} Chosen on validation: {winner.head} ({100 * winner.validation:.1f} % over "
+            f"{over}); its seed {winner.seed} is the best."
+        )
+
+
+def verdict_lines(summary: Summary) -> Iterator[str]:
+    """Each comparison with its verdict, or its estimate where seeds are too few; then the rest."""
+    shown = [item for item in summary.comparisons if item.judged]
+    for item in summary.comparisons:
+        if not item.judged:
+            lagging = names([h for h in (summary.reference, item.other) if h in summary.lags])
+            yield (
+                f"{summary.reference} against {item.other}: not judged, for evaluation of "
+                f"{lagging} lags. {_estimate(summary, item)}."
+            )
+    if not summary.comparisons:
+        return
+    most = max((item.comparison.difference.n for item in shown), default=0)
+    few = most < summary.seeds_needed and summary.looks is None
+    if few and shown and not summary.nothing_learned:
+        yield (
+            f"No verdict: {most} seed{'' if most == 1 else 's'}, at least "
+            f"{summary.seeds_needed} needed."
+        )
+    for item in shown:
+        found = item.comparison
+        if few and found.difference.n:
+            yield _estimate(summary, item)
+        elif not few:
+            yield f"{found.better.claim}: {found.better.outcome} ({found.better.rule})."
+            yield f"{found.not_worse.claim}: {found.not_worse.outcome} ({found.not_worse.rule})."
+        yield from _over_pictures(summary, item)
+    if advice := remedy(summary):
+        yield advice
+    yield from _target_lines(summary)
+    if summary.estimates:
+        yield "Every other pair and metric: estimates in summary.json, no verdict."
+
+
+def _over_pictures(summary: Summary, item: HeadComparison) -> Iterator[str]:
+    """The interval over pictures beside the one over seeds, and McNemar's tests."""
+    found = item.pictures
+    if found is None:
+        return
+    pair = f"{summary.reference} minus {item.other} over pictures, not seeds"
+    networks = f"these {found.seeds} pairs of networks" if found.seeds > 1 else "this one pair"
+    if found.low is None or found.high is None:
+        yield f"{pair}: too few of {found.pictures:,} test pictures tell the heads apart."
+        return
+    p = [test.p for test in item.mcnemar]
+    by_seed = f"{min(p):.2g} to {max(p):.2g}" if len(p) > 1 else f"{p[0]:.2g}"
+    yield (
+        f"{pair}: {100 * found.mean:+.2f}, {100 * (1 - found.level):g} % interval "
+        f"{100 * found.low:+.2f} to {100 * found.high:+.2f} points ({networks} on other test "
+        f"pictures; {found.pictures:,} pictures in {counted(found.clusters, 'group')}, "
+        f"cluster-robust). McNemar per seed, descriptive: p = {by_seed}."
+    )
+
+
+def _target_lines(summary: Summary) -> Iterator[str]:
+    """Epochs to the target accuracy, restricted means; runs that never reached it count in full."""
+    targets = summary.targets
+    if targets is None:
+        return
+    parts = [
+        f"{item.head} {item.epochs.mean:.1f} ({item.epochs.reached} of {item.epochs.n} reached it)"
+        for item in targets.heads
+    ]
+    origin = "the study's target" if targets.declared else "a target taken from the reference"
+    yield (
+        f"Epochs to {100 * targets.target:g} % validation accuracy ({origin}), at most "
+        f"{targets.heads[0].epochs.horizon:g} counted: {', '.join(parts)}."
+    )
+
+
+def _estimate(summary: Summary, item: HeadComparison) -> str:
+    difference = item.comparison.difference
+    mean = 100 * (difference.mean or 0.0)
+    line = f"Test accuracy, {summary.reference} minus {item.other}: {mean:+.1f} points"
+    if difference.low is None or difference.high is None:
+        if difference.n < 2:
+            return f"{line} (estimate from one seed)"
+        return f"{line} (an estimate over {difference.n} seeds; {difference.why_no_interval})"
+    return (
+        f"{line} ({100 * (1 - difference.level):g} % interval {100 * difference.low:+.1f} to "
+        f"{100 * difference.high:+.1f}, an estimate)"
+    )
+
+
+def _grid(summary: Summary, width: int) -> Table:
+    columns = [column for column in COLUMNS if column.room <= width]
+    table = Table(box=None, padding=(0, 1), collapse_padding=True, pad_edge=False)
+    table.add_column("", width=1)
+    widest = max(len(head.head) for head in summary.heads)
+    table.add_column("head", overflow="fold", min_width=min(widest, HEAD_WIDTH))
+    table.add_column("params", justify="right", no_wrap=True)
+    for column in columns:
+        table.add_column(column.title, justify="right", no_wrap=True)
+    table.add_column("CPU s", justify="right", no_wrap=True)
+    for head in summary.heads:
+        won = summary.winner is not None and summary.winner.head == head.head
+        cells = [_cell(head, column) for column in columns]
+        seconds = _number(head.spreads["cpu_seconds"], Column("", "", 1.0, 0), spread=False)
+        table.add_row(
+            WINNER if won else "",
+            Text(head.head),
+            f"{head.parameters.total:,}",
+            *cells,
+            seconds,
+            style="bold" if won else "",
+        )
+    found = summary.baseline
+    table.add_row(
+        "",
+        LARGEST_CLASS,
+        "",
+        *(_baseline_cell(found, column) for column in columns),
+        "",
+        style="dim",
+    )
+    return table
+
+
+def _baseline_cell(found: Baseline, column: Column) -> str:
+    """What always naming the largest class scores, under its test accuracy the interval."""
+    value = found.metrics.get(column.metric)
+    if value is None:
+        return MISSING
+    text = f"{column.scale * value:z.{column.digits}f}"
+    if column.metric == "test_accuracy":
+        text += f"\n{100 * found.low:.1f}–{100 * found.high:.1f}"
+    return text
+
+
+def _cell(head: HeadResult, column: Column) -> str:
+    return _number(head.spreads[column.metric], column)
+
+
+def _number(found: Spread | None, column: Column, *, spread: bool = True) -> str:
+    """`84.1 ± 0.6`; without the spread for one value; a dash for none."""
+    if found is None:
+        return MISSING
+    mean = f"{column.scale * found.mean:,.{column.digits}f}"
+    if found.sd is None or not spread:
+        return mean
+    return f"{mean} ± {column.scale * found.sd:.{column.digits}f}"

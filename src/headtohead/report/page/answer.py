@@ -1,0 +1,318 @@
+"""The answer in words: first a sentence for whoever must decide, then how sure and why."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from headtohead.core.text import names, points
+from headtohead.report.page import doubts
+from headtohead.report.page.reasons import reason
+from headtohead.report.summary import HeadComparison, HeadResult, Summary, validation
+from headtohead.stats.family import plural
+from headtohead.stats.power import MOST_SEEDS, seeds_to_find
+
+Certainty = Literal["decided", "open", "nothing", "unjudged", "unlearned"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The sentence, what goes with it, how firm it is, and what supports it."""
+
+    sentence: str
+    more: str
+    certainty: Certainty
+    reasons: tuple[str, ...]
+
+
+def answer(summary: Summary) -> Answer:
+    """What a study says to someone who must choose a head; nothing that its numbers do not."""
+    able = [head for head in summary.heads if head.finished]
+    if not able:
+        return Answer("Nothing can be said yet: no run is finished.", "", "nothing", ())
+    tested = [item for item in summary.comparisons if item.comparison.difference.n]
+    if summary.lags:
+        return _not_judged(summary, tested)
+    if summary.nothing_learned:
+        reasons = tuple(reason(summary, item) for item in tested)
+        return Answer(doubts.nothing_learned(summary), doubts.LEARN_MORE, "unlearned", reasons)
+    found = _compared(summary, able, tested)
+    lost = doubts.lost(summary)
+    return replace(found, sentence=f"{found.sentence} {lost}") if lost else found
+
+
+def opening(summary: Summary) -> Iterator[str]:
+    """What stands before any table: what cannot be judged, or was not learned; else nothing."""
+    found = answer(summary)
+    if found.certainty in ("unjudged", "unlearned"):
+        yield f"{found.sentence} {found.more}"
+    elif summary.at_majority:
+        yield doubts.lost(summary)
+
+
+def _compared(
+    summary: Summary, able: Sequence[HeadResult], tested: Sequence[HeadComparison]
+) -> Answer:
+    """The answer where every head's measurements can be trusted."""
+    if len(summary.file.study.heads) == 1:
+        more = "With one head there is nothing to compare it with."
+        return Answer(f"{_reached(able[0])}.", more, "nothing", ())
+    if not tested:
+        return _without_pairs(summary, able)
+    reasons = tuple(reason(summary, item) for item in tested)
+    chosen = _decided(summary, tested)
+    if chosen is not None and len(tested) == len(summary.file.study.heads) - 1:
+        sentence, head = chosen
+        return Answer(sentence, _validation(summary, head), "decided", reasons)
+    if _few_seeds(summary, tested):
+        sentence, more = _too_few(summary, tested), _so_far(summary)
+    else:
+        sentence, more = _undecided(summary, tested), _may_be_chance(summary, tested)
+    return Answer(sentence, more, "open", reasons)
+
+
+def _not_judged(summary: Summary, tested: Sequence[HeadComparison]) -> Answer:
+    """What cannot be judged first, then what can, then the heads that learned nothing."""
+    parts = [doubts.not_judged(summary, tested)]
+    judged = [item for item in tested if item.judged]
+    if judged:
+        parts.append(_of_the_rest(summary, judged))
+    parts.append(doubts.lost(summary))
+    reasons = tuple(reason(summary, item) for item in tested)
+    sentence = " ".join(filter(None, parts))
+    return Answer(sentence, doubts.why_and_remedy(summary), "unjudged", reasons)
+
+
+def _of_the_rest(summary: Summary, judged: Sequence[HeadComparison]) -> str:
+    """What the verdicts say of the pairs that are judged; no choice, for others are not."""
+    if _few_seeds(summary, judged):
+        return f"Against {names([item.other for item in judged])}: {_too_few(summary, judged)}"
+    better, worse, equal = _settled(judged)
+    reference, margin = summary.reference, points(summary.file.study.verdict.margin)
+    parts = [f"{reference} beats {names(better)}"] if better else []
+    parts += [f"{names(worse)} beat{'s' if len(worse) == 1 else ''} {reference}"] if worse else []
+    if equal:
+        parts.append(f"{reference} is at least as good as {names(equal)} within {margin}")
+    unsettled = names([item.other for item in _open(judged)])
+    if unsettled:
+        parts.append(f"between {reference} and {unsettled} no head is shown to be better")
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}." if text.startswith("between") else f"{text}."
+
+
+def fewer_parameters(summary: Summary, head: str, rivals: Sequence[str]) -> str:
+    """`24 times fewer parameters than fc`, against the largest rival; empty where not fewer."""
+    totals = {item.head: item.parameters.total for item in summary.heads}
+    largest = max((name for name in rivals if name in totals), key=totals.__getitem__, default="")
+    if not largest or head not in totals or totals[largest] < 1.05 * totals[head]:
+        return ""
+    ratio = totals[largest] / totals[head]
+    shown = f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.1f}"
+    return f"{shown} times fewer parameters than {largest}"
+
+
+def _reached(head: HeadResult) -> str:
+    spread = head.spreads["test_accuracy"]
+    if spread is None:
+        return f"{head.head} has no test predictions yet"
+    over = f" on average over {spread.n} seeds" if spread.n > 1 else ""
+    return f"{head.head} names {100 * spread.mean:.1f} % of the test pictures rightly{over}"
+
+
+def _without_pairs(summary: Summary, able: Sequence[HeadResult]) -> Answer:
+    return Answer(
+        "Nothing can be compared yet.",
+        f"{summary.reference}, the reference, and another head must have finished the same seed, "
+        f"with test predictions. So far: {'; '.join(map(_reached, able))}.",
+        "nothing",
+        (),
+    )
+
+
+def _decided(summary: Summary, tested: Sequence[HeadComparison]) -> tuple[str, str] | None:
+    """The sentence and its head, where the family's verdicts name a choice."""
+    reference, margin = summary.reference, summary.file.study.verdict.margin
+    better, worse, equal = _settled(tested)
+    if worse:
+        return _beaten(summary, tested, worse)
+    if len(better) + len(equal) < len(tested):
+        return None
+    parts = []
+    if equal:
+        parts.append(f"{reference} is at least as good as {names(equal)} within {points(margin)}")
+    if better:
+        parts.append(f"{'it' if equal else reference} beats {names(better)}")
+    fewer = fewer_parameters(summary, reference, [*better, *equal])
+    reason = f": {fewer}" if fewer else ""
+    return f"{', and '.join(parts)}. Choose {reference}{reason}.", reference
+
+
+def _validation(summary: Summary, chosen: str) -> str:
+    """Where validation alone would take another head: two answers on one page need a word."""
+    winner = summary.winner
+    if winner is None or winner.head == chosen:
+        return ""
+    return (
+        f"By mean validation accuracy alone {winner.head} would be taken "
+        f"({100 * winner.validation:.1f} %); the verdicts say how much that lead is worth."
+    )
+
+
+def _settled(tested: Sequence[HeadComparison]) -> tuple[list[str], list[str], list[str]]:
+    """Heads that the reference beats, that beat it, and that it is as good as within the margin."""
+    better = [i.other for i in tested if i.comparison.better.outcome == "supported"]
+    worse = [i.other for i in tested if i.comparison.better.outcome == "refuted"]
+    equal = [
+        i.other
+        for i in tested
+        if i.other not in (*better, *worse) and i.comparison.not_worse.outcome == "supported"
+    ]
+    return better, worse, equal
+
+
+def _beaten(
+    summary: Summary, tested: Sequence[HeadComparison], worse: Sequence[str]
+) -> tuple[str, str]:
+    """The reference loses: validation chooses among the heads that beat it, the test does not."""
+    reference = summary.reference
+    rivals = [head for head in summary.heads if head.head in worse]
+    chosen_on = summary.winner.seeds if summary.winner else ()
+    # Seeds that only some of them have would decide by their luck.
+    seeds = set(chosen_on).intersection(*({run.seed for run in head.runs} for head in rivals))
+    best = min(rivals, key=lambda head: (-validation(head, seeds), head.parameters.total)).head
+    parameters = _more_or_fewer(summary, best, reference)
+    if len(worse) == 1:
+        with_them = f", with {parameters}" if parameters else ""
+        lead = f"{_by(tested, best)} of test accuracy"
+        return f"{best} beats {reference} by {lead}{with_them}. Choose {best}.", best
+    beating = names([f"{name} (by {_by(tested, name)})" for name in worse])
+    with_them = f", with {parameters} than {reference}" if parameters else ""
+    return (
+        f"{beating} beat {reference} on test accuracy. Choose {best}: of these it does best on "
+        f"validation{with_them}.",
+        best,
+    )
+
+
+def _more_or_fewer(summary: Summary, head: str, other: str) -> str:
+    """`24 times more parameters`; empty where they are about as many."""
+    for mine, theirs, word in ((head, other, "fewer"), (other, head, "more")):
+        found = fewer_parameters(summary, mine, [theirs])
+        if found:
+            return f"{found.partition(' fewer')[0]} {word} parameters"
+    return ""
+
+
+def _by(tested: Sequence[HeadComparison], name: str) -> str:
+    item = next(item for item in tested if item.other == name)
+    lead = abs(100 * (item.comparison.difference.mean or 0.0))
+    return f"{lead:.1f} points" if round(lead, 1) else f"{lead:.1g} points"
+
+
+def _few_seeds(summary: Summary, tested: Sequence[HeadComparison]) -> bool:
+    most = max(item.comparison.difference.n for item in tested)
+    return most < summary.seeds_needed and summary.looks is None
+
+
+def _too_few(summary: Summary, tested: Sequence[HeadComparison]) -> str:
+    most = max(item.comparison.difference.n for item in tested)
+    return (
+        f"Not decided: {plural(most, 'seed')} cannot tell a difference from chance; it takes at "
+        f"least {summary.seeds_needed}."
+    )
+
+
+def _open(tested: Sequence[HeadComparison]) -> list[HeadComparison]:
+    known = [name for group in _settled(tested) for name in group]
+    return [item for item in tested if item.other not in known]
+
+
+def _undecided(summary: Summary, tested: Sequence[HeadComparison]) -> str:
+    """What is settled, what is not, and which head is the cheapest."""
+    unsettled = names([item.other for item in _open(tested)])
+    if not unsettled:
+        return "Not decided: some heads have no finished runs to compare."
+    better, _, equal = _settled(tested)
+    margin = points(summary.file.study.verdict.margin)
+    known = [f"beats {names(better)}"] if better else []
+    known += [f"is at least as good as {names(equal)} within {margin}"] if equal else []
+    sentence = "No head is shown to be better."
+    if known:
+        sentence = (
+            f"{summary.reference} {' and '.join(known)}. Against {unsettled} no head is shown to "
+            f"be better."
+        )
+    lightest = min(summary.heads, key=lambda head: head.parameters.total).head
+    fewer = fewer_parameters(summary, lightest, [head.head for head in summary.heads])
+    return f"{sentence} {lightest} needs {fewer}." if fewer else sentence
+
+
+def _may_be_chance(summary: Summary, tested: Sequence[HeadComparison]) -> str:
+    """The largest lead that is open, how many seeds would settle it, and what validation says."""
+    parts = []
+    idle = summary.at_majority
+    # Between two heads that learned nothing there is no lead for seeds to settle.
+    unsettled = [i for i in _open(tested) if {summary.reference, i.other} - set(idle)]
+    if unsettled:
+        item = max(unsettled, key=lambda item: abs(item.comparison.difference.mean or 0.0))
+        difference = item.comparison.difference
+        mean = 100 * (difference.mean or 0.0)
+        if round(mean, 1):
+            two = (summary.reference, item.other)
+            ahead, behind = two if mean > 0 else two[::-1]
+            parts.append(
+                f"{ahead} was {abs(mean):.1f} points of test accuracy ahead of {behind} on "
+                f"average, which may be chance. {_seeds_to_settle(summary, item)}".strip()
+            )
+    if summary.winner is not None:
+        share = 100 * summary.winner.validation
+        parts.append(f"On the validation pictures {summary.winner.head} does best ({share:.1f} %).")
+    return " ".join(parts)
+
+
+def _seeds_to_settle(summary: Summary, item: HeadComparison) -> str:
+    """How many seeds a lead as large as this one takes; empty under a sequential design."""
+    difference = item.comparison.difference
+    if summary.looks is not None or not difference.sd or not difference.mean:
+        return ""
+    needed = seeds_to_find(
+        abs(difference.mean) / difference.sd,
+        tests=item.comparison.tests,
+        level=difference.level,
+        fewest=difference.n + 1,
+    )
+    if needed is None:
+        return f"It would take more than {MOST_SEEDS} seeds to settle a lead of that size."
+    return f"About {needed} seeds would settle a lead of that size four times in five."
+
+
+def _so_far(summary: Summary) -> str:
+    winner = summary.winner
+    if winner is None:
+        return ""
+    rivals = [head.head for head in summary.heads if head.head != winner.head]
+    fewer = fewer_parameters(summary, winner.head, rivals)
+    return (
+        f"So far {winner.head} does best on the validation pictures "
+        f"({100 * winner.validation:.1f} %){f', with {fewer}' if fewer else ''}."
+    )
+
+
+def caveats(summary: Summary) -> Iterator[str]:
+    """What the numbers do not say, whatever they are."""
+    mode = summary.file.study.split.mode
+    if mode == "fixed":
+        yield (
+            "The seeds share one split of the pictures: intervals over seeds hold for this split, "
+            "not for other pictures."
+        )
+    test = sum(summary.file.counts["test"].values())
+    few = [name for name, n in summary.file.counts["test"].items() if n < 20]
+    if few:
+        yield (
+            f"{names(few) if len(few) < 6 else f'{len(few)} classes'} "
+            f"{'has' if len(few) == 1 else 'have'} fewer than 20 test pictures: "
+            f"what is said of {'it' if len(few) == 1 else 'them'} is uncertain."
+        )
+    yield (
+        f"One test picture is {100 / max(test, 1):.2g} points of accuracy ({test:,} test pictures)."
+    )

@@ -1,0 +1,113 @@
+"""What heads differ by: the forest of paired differences."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from headtohead.report.charts.chart import (
+    Chart,
+    Drawing,
+    drawing,
+    name_margin,
+    name_rows,
+    shortened,
+)
+from headtohead.report.charts.style import GRID, INK, NEUTRAL
+from headtohead.report.page.findings import picture_bounds
+from headtohead.report.summary import HeadComparison, Summary
+
+ROW = 46.0
+
+
+def forest(summary: Summary) -> Chart | None:
+    """The reference minus each other head on test accuracy, in points: seeds, mean, interval."""
+    shown = [item for item in summary.comparisons if item.comparison.difference.n]
+    if not shown:
+        return None
+    heads = list(summary.file.study.heads)
+    names = [f"− {item.other}" for item in shown]
+    margins = (name_margin(names), 14.0, 44.0, 22.0)
+    with drawing(height=66 + ROW * len(shown), margins=margins) as paper:
+        axes = paper.axes
+        margin = 100 * summary.file.study.verdict.margin
+        axes.axvspan(-margin, margin, color=GRID, alpha=0.6, linewidth=0)
+        axes.axvline(0, color=NEUTRAL, linewidth=1)
+        name_rows(paper, [heads.index(item.other) for item in shown], names)
+        for row, item in enumerate(shown):
+            _draw_row(paper, summary, item, row)
+        better = shortened(summary.reference, 110)
+        axes.set_xlabel(f"points of test accuracy; right: {better} is better", loc="right")
+        return paper.finish(
+            "forest",
+            f"{summary.reference} minus each other head",
+            " ".join(_legend(shown, margin)),
+            "; ".join(
+                f"{summary.reference} minus {item.other}: {difference_text(item)}" for item in shown
+            ),
+        )
+
+
+def _legend(shown: Sequence[HeadComparison], margin: float) -> Iterator[str]:
+    """What the marks are that are drawn, and why some are not."""
+    yield "Dots: seeds. Diamond: their mean."
+    if any(_bounds(item) for item in shown):
+        yield f"Line: {_confidence(shown)} interval (Student's t) over seeds."
+    if not all(_bounds(item) for item in shown):
+        yield "One seed, or seeds that differ by the same, have no interval, so no line."
+    if any(picture_bounds(item) for item in shown):
+        yield f"Dotted: {_confidence(shown)} interval over test pictures, for these networks."
+    yield (
+        f"Shaded: the margin of ±{margin:g} point{'s' if margin != 1 else ''} within which heads "
+        f"count as equally good."
+    )
+
+
+def _draw_row(paper: Drawing, summary: Summary, item: HeadComparison, row: int) -> None:
+    """One comparison: seeds below, the two intervals, the mean on top."""
+    axes = paper.axes
+    index = list(summary.file.study.heads).index(item.other)
+    label = f"{summary.reference} minus {item.other}"
+    values = [100 * value for value in item.comparison.difference.differences]
+    below = row + 0.22
+    seeds = axes.plot(values, [below] * len(values), "o", color=NEUTRAL, markersize=4)
+    paper.belongs(index, *seeds)
+    said = [f"seed {s}: {v:+.2f} points" for s, v in zip(item.seeds, values, strict=True)]
+    paper.readable(label, index, [(value, below) for value in values], said)
+    bounds = _bounds(item)
+    if bounds is not None:
+        line = axes.plot(bounds, [row, row], color=INK, linewidth=2, solid_capstyle="butt")
+        paper.belongs(index, *line)
+    beside = picture_bounds(item)
+    if beside is not None:
+        dots = (0, (2, 1.5))
+        line = axes.plot(beside, [row - 0.2] * 2, color=NEUTRAL, linewidth=2, linestyle=dots)
+        paper.belongs(index, *line)
+    mean = float(np.mean(values))
+    paper.belongs(index, *axes.plot([mean], [row], "D", color=INK, markersize=6.5))
+    paper.readable(label, index, [(mean, row)], [difference_text(item)])
+
+
+def _bounds(item: HeadComparison) -> tuple[float, float] | None:
+    difference = item.comparison.difference
+    if difference.low is None or difference.high is None:
+        return None
+    return 100 * difference.low, 100 * difference.high
+
+
+def _confidence(shown: Sequence[HeadComparison]) -> str:
+    return f"{100 * (1 - shown[0].comparison.difference.level):g} %"
+
+
+def difference_text(item: HeadComparison) -> str:
+    """`+0.52 points on average, 95 % interval −0.1 to +1.1`, or that there is no interval."""
+    difference = item.comparison.difference
+    text = f"{100 * (difference.mean or 0.0):+.2f} points"
+    bounds = _bounds(item)
+    if bounds is None:
+        if difference.n < 2:
+            return f"{text} from one seed, no interval"
+        return f"{text} on average over {difference.n} seeds, {difference.why_no_interval}"
+    return (
+        f"{text} on average over {difference.n} seeds, {100 * (1 - difference.level):g} % interval "
+        f"{bounds[0]:+.2f} to {bounds[1]:+.2f}"
+    )

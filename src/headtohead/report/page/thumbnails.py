@@ -1,0 +1,149 @@
+"""What a report needs of the pictures themselves, kept in the ledger while they are at hand.
+
+<out>/evidence/thumbnails/test.npz    the test pictures that are worth a look
+<out>/evidence/thumbnails/test.json   sizes, duplicates, quarantine; written last, with the
+                                      other's sha256
+"""
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from headtohead.core.files import write_atomic
+from headtohead.data.prepared import PreparedSet, printable
+from headtohead.report.page.picks import disagreements, mistakes, opinions_of, predictions_on_test
+from headtohead.study_data import StudyData
+
+FORMAT = 1
+OF_EACH_KIND = 24
+"""So many mistakes and so many disagreements are kept at most: the limit of `--pictures`."""
+
+SIDE = 128
+"""Thumbnails are no larger than this, in pixels."""
+
+LISTED = 200
+"""So many quarantined files are listed by name; all are counted."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of the pictures. Sizes are [height, width] in pixels before resizing.
+
+    `duplicate_groups` counts groups of (near-)identical pictures, `duplicates` their pictures.
+    `quarantined` lists [name, class, reason] of files that gave no picture, `quarantined_count`
+    of them in all.
+    """
+
+    pictures: int
+    smallest: tuple[int, int]
+    median: tuple[int, int]
+    largest: tuple[int, int]
+    duplicate_groups: int
+    duplicates: int
+    quarantined_count: int
+    quarantined: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Thumbnail:
+    """One test picture: its name relative to the source, and (H, W, 3) uint8 pixels."""
+
+    name: str
+    pixels: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Thumbnails:
+    """Everything that is kept of the images: thumbnails by row of the prepared set, and facts."""
+
+    facts: Facts
+    by_row: Mapping[int, Thumbnail]
+
+
+def keep_thumbnails(data: StudyData, prepared: PreparedSet) -> None:
+    """Keep the facts, and thumbnails of what the finished runs get wrong or disagree on.
+
+    Raises StorageError where they cannot be written.
+    """
+    opinions = opinions_of(predictions_on_test(data))
+    rows: list[int] = []
+    if opinions is not None:
+        chosen = [*mistakes(opinions, OF_EACH_KIND), *disagreements(opinions, OF_EACH_KIND)]
+        rows = sorted({pick.row for pick in chosen})
+    images = prepared.images
+    pixels = [_small(images[row]) for row in rows]
+    buffer = io.BytesIO()
+    np.savez(buffer, rows=np.array(rows, np.int64), pixels=np.array(pixels, np.uint8))
+    path, content = _path(data), buffer.getvalue()
+    if not path.is_file() or path.read_bytes() != content:
+        write_atomic(path, content)
+    manifest = {
+        "format": FORMAT,
+        "prepared": data.file.prepared,
+        "sha256": sha256(content).hexdigest(),
+        "facts": asdict(_facts(prepared)),
+        "names": [printable(prepared.names[row]) for row in rows],
+    }
+    write_atomic(path.with_suffix(".json"), json.dumps(manifest, indent=1).encode())
+
+
+def read_thumbnails(data: StudyData) -> Thumbnails | None:
+    """What was kept, or None where there is nothing that is whole and of this study."""
+    path = _path(data)
+    try:
+        manifest = json.loads(path.with_suffix(".json").read_bytes())
+        if manifest["format"] != FORMAT or manifest["prepared"] != data.file.prepared:
+            return None
+        stored = path.read_bytes()
+        if manifest["sha256"] != sha256(stored).hexdigest():
+            return None
+        content = manifest["facts"]
+        sizes = {name: tuple(content[name]) for name in ("smallest", "median", "largest")}
+        quarantined = tuple(tuple(entry) for entry in content["quarantined"])
+        facts = Facts(**{**content, **sizes, "quarantined": quarantined})
+        with np.load(io.BytesIO(stored), allow_pickle=False) as arrays:
+            found = zip(arrays["rows"].tolist(), manifest["names"], arrays["pixels"], strict=True)
+            return Thumbnails(facts, {row: Thumbnail(name, pixels) for row, name, pixels in found})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _path(data: StudyData) -> Path:
+    return data.out / "evidence" / "thumbnails" / "test.npz"
+
+
+def _small(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if max(picture.shape[:2]) <= SIDE:
+        return np.asarray(picture)
+    image = Image.fromarray(np.asarray(picture))
+    image.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR)
+    return np.asarray(image)
+
+
+def _facts(prepared: PreparedSet) -> Facts:
+    sizes = prepared.original_sizes
+    order = np.argsort(sizes.prod(axis=1), kind="stable")
+
+    def size(at: int) -> tuple[int, int]:
+        height, width = sizes[order[at]].tolist()
+        return height, width
+
+    _, counts = np.unique(prepared.groups, return_counts=True)
+    entries = [(printable(q.name), printable(q.label), q.reason) for q in prepared.quarantined]
+    return Facts(
+        pictures=len(sizes),
+        smallest=size(0),
+        median=size(len(sizes) // 2),
+        largest=size(-1),
+        duplicate_groups=int((counts > 1).sum()),
+        duplicates=int(counts[counts > 1].sum()),
+        quarantined_count=len(entries),
+        quarantined=tuple(entries[:LISTED]),
+    )

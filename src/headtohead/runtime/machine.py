@@ -1,0 +1,239 @@
+"""What this machine has, as numbers: cores, memory, disks, packages, decoders, PyTorch's devices.
+
+Imports no torch: `torch_of` asks for it in a process of its own.
+"""
+
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from headtohead.core.system import usable_cores
+
+CGROUP = Path("/sys/fs/cgroup")
+"""Where Linux tells a container's limits."""
+
+TIMEOUT = 120
+"""Seconds for loading torch: a cold disk takes some 30."""
+
+_NOT_FOR_USERS = ("dev", "docs")
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes; None is not known. `limit` is a container's."""
+
+    total: int | None
+    available: int | None
+    limit: int | None
+
+    @property
+    def usable(self) -> int | None:
+        """The most that processes here may take."""
+        known = [value for value in (self.total, self.limit) if value is not None]
+        return min(known, default=None)
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A folder that headtohead writes to: free bytes, and why it cannot be written."""
+
+    role: str
+    path: str
+    free: int | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class Package:
+    """An installed version, None where there is none, the lowest that is accepted, its extra."""
+
+    name: str
+    version: str | None
+    lowest: str
+    extra: str | None
+
+    @property
+    def is_old(self) -> bool:
+        """Whether it is installed and below the lowest version that is accepted."""
+        return self.version is not None and _numbers(self.version) < _numbers(self.lowest)
+
+
+@dataclass(frozen=True)
+class Torch:
+    """What `headtohead.runtime.torch_check` said; `error` where it could not."""
+
+    version: str | None = None
+    cuda: str | None = None
+    gpus: tuple[dict[str, Any], ...] = ()
+    devices: tuple[str, ...] = ()
+    numba_error: str | None = None
+    error: str | None = None
+
+
+def memory_of() -> Memory:
+    """The memory of the machine, and the limit of the container that this process is in."""
+    total, available = None, None
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            name, _, value = line.partition(":")
+            if name == "MemTotal":
+                total = int(value.split()[0]) << 10
+            elif name == "MemAvailable":
+                available = int(value.split()[0]) << 10
+    except OSError:  # not Linux
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limit = _limit("memory.max", "memory/memory.limit_in_bytes")
+    # Without a limit, version 1 of control groups says the largest number of pages.
+    return Memory(total, available, None if limit is None or limit > (1 << 60) else limit)
+
+
+def _limit(*names: str) -> int | None:
+    """The first of these files of the control group that has a number."""
+    for name in names:
+        for folder in _groups():
+            try:
+                return int((folder / name).read_text(encoding="ascii"))
+            except (OSError, ValueError):  # no such file, or "max"
+                continue
+    return None
+
+
+def _groups() -> list[Path]:
+    """The folders of this process's control group, the innermost first."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return [CGROUP]
+    own = next((line[3:] for line in lines if line.startswith("0::")), "/")
+    inner = CGROUP / own.lstrip("/")
+    return [inner, *(folder for folder in inner.parents if folder.is_relative_to(CGROUP))]
+
+
+def core_limit() -> float | None:
+    """The cores' worth of time that a container allows; None without a limit."""
+    for folder in _groups():
+        try:
+            quota, period = (folder / "cpu.max").read_text(encoding="ascii").split()
+            return int(quota) / int(period)
+        except (OSError, ValueError):  # no such file, or "max"
+            continue
+    return None
+
+
+def cores() -> dict[str, Any]:
+    """Cores that this process may run on, those of the machine, and a container's limit."""
+    return {"usable": len(usable_cores()), "present": os.cpu_count(), "limit": core_limit()}
+
+
+def disk_at(role: str, path: Path) -> Disk:
+    """Free bytes at `path`, or where it would be made, and whether a file can be written there."""
+    nearest = path.absolute()
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    free, failure = None, None
+    try:
+        free = shutil.disk_usage(nearest).free
+        with tempfile.TemporaryFile(dir=nearest) as handle:
+            handle.write(b"\0")
+    except OSError as error:
+        failure = error.strerror or str(error)
+    return Disk(role, str(path), free, failure)
+
+
+def packages() -> tuple[Package, ...]:
+    """Everything that headtohead requires, or that an extra of it brings, with its version."""
+    try:
+        required = metadata.requires("headtohead") or []
+    except metadata.PackageNotFoundError:  # the source is on the path, and not installed
+        return ()
+    found = []
+    for line in required:
+        match = re.fullmatch(r"([\w.-]+)(?:>=([\w.]+))?(?:\s*;\s*extra == ['\"](\w+)['\"])?", line)
+        if match is not None and match[3] not in _NOT_FOR_USERS:
+            found.append(Package(match[1], _version(match[1]), match[2] or "0", match[3]))
+    return tuple(found)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """`2.13.0+cpu` → (2, 13): zeros at the end say nothing."""
+    numbers = [int(part) for part in re.findall(r"\d+", version.partition("+")[0])]
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)
+
+
+def decoders() -> dict[str, str | None]:
+    """Versions of what decodes photographs; None where a format cannot be read."""
+    from PIL import features
+
+    from headtohead.data.formats import heif_version
+
+    turbo = features.version_feature("libjpeg_turbo")
+    return {
+        "JPEG": f"libjpeg-turbo {turbo}" if turbo else features.version_codec("jpg"),
+        "WebP": features.version_module("webp") if features.check("webp") else None,
+        "AVIF": features.version_module("avif") if features.check("avif") else None,
+        "HEIC": heif_version(),
+    }
+
+
+def drivers_gpus() -> tuple[str, ...]:
+    """The GPUs that NVIDIA's driver lists, whatever PyTorch sees of them."""
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return ()
+    try:
+        listed = subprocess.run(
+            [command, "-L"], capture_output=True, text=True, timeout=TIMEOUT, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    lines = listed.stdout.splitlines() if listed.returncode == 0 else []
+    return tuple(line.partition(" (UUID")[0] for line in lines if line.startswith("GPU "))
+
+
+def torch_of() -> Torch:
+    """What PyTorch says of this machine, asked in a process that finds modules as a worker does."""
+    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+    try:
+        said = subprocess.run(
+            # -P: a torch.py in the user's current folder must not be taken for torch.
+            [sys.executable, "-P", "-m", "headtohead.runtime.torch_check"],
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+    except subprocess.TimeoutExpired:
+        return Torch(error=f"loading it took more than {TIMEOUT} seconds")
+    if said.returncode != 0:
+        last = next((line for line in reversed(said.stderr.splitlines()) if line.strip()), "")
+        return Torch(error=last.strip() or f"its process ended with exit code {said.returncode}")
+    found = json.loads(said.stdout.splitlines()[-1])
+    return Torch(**{**found, "gpus": tuple(found["gpus"]), "devices": tuple(found["devices"])})
+
+
+def versions() -> dict[str, str]:
+    """Of Python and the system that this process runs on."""
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "processor": platform.machine(),
+    }

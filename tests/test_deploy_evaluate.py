@@ -1,0 +1,70 @@
+"""A study on new images: classes matched, differences told, the same statistics."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deployed import Trained, trained_study
+from headtohead.probes.base import read_run
+from headtohead.probes.predictions import PREDICTIONS
+from headtohead.stats.metrics import accuracy
+from photographs import write_pictures
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return trained_study(tmp_path_factory.mktemp("evaluate"), seeds=2, epochs=1)
+
+
+def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "headtohead", "evaluate", *map(str, arguments)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_the_test_split_scores_as_in_the_study(trained: Trained, tmp_path: Path) -> None:
+    """Else a number on new images cannot be set beside the study's own."""
+    found = read_run(trained.ledger, PREDICTIONS, "gap", 1)
+    assert found is not None
+    for row in found.test.rows.tolist():
+        name = trained.prepared.names[row]
+        target = tmp_path / "new" / name.replace("cat/", "Cat/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes((trained.source / name).read_bytes())
+    told = command(trained.out, "--data", tmp_path / "new", "--cache", tmp_path, "--json")
+    assert told.returncode == 0, told.stderr
+    content = json.loads(told.stdout)
+    scores = {(run["head"], run["seed"]): run["accuracy"] for run in content["runs"]}
+    assert scores.keys() == {(head, seed) for head in ("fc", "gap") for seed in (0, 1)}
+    assert scores["gap", 1] == pytest.approx(accuracy(found.test.best, found.test.labels))
+    assert content["images"] == len(found.test.rows)
+    (comparison,) = content["comparisons"]
+    expected = sum(scores["gap", seed] - scores["fc", seed] for seed in (0, 1)) / 2
+    assert comparison["mean"] == pytest.approx(expected)
+    assert comparison["better"]["outcome"] == "inconclusive"  # two seeds
+    assert len(content["notes"]) == 1
+    assert "Cat" in content["notes"][0]
+
+
+def test_other_classes_and_shares_are_told(trained: Trained, tmp_path: Path) -> None:
+    """Else an accuracy on other classes or shares is read as the study's."""
+    new = write_pictures(tmp_path / "new", {"bird": 3, "cat": 9, "dog": 3}, size=48, seed=5)
+    told = command(trained.out, "--data", new, "--cache", tmp_path, "--json")
+    content = json.loads(told.stdout)
+    assert content["images"] == 12
+    assert content["shares"] == {"cat": [0.5, 0.75], "dog": [0.5, 0.25]}
+    left_out, shifted = content["notes"]
+    assert "bird" in left_out
+    assert "25 points" in shifted
+
+
+def test_no_class_in_common_is_refused(trained: Trained, tmp_path: Path) -> None:
+    new = write_pictures(tmp_path / "new", {"bird": 3, "fish": 3}, size=48)
+    told = command(trained.out, "--data", new, "--cache", tmp_path)
+    assert told.returncode == 3
+    assert "bird, fish" in told.stderr
+    assert "Traceback" not in told.stderr

@@ -1,0 +1,159 @@
+"""`headtohead doctor`: the facts are those of this machine, and each problem has its remedy."""
+
+import dataclasses
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+import headtohead
+from headtohead.cli import main
+from headtohead.core.system import usable_cores
+from headtohead.runtime import machine
+from headtohead.runtime.doctor import Machine, problems
+from headtohead.runtime.machine import Disk, Memory, Package, Torch, disk_at
+
+SOUND = Machine(
+    {"python": "3.11.7", "system": "Linux"},
+    {"usable": 2, "present": 2, "limit": None},
+    Memory(8 << 30, 4 << 30, None),
+    (Disk("cache", "cache", 100 << 30, None),),
+    (Package("torch", "2.13.0", "2.7", None), Package("numba", "0.68", "0.61", "fast")),
+    {"JPEG": "libjpeg-turbo 3", "WebP": "1", "AVIF": None, "HEIC": None},
+    Torch("2.13.0", None, (), ("cpu", "cpu")),
+    (),
+)
+"""A machine without a problem."""
+
+
+def found_problems(**changes: object) -> list[str]:
+    return [problem.what for problem in problems(dataclasses.replace(SOUND, **changes))]
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HEADTOHEAD_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_the_facts_are_those_of_this_machine(cache: Path) -> None:
+    """Else a user plans by numbers that are not theirs."""
+    found = headtohead.doctor()
+    assert found.cores["usable"] == len(usable_cores())
+    assert found.torch.error is None
+    assert found.torch.version == torch.__version__
+    assert len(found.torch.gpus) == torch.cuda.device_count()
+    assert found.use["workers"] == (torch.cuda.device_count() or len(usable_cores()))
+    assert found.memory.total == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert found.disks[0].path == str(cache)
+    assert found.disks[0].free == pytest.approx(shutil.disk_usage(cache.parent).free, rel=0.2)
+    assert found.extras["fast"] is bool(machine._version("numba"))
+    assert not cache.exists(), "looking must not make folders"
+    lines = str(found)
+    assert f"torch {torch.__version__}" in lines
+    assert str(cache) in lines
+
+
+def test_the_command_tells_scripts_what_python_returns(cache: Path) -> None:
+    """Else a script cannot ask before it starts a study."""
+    told = json.loads(CliRunner().invoke(main, ["doctor", "--json"]).stdout)
+    assert told["use"]["workers"] == len(told["torch"]["devices"])
+    assert told["disks"][0] == {**told["disks"][0], "role": "cache", "error": None}
+
+
+def test_a_torch_that_cannot_be_loaded_is_told(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command that explains a broken installation must survive it."""
+    (tmp_path / "torch.py").write_text("raise OSError('libgomp.so.1: cannot open')")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = headtohead.doctor()
+    assert found.torch.error == "OSError: libgomp.so.1: cannot open"
+    assert found.use["workers"] == 0
+    assert found.problems[0].what.endswith("OSError: libgomp.so.1: cannot open")
+    assert "--force-reinstall torch" in found.problems[0].remedy
+
+
+def test_a_numba_that_cannot_be_loaded_is_told(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numba and NumPy versions that do not fit each other are the usual case."""
+    (tmp_path / "numba.py").write_text("raise ImportError('Numba needs NumPy 2.2 or less')")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = headtohead.doctor()
+    assert found.torch.numba_error == "ImportError: Numba needs NumPy 2.2 or less"
+    assert found.use["kernels"] == "plain"
+    assert [problem for problem in found.problems if "Numba needs NumPy" in problem.what]
+
+
+def test_a_cache_that_cannot_be_written_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else preparing fails after minutes of decoding."""
+    (tmp_path / "file").write_text("not a folder")
+    found = disk_at("cache", tmp_path / "file" / "cache")
+    assert found.error == "Not a directory"
+    assert found_problems(disks=(found,)) == [
+        f"the cache {tmp_path / 'file' / 'cache'} cannot be written: Not a directory"
+    ]
+    monkeypatch.setenv("HEADTOHEAD_CACHE", "~nobody-of-this-name/cache")
+    assert "HEADTOHEAD_CACHE" in next(
+        problem.remedy for problem in headtohead.doctor().problems if "cache" in problem.what
+    )
+
+
+def test_a_gpu_that_pytorch_does_not_see_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a study trains for days on the CPU of a machine with a GPU."""
+    command = tmp_path / "nvidia-smi"
+    command.write_text("#!/bin/sh\necho 'GPU 0: NVIDIA X100 (UUID: GPU-1-2)'\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert machine.drivers_gpus() == ("GPU 0: NVIDIA X100",)
+    (what,) = found_problems(drivers_gpus=machine.drivers_gpus())
+    assert "NVIDIA X100" in what
+    seen = Torch("2.13.0", "13.0", ({"name": "NVIDIA X100", "memory": 1 << 34},), ("cuda:0",))
+    assert found_problems(drivers_gpus=machine.drivers_gpus(), torch=seen) == []
+
+
+def test_a_containers_limits_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker for each core of the host is killed for memory, or waits, in a small container."""
+    (tmp_path / "memory.max").write_text(f"{1 << 30}\n")
+    (tmp_path / "cpu.max").write_text("150000 100000\n")
+    monkeypatch.setattr(machine, "CGROUP", tmp_path)
+    memory = machine.memory_of()
+    assert (memory.limit, memory.usable, machine.core_limit()) == (1 << 30, 1 << 30, 1.5)
+    told = list(
+        problems(
+            dataclasses.replace(
+                SOUND, memory=memory, cores={"usable": 2, "present": 64, "limit": 1.5}
+            )
+        )
+    )
+    assert [problem.remedy for problem in told] == ["Use --workers 1.", "Use --workers 1."]
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    assert (machine.memory_of().limit, machine.core_limit()) == (None, None)
+
+
+def test_little_room_and_old_or_missing_packages_are_told() -> None:
+    """Each of them stops a study in its middle, or at its first import."""
+    assert found_problems() == []
+    assert len(found_problems(disks=(Disk("current folder", ".", 1 << 20, None),))) == 1
+    for version, count in (("2.6.1", 1), ("2.7", 0), ("2.7.0+cpu", 0), ("2.10.0", 0), (None, 1)):
+        package = Package("torch", version, "2.7", None)
+        assert len(found_problems(packages=(package, *SOUND.packages[1:]))) == count, version
+    without = found_problems(packages=(SOUND.packages[0], Package("numba", None, "0.61", "fast")))
+    assert len(without) == 1
+
+
+def test_all_packages_of_the_project_are_looked_at() -> None:
+    """Else an extra of pyproject.toml is not known to be missing."""
+    found = {(package.name, package.extra) for package in machine.packages()}
+    assert {("torch", None), ("numba", "fast"), ("timm", "timm")} <= found
+    assert "pytest" not in {name for name, _ in found}, "nobody needs what developers need"

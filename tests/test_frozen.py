@@ -1,0 +1,165 @@
+"""Frozen means frozen: nothing of a held backbone moves, whoever trains the model."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from headtohead.backbones.frozen import (
+    Frozen,
+    with_checkpointing,
+    with_frozen_norms,
+    with_last_stages,
+)
+from headtohead.backbones.layers import BatchNorm
+from headtohead.backbones.stages import stages_of
+from headtohead.backbones.tutorial_cnn import TutorialCNN
+from headtohead.config.recipe import RecipeSpec
+from headtohead.config.study import BackboneSpec, HeadSpec
+from headtohead.core.errors import UsageError
+from headtohead.training import checkpoint
+from headtohead.training.evaluate import infer
+from headtohead.training.features import compute
+from headtohead.training.inputs import Features, Inputs, Pictures
+from headtohead.training.run import BEST, LAST, RunPlan, train
+from test_features import COUNT, CPU, SIZE, frozen_spec, images, key
+from test_run import Silent, parts
+
+LABELS = np.arange(COUNT) % 2
+
+
+def plan(spec: BackboneSpec, head: str = "fc", **recipe: object) -> RunPlan:
+    values = {"epochs": 2, "batch_size": 16, **recipe}
+    made = RecipeSpec.model_validate(values)
+    return RunPlan("k", head, 0, HeadSpec(), spec, made, SIZE, 2)
+
+
+def inputs(folder: Path, spec: BackboneSpec) -> Features:
+    compute(key(spec), spec, images(), folder, seed=0, device=CPU, tell=lambda *_: None)
+    return Features(np.load(folder / "features.npy", mmap_mode="c"), LABELS, CPU)
+
+
+def state_of(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_nothing_of_a_frozen_backbone_moves_in_a_run(tmp_path: Path, cached: bool) -> None:
+    """Else heads are compared on different backbones; on features and on pixels alike."""
+    spec = frozen_spec(tmp_path)
+    own = plan(spec)
+    source: Inputs = inputs(tmp_path / "f", spec) if cached else Pictures(images(), LABELS, CPU)
+    trunk = own.build().backbone
+    assert isinstance(trunk, Frozen)
+    before = state_of(trunk.trunk)
+    record = train(own, source, parts(40, 15), tmp_path, Silent())
+    assert record.status == "finished"
+    weights, _ = checkpoint.load(tmp_path / LAST)
+    assert weights
+    assert all(name.startswith("head.") for name in weights)
+    model = own.build()
+    model.load_state_dict(weights)
+    model.train()
+    assert not any(part.training for part in model.backbone.trunk.modules())  # type: ignore[union-attr]
+    model(torch.rand(4, 3, SIZE, SIZE)).sum().backward()
+    assert all(p.grad is None for p in model.backbone.parameters())
+    assert same(before, state_of(model.backbone.trunk))  # type: ignore[arg-type]
+    assert record.parameters.backbone == sum(p.numel() for p in TutorialCNN((4, 6)).parameters())
+    assert record.parameters.trainable == record.parameters.head
+
+
+def test_a_head_on_features_is_the_joined_model_on_pictures(tmp_path: Path) -> None:
+    """Else what is handed over is not what was measured."""
+    spec = frozen_spec(tmp_path)
+    own, source = plan(spec), inputs(tmp_path / "f", spec)
+    train(own, source, parts(40, 15), tmp_path, Silent())
+    model = own.build()
+    model.load_state_dict(checkpoint.load(tmp_path / BEST)[0])
+    rows = np.arange(COUNT)
+    on_features, _ = infer(model, source, rows)
+    on_pictures, _ = infer(model, Pictures(images(), LABELS, CPU), rows)
+    torch.testing.assert_close(on_features, on_pictures, rtol=1e-2, atol=1e-2)
+
+
+def test_a_closed_form_head_takes_one_epoch_and_is_fitted_to_all(tmp_path: Path) -> None:
+    """Else the floor of every frozen study is missing or wrong."""
+    spec = frozen_spec(tmp_path)
+    own, source = plan(spec, "class_mean"), inputs(tmp_path / "f", spec)
+    split = parts(39, 15)  # 39 is no multiple of the batch
+    record = train(own, source, split, tmp_path, Silent())
+    assert (record.epochs, record.parameters.trainable) == (1, 0)
+    weights, _ = checkpoint.load(tmp_path / LAST)
+    maps, labels = source.batch(source.rows(split.train))
+    pooled = maps.double().mean((2, 3))
+    for label in (0, 1):
+        chosen = pooled[labels == label]
+        assert float(weights["head.counts"][label]) == len(chosen)
+        torch.testing.assert_close(weights["head.sums"][label], chosen.sum(0))
+
+
+def test_the_studys_norm_stands_before_every_head(tmp_path: Path) -> None:
+    """Else heads differ by the scale of their inputs; its statistics are the training split's."""
+    spec = frozen_spec(tmp_path).model_copy(update={"norm": True})
+    source, split = inputs(tmp_path / "f", spec), parts(48, 11)
+    maps, _ = source.batch(source.rows(split.train))
+    found = []
+    for head in ("gap", "class_mean"):
+        folder = tmp_path / head
+        folder.mkdir()
+        train(plan(spec, head), source, split, folder, Silent())
+        found.append(checkpoint.load(folder / LAST)[0])
+    for weights in found:
+        torch.testing.assert_close(
+            weights["head.norm.moving_mean"], maps.mean((0, 2, 3)), rtol=1e-3, atol=1e-4
+        )
+        assert not any("gamma" in name or "beta" in name for name in weights)
+
+
+def test_last_stages_alone_are_trained(tmp_path: Path) -> None:
+    """Else `last:1` trains more, or less, than it says."""
+    spec = frozen_spec(tmp_path).model_copy(update={"train": "last:1"})
+    own = plan(spec)
+    before = own.build().state_dict()
+    record = train(own, Pictures(images(), LABELS, CPU), parts(40, 15), tmp_path, Silent())
+    after, _ = checkpoint.load(tmp_path / LAST)
+    moved = {name for name in after if not torch.equal(before[name], after[name])}
+    assert record.status == "finished"
+    assert {name for name in moved if ".blocks.0." in name} == set()
+    assert {"backbone.trunk.blocks.1.convolution.weight"} < moved
+    assert "backbone.trunk.blocks.1.norm.moving_mean" in moved
+    with pytest.raises(UsageError, match="has 2 stages; received last:3"):
+        with_last_stages(TutorialCNN((4, 6)), 3)
+
+
+def test_frozen_norms_keep_their_statistics_and_train_their_scale(tmp_path: Path) -> None:
+    """Else small batches wash out what the backbone came with."""
+    spec = frozen_spec(tmp_path).model_copy(update={"train": "all"})
+    own = plan(spec, "gap", batch_norm="frozen")
+    before = own.build().state_dict()
+    train(own, Pictures(images(), LABELS, CPU), parts(40, 15), tmp_path, Silent())
+    after, _ = checkpoint.load(tmp_path / LAST)
+    for name, value in after.items():
+        assert torch.equal(value, before[name]) == ("moving" in name), name
+    assert [m.training for m in with_frozen_norms(TutorialCNN()).train().modules()
+            if isinstance(m, BatchNorm)] == [False] * 3  # fmt: skip
+
+
+def test_stages_hold_every_parameter_once() -> None:
+    """Else a frozen stage leaves something trained, or the other way round."""
+    network = TutorialCNN()
+    stages = stages_of(network)
+    assert [stage.name for stage in stages] == ["blocks.0", "blocks.1", "blocks.2"]
+    held = [p for stage in stages for m in stage.modules for p in m.parameters()]
+    assert len(held) == len(set(held)) == len(list(network.parameters()))
+
+
+def test_a_backbone_that_cannot_checkpoint_says_so() -> None:
+    """Else memory runs out although it was asked to be saved."""
+    with pytest.raises(UsageError, match="checkpointing"):
+        with_checkpointing(TutorialCNN())

@@ -1,0 +1,241 @@
+"""The ledger → the five claims, from records and evidence alone."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headtohead.claims.base import JudgedClaim
+from headtohead.claims.judge import judge
+from headtohead.claims.speed import paces_of
+from headtohead.core.streams import stream
+from headtohead.probes.base import write_run, write_session
+from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps, Curves
+from headtohead.probes.costs import COSTS, Costs
+from headtohead.probes.images import Masks, masks_path, write_masks
+from headtohead.probes.speed import SPEED, Speed
+from headtohead.probes.translation import TRANSLATION, Translation
+from headtohead.store.ledger import Ledger, StudyFile
+from headtohead.store.records import Failure
+from headtohead.study_data import StudyData
+from ledgers import add_run, change_epochs, full_ledger, study_ledger
+
+PICTURES, SIDE = 12, 16
+ROWS = np.arange(PICTURES)
+AIM = {"gap": 0.9, "fc_dropout": 0.5, "fc": 0.5}  # how often a map or an answer is right
+
+
+def named(claims: tuple[JudgedClaim, ...]) -> dict[str, JudgedClaim]:
+    return {claim.name: claim for claim in claims}
+
+
+def half_masks() -> Masks:
+    """The object fills the left half of even pictures, the right half of odd ones."""
+    masks = np.zeros((PICTURES, SIDE, SIDE), np.uint8)
+    masks[::2, :, : SIDE // 2] = 1
+    masks[1::2, :, SIDE // 2 :] = 1
+    return Masks(ROWS, masks)
+
+
+def maps_of(head: str, seed: int) -> ClassMaps:
+    maps = np.zeros((PICTURES, 2, 2), np.float32)
+    share = AIM[head] + stream(seed, "maps", head).uniform(-0.02, 0.02)
+    maps[::2, :, 0], maps[::2, :, 1] = share, 1 - share
+    maps[1::2, :, 1], maps[1::2, :, 0] = share, 1 - share
+    flat, steep = np.full((4, 11), 0.5, np.float32), np.full((4, 11), share, np.float32)
+    random, found = Curves(flat, flat), Curves(1 - steep, steep)
+    return ClassMaps(ROWS, ROWS % 2, 3.5, 8.0, maps, None, random, found, None)
+
+
+def moved(head: str, seed: int) -> Translation:
+    shifts = np.array([[0, 0], [0, 1], [1, 0], [8, 8]])
+    keeps = stream(seed, "moved", head).random((4, 400)) < AIM[head]
+    keeps[0] = True
+    labels = np.arange(400) % 2
+    predicted = np.where(keeps, labels, 1 - labels)
+    fine = np.array([True, True, True, False])
+    return Translation(np.arange(400), labels, shifts, fine, predicted)
+
+
+def probe(ledger: Ledger, *, masks: bool = True, skip: tuple[str, int] | None = None) -> Ledger:
+    """Evidence of every run: `gap` looks at the object and keeps its answers, others do not."""
+    study, digest = ledger.file.study, ledger.file.digest
+    for seed in range(study.seeds):
+        for head in study.heads:
+            if (head, seed) == skip:
+                continue
+            write_run(ledger, CLASS_MAPS, head, seed, CLASS_MAPS.pack(maps_of(head, seed)))
+            write_run(ledger, TRANSLATION, head, seed, TRANSLATION.pack(moved(head, seed)))
+            cost = Costs(1000, len(head), 10, 20, 30, 40)
+            write_run(ledger, COSTS, head, seed, COSTS.pack(cost))
+    if masks:
+        write_masks(masks_path(ledger.out, 0), digest, half_masks())
+    heads = tuple(study.heads)
+    times = np.array([[0.5 if head == "gap" else 1.0] * 7 for head in heads])
+    speed = Speed(heads, (64,) * len(heads), "cpu", 2 * times, times)
+    write_session(ledger, SPEED, SPEED.pack(speed))
+    return ledger
+
+
+def test_a_whole_study_answers_every_claim(tmp_path: Path) -> None:
+    """Else evidence lies in the ledger and no claim uses it."""
+    claims = judge(StudyData(probe(full_ledger(tmp_path, seeds=7))))
+    assert [claim.name for claim in claims] == [
+        *("parameters", "overfitting", "class_maps", "translation", "speed"),
+    ]
+    found = named(claims)
+    for name in ("parameters", "overfitting", "class_maps", "translation"):
+        assert found[name].outcome == "supported", found[name]
+    assert "gap over-fits less than fc_dropout" in found["overfitting"].statement
+    assert "on the object" in found["class_maps"].rule
+    maps = {row.name: row.heads for row in found["class_maps"].measures}
+    pointing = maps["Grad-CAM: points at the object"]
+    assert pointing["gap"] == 1
+    assert pointing["fc"] is not None
+    assert pointing["fc"] < 1
+    assert maps["chance: pointing, other pictures' Grad-CAM"]["gap"] == pytest.approx(5 / 11)
+    assert maps["exact map: points at the object"]["gap"] is None
+    costs = {row.name: row.heads for row in found["parameters"].measures}
+    assert costs["multiply-adds of the model, one picture"]["gap"] == 1003
+    assert "Per step: faster, × 0.500" in found["speed"].rule
+    assert any("fc minus gap" in note for note in found["overfitting"].notes)
+
+
+def test_without_masks_deletion_and_insertion_decide(tmp_path: Path) -> None:
+    """Else a study of one's own photographs has no third claim."""
+    ledger = full_ledger(tmp_path, seeds=7, data="photographs")
+    found = named(judge(StudyData(probe(ledger, masks=False))))
+    assert found["class_maps"].outcome == "supported"
+    assert "the study has no masks" in found["class_maps"].rule
+    (row,) = (r for r in found["class_maps"].measures if r.name.startswith("Grad-CAM"))
+    assert row.heads["gap"] == pytest.approx(0.8, abs=0.02)  # 0.9 less 0.1 under the curves
+
+
+@pytest.mark.parametrize(("data", "given"), [("synthetic", None), ("photographs", "masks")])
+def test_lost_masks_change_no_rule(tmp_path: Path, data: str, given: str | None) -> None:
+    """Else a folder that was tidied up is judged by another rule, and says it had no masks."""
+    ledger = probe(full_ledger(tmp_path, seeds=7, data=data), masks=False)
+    if given is not None:
+        ledger.remember_masks(Path(given))
+        ledger = Ledger.open(tmp_path)
+    found = named(judge(StudyData(ledger)))
+    assert found["class_maps"].outcome == "inconclusive"
+    assert "lies on the object" in found["class_maps"].rule
+    assert found["class_maps"].rule.endswith("the masks are lost")
+    assert found["translation"].outcome == "supported"
+    write_masks(masks_path(tmp_path, 0), ledger.file.digest, half_masks())
+    assert named(judge(StudyData(ledger)))["class_maps"].outcome == "supported"
+
+
+def test_masks_of_an_older_ledger_are_known_by_their_evidence(tmp_path: Path) -> None:
+    """Else the command that a page of it prints leaves its masks out."""
+    ledger = full_ledger(tmp_path, seeds=1, data="photographs")
+    assert StudyData(ledger).masks_folder is None
+    assert StudyData(probe(ledger)).masks_folder == "MASKS"
+    ledger.remember_masks(Path("/home/somebody/masks"))
+    assert StudyData(Ledger.open(tmp_path)).masks_folder == "MASKS"
+    ledger.remember_masks(Path("some/masks"))
+    assert StudyData(Ledger.open(tmp_path)).masks_folder == "some/masks"
+    assert Ledger.create(tmp_path, ledger.file).file.masks == "some/masks"
+
+
+def test_an_epochs_pictures_are_those_of_its_steps(tmp_path: Path) -> None:
+    """Else a study with `steps_per_epoch` is told times of epochs that it never ran."""
+    ledger = probe(full_ledger(tmp_path / "one", heads=("fc", "gap"), seeds=1))
+    assert paces_of(StudyData(ledger))["gap"].pictures == 1600
+    content = ledger.file.model_dump()
+    content["study"]["heads"]["gap"]["recipe"] = {"steps_per_epoch": 3, "batch_size": 10}
+    other = Ledger.create(tmp_path / "other", StudyFile.model_validate(content))
+    for head in ("fc", "gap"):
+        add_run(other, head, 0)
+    times = np.ones((2, 7))
+    speed = Speed(("fc", "gap"), (64, 10), "cpu", times, times)
+    write_session(other, SPEED, SPEED.pack(speed))
+    paces = paces_of(StudyData(other))
+    assert (paces["fc"].pictures, paces["gap"].pictures) == (1600, 30)
+
+
+def test_two_seeds_are_too_few(tmp_path: Path) -> None:
+    """Else the quick study hands out verdicts."""
+    found = named(judge(StudyData(probe(full_ledger(tmp_path, seeds=2)))))
+    for name in ("overfitting", "class_maps", "translation"):
+        assert "2 seeds, at least 7 needed" in found[name].rule
+    assert found["parameters"].outcome == "supported"
+    assert found["speed"].outcome == "inconclusive"
+
+
+def test_missing_evidence_is_told(tmp_path: Path) -> None:
+    """Else a verdict over six seeds passes for one over seven."""
+    found = named(judge(StudyData(probe(full_ledger(tmp_path, seeds=7), skip=("gap", 3)))))
+    assert "6 seeds, at least 7 needed" in found["translation"].rule
+    for name in ("class_maps", "translation"):
+        assert any("gap seed 3" in note for note in found[name].notes)
+
+
+def test_a_study_before_its_probes_says_so(tmp_path: Path) -> None:
+    """Else a report of an older ledger ends in a traceback."""
+    found = named(judge(StudyData(full_ledger(tmp_path, seeds=7))))
+    assert found["overfitting"].outcome == "supported"
+    assert "0 seeds" in found["class_maps"].rule
+    assert "0 seeds" in found["translation"].rule
+    assert "no speed session" in found["speed"].rule
+
+
+def test_pairs_of_unlike_machines_and_failed_runs_are_left_out(tmp_path: Path) -> None:
+    """Else claims mix machines, or a diverged run counts as one that does not over-fit."""
+    ledger = study_ledger(tmp_path, seeds=7)
+    for seed in range(7):
+        add_run(ledger, "gap", seed)
+        other = {"environment": {"torch": "1.0"}} if seed == 0 else {}
+        failure = Failure(reason="not finite", epoch=2, step=1) if seed == 1 else None
+        add_run(ledger, "fc_dropout", seed, failure=failure, **other)
+    found = named(judge(StudyData(probe(ledger))))
+    assert "5 seeds, at least 7 needed" in found["overfitting"].rule
+    assert "5 seeds, at least 7 needed" in found["class_maps"].rule
+
+
+@pytest.mark.parametrize("heads", [("gap",), ("fc",)])
+def test_one_head_alone_has_no_claims(tmp_path: Path, heads: tuple[str, ...]) -> None:
+    """Else a report of one head ends in a traceback."""
+    assert judge(StudyData(full_ledger(tmp_path, heads=heads, seeds=1))) == ()
+
+
+def test_a_study_without_runs_has_open_claims(tmp_path: Path) -> None:
+    """Else a report of a study that was stopped at once ends in a traceback."""
+    found = judge(StudyData(study_ledger(tmp_path, seeds=7)))
+    assert {claim.outcome for claim in found} == {"inconclusive"}
+
+
+def test_measures_that_point_in_opposite_directions_are_said(tmp_path: Path) -> None:
+    """Else "over-fits less" is read as settled while the loss says the contrary."""
+    ledger = full_ledger(tmp_path, seeds=7)
+    assert not any("opposite" in n for n in named(judge(StudyData(ledger)))["overfitting"].notes)
+    for seed in range(7):
+        path = ledger.run_folder("gap", seed) / "history.jsonl"
+        *before, last = path.read_text().splitlines()
+        lost = json.dumps(json.loads(last) | {"val_loss": 9.0})
+        path.write_text("\n".join([*before, lost]) + "\n")
+    notes = named(judge(StudyData(ledger)))["overfitting"].notes
+    assert any("gap's accuracies lie closer" in n and "more than fc_dropout's" in n for n in notes)
+
+
+def test_a_head_that_lags_wins_and_loses_no_claim(tmp_path: Path) -> None:
+    """Else batch norm's lag, which lowers training accuracy, passes for less over-fitting."""
+    ledger = full_ledger(tmp_path, seeds=7)
+    assert named(judge(StudyData(ledger)))["overfitting"].outcome == "supported"
+    change_epochs(ledger, "gap", accuracy=0.9, train_accuracy=0.7)
+    found = named(judge(StudyData(ledger)))
+    outcomes = {name: claim.outcome for name, claim in found.items()}
+    assert outcomes.pop("parameters") == "supported", "they are counted, not evaluated"
+    assert set(outcomes.values()) == {"not judged"}
+    assert "gap names 90.0 % of its training images" in found["overfitting"].rule
+    assert found["overfitting"].difference is not None
+
+
+def test_a_third_head_that_lags_takes_no_claim_away(tmp_path: Path) -> None:
+    """The claims are about two heads: what a third one does is not their fault."""
+    ledger = full_ledger(tmp_path, seeds=7)
+    before = judge(StudyData(ledger))
+    change_epochs(ledger, "fc", accuracy=0.99)
+    assert [c.outcome for c in judge(StudyData(ledger))] == [c.outcome for c in before]

@@ -1,0 +1,270 @@
+"""A probe and a claim of the user's own, in one file: named in a study, everything follows."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from headtohead.claims.base import ClaimFigure, Question, measure, pairs
+from headtohead.claims.table import CLAIMS
+from headtohead.cli import main
+from headtohead.compare import compare
+from headtohead.config.study import StudySpec
+from headtohead.core.errors import UsageError
+from headtohead.probes.base import Context, Need, read_run, read_session, write_run
+from headtohead.probes.stage import lost, to_collect
+from headtohead.probes.table import PROBES, probes_of
+from headtohead.report.charts.dots import Dot, DotChart, DotRow, dot_chart
+from headtohead.report.charts.style import head_styles
+from headtohead.report.render import render
+from headtohead.store.evidence import Arrays, evidence_path
+from headtohead.store.ledger import Ledger
+from headtohead.study_data import StudyData
+from ledgers import full_ledger
+from photographs import write_pictures
+
+
+class Darkened:
+    """How often a model keeps its answer when the images are half as bright."""
+
+    name = "darkened"
+    needs: frozenset[Need] = frozenset({"best", "images"})
+
+    def collect(self, context: Context) -> Arrays:
+        from headtohead.training.evaluate import infer
+        from headtohead.training.inputs import Pictures
+
+        shown, model = context.shown, context.best.model
+        every = np.arange(len(shown.rows))
+        answers = []
+        for pixels in (shown.pixels, shown.pixels // 2):
+            logits, _ = infer(model, Pictures(pixels, shown.labels, context.device), every)
+            answers.append(logits[:, 0].cpu().numpy() > 0)
+        return {"kept": answers[0] == answers[1], "epoch": np.array(context.best.epoch)}
+
+    def describe(self, arrays: Arrays) -> float:
+        return float(arrays["kept"].mean())
+
+
+class KeepsItsAnswer:
+    """The reference's answers hold better in the dark."""
+
+    name = "darkness"
+
+    def question(self, data: StudyData) -> Question:
+        found = data.evidence(Darkened())
+        kept = data.by_seed((head, seed, value) for (head, seed), value in found.items())
+        return Question(
+            statement=f"{data.reference} keeps its answer in the dark, {data.against} does not",
+            tested="share of images whose class stays, reference minus the other",
+            differences=pairs(kept, data.reference, data.against, data.seeds),
+            measures=(measure("class stays in the dark", "share", kept),),
+            notes=data.missing(found, "darkened images"),
+        )
+
+    def figure(self, data: StudyData) -> ClaimFigure:
+        found = data.evidence(Darkened())
+        rows = []
+        for index, (head, style) in enumerate(head_styles(data.study.heads).items()):
+            dots = [Dot(v, f"seed {s}: {v:.2f}") for (h, s), v in found.items() if h == head]
+            if dots:
+                middle = float(np.mean([dot.value for dot in dots]))
+                rows.append(
+                    DotRow(head, index, style, tuple(dots), Dot(middle, f"mean {middle:.2f}"))
+                )
+        plan = DotChart("darkness", "In the dark", "share", "Dots: seeds.", tuple(rows))
+        return ClaimFigure((dot_chart(plan),) if rows else (), about="Half as bright.")
+
+
+class Sizes:
+    """The number of parameters of every head, counted in one session."""
+
+    name = "sizes"
+    needs: frozenset[Need] = frozenset({"heads"})
+
+    def collect(self, context: Context) -> Arrays:
+        return {plan.head: np.array(plan.build().parameters_count().head) for plan in context.plans}
+
+    def describe(self, arrays: Arrays) -> dict[str, int]:
+        return {head: int(count) for head, count in arrays.items()}
+
+
+class Nameless:
+    needs: frozenset[Need] = frozenset()
+
+
+class Taken(Sizes):
+    name = "speed"
+
+
+class TakenClaim(KeepsItsAnswer):
+    name = "speed"
+
+
+class Escaping(Sizes):
+    name = "../elsewhere"
+
+
+class Greedy(Sizes):
+    needs = frozenset({"gradients"})  # type: ignore[arg-type]
+
+
+def study(**fields: Any) -> StudySpec:
+    return StudySpec.model_validate(fields)
+
+
+@pytest.mark.xdist_group("compare")
+def test_a_probe_and_a_claim_of_ones_own_are_collected_and_shown(tmp_path: Path) -> None:
+    """Else a user who wants to measure something must change the package."""
+    write_pictures(tmp_path / "source", {"cat": 60, "dog": 60})
+    text = (
+        "name: small\nheads: [fc, gap]\nseeds: 1\npictures: {image_size: 36}\n"
+        "recipe: {epochs: 1, batch_size: 16}\n"
+    )
+    file = tmp_path / "study.yaml"
+    file.write_text(text)
+    settings: dict[str, Any] = {
+        "data": tmp_path / "source",
+        "out": tmp_path / "out",
+        "cache": tmp_path / "cache",
+        "workers": 1,
+    }
+    compare(file, **settings)
+    weights = tmp_path / "out/runs/gap/seed-0/best.safetensors"
+    trained = weights.stat().st_mtime_ns
+
+    file.write_text(
+        text + "probes: ['test_own_code:Darkened', 'test_own_code:Sizes']\n"
+        "claims: ['test_own_code:KeepsItsAnswer']\n"
+    )
+    assert compare(file, **settings).failures == ()  # added later: the run is not trained again
+    assert weights.stat().st_mtime_ns == trained
+    ledger = Ledger.open(tmp_path / "out")
+    kept = read_run(ledger, Darkened(), "gap", 0)
+    assert kept is not None
+    assert 0 <= kept <= 1
+    sizes = read_session(ledger, Sizes())
+    assert sizes is not None
+    assert sizes["gap"] == 65
+    summary = json.loads((ledger.out / "summary.json").read_bytes())
+    (claim,) = (claim for claim in summary["claims"] if claim["name"] == "darkness")
+    assert claim["measures"][0]["heads"]["gap"] == pytest.approx(kept)
+    assert to_collect(ledger, "gap", 0) == ()
+
+    evidence_path(ledger.out, "darkened", "gap", 0).unlink()
+    assert to_collect(ledger, "gap", 0) == ("darkened",)
+    weights.unlink()
+    assert to_collect(ledger, "gap", 0) == ()
+    assert lost(ledger, "gap", 0) == ("darkened",)
+
+
+def darkened_ledger(out: Path) -> Ledger:
+    """Eight seeds of two heads; gap keeps nine answers of ten, fc about seven."""
+    ledger = full_ledger(out, heads=("fc", "gap"), seeds=8, epochs=1)
+    for seed in range(8):
+        for head, kept in (("gap", 90), ("fc", 70 + seed)):
+            arrays = {"kept": np.arange(100) < kept, "epoch": np.array(1)}
+            write_run(ledger, Darkened(), head, seed, arrays)
+    study = ledger.file.study.model_copy(update={"claims": ("test_own_code:KeepsItsAnswer",)})
+    return Ledger.create(out, ledger.file.model_copy(update={"study": study}))
+
+
+def claims_in(out: Path) -> dict[str, dict[str, Any]]:
+    found = json.loads((out / "summary.json").read_bytes())["claims"]
+    return {claim["name"]: claim for claim in found}
+
+
+def test_a_claim_of_ones_own_is_decided_and_shown_everywhere(tmp_path: Path) -> None:
+    """Else whoever asks something of their own must change page, tables and statistics."""
+    ledger = darkened_ledger(tmp_path)
+    render(StudyData(ledger, frozenset(ledger.file.study.claims)))
+    claims = claims_in(tmp_path)
+    assert list(claims) == [
+        *(claim.name for claim in CLAIMS),
+        "darkness",
+    ]
+    mine = claims["darkness"]
+    assert mine["outcome"] == "supported"
+    assert mine["difference"]["mean"] == pytest.approx(0.9 - 0.735)
+    assert "Holm over 4" in mine["rule"]
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert mine["statement"] in page
+    assert 'data-chart="darkness"' in page
+    assert "seed 3: 0.73" in page  # the pointer reads its figure
+    for other in ("report.md", "tables/claims.tex"):
+        assert mine["statement"] in (tmp_path / other).read_text(encoding="utf-8")
+
+
+def test_a_claim_found_in_a_ledger_runs_no_code_unasked(tmp_path: Path) -> None:
+    """Else opening somebody's ledger runs their code; what it said stays in the family."""
+    ledger = darkened_ledger(tmp_path)
+    render(StudyData(ledger))
+    unread = claims_in(tmp_path)["test_own_code:KeepsItsAnswer"]
+    assert unread["outcome"] == "inconclusive"
+    assert "--claims test_own_code:KeepsItsAnswer" in unread["rule"]
+    told = CliRunner().invoke(
+        main, ["report", str(tmp_path), "--claims", "test_own_code:KeepsItsAnswer"]
+    )
+    assert told.exit_code == 0, told.output
+    assert claims_in(tmp_path)["darkness"]["outcome"] == "supported"
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ("no_such_module:Claim", "no_such_module"),
+        ("test_own_code:Sizes", "question, figure"),
+        ("test_own_code:TakenClaim", "'speed' is taken"),
+    ],
+)
+def test_a_claim_that_cannot_work_is_one_clear_error(tmp_path: Path, entry: str, told: str) -> None:
+    """Else a report ends in a traceback."""
+    ledger = darkened_ledger(tmp_path)
+    study = ledger.file.study.model_copy(update={"claims": (entry,)})
+    ledger = Ledger.create(tmp_path, ledger.file.model_copy(update={"study": study}))
+    with pytest.raises(UsageError, match=told):
+        render(StudyData(ledger, frozenset([entry])))
+
+
+def test_the_shipped_probes_have_names_of_their_own() -> None:
+    """Else one probe's evidence overwrites another's."""
+    names = [probe.name for probe in PROBES]
+    assert names == ["predictions", "costs", "class_maps", "translation", "speed"]
+    assert [probe.name for probe in probes_of(study(probes=["test_own_code:Sizes"]))] == [
+        *names,
+        "sizes",
+    ]
+
+
+def test_probes_change_no_run() -> None:
+    """Else adding a probe trains the whole study again."""
+    plain, probed = study(), study(probes=["test_own_code:Sizes"])
+    assert plain.digest("p") == probed.digest("p")
+    assert plain.run_key("d", "gap", 0) == probed.run_key("d", "gap", 0)
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ("no_such_module:Probe", "no_such_module"),
+        ("test_own_code:Missing", "Missing"),
+        ("test_own_code:Nameless", "name, collect, describe"),
+        ("test_own_code:Taken", "'speed' is taken"),
+        ("test_own_code:Escaping", "../elsewhere"),
+        ("test_own_code:Greedy", "'gradients'"),
+    ],
+)
+def test_a_probe_that_cannot_work_is_told_before_the_work(entry: str, told: str) -> None:
+    """Else a study trains for hours and then ends in a traceback."""
+    with pytest.raises(UsageError, match=told):
+        probes_of(study(probes=[entry]))
+
+
+def test_only_a_module_and_a_class_name_a_probe() -> None:
+    """Else a typing error is taken for a module."""
+    for entry in ("sizes", "a:b:c", "../x:Probe", ":Probe", "a:"):
+        with pytest.raises(ValueError, match="probes"):
+            study(probes=[entry])

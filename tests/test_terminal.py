@@ -1,0 +1,173 @@
+"""The table is readable where it is printed, and the files are readable by machines."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from headtohead.analysis.results import METRICS
+from headtohead.report.formats.csv import results_csv
+from headtohead.report.formats.summary import summary_json
+from headtohead.report.formats.terminal import render_table
+from headtohead.report.summary import Summary, summarize
+from headtohead.stats.over_images import share_interval
+from headtohead.store.records import Failure
+from headtohead.study_data import StudyData
+from ledgers import add_run, full_ledger, study_ledger
+
+
+def _printed(summary: Summary, width: int = 80) -> str:
+    """As a file or a pipe gets it: no colours, no terminal."""
+    buffer = io.StringIO()
+    Console(file=buffer, width=width).print(render_table(summary, Path("runs/quick-1234")))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 80, 140])
+def test_table_keeps_its_numbers_whole_at_any_width(tmp_path: Path, width: int) -> None:
+    """A number cut by an ellipsis is a wrong number."""
+    ledger = full_ledger(tmp_path, heads=("fc", "fc_dropout", "gap", "avgpool2x2"), seeds=2)
+    summary = summarize(StudyData(ledger))
+    lines = _printed(summary, width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert "…" not in "".join(lines)
+    gap = next(head for head in summary.heads if head.head == "gap")
+    row = next(line for line in lines if line.split()[:1] == ["gap"] or " gap " in line)
+    test = gap.spreads["test_accuracy"]
+    assert test is not None
+    assert test.sd is not None
+    assert f"{100 * test.mean:.1f} ± {100 * test.sd:.1f}" in row
+    assert "29,217" in row
+
+
+def test_times_are_the_processors(tmp_path: Path) -> None:
+    """Seconds on the clock of runs that shared a machine measure its load, not the head."""
+    text = _printed(
+        summarize(StudyData(full_ledger(tmp_path, heads=("fc", "gap"), seeds=1, epochs=10)))
+    )
+    rows = [line.split() for line in text.splitlines()[:4]]
+    assert rows[0][-2:] == ["CPU", "s"]
+    assert [row[-1] for row in rows if row[:1] == ["fc"]] == ["124"]  # on the clock 125
+    assert "CPU s: processor seconds of one run" in " ".join(text.split())
+
+
+def test_winner_is_marked_and_named(tmp_path: Path) -> None:
+    """Which head won is what the user came for: found without colour, too."""
+    summary = summarize(StudyData(full_ledger(tmp_path, seeds=2)))
+    assert summary.winner is not None
+    lines = _printed(summary).splitlines()
+    (marked,) = [line for line in lines[:5] if line.startswith("*")]
+    assert marked.split()[1] == summary.winner.head
+    assert f"Chosen on validation: {summary.winner.head}" in " ".join(lines)
+
+
+def test_too_few_seeds_give_no_verdict_but_estimates(tmp_path: Path) -> None:
+    """Two seeds must never read like a result."""
+    text = " ".join(_printed(summarize(StudyData(full_ledger(tmp_path, seeds=2)))).split())
+    assert "No verdict: 2 seeds, at least 7 needed." in text
+    assert "an estimate" in text
+    assert "supported" not in text
+    assert "mean ± standard deviation over 2 finished runs" in text
+
+
+def test_enough_seeds_print_each_verdict_with_its_rule(tmp_path: Path) -> None:
+    """The rule is printed beside the number, for every pair."""
+    summary = summarize(StudyData(full_ledger(tmp_path, seeds=7)))
+    text = " ".join(_printed(summary).split())
+    for item in summary.comparisons:
+        for verdict in (item.comparison.better, item.comparison.not_worse):
+            assert f"{verdict.claim}: {verdict.outcome} ({verdict.rule})." in text
+
+
+def test_both_intervals_stand_side_by_side(tmp_path: Path) -> None:
+    """Seeds are not pictures: whoever sees one interval must see what it leaves out."""
+    summary = summarize(StudyData(full_ledger(tmp_path, heads=("fc", "gap"), seeds=7)))
+    text = " ".join(_printed(summary).split())
+    (item,) = summary.comparisons
+    assert item.pictures is not None
+    assert item.pictures.low is not None
+    assert "95 % t interval" in text
+    assert f"over pictures, not seeds: {100 * item.pictures.mean:+.2f}, 95 % interval" in text
+    assert f"{100 * item.pictures.low:+.2f} to" in text
+    assert "McNemar per seed, descriptive" in text
+    assert "estimates in summary.json, no verdict" in text
+    assert "% validation accuracy (a target taken from the reference)" in text
+
+
+def test_one_run_has_no_spread_and_no_comparison(tmp_path: Path) -> None:
+    """`± 0.0` from one seed would be certainty that nobody has."""
+    text = _printed(summarize(StudyData(full_ledger(tmp_path, heads=("gap",), seeds=1))))
+    assert "±" not in text.split("Accuracies")[0]
+    assert "over 1 finished run of" in " ".join(text.split())
+    assert "verdict" not in text.lower()
+
+
+def test_failures_and_gaps_are_said_with_brackets_as_they_are(tmp_path: Path) -> None:
+    """Rich would eat `[...]` in a reason as markup, and the table would hide the failure."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=1)
+    add_run(ledger, "fc", 0, failure=Failure(reason="[red]loss[/red]", epoch=1, step=1))
+    text = _printed(summarize(StudyData(ledger)))
+    assert "[red]loss[/red]" in text
+    assert "–" in next(line for line in text.splitlines() if " fc " in line)
+
+
+def test_nothing_finished_is_clear_words_without_an_empty_table(tmp_path: Path) -> None:
+    """An empty grid explains nothing."""
+    text = _printed(summarize(StudyData(study_ledger(tmp_path))))
+    assert text.startswith("Note: No run is finished yet")
+    assert "Written" not in text
+
+
+def test_csv_has_one_row_per_run_with_all_metrics(tmp_path: Path) -> None:
+    """Whoever goes on with pandas or R needs every run, the failed ones too."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=2)
+    for head, seed in (("fc", 0), ("gap", 0), ("gap", 1)):
+        add_run(ledger, head, seed)
+    add_run(ledger, "fc", 1, failure=Failure(reason='comma, "quote"', epoch=1, step=7))
+    summary = summarize(StudyData(ledger))
+    rows = list(csv.DictReader(io.StringIO(results_csv(summary).decode())))
+    assert [(row["head"], row["seed"]) for row in rows] == [
+        ("fc", "0"),
+        ("fc", "1"),
+        ("gap", "0"),
+        ("gap", "1"),
+        ("largest class", ""),
+    ]
+    assert set(METRICS) <= set(rows[0])
+    for row, run in zip(rows[:-1], summary.runs, strict=True):
+        for name in METRICS:
+            expected = run.metrics[name]
+            assert row[name] == ("" if expected is None else repr(expected))
+    assert rows[1]["status"] == "failed"
+    assert rows[1]["failure"] == 'comma, "quote" (epoch 1, step 7)'
+    assert rows[1]["scored_test_accuracy"] == "0.5"
+    low, high = share_interval(100, 200, 0.05)
+    last = rows[-1]
+    assert (last["test_accuracy_low"], last["test_accuracy_high"]) == (repr(low), repr(high))
+    assert (last["test_accuracy"], last["test_loss"]) == ("0.5", "")
+    assert float(rows[0]["test_accuracy_low"]) < float(rows[0]["test_accuracy"])
+
+
+def test_json_is_strict_and_whole(tmp_path: Path) -> None:
+    """`NaN` in JSON breaks every reader but Python's: a loss that overflowed must be null."""
+    ledger = full_ledger(tmp_path, seeds=2)
+    path = tmp_path / "runs" / "gap" / "seed-0" / "history.jsonl"
+    lines = path.read_text().splitlines()
+    broken = [json.loads(line) | {"val_loss": "Infinity"} for line in lines]
+    path.write_text("".join(json.dumps(line) + "\n" for line in broken))
+    summary = summarize(StudyData(ledger))
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    found = json.loads(summary_json(summary), parse_constant=refuse)
+    assert found["format"] == 1
+    gap = next(head for head in found["heads"] if head["head"] == "gap")
+    assert gap["runs"][0]["metrics"]["last_val_loss"] is None
+    assert gap["runs"][1]["metrics"]["last_val_loss"] is not None
+    assert found["winner"]["head"] == summary.winner.head if summary.winner else False
+    assert len(found["comparisons"]) == 2
+    assert found["comparisons"][0]["comparison"]["better"]["outcome"] == "inconclusive"
