@@ -225,7 +225,7 @@ def targets_of(
     reference = results.get(file.study.reference, ())
     target = declared if declared is not None else _default_target(reference)
     histories = {(run.record.head, run.record.seed): run.history for run in runs}
-    study = ledger.file.study
+    study = file.study
     # Heads in closed form have one epoch: they approach nothing, and would cut all others short.
     computed = {
         run.record.head
