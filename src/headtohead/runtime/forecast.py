@@ -196,7 +196,7 @@ def forecast(
     ledger = _ledger_of(spec, out)
     level = spec.verdict.level
     sequential = spec.verdict.until_decided is not None
-    tests = 1 if sequential else len(spec.heads) - 1
+    tests = 1 if sequential else len(spec.family)
     needed = seeds_needed(tests, level)
     design = Design(spec.verdict.looks, level, spec.verdict.spending)
     shown = sorted({needed, spec.seeds, *spec.verdict.looks})
@@ -302,7 +302,6 @@ def _images_and_steps(found: Forecast) -> Iterator[str]:
 def _families(found: Forecast) -> Iterator[str]:
     study = found.study
     rule, reference = study.verdict, study.reference
-    others = ", ".join(head for head in study.heads if head != reference)
     if not found.primary_tests:
         yield "One head: nothing to compare, no verdict."
         return
@@ -316,14 +315,24 @@ def _families(found: Forecast) -> Iterator[str]:
         )
     else:
         yield (
-            f"Primary family, {rule.metric}: {reference} against {others}, "
+            f"Primary family, {rule.metric}: {family_text(study)}, "
             f"{plural(found.primary_tests, 'test')} at level {rule.level:g} (Holm): at least "
             f"{found.primary_seeds} seeds, {study.seeds} planned."
         )
+        if left := study.heads_without_verdict:
+            yield f"Estimates without a verdict: {', '.join(left)}."
     yield (
         f"Family of claims (over-fitting, class maps, translation), {CLAIM_TESTS} tests: at least "
         f"{found.claim_seeds} seeds."
     )
+
+
+def family_text(study: StudySpec) -> str:
+    """`gap against fc, gem; gem against fc`: the pairs of the family by their first."""
+    others: dict[str, list[str]] = {}
+    for first, other in study.family:
+        others.setdefault(first, []).append(other)
+    return "; ".join(f"{first} against {', '.join(mine)}" for first, mine in others.items())
 
 
 def _powers(found: Forecast) -> Iterator[str]:

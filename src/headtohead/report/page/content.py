@@ -16,7 +16,7 @@ from headtohead.report.charts.confusion import ConfusionTable, confusions
 from headtohead.report.charts.curves import GROUPS, Track, curve_charts, tracks_of
 from headtohead.report.charts.reliability import reliability_chart, trust
 from headtohead.report.charts.style import head_styles
-from headtohead.report.page.answer import Answer, answer, caveats
+from headtohead.report.page.answer import Answer, answer, caveats, without_verdict
 from headtohead.report.page.beside import BesideView, beside_view
 from headtohead.report.page.findings import (
     ClaimView,
@@ -124,6 +124,11 @@ class Content:
     command: str
     study_yaml: str
     environments: tuple[tuple[str, str], ...]
+
+    @property
+    def without_verdict(self) -> str:
+        """That heads outside the declared family are estimated alone; empty for none."""
+        return without_verdict(self.summary)
 
     @property
     def claims_title(self) -> str:
