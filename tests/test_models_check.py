@@ -4,8 +4,10 @@ import os
 
 import pytest
 
+from headtohead.config.options import study_from
 from headtohead.config.reading import resolve_study
-from headtohead.runtime.models_check import answer_or_refusal, worker_setups
+from headtohead.core.errors import UsageError
+from headtohead.runtime.models_check import answer, answer_or_refusal, worker_setups
 from headtohead.runtime.preflight import question_about
 
 
@@ -25,7 +27,6 @@ def test_workers_are_pinned_only_where_they_fill_the_machine() -> None:
     [
         ("gap,gem(q=4)", "gem cannot take the option 'q'; it takes p, learn"),
         ("gap,gem(p=0.5)", "p is a number at least 1; received 0.5"),
-        ("gap,class_mean", "class_mean is computed from the training split, not trained"),
     ],
 )
 def test_heads_that_cannot_be_trained_are_told_before_any_work(heads: str, words: str) -> None:
@@ -42,3 +43,10 @@ def test_heads_with_options_pass() -> None:
     found = answer_or_refusal(question_about(spec, "cpu", 1, deterministic=False))
     assert found.refusal is None
     assert len(found.setups) == 1
+
+
+def test_more_stages_than_there_are_are_told_before_the_work() -> None:
+    """Else a study prepares all its images, and then every run fails."""
+    study = study_from("quick", train_backbone="last:4")
+    with pytest.raises(UsageError, match="has 3 stages; received last:4"):
+        answer(question_about(study, "cpu", 1, deterministic=True))

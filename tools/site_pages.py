@@ -26,7 +26,10 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 
 SECTIONS = {
-    "guides": ("data", "backbones", "tuning", "deploy", "devices"),
+    "guides": (
+        *("data", "backbones", "planning", "study_file", "own_head"),
+        *("tuning", "deploy", "devices"),
+    ),
     "concepts": ("statistics", "claims", "fairness", "evaluation"),
     "reference": ("cli", "python", "study_schema"),
     "results": ("reports", "article", "full_scale"),

@@ -16,6 +16,9 @@ SEQUENCES = (
 )
 """What libraries call the sequence of a network's stages."""
 
+TAILS = ("head", "norm", "classifier", "fc")
+"""What libraries call the little that follows the last stage."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -36,7 +39,7 @@ def stages_of(backbone: Backbone) -> list[Stage]:
     stages: list[Stage] = []
     stem: tuple[nn.Module, ...] = ()
     for name, module in parts:
-        if not _is_block(module):
+        if not _is_block(module) or name.rpartition(".")[2] in TAILS:
             if stages:
                 stages[-1] = Stage(stages[-1].name, (*stages[-1].modules, module))
             else:

@@ -61,7 +61,7 @@ def unread(data: bytes) -> str:
     brand = _brand(data)
     if brand in _HEIC_BRANDS and not _register_heif():
         return "HEIC, which needs a plug-in: pip install 'headtohead[heif]', or convert it to JPEG"
-    if brand in _AVIF_BRANDS and not features.check("avif"):
+    if brand in _AVIF_BRANDS and not reads_avif():
         return "AVIF, which this Pillow cannot read: pip install 'pillow>=11.3', or convert it"
     if brand in _HEIC_BRANDS:
         return "truncated or damaged header (begins like a HEIC)"
@@ -72,6 +72,11 @@ def unread(data: bytes) -> str:
         if signature in (data[: len(signature)], data[4 : 4 + len(signature)]):
             return f"truncated or damaged header (begins like {name})"
     return "not a picture"
+
+
+def reads_avif() -> bool:
+    """Whether this Pillow reads AVIF. Before 11.2 it warns of a feature that it does not know."""
+    return "avif" in features.modules and bool(features.check("avif"))
 
 
 def decoder_identity(decoder: str) -> str:

@@ -29,6 +29,9 @@ UNFIT = "unfit"
 CURVE_PICTURES = 24
 """The first so many probe images are taken apart and put together again."""
 
+FEWER_CURVES = 6
+"""So many on a frozen backbone, which has to be computed for each of them and for every head."""
+
 STEPS = 10
 BLUR = 0.1
 """Radius of the blur that an insertion starts from, as a share of the side."""
@@ -156,7 +159,7 @@ def collect_class_maps(
     few = _TakenApart(model, pictures, device)
 
     def curves(maps: Values) -> Curves:
-        return few.curves(at_pixels(maps[:CURVE_PICTURES], few.side, first, stride))
+        return few.curves(at_pixels(maps[: few.count], few.side, first, stride))
 
     gradcam_curves = curves(gradcam)
     exact_curves = None
@@ -265,8 +268,10 @@ class _TakenApart:
 
     def __init__(self, model: "Classifier", pictures: ProbeImages, device: "torch.device") -> None:
         self._model, self._device = model, device
-        pixels = pictures.pixels[:CURVE_PICTURES]
-        self._labels = pictures.labels[:CURVE_PICTURES]
+        most = FEWER_CURVES if model.is_frozen else CURVE_PICTURES
+        pixels = pictures.pixels[:most]
+        self.count = len(pixels)
+        self._labels = pictures.labels[:most]
         self.side = pixels.shape[1]
         mean = pixels.mean((1, 2), keepdims=True).astype(np.uint8)
         self._whole = self._end(pixels)

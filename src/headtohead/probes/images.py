@@ -58,6 +58,12 @@ class ProbeImages:
     pixels: NDArray[np.uint8]
     wide: NDArray[np.uint8]
 
+    def first(self, count: int) -> "ProbeImages":
+        """The first so many."""
+        return ProbeImages(
+            self.rows[:count], self.labels[:count], self.pixels[:count], self.wide[:count]
+        )
+
 
 @dataclass(frozen=True)
 class Masks:

@@ -1,8 +1,10 @@
 """The translation probe: what a finished model predicts as its window moves over real content."""
 
+import hashlib
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, cast, final
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +15,18 @@ from headtohead.store.evidence import Arrays
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from headtohead.backbones.base import Backbone
+    from headtohead.backbones.frozen import Frozen
     from headtohead.heads.classifier import Classifier
+    from headtohead.training.inputs import Pictures
+
+PHASES = 8
+"""Steps through a stride, at most: of a large one every so many pixels are looked at."""
+
+FEWER = 24
+"""Images that are moved on a frozen backbone, whose maps of all windows are kept for all heads."""
 
 FIELDS = ("rows", "labels", "shifts", "fine", "predicted")
 
@@ -90,10 +101,12 @@ TRANSLATION = TranslationProbe()
 def windows(stride: int, margin: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Shifts (s, 2) in pixels (down, right), the centre first, and which are fine ones (s,).
 
-    Fine: 1, 2, … `stride` pixels right, then down: through every phase of the backbone's grid.
+    Fine: 1, 2, … `stride` pixels right, then down: through PHASES phases of the backbone's grid at
+    most.
     Large: `margin` pixels, as far as the wide pictures reach, in eight directions.
     """
-    fine = [(0, k) for k in range(1, stride + 1)] + [(k, 0) for k in range(1, stride + 1)]
+    steps = sorted({math.ceil(k * stride / PHASES) for k in range(1, PHASES + 1)})
+    fine = [(0, k) for k in steps] + [(k, 0) for k in steps]
     ways = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1) if (down, right) != (0, 0)]
     large = [(down * margin, right * margin) for down, right in ways]
     shifts = np.array([(0, 0), *fine, *large], np.int64)
@@ -112,6 +125,8 @@ def collect_translation(
     from headtohead.training.evaluate import infer, predicted
     from headtohead.training.inputs import Pictures
 
+    if model.is_frozen:
+        pictures = pictures.first(FEWER)
     side = pictures.pixels.shape[1]
     margin = (pictures.wide.shape[1] - side) // 2
     shifts, fine = windows(whole_stride(model.backbone), margin)
@@ -120,6 +135,27 @@ def collect_translation(
     for down, right in (shifts + margin).tolist():
         window = pictures.wide[:, down : down + side, right : right + side]
         crops = Pictures(np.ascontiguousarray(window), pictures.labels, device)
-        logits, _ = infer(model, crops, everything)
+        if model.is_frozen:
+            logits = _logits_of_kept_maps(model, crops, window.tobytes())
+        else:
+            logits, _ = infer(model, crops, everything)
         said.append(predicted(logits).cpu().numpy())
     return Translation(pictures.rows, pictures.labels, shifts, fine, np.stack(said))
+
+
+_KEPT: "WeakKeyDictionary[nn.Module, dict[bytes, torch.Tensor]]" = WeakKeyDictionary()
+"""A frozen backbone's maps of every window: of one process, for as long as the backbone lives."""
+
+
+def _logits_of_kept_maps(model: "Classifier", crops: "Pictures", pixels: bytes) -> "torch.Tensor":
+    """Logits of all `crops`, whose backbone's maps are computed once for all heads and seeds."""
+    import torch
+
+    kept = _KEPT.setdefault(cast("Frozen", model.backbone).trunk, {})
+    key = hashlib.sha256(pixels).digest()
+    with torch.inference_mode():
+        if key not in kept:
+            images, _ = crops.batch(crops.rows(np.arange(len(crops))))
+            kept[key] = model.eval().backbone(images)
+        logits: torch.Tensor = model.head(kept[key])
+    return logits

@@ -182,13 +182,13 @@ def decoders() -> dict[str, str | None]:
     """Versions of what decodes photographs; None where a format cannot be read."""
     from PIL import features
 
-    from headtohead.data.formats import heif_version
+    from headtohead.data.formats import heif_version, reads_avif
 
     turbo = features.version_feature("libjpeg_turbo")
     return {
         "JPEG": f"libjpeg-turbo {turbo}" if turbo else features.version_codec("jpg"),
         "WebP": features.version_module("webp") if features.check("webp") else None,
-        "AVIF": features.version_module("avif") if features.check("avif") else None,
+        "AVIF": features.version_module("avif") if reads_avif() else None,
         "HEIC": heif_version(),
     }
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from headtohead.backbones.catalog import resolve
+from headtohead.backbones.frozen import with_last_stages
 from headtohead.core.errors import HeadToHeadError, UsageError, brief, one_line
 from headtohead.core.source_code import loaded_digest
 from headtohead.core.system import usable_cores
@@ -37,19 +38,14 @@ def answer(question: Question) -> Answer:
     Weights are loaded, once, so that wrong ones are told, too. Raises UsageError for what cannot
     be.
     """
-    if question.backbone.training != "all":  # else it would be trained all the same, in silence
-        raise UsageError(
-            f"backbones are trained whole: received train {question.backbone.training!r}. Say "
-            f"`train: all` in the study's backbone."
-        )
     resolved, backbone, notes = resolve(question.backbone)
+    if resolved.stages:
+        with_last_stages(backbone, resolved.stages)  # as many as there are
     size = backbone.map_size(question.image_size)
     for name, head in question.models:
         loaded_digest(head.head or name)  # of the code that is about to be imported
         try:
-            built = build_head(
-                head.head or name, backbone.channels, size, outputs_for(2), **head.options
-            )
+            build_head(head.head or name, backbone.channels, size, outputs_for(2), **head.options)
         except HeadToHeadError:
             raise
         except Exception as error:  # a head of the user's own may fail in any way
@@ -57,11 +53,6 @@ def answer(question: Question) -> Answer:
             raise UsageError(
                 f"the head {name} cannot be built ({in_words(error)}): fix it or leave it out."
             ) from error
-        if built.closed_form:
-            raise UsageError(
-                f"head {name} is computed from the training split, not trained, and runs only "
-                "train: leave it out, or call its fit from Python."
-            )
     setups = worker_setups(question.device, question.workers, deterministic=question.deterministic)
     for precision in question.precisions:
         check_precision(precision, torch.device(setups[0]["device"]))
