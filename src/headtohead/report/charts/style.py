@@ -11,7 +11,7 @@ from typing import Any
 # both at once, 88 heads get pairs that differ.
 COLORS = (
     *("#D55E00", "#009E73", "#0072B2", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#999933"),
-    *("#332288", "#7F7F7F", "#000000"),
+    *("#332288", "#000000", "#7F7F7F"),
 )
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 

@@ -16,6 +16,7 @@ from headtohead.report.charts.confusion import ConfusionTable, confusions
 from headtohead.report.charts.curves import GROUPS, Track, curve_charts, tracks_of
 from headtohead.report.charts.reliability import reliability_chart, trust
 from headtohead.report.charts.style import head_styles
+from headtohead.report.foremost import foremost
 from headtohead.report.page.answer import Answer, answer, caveats, without_verdict
 from headtohead.report.page.beside import BesideView, beside_view
 from headtohead.report.page.findings import (
@@ -62,12 +63,13 @@ class CurvePanel:
 
 @dataclass(frozen=True)
 class HeadKey:
-    """A head's entry in the legend."""
+    """A head's entry in the legend; `faint` where charts of many heads draw its mean in grey."""
 
     name: str
     index: int
     color: str
     marker: str
+    faint: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,11 @@ class Content:
         return f"The study's own: {names([c.name for c in own])}.{family if tested else ''}"
 
     @property
+    def faint(self) -> frozenset[str]:
+        """Heads of a large study that are folded away, and drawn in grey."""
+        return frozenset(key.name for key in self.keys if key.faint)
+
+    @property
     def results(self) -> list[tuple[str, ...]]:
         """The table of results as plain texts: every head, and the largest class."""
         heads = [(r.head, *(c.full for c in r.cells), str(r.finished)) for r in self.rows]
@@ -213,8 +220,9 @@ def gather(
 
 def _keys(summary: Summary) -> tuple[HeadKey, ...]:
     known = {result.head for result in summary.heads}
+    shown = foremost(summary.file.study, {head.head: head.runs for head in summary.heads})
     return tuple(
-        HeadKey(head, index, style.color, style.marker)
+        HeadKey(head, index, style.color, style.marker, head not in shown)
         for index, (head, style) in enumerate(head_styles(summary.file.study.heads).items())
         if head in known
     )
@@ -233,7 +241,9 @@ def _reliability(found: dict[str, list[SplitPredictions]], data: StudyData) -> C
     styles = head_styles(data.study.heads)
     order = list(styles)
     entries = [
-        trust(head, order.index(head), styles[head], splits) for head, splits in found.items()
+        trust(head, order.index(head), styles[head], splits)
+        for head, splits in found.items()
+        if head in foremost(data.study, data.by_head)
     ]
     return reliability_chart(entries, 1 / len(data.file.classes))
 
