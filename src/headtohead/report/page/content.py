@@ -45,7 +45,7 @@ from headtohead.report.page.tables import (
     rows,
 )
 from headtohead.report.page.thumbnails import Facts, Thumbnails, read_thumbnails
-from headtohead.report.summary import Summary
+from headtohead.report.summary import HeadComparison, Summary
 from headtohead.study_data import StudyData
 
 PICTURES = 12
@@ -154,6 +154,14 @@ class Content:
         return frozenset(key.name for key in self.keys if key.faint)
 
     @property
+    def folded(self) -> tuple[HeadComparison, ...]:
+        """Comparisons of heads that are folded away."""
+        return tuple(item for item in self.summary.comparisons if item.other in self.faint)
+
+    many = 5
+    """Comparisons that the first screen tells; more are folded."""
+
+    @property
     def results(self) -> list[tuple[str, ...]]:
         """The table of results as plain texts: every head, and the largest class."""
         heads = [(r.head, *(c.full for c in r.cells), str(r.finished)) for r in self.rows]
@@ -201,7 +209,7 @@ def gather(
         estimates=estimate_rows(summary),
         targets=target_rows(summary),
         looks=looks_text(summary),
-        forest=forest(summary),
+        forest=forest(summary, foremost(data.study, data.by_head)),
         groups=GROUPS,
         curves=_curves(tracks, summary.baseline),
         beside=tuple(beside_view(data.file, tracks, other) for other in beside),

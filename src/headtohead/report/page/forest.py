@@ -1,6 +1,6 @@
 """What heads differ by: the forest of paired differences."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
@@ -19,9 +19,10 @@ from headtohead.report.summary import HeadComparison, Summary
 ROW = 46.0
 
 
-def forest(summary: Summary) -> Chart | None:
+def forest(summary: Summary, drawn: Collection[str]) -> Chart | None:
     """The family's comparisons on test accuracy, in points: seeds, mean, interval."""
-    shown = [item for item in summary.comparisons if item.comparison.difference.n]
+    able = [item for item in summary.comparisons if item.comparison.difference.n]
+    shown = [item for item in able if item.other in drawn]
     if not shown:
         return None
     heads = list(summary.file.study.heads)
@@ -41,9 +42,14 @@ def forest(summary: Summary) -> Chart | None:
         return paper.finish(
             "forest",
             f"{summary.reference} minus each other head" if one else "The declared comparisons",
-            " ".join(_legend(shown, margin)),
+            " ".join((*_legend(shown, margin), *_left_out(len(able) - len(shown)))),
             "; ".join(f"{item.pair}: {difference_text(item)}" for item in shown),
         )
+
+
+def _left_out(count: int) -> Iterator[str]:
+    if count:
+        yield f"{count} more comparisons are in the table."
 
 
 def _legend(shown: Sequence[HeadComparison], margin: float) -> Iterator[str]:
