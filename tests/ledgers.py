@@ -47,10 +47,11 @@ def study_ledger(
     data: str = "synthetic",
     heads_after: Mapping[str, str] = MappingProxyType({}),
     batch_norm: str = "recomputed",
+    pairs: Sequence[Any] | None = None,
 ) -> Ledger:
     """A ledger of a study without runs; every split has `per_class` test pictures of a class.
 
-    `heads_after` maps a head to the one whose backbone it starts from.
+    `heads_after` maps a head to the one whose backbone it starts from; `pairs` is its family.
     """
     counts = {
         "train": dict.fromkeys(classes, 8 * per_class),
@@ -64,7 +65,7 @@ def study_ledger(
             "heads": {head: {"after": heads_after.get(head)} for head in heads},
             "seeds": seeds,
             "recipe": {"epochs": epochs, "batch_norm": batch_norm},
-            "verdict": {"reference": reference},
+            "verdict": {"reference": reference, "pairs": pairs},
         }
     )
     file = StudyFile.model_validate(

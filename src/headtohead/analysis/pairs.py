@@ -29,6 +29,8 @@ FUSED_PRECISIONS = (None, "float32")
 
 PRIMARY = "test_accuracy"
 TARGET_STEP = 0.05
+MANY = 10
+"""Heads above which a study is reported by its reference, its family and its best heads."""
 
 
 @dataclass(frozen=True)
@@ -177,20 +179,28 @@ def estimates(
     groups: Mapping[int, int],
     targets: Targets | None,
 ) -> Iterator[PairEstimate]:
-    """Every pair of heads on every metric, but for those that get a verdict."""
+    """Every pair of heads on every metric, but for those that get a verdict.
+
+    Of more than MANY heads there are hundreds of pairs: on test accuracy all of them are
+    estimated, on other metrics the reference against each head and the family's pairs.
+    """
     level = file.study.verdict.level
+    family = set(map(frozenset, file.study.family))
+    many = len(heads) > MANY
     names = sorted(heads, key=lambda name: name != reference)
     for first, second in itertools.combinations(names, 2):
         pair = pairing(heads[first], heads[second])
-        for metric in METRICS:
-            if metric == PRIMARY and first == reference:
+        decided = frozenset((first, second)) in family
+        closely = not many or decided or first == reference
+        for metric in METRICS if closely else (PRIMARY,):
+            if metric == PRIMARY and decided:
                 continue
             over_seeds = estimate(_differences(pair, metric), level)
             over: PictureInterval | None = None
             if metric == PRIMARY:
                 over = picture_interval(answers_of(pair, answers), groups, level)
             yield PairEstimate(metric, first, second, over_seeds, over)
-        for metric in TARGET_METRICS if targets is not None else ():
+        for metric in TARGET_METRICS if targets is not None and closely else ():
             values = _time_differences(pair, targets, metric)
             yield PairEstimate(metric, first, second, estimate(values, level), None)
 

@@ -75,6 +75,7 @@ class Evaluated:
             ],
             "comparisons": [
                 {
+                    "first": found.first,
                     "other": found.other,
                     "mean": found.comparison.difference.mean,
                     "low": found.comparison.difference.low,

@@ -41,7 +41,7 @@ def state_notes(
         for unlike in dict.fromkeys(item.flagged.values()):
             seeds = [seed for seed, found in item.flagged.items() if found == unlike]
             yield (
-                f"{reference} and {item.other} are no pair at {_seeds(seeds)}: they ran in "
+                f"{item.first} and {item.other} are no pair at {_seeds(seeds)}: they ran in "
                 f"different environments ({unlike})."
             )
     if runs and len(file.study.heads) > 1 and reference not in {run.head for run in runs}:

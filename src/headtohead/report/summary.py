@@ -69,7 +69,7 @@ class Winner:
 class Summary:
     """Everything a study's ledger says by now.
 
-    `comparisons` get verdicts, `estimates` are every other pair and metric and get none. `looks`
+    `comparisons` get verdicts, `estimates` are other pairs and metrics and get none. `looks`
     is the sequential design that the study follows, with the looks taken. `leaks` counts groups of
     near-duplicates that lie in more than one split, of the first seed's; None where not known.
     `lags` has the heads whose evaluation lags behind their weights, so that they are not judged.
@@ -142,7 +142,7 @@ def summarize(data: StudyData) -> Summary:
         winner=_winner(heads),
         reference=data.reference,
         comparisons=comparisons,
-        seeds_needed=seeds_needed(len(file.study.heads) - 1, level),
+        seeds_needed=seeds_needed(len(file.study.family), level),
         looks=looks,
         targets=data.targets,
         estimates=tuple(

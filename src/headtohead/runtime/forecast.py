@@ -17,7 +17,13 @@ from headtohead.data.pipeline import split_study
 from headtohead.data.prepared import GIVEN_SPLITS
 from headtohead.probes.images import check_masks_folder
 from headtohead.runtime.jobs import jobs_of
-from headtohead.runtime.preflight import TimingQuestion, answer_of, first_worker, question_about
+from headtohead.runtime.preflight import (
+    TimingQuestion,
+    answer_of,
+    first_worker,
+    guidance_of,
+    question_about,
+)
 from headtohead.runtime.process import StandbyProcesses
 from headtohead.runtime.progress import Display
 from headtohead.runtime.steps import step_lines
@@ -69,6 +75,7 @@ class Forecast:
     `images` is None where they are not on this machine yet. `remaining` is the seconds of all
     missing runs one after the other, None where a head with missing runs has no known time.
     `workers` share the missing runs. `able` are the looks of a sequential design that can decide.
+    `guidance` is what should be known before hours are spent.
     As text it is what the command prints.
     """
 
@@ -83,6 +90,7 @@ class Forecast:
     power: tuple[Power, ...]
     remaining: float | None
     workers: int
+    guidance: tuple[str, ...] = ()
 
     @property
     def runs(self) -> int:
@@ -123,14 +131,15 @@ def plan(
         first_worker(question, module="headtohead.runtime.timing") as standby,
         Display() as display,
     ):
-        setups = answer_of(standby).setups
+        answer = answer_of(standby)
+        setups, guidance = answer.setups, guidance_of(spec, answer)
         listing = list_study(spec, cache=cache_folder(cache), progress=display.progress)
         images = None if listing is None else _images(spec, listing)
         if folder is not None:
             refuse_foreign(folder)
         if masks is not None:
             check_masks_folder(expanded(masks))
-        found = forecast(spec, folder, images=images, workers=len(setups))
+        found = forecast(spec, folder, images=images, workers=len(setups), guidance=guidance)
         unknown = [head.head for head in found.heads if head.missing and head.seconds is None]
         if not timing or images is None or listing is None or not unknown:
             return found
@@ -146,7 +155,9 @@ def plan(
         if missed := [head for head in unknown if head not in times]:
             display.note(f"The steps of {', '.join(missed)} could not be timed; see above.")
     seconds = {head: _run_seconds(spec, head, images, *pair) for head, pair in times.items()}
-    return forecast(spec, folder, images=images, workers=len(setups), measured=seconds)
+    return forecast(
+        spec, folder, images=images, workers=len(setups), measured=seconds, guidance=guidance
+    )
 
 
 def _images(spec: StudySpec, listing: Listing) -> Images:
@@ -187,6 +198,7 @@ def forecast(
     images: Images | None = None,
     workers: int = 1,
     measured: Mapping[str, float] = MappingProxyType({}),
+    guidance: tuple[str, ...] = (),
 ) -> Forecast:
     """Count, and read times from the study's folder: `out`, else what RUNS has of this study.
 
@@ -196,7 +208,7 @@ def forecast(
     ledger = _ledger_of(spec, out)
     level = spec.verdict.level
     sequential = spec.verdict.until_decided is not None
-    tests = 1 if sequential else len(spec.heads) - 1
+    tests = 1 if sequential else len(spec.family)
     needed = seeds_needed(tests, level)
     design = Design(spec.verdict.looks, level, spec.verdict.spending)
     shown = sorted({needed, spec.seeds, *spec.verdict.looks})
@@ -215,6 +227,7 @@ def forecast(
         power=expected_power(EFFECTS, shown, tests=tests, level=level) if tests else (),
         remaining=sum(h.missing * (h.seconds or 0.0) for h in open_heads) if known else None,
         workers=workers,
+        guidance=guidance,
     )
 
 
@@ -282,6 +295,7 @@ def _counts(found: Forecast) -> Iterator[str]:
     done = found.runs - found.missing
     where = f" ({done} finished in {found.ledger})" if found.ledger else ""
     runs = plural(found.runs, "run")
+    yield from (f"Note: {sentence}" for sentence in found.guidance)
     yield f"{study.name}: {heads} × {seeds} = {runs}, {found.missing} to do{where}."
 
 
@@ -302,7 +316,6 @@ def _images_and_steps(found: Forecast) -> Iterator[str]:
 def _families(found: Forecast) -> Iterator[str]:
     study = found.study
     rule, reference = study.verdict, study.reference
-    others = ", ".join(head for head in study.heads if head != reference)
     if not found.primary_tests:
         yield "One head: nothing to compare, no verdict."
         return
@@ -316,14 +329,24 @@ def _families(found: Forecast) -> Iterator[str]:
         )
     else:
         yield (
-            f"Primary family, {rule.metric}: {reference} against {others}, "
+            f"Primary family, {rule.metric}: {family_text(study)}, "
             f"{plural(found.primary_tests, 'test')} at level {rule.level:g} (Holm): at least "
             f"{found.primary_seeds} seeds, {study.seeds} planned."
         )
+        if left := study.heads_without_verdict:
+            yield f"Estimates without a verdict: {', '.join(left)}."
     yield (
         f"Family of claims (over-fitting, class maps, translation), {CLAIM_TESTS} tests: at least "
         f"{found.claim_seeds} seeds."
     )
+
+
+def family_text(study: StudySpec) -> str:
+    """`gap against fc, gem; gem against fc`: the pairs of the family by their first."""
+    others: dict[str, list[str]] = {}
+    for first, other in study.family:
+        others.setdefault(first, []).append(other)
+    return "; ".join(f"{first} against {', '.join(mine)}" for first, mine in others.items())
 
 
 def _powers(found: Forecast) -> Iterator[str]:

@@ -13,6 +13,7 @@ from headtohead.config.study import BackboneSpec, HeadSpec, StudySpec
 from headtohead.core.errors import UsageError, brief
 from headtohead.core.files import expanded
 from headtohead.core.system import CACHE_VARIABLE
+from headtohead.heads.guidance import too_few_seeds
 from headtohead.runtime.process import StandbyProcesses
 from headtohead.store.records import Record
 
@@ -32,13 +33,14 @@ class Question(Record):
 class Answer(Record):
     """A setup for each worker, the backbone with its weights' SHA-256, and its stride in pixels.
 
-    Or why there is none.
+    Or why there is none. `guidance` is what should be known of the heads before hours are spent.
     """
 
     setups: tuple[dict[str, Any], ...] = ()
     stride: int = 0
     backbone: BackboneSpec = BackboneSpec()
     notes: tuple[str, ...] = ()
+    guidance: tuple[str, ...] = ()
     refusal: str | None = None
 
 
@@ -100,6 +102,13 @@ def first_worker(
     standby = StandbyProcesses(command, question.model_dump(mode="json"), variables)
     standby.start(1)
     return standby
+
+
+def guidance_of(spec: StudySpec, answer: Answer) -> tuple[str, ...]:
+    """What to know before hours are spent: of the heads, and of the seeds for their comparisons."""
+    tests = len(spec.family) if spec.verdict.until_decided is None else 0
+    few = too_few_seeds(spec.seeds, tests, spec.verdict.level) if tests else []
+    return (*answer.guidance, *few)
 
 
 def answer_of(standby: StandbyProcesses) -> Answer:

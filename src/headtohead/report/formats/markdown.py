@@ -71,10 +71,9 @@ def _verdicts(content: Content) -> Iterator[str]:
         )
         for item in summary.comparisons:
             if item.comparison.difference.n:
-                name = f"{summary.reference} minus {item.other}"
                 seeds = minus(difference_text(item))
                 over = bounds_text(picture_bounds(item))
-                yield _item(f"{name}: {seeds}; over test pictures, not seeds: {over}")
+                yield _item(f"{item.pair}: {seeds}; over test pictures, not seeds: {over}")
         yield ""
     if content.claims:
         yield f"## {'The claims' if content.own_claims else 'The five claims'}\n"

@@ -125,9 +125,9 @@ def verdict_lines(summary: Summary) -> Iterator[str]:
     shown = [item for item in summary.comparisons if item.judged]
     for item in summary.comparisons:
         if not item.judged:
-            lagging = names([h for h in (summary.reference, item.other) if h in summary.lags])
+            lagging = names([h for h in (item.first, item.other) if h in summary.lags])
             yield (
-                f"{summary.reference} against {item.other}: not judged, for evaluation of "
+                f"{item.first} against {item.other}: not judged, for evaluation of "
                 f"{lagging} lags. {_estimate(summary, item)}."
             )
     if not summary.comparisons:
@@ -159,7 +159,7 @@ def _over_pictures(summary: Summary, item: HeadComparison) -> Iterator[str]:
     found = item.pictures
     if found is None:
         return
-    pair = f"{summary.reference} minus {item.other} over pictures, not seeds"
+    pair = f"{item.pair} over pictures, not seeds"
     networks = f"these {found.seeds} pairs of networks" if found.seeds > 1 else "this one pair"
     if found.low is None or found.high is None:
         yield f"{pair}: too few of {found.pictures:,} test pictures tell the heads apart."
@@ -193,7 +193,7 @@ def _target_lines(summary: Summary) -> Iterator[str]:
 def _estimate(summary: Summary, item: HeadComparison) -> str:
     difference = item.comparison.difference
     mean = 100 * (difference.mean or 0.0)
-    line = f"Test accuracy, {summary.reference} minus {item.other}: {mean:+.1f} points"
+    line = f"Test accuracy, {item.pair}: {mean:+.1f} points"
     if difference.low is None or difference.high is None:
         if difference.n < 2:
             return f"{line} (estimate from one seed)"

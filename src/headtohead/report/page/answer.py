@@ -11,6 +11,9 @@ from headtohead.report.summary import HeadComparison, HeadResult, Summary, valid
 from headtohead.stats.family import plural
 from headtohead.stats.power import MOST_SEEDS, seeds_to_find
 
+FEW = 4
+"""Heads that a sentence names; more are counted."""
+
 Certainty = Literal["decided", "open", "nothing", "unjudged", "unlearned"]
 
 
@@ -59,21 +62,71 @@ def _compared(
     if not tested:
         return _without_pairs(summary, able)
     reasons = tuple(reason(summary, item) for item in tested)
-    chosen = _decided(summary, tested)
-    if chosen is not None and len(tested) == len(summary.file.study.heads) - 1:
+    mine = [item for item in tested if item.first == summary.reference]
+    if not mine:
+        return _of_other_pairs(summary, tested, reasons)
+    found = _of_the_reference(summary, mine, reasons)
+    others = " ".join(_of_pair(summary, item) for item in tested if item not in mine)
+    more = " ".join(filter(None, (found.more, others, without_verdict(summary))))
+    return replace(found, more=more)
+
+
+def _of_the_reference(
+    summary: Summary, mine: Sequence[HeadComparison], reasons: tuple[str, ...]
+) -> Answer:
+    """What the reference's own comparisons come to."""
+    chosen = _decided(summary, mine)
+    planned = [pair for pair in summary.file.study.family if pair[0] == summary.reference]
+    if chosen is not None and len(mine) == len(planned):
         sentence, head = chosen
         return Answer(sentence, _validation(summary, head), "decided", reasons)
-    if _few_seeds(summary, tested):
-        sentence, more = _too_few(summary, tested), _so_far(summary)
+    if _few_seeds(summary, mine):
+        sentence, more = _too_few(summary, mine), _so_far(summary)
     else:
-        sentence, more = _undecided(summary, tested), _may_be_chance(summary, tested)
+        sentence, more = _undecided(summary, mine), _may_be_chance(summary, mine)
     return Answer(sentence, more, "open", reasons)
+
+
+def _of_other_pairs(
+    summary: Summary, tested: Sequence[HeadComparison], reasons: tuple[str, ...]
+) -> Answer:
+    """A family without the reference: each pair's verdict, and no choice among all heads."""
+    if _few_seeds(summary, tested):
+        return Answer(_too_few(summary, tested), _so_far(summary), "open", reasons)
+    sentence = " ".join(_of_pair(summary, item) for item in tested)
+    settled = len(tested) == len(summary.file.study.family) and not _open(tested)
+    more = " ".join(filter(None, (_so_far(summary), without_verdict(summary))))
+    return Answer(sentence, more, "decided" if settled else "open", reasons)
+
+
+def _of_pair(summary: Summary, item: HeadComparison) -> str:
+    """What a declared pair comes to, in a sentence."""
+    first, other = item.first, item.other
+    better, worse, equal = _settled([item])
+    if better or worse:
+        ahead, behind = (first, other) if better else (other, first)
+        return f"{ahead} beats {behind}."
+    if equal:
+        margin = points(summary.file.study.verdict.margin)
+        return f"{first} is at least as good as {other} within {margin}."
+    return f"Between {first} and {other} no head is shown to be better."
+
+
+def without_verdict(summary: Summary) -> str:
+    """That heads outside the declared family are estimated alone, in a sentence; empty for none."""
+    left = summary.file.study.heads_without_verdict
+    if not left:
+        return ""
+    told = f"{len(left)} other heads have" if len(left) > FEW else f"{names(left)} has"
+    if 1 < len(left) <= FEW:
+        told = f"{names(left)} have"
+    return f"{told} estimates and no verdict: the study declares its comparisons beforehand."
 
 
 def _not_judged(summary: Summary, tested: Sequence[HeadComparison]) -> Answer:
     """What cannot be judged first, then what can, then the heads that learned nothing."""
     parts = [doubts.not_judged(summary, tested)]
-    judged = [item for item in tested if item.judged]
+    judged = [item for item in tested if item.judged and item.first == summary.reference]
     if judged:
         parts.append(_of_the_rest(summary, judged))
     parts.append(doubts.lost(summary))

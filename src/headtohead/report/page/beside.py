@@ -7,12 +7,12 @@ from headtohead.analysis.baseline import Baseline, baseline_of
 from headtohead.report.beside import Beside, StackRow, stack_rows
 from headtohead.report.charts.chart import Chart
 from headtohead.report.charts.curves import QUANTITIES, Track, curve_chart
-from headtohead.report.charts.style import OTHER_COLORS, HeadStyle
+from headtohead.report.charts.style import COLORS, HeadStyle
 from headtohead.stats import Spread
 from headtohead.store.ledger import StudyFile
 
 SHOWN = ("val_accuracy", "accuracy", "val_loss")
-THEIRS = HeadStyle(OTHER_COLORS[-1], "X", "--")
+THEIRS = HeadStyle(COLORS[-1], "X", "--")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from headtohead.report.charts.confusion import ConfusionTable, confusions
 from headtohead.report.charts.curves import GROUPS, Track, curve_charts, tracks_of
 from headtohead.report.charts.reliability import reliability_chart, trust
 from headtohead.report.charts.style import head_styles
-from headtohead.report.page.answer import Answer, answer, caveats
+from headtohead.report.foremost import foremost
+from headtohead.report.page.answer import Answer, answer, caveats, without_verdict
 from headtohead.report.page.beside import BesideView, beside_view
 from headtohead.report.page.findings import (
     ClaimView,
@@ -44,7 +45,7 @@ from headtohead.report.page.tables import (
     rows,
 )
 from headtohead.report.page.thumbnails import Facts, Thumbnails, read_thumbnails
-from headtohead.report.summary import Summary
+from headtohead.report.summary import HeadComparison, Summary
 from headtohead.study_data import StudyData
 
 PICTURES = 12
@@ -62,12 +63,13 @@ class CurvePanel:
 
 @dataclass(frozen=True)
 class HeadKey:
-    """A head's entry in the legend."""
+    """A head's entry in the legend; `faint` where charts of many heads draw its mean in grey."""
 
     name: str
     index: int
     color: str
     marker: str
+    faint: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,11 @@ class Content:
     environments: tuple[tuple[str, str], ...]
 
     @property
+    def without_verdict(self) -> str:
+        """That heads outside the declared family are estimated alone; empty for none."""
+        return without_verdict(self.summary)
+
+    @property
     def claims_title(self) -> str:
         """What their section is called: there are more than five where a user added some."""
         return "The claims" if self.own_claims else "The five claims about pooling"
@@ -140,6 +147,19 @@ class Content:
         tested = [claim.name for claim in own if claim.difference is not None]
         family = f" {names(tested)} {'is' if len(tested) == 1 else 'are'} in the same family."
         return f"The study's own: {names([c.name for c in own])}.{family if tested else ''}"
+
+    @property
+    def faint(self) -> frozenset[str]:
+        """Heads of a large study that are folded away, and drawn in grey."""
+        return frozenset(key.name for key in self.keys if key.faint)
+
+    @property
+    def folded(self) -> tuple[HeadComparison, ...]:
+        """Comparisons of heads that are folded away."""
+        return tuple(item for item in self.summary.comparisons if item.other in self.faint)
+
+    many = 5
+    """Comparisons that the first screen tells; more are folded."""
 
     @property
     def results(self) -> list[tuple[str, ...]]:
@@ -189,7 +209,7 @@ def gather(
         estimates=estimate_rows(summary),
         targets=target_rows(summary),
         looks=looks_text(summary),
-        forest=forest(summary),
+        forest=forest(summary, foremost(data.study, data.by_head)),
         groups=GROUPS,
         curves=_curves(tracks, summary.baseline),
         beside=tuple(beside_view(data.file, tracks, other) for other in beside),
@@ -208,8 +228,9 @@ def gather(
 
 def _keys(summary: Summary) -> tuple[HeadKey, ...]:
     known = {result.head for result in summary.heads}
+    shown = foremost(summary.file.study, {head.head: head.runs for head in summary.heads})
     return tuple(
-        HeadKey(head, index, style.color, style.marker)
+        HeadKey(head, index, style.color, style.marker, head not in shown)
         for index, (head, style) in enumerate(head_styles(summary.file.study.heads).items())
         if head in known
     )
@@ -228,7 +249,9 @@ def _reliability(found: dict[str, list[SplitPredictions]], data: StudyData) -> C
     styles = head_styles(data.study.heads)
     order = list(styles)
     entries = [
-        trust(head, order.index(head), styles[head], splits) for head, splits in found.items()
+        trust(head, order.index(head), styles[head], splits)
+        for head, splits in found.items()
+        if head in foremost(data.study, data.by_head)
     ]
     return reliability_chart(entries, 1 / len(data.file.classes))
 

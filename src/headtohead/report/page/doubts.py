@@ -20,6 +20,9 @@ def not_judged(summary: Summary, tested: Sequence[HeadComparison]) -> str:
     """Which pairs are not judged, in a sentence; of a study without pairs, which heads."""
     unjudged = [item.other for item in tested if not item.judged]
     lagging = list(summary.lags)
+    if any(item.first != summary.reference for item in tested):
+        unjudged = [f"{i.first} against {i.other}" for i in tested if not i.judged]
+        return f"Not judged: {names(unjudged)}, for evaluation does not show what was learned."
     if unjudged and len(unjudged) < len(tested):
         return (
             f"Not judged: {summary.reference} against {names(unjudged)}, for evaluation does not "

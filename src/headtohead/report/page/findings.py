@@ -157,7 +157,7 @@ def estimate_rows(summary: Summary) -> tuple[EstimateRow, ...]:
 
 
 def picture_rows(summary: Summary) -> tuple[PicturesRow, ...]:
-    """The reference against each other head over test pictures."""
+    """The comparisons of the family over test pictures."""
     rows = []
     for item in summary.comparisons:
         found = item.pictures
@@ -166,7 +166,7 @@ def picture_rows(summary: Summary) -> tuple[PicturesRow, ...]:
         p = [test.p for test in item.mcnemar]
         rows.append(
             PicturesRow(
-                pair=f"{summary.reference} − {item.other}",
+                pair=f"{item.first} − {item.other}",
                 mean=minus(f"{100 * found.mean:+.2f}"),
                 interval=_interval(found.low, found.high, 100, "+.2f"),
                 pictures=f"{found.pictures:,} in {counted(found.clusters, 'group')}",

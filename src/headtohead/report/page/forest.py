@@ -1,6 +1,6 @@
 """What heads differ by: the forest of paired differences."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
@@ -19,13 +19,15 @@ from headtohead.report.summary import HeadComparison, Summary
 ROW = 46.0
 
 
-def forest(summary: Summary) -> Chart | None:
-    """The reference minus each other head on test accuracy, in points: seeds, mean, interval."""
-    shown = [item for item in summary.comparisons if item.comparison.difference.n]
+def forest(summary: Summary, drawn: Collection[str]) -> Chart | None:
+    """The family's comparisons on test accuracy, in points: seeds, mean, interval."""
+    able = [item for item in summary.comparisons if item.comparison.difference.n]
+    shown = [item for item in able if item.other in drawn]
     if not shown:
         return None
     heads = list(summary.file.study.heads)
-    names = [f"− {item.other}" for item in shown]
+    one = all(item.first == summary.reference for item in shown)
+    names = [f"− {item.other}" if one else f"{item.first} − {item.other}" for item in shown]
     margins = (name_margin(names), 14.0, 44.0, 22.0)
     with drawing(height=66 + ROW * len(shown), margins=margins) as paper:
         axes = paper.axes
@@ -35,16 +37,19 @@ def forest(summary: Summary) -> Chart | None:
         name_rows(paper, [heads.index(item.other) for item in shown], names)
         for row, item in enumerate(shown):
             _draw_row(paper, summary, item, row)
-        better = shortened(summary.reference, 110)
+        better = shortened(summary.reference, 110) if one else "the first"
         axes.set_xlabel(f"points of test accuracy; right: {better} is better", loc="right")
         return paper.finish(
             "forest",
-            f"{summary.reference} minus each other head",
-            " ".join(_legend(shown, margin)),
-            "; ".join(
-                f"{summary.reference} minus {item.other}: {difference_text(item)}" for item in shown
-            ),
+            f"{summary.reference} minus each other head" if one else "The declared comparisons",
+            " ".join((*_legend(shown, margin), *_left_out(len(able) - len(shown)))),
+            "; ".join(f"{item.pair}: {difference_text(item)}" for item in shown),
         )
+
+
+def _left_out(count: int) -> Iterator[str]:
+    if count:
+        yield f"{count} more comparisons are in the table."
 
 
 def _legend(shown: Sequence[HeadComparison], margin: float) -> Iterator[str]:
@@ -66,7 +71,7 @@ def _draw_row(paper: Drawing, summary: Summary, item: HeadComparison, row: int) 
     """One comparison: seeds below, the two intervals, the mean on top."""
     axes = paper.axes
     index = list(summary.file.study.heads).index(item.other)
-    label = f"{summary.reference} minus {item.other}"
+    label = item.pair
     values = [100 * value for value in item.comparison.difference.differences]
     below = row + 0.22
     seeds = axes.plot(values, [below] * len(values), "o", color=NEUTRAL, markersize=4)

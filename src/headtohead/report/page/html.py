@@ -12,7 +12,7 @@ from markupsafe import Markup
 import headtohead
 from headtohead.core.tex import escape as tex
 from headtohead.core.text import counted, minus, points
-from headtohead.report.charts.style import GRID, HEAD_COLORS, INK, MUTED, NEUTRAL, OTHER_COLORS
+from headtohead.report.charts.style import COLORS, GRID, INK, MUTED, NEUTRAL
 from headtohead.report.charts.svg import color_class
 from headtohead.report.page.content import PICTURES, Content, gather
 from headtohead.report.page.setting import epochs_text, split_text
@@ -30,6 +30,9 @@ THEME = {
     "#CC79A7": ("#b4508a", "#e7a0c8"),
     "#E69F00": ("#a87300", "#f2b632"),
     "#56B4E9": ("#2384bd", "#93d1f7"),
+    "#882255": ("#882255", "#e58ab0"),
+    "#999933": ("#707018", "#c9c95a"),
+    "#332288": ("#4b3fa8", "#aaa2f5"),
     "#000000": ("#000000", "#f4f4f4"),
     "#7F7F7F": ("#6b6b6b", "#b5b5b5"),
 }
@@ -109,7 +112,7 @@ def _part(name: str) -> str:
 def _colors() -> str:
     """Chart colours in both themes, and the shades of confusion tables."""
     light, dark, classes = [], [], []
-    for color in (*THEME, *(c for c in (*HEAD_COLORS.values(), *OTHER_COLORS) if c not in THEME)):
+    for color in (*THEME, *(c for c in COLORS if c not in THEME)):
         name = color_class(color)
         pair = THEME.get(color, (color, color))
         light.append(f"--c-{name}:{pair[0]}")
