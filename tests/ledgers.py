@@ -47,9 +47,12 @@ def study_ledger(
     data: str = "synthetic",
     heads_after: Mapping[str, str] = MappingProxyType({}),
     batch_norm: str = "recomputed",
+    metric: str = "test_accuracy",
+    rare: int = 1,
 ) -> Ledger:
     """A ledger of a study without runs; every split has `per_class` test pictures of a class.
 
+    Of the last class it has `rare` times fewer.
     `heads_after` maps a head to the one whose backbone it starts from.
     """
     counts = {
@@ -57,6 +60,8 @@ def study_ledger(
         "validation": dict.fromkeys(classes, per_class),
         "test": dict.fromkeys(classes, per_class),
     }
+    for shares in counts.values():
+        shares[classes[-1]] //= rare
     study = StudySpec.model_validate(
         {
             "name": "quick",
@@ -64,7 +69,7 @@ def study_ledger(
             "heads": {head: {"after": heads_after.get(head)} for head in heads},
             "seeds": seeds,
             "recipe": {"epochs": epochs, "batch_norm": batch_norm},
-            "verdict": {"reference": reference},
+            "verdict": {"reference": reference, "metric": metric},
         }
     )
     file = StudyFile.model_validate(

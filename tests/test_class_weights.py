@@ -46,7 +46,7 @@ def test_one_logit_is_weighed_by_the_class_of_each_image() -> None:
 
 
 def test_several_logits_give_the_mean_over_images_not_over_weights() -> None:
-    """PyTorch's `weight` divides by the batch's weights: a batch of one class would not be weighed."""
+    """PyTorch's `weight` divides by the batch's weights, and leaves a batch of one class alone."""
     logits = torch.tensor([[math.log(3), 0.0], [math.log(3), 0.0]])
     losses = [-math.log(3 / 4), -math.log(1 / 4)]
     found = training_loss(logits, torch.tensor([0, 1]), WEIGHTS)

@@ -23,7 +23,7 @@ from headtohead.study_data import StudyData
 
 @dataclass(frozen=True)
 class HeadComparison:
-    """The reference against one other head on test accuracy at the best epoch.
+    """The reference against one other head on the primary metric at the best epoch.
 
     `seeds` are the pairs in it; `flagged` are pairs left out because the two runs' environments
     differ, each with what differs. `pictures` is the interval over test pictures that stands

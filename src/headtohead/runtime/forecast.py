@@ -316,7 +316,7 @@ def _families(found: Forecast) -> Iterator[str]:
         )
     else:
         yield (
-            f"Primary family, {rule.metric}: {reference} against {others}, "
+            f"Primary family, {rule.metric.replace('_', ' ')}: {reference} against {others}, "
             f"{plural(found.primary_tests, 'test')} at level {rule.level:g} (Holm): at least "
             f"{found.primary_seeds} seeds, {study.seeds} planned."
         )

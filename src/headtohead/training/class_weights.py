@@ -2,11 +2,11 @@
 
 A class with few images is seen in few steps, and a network may do without it. Balanced, the loss of
 an image of class k is weighed by n / (K · n_k): every class has the same part in an epoch's loss,
-and the mean weight over the training split is 1, so that the learning rate means what it did (King &
-Zeng 2001, Political Analysis 9; scikit-learn's `class_weight="balanced"`).
+and the mean weight over the training split is 1, so that the learning rate means what it did
+(King & Zeng 2001, Political Analysis 9; scikit-learn's `class_weight="balanced"`).
 
-The batch's loss is the mean of weighed losses, as in Keras. PyTorch's own `weight` divides by the sum
-of the batch's weights instead, which undoes them in a batch of one class.
+The batch's loss is the mean of weighed losses, as in Keras. PyTorch's own `weight` divides by the
+sum of the batch's weights instead, which undoes them in a batch of one class.
 """
 
 import numpy as np
@@ -29,7 +29,7 @@ def balanced(labels: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
 def class_weights(
     recipe: RecipeSpec, labels: NDArray[np.int64], classes: int, device: torch.device
 ) -> Tensor | None:
-    """(K,) float32 weights on the device, of training images' `labels`; None where all are alike."""
+    """(K,) float32 weights on the device, of training `labels` (n,); None where all are alike."""
     if recipe.class_weights is None:
         return None
     return torch.from_numpy(balanced(labels, classes)).to(device, torch.float32)

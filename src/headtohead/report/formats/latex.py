@@ -29,8 +29,9 @@ def latex_tables(content: Content) -> Mapping[str, bytes]:
     comparisons = [i for i in content.summary.comparisons if i.comparison.difference.n]
     if comparisons:
         tables["verdicts.tex"] = _table(
-            f"{first}{escape(content.summary.reference)} minus each other head: points of test "
-            f"accuracy, paired by seed; the interval over pictures is one for these networks.",
+            f"{first}{escape(content.summary.reference)} minus each other head: points of "
+            f"{content.summary.metric}, paired by seed; the interval over pictures is one for these "
+            f"networks.",
             "verdicts",
             (
                 *("Against", "mean", "over seeds", "over pictures", "p (Holm)", "seeds"),

@@ -16,6 +16,7 @@ from headtohead.report.charts.confusion import ConfusionTable, confusions
 from headtohead.report.charts.curves import GROUPS, Track, curve_charts, tracks_of
 from headtohead.report.charts.reliability import reliability_chart, trust
 from headtohead.report.charts.style import head_styles
+from headtohead.report.classes import FOLDED_FROM, HeadClasses, head_classes
 from headtohead.report.page.answer import Answer, answer, caveats
 from headtohead.report.page.beside import BesideView, beside_view
 from headtohead.report.page.findings import (
@@ -117,6 +118,7 @@ class Content:
     overfit_rows: tuple[OverfitRow, ...]
     reliability: Chart | None
     confusions: tuple[ConfusionTable, ...]
+    by_class: tuple[HeadClasses, ...]
     speed: tuple[SpeedRow, ...]
     speed_about: str
     seen: Seen
@@ -140,6 +142,11 @@ class Content:
         tested = [claim.name for claim in own if claim.difference is not None]
         family = f" {names(tested)} {'is' if len(tested) == 1 else 'are'} in the same family."
         return f"The study's own: {names([c.name for c in own])}.{family if tested else ''}"
+
+    @property
+    def many_classes(self) -> bool:
+        """Whether tables of classes are folded."""
+        return len(self.summary.file.classes) >= FOLDED_FROM
 
     @property
     def results(self) -> list[tuple[str, ...]]:
@@ -179,12 +186,12 @@ def gather(
         answer=answer(summary),
         caveats=tuple(caveats(summary)),
         keys=_keys(summary),
-        columns=columns(),
+        columns=columns(data.study.verdict.metric),
         rows=rows(summary),
         judged=judged,
         claims=claim_views(judged, figures),
         figures=figures,
-        baseline=baseline_row(summary.baseline),
+        baseline=baseline_row(summary.baseline, data.study.verdict.metric),
         pictures=picture_rows(summary),
         estimates=estimate_rows(summary),
         targets=target_rows(summary),
@@ -196,6 +203,7 @@ def gather(
         overfit_rows=tuple(overfit_rows(summary, tracks)),
         reliability=_reliability(found, data),
         confusions=confusions(found, data.file.classes, list(data.study.heads)),
+        by_class=head_classes(summary),
         speed=speed,
         speed_about=about_speed,
         seen=_seen(data, summary, found, kept, pictures),

@@ -20,7 +20,7 @@ ROW = 46.0
 
 
 def forest(summary: Summary) -> Chart | None:
-    """The reference minus each other head on test accuracy, in points: seeds, mean, interval."""
+    """The reference minus each other head, points of the primary metric: seeds, mean, interval."""
     shown = [item for item in summary.comparisons if item.comparison.difference.n]
     if not shown:
         return None
@@ -36,7 +36,7 @@ def forest(summary: Summary) -> Chart | None:
         for row, item in enumerate(shown):
             _draw_row(paper, summary, item, row)
         better = shortened(summary.reference, 110)
-        axes.set_xlabel(f"points of test accuracy; right: {better} is better", loc="right")
+        axes.set_xlabel(f"points of {summary.metric}; right: {better} is better", loc="right")
         return paper.finish(
             "forest",
             f"{summary.reference} minus each other head",
