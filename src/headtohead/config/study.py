@@ -1,7 +1,7 @@
 """A study: a question as data. Frozen models; `headtohead.config.reading` reads them."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
     BeforeValidator,
@@ -109,9 +109,15 @@ class HeadSpec(Spec):
         return self.model_copy(update=changed)
 
 
+Metric: TypeAlias = Literal["test_accuracy", "balanced_accuracy", "macro_f1"]
+"""What verdicts may be about, on the test split: `headtohead.stats.metrics` defines them."""
+
+
 class VerdictSpec(Spec):
     """What is decided, named before the study runs.
 
+    `metric` is the primary metric and `margin` a share in its unit. The best epoch, the winner and
+    the seed that ships are chosen by validation accuracy whatever the metric is.
     `claims_against` is the head that the reference's five claims are made against. `pairs` is the
     family of comparisons that get verdicts: a name stands for the reference against that head, a
     list of two for these; by default it is the reference against every other head. `target` is
@@ -121,7 +127,7 @@ class VerdictSpec(Spec):
     spent over them as `spending` says.
     """
 
-    metric: Literal["test_accuracy"] = "test_accuracy"
+    metric: Metric = "test_accuracy"
     reference: str | None = None
     claims_against: str | None = None
     pairs: Annotated[tuple[str | tuple[str, str], ...], Field(min_length=1)] | None = None

@@ -23,7 +23,7 @@ from headtohead.study_data import StudyData
 
 @dataclass(frozen=True)
 class HeadComparison:
-    """Two heads on test accuracy at the best epoch, `first` (mostly the reference) minus `other`.
+    """Two heads on the primary metric at the best epoch: `first` less `other`.
 
     `seeds` are the pairs in it; `flagged` are pairs left out because the two runs' environments
     differ, each with what differs. `pictures` is the interval over test pictures that stands

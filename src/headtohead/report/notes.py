@@ -3,10 +3,11 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from headtohead.analysis.lags import lags_note
-from headtohead.analysis.results import RunResult
+from headtohead.analysis.results import IN_WORDS, RunResult
 from headtohead.backbones.constants import BATCH_NORM_MOMENTUM
 from headtohead.report.comparisons import HeadComparison
 from headtohead.stats import Lag
+from headtohead.stats.metrics import constant_scores
 from headtohead.store.ledger import StudyFile
 from headtohead.study_data import StudyData
 
@@ -24,13 +25,16 @@ def state_notes(
     reference = file.study.reference
     if not any(run.finished for run in runs):
         yield "No run is finished yet: there is nothing to compare."
-    share = 100 * file.majority_share("test")
+    metric = file.study.verdict.metric
+    share = 100 * constant_scores(file.images("test"))[metric]
+    counts = f"as the majority class's share, {share:.1f} % of the test split"
+    if metric != "test_accuracy":
+        counts = f"as always naming the largest class: {share:.1f} % {IN_WORDS[metric]}"
     for run in runs:
         if run.failure is not None:
             yield (
                 f"{run.head} seed {run.seed} failed: {run.failure}. Means leave it out; in "
-                f"comparisons it counts as the majority class's share, {share:.1f} % of the test "
-                f"split."
+                f"comparisons it counts {counts}."
             )
     if unfinished:
         yield f"Unfinished: {_by_head(unfinished)}. The same command again goes on with them."

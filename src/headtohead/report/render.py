@@ -1,18 +1,20 @@
 """Study data → everything that is read by people: page, tables, figures, TensorBoard's files."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from headtohead.core.files import write_atomic
 from headtohead.report.beside import Beside
 from headtohead.report.charts.confusion import confusion_charts
+from headtohead.report.classes import misclassified_csv, misnamed, per_class_csv
 from headtohead.report.formats.csv import results_csv
 from headtohead.report.formats.figures import write_charts, write_figures
 from headtohead.report.formats.latex import latex_tables
 from headtohead.report.formats.markdown import report_markdown
 from headtohead.report.formats.summary import summary_json
 from headtohead.report.formats.tensorboard import make_whole
-from headtohead.report.page.content import PICTURES, gather
+from headtohead.report.page.content import PICTURES, Content, gather
 from headtohead.report.page.html import arrange
+from headtohead.report.page.picks import predictions_on_test
 from headtohead.report.summary import Summary, summarize
 from headtohead.study_data import StudyData
 
@@ -41,6 +43,8 @@ def render(
     write_atomic(data.out / "report.md", report_markdown(content))
     for name, table in latex_tables(content).items():
         write_atomic(data.out / "tables" / name, table)
+    for name, table in _of_classes(data, summary, content):
+        write_atomic(data.out / "tables" / name, table)
     for run in data.results:
         make_whole(data, run)
     if figures:
@@ -48,3 +52,13 @@ def render(
         drawn = (*content.charts, *confusion_charts(content.confusions))
         write_charts(drawn, data.out / "figures")
     return summary
+
+
+def _of_classes(data: StudyData, summary: Summary, content: Content) -> Iterator[tuple[str, bytes]]:
+    """CSV of every head's classes, and of the images that the winner names wrongly."""
+    if content.by_class:
+        yield "per_class.csv", per_class_csv(content.by_class, summary)
+    splits = predictions_on_test(data).get(summary.winner.head) if summary.winner else None
+    if splits:
+        found = misnamed(splits)
+        yield "misclassified.csv", misclassified_csv(found, data.file.classes, data.image_table)

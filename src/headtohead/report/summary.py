@@ -11,7 +11,7 @@ from headtohead.analysis.pairs import (
     Targets,
     estimates,
 )
-from headtohead.analysis.results import METRICS, RunResult
+from headtohead.analysis.results import IN_WORDS, METRICS, RunResult
 from headtohead.core.errors import UsageError
 from headtohead.report.comparisons import HeadComparison, comparisons_of
 from headtohead.report.notes import (
@@ -93,6 +93,18 @@ class Summary:
     standings: tuple[Standing, ...]
 
     @property
+    def metric(self) -> str:
+        """What verdicts are about, in words: `test accuracy`."""
+        return IN_WORDS[self.file.study.verdict.metric]
+
+    @property
+    def chance(self) -> str:
+        """What always naming the largest class scores where heads are set against it, in words."""
+        if self.file.study.verdict.metric == "test_accuracy":
+            return f"{100 * self.baseline.test:.1f} %"
+        return f"{100 * self.baseline.balanced:.1f} % balanced accuracy"
+
+    @property
     def at_majority(self) -> list[str]:
         """Heads that are not shown to beat the largest class; those that lag say nothing of it."""
         return [
@@ -130,7 +142,8 @@ def summarize(data: StudyData) -> Summary:
     unfinished = _unfinished(file, data.results, looks)
     groups = images.shared_groups() if images is not None else {}
     answers, level = data.answers, file.study.verdict.level
-    standing = standings(data.heads, answers.runs, answers.majority, groups, level)
+    guesses = data.guesses
+    standing = standings(data.heads, guesses.runs, guesses.majority, groups, level)
     idle = [found.head for found in standing if found.beats is False]
     comparisons = comparisons_of(file, data.by_head, answers.runs, groups, looks, lagging, idle)
     leaks = _leaks(file, images)

@@ -329,7 +329,7 @@ def _families(found: Forecast) -> Iterator[str]:
         )
     else:
         yield (
-            f"Primary family, {rule.metric}: {family_text(study)}, "
+            f"Primary family, {rule.metric.replace('_', ' ')}: {family_text(study)}, "
             f"{plural(found.primary_tests, 'test')} at level {rule.level:g} (Holm): at least "
             f"{found.primary_seeds} seeds, {study.seeds} planned."
         )

@@ -68,8 +68,12 @@ class StudyFile(Record):
 
     def majority_share(self, split: SplitName) -> float:
         """The accuracy of always naming the split's most frequent class, in [0, 1]."""
-        counts = self.counts[split].values()
+        counts = self.images(split)
         return max(counts) / sum(counts)
+
+    def images(self, split: SplitName) -> list[int]:
+        """The number of images of each class, in the order of `classes`."""
+        return [self.counts[split].get(name, 0) for name in self.classes]
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,8 @@ def latex_tables(content: Content) -> Mapping[str, bytes]:
     comparisons = [i for i in content.summary.comparisons if i.comparison.difference.n]
     if comparisons:
         tables["verdicts.tex"] = _table(
-            f"{first}{escape(_pairs(content.summary))}: points of test "
-            f"accuracy, paired by seed; the interval over pictures is one for these networks.",
+            f"{first}{escape(_pairs(content.summary))}: points of {content.summary.metric}, "
+            f"paired by seed; the interval over pictures is one for these networks.",
             "verdicts",
             (
                 *(

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from headtohead.core.text import minus
+from headtohead.report.classes import TITLES
 from headtohead.report.page.content import Content
 from headtohead.report.page.findings import bounds_text, picture_bounds
 from headtohead.report.page.forest import difference_text
@@ -39,6 +40,7 @@ def _lines(content: Content) -> Iterator[str]:
             content.results,
         )
     yield from _verdicts(content)
+    yield from _by_class(content)
     yield "## The pictures\n"
     yield from table(
         ("class", "training", "validation", "test"),
@@ -86,6 +88,26 @@ def _verdicts(content: Content) -> Iterator[str]:
         for claim in content.claims:
             yield from (_item(f"{claim.statement}: {note}") for note in claim.notes)
         yield ""
+
+
+def _by_class(content: Content) -> Iterator[str]:
+    """The winner's classes, or the first head's where none is chosen; others are on the page."""
+    if not content.by_class:
+        return
+    found = content.by_class[0]
+    yield f"## Class by class: {escape(found.head)}\n"
+    yield (
+        "Test split at the best epoch, mean ± standard deviation over seeds: "
+        f"{escape(', '.join(f'{name} {text}' for name, text in found.averages))}. Other heads are "
+        "in tables/per_class.csv, misnamed files in tables/misclassified.csv.\n"
+    )
+    yield from map(_item, found.confused)
+    yield ""
+    if content.many_classes:
+        yield f"<details><summary>{len(found.rows)} classes</summary>\n"
+    yield from table(TITLES, [row.cells for row in found.rows])
+    if content.many_classes:
+        yield "</details>\n"
 
 
 def escape(text: str) -> str:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from headtohead.analysis.baseline import Baseline
+from headtohead.analysis.results import PRIMARY
 from headtohead.core.text import counted, names
 from headtohead.report.charts.style import LARGEST_CLASS
 from headtohead.report.comparisons import HeadComparison
@@ -193,7 +194,8 @@ def _target_lines(summary: Summary) -> Iterator[str]:
 def _estimate(summary: Summary, item: HeadComparison) -> str:
     difference = item.comparison.difference
     mean = 100 * (difference.mean or 0.0)
-    line = f"Test accuracy, {item.pair}: {mean:+.1f} points"
+    metric = f"{summary.metric[0].upper()}{summary.metric[1:]}"
+    line = f"{metric}, {item.pair}: {mean:+.1f} points"
     if difference.low is None or difference.high is None:
         if difference.n < 2:
             return f"{line} (estimate from one seed)"
@@ -205,7 +207,7 @@ def _estimate(summary: Summary, item: HeadComparison) -> str:
 
 
 def _grid(summary: Summary, width: int) -> Table:
-    columns = [column for column in COLUMNS if column.room <= width]
+    columns = [column for column in _columns(summary) if column.room <= width]
     table = Table(box=None, padding=(0, 1), collapse_padding=True, pad_edge=False)
     table.add_column("", width=1)
     widest = max(len(head.head) for head in summary.heads)
@@ -236,6 +238,15 @@ def _grid(summary: Summary, width: int) -> Table:
         style="dim",
     )
     return table
+
+
+def _columns(summary: Summary) -> Iterator[Column]:
+    """The table's columns; beside accuracy the primary metric where that is another."""
+    primary = PRIMARY[summary.file.study.verdict.metric]
+    for column in COLUMNS:
+        yield column
+        if column.metric == "test_accuracy" != primary:
+            yield Column({"test_macro_f1": "macro-F1"}.get(primary, "balanced"), primary)
 
 
 def _baseline_cell(found: Baseline, column: Column) -> str:

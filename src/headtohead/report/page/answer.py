@@ -235,12 +235,12 @@ def _beaten(
     parameters = _more_or_fewer(summary, best, reference)
     if len(worse) == 1:
         with_them = f", with {parameters}" if parameters else ""
-        lead = f"{_by(tested, best)} of test accuracy"
+        lead = f"{_by(tested, best)} of {summary.metric}"
         return f"{best} beats {reference} by {lead}{with_them}. Choose {best}.", best
     beating = names([f"{name} (by {_by(tested, name)})" for name in worse])
     with_them = f", with {parameters} than {reference}" if parameters else ""
     return (
-        f"{beating} beat {reference} on test accuracy. Choose {best}: of these it does best on "
+        f"{beating} beat {reference} on {summary.metric}. Choose {best}: of these it does best on "
         f"validation{with_them}.",
         best,
     )
@@ -313,7 +313,7 @@ def _may_be_chance(summary: Summary, tested: Sequence[HeadComparison]) -> str:
             two = (summary.reference, item.other)
             ahead, behind = two if mean > 0 else two[::-1]
             parts.append(
-                f"{ahead} was {abs(mean):.1f} points of test accuracy ahead of {behind} on "
+                f"{ahead} was {abs(mean):.1f} points of {summary.metric} ahead of {behind} on "
                 f"average, which may be chance. {_seeds_to_settle(summary, item)}".strip()
             )
     if summary.winner is not None:

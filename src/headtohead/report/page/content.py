@@ -16,6 +16,7 @@ from headtohead.report.charts.confusion import ConfusionTable, confusions
 from headtohead.report.charts.curves import GROUPS, Track, curve_charts, tracks_of
 from headtohead.report.charts.reliability import reliability_chart, trust
 from headtohead.report.charts.style import head_styles
+from headtohead.report.classes import FOLDED_FROM, HeadClasses, head_classes
 from headtohead.report.foremost import foremost
 from headtohead.report.page.answer import Answer, answer, caveats, without_verdict
 from headtohead.report.page.beside import BesideView, beside_view
@@ -119,6 +120,7 @@ class Content:
     overfit_rows: tuple[OverfitRow, ...]
     reliability: Chart | None
     confusions: tuple[ConfusionTable, ...]
+    by_class: tuple[HeadClasses, ...]
     speed: tuple[SpeedRow, ...]
     speed_about: str
     seen: Seen
@@ -162,6 +164,11 @@ class Content:
     """Comparisons that the first screen tells; more are folded."""
 
     @property
+    def many_classes(self) -> bool:
+        """Whether tables of classes are folded."""
+        return len(self.summary.file.classes) >= FOLDED_FROM
+
+    @property
     def results(self) -> list[tuple[str, ...]]:
         """The table of results as plain texts: every head, and the largest class."""
         heads = [(r.head, *(c.full for c in r.cells), str(r.finished)) for r in self.rows]
@@ -199,12 +206,12 @@ def gather(
         answer=answer(summary),
         caveats=tuple(caveats(summary)),
         keys=_keys(summary),
-        columns=columns(),
+        columns=columns(data.study.verdict.metric),
         rows=rows(summary),
         judged=judged,
         claims=claim_views(judged, figures),
         figures=figures,
-        baseline=baseline_row(summary.baseline),
+        baseline=baseline_row(summary.baseline, data.study.verdict.metric),
         pictures=picture_rows(summary),
         estimates=estimate_rows(summary),
         targets=target_rows(summary),
@@ -216,6 +223,7 @@ def gather(
         overfit_rows=tuple(overfit_rows(summary, tracks)),
         reliability=_reliability(found, data),
         confusions=confusions(found, data.file.classes, list(data.study.heads)),
+        by_class=head_classes(summary),
         speed=speed,
         speed_about=about_speed,
         seen=_seen(data, summary, found, kept, pictures),

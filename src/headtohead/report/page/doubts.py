@@ -48,7 +48,7 @@ def nothing_learned(summary: Summary) -> str:
     heads = "no head beats" if len(known) > 1 else f"{known[0]} does not beat"
     return (
         f"Nothing was learned that the test images show: {heads} always naming {found.name}, the "
-        f"largest class ({100 * found.test:.1f} %)."
+        f"largest class ({summary.chance})."
     )
 
 
@@ -68,5 +68,5 @@ def lost(summary: Summary) -> str:
     )
     return (
         f"{names(heads)} {'stays' if one else 'stay'} at the largest class: no better on the test "
-        f"images than always naming {found.name} ({100 * found.test:.1f} %).{fair}"
+        f"images than always naming {found.name} ({summary.chance}).{fair}"
     )

@@ -21,12 +21,14 @@ NAMES = {
     "test_auroc": "test AUROC",
     "test_brier": "test Brier score",
     "test_ece": "test calibration error",
+    "test_balanced_accuracy": "balanced test accuracy",
+    "test_macro_f1": "test macro-F1",
     "seconds": "wall-clock seconds of a run",
     "cpu_seconds": "processor seconds of a run",
     "epochs_to_target": "epochs to the target",
     "seconds_to_target": "wall-clock seconds to the target",
 }
-SHARES = ("accuracy", "overfit", "ece")
+SHARES = ("accuracy", "overfit", "ece", "f1")
 MEGA = 1_000_000
 
 

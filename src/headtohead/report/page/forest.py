@@ -20,7 +20,7 @@ ROW = 46.0
 
 
 def forest(summary: Summary, drawn: Collection[str]) -> Chart | None:
-    """The family's comparisons on test accuracy, in points: seeds, mean, interval."""
+    """The family's comparisons on the primary metric, in points: seeds, mean, interval."""
     able = [item for item in summary.comparisons if item.comparison.difference.n]
     shown = [item for item in able if item.other in drawn]
     if not shown:
@@ -38,7 +38,7 @@ def forest(summary: Summary, drawn: Collection[str]) -> Chart | None:
         for row, item in enumerate(shown):
             _draw_row(paper, summary, item, row)
         better = shortened(summary.reference, 110) if one else "the first"
-        axes.set_xlabel(f"points of test accuracy; right: {better} is better", loc="right")
+        axes.set_xlabel(f"points of {summary.metric}; right: {better} is better", loc="right")
         return paper.finish(
             "forest",
             f"{summary.reference} minus each other head" if one else "The declared comparisons",

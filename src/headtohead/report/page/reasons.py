@@ -11,9 +11,9 @@ def reason(summary: Summary, item: HeadComparison) -> str:
     mean = 100 * (difference.mean or 0.0)
     sign = -1 if round(mean, 1) < 0 else 1
     ahead, behind = (item.first, item.other)[::sign]
-    text = f"{ahead} is {abs(mean):.1f} points of test accuracy ahead of {behind}"
+    text = f"{ahead} is {abs(mean):.1f} points of {summary.metric} ahead of {behind}"
     if not round(mean, 1):
-        text = f"{ahead} and {behind} are level in test accuracy"
+        text = f"{ahead} and {behind} are level in {summary.metric}"
     if not item.judged:
         lagging = names([h for h in (item.first, item.other) if h in summary.lags])
         return f"{text} as evaluated: not judged, for evaluation of {lagging} lags."
