@@ -104,6 +104,49 @@ def test_layers_of_torch_are_recomputed_and_frozen_ones_stay() -> None:
     assert not any(module._forward_pre_hooks for module in made.modules())
 
 
+class Twice(nn.Module):
+    """One layer, called by keyword, on maps of two sizes."""
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        whole, part = self.norm(input=pictures), self.norm(input=pictures[:, :, :4, :4] * 2 + 5)
+        return (whole.mean((2, 3)) + part.mean((2, 3))).sum(1, keepdim=True)
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [
+        nn.BatchNorm2d(3),
+        nn.BatchNorm2d(3, momentum=None),
+        nn.SyncBatchNorm(3),
+        nn.LazyBatchNorm2d(),
+    ],
+    ids=lambda norm: f"{type(norm).__name__}-{norm.momentum}",
+)
+def test_a_layer_used_twice_has_the_mean_over_both_uses(norm: nn.Module) -> None:
+    """Else the last use, or the first, decides for both; nor may a call by keyword end a run."""
+    source, made = images(), Twice(norm)
+    inputs, _ = source.batch(torch.arange(COUNT))
+    made.eval()(inputs)  # a lazy layer has no statistics before its first input
+    recompute_statistics(made, source, np.arange(COUNT), BATCH)
+    expected = (inputs.mean((0, 2, 3)) + (inputs[:, :, :4, :4] * 2 + 5).mean((0, 2, 3))) / 2
+    assert isinstance(norm, nn.modules.batchnorm._BatchNorm)
+    assert norm.running_mean is not None
+    torch.testing.assert_close(norm.running_mean, expected)
+    assert int(norm.num_batches_tracked or 0) == 0
+
+
+def test_a_layer_without_statistics_is_left_alone() -> None:
+    """Else a head that always normalises by the batch ends with an error at its first epoch."""
+    made = Twice(nn.BatchNorm2d(3, track_running_stats=False))
+    recompute_statistics(made, images(), np.arange(COUNT), BATCH)
+    assert list(made.buffers()) == []
+    assert not made.training
+
+
 def test_dropout_is_off_while_statistics_are_taken() -> None:
     """Else statistics are of a network that evaluation never runs, and differ from time to time."""
     source, one, two = images(), model("fc_dropout"), model("fc_dropout")

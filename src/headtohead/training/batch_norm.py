@@ -41,11 +41,6 @@ def statistics_rows(train: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     return stream(seed, "batch norm").permutation(np.sort(train))[:MOST]
 
 
-def has_statistics(model: nn.Module) -> bool:
-    """Whether any layer of `model` has statistics that training moves."""
-    return bool(_norms(model))
-
-
 @torch.no_grad()
 def recompute_statistics(
     model: nn.Module, pictures: Inputs, rows: NDArray[np.int64], batch_size: int
@@ -117,7 +112,8 @@ def _collecting(model: nn.Module, norms: list[Norm]) -> Iterator[list[_Moments]]
         if isinstance(norm, BatchNorm):
             norm.collect = moments.add
         else:
-            handles.append(norm.register_forward_pre_hook(_Hook(moments)))
+            hook = _Hook(moments)
+            handles.append(norm.register_forward_pre_hook(hook, with_kwargs=True))
     counts = [(norm, _count(norm)) for norm in norms]
     try:
         yield found
@@ -138,8 +134,10 @@ class _Hook:
 
     moments: _Moments
 
-    def __call__(self, norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        values = inputs[0]
+    def __call__(
+        self, norm: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor]
+    ) -> None:
+        values = inputs[0] if inputs else named["input"]
         axes = [0, *range(2, values.ndim)]
         variance, mean = torch.var_mean(values.float(), axes, correction=0)
         self.moments.add(mean, variance)
