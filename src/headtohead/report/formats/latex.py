@@ -30,10 +30,10 @@ def latex_tables(content: Content) -> Mapping[str, bytes]:
     if comparisons:
         tables["verdicts.tex"] = _table(
             f"{first}{escape(content.summary.reference)} minus each other head: points of test "
-            f"accuracy, paired by seed; the interval over pictures is one for these networks.",
+            f"accuracy, paired by seed; the interval over images is one for these networks.",
             "verdicts",
             (
-                *("Against", "mean", "over seeds", "over pictures", "p (Holm)", "seeds"),
+                *("Against", "mean", "over seeds", "over images", "p (Holm)", "seeds"),
                 *("better", "at least as good"),
             ),
             list(map(_verdict, comparisons)),

@@ -39,7 +39,7 @@ def _lines(content: Content) -> Iterator[str]:
             content.results,
         )
     yield from _verdicts(content)
-    yield "## The pictures\n"
+    yield "## The images\n"
     yield from table(
         ("class", "training", "validation", "test"),
         [
@@ -74,7 +74,7 @@ def _verdicts(content: Content) -> Iterator[str]:
                 name = f"{summary.reference} minus {item.other}"
                 seeds = minus(difference_text(item))
                 over = bounds_text(picture_bounds(item))
-                yield _item(f"{name}: {seeds}; over test pictures, not seeds: {over}")
+                yield _item(f"{name}: {seeds}; over test images, not seeds: {over}")
         yield ""
     if content.claims:
         yield f"## {'The claims' if content.own_claims else 'The five claims'}\n"
