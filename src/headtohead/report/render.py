@@ -25,18 +25,20 @@ def render(
     pictures: int = PICTURES,
     beside: Sequence[Beside] = (),
     figures: bool = False,
+    claims: bool = False,
 ) -> Summary:
     """Write `report.html`, `report.md`, `tables/`, `results.csv` and `summary.json`.
 
     TensorBoard's files are completed, too. `pictures` test images are in each of the page's
     grids; other software's runs, `beside`, have a section of it. With `figures` the article's
-    figures and every chart of the page are written to `figures/`, as PNG and SVG. From records and
+    figures and every chart of the page are written to `figures/`, as PNG and SVG; with `claims`
+    the page shows the claims about pooling unfolded whatever the reference is. From records and
     evidence alone: no weights, no images, no torch. What is not there yet is said in
     `Summary.notes` and on the page. Raises UsageError for records that do not belong to the study
     and StorageError where the folder may not be written.
     """
     summary = summarize(data)
-    content = gather(data, summary, pictures, beside)
+    content = gather(data, summary, pictures, beside, claims)
     write_atomic(data.out / "results.csv", results_csv(summary))
     write_atomic(data.out / "summary.json", summary_json(summary, content.judged))
     write_atomic(data.out / "report.html", arrange(content, pictures).encode())

@@ -65,6 +65,9 @@ def tracks_of(data: StudyData) -> list[Track]:
 GROUPS = ("validation", "training, evaluated", "training, running")
 """What is switched between: each has an accuracy and a loss."""
 
+TOGETHER = "training and validation"
+"""The group whose charts show both on one axis: how far they part is over-fitting."""
+
 
 @dataclass(frozen=True)
 class Quantity:
@@ -164,6 +167,40 @@ def curve_charts(
                 yield quantity, curve_chart(quantity, tracks, largest)
 
 
+def together_charts(
+    tracks: Sequence[Track], largest: Mapping[SplitName, float] = NOTHING
+) -> Iterator[tuple[Quantity, Chart]]:
+    """Training (evaluated) and validation on one axis, linear and logarithmic: means alone."""
+    validation, loss, training, training_loss, *_ = QUANTITIES
+    for both, what in (((training, validation), "accuracy"), ((training_loss, loss), "loss")):
+        for first, second in (both, (both[0].log, both[1].log)):
+            if first is None or second is None:
+                continue
+            log = second is not both[1]
+            word = "error" if log and what == "accuracy" else what
+            title = f"Training and validation {word}{' (logarithmic)' if log else ''}"
+            name = f"together-{what}{'-log' if log else ''}"
+            curves = [
+                Curve(track, quantity, f"{track.head}, {split}", style, means=True)
+                for track in tracks
+                for quantity, split, style in (
+                    (first, "training", replace(track.style, dashes="--", hollow=True)),
+                    (second, "validation", track.style),
+                )
+            ]
+            with drawing() as paper:
+                told, caption = draw_curves(paper, curves, largest)
+                yield (
+                    replace(second, name=name, group=TOGETHER, title=title),
+                    paper.finish(
+                        f"curve-{name}",
+                        title,
+                        " ".join(["Solid: validation; dashed: training, evaluated.", *caption]),
+                        f"{title} over epochs. " + "; ".join(text for text in told if text) + ".",
+                    ),
+                )
+
+
 def curve_chart(
     quantity: Quantity, tracks: Sequence[Track], largest: Mapping[SplitName, float] = NOTHING
 ) -> Chart:
@@ -191,6 +228,8 @@ class Curve:
     quantity: Quantity
     label: str
     style: HeadStyle
+    means: bool = False
+    """Whether the mean is drawn without its seeds."""
 
 
 def draw_curves(
@@ -214,7 +253,7 @@ def draw_curves(
     if quantity.split is not None and quantity.split in largest:
         error = quantity.scale == "log"
         told.append(draw_largest_class(paper, largest[quantity.split], error=error))
-        caption.append("Dashed: always naming the largest class.")
+        caption.append("Grey dashes: always naming the largest class.")
     # Where no epoch made an error, nothing is drawn that a logarithmic axis could show.
     logarithmic = quantity.scale == "log" and np.isfinite(axes.dataLim.minposy)
     axes.set_yscale("log" if logarithmic else "linear")
@@ -273,7 +312,8 @@ def _draw_curve(paper: Drawing, curve: Curve, most: int) -> str:
     )
     whole = line(mean_label(name, seeds), mean)
     every = 1 + len(epochs) // 20
-    draw_head(paper, HeadLines(name, track.index, curve.style, whole, seeds, every))
+    shown_seeds = () if curve.means else seeds
+    draw_head(paper, HeadLines(name, track.index, curve.style, whole, shown_seeds, every))
     return (
         f"{name} goes from {mean[0]:.3g}{quantity.unit} at epoch {epochs[0]:.0f} to "
         f"{mean[-1]:.3g}{quantity.unit} at epoch {epochs[-1]:.0f}"

@@ -30,14 +30,14 @@ def latex_tables(content: Content) -> Mapping[str, bytes]:
     if comparisons:
         tables["verdicts.tex"] = _table(
             f"{first}{escape(_pairs(content.summary))}: points of {content.summary.metric}, "
-            f"paired by seed; the interval over pictures is one for these networks.",
+            f"paired by seed; the interval over images is one for these networks.",
             "verdicts",
             (
                 *(
                     "Against" if _one(content.summary) else "Pair",
                     "mean",
                     "over seeds",
-                    "over pictures",
+                    "over images",
                     "p (Holm)",
                     "seeds",
                 ),

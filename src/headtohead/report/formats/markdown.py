@@ -41,7 +41,7 @@ def _lines(content: Content) -> Iterator[str]:
         )
     yield from _verdicts(content)
     yield from _by_class(content)
-    yield "## The pictures\n"
+    yield "## The images\n"
     yield from table(
         ("class", "training", "validation", "test"),
         [
@@ -75,7 +75,7 @@ def _verdicts(content: Content) -> Iterator[str]:
             if item.comparison.difference.n:
                 seeds = minus(difference_text(item))
                 over = bounds_text(picture_bounds(item))
-                yield _item(f"{item.pair}: {seeds}; over test pictures, not seeds: {over}")
+                yield _item(f"{item.pair}: {seeds}; over test images, not seeds: {over}")
         yield ""
     if content.claims:
         yield f"## {'The claims' if content.own_claims else 'The five claims'}\n"

@@ -160,17 +160,17 @@ def _over_pictures(summary: Summary, item: HeadComparison) -> Iterator[str]:
     found = item.pictures
     if found is None:
         return
-    pair = f"{item.pair} over pictures, not seeds"
+    pair = f"{item.pair} over images, not seeds"
     networks = f"these {found.seeds} pairs of networks" if found.seeds > 1 else "this one pair"
     if found.low is None or found.high is None:
-        yield f"{pair}: too few of {found.pictures:,} test pictures tell the heads apart."
+        yield f"{pair}: too few of {found.pictures:,} test images tell the heads apart."
         return
     p = [test.p for test in item.mcnemar]
     by_seed = f"{min(p):.2g} to {max(p):.2g}" if len(p) > 1 else f"{p[0]:.2g}"
     yield (
         f"{pair}: {100 * found.mean:+.2f}, {100 * (1 - found.level):g} % interval "
         f"{100 * found.low:+.2f} to {100 * found.high:+.2f} points ({networks} on other test "
-        f"pictures; {found.pictures:,} pictures in {counted(found.clusters, 'group')}, "
+        f"images; {found.pictures:,} images in {counted(found.clusters, 'group')}, "
         f"cluster-robust). McNemar per seed, descriptive: p = {by_seed}."
     )
 

@@ -19,12 +19,16 @@ Certainty = Literal["decided", "open", "nothing", "unjudged", "unlearned"]
 
 @dataclass(frozen=True)
 class Answer:
-    """The sentence, what goes with it, how firm it is, and what supports it."""
+    """The sentence, what goes with it, how firm it is, what supports it, and the head to take.
+
+    `chosen` is empty where nothing is decided.
+    """
 
     sentence: str
     more: str
     certainty: Certainty
     reasons: tuple[str, ...]
+    chosen: str = ""
 
 
 def answer(summary: Summary) -> Answer:
@@ -79,7 +83,7 @@ def _of_the_reference(
     planned = [pair for pair in summary.file.study.family if pair[0] == summary.reference]
     if chosen is not None and len(mine) == len(planned):
         sentence, head = chosen
-        return Answer(sentence, _validation(summary, head), "decided", reasons)
+        return Answer(sentence, _validation(summary, head), "decided", reasons, head)
     if _few_seeds(summary, mine):
         sentence, more = _too_few(summary, mine), _so_far(summary)
     else:
@@ -168,7 +172,7 @@ def _reached(head: HeadResult) -> str:
     if spread is None:
         return f"{head.head} has no test predictions yet"
     over = f" on average over {spread.n} seeds" if spread.n > 1 else ""
-    return f"{head.head} names {100 * spread.mean:.1f} % of the test pictures rightly{over}"
+    return f"{head.head} classifies {100 * spread.mean:.1f} % of the test images correctly{over}"
 
 
 def _without_pairs(summary: Summary, able: Sequence[HeadResult]) -> Answer:
@@ -318,7 +322,7 @@ def _may_be_chance(summary: Summary, tested: Sequence[HeadComparison]) -> str:
             )
     if summary.winner is not None:
         share = 100 * summary.winner.validation
-        parts.append(f"On the validation pictures {summary.winner.head} does best ({share:.1f} %).")
+        parts.append(f"On the validation images {summary.winner.head} does best ({share:.1f} %).")
     return " ".join(parts)
 
 
@@ -335,7 +339,7 @@ def _seeds_to_settle(summary: Summary, item: HeadComparison) -> str:
     )
     if needed is None:
         return f"It would take more than {MOST_SEEDS} seeds to settle a lead of that size."
-    return f"About {needed} seeds would settle a lead of that size four times in five."
+    return f"About {needed} seeds would settle a lead of that size with 80 % power."
 
 
 def _so_far(summary: Summary) -> str:
@@ -345,7 +349,7 @@ def _so_far(summary: Summary) -> str:
     rivals = [head.head for head in summary.heads if head.head != winner.head]
     fewer = fewer_parameters(summary, winner.head, rivals)
     return (
-        f"So far {winner.head} does best on the validation pictures "
+        f"So far {winner.head} does best on the validation images "
         f"({100 * winner.validation:.1f} %){f', with {fewer}' if fewer else ''}."
     )
 
@@ -355,17 +359,15 @@ def caveats(summary: Summary) -> Iterator[str]:
     mode = summary.file.study.split.mode
     if mode == "fixed":
         yield (
-            "The seeds share one split of the pictures: intervals over seeds hold for this split, "
-            "not for other pictures."
+            "The seeds share one split of the images: intervals over seeds hold for this split, "
+            "not for other images."
         )
     test = sum(summary.file.counts["test"].values())
     few = [name for name, n in summary.file.counts["test"].items() if n < 20]
     if few:
         yield (
             f"{names(few) if len(few) < 6 else f'{len(few)} classes'} "
-            f"{'has' if len(few) == 1 else 'have'} fewer than 20 test pictures: "
+            f"{'has' if len(few) == 1 else 'have'} fewer than 20 test images: "
             f"what is said of {'it' if len(few) == 1 else 'them'} is uncertain."
         )
-    yield (
-        f"One test picture is {100 / max(test, 1):.2g} points of accuracy ({test:,} test pictures)."
-    )
+    yield (f"One test image is {100 / max(test, 1):.2g} points of accuracy ({test:,} test images).")

@@ -6,20 +6,28 @@ from dataclasses import dataclass
 from headtohead.analysis.baseline import Baseline
 from headtohead.claims.base import ClaimFigure, JudgedClaim
 from headtohead.claims.judge import judge
-from headtohead.claims.table import CLAIMS, claims_of
+from headtohead.claims.table import CLAIMS, about_pooling, claims_of
 from headtohead.core.text import names
 from headtohead.probes.predictions import SplitPredictions
 from headtohead.probes.speed import SPEED, Speed
 from headtohead.report.beside import Beside
 from headtohead.report.charts.chart import Chart
 from headtohead.report.charts.confusion import ConfusionTable, confusions
-from headtohead.report.charts.curves import GROUPS, Track, curve_charts, tracks_of
+from headtohead.report.charts.curves import (
+    GROUPS,
+    TOGETHER,
+    Track,
+    curve_charts,
+    together_charts,
+    tracks_of,
+)
 from headtohead.report.charts.reliability import reliability_chart, trust
 from headtohead.report.charts.style import head_styles
 from headtohead.report.classes import FOLDED_FROM, HeadClasses, head_classes
 from headtohead.report.foremost import foremost
 from headtohead.report.page.answer import Answer, answer, caveats, without_verdict
 from headtohead.report.page.beside import BesideView, beside_view
+from headtohead.report.page.brief import Brief, brief
 from headtohead.report.page.findings import (
     ClaimView,
     EstimateRow,
@@ -32,7 +40,7 @@ from headtohead.report.page.findings import (
     target_rows,
 )
 from headtohead.report.page.forest import forest
-from headtohead.report.page.gallery import Card, MapGrid, cards, map_grid
+from headtohead.report.page.gallery import Card, MapGrid, cards, map_grid, unfit_maps
 from headtohead.report.page.picks import disagreements, mistakes, opinions_of, predictions_on_test
 from headtohead.report.page.setting import command, environments, study_yaml
 from headtohead.report.page.tables import (
@@ -89,6 +97,7 @@ class Seen:
     """What heads see: class maps, mistakes, disagreements."""
 
     maps: MapGrid | None
+    unfit: tuple[str, ...]
     mistakes: tuple[Card, ...]
     disagreements: tuple[Card, ...]
     predictions: bool
@@ -101,12 +110,14 @@ class Content:
 
     summary: Summary
     answer: Answer
+    brief: Brief
     caveats: tuple[str, ...]
     keys: tuple[HeadKey, ...]
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     judged: tuple[JudgedClaim, ...]
     claims: tuple[ClaimView, ...]
+    claims_open: bool
     figures: Mapping[str, ClaimFigure]
     baseline: BaselineRow
     pictures: tuple[PicturesRow, ...]
@@ -193,9 +204,14 @@ def gather(
     summary: Summary,
     pictures: int = PICTURES,
     beside: Sequence[Beside] = (),
+    claims: bool = False,
 ) -> Content:
-    """Everything, from records and evidence alone; `pictures` for each grid."""
+    """Everything, from records and evidence alone; `pictures` for each grid.
+
+    `claims` unfolds the claims about pooling where no pooling head is the reference, too.
+    """
     judged = judge(data)
+    found_answer = answer(summary)
     figures = {claim.name: claim.figure(data) for claim in claims_of(data)}
     found = predictions_on_test(data)
     kept = read_thumbnails(data)
@@ -203,13 +219,15 @@ def gather(
     speed, about_speed = _speed(data.session(SPEED))
     return Content(
         summary=summary,
-        answer=answer(summary),
+        answer=found_answer,
+        brief=brief(summary, found_answer),
         caveats=tuple(caveats(summary)),
         keys=_keys(summary),
         columns=columns(data.study.verdict.metric),
         rows=rows(summary),
         judged=judged,
         claims=claim_views(judged, figures),
+        claims_open=claims or about_pooling(data.study),
         figures=figures,
         baseline=baseline_row(summary.baseline, data.study.verdict.metric),
         pictures=picture_rows(summary),
@@ -217,7 +235,7 @@ def gather(
         targets=target_rows(summary),
         looks=looks_text(summary),
         forest=forest(summary, foremost(data.study, data.by_head)),
-        groups=GROUPS,
+        groups=(TOGETHER, *GROUPS),
         curves=_curves(tracks, summary.baseline),
         beside=tuple(beside_view(data.file, tracks, other) for other in beside),
         overfit_rows=tuple(overfit_rows(summary, tracks)),
@@ -249,7 +267,10 @@ def _curves(tracks: Sequence[Track], baseline: Baseline) -> tuple[CurvePanel, ..
         return ()
     return tuple(
         CurvePanel(quantity.group, quantity.scale, chart)
-        for quantity, chart in curve_charts(tracks, baseline.shares)
+        for quantity, chart in (
+            *together_charts(tracks, baseline.shares),
+            *curve_charts(tracks, baseline.shares),
+        )
     )
 
 
@@ -282,7 +303,7 @@ def _speed(found: Speed | None) -> tuple[tuple[SpeedRow, ...], str]:
         )
     return tuple(rows), (
         f"One worker on {found.device}, heads in turn, {found.wall.shape[1]} rounds, "
-        f"{found.batch_size[0]} pictures a step."
+        f"{found.batch_size[0]} images a step."
     )
 
 
@@ -299,6 +320,7 @@ def _seen(
     seed = summary.winner.seed if summary.winner else 0
     return Seen(
         maps=map_grid(data, seed, pictures),
+        unfit=tuple(unfit_maps(data)),
         mistakes=cards(data.file.classes, wrong, kept),
         disagreements=cards(data.file.classes, apart, kept),
         predictions=opinions is not None,

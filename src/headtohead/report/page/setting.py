@@ -29,7 +29,7 @@ def split_text(file: StudyFile) -> str:
     """How many pictures each split has, and who made it, as far as that is kept."""
     split, given = file.study.split, file.given
     total = {name: sum(counts.values()) for name, counts in file.counts.items()}
-    sizes = f"{total['train']:,} / {total['validation']:,} / {total['test']:,} pictures"
+    sizes = f"{total['train']:,} / {total['validation']:,} / {total['test']:,} images"
     asked = f"shares of {split.train:g} / {split.validation:g} / {split.test:g}"
     mode = "one split for all seeds" if split.mode == "fixed" else "a split for each seed"
     if given is None:

@@ -92,6 +92,12 @@ def columns(metric: Metric) -> tuple[str, ...]:
     return (first, "parameters", "of the head", *others)
 
 
+def falling_first() -> frozenset[str]:
+    """Titles of columns in which less is better: their first sorting puts the least on top."""
+    less = {measure.title for measure in MEASURES if measure.better == "low"}
+    return frozenset({"parameters", "of the head", "processor s per run", *less})
+
+
 def rows(summary: Summary) -> tuple[Row, ...]:
     """Every head that has runs, in the study's order."""
     order = list(summary.file.study.heads)
