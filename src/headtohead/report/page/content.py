@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from headtohead.analysis.baseline import Baseline
+from headtohead.analysis.foremost import foremost
 from headtohead.claims.base import ClaimFigure, JudgedClaim
 from headtohead.claims.judge import judge
 from headtohead.claims.table import CLAIMS, claims_of
@@ -16,7 +17,6 @@ from headtohead.report.charts.confusion import ConfusionTable, confusions
 from headtohead.report.charts.curves import GROUPS, Track, curve_charts, tracks_of
 from headtohead.report.charts.reliability import reliability_chart, trust
 from headtohead.report.charts.style import head_styles
-from headtohead.report.foremost import foremost
 from headtohead.report.page.answer import Answer, answer, caveats, without_verdict
 from headtohead.report.page.beside import BesideView, beside_view
 from headtohead.report.page.findings import (

@@ -18,7 +18,7 @@ def foremost(study: StudySpec, by_head: Mapping[str, Sequence[RunResult]]) -> fr
     declared = [head for pair in study.family for head in pair] if study.verdict.pairs else []
     first = [study.reference, study.claims_against, *declared]
     best = sorted(by_head, key=lambda head: -_validation(by_head[head]))
-    named = dict.fromkeys(head for head in (*first, *best) if head in by_head)
+    named = dict.fromkeys(head for head in (*first, *best) if head is not None and head in by_head)
     return frozenset(list(named)[:MANY])
 
 
