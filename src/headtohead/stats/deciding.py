@@ -21,6 +21,9 @@ Key = TypeVar("Key", bound=Hashable)
 
 Test: TypeAlias = Literal["sign-flip", "Student's t", "Hall's t"]
 
+Key = TypeVar("Key", bound=Hashable)
+"""What names a test of a family."""
+
 STEPS = 48
 """Halvings that find an end of the sign-flip interval, to 1e-14 of the values' range."""
 

@@ -1,12 +1,12 @@
 """One family of comparisons: Holm's correction, and verdicts on its pairs."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, TypeVar
+from typing import Literal, TypeAlias
 
 import numpy as np
 
-from headtohead.stats.deciding import Deciding, deciding, holm_levels
+from headtohead.stats.deciding import Deciding, Key, deciding, holm_levels
 from headtohead.stats.location import Floats, Side, agreed_p
 from headtohead.stats.paired import (
     DECIMALS,
@@ -18,7 +18,6 @@ Outcome: TypeAlias = Literal["supported", "refuted", "inconclusive", "not judged
 """What a claim comes to. "not judged" stands for all three where what was measured cannot be
 trusted (`stats/lag.py`); the tests here never give it."""
 
-Key = TypeVar("Key", bound=Hashable)
 Pair: TypeAlias = tuple[str, str]
 """Two heads' names: the first minus the second."""
 

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from headtohead.analysis.foremost import foremost
 from headtohead.report.charts.chart import (
     Chart,
     Drawing,
@@ -20,7 +21,6 @@ from headtohead.report.charts.chart import (
 )
 from headtohead.report.charts.lines import HeadLines, Line, Values, draw_head, mean_label
 from headtohead.report.charts.style import NEUTRAL, HeadStyle, head_styles
-from headtohead.report.foremost import foremost
 from headtohead.store.ledger import SplitName
 from headtohead.store.records import EpochRecord
 from headtohead.study_data import StudyData

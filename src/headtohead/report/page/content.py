@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from headtohead.analysis.baseline import Baseline
+from headtohead.analysis.foremost import foremost
 from headtohead.claims.base import ClaimFigure, JudgedClaim
 from headtohead.claims.judge import judge
 from headtohead.claims.table import CLAIMS, about_pooling, claims_of
@@ -24,7 +25,6 @@ from headtohead.report.charts.curves import (
 from headtohead.report.charts.reliability import reliability_chart, trust
 from headtohead.report.charts.style import head_styles
 from headtohead.report.classes import FOLDED_FROM, HeadClasses, head_classes
-from headtohead.report.foremost import foremost
 from headtohead.report.page.answer import Answer, answer, caveats, without_verdict
 from headtohead.report.page.beside import BesideView, beside_view
 from headtohead.report.page.brief import Brief, brief

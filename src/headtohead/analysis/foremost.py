@@ -19,7 +19,7 @@ def foremost(study: StudySpec, by_head: Mapping[str, Sequence[RunResult]]) -> fr
     first = [study.reference, study.claims_against, *declared]
     best = sorted(by_head, key=lambda head: -_validation(by_head[head]))
     named = dict.fromkeys(head for head in (*first, *best) if head is not None and head in by_head)
-    return frozenset([*named][:MANY])
+    return frozenset(list(named)[:MANY])
 
 
 def _validation(runs: Sequence[RunResult]) -> float:
