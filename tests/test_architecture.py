@@ -129,6 +129,60 @@ def test_an_upward_import_is_found(tmp_path: Path) -> None:
     ]
 
 
+REPORT_PARTS = ("charts", "page", "formats")
+"""Bottom to top: charts import no page, and only `report.render` imports formats."""
+
+
+def upward_in_report(package: Path = PACKAGE) -> list[str]:
+    """Imports within `report` that point from one of its parts to a higher one."""
+    known = modules(package)
+    upward = []
+    for module, path in known.items():
+        for target in imports_of(path.read_text(encoding="utf-8"), known):
+            mine, theirs = part_of(module), part_of(target)
+            if mine is not None and theirs is not None and theirs > mine:
+                upward.append(f"{module} imports {target}")
+    return upward
+
+
+def part_of(module: str) -> int | None:
+    """Where a module stands in `report`: by its part; the modules beside them below the pages."""
+    names = module.split(".")
+    if names[0] != "report" or names[1:] in ([], ["render"]):
+        return None
+    return 2 * REPORT_PARTS.index(names[1]) if names[1] in REPORT_PARTS else 1
+
+
+def test_charts_stand_below_pages_and_formats_on_top() -> None:
+    """Else a chart cannot be drawn without the page, and the two grow into one."""
+    assert upward_in_report() == []
+
+
+def test_an_upward_import_within_report_is_found(tmp_path: Path) -> None:
+    """Else the test above passes whatever is imported."""
+    for name, text in {
+        "report/__init__.py": "",
+        "report/charts/dots.py": "from headtohead.report.page import content",
+        "report/charts/style.py": "import headtohead.report.summary",
+        "report/page/content.py": "def f():\n    from headtohead.report.formats.csv import rows",
+        "report/summary.py": "from headtohead.report.charts import style",
+        "report/formats/csv.py": "from headtohead.report.page.content import x",
+        "report/render.py": "from headtohead.report.formats import csv",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    assert upward_in_report(tmp_path) == [
+        "report.charts.dots imports report.page.content",
+        "report.charts.style imports report.summary",
+        "report.page.content imports report.formats.csv",
+    ]
+
+
+def test_every_layer_is_of_modules_that_exist() -> None:
+    """Else a module that was renamed leaves its old place, and the next of that name gets it."""
+    assert [name for names in LAYERS for name in names if name not in modules()] == []
+
+
 IMPORT_WITHOUT_TORCH = """
 import importlib, json, sys
 
@@ -154,7 +208,6 @@ LIGHT = (
     *("report", "claims", "study_data", "analysis", "probes", "stats"),
     *("data", "store", "config", "core"),
 )
-SHIPPED = "deploy.shipped"  # lies beside exported models, and runs there
 
 LIGHT_MODULES = (
     *(
@@ -182,7 +235,7 @@ def run_without_torch(code: str, *arguments: str) -> subprocess.CompletedProcess
 
 def test_what_needs_no_torch_imports_none() -> None:
     """Else `--help` and reports wait seconds for torch, and preparing takes memory per worker."""
-    light = [name for name in modules() if name.split(".")[0] in LIGHT and name != SHIPPED]
+    light = [name for name in modules() if name.split(".")[0] in LIGHT]
     light += LIGHT_MODULES
     assert {"cli", "config.study", "store.ledger", *LIGHT_MODULES} <= set(modules())
     names = ["headtohead", *(f"headtohead.{name}" for name in light)]

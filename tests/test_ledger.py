@@ -45,6 +45,19 @@ def test_another_study_in_the_folder_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / STUDY_FILE).read_bytes() == before
 
 
+def test_a_folder_of_another_recipe_says_what_differs(tmp_path: Path) -> None:
+    """Else a user must compare two study files by eye to learn which option to change back."""
+    Ledger.create(tmp_path, study_file(recipe={"epochs": 8, "schedule": "cosine"}))
+    other = study_file(
+        "e" * 64, recipe={"epochs": 9, "schedule": "cosine"}, backbone={"options": {"widths": [4]}}
+    ).model_copy(update={"prepared": "f" * 64})
+    with pytest.raises(UsageError) as told:
+        Ledger.create(tmp_path, other)
+    assert "the images, backbone.options ({}, received {'widths': [4]})" in str(told.value)
+    assert "recipe.epochs (8, received 9)" in str(told.value)
+    assert "schedule" not in str(told.value)
+
+
 def test_a_head_with_other_settings_is_refused(tmp_path: Path) -> None:
     """Runs of two different heads under one name would be averaged as if they were one."""
     Ledger.create(tmp_path, study_file())

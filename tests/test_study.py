@@ -238,6 +238,15 @@ def test_looks_are_declared_as_they_can_be_taken() -> None:
             changed(heads="fc,gap", verdict=wrong)
 
 
+def test_a_verdict_names_heads_of_ones_own_as_the_study_does() -> None:
+    """Else `module:Class`, copied from `heads`, is said to be none of the heads."""
+    verdict = changed(
+        heads=["gap", "my.heads:Mine", "gem(p=4)"],
+        verdict={"reference": "my.heads:Mine", "until_decided": "gem(p=4)"},
+    ).verdict
+    assert (verdict.reference, verdict.until_decided) == ("my.heads.Mine", "gem-p4")
+
+
 def test_the_reference_is_named_or_gap_or_the_first_head() -> None:
     """A reference that results could choose would choose the verdict."""
     found = [

@@ -145,8 +145,8 @@ class Ledger:
         if file.digest != self.file.digest:
             raise UsageError(
                 f"{self.out} holds another study ({self.file.study.name}, digest "
-                f"{self.file.digest[:8]}; this one has {file.digest[:8]}): pictures, split, "
-                f"backbone or recipe differ. Choose another --out."
+                f"{self.file.digest[:8]}; this one has {file.digest[:8]}): "
+                f"{_differences(self.file, file)} differ. Choose another --out."
             )
         heads = dict(self.file.study.heads)
         for name, head in file.study.heads.items():
@@ -240,6 +240,21 @@ class Ledger:
     def failures(self) -> list[str]:
         """Runs that failed, in words."""
         return failures_of(self.runs())
+
+
+def _differences(before: StudyFile, now: StudyFile) -> str:
+    """What of two studies differs that digests are made of: `recipe.epochs (8, received 4)`."""
+    found = [] if before.prepared == now.prepared else ["the images"]
+    for part in ("split", "backbone", "recipe"):
+        first, second = getattr(before.study, part), getattr(now.study, part)
+        if first.identity() != second.identity():
+            old, new = first.model_dump(mode="json"), second.model_dump(mode="json")
+            found += [
+                f"{part}.{name} ({brief(str(old.get(name)))}, received {brief(str(new.get(name)))})"
+                for name in sorted(old.keys() | new.keys())
+                if old.get(name) != new.get(name)
+            ]
+    return ", ".join(found) or "their formats"
 
 
 def failures_of(runs: Iterable[Run]) -> list[str]:

@@ -23,18 +23,18 @@ MOMENTUM = 0.9
 """Of SGD, where the recipe names none."""
 
 
-class Pace(NamedTuple):
+class Rates(NamedTuple):
     """How fast some parameters move and decay."""
 
     learning_rate: float
     weight_decay: float
 
 
-NO_OWN: Mapping[Tensor, Pace] = MappingProxyType({})
+NO_OWN: Mapping[Tensor, Rates] = MappingProxyType({})
 
 
 class Optimizer(ABC):
-    """Moves parameters by their gradients, each group of one pace at once."""
+    """Moves parameters by their gradients, each group of the same rates at once."""
 
     def __init__(
         self,
@@ -43,20 +43,20 @@ class Optimizer(ABC):
         weight_decay: float = 0.0,
         schedule: Factor = constant,
         *,
-        own: Mapping[Tensor, Pace] = NO_OWN,
+        own: Mapping[Tensor, Rates] = NO_OWN,
         clip_norm: float | None = None,
     ) -> None:
         """`schedule` says by what each step's learning rates are multiplied.
 
-        Parameters in `own` have a pace of their own. `clip_norm` is the largest norm of all
+        Parameters in `own` have rates of their own. `clip_norm` is the largest norm of all
         gradients of a step together: larger ones are scaled down (Pascanu et al. 2013, 1211.5063).
         """
         self._parameters: list[Tensor] = [p for p in parameters if p.requires_grad]
         self._schedule, self._clip_norm = schedule, clip_norm
-        self._groups: dict[Pace, list[Tensor]] = {}
+        self._groups: dict[Rates, list[Tensor]] = {}
         for parameter in self._parameters:
-            pace = own.get(parameter, Pace(learning_rate, weight_decay))
-            self._groups.setdefault(pace, []).append(parameter)
+            rates = own.get(parameter, Rates(learning_rate, weight_decay))
+            self._groups.setdefault(rates, []).append(parameter)
         self._moments: dict[Tensor, dict[str, Tensor]] = {}
         self.steps = 0
 
@@ -70,9 +70,9 @@ class Optimizer(ABC):
         moving: list[Tensor],
         gradients: list[Tensor],
         kept: list[dict[str, Tensor]],
-        pace: Pace,
+        rates: Rates,
     ) -> None:
-        """Move parameters by their gradients at a pace, and what is kept of them."""
+        """Move parameters by their gradients at some rates, and what is kept of them."""
 
     @torch.no_grad()
     def step(self) -> None:
@@ -81,12 +81,12 @@ class Optimizer(ABC):
         if self._clip_norm is not None:
             clip_grad_norm_(self._parameters, self._clip_norm)
         factor = self._schedule(self.steps)
-        for pace, parameters in self._groups.items():
+        for rates, parameters in self._groups.items():
             moving = [p for p in parameters if p.grad is not None]
             gradients = [p.grad for p in moving if p.grad is not None]
             kept = [self._moments_of(p) for p in moving]
             if moving:
-                scaled = Pace(pace.learning_rate * factor, pace.weight_decay)
+                scaled = Rates(rates.learning_rate * factor, rates.weight_decay)
                 self.update(moving, gradients, kept, scaled)
             for parameter in moving:
                 parameter.grad = None
@@ -127,7 +127,7 @@ def move_by_adam(
     moving: list[Tensor],
     gradients: list[Tensor],
     kept: list[dict[str, Tensor]],
-    pace: Pace,
+    rates: Rates,
     epsilon: float,
 ) -> None:
     """PyTorch's fused update, with decoupled weight decay.
@@ -147,8 +147,8 @@ def move_by_adam(
         amsgrad=False,
         beta1=BETA_1,
         beta2=BETA_2,
-        lr=pace.learning_rate,
-        weight_decay=pace.weight_decay,
+        lr=rates.learning_rate,
+        weight_decay=rates.weight_decay,
         eps=epsilon,
         maximize=False,
     )
@@ -172,10 +172,10 @@ class KerasAdam(Optimizer):
         moving: list[Tensor],
         gradients: list[Tensor],
         kept: list[dict[str, Tensor]],
-        pace: Pace,
+        rates: Rates,
     ) -> None:
         """By Keras's rule."""
-        move_by_adam(moving, gradients, kept, pace, EPSILON / math.sqrt(1 - BETA_2**self.steps))
+        move_by_adam(moving, gradients, kept, rates, EPSILON / math.sqrt(1 - BETA_2**self.steps))
 
 
 @final
@@ -191,10 +191,10 @@ class AdamW(Optimizer):
         moving: list[Tensor],
         gradients: list[Tensor],
         kept: list[dict[str, Tensor]],
-        pace: Pace,
+        rates: Rates,
     ) -> None:
         """By PyTorch's rule and its epsilon."""
-        move_by_adam(moving, gradients, kept, pace, EPSILON_OF_PYTORCH)
+        move_by_adam(moving, gradients, kept, rates, EPSILON_OF_PYTORCH)
 
 
 @final
@@ -212,7 +212,7 @@ class SGD(Optimizer):
         moving: list[Tensor],
         gradients: list[Tensor],
         kept: list[dict[str, Tensor]],
-        pace: Pace,
+        rates: Rates,
     ) -> None:
         """By PyTorch's rule."""
         sgd(
@@ -220,9 +220,9 @@ class SGD(Optimizer):
             gradients,
             [of["momentum_buffer"] for of in kept],
             fused=True,
-            weight_decay=pace.weight_decay,
+            weight_decay=rates.weight_decay,
             momentum=self.momentum,
-            lr=pace.learning_rate,
+            lr=rates.learning_rate,
             dampening=0.0,
             nesterov=False,
             maximize=False,
@@ -233,14 +233,14 @@ RULES: dict[str, type[Optimizer]] = {"adam": KerasAdam, "adamw": AdamW, "sgd": S
 
 
 def optimizer_of(model: Classifier, recipe: RecipeSpec, schedule: Factor = constant) -> Optimizer:
-    """The recipe's optimiser of a model's parameters: the backbone's may have a pace of its own."""
+    """The recipe's optimiser of a model's parameters: the backbone's may have rates of its own."""
     backbone = set(model.backbone.parameters())
     of_backbone = recipe.backbone_learning_rate or recipe.learning_rate
-    own: dict[Tensor, Pace] = {}
+    own: dict[Tensor, Rates] = {}
     for parameter in model.parameters():
         rate = of_backbone if parameter in backbone else recipe.learning_rate
         decays = recipe.weight_decay_on is None or parameter.ndim > 1
-        own[parameter] = Pace(rate, recipe.weight_decay if decays else 0.0)
+        own[parameter] = Rates(rate, recipe.weight_decay if decays else 0.0)
     found = RULES[recipe.optimizer or "adam"](
         model.parameters(),
         recipe.learning_rate,
