@@ -21,7 +21,7 @@ from headtohead.report.render import render
 from headtohead.report.summary import summarize
 from headtohead.store.picture_table import PictureTable
 from headtohead.study_data import StudyData
-from tests.ledgers import add_run, full_ledger, study_ledger
+from ledgers import add_run, full_ledger, study_ledger
 
 
 def split(rows: list[int], labels: list[int], named: list[int], sure: float) -> SplitPredictions:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from headtohead.backbones.catalog import resolve
+from headtohead.backbones.describe import facts
 from headtohead.core.errors import HeadToHeadError, UsageError, brief, one_line
 from headtohead.core.source_code import loaded_digest
 from headtohead.core.system import usable_cores
@@ -66,7 +67,11 @@ def answer(question: Question) -> Answer:
     for precision in question.precisions:
         check_precision(precision, torch.device(setups[0]["device"]))
     return Answer(
-        setups=tuple(setups), stride=whole_stride(backbone), backbone=resolved, notes=tuple(notes)
+        setups=tuple(setups),
+        stride=whole_stride(backbone),
+        backbone=resolved,
+        about=facts(resolved, backbone),
+        notes=tuple(notes),
     )
 
 

@@ -4,8 +4,9 @@ Can these models be built, and on what would this machine's workers train? Impor
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from headtohead.config.recipe import Precision, RecipeSpec
@@ -32,12 +33,14 @@ class Question(Record):
 class Answer(Record):
     """A setup for each worker, the backbone with its weights' SHA-256, and its stride in pixels.
 
+    `about` is what a report says of it: see `headtohead.backbones.describe.facts`.
     Or why there is none.
     """
 
     setups: tuple[dict[str, Any], ...] = ()
     stride: int = 0
     backbone: BackboneSpec = BackboneSpec()
+    about: Mapping[str, str] = MappingProxyType({})
     notes: tuple[str, ...] = ()
     refusal: str | None = None
 

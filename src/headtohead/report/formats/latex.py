@@ -30,8 +30,8 @@ def latex_tables(content: Content) -> Mapping[str, bytes]:
     if comparisons:
         tables["verdicts.tex"] = _table(
             f"{first}{escape(content.summary.reference)} minus each other head: points of "
-            f"{content.summary.metric}, paired by seed; the interval over pictures is one for these "
-            f"networks.",
+            f"{content.summary.metric}, paired by seed; the interval over pictures is one for "
+            f"these networks.",
             "verdicts",
             (
                 *("Against", "mean", "over seeds", "over pictures", "p (Holm)", "seeds"),
