@@ -81,7 +81,7 @@ def compare(
         source, prepared = prepare_study(spec, cache=cache_folder(cache), progress=display.progress)
         for line in told(source, prepared):
             display.note(line)
-        file = study_file(spec, prepared)
+        file = study_file(spec, prepared, machine.about)
         folder = expanded(out) if out is not None else default_out(file)
         keep = partial(
             keep_images,

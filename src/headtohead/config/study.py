@@ -375,6 +375,12 @@ class StudySpec(Spec):
         return digest_of(content)[:32]
 
 
+def prepared_text(study: StudySpec) -> str:
+    """How a study prepares images, in words."""
+    side = study.pictures.image_size
+    return f"{side} × {side} pixels, {study.pictures.resize}, no crop, aspect not kept"
+
+
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     """`base` with `over` on top, mapping by mapping."""
     merged = dict(base)

@@ -1,5 +1,6 @@
 """What a study will take before it is run: runs, seeds, steps, power and time."""
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ from types import MappingProxyType
 from typing import Unpack
 
 from headtohead.config.options import StudyOptions, documented, study_from
-from headtohead.config.study import StudySpec
+from headtohead.config.study import StudySpec, prepared_text
 from headtohead.core.errors import UsageError
 from headtohead.core.files import expanded, unreadable
 from headtohead.core.system import cache_folder
@@ -74,9 +75,9 @@ class Forecast:
 
     `images` is None where they are not on this machine yet. `remaining` is the seconds of all
     missing runs one after the other, None where a head with missing runs has no known time.
-    `workers` share the missing runs. `able` are the looks of a sequential design that can decide.
-    `guidance` is what should be known before hours are spent.
-    As text it is what the command prints.
+    `workers` share the missing runs. `backbone` is what is known of a backbone with weights, in
+    words by topic. `able` are the looks of a sequential design that can decide. `guidance` is what
+    should be known before hours are spent. As text it is what the command prints.
     """
 
     study: StudySpec
@@ -91,6 +92,7 @@ class Forecast:
     remaining: float | None
     workers: int
     guidance: tuple[str, ...] = ()
+    backbone: Mapping[str, str] = MappingProxyType({})
 
     @property
     def runs(self) -> int:
@@ -139,7 +141,10 @@ def plan(
             refuse_foreign(folder)
         if masks is not None:
             check_masks_folder(expanded(masks))
-        found = forecast(spec, folder, images=images, workers=len(setups), guidance=guidance)
+        found = dataclasses.replace(
+            forecast(spec, folder, images=images, workers=len(setups), guidance=guidance),
+            backbone=answer.about,
+        )
         unknown = [head.head for head in found.heads if head.missing and head.seconds is None]
         if not timing or images is None or listing is None or not unknown:
             return found
@@ -155,8 +160,16 @@ def plan(
         if missed := [head for head in unknown if head not in times]:
             display.note(f"The steps of {', '.join(missed)} could not be timed; see above.")
     seconds = {head: _run_seconds(spec, head, images, *pair) for head, pair in times.items()}
-    return forecast(
-        spec, folder, images=images, workers=len(setups), measured=seconds, guidance=guidance
+    return dataclasses.replace(
+        forecast(
+            spec,
+            folder,
+            images=images,
+            workers=len(setups),
+            measured=seconds,
+            guidance=guidance,
+        ),
+        backbone=answer.about,
     )
 
 
@@ -285,7 +298,7 @@ def _same(mine: StudySpec, other: StudySpec) -> bool:
 
 def render_forecast(found: Forecast) -> str:
     """The forecast in words, for the terminal."""
-    parts = (_counts, _images_and_steps, _families, _powers, _time)
+    parts = (_counts, _backbone, _images_and_steps, _families, _powers, _time)
     return "\n".join(line for part in parts for line in part(found))
 
 
@@ -297,6 +310,14 @@ def _counts(found: Forecast) -> Iterator[str]:
     runs = plural(found.runs, "run")
     yield from (f"Note: {sentence}" for sentence in found.guidance)
     yield f"{study.name}: {heads} × {seeds} = {runs}, {found.missing} to do{where}."
+
+
+def _backbone(found: Forecast) -> Iterator[str]:
+    """How the backbone's inputs are made, and what its weights are."""
+    if found.backbone:
+        told = "; ".join(f"{topic} {text}" for topic, text in found.backbone.items())
+        yield f"Backbone {found.study.backbone.name}: {told}."
+        yield f"Images for it: {prepared_text(found.study)}."
 
 
 def _images_and_steps(found: Forecast) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from headtohead.backbones.catalog import resolve
+from headtohead.backbones.describe import facts
 from headtohead.backbones.frozen import with_last_stages
 from headtohead.core.errors import HeadToHeadError, UsageError, brief, one_line
 from headtohead.core.source_code import loaded_digest
@@ -53,6 +54,7 @@ def answer(question: Question) -> Answer:
         setups=tuple(setups),
         stride=whole_stride(backbone),
         backbone=resolved,
+        about=facts(resolved, backbone),
         notes=tuple(notes),
         guidance=tuple(guidance(question.models, backbone, question.image_size)),
     )

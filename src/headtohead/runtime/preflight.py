@@ -4,8 +4,9 @@ Can these models be built, and on what would this machine's workers train? Impor
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from headtohead.config.recipe import Precision, RecipeSpec
@@ -33,12 +34,14 @@ class Question(Record):
 class Answer(Record):
     """A setup for each worker, the backbone with its weights' SHA-256, and its stride in pixels.
 
-    Or why there is none. `guidance` is what should be known of the heads before hours are spent.
+    `about` is what a report says of the backbone: see `headtohead.backbones.describe.facts`;
+    `guidance` is what should be known of the heads before hours are spent. Or why there is none.
     """
 
     setups: tuple[dict[str, Any], ...] = ()
     stride: int = 0
     backbone: BackboneSpec = BackboneSpec()
+    about: Mapping[str, str] = MappingProxyType({})
     notes: tuple[str, ...] = ()
     guidance: tuple[str, ...] = ()
     refusal: str | None = None

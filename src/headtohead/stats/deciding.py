@@ -17,8 +17,6 @@ from scipy.special import stdtrit
 from headtohead.stats.location import Floats, hall, sign_flips, student
 from headtohead.stats.paired import DECIMALS, t_interval
 
-Key = TypeVar("Key", bound=Hashable)
-
 Test: TypeAlias = Literal["sign-flip", "Student's t", "Hall's t"]
 
 Key = TypeVar("Key", bound=Hashable)

@@ -48,8 +48,10 @@ class StudyFile(Record):
     that lie in more than one split, of the first seed's; `quarantined` counts each class's files
     that could not be decoded, and `two_labels` groups of the same images under more than one
     label; ledgers of earlier versions do not say (None). `masks` is the folder of masks as
-    `--masks` named it, or MASKS_ELSEWHERE. `tunes` is there where the runs are trials: the study
-    whose heads are tuned by them, on validation alone, so that they are not probed.
+    `--masks` named it, or MASKS_ELSEWHERE. `backbone` is what is known of a backbone with weights,
+    in words by topic: its preprocessing, and size, SHA-256 and licence of the weights. `tunes` is
+    there where the runs are trials: the study whose heads are tuned by them, on validation alone,
+    so that they are not probed.
     """
 
     format: Literal[2] = STUDY_FORMAT
@@ -63,6 +65,7 @@ class StudyFile(Record):
     quarantined: dict[str, int] | None = None
     two_labels: int | None = None
     masks: str | None = None
+    backbone: dict[str, str] | None = None
     study: StudySpec
     tunes: StudySpec | None = None
 

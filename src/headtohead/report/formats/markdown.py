@@ -53,6 +53,9 @@ def _lines(content: Content) -> Iterator[str]:
         ],
     )
     yield from (f"- {escape(line)}" for line in content.caveats)
+    if content.backbone:
+        yield f"\n## The backbone: {escape(file.study.backbone.name)}\n"
+        yield from table(("topic", "what is known"), content.backbone)
     yield "\n## Do it again\n"
     yield _fenced(content.command)
     yield f"Made by headtohead {file.headtohead}; digest `{file.digest[:16]}`."

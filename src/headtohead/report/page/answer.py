@@ -356,6 +356,11 @@ def _so_far(summary: Summary) -> str:
 
 def caveats(summary: Summary) -> Iterator[str]:
     """What the numbers do not say, whatever they are."""
+    if summary.file.study.backbone.frozen:
+        yield (
+            "The backbone is frozen and its features are computed once: over-fitting and the time "
+            "of training are the head's alone."
+        )
     mode = summary.file.study.split.mode
     if mode == "fixed":
         yield (

@@ -42,7 +42,7 @@ from headtohead.report.page.findings import (
 from headtohead.report.page.forest import forest
 from headtohead.report.page.gallery import Card, MapGrid, cards, map_grid, unfit_maps
 from headtohead.report.page.picks import disagreements, mistakes, opinions_of, predictions_on_test
-from headtohead.report.page.setting import command, environments, study_yaml
+from headtohead.report.page.setting import backbone_facts, command, environments, study_yaml
 from headtohead.report.page.tables import (
     MISSING,
     BaselineRow,
@@ -136,6 +136,7 @@ class Content:
     speed_about: str
     seen: Seen
     facts: Facts | None
+    backbone: tuple[tuple[str, str], ...]
     command: str
     study_yaml: str
     environments: tuple[tuple[str, str], ...]
@@ -246,6 +247,7 @@ def gather(
         speed_about=about_speed,
         seen=_seen(data, summary, found, kept, pictures),
         facts=kept.facts if kept else None,
+        backbone=backbone_facts(summary.file),
         command=command(data.study, data.masks_folder),
         study_yaml=study_yaml(summary),
         environments=environments(summary),
