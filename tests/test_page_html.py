@@ -226,8 +226,8 @@ def test_ten_classes_with_three_pictures(tmp_path: Path) -> None:
         tmp_path, heads=("fc", "gap"), seeds=2, epochs=2, classes=classes, per_class=3
     )
     words = Page(page_of(ledger)).words
-    assert "10 classes have fewer than 20 test pictures" in words
-    assert "One test picture is 3.3 points of accuracy (30 test pictures)" in words
+    assert "10 classes have fewer than 20 test images" in words
+    assert "One test image is 3.3 points of accuracy (30 test images)" in words
 
 
 def test_many_classes_list_their_commonest_confusions(tmp_path: Path) -> None:
@@ -246,8 +246,8 @@ def test_fewer_pictures_on_request(tmp_path: Path) -> None:
     ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=1, epochs=1, per_class=60)
     few = [sum(1 for _ in Page(page_of(ledger, n)).all("img")) for n in (0, 2)]
     assert few[0] == 0
-    # In each grid two; of class maps a picture with fc's, gap's and gap's exact map.
-    assert few[1] == 2 * 4 + 2 + 2
+    # In each grid two; of class maps an image with fc's, gap's and gap's exact map, on two scales.
+    assert few[1] == 2 * (1 + 2 * 3) + 2 + 2
 
 
 def test_the_same_ledger_gives_the_same_page(tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def changed(ledger: Ledger, **values: object) -> Ledger:
 def test_the_split_is_told_as_it_was_made(tmp_path: Path) -> None:
     """ "0.8 / 0.1 / 0.1" of folders that the user divided himself is false, and looks checked."""
     ledger = study_ledger(tmp_path)
-    sizes = "1,600 / 200 / 200 pictures"
+    sizes = "1,600 / 200 / 200 images"
     cases = {
         None: f"split {sizes}, one split for all seeds",
         (): f"{sizes}, one split for all seeds: shares of 0.8 / 0.1 / 0.1, near-duplicates kept",
@@ -283,7 +283,7 @@ def test_divided_duplicates_are_told(tmp_path: Path) -> None:
     """ "A group is never divided" is false where the user's own folders divide one."""
     ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=1, epochs=1, per_class=60)
     words = [Page(page_of(changed(ledger, leaks=n), 0)).words for n in (None, 0, 1, 3)]
-    assert "2 pictures in 1 group of (near-)identical ones" in words[0]
+    assert "2 images in 1 group of (near-)identical ones" in words[0]
     assert "divided between splits" not in words[0]
     assert "no group is divided between splits" in words[1]
     assert "the source gave splits, and 1 group lies in more than one" in words[2]

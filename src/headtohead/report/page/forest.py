@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from headtohead.core.text import minus
 from headtohead.report.charts.chart import (
     Chart,
     Drawing,
@@ -45,8 +46,11 @@ def forest(summary: Summary) -> Chart | None:
             "forest",
             f"{summary.reference} minus each other head",
             " ".join(_legend(shown, margin)),
-            "; ".join(
-                f"{summary.reference} minus {item.other}: {difference_text(item)}" for item in shown
+            minus(
+                "; ".join(
+                    f"{summary.reference} minus {item.other}: {difference_text(item)}"
+                    for item in shown
+                )
             ),
         )
 
