@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -134,6 +135,11 @@ LAGGING = {
     "published": {"fc", "avgpool2x2"},
     "tuned": {"fc", "fc_dropout", "avgpool2x2", "gap"},
 }
+def renamed(told: Any) -> Any:
+    """What `summary.json` of an earlier version says, with today's word for the data."""
+    return json.loads(json.dumps(told).replace("picture", "image"))
+
+
 LEDGERS = sorted((Path(__file__).parents[1] / "docs" / "ledgers").iterdir())
 
 
@@ -153,11 +159,11 @@ def test_the_ledgers_in_the_documents_say_what_the_documents_quote(
     unsure = bool({study.reference, study.claims_against} & lagging)
     for claim, before in zip(now["claims"], then["claims"], strict=True):
         assert claim["difference"] == before["difference"]
-        assert claim["measures"] == before["measures"]
+        assert claim["measures"] == renamed(before["measures"])
         if unsure and claim["name"] != "parameters":
             assert claim["outcome"] == "not judged"
         else:
-            assert (claim["outcome"], claim["rule"]) == (before["outcome"], before["rule"])
+            assert (claim["outcome"], claim["rule"]) == (before["outcome"], renamed(before["rule"]))
     for item, before in zip(now["comparisons"], then["comparisons"], strict=True):
         found, old = item["comparison"], before["comparison"]
         assert (item["other"], found["difference"]) == (before["other"], old["difference"])
