@@ -21,7 +21,7 @@ from selenium.webdriver.chrome.service import Service  # noqa: E402
 from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.ui import Select  # noqa: E402
+from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
@@ -176,7 +176,7 @@ def test_values_are_told_under_the_pointer(browser: Any) -> None:
     right = x * scale - plot.rect["width"] / 2
     down = y * scale - plot.rect["height"] / 2
     ActionChains(browser).move_to_element_with_offset(plot, round(right), round(down)).perform()
-    told = tip(browser)
+    told = WebDriverWait(browser, 10).until(tip)
     assert told.splitlines()[-1] in [s["said"][1] for s in known]
     dot = browser.find_element(By.CSS_SELECTOR, ".dot").rect
     assert abs(dot["x"] + dot["width"] / 2 - plot.rect["x"] - x * scale) < 8

@@ -135,6 +135,8 @@ LAGGING = {
     "published": {"fc", "avgpool2x2"},
     "tuned": {"fc", "fc_dropout", "avgpool2x2", "gap"},
 }
+
+
 def renamed(told: Any) -> Any:
     """What `summary.json` of an earlier version says, with today's word for the data."""
     return json.loads(json.dumps(told).replace("picture", "image"))
