@@ -36,7 +36,7 @@ def test_it_says_what_the_page_says(tmp_path: Path) -> None:
     assert "<script" not in html
     assert "<td>b|c</td>" in html
     assert "headtohead compare" in html
-    assert re.search(r"points on average over 2 seeds.*; over test pictures, not seeds: ", text)
+    assert re.search(r"points on average over 2 seeds.*; over test images, not seeds: ", text)
 
 
 def test_notes_of_claims_are_there(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
+from headtohead.core.text import minus
 from headtohead.report.charts.chart import (
     Chart,
     Drawing,
@@ -47,7 +48,7 @@ def forest(summary: Summary, drawn: Collection[str]) -> Chart | None:
             "forest",
             f"{summary.reference} minus each other head" if one else "The declared comparisons",
             " ".join((*_legend(shown, margin), *_left_out(len(able) - len(shown)))),
-            "; ".join(f"{item.pair}: {difference_text(item)}" for item in shown),
+            minus("; ".join(f"{item.pair}: {difference_text(item)}" for item in shown)),
         )
 
 
