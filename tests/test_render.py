@@ -123,17 +123,15 @@ def test_rendering_needs_no_torch(tmp_path: Path) -> None:
 
 # Moving averages lagged so far behind these heads that what concerns them is not judged.
 LAGGING = {
-    "article": {"fc", "gap"},
-    "controls": {"gap", "gap_bn"},
     "differences": {
         *("fc_dropout", "fc_dropout_after", "fc_dropout_longer", "avgpool2x2_longer"),
     },
-    "drawn": {"gap"},
     "keras": {"fc_dropout", "avgpool2x2"},
     "pets": {"gap"},
     "published": {"fc", "avgpool2x2"},
     "tuned": {"fc", "fc_dropout", "avgpool2x2", "gap"},
 }
+OF_PROBES = ("class_maps", "translation")
 LEDGERS = sorted((Path(__file__).parents[1] / "docs" / "ledgers").iterdir())
 
 
@@ -146,14 +144,20 @@ def test_the_ledgers_in_the_documents_say_what_the_documents_quote(
     render(StudyData(ledger))
     now = json.loads((ledger.out / "summary.json").read_text(encoding="utf-8"))
     then = json.loads((kept / "summary.json").read_text(encoding="utf-8"))
-    lagging = LAGGING[kept.name]
+    lagging = LAGGING.get(kept.name, set())
     assert set(now["lags"]) == lagging
+    if not lagging:  # kept since evaluation recomputes batch-norm statistics
+        for part in ("headline", "certainty", "winner", "claims", "comparisons"):
+            assert now[part] == then[part], part
+        return
     assert now["certainty"] == "unjudged"
     study = ledger.file.study
     unsure = bool({study.reference, study.claims_against} & lagging)
     for claim, before in zip(now["claims"], then["claims"], strict=True):
-        assert claim["difference"] == before["difference"]
-        assert claim["measures"] == before["measures"]
+        # Of some ledgers the evidence of two probes is no longer kept.
+        if claim["name"] not in OF_PROBES or (kept / "evidence" / claim["name"]).is_dir():
+            assert claim["difference"] == before["difference"]
+            assert claim["measures"] == before["measures"]
         if unsure and claim["name"] != "parameters":
             assert claim["outcome"] == "not judged"
         else:
