@@ -6,8 +6,10 @@ import shlex
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -249,6 +251,25 @@ def test_help_of_every_command_names_its_options(words: list[str], says: str) ->
     result = call(*words, "--help")
     assert result.exit_code == 0
     assert says in result.stdout
+
+
+def commands(
+    group: click.Group = main, path: tuple[str, ...] = ()
+) -> Iterator[tuple[str, click.Command]]:
+    """Every command by its words, those of groups included."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+        else:
+            yield " ".join((*path, name)), command
+
+
+@pytest.mark.parametrize(("words", "command"), list(commands()), ids=str)
+def test_every_command_tells_what_each_option_does(words: str, command: click.Command) -> None:
+    """Else a user reads the code to learn what an option is for."""
+    assert command.help
+    for option in command.params:
+        assert not isinstance(option, click.Option) or option.help, f"{words} {option.name}"
 
 
 def test_data_check_of_files_without_class_folders_says_what_each_is(tmp_path: Path) -> None:

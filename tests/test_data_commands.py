@@ -21,7 +21,23 @@ def test_pictures_are_counted_and_shown(tmp_path: Path) -> None:
     options = {"cache": tmp_path / "cache", "image_size": 16}
     found = headtohead.data_check(tmp_path / "data", **options)
     assert [(item.label, item.usable) for item in found.classes] == [("cat", 3), ("dog", 3)]
-    assert headtohead.data_show(tmp_path / "data", **options).width > 3 * 16
+
+
+def test_every_image_of_a_small_set_is_on_the_sheet(tmp_path: Path) -> None:
+    """Else a wrong or empty class folder is not seen before training on it."""
+    colours = {"cat": [(200, 0, 0), (0, 200, 0)], "dog": [(0, 0, 200), (200, 0, 200)]}
+    for name, some in colours.items():
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number, colour in enumerate(some):
+            Image.new("RGB", (40, 30), colour).save(tmp_path / "data" / name / f"{number}.png")
+    sheet = np.asarray(
+        headtohead.data_show(tmp_path / "data", cache=tmp_path / "cache", image_size=16)
+    )
+    for some in colours.values():
+        for colour in some:
+            shown = (np.abs(sheet.astype(int) - colour).max(2) <= 2).sum()
+            assert shown >= 16 * 16
+            assert shown < sheet.shape[0] * sheet.shape[1] / 4
 
 
 def test_no_pictures_are_an_error(tmp_path: Path) -> None:

@@ -288,7 +288,11 @@ def data_check(source: str, as_json: bool, **options: Any) -> None:
 @click.argument("source")
 @_options("data")
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("pictures.png"), show_default=True
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("pictures.png"),
+    show_default=True,
+    help="The PNG to write.",
 )
 def data_show(source: str, out: Path, **options: Any) -> None:
     """Make a contact sheet of SOURCE: some images of each class."""
@@ -351,7 +355,11 @@ def predict(folder: Path, images: tuple[str, ...], top: int, form: str, **which:
 @_run_options
 @click.option("--masks", type=click.Path(path_type=Path), help="Draw the objects of these masks.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("explained.png"), show_default=True
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("explained.png"),
+    show_default=True,
+    help="The PNG to write.",
 )
 def explain(
     folder: Path, images: tuple[str, ...], masks: Path | None, out: Path, **which: Any
@@ -387,7 +395,13 @@ def evaluate(folder: Path, as_json: bool, **options: Any) -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--heads", help="These alone, by commas; default: every head of the study.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="Port of the page; 0 for any free one.",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--trust", multiple=True, metavar="MODULE:CLASS", help="As for `headtohead predict`.")
 def demo(folder: Path, **options: Any) -> None:
@@ -426,8 +440,10 @@ def export(folder: Path, form: str, out: Path, **which: Any) -> None:
 
 @main.command()
 @click.argument("name", required=False)
-@click.option("--image-size", type=int, default=100, show_default=True)
-@click.option("--classes", type=int, default=2, show_default=True)
+@click.option(
+    "--image-size", type=int, default=100, show_default=True, help="Side of the images in pixels."
+)
+@click.option("--classes", type=int, default=2, show_default=True, help="Number of classes.")
 @click.option("--maps", help="Feature maps to size heads for, e.g. 1280x7x7, instead.")
 def heads(name: str | None, image_size: int, classes: int, maps: str | None) -> None:
     """List the heads that can be compared by family, or describe one: formula, size, source."""
@@ -442,7 +458,11 @@ def heads(name: str | None, image_size: int, classes: int, maps: str | None) -> 
 @click.option("--image-size", type=int, help="Side of the images in pixels; default: its own.")
 @click.option("--weights", metavar="FILE|pretrained|random", help="First weights.")
 @click.option(
-    "--weights-match", type=click.Choice(["name", "order"]), default="name", show_default=True
+    "--weights-match",
+    type=click.Choice(["name", "order"]),
+    default="name",
+    show_default=True,
+    help="How a file's tensors are told apart.",
 )
 def backbones(
     name: str | None, image_size: int | None, weights: str | None, weights_match: str
