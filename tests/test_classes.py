@@ -137,3 +137,15 @@ def test_verdicts_are_about_the_metric_that_the_study_names(
     assert summary.baseline.metrics[key] == pytest.approx(value)
     assert not any(e.metric == key and summary.reference == e.first for e in summary.estimates)
     assert any(e.metric == "test_accuracy" for e in summary.estimates)
+
+
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "macro_f1"])
+def test_a_head_that_names_everything_rightly_has_learned(tmp_path: Path, metric: str) -> None:
+    """Scores that are all alike have no spread; without one it was said to have learned nothing."""
+    ledger = study_ledger(tmp_path, heads=("gap", "fc"), seeds=2, metric=metric, rare=3)
+    for seed in range(2):
+        for head in ledger.file.study.heads:
+            add_run(ledger, head, seed, skill=1.0)
+    summary = summarize(StudyData(ledger))
+    assert [found.beats for found in summary.standings] == [True, True]
+    assert summary.chance == "50.0 % balanced accuracy"

@@ -31,7 +31,7 @@ def test_it_says_what_the_page_says(tmp_path: Path) -> None:
     html = rendered(text)
     assert "<strong>Not decided: 2 seeds cannot tell a difference from chance" in html
     assert "<td>705,453</td>" in html
-    assert html.count("<table>") == 4
+    assert html.count("<table>") == 5
     assert "&lt;script&gt;" in html
     assert "<script" not in html
     assert "<td>b|c</td>" in html

@@ -196,6 +196,7 @@ def test_scores_of_pictures_add_up_to_the_metric(
         ("test_accuracy", float(np.mean(labels == named))),
         ("balanced_accuracy", metrics.balanced_accuracy(counts)),
         ("macro_f1", metrics.macro_f1(counts)),
+        ("weighed", metrics.balanced_accuracy(counts)),
     ):
         scores = metrics.picture_scores(metric, named, labels, classes)
         assert scores.mean() == pytest.approx(value)

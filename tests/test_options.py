@@ -209,3 +209,23 @@ def test_options_are_frozen() -> None:
     """A command that changed the table would change all others."""
     with pytest.raises(dataclasses.FrozenInstanceError):
         OPTIONS[0].help = "other"  # type: ignore[misc]
+
+
+def test_metric_and_class_weights_are_in_the_command_of_the_page() -> None:
+    """Otherwise who copies it decides by another metric, or trains by another loss."""
+    study = study_from("quick", metric="macro_f1", class_weights="balanced")
+    assert (study.verdict.metric, study.recipe.class_weights) == ("macro_f1", "balanced")
+    given = arguments_for(study)
+    assert given is not None
+    assert set(given) == {"quick", "--class-weights", "balanced", "--metric", "macro_f1"}
+
+
+def test_class_weights_none_is_the_study_of_earlier_versions() -> None:
+    """Digests and run keys of finished studies must not change."""
+    named, unnamed = study_from("quick", class_weights="none"), study_from("quick")
+    assert named == unnamed
+    assert named.digest("p") == unnamed.digest("p")
+    assert "class_weights" not in named.recipe.identity()
+    weighed = study_from("quick", class_weights="balanced", metric="macro_f1")
+    assert weighed.digest("p") != named.digest("p")
+    assert study_from("quick", metric="macro_f1").digest("p") == named.digest("p")

@@ -12,9 +12,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from headtohead.analysis.lags import lags
-from headtohead.analysis.pairs import Targets, TestAnswers, answers_on_test, pairing, targets_of
+from headtohead.analysis.pairs import (
+    Scoring,
+    Targets,
+    TestAnswers,
+    answers_on_test,
+    pairing,
+    targets_of,
+)
 from headtohead.analysis.results import RunResult, run_result
-from headtohead.config.study import Metric, StudySpec
+from headtohead.config.study import StudySpec
 from headtohead.core.errors import UsageError
 from headtohead.probes.base import Probe, read_run, read_session
 from headtohead.probes.images import (
@@ -215,11 +222,11 @@ class StudyData:
         By accuracy, or by balanced accuracy where the primary metric minds small classes: there
         any answer that does not look at the image scores the same, which F1 does not give.
         """
-        if self.study.verdict.metric != "macro_f1":
+        if self.study.verdict.metric == "test_accuracy":
             return self.answers
-        return self._answers("balanced_accuracy")
+        return self._answers("weighed")
 
-    def _answers(self, metric: Metric) -> TestAnswers:
+    def _answers(self, metric: Scoring) -> TestAnswers:
         found = {
             (r.head, r.seed): self.run_evidence(PREDICTIONS, r.head, r.seed) for r in self.results
         }

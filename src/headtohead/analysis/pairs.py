@@ -4,7 +4,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,8 @@ MANY = 10
 """Heads above which a study is reported by its reference, its family and its best heads."""
 
 Numbers: TypeAlias = NDArray[np.int64]
+Scoring: TypeAlias = Metric | Literal["weighed"]
+"""What a picture counts for: see `headtohead.stats.metrics.picture_scores`."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ def answers_on_test(
     file: StudyFile,
     results: Sequence[RunResult],
     known: Mapping[tuple[str, int], Predictions],
-    metric: Metric,
+    metric: Scoring,
 ) -> TestAnswers:
     """Every run's answers at the best epoch, scored by `metric`; a failed run names the majority.
 
@@ -175,7 +177,7 @@ def answers_on_test(
 
 
 def answers_scored(
-    rows: Numbers, labels: Numbers, named: Numbers, classes: int, metric: Metric
+    rows: Numbers, labels: Numbers, named: Numbers, classes: int, metric: Scoring
 ) -> Answers:
     """What naming the classes `named` (n,) comes to, image by image; `labels` (n,) are the true."""
     correct = named == labels

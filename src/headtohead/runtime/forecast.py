@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Unpack
@@ -92,7 +92,7 @@ class Forecast:
     remaining: float | None
     workers: int
     guidance: tuple[str, ...] = ()
-    backbone: Mapping[str, str] = MappingProxyType({})
+    backbone: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def runs(self) -> int:

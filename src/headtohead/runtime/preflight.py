@@ -4,10 +4,11 @@ Can these models be built, and on what would this machine's workers train? Impor
 """
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
+
+from pydantic import Field
 
 from headtohead.config.recipe import Precision, RecipeSpec
 from headtohead.config.study import BackboneSpec, HeadSpec, StudySpec
@@ -41,7 +42,7 @@ class Answer(Record):
     setups: tuple[dict[str, Any], ...] = ()
     stride: int = 0
     backbone: BackboneSpec = BackboneSpec()
-    about: Mapping[str, str] = MappingProxyType({})
+    about: dict[str, str] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
     guidance: tuple[str, ...] = ()
     refusal: str | None = None

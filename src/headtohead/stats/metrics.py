@@ -181,18 +181,22 @@ def picture_scores(metric: str, named: Labels, labels: Labels, classes: int) -> 
 
     `metric` is `test_accuracy`, `balanced_accuracy` or `macro_f1`. The last two are no means over
     pictures: each picture has the metric plus its influence on it, the first-order term of the
-    delta method (Davison & Hinkley 1997, section 2.7), and influences add up to 0.
+    delta method (Davison & Hinkley 1997, section 2.7), and influences add up to 0. `weighed` is
+    balanced accuracy as a plain mean, each picture weighed by its class: its spread is too large,
+    but not 0 where whole classes are named alike, as a constant answer names them.
     """
     if metric == "test_accuracy":
-        return np.asarray(named == labels, np.float64)
+        return np.asarray(named == labels, dtype=np.float64)
     counts = np.zeros((classes, classes), np.int64)
     np.add.at(counts, (labels, named), 1)
     scores, n = class_scores(counts), len(labels)
     present = int(np.count_nonzero(scores.support))
+    if metric == "weighed":
+        return np.asarray((named == labels) * n / (present * scores.support[labels]))
     if metric == "balanced_accuracy":
         lead = (named == labels) - scores.recall[labels]
-        worth = n / (present * scores.support[labels])
-        return np.asarray(balanced_accuracy(counts) + lead * worth, np.float64)
+        influence = n * lead / (present * scores.support[labels])
+        return np.asarray(balanced_accuracy(counts) + influence, dtype=np.float64)
     if metric != "macro_f1":
         raise ValueError(f"no score of single pictures for {metric!r}")
     size = (counts.sum(axis=0) + counts.sum(axis=1)).astype(np.float64)
@@ -201,12 +205,13 @@ def picture_scores(metric: str, named: Labels, labels: Labels, classes: int) -> 
     f1 = np.nan_to_num(scores.f1)
     gain = 2 * (named == labels) * worth[labels]
     loss = f1[labels] * worth[labels] + f1[named] * worth[named]
-    return np.asarray(macro_f1(counts) + n * (gain - loss) / present, np.float64)
+    return np.asarray(macro_f1(counts) + n * (gain - loss) / present, dtype=np.float64)
 
 
 def _share(part: Floats, whole: NDArray[np.int64]) -> Floats:
     out = np.full(len(part), np.nan)
-    return np.asarray(np.divide(part, whole, out=out, where=whole > 0), np.float64)
+    np.divide(part, whole, out=out, where=whole > 0)
+    return out
 
 
 def brier(logits: Logits, labels: Labels) -> float:
