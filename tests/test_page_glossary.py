@@ -14,8 +14,7 @@ def test_a_term_is_explained_once_in_each_section() -> None:
 def test_names_links_and_markup_stay_as_they_are() -> None:
     """A class that is called "ECE" is no calibration error, and an attribute is no text."""
     page = (
-        '<p class="small name">ECE</p><a href="#x">ECE</a><img alt="ECE">'
-        "<svg><text>ECE</text></svg>"
+        '<p class="small name">ECE</p><a href="#x">ECE</a><img alt="ECE"><svg>ECE</svg>'
         "<code>ECE</code><p>a head called my_ECE-2</p>"
     )
     assert explain(page) == page
