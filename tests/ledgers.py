@@ -47,16 +47,22 @@ def study_ledger(
     data: str = "synthetic",
     heads_after: Mapping[str, str] = MappingProxyType({}),
     batch_norm: str = "recomputed",
+    pairs: Sequence[Any] | None = None,
+    metric: str = "test_accuracy",
+    rare: int = 1,
 ) -> Ledger:
     """A ledger of a study without runs; every split has `per_class` test pictures of a class.
 
-    `heads_after` maps a head to the one whose backbone it starts from.
+    Of the last class it has `rare` times fewer.
+    `heads_after` maps a head to the one whose backbone it starts from; `pairs` is its family.
     """
     counts = {
         "train": dict.fromkeys(classes, 8 * per_class),
         "validation": dict.fromkeys(classes, per_class),
         "test": dict.fromkeys(classes, per_class),
     }
+    for shares in counts.values():
+        shares[classes[-1]] //= rare
     study = StudySpec.model_validate(
         {
             "name": "quick",
@@ -64,7 +70,7 @@ def study_ledger(
             "heads": {head: {"after": heads_after.get(head)} for head in heads},
             "seeds": seeds,
             "recipe": {"epochs": epochs, "batch_norm": batch_norm},
-            "verdict": {"reference": reference},
+            "verdict": {"reference": reference, "pairs": pairs, "metric": metric},
         }
     )
     file = StudyFile.model_validate(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from headtohead.backbones.base import Normalization, Normalize
 from headtohead.backbones.catalog import ALIASES, BACKBONES, build_backbone
+from headtohead.backbones.describe import facts
 from headtohead.backbones.own import OwnBackbone
 from headtohead.backbones.tutorial_cnn import TutorialCNN
 from headtohead.cli import main
@@ -192,3 +193,17 @@ def test_the_command_lists_and_describes() -> None:
     assert CliRunner().invoke(main, ["backbones", "tutorial"]).stdout.split() == ["tutorial_cnn"]
     wrong = CliRunner().invoke(main, ["backbones", "tutorial_cnn", "--image-size", "3"])
     assert (wrong.exit_code, "needs at least 22" in wrong.output) == (2, True)
+
+
+def test_a_report_says_how_inputs_are_made_and_whose_the_weights_are() -> None:
+    """Wrong preprocessing costs points in silence: a reader must be able to see it."""
+    spec = BackboneSpec(weights="/home/me/secret/w.pth", weights_sha256="a" * 64)
+    backbone = build_backbone("tutorial_cnn")
+    found = facts(spec, backbone)
+    size = sum(v.numel() * v.element_size() for v in backbone.state_dict().values())
+    assert found["its mean"] == "0, 0, 0"
+    assert found["its std"] == "1, 1, 1"
+    assert found["weights"] == f"the file w.pth, {size / 1e6:.1f} MB of tensors"
+    assert found["SHA-256"] == "a" * 64
+    assert found["licence"].startswith("not known")
+    assert facts(BackboneSpec(), backbone) == {}

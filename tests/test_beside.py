@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from headtohead.core.errors import DataError, UsageError
-from headtohead.report.beside import read_beside
+from headtohead.report.beside import read_beside, unlike
 from headtohead.report.page.content import gather
 from headtohead.report.page.html import arrange
 from headtohead.report.summary import summarize
@@ -82,6 +82,23 @@ def test_heads_of_both_stand_side_by_side_at_their_last_common_epoch(tmp_path: P
     assert 'id="beside"' in page
     assert "<script>, " not in page
     assert 'id="beside"' not in arrange(gather(data, summarize(data), 0), 0)
+
+
+def test_runs_on_other_classes_are_refused_and_on_other_images_are_told(tmp_path: Path) -> None:
+    """80 % of ten classes beside 80 % of two: the difference would say nothing of the software."""
+    ours = full_ledger(tmp_path / "ours", heads=("gap",), seeds=1, epochs=1)
+    twin = full_ledger(tmp_path / "twin", heads=("gap",), seeds=1, epochs=1)
+    fewer = full_ledger(tmp_path / "fewer", heads=("gap",), seeds=1, epochs=1, per_class=7)
+    names = ("bird", "fish", "frog")
+    other = full_ledger(tmp_path / "other", heads=("gap",), seeds=1, epochs=1, classes=names)
+    assert unlike(ours.file, read_beside(f"x={twin.out / 'runs'}")) == ""
+    assert unlike(ours.file, read_beside(f"x={fewer.out / 'runs'}")) != ""
+    with pytest.raises(UsageError, match="bird, fish, frog"):
+        unlike(ours.file, read_beside(f"x={other.out / 'runs'}"))
+    write(tmp_path / "plain", "gap", 0, [0.5])
+    data = StudyData(ours)
+    (view,) = gather(data, summarize(data), 0, [read_beside(f"x={tmp_path / 'plain'}")]).beside
+    assert len(view.notes) == 1
 
 
 def test_the_interval_is_welchs() -> None:

@@ -86,7 +86,7 @@ def test_parameters_are_counted(mine: int, outcome: str, words: str) -> None:
     assert asked.ruling.outcome == outcome
     assert words in asked.ruling.rule
     rows = {row.name: row.heads for row in asked.measures}
-    assert rows["multiply-adds of the model, one picture"] == {"gap": None, "fc": 7}
+    assert rows["multiply-adds of the model, one image"] == {"gap": None, "fc": 7}
     assert rows["parameters of the head"] == {"gap": 1, "fc": 50}
 
 

@@ -1,5 +1,6 @@
 """`plan` counts what is to do and never invents a number."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from click.testing import CliRunner, Result
 from headtohead.cli import main
 from headtohead.config.options import study_from
 from headtohead.config.reading import load_study
+from headtohead.config.study import StudySpec
 from headtohead.core.errors import UsageError
 from headtohead.runtime.forecast import STATISTICS, forecast, render_forecast
 from headtohead.stats.power import expected_power, seeds_to_find
@@ -213,3 +215,13 @@ def test_a_lead_of_a_size_takes_so_many_seeds() -> None:
     assert 10 <= found[1] <= 14
     assert 33 <= found[2] <= 42
     assert found[3] is None
+
+
+def test_a_plan_shows_how_a_pretrained_backbones_inputs_are_made() -> None:
+    """Wrong preprocessing costs points in silence; before training is the time to see it."""
+    spec = StudySpec.model_validate({"pictures": {"image_size": 64, "resize": "bilinear"}})
+    about = {"its mean": "0.5, 0.5, 0.5", "its crop": "87.5% of the side, from the centre"}
+    text = str(dataclasses.replace(forecast(spec), backbone=about))
+    assert "its mean 0.5, 0.5, 0.5; its crop 87.5% of the side, from the centre" in text
+    assert "64 × 64 pixels, bilinear" in text
+    assert "its mean" not in str(forecast(spec))

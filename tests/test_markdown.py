@@ -8,9 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from headtohead.config.study import BackboneSpec
 from headtohead.report.formats.markdown import escape, report_markdown
 from headtohead.report.page.content import gather
+from headtohead.report.page.html import arrange
 from headtohead.report.summary import summarize
+from headtohead.store.ledger import Ledger
 from headtohead.study_data import StudyData
 from ledgers import change_epochs, full_ledger
 
@@ -33,7 +36,7 @@ def test_it_says_what_the_page_says(tmp_path: Path) -> None:
     assert "<script" not in html
     assert "<td>b|c</td>" in html
     assert "headtohead compare" in html
-    assert re.search(r"points on average over 2 seeds.*; over test pictures, not seeds: ", text)
+    assert re.search(r"points on average over 2 seeds.*; over test images, not seeds: ", text)
 
 
 def test_notes_of_claims_are_there(tmp_path: Path) -> None:
@@ -76,3 +79,17 @@ def test_escaped_text_is_shown_as_it_is(text: str) -> None:
     assert " ".join(shown.replace("\ufffd", "").split()) == " ".join(
         f"x {plain} x".replace("\ufffd", "").replace("\x00", "").split()
     )
+
+
+def test_the_backbones_weights_and_preprocessing_are_in_the_report(tmp_path: Path) -> None:
+    """Readers of a report must see whose weights were used, and with which licence."""
+    ledger = full_ledger(tmp_path, heads=("gap", "fc"), seeds=1)
+    about = {"its mean": "0.485, 0.456, 0.406", "licence": "apache-2.0", "SHA-256": "ab" * 32}
+    study = ledger.file.study.model_copy(update={"backbone": BackboneSpec(train="none")})
+    file = ledger.file.model_copy(update={"backbone": about, "study": study})
+    data = StudyData(Ledger(tmp_path, file))
+    content = gather(data, summarize(data))
+    for text in (report_markdown(content).decode(), arrange(content)):
+        for value in about.values():
+            assert value in text
+        assert "the head" in next(line for line in text.splitlines() if "frozen" in line)

@@ -1,12 +1,23 @@
 """Metrics agree with scikit-learn and with their definitions, at the edges too."""
 
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
-from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
+from sklearn.metrics import (
+    balanced_accuracy_score,
+    brier_score_loss,
+    confusion_matrix,
+    f1_score,
+    log_loss,
+    precision_recall_fscore_support,
+    roc_auc_score,
+    top_k_accuracy_score,
+)
 
 from headtohead.stats import metrics
 
@@ -136,3 +147,87 @@ def test_what_cannot_be_scored_is_refused(
     """Silent broadcasting or NaN would put a wrong number into a report."""
     with pytest.raises(ValueError, match=word):
         metrics.evaluate(logits, labels, classes)
+
+
+@st.composite
+def answered(draw: st.DrawFn) -> tuple[int, NDArray[np.int64], NDArray[np.int64]]:
+    """Classes, labels and answers, some classes without pictures or never named."""
+    classes = draw(st.integers(2, 6))
+    n = draw(st.integers(1, 40))
+    some = arrays(np.int64, n, elements=st.integers(0, classes - 1))
+    return classes, draw(some), draw(some)
+
+
+@given(answered())
+def test_scores_of_classes_are_those_of_scikit_learn(
+    found: tuple[int, NDArray[np.int64], NDArray[np.int64]],
+) -> None:
+    """Otherwise "macro-F1" in a report is not the reader's: for classes that have pictures."""
+    classes, labels, named = found
+    counts = confusion_matrix(labels, named, labels=range(classes))
+    present = np.unique(labels)
+    precision, recall, f1, support = precision_recall_fscore_support(
+        labels, named, labels=range(classes), zero_division=np.nan
+    )
+    scores = metrics.class_scores(counts)
+    np.testing.assert_allclose(scores.precision, precision)
+    np.testing.assert_allclose(scores.recall, recall)
+    np.testing.assert_allclose(scores.f1[present], f1[present])
+    assert np.isnan(np.delete(scores.f1, present)).all()
+    assert scores.support.tolist() == support.tolist()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of answers that name a class without pictures
+        assert metrics.balanced_accuracy(counts) == pytest.approx(
+            balanced_accuracy_score(labels, named)
+        )
+    assert metrics.macro_f1(counts) == pytest.approx(
+        f1_score(labels, named, labels=present, average="macro", zero_division=0)
+    )
+
+
+@given(answered())
+def test_scores_of_pictures_add_up_to_the_metric(
+    found: tuple[int, NDArray[np.int64], NDArray[np.int64]],
+) -> None:
+    """Otherwise the interval over pictures lies about another number than the verdict's."""
+    classes, labels, named = found
+    counts = confusion_matrix(labels, named, labels=range(classes))
+    for metric, value in (
+        ("test_accuracy", float(np.mean(labels == named))),
+        ("balanced_accuracy", metrics.balanced_accuracy(counts)),
+        ("macro_f1", metrics.macro_f1(counts)),
+    ):
+        scores = metrics.picture_scores(metric, named, labels, classes)
+        assert scores.mean() == pytest.approx(value)
+
+
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "macro_f1"])
+def test_scores_of_pictures_spread_as_the_metric_does(metric: str) -> None:
+    """Their standard error must be that of drawing pictures anew, or intervals are too narrow."""
+    rng = np.random.default_rng(0)
+    labels = rng.choice(3, 600, p=[0.6, 0.3, 0.1])
+    named = np.where(rng.random(600) < 0.7, labels, rng.integers(0, 3, 600))
+    scores = metrics.picture_scores(metric, named, labels, 3)
+    drawn = []
+    for _ in range(2000):
+        rows = rng.integers(0, 600, 600)
+        counts = confusion_matrix(labels[rows], named[rows], labels=range(3))
+        drawn.append(getattr(metrics, metric)(counts))
+    assert scores.std() / np.sqrt(600) == pytest.approx(np.std(drawn), rel=0.08)
+
+
+def test_top_5_is_that_of_scikit_learn_from_eleven_classes_on() -> None:
+    """Of ten classes five are half: the number would only flatter."""
+    logits, labels = _classes(outputs=12)
+    found = metrics.evaluate(logits, labels, 12)
+    assert found.top_5 == pytest.approx(top_k_accuracy_score(labels, logits, k=5, labels=range(12)))
+    few, of_few = _classes(outputs=10)
+    assert metrics.evaluate(few, of_few, 10).top_5 is None
+
+
+def test_the_largest_class_scores_what_its_answer_does() -> None:
+    """A failed run counts as this: by hand for 6, 3 and 1 pictures, and one class without any."""
+    found = metrics.constant_scores([3, 6, 0, 1])
+    assert found["test_accuracy"] == pytest.approx(0.6)
+    assert found["balanced_accuracy"] == pytest.approx(1 / 3)
+    assert found["macro_f1"] == pytest.approx(2 * 0.6 / 1.6 / 3)

@@ -1,14 +1,16 @@
 """One setup for each worker."""
 
 import os
+import re
 
 import pytest
 
 from headtohead.config.options import study_from
 from headtohead.config.reading import resolve_study
 from headtohead.core.errors import UsageError
+from headtohead.runtime import heads_check
 from headtohead.runtime.models_check import answer, answer_or_refusal, worker_setups
-from headtohead.runtime.preflight import question_about
+from headtohead.runtime.preflight import guidance_of, question_about
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity here")
@@ -50,3 +52,23 @@ def test_more_stages_than_there_are_are_told_before_the_work() -> None:
     study = study_from("quick", train_backbone="last:4")
     with pytest.raises(UsageError, match="has 3 stages; received last:4"):
         answer(question_about(study, "cpu", 1, deterministic=True))
+
+
+def test_what_to_know_of_heads_is_said_before_any_work() -> None:
+    """Else hours go into heads that are one function, or seeds that decide nothing."""
+    spec = resolve_study("quick", heads="gap,nin,gem(p=4)", seeds=2)
+    found = answer_or_refusal(question_about(spec, "cpu", 1, deterministic=False))
+    same, few = guidance_of(spec, found)
+    assert "gap and nin" in same
+    assert "2 comparisons" in few
+
+
+def test_a_head_that_no_memory_holds_is_refused_with_its_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else the worker is killed while it builds it, and nobody learns by which head."""
+    monkeypatch.setattr(heads_check, "_available", lambda device: 1_000_000)
+    spec = resolve_study("quick", heads="gap,fc")
+    refusal = answer_or_refusal(question_about(spec, "cpu", 1, deterministic=False)).refusal
+    assert refusal is not None
+    assert re.match(r"fc has [\d,]{7,} parameters", refusal)

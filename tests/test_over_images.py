@@ -94,3 +94,16 @@ def test_answers_on_other_pictures_are_no_pair() -> None:
     """Two runs that were tested on different pictures must never be paired picture by picture."""
     with pytest.raises(ValueError, match="same test pictures"):
         picture_interval({0: (answers([1, 0]), answers([1, 0], [0, 2]))}, {}, LEVEL)
+
+
+def test_scores_of_pictures_take_the_place_of_being_right() -> None:
+    """Without them the interval beside balanced accuracy is one of accuracy."""
+    rows, rng = np.arange(50), np.random.default_rng(3)
+    first, second = rng.normal(0.8, 0.2, 50), rng.normal(0.7, 0.2, 50)
+    right = rng.random(50) < 0.5
+    pairs = {0: (Answers(rows, right, first), Answers(rows, ~right, second))}
+    found = picture_interval(pairs, {}, LEVEL)
+    assert found is not None
+    expected = stats.ttest_1samp(first - second, 0).confidence_interval(1 - LEVEL)
+    assert found.mean == pytest.approx(np.mean(first - second))
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))

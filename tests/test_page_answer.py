@@ -87,7 +87,7 @@ def test_too_few_seeds_decide_nothing(tmp_path: Path) -> None:
     assert found.sentence == (
         "Not decided: 2 seeds cannot tell a difference from chance; it takes at least 6."
     )
-    assert found.more.startswith("So far gap does best on the validation pictures")
+    assert found.more.startswith("So far gap does best on the validation images")
     assert found.more.endswith("with 24 times fewer parameters than fc.")
 
 

@@ -105,7 +105,7 @@ def test_class_maps_are_drawn_against_chance(tmp_path: Path) -> None:
     energy = charts["maps-energy"]
     told = [text for series in energy.series for text in series.said]
     assert sum(text.startswith("seed ") for text in told) == 4
-    assert sum("other pictures' maps" in text for text in told) == 2
+    assert sum("other images' maps" in text for text in told) == 2
     assert told[0].startswith("a Gaussian in the middle: ")
     deletion = charts["maps-deletion"]
     assert [series.label for series in deletion.series if series.head == 1] == [

@@ -8,17 +8,23 @@ from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from headtohead.claims.table import POOLING
+from headtohead.probes.base import write_run
+from headtohead.probes.class_maps import CLASS_MAPS
+from headtohead.probes.images import Masks, masks_path, write_masks
 from headtohead.report.charts.chart import Series
 from headtohead.report.page.content import gather
+from headtohead.report.page.gallery import map_grid
 from headtohead.report.page.html import THEME, arrange, report_page
 from headtohead.report.summary import summarize
 from headtohead.store.ledger import Ledger
 from headtohead.store.records import Failure
 from headtohead.study_data import StudyData
 from ledgers import add_run, full_ledger, study_ledger
-from reports import rich_ledger
+from reports import PROBED, SIDE, rich_ledger
 
 HOSTILE = "<script>alert('x')</script>"
 VOID = {"meta", "img", "br", "input"}
@@ -226,8 +232,8 @@ def test_ten_classes_with_three_pictures(tmp_path: Path) -> None:
         tmp_path, heads=("fc", "gap"), seeds=2, epochs=2, classes=classes, per_class=3
     )
     words = Page(page_of(ledger)).words
-    assert "10 classes have fewer than 20 test pictures" in words
-    assert "One test picture is 3.3 points of accuracy (30 test pictures)" in words
+    assert "10 classes have fewer than 20 test images" in words
+    assert "One test image is 3.3 points of accuracy (30 test images)" in words
 
 
 def test_many_classes_list_their_commonest_confusions(tmp_path: Path) -> None:
@@ -246,8 +252,8 @@ def test_fewer_pictures_on_request(tmp_path: Path) -> None:
     ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=1, epochs=1, per_class=60)
     few = [sum(1 for _ in Page(page_of(ledger, n)).all("img")) for n in (0, 2)]
     assert few[0] == 0
-    # In each grid two; of class maps a picture with fc's, gap's and gap's exact map.
-    assert few[1] == 2 * 4 + 2 + 2
+    # In each grid two; of class maps an image with fc's, gap's and gap's exact map, on two scales.
+    assert few[1] == 2 * (1 + 2 * 3) + 2 + 2
 
 
 def test_the_same_ledger_gives_the_same_page(tmp_path: Path) -> None:
@@ -266,7 +272,7 @@ def changed(ledger: Ledger, **values: object) -> Ledger:
 def test_the_split_is_told_as_it_was_made(tmp_path: Path) -> None:
     """ "0.8 / 0.1 / 0.1" of folders that the user divided himself is false, and looks checked."""
     ledger = study_ledger(tmp_path)
-    sizes = "1,600 / 200 / 200 pictures"
+    sizes = "1,600 / 200 / 200 images"
     cases = {
         None: f"split {sizes}, one split for all seeds",
         (): f"{sizes}, one split for all seeds: shares of 0.8 / 0.1 / 0.1, near-duplicates kept",
@@ -283,7 +289,7 @@ def test_divided_duplicates_are_told(tmp_path: Path) -> None:
     """ "A group is never divided" is false where the user's own folders divide one."""
     ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=1, epochs=1, per_class=60)
     words = [Page(page_of(changed(ledger, leaks=n), 0)).words for n in (None, 0, 1, 3)]
-    assert "2 pictures in 1 group of (near-)identical ones" in words[0]
+    assert "2 images in 1 group of (near-)identical ones" in words[0]
     assert "divided between splits" not in words[0]
     assert "no group is divided between splits" in words[1]
     assert "the source gave splits, and 1 group lies in more than one" in words[2]
@@ -329,3 +335,52 @@ def test_the_method_names_another_precision(tmp_path: Path) -> None:
     other = replace(ledger, file=ledger.file.model_validate(content))
     words = Page(page_of(other)).words
     assert "training steps in bf16, evaluation in float32" in words
+
+
+def test_claims_about_pooling_are_open_where_they_were_asked(tmp_path: Path) -> None:
+    """Whoever compares two `fc` heads did not ask about pooling; who did must not search."""
+    pools = StudyData(study_ledger(tmp_path / "gap", heads=("fc", "gap"), reference="gap"))
+    plain = StudyData(study_ledger(tmp_path / "fc", heads=("fc", "gap"), reference="fc"))
+    assert gather(pools, summarize(pools)).claims_open
+    assert not gather(plain, summarize(plain)).claims_open
+    assert gather(plain, summarize(plain), claims=True).claims_open
+
+
+def test_the_list_of_pooling_heads_is_the_familys() -> None:
+    """A pooling head that is added and not listed would hide its claims."""
+    from headtohead.heads.table import FAMILIES
+
+    assert set(FAMILIES["global pools"]) == POOLING
+
+
+def test_masks_and_inexact_maps_are_shown(tmp_path: Path) -> None:
+    """Where the object is must be seen beside the map; maps that are left out must be told."""
+    ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=1, epochs=1, per_class=60)
+    data = StudyData(ledger)
+    before = map_grid(data, 0, 2)
+    masks = np.zeros((PROBED, SIDE, SIDE), np.uint8)
+    masks[:, 6:18, 6:18] = 1
+    write_masks(masks_path(ledger.out, 0), ledger.file.digest, Masks(np.arange(PROBED), masks))
+    maps = data.run_evidence(CLASS_MAPS, "gap", 0)
+    assert maps is not None
+    unfit = replace(maps, exact=None, exact_curves=None, unfit="off by <2> logits")
+    write_run(ledger, CLASS_MAPS, "gap", 0, CLASS_MAPS.pack(unfit))
+    after = map_grid(StudyData(ledger), 0, 2)
+    assert before is not None
+    assert after is not None
+    assert (before.masked, after.masked) == (False, True)
+    assert len(before.limits) == len(before.columns) == 3
+    assert max(before.limits) >= before.limit >= min(before.limits)
+    assert after.rows[0].picture != before.rows[0].picture
+    assert after.columns == ("fc, Grad-CAM", "gap, Grad-CAM")
+    assert "off by <2> logits" in Page(page_of(ledger, 2)).words
+
+
+def test_the_first_screen_names_the_costs_and_the_next_step(tmp_path: Path) -> None:
+    """An answer without its price and without what to do is half an answer."""
+    ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=2)
+    found = gather(StudyData(ledger), summarize(StudyData(ledger))).brief
+    assert [cost.head for cost in found.costs] == ["fc", "gap"]
+    assert found.costs[0].parameters == "705,453"
+    assert float(found.costs[0].megabytes) == pytest.approx(705_453 * 4 / 1e6, rel=0.05)
+    assert "--seeds 6" in found.next_step

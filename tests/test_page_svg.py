@@ -15,6 +15,7 @@ from headtohead.report.charts.curves import (
     QUANTITIES,
     curve_chart,
     curve_charts,
+    together_charts,
     tracks_of,
 )
 from headtohead.report.charts.reliability import reliability, reliability_chart, trust
@@ -105,6 +106,24 @@ def test_a_curve_says_every_epoch_of_every_seed(tmp_path: Path) -> None:
     value = 100 * tracks[0].histories[1][2].val_accuracy
     assert chart.series[1].said[2] == f"epoch 3: {value:.4g} %"
     assert len(list(curve_charts(tracks))) == 12
+
+
+def test_training_and_validation_share_one_chart(tmp_path: Path) -> None:
+    """Two charts beside each other hide how far the curves part: that gap is over-fitting."""
+    tracks = tracks_of(StudyData(full_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=3)))
+    charts = {quantity.name: chart for quantity, chart in together_charts(tracks)}
+    assert set(charts) == {
+        *("together-accuracy", "together-accuracy-log", "together-loss", "together-loss-log"),
+    }
+    drawn = {s.label: s for s in charts["together-accuracy"].series}
+    assert set(drawn) == {
+        f"{head}, {split}, mean of 2 seeds"
+        for head in ("fc", "gap")
+        for split in ("training", "validation")
+    }
+    mean = 50 * sum(history[2].train_accuracy for history in tracks[1].histories)
+    said = drawn["gap, training, mean of 2 seeds"].said[2]
+    assert float(said.split(": ")[1].removesuffix(" %")) == pytest.approx(mean, rel=1e-3)
 
 
 def labels_of(chart: Chart, axis: str) -> list[str]:

@@ -51,7 +51,7 @@ def test_seeds_are_not_advised_where_they_cannot_help(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Heads that learned nothing learn nothing with more seeds; looks were declared beforehand."""
-    summary = summarize(full_ledger(tmp_path, seeds=2))
+    summary = summarize(StudyData(full_ledger(tmp_path, seeds=2)))
     assert remedy(summary) is not None
     monkeypatch.setattr(Summary, "nothing_learned", True)
     assert remedy(summary) is None

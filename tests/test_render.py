@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -121,19 +122,36 @@ def test_rendering_needs_no_torch(tmp_path: Path) -> None:
     assert done.stdout.strip() == "gap"
 
 
-# Moving averages lagged so far behind these heads that what concerns them is not judged.
+# Moving averages (version 0.1) lagged so far behind these heads that what concerns them is not
+# judged; the four studies without any recomputed the statistics before each evaluation.
 LAGGING = {
-    "article": {"fc", "gap"},
-    "controls": {"gap", "gap_bn"},
+    "article": set(),
+    "controls": set(),
     "differences": {
         *("fc_dropout", "fc_dropout_after", "fc_dropout_longer", "avgpool2x2_longer"),
     },
-    "drawn": {"gap"},
+    "drawn": set(),
     "keras": {"fc_dropout", "avgpool2x2"},
+    "null": set(),
     "pets": {"gap"},
     "published": {"fc", "avgpool2x2"},
     "tuned": {"fc", "fc_dropout", "avgpool2x2", "gap"},
 }
+CERTAINTY = {"article": "decided", "controls": "open", "drawn": "decided", "null": "open"}
+VERDICTS = {  # what docs/article.md, reports.md and statistics.md say: reference beats …
+    "article": {"fc": "inconclusive", "fc_dropout": "inconclusive", "avgpool2x2": "refuted"},
+    "drawn": {"fc": "supported", "fc_dropout": "supported"},
+    "null": {"gap_again": "inconclusive"},
+}
+# Kept without class maps and moved windows, to keep the repository small.
+THIN = {"differences", "keras", "tuned"}
+
+
+def renamed(told: Any) -> Any:
+    """What `summary.json` of an earlier version says, with today's word for the data."""
+    return json.loads(json.dumps(told).replace("picture", "image"))
+
+
 LEDGERS = sorted((Path(__file__).parents[1] / "docs" / "ledgers").iterdir())
 
 
@@ -148,12 +166,17 @@ def test_the_ledgers_in_the_documents_say_what_the_documents_quote(
     then = json.loads((kept / "summary.json").read_text(encoding="utf-8"))
     lagging = LAGGING[kept.name]
     assert set(now["lags"]) == lagging
-    assert now["certainty"] == "unjudged"
+    assert now["certainty"] == CERTAINTY.get(kept.name, "unjudged")
+    said = {item["other"]: item["comparison"]["better"]["outcome"] for item in now["comparisons"]}
+    assert VERDICTS.get(kept.name, said) == said
     study = ledger.file.study
     unsure = bool({study.reference, study.claims_against} & lagging)
     for claim, before in zip(now["claims"], then["claims"], strict=True):
-        assert claim["difference"] == before["difference"]
-        assert claim["measures"] == before["measures"]
+        if kept.name in THIN and claim["name"] in {"class_maps", "translation"}:
+            assert claim["difference"]["differences"] == []
+        else:
+            assert claim["difference"] == before["difference"]
+            assert claim["measures"] == renamed(before["measures"])
         if unsure and claim["name"] != "parameters":
             assert claim["outcome"] == "not judged"
         else:

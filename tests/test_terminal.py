@@ -90,7 +90,7 @@ def test_both_intervals_stand_side_by_side(tmp_path: Path) -> None:
     assert item.pictures is not None
     assert item.pictures.low is not None
     assert "95 % t interval" in text
-    assert f"over pictures, not seeds: {100 * item.pictures.mean:+.2f}, 95 % interval" in text
+    assert f"over images, not seeds: {100 * item.pictures.mean:+.2f}, 95 % interval" in text
     assert f"{100 * item.pictures.low:+.2f} to" in text
     assert "McNemar per seed, descriptive" in text
     assert "estimates in summary.json, no verdict" in text

@@ -71,7 +71,7 @@ def test_links_are_those_of_the_site() -> None:
         (ROOT, "![a](docs/figures/house.svg)", "![a](/figures/house.svg)"),
         (ROOT / "docs", "[a](../README.md)", "[a](start.md)"),
         (ROOT / "docs", "[a](../src/headtohead/cli.py)", "a (`src/headtohead/cli.py`)"),
-        (ROOT / "docs", "[a](reports/pets.html)", '<a href="reports/pets.html">a</a>'),
+        (ROOT / "docs", "[a](reports/drawn.html)", '<a href="reports/drawn.html">a</a>'),
         (ROOT / "docs", "[a](https://b.c)", "[a](https://b.c)"),
     ):
         assert site_pages.rewritten(text, base) == expected

@@ -27,7 +27,7 @@ DOCS = ROOT / "docs"
 
 SECTIONS = {
     "guides": (
-        *("data", "backbones", "planning", "study_file", "own_head"),
+        *("data", "backbones", "planning", "study_file", "heads", "own_head"),
         *("tuning", "deploy", "devices"),
     ),
     "concepts": ("statistics", "claims", "fairness", "evaluation"),

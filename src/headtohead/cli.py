@@ -213,9 +213,11 @@ def tune(as_json: bool, **options: Any) -> None:
 )
 @click.option(
     "--claims",
-    default="",
-    metavar="MODULE:CLASS,…",
-    help="Claims of your own in the study whose code may run.",
+    default=None,
+    is_flag=False,
+    flag_value="",
+    metavar="[MODULE:CLASS,…]",
+    help="Show the claims unfolded; with names, run the code of these claims of your own.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def report(
@@ -223,7 +225,7 @@ def report(
     pictures: int,
     figures: bool,
     beside: tuple[str, ...],
-    claims: str,
+    claims: str | None,
     as_json: bool,
 ) -> None:
     """Regenerate the report of the study in FOLDER: the page, the tables and, if asked, figures."""
@@ -235,10 +237,12 @@ def report(
 
     _see_current_folder()
     folder = expanded(folder)
-    data = StudyData(Ledger.open(folder), frozenset(claims.split(",")) - {""})
+    data = StudyData(Ledger.open(folder), frozenset((claims or "").split(",")) - {""})
     others = tuple(map(read_beside, beside))
     with hold(folder):
-        summary = render(data, pictures=pictures, beside=others, figures=figures)
+        summary = render(
+            data, pictures=pictures, beside=others, figures=figures, claims=claims is not None
+        )
     _print_summary(summary, folder, as_json)
 
 

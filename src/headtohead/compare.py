@@ -28,7 +28,7 @@ from headtohead.result import Comparison
 from headtohead.runtime.interim import LooksRecord, check_design, follow
 from headtohead.runtime.jobs import Job, jobs_of
 from headtohead.runtime.local import local_executor
-from headtohead.runtime.preflight import answer_of, first_worker, question_about
+from headtohead.runtime.preflight import answer_of, first_worker, guidance_of, question_about
 from headtohead.runtime.progress import Display
 from headtohead.runtime.renewal import Renewal, renew
 from headtohead.runtime.runner import StudyRunner
@@ -74,12 +74,14 @@ def compare(
     question = question_about(spec, device, workers, deterministic=deterministic)
     with first_worker(question, cache) as standby, Display() as display:
         machine = answer_of(standby)
+        for line in (*machine.notes, *guidance_of(spec, machine)):
+            display.note(line)
         spec = spec.model_copy(update={"backbone": machine.backbone})
         standby.start(min(len(machine.setups), len(spec.heads) * spec.seeds))
         source, prepared = prepare_study(spec, cache=cache_folder(cache), progress=display.progress)
-        for line in (*machine.notes, *told(source, prepared)):
+        for line in told(source, prepared):
             display.note(line)
-        file = study_file(spec, prepared)
+        file = study_file(spec, prepared, machine.about)
         folder = expanded(out) if out is not None else default_out(file)
         keep = partial(
             keep_images,

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from headtohead.analysis.lags import lags
 from headtohead.analysis.pairs import Targets, TestAnswers, answers_on_test, pairing, targets_of
 from headtohead.analysis.results import RunResult, run_result
-from headtohead.config.study import StudySpec
+from headtohead.config.study import Metric, StudySpec
 from headtohead.core.errors import UsageError
 from headtohead.probes.base import Probe, read_run, read_session
 from headtohead.probes.images import (
@@ -205,12 +205,26 @@ class StudyData:
 
     @cached_property
     def answers(self) -> TestAnswers:
-        """Answers on the test split."""
+        """Answers on the test split, scored by the primary metric."""
+        return self._answers(self.study.verdict.metric)
+
+    @cached_property
+    def guesses(self) -> TestAnswers:
+        """Answers as they are set against always naming the largest class.
+
+        By accuracy, or by balanced accuracy where the primary metric minds small classes: there
+        any answer that does not look at the image scores the same, which F1 does not give.
+        """
+        if self.study.verdict.metric != "macro_f1":
+            return self.answers
+        return self._answers("balanced_accuracy")
+
+    def _answers(self, metric: Metric) -> TestAnswers:
         found = {
             (r.head, r.seed): self.run_evidence(PREDICTIONS, r.head, r.seed) for r in self.results
         }
         known = {name: value for name, value in found.items() if value is not None}
-        return answers_on_test(self.file, self.results, known)
+        return answers_on_test(self.file, self.results, known, metric)
 
     @cached_property
     def targets(self) -> Targets | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from headtohead.stats.metrics import constant_scores
 from headtohead.stats.over_images import (
     Answers,
     PictureInterval,
@@ -30,6 +31,8 @@ class Baseline:
     high: float
     level: float
     images: int
+    balanced: float
+    macro_f1: float
 
     @property
     def shares(self) -> dict[SplitName, float]:
@@ -49,12 +52,18 @@ class Baseline:
             "test_auroc": 0.5,
             "test_accuracy_last": self.test,
             "test_auroc_last": 0.5,
+            "test_balanced_accuracy": self.balanced,
+            "test_balanced_accuracy_last": self.balanced,
+            "test_macro_f1": self.macro_f1,
+            "test_macro_f1_last": self.macro_f1,
         }
 
 
 @dataclass(frozen=True)
 class Standing:
     """One head's test accuracy minus the baseline's, over test images; None without predictions.
+
+    Balanced accuracy where the study's verdicts are not about accuracy.
 
     `beats` says whether the interval lies above 0: this head's networks, on other test images,
     would still name more of them rightly than whoever always names the largest class.
@@ -73,12 +82,13 @@ class Standing:
 
 def baseline_of(file: StudyFile) -> Baseline:
     """The largest class of the study's test split; ties go to the first one."""
-    counts = list(file.counts["test"].values())
+    counts = file.images("test")
+    scores = constant_scores(counts)
     images, largest = sum(counts), int(np.argmax(counts))
     level = file.study.verdict.level
     low, high = share_interval(counts[largest], images, level)
     return Baseline(
-        name=list(file.counts["test"])[largest],
+        name=file.classes[largest],
         train=file.majority_share("train"),
         validation=file.majority_share("validation"),
         test=file.majority_share("test"),
@@ -86,6 +96,8 @@ def baseline_of(file: StudyFile) -> Baseline:
         high=high,
         level=level,
         images=images,
+        balanced=scores["balanced_accuracy"],
+        macro_f1=scores["macro_f1"],
     )
 
 

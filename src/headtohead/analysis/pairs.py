@@ -4,13 +4,16 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from headtohead.analysis.results import METRICS, RunResult
+from headtohead.analysis.results import METRICS, PRIMARY, RunResult
+from headtohead.config.study import Metric
 from headtohead.probes.predictions import Predictions, SplitPredictions
 from headtohead.stats import DECIMALS, Estimate, estimate
-from headtohead.stats.metrics import predictions
+from headtohead.stats.metrics import picture_scores, predictions
 from headtohead.stats.over_images import Answers, PictureInterval, picture_interval
 from headtohead.stats.targets import (
     Approach,
@@ -27,8 +30,11 @@ NUMERIC_ENVIRONMENT = ("torch", "platform", "device", "processor", "threads", "k
 FUSED_PRECISIONS = (None, "float32")
 """Precisions that the fused kernels compute in; records before there was a choice say none."""
 
-PRIMARY = "test_accuracy"
 TARGET_STEP = 0.05
+MANY = 10
+"""Heads above which a study is reported by its reference, its family and its best heads."""
+
+Numbers: TypeAlias = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ class PairEstimate:
 
     `metric` is a name of METRICS or of TARGET_METRICS, in its unit; runs that failed have no
     metrics and are left out, except of times to the target. `pictures` is the interval over test
-    pictures, for test accuracy alone.
+    pictures, for the primary metric alone.
     """
 
     metric: str
@@ -132,8 +138,9 @@ def answers_on_test(
     file: StudyFile,
     results: Sequence[RunResult],
     known: Mapping[tuple[str, int], Predictions],
+    metric: Metric,
 ) -> TestAnswers:
-    """Every run's answers at the best epoch; a failed run names the majority.
+    """Every run's answers at the best epoch, scored by `metric`; a failed run names the majority.
 
     A failed run answers on the pictures of another head's run of its seed; where there is none,
     it has no answers.
@@ -146,15 +153,35 @@ def answers_on_test(
             continue
         labels[run.seed] = read.test
         if run.finished:
-            correct = predictions(read.test.best) == read.test.labels
-            found[run.head, run.seed] = Answers(read.test.rows, correct)
-    counts = list(file.counts["test"].values())
-    largest = int(np.argmax(counts))
-    majority = {seed: Answers(test.rows, test.labels == largest) for seed, test in labels.items()}
+            named = predictions(read.test.best)
+            found[run.head, run.seed] = answers_scored(
+                read.test.rows, read.test.labels, named, len(file.classes), metric
+            )
+    largest = int(np.argmax(file.images("test")))
+    majority = {
+        seed: answers_scored(
+            test.rows,
+            test.labels,
+            np.full_like(test.labels, largest),
+            len(file.classes),
+            metric,
+        )
+        for seed, test in labels.items()
+    }
     for run in results:
         if not run.finished and run.seed in labels:
             found[run.head, run.seed] = majority[run.seed]
     return TestAnswers(found, majority)
+
+
+def answers_scored(
+    rows: Numbers, labels: Numbers, named: Numbers, classes: int, metric: Metric
+) -> Answers:
+    """What naming the classes `named` (n,) comes to, image by image; `labels` (n,) are the true."""
+    correct = named == labels
+    if metric == "test_accuracy":
+        return Answers(rows, correct)
+    return Answers(rows, correct, picture_scores(metric, named, labels, classes))
 
 
 def answers_of(
@@ -177,20 +204,28 @@ def estimates(
     groups: Mapping[int, int],
     targets: Targets | None,
 ) -> Iterator[PairEstimate]:
-    """Every pair of heads on every metric, but for those that get a verdict."""
-    level = file.study.verdict.level
+    """Every pair of heads on every metric, but for those that get a verdict.
+
+    Of more than MANY heads there are hundreds of pairs: on the primary metric all of them are
+    estimated, on other metrics the reference against each head and the family's pairs.
+    """
+    level, primary = file.study.verdict.level, PRIMARY[file.study.verdict.metric]
+    family = set(map(frozenset, file.study.family))
+    many = len(heads) > MANY
     names = sorted(heads, key=lambda name: name != reference)
     for first, second in itertools.combinations(names, 2):
         pair = pairing(heads[first], heads[second])
-        for metric in METRICS:
-            if metric == PRIMARY and first == reference:
+        decided = frozenset((first, second)) in family
+        closely = not many or decided or first == reference
+        for metric in METRICS if closely else (primary,):
+            if metric == primary and decided:
                 continue
             over_seeds = estimate(_differences(pair, metric), level)
             over: PictureInterval | None = None
-            if metric == PRIMARY:
+            if metric == primary:
                 over = picture_interval(answers_of(pair, answers), groups, level)
             yield PairEstimate(metric, first, second, over_seeds, over)
-        for metric in TARGET_METRICS if targets is not None else ():
+        for metric in TARGET_METRICS if targets is not None and closely else ():
             values = _time_differences(pair, targets, metric)
             yield PairEstimate(metric, first, second, estimate(values, level), None)
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from headtohead.config.study import Metric
 from headtohead.probes.predictions import Predictions, SplitPredictions
-from headtohead.stats.metrics import Evaluation, evaluate
+from headtohead.stats.metrics import Evaluation, constant_scores, evaluate
 from headtohead.store.ledger import Run, StudyFile
 from headtohead.store.records import EpochRecord, Parameters
 
@@ -17,7 +18,23 @@ TEST_METRICS = {
     "test_auroc": "auroc",
     "test_brier": "brier",
     "test_ece": "expected_calibration_error",
+    "test_balanced_accuracy": "balanced_accuracy",
+    "test_macro_f1": "macro_f1",
 }
+PRIMARY: Mapping[Metric, str] = {
+    "test_accuracy": "test_accuracy",
+    "balanced_accuracy": "test_balanced_accuracy",
+    "macro_f1": "test_macro_f1",
+}
+"""Which of METRICS a study's verdicts are about, by `verdict.metric`."""
+
+IN_WORDS: Mapping[Metric, str] = {
+    "test_accuracy": "test accuracy",
+    "balanced_accuracy": "balanced test accuracy",
+    "macro_f1": "test macro-F1",
+}
+"""The primary metric in running text: points of it, verdicts on it."""
+
 METRICS = (
     "best_val_accuracy",
     "best_val_loss",
@@ -39,8 +56,8 @@ both in evaluation mode."""
 class RunResult:
     """One run that is over. `metrics` has every name of METRICS, None where it is not known.
 
-    `failure` says why a failed run failed. `scored` is its test accuracy in comparisons: a
-    failed run's is the majority class's share.
+    `failure` says why a failed run failed. `scored` is its primary metric in comparisons: a
+    failed run's is that of always naming the largest class.
     """
 
     head: str
@@ -75,7 +92,8 @@ def run_result(file: StudyFile, run: Run, found: Predictions | None) -> RunResul
     classes = len(file.classes)
     best = _evaluation(found.test, found.test.best, classes) if found and not failure else None
     last = _evaluation(found.test, found.test.last, classes) if found and not failure else None
-    measured = None if best is None else best.accuracy
+    metric = file.study.verdict.metric
+    measured = None if best is None else primary_of(best, metric)
     chosen = run.best.val_accuracy if run.best else None
     return RunResult(
         head=record.head,
@@ -86,12 +104,18 @@ def run_result(file: StudyFile, run: Run, found: Predictions | None) -> RunResul
         parameters=record.parameters,
         environment=record.environment,
         metrics=_metrics(run, best, last),
-        scored=measured if failure is None else file.majority_share("test"),
+        scored=measured if failure is None else constant_scores(file.images("test"))[metric],
         scored_validation=chosen if failure is None else file.majority_share("validation"),
         best=run.best,
         test_best=best,
         test_last=last,
     )
+
+
+def primary_of(found: Evaluation, metric: Metric) -> float:
+    """The primary metric of an evaluation, a share in [0, 1]."""
+    value: float = getattr(found, TEST_METRICS[PRIMARY[metric]])
+    return value
 
 
 def _failure(run: Run, test: SplitPredictions | None) -> str | None:

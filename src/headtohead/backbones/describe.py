@@ -1,6 +1,7 @@
 """The backbones that can be named, in words and numbers: `headtohead backbones`."""
 
 from importlib.util import find_spec
+from pathlib import PurePath
 
 import torch
 
@@ -12,6 +13,7 @@ from headtohead.config.study import BackboneSpec
 from headtohead.core.errors import UsageError
 
 MOST_LISTED = 60
+MEGA = 1_000_000
 
 
 def backbones(
@@ -68,6 +70,30 @@ def describe(spec: BackboneSpec, backbone: Backbone, image_size: int | None = No
     }
     wide = max(map(len, rows))
     return [spec.name, "", *(f"{topic:<{wide}}  {told}" for topic, told in rows.items())]
+
+
+def facts(spec: BackboneSpec, backbone: Backbone) -> dict[str, str]:
+    """What a report says of a backbone with weights: its preprocessing, and where those are from.
+
+    In words by topic; empty where weights are random and inputs stay as they are. A file is named
+    without its folders, which are one machine's own.
+    """
+    if spec.weights is None and backbone.normalization.is_identity:
+        return {}
+    found = {f"its {topic}": told for topic, told in backbone.preprocessing().items()}
+    if spec.weights is None:
+        return {**found, "weights": "random"}
+    values = network_of(backbone).state_dict().values()
+    size = sum(value.numel() * value.element_size() for value in values)
+    own = spec.weights == "pretrained"
+    source = "the library's own" if own else f"the file {PurePath(spec.weights).name}"
+    licence = getattr(network_of(backbone), "pretrained_cfg", {}).get("license") if own else None
+    return {
+        **found,
+        "weights": f"{source}, {size / MEGA:,.1f} MB of tensors",
+        "SHA-256": spec.weights_sha256 or "not known",
+        "licence": licence or "not known: look it up before you hand a model on",
+    }
 
 
 def _is_one(name: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from headtohead.backbones.base import Backbone, Normalization
-from headtohead.backbones.library import LibraryBackbone
+from headtohead.backbones.external import LibraryBackbone
 from headtohead.core.errors import UsageError
 
 IMAGE_SIZE = 224

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from headtohead.backbones.base import Normalization
-from headtohead.backbones.library import LibraryBackbone
+from headtohead.backbones.external import LibraryBackbone
 from headtohead.core.errors import UsageError
 
 PREPROCESSING = "preprocessor_config.json"

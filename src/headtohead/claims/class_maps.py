@@ -27,7 +27,7 @@ Evidence = Mapping[tuple[str, int], ClassMaps]
 
 LOST = "the masks are lost"
 BY_MASKS = (
-    "the share of Grad-CAM's positive part that lies on the object, less what other pictures' maps "
+    "the share of Grad-CAM's positive part that lies on the object, less what other images' maps "
     "have there"
 )
 BY_CURVES = (
@@ -115,18 +115,16 @@ def _mask_measures(
         (*run, values["energy"] - values["energy_others"])
         for run, values in scores["Grad-CAM"].items()
     )
-    rows = [
-        measure("Grad-CAM: energy on the object, beyond other pictures' maps", "points", beyond)
-    ]
+    rows = [measure("Grad-CAM: energy on the object, beyond other images' maps", "points", beyond)]
     for kind in scores:
         rows += [
             measure(f"{kind}: energy on the object", "share", of(kind, "energy")),
             measure(f"{kind}: points at the object", "share", of(kind, "pointing")),
         ]
     chance = {
-        "energy, other pictures' Grad-CAM": "energy_others",
+        "energy, other images' Grad-CAM": "energy_others",
         "energy, a Gaussian in the middle": "energy_centre",
-        "pointing, other pictures' Grad-CAM": "pointing_others",
+        "pointing, other images' Grad-CAM": "pointing_others",
         "pointing, the middle": "pointing_centre",
     }
     rows += [measure(f"chance: {n}", "share", of("Grad-CAM", f)) for n, f in chance.items()]
@@ -184,7 +182,7 @@ class _Score:
 
 SCORES = (
     _Score("energy", "Energy on the object", "share of the map's positive part (%)", "a Gaussian"),
-    _Score("pointing", "Pointing game", "pictures whose map peaks on the object (%)", "the pixel"),
+    _Score("pointing", "Pointing game", "images whose map peaks on the object (%)", "the pixel"),
 )
 
 
@@ -236,7 +234,7 @@ def _score_chart(
                 style,
                 tuple(Dot(value, f"seed {seed}: {value:.1f} %") for seed, value in own.items()),
                 Dot(mean, f"mean {mean:.1f} %"),
-                Dot(others, f"by chance {others:.1f} %: other pictures' maps"),
+                Dot(others, f"by chance {others:.1f} %: other images' maps"),
             )
         )
     middle = float(np.mean([100 * values[f"{score.field}_centre"] for values in scores.values()]))
@@ -246,10 +244,10 @@ def _score_chart(
             score.title,
             score.axis,
             "Grad-CAM against the objects' masks. Small: each seed; large: their mean; bar: other "
-            f"pictures' maps on these pictures (chance); dashed: {score.middle} in the middle.",
+            f"images' maps on these images (chance); dashed: {score.middle} in the middle.",
             tuple(rows),
             Dot(middle, f"{score.middle} in the middle: {middle:.1f} %"),
-            "other pictures' maps (chance)",
+            "other images' maps (chance)",
         )
     )
 
@@ -287,7 +285,7 @@ def _curve_chart(way: _Way, found: Evidence, styles: Mapping[str, HeadStyle]) ->
         return paper.finish(
             f"maps-{way.field}",
             way.title,
-            f"{pictures} test pictures, the most important pixels first. Solid: in Grad-CAM's "
+            f"{pictures} test images, the most important pixels first. Solid: in Grad-CAM's "
             "order, mean over seeds (faint: each seed); dashed: in random maps' order. "
             f"The further {way.better} the dashed line, the more the map shows what counts.",
             f"{way.title}. {'; '.join(told)}.",

@@ -81,10 +81,10 @@ def fewer_parameters(reference: str, against: str, sizes: Mapping[str, Size]) ->
     rows: tuple[tuple[str, Unit, str], ...] = (
         ("parameters of the head", "count", "head"),
         ("parameters of the model, batch-norm statistics included", "count", "model"),
-        ("multiply-adds of the head, one picture", "count", "multiply_adds_head"),
-        ("multiply-adds of the model, one picture", "count", "multiply_adds"),
+        ("multiply-adds of the head, one image", "count", "multiply_adds_head"),
+        ("multiply-adds of the model, one image", "count", "multiply_adds"),
         ("weights in memory", "bytes", "weight_bytes"),
-        ("kept by a training step, one picture", "bytes", "activation_bytes"),
+        ("kept by a training step, one image", "bytes", "activation_bytes"),
     )
     measures = tuple(
         Measure(name, unit, {head: getattr(size, field) for head, size in sizes.items()})

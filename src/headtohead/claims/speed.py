@@ -174,8 +174,8 @@ def _speed_measures(
 
     epochs = {head: pace.epochs for head, pace in paces.items()}
     return (
-        Measure("processor time of a training step, per picture", "seconds", each("step")),
-        Measure("wall-clock time of a training step, per picture", "seconds", each("wall")),
+        Measure("processor time of a training step, per image", "seconds", each("step")),
+        Measure("wall-clock time of a training step, per image", "seconds", each("wall")),
         measure(f"epochs to {where}, restricted mean", "epochs", epochs),
         measure(f"processor time to {where}, restricted mean", "seconds", times),
     )
@@ -226,17 +226,17 @@ def _step_chart(speed: Speed, styles: Mapping[str, HeadStyle]) -> Chart:
     for place, head in enumerate(speed.heads):
         size, step = speed.batch_size[place], 1000 * speed.cpu[place]
         dots = tuple(
-            Dot(float(t / size), f"round {i}: {t / size:.3g} ms a picture, {t:.3g} ms a step")
+            Dot(float(t / size), f"round {i}: {t / size:.3g} ms an image, {t:.3g} ms a step")
             for i, t in enumerate(step, 1)
         )
         middle = float(np.median(step))
-        said = f"median {middle / size:.3g} ms a picture, {middle:.3g} ms a step of {size}"
+        said = f"median {middle / size:.3g} ms an image, {middle:.3g} ms a step of {size}"
         rows.append(_row(styles, head, dots, Dot(middle / size, said)))
     return dot_chart(
         DotChart(
             "speed-step",
             "Processor time of a training step",
-            "milliseconds per picture; left is faster",
+            "milliseconds per image; left is faster",
             f"Small: each of {speed.cpu.shape[1]} rounds, in which heads take turns; large: their "
             f"median. One worker on {speed.device}.",
             tuple(rows),

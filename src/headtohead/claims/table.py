@@ -4,6 +4,7 @@ from typing import final
 
 from headtohead.claims import class_maps, overfitting, parameters, speed, translation
 from headtohead.claims.base import Claim, ClaimFigure, Question
+from headtohead.config.study import StudySpec
 from headtohead.core.errors import UsageError
 from headtohead.core.own_code import own_instance
 from headtohead.study_data import StudyData
@@ -16,6 +17,19 @@ CLAIMS: tuple[Claim, ...] = (
     speed.CLAIM,
 )
 """What every study is asked. The page, the tables and `summary.json` follow from it."""
+
+
+POOLING = frozenset(
+    {"gap", "gmp", "avg_max", "concat_avg_max", "mixed", "gated", "kmax", "mlp", "ln_linear"}
+    | {"gap_bn", "gap_fc", "gem", "lse", "softpool", "stochastic", "spp", "rmac"}
+)
+"""The family "global pools" of `heads.table`, which imports torch: a report must not."""
+
+
+def about_pooling(study: StudySpec) -> bool:
+    """Whether the claims concern what was asked: the reference pools, or claims were added."""
+    reference = study.heads[study.reference]
+    return (reference.head or study.reference) in POOLING or bool(study.claims)
 
 
 def claims_of(data: StudyData) -> tuple[Claim, ...]:

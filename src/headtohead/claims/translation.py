@@ -147,7 +147,7 @@ def _moved(head: str, runs: Mapping[int, Translation]) -> Moved:
 def translation_about(found: Moved) -> str:
     """Which windows there are: single-pixel steps do not go in all directions."""
     fine, large = found.shifts[found.fine], found.shifts[~found.fine]
-    text = f"{found.pictures:,} test pictures; means over windows of one distance."
+    text = f"{found.pictures:,} test images; means over windows of one distance."
     if len(fine):
         text += f" Steps of 1 to {np.abs(fine).max()} pixels go to the right and down only"
     if len(large):
@@ -197,7 +197,7 @@ _TITLES = {
     "accuracy": "Accuracy as the window moves",
 }
 _AXES = {
-    "agreement": "share of pictures (%)",
+    "agreement": "share of images (%)",
     "accuracy": "change from the centre crop (points)",
 }
 _UNITS = {"agreement": " %", "accuracy": " points"}

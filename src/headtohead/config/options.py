@@ -224,6 +224,25 @@ OPTIONS: tuple[Option, ...] = (
         write=augment_text,
     ),
     Option(
+        "class_weights",
+        str,
+        "How much each class counts in the training loss.",
+        TRAINING,
+        "recipe.class_weights",
+        choices=("none", "balanced"),
+        default="none",
+        unset="none",
+    ),
+    Option(
+        "metric",
+        str,
+        "Metric that verdicts are about.",
+        RUNNING,
+        "verdict.metric",
+        choices=("test_accuracy", "balanced_accuracy", "macro_f1"),
+        default="test_accuracy",
+    ),
+    Option(
         "precision",
         str,
         "Training precision.",
@@ -332,6 +351,7 @@ class TuneOptions(PictureOptions, total=False):
     warmup: float | None
     batch_norm: str | None
     precision: str | None
+    class_weights: str | None
     backbone: str | None
     weights: str | Path | None
     weights_match: str | None
@@ -348,6 +368,7 @@ class StudyOptions(TuneOptions, total=False):
     learning_rate: float | None
     weight_decay: float | None
     until_decided: str | None
+    metric: str | None
 
 
 def study_from(study: str | Path | None, **options: Any) -> "StudySpec":

@@ -1,7 +1,7 @@
 """Studies by name or from YAML files, with what the user gave on top."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,11 @@ def resolve_study(
     recipe = over.get("recipe", {})
     if "epochs" in recipe and "min_steps" not in recipe:
         content["recipe"]["min_steps"] = None  # who names the epochs has so many, and no more
+    if over.get("verdict", {}).get("until_decided"):
+        base = base.model_copy(
+            update={"verdict": base.verdict.model_copy(update={"pairs": None})}
+        )  # who asks for one sequential comparison has a family of one
+        content["verdict"]["pairs"] = over["verdict"].get("pairs")
     named = base.model_fields_set | over.keys()
     if "name" not in named and "data" in named:
         content["name"] = name_after(content["data"])
@@ -87,6 +92,8 @@ def resolve_study(
             asked = role in over.get("verdict", {})
             if content["verdict"][role] not in content["heads"] and not asked:
                 content["verdict"][role] = None
+        if not over.get("verdict", {}).get("pairs"):
+            content["verdict"]["pairs"] = _pairs_among(base, content["heads"])
         if base.tuning is not None:
             options = content["tuning"]["options"]
             chosen = {name: options[name] for name in options if name in content["heads"]}
@@ -128,6 +135,12 @@ def _chosen_heads(base: StudySpec, heads: str | Sequence[str]) -> dict[str, Any]
         raise UsageError("--heads is empty: name at least one head, e.g. fc,gap.")
     chosen = _validated({"heads": heads}, "--heads").heads
     return {name: base.heads.get(name, head).model_dump() for name, head in chosen.items()}
+
+
+def _pairs_among(base: StudySpec, heads: Collection[str]) -> list[Any] | None:
+    """What is left of a study's declared family where only `heads` are compared; None for none."""
+    declared = zip(base.verdict.pairs or (), base.family, strict=False)
+    return [item for item, pair in declared if set(pair) <= set(heads)] or None
 
 
 def parse_study(text: str, where: str, overrides: dict[str, Any] | None = None) -> StudySpec:

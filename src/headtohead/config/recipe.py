@@ -17,6 +17,9 @@ Optimizer: TypeAlias = Literal["adam", "adamw", "sgd"]
 Decayed: TypeAlias = Literal["all", "weights"]
 """What weight decay acts on: see `headtohead.training.optimizer`."""
 
+ClassWeights: TypeAlias = Literal["none", "balanced"]
+"""How much each class counts in the training loss: see `headtohead.training.class_weights`."""
+
 Precision: TypeAlias = Literal["float32", "tf32", "bf16"]
 """What a training step's large sums are computed in: see `headtohead.training.step`."""
 
@@ -40,7 +43,7 @@ class AugmentSpec(Spec):
     color: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
-_DEFAULTS = ("float32", "constant", "adam", "all")
+_DEFAULTS = ("float32", "constant", "adam", "all", "none")
 
 
 def _none_for_the_default(value: str | None) -> str | None:
@@ -83,6 +86,9 @@ class RecipeSpec(Spec):
     all others of one axis. `clip_norm`: gradients of a step are scaled down to this norm at most.
     `checkpointing`: the backbone computes its activations again in the backward pass, which takes
     less memory and more time.
+    `class_weights`: `balanced` weighs each training image's loss by n / (K · n_k), of n training
+    images, K classes and n_k images of its class; evaluation losses stay unweighted. Heads that are
+    computed, not trained, have no training loss and are what they were.
     """
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 10
@@ -107,6 +113,7 @@ class RecipeSpec(Spec):
     weight_decay_on: Annotated[Decayed | None, AfterValidator(_none_for_the_default)] = None
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     checkpointing: Annotated[Literal[True] | None, BeforeValidator(_none_for_false)] = None
+    class_weights: Annotated[ClassWeights | None, AfterValidator(_none_for_the_default)] = None
 
     @model_validator(mode="after")
     def _momentum_is_of_sgd(self) -> Self:

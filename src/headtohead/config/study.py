@@ -1,7 +1,7 @@
 """A study: a question as data. Frozen models; `headtohead.config.reading` reads them."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
     BeforeValidator,
@@ -109,19 +109,28 @@ class HeadSpec(Spec):
         return self.model_copy(update=changed)
 
 
+Metric: TypeAlias = Literal["test_accuracy", "balanced_accuracy", "macro_f1"]
+"""What verdicts may be about, on the test split: `headtohead.stats.metrics` defines them."""
+
+
 class VerdictSpec(Spec):
     """What is decided, named before the study runs.
 
-    `claims_against` is the head that the reference's five claims are made against. `target` is
+    `metric` is the primary metric and `margin` a share in its unit. The best epoch, the winner and
+    the seed that ships are chosen by validation accuracy whatever the metric is.
+    `claims_against` is the head that the reference's five claims are made against. `pairs` is the
+    family of comparisons that get verdicts: a name stands for the reference against that head, a
+    list of two for these; by default it is the reference against every other head. `target` is
     the validation accuracy that "trains faster" asks the time to. `until_decided` names the one
     head that is compared with the reference sequentially: seeds are added up to each of the
     `looks` (pairs at each, ascending, the last the most) until one decides, and the level is
     spent over them as `spending` says.
     """
 
-    metric: Literal["test_accuracy"] = "test_accuracy"
+    metric: Metric = "test_accuracy"
     reference: str | None = None
     claims_against: str | None = None
+    pairs: Annotated[tuple[str | tuple[str, str], ...], Field(min_length=1)] | None = None
     target: Annotated[float, Field(gt=0, lt=1)] | None = None
     margin: Annotated[float, Field(gt=0, lt=1)] = 0.01
     level: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
@@ -135,6 +144,29 @@ class VerdictSpec(Spec):
     @classmethod
     def _by_candidate(cls, head: str | None) -> str | None:
         return None if head is None else candidate_from(head)[0]
+
+    @field_validator("pairs")
+    @classmethod
+    def _pairs_by_candidate(
+        cls, pairs: tuple[str | tuple[str, str], ...] | None
+    ) -> tuple[str | tuple[str, str], ...] | None:
+        if pairs is None:
+            return None
+        return tuple(
+            candidate_from(item)[0]
+            if isinstance(item, str)
+            else (candidate_from(item[0])[0], candidate_from(item[1])[0])
+            for item in pairs
+        )
+
+    @model_validator(mode="after")
+    def _one_design(self) -> Self:
+        if self.pairs is not None and self.until_decided is not None:
+            raise ValueError(
+                f"until_decided {self.until_decided!r} is the only comparison of a sequential "
+                f"study; received pairs, too. Leave one of them out"
+            )
+        return self
 
     @field_validator("looks")
     @classmethod
@@ -192,6 +224,7 @@ class StudySpec(Spec):
             raise ValueError(
                 f"verdict.until_decided is the reference itself; received {self.reference!r}"
             )
+        self._check_family()
         for name in self.heads:
             self._check_succession(name)
             try:
@@ -202,6 +235,19 @@ class StudySpec(Spec):
         if self.tuning is not None:
             self._check_tuning(self.tuning)
         return self
+
+    def _check_family(self) -> None:
+        known: set[frozenset[str]] = set()
+        for pair in self.family if self.verdict.pairs is not None else ():
+            if unknown := [head for head in pair if head not in self.heads]:
+                raise ValueError(
+                    f"verdict.pairs {unknown[0]!r} is none of the heads {', '.join(self.heads)}"
+                )
+            if pair[0] == pair[1]:
+                raise ValueError(f"verdict.pairs compares {pair[0]!r} with itself")
+            if frozenset(pair) in known:
+                raise ValueError(f"verdict.pairs names {pair[0]} and {pair[1]} more than once")
+            known.add(frozenset(pair))
 
     def _check_tuning(self, tuning: TuningSpec) -> None:
         if unknown := [name for name in tuning.options if name not in self.heads]:
@@ -268,6 +314,25 @@ class StudySpec(Spec):
         others = [head for head in (*DEFAULT_RIVALS, *self.heads) if head in self.heads]
         return next((head for head in others if head != self.reference), None)
 
+    @property
+    def family(self) -> tuple[tuple[str, str], ...]:
+        """The pairs of heads that get verdicts, as one family; the reference is first in its own.
+
+        A sequential design (`until_decided`) decides one of them.
+        """
+        reference, declared = self.reference, self.verdict.pairs
+        if declared is None:
+            return tuple((reference, head) for head in self.heads if head != reference)
+        pairs = [(reference, item) if isinstance(item, str) else item for item in declared]
+        return tuple((b, a) if b == reference else (a, b) for a, b in pairs)
+
+    @property
+    def heads_without_verdict(self) -> list[str]:
+        """Heads that are in no pair of the family, in the study's order."""
+        judged = {head for pair in self.family for head in pair}
+        declared = self.verdict.pairs is not None
+        return [head for head in self.heads if declared and head not in judged]
+
     def recipe_for(self, head: str) -> RecipeSpec:
         """The study's recipe with the entries that `head` has of its own."""
         own = self.heads[head].recipe
@@ -308,6 +373,12 @@ class StudySpec(Spec):
         if spec.after is not None:
             content["after"] = self.run_key(study_digest, spec.after, seed)
         return digest_of(content)[:32]
+
+
+def prepared_text(study: StudySpec) -> str:
+    """How a study prepares images, in words."""
+    side = study.pictures.image_size
+    return f"{side} × {side} pixels, {study.pictures.resize}, no crop, aspect not kept"
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -33,3 +33,15 @@ def minus(text: str) -> str:
 def signed(value: float) -> str:
     """With its sign, a true minus; without one where it rounds to zero."""
     return minus(f"{value:+.1f}") if round(value, 1) else "0.0"
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""A spreadsheet runs what begins so (OWASP, "CSV Injection")."""
+
+
+def no_formula(shown: str, cell: str | None = None) -> str:
+    """`shown` with an apostrophe before it where a spreadsheet would take it for a formula.
+
+    `cell` is what it was before it was made printable; None where it is the same.
+    """
+    return f"'{shown}" if (shown if cell is None else cell).startswith(_FORMULA) else shown

@@ -12,10 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtohead.core.errors import UsageError
+from headtohead.core.text import no_formula
 from headtohead.data.prepared import printable
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""A spreadsheet runs what begins so (OWASP, "CSV Injection")."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +71,7 @@ def as_table(answers: Iterable[Answer]) -> Iterator[str]:
 
 def harmless(cell: str) -> str:
     """`cell` printable, and nothing that a spreadsheet takes for a formula."""
-    shown = printable(cell)
-    return f"'{shown}" if cell.startswith(_FORMULA) else shown
+    return no_formula(printable(cell), cell)
 
 
 _PAIR = ("class", "probability")

@@ -87,7 +87,7 @@ def _figures(summary: Summary, run: RunResult) -> Iterator[str]:
 def _verdicts(summary: Summary, head: str) -> Iterator[str]:
     yield "## Verdicts of the study"
     yield ""
-    mine = [c for c in summary.comparisons if head in (summary.reference, c.other)]
+    mine = [c for c in summary.comparisons if head in (c.first, c.other)]
     for found in mine:
         better = found.comparison.better
         yield f"- {better.claim}: {better.outcome} ({better.rule})."

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headtohead.analysis.results import RunResult
+from headtohead.analysis.pairs import answers_scored
+from headtohead.analysis.results import RunResult, primary_of
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import DataError, UsageError
 from headtohead.data.pipeline import look_at
@@ -75,6 +76,7 @@ class Evaluated:
             ],
             "comparisons": [
                 {
+                    "first": found.first,
                     "other": found.other,
                     "mean": found.comparison.difference.mean,
                     "low": found.comparison.difference.low,
@@ -123,7 +125,9 @@ def evaluate(
         model = load_model(ledger, run.head, run.seed, device=device, trust=trust)
         logits = np.concatenate([logits_of(model, images[part]) for part in _parts(rows)])
         found.append(RunEvaluation(run.head, run.seed, scores(logits, labels, len(file.classes))))
-        answers[run.head, run.seed] = Answers(rows, predictions(logits) == labels)
+        answers[run.head, run.seed] = answers_scored(
+            rows, labels, predictions(logits), len(file.classes), file.study.verdict.metric
+        )
     progress("evaluating runs", len(finished), len(finished))
     return Evaluated(
         out=ledger.out,
@@ -219,7 +223,7 @@ def _compared(
     """By the report's own code: pairs by seed, Holm over the family, intervals over images."""
     runs: dict[str, list[RunResult]] = {}
     for run, mine in zip(finished, found, strict=True):
-        scored = dataclasses.replace(run, scored=mine.scores.accuracy)
+        scored = dataclasses.replace(run, scored=primary_of(mine.scores, file.study.verdict.metric))
         runs.setdefault(run.head, []).append(scored)
     groups = dict(enumerate(prepared.groups.tolist()))
     return comparisons_of(_without_looks(file), runs, answers, groups, None, summary.lags, ())

@@ -20,6 +20,7 @@ from headtohead.core.files import expanded
 from headtohead.report.charts.curves import Track
 from headtohead.stats import Spread, spread
 from headtohead.stats.unpaired import UnpairedDifference, unpaired_difference
+from headtohead.store.ledger import STUDY_FILE, Ledger, StudyFile
 from headtohead.store.records import HISTORY, EpochRecord
 
 UNKNOWN = dict.fromkeys(EpochRecord.model_fields, float("nan"))
@@ -34,6 +35,8 @@ class Beside:
 
     name: str
     heads: Mapping[str, Mapping[int, History]]
+    file: StudyFile | None = None
+    """The study file beside the folder of runs, where there is one: which classes and images."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,42 @@ def read_beside(asked: str) -> Beside:
             f"--beside {asked}: {folder} has no <head>/seed-<n>/{HISTORY}; name a folder that is "
             f"laid out as the runs/ of a study."
         )
-    return Beside(name, heads)
+    whole = (folder.absolute().parent / STUDY_FILE).is_file()
+    return Beside(name, heads, Ledger.open(folder.absolute().parent).file if whole else None)
+
+
+def unlike(ours: StudyFile, beside: Beside) -> str:
+    """Why the two may not be comparable, in a sentence; empty where they saw the same images.
+
+    Raises UsageError where the classes differ: their accuracies answer other questions.
+    """
+    theirs = beside.file
+    if theirs is None:
+        return (
+            f"{beside.name} does not say which classes and images it was trained on: the "
+            f"comparison holds only if they are the same as here."
+        )
+    if sorted(theirs.classes) != sorted(ours.classes):
+        raise UsageError(
+            f"--beside {beside.name}: its classes are {_some(theirs.classes)}, those of this "
+            f"study {_some(ours.classes)}; name runs on the same classes."
+        )
+    if theirs.prepared != ours.prepared or theirs.counts != ours.counts:
+        return (
+            f"{beside.name} was trained on other images ({_images(theirs)} instead of "
+            f"{_images(ours)}): differences may be of the data and not of the software."
+        )
+    return ""
+
+
+def _some(classes: Sequence[str]) -> str:
+    more = f" and {len(classes) - 5} more" if len(classes) > 5 else ""
+    return f"{', '.join(classes[:5])}{more}"
+
+
+def _images(file: StudyFile) -> str:
+    total = sum(sum(counts.values()) for counts in file.counts.values())
+    return f"{total:,} at {file.study.pictures.image_size} pixels"
 
 
 def _read(path: Path) -> History:

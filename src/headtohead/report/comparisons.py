@@ -1,4 +1,4 @@
-"""The reference against each other head: the comparisons that get verdicts."""
+"""The comparisons that get verdicts: a study's family."""
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
@@ -8,8 +8,8 @@ from headtohead.analysis.lags import why_not_judged
 from headtohead.analysis.pairs import Pairing, answers_of, pairing
 from headtohead.analysis.results import RunResult
 from headtohead.runtime.interim import LooksRecord
-from headtohead.stats import Comparison, Lag, Verdict, compare_family, not_judged, seeds_needed
-from headtohead.stats.family import plural, points
+from headtohead.stats import Comparison, Lag, Verdict, compare_pairs, not_judged, seeds_needed
+from headtohead.stats.family import Pair, plural, points
 from headtohead.stats.over_images import (
     Answers,
     McNemar,
@@ -23,19 +23,25 @@ from headtohead.study_data import StudyData
 
 @dataclass(frozen=True)
 class HeadComparison:
-    """The reference against one other head on test accuracy at the best epoch.
+    """Two heads on the primary metric at the best epoch: `first` less `other`.
 
     `seeds` are the pairs in it; `flagged` are pairs left out because the two runs' environments
     differ, each with what differs. `pictures` is the interval over test pictures that stands
     beside the one over seeds, `mcnemar` describes each seed's two networks.
     """
 
+    first: str
     other: str
     seeds: tuple[int, ...]
     flagged: Mapping[int, str]
     comparison: Comparison
     pictures: PictureInterval | None
     mcnemar: tuple[McNemar, ...]
+
+    @property
+    def pair(self) -> str:
+        """`gap minus fc`."""
+        return f"{self.first} minus {self.other}"
 
     @property
     def judged(self) -> bool:
@@ -52,33 +58,36 @@ def comparisons_of(
     lags: Mapping[str, Lag],
     idle: Collection[str],
 ) -> tuple[HeadComparison, ...]:
-    """The reference against each other head that has runs.
+    """The family's pairs of which both heads have runs.
 
-    The family is every other head that the study names, be it without runs. A study that follows
-    a sequential design has one primary comparison, that one; the others get no verdict. Pairs of
+    Every pair that the study declares is in the family, be it without runs. A study that follows
+    a sequential design has one primary comparison, that one; the reference's others get no
+    verdict. Pairs of
     which a head is in `lags` are not judged, and stay in the family: they make no other easier.
     `idle` heads learned nothing: between two of them more seeds would find nothing either.
     """
-    reference, rule = file.study.reference, file.study.verdict
-    others = [name for name in file.study.heads if name != reference]
-    pairs: dict[str, Pairing] = {
-        name: pairing(runs[reference], runs[name])
-        for name in others
-        if name in runs and reference in runs
+    rule = file.study.verdict
+    family = file.study.family
+    pairs: dict[Pair, Pairing] = {
+        (first, other): pairing(runs[first], runs[other])
+        for first, other in family
+        if first in runs and other in runs
     }
-    scored = {name: pairs[name].scored() if name in pairs else {} for name in others}
-    values = {name: list(differences.values()) for name, differences in scored.items()}
-    family = compare_family(values, reference, rule.level, rule.margin)
+    scored = {pair: pairs[pair].scored() if pair in pairs else {} for pair in family}
+    values = {pair: list(differences.values()) for pair, differences in scored.items()}
+    judged = compare_pairs(values, rule.level, rule.margin)
     found = []
-    for name, pair in pairs.items():
-        both = answers_of(pair, answers)
+    for heads, paired in pairs.items():
+        both = answers_of(paired, answers)
         over = picture_interval(both, groups, rule.level)
-        seeds = tuple(scored[name])
-        comparison = family[name] if looks is None else _followed(family[name], name, looks)
-        if {reference, name} <= set(idle):
+        seeds, (first, other) = tuple(scored[heads]), heads
+        comparison = judged[heads] if looks is None else _followed(judged[heads], other, looks)
+        if set(heads) <= set(idle):
             comparison = _idle(comparison)
-        comparison = _trusted(comparison, why_not_judged((reference, name), lags))
-        found.append(HeadComparison(name, seeds, pair.flagged, comparison, over, mcnemar(both)))
+        comparison = _trusted(comparison, why_not_judged(heads, lags))
+        found.append(
+            HeadComparison(first, other, seeds, paired.flagged, comparison, over, mcnemar(both))
+        )
     return tuple(found)
 
 

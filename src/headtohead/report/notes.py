@@ -3,10 +3,11 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from headtohead.analysis.lags import lags_note
-from headtohead.analysis.results import RunResult
+from headtohead.analysis.results import IN_WORDS, RunResult
 from headtohead.backbones.constants import BATCH_NORM_MOMENTUM
 from headtohead.report.comparisons import HeadComparison
 from headtohead.stats import Lag
+from headtohead.stats.metrics import constant_scores
 from headtohead.store.ledger import StudyFile
 from headtohead.study_data import StudyData
 
@@ -24,16 +25,19 @@ def state_notes(
     reference = file.study.reference
     if not any(run.finished for run in runs):
         yield "No run is finished yet: there is nothing to compare."
-    share = 100 * file.majority_share("test")
+    metric = file.study.verdict.metric
+    share = 100 * constant_scores(file.images("test"))[metric]
+    counts = f"as the majority class's share, {share:.1f} % of the test split"
+    if metric != "test_accuracy":
+        counts = f"as always naming the largest class: {share:.1f} % {IN_WORDS[metric]}"
     for run in runs:
         if run.failure is not None:
             yield (
-                f"{run.head} seed {run.seed} failed: {run.failure}. Means leave it out; in "
-                f"comparisons it counts as the majority class's share, {share:.1f} % of the test "
-                f"split."
+                f"{run.head} seed {run.seed} failed: {run.failure}. Left out of means; in "
+                f"comparisons it counts {counts}."
             )
     if unfinished:
-        yield f"Unfinished: {_by_head(unfinished)}. The same command again goes on with them."
+        yield f"Unfinished: {_by_head(unfinished)}. Run the same command to resume."
     silent = [(run.head, run.seed) for run in runs if run.finished and run.test_best is None]
     if silent:
         yield f"No predictions on the test split: {_by_head(silent)}. Their test metrics show –."
@@ -41,7 +45,7 @@ def state_notes(
         for unlike in dict.fromkeys(item.flagged.values()):
             seeds = [seed for seed, found in item.flagged.items() if found == unlike]
             yield (
-                f"{reference} and {item.other} are no pair at {_seeds(seeds)}: they ran in "
+                f"{item.first} and {item.other} are no pair at {_seeds(seeds)}: they ran in "
                 f"different environments ({unlike})."
             )
     if runs and len(file.study.heads) > 1 and reference not in {run.head for run in runs}:
@@ -153,22 +157,22 @@ def picture_notes(
     if leaks:
         groups = "1 group" if leaks == 1 else f"{leaks:,} groups"
         yield (
-            f"{groups} of near-identical pictures lie in more than one split, as the source gave "
-            f"them: accuracy on such pictures is partly memory. `headtohead data check` lists "
+            f"{groups} of near-identical images lie in more than one split, as the source gave "
+            f"them: accuracy on such images is partly memory. `headtohead data check` lists "
             f"them."
         )
     if not any(item.pictures for item in comparisons):
         return
     if file.study.split.mode == "per-seed":
         yield (
-            "Pictures are split anew for each seed, so that one seed's test pictures train other "
+            "Images are split anew for each seed, so that one seed's test images train other "
             "seeds' networks: neither interval says what other photographs would give, the one "
             "over seeds is likely too short for that (Nadeau & Bengio 2003), and the one over "
-            "pictures takes the networks as they are."
+            "images takes the networks as they are."
         )
     if not grouped:
         yield (
-            "No pictures.csv: intervals over pictures take every picture as its own, near-"
+            "No pictures.csv: intervals over images take every image as its own, near-"
             "duplicates too. The command that made the study writes it."
         )
 

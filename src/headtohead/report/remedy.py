@@ -25,17 +25,17 @@ def remedy(summary: Summary) -> str | None:
             f"conditions; {study.seeds} are planned."
         )
     item = max(still_open, key=lambda item: abs(item.comparison.difference.mean or 0.0))
-    pair = f"{summary.reference} against {item.other}"
+    pair = f"{item.first} against {item.other}"
     seeds = _seeds(item)
     if seeds is None:
         return (
             f"More seeds do not help {pair}: a difference of this size takes more than "
             f"{MOST_SEEDS}. Treat the heads as equal, or compare them on more images."
         )
+    looks = f", or --until-decided {item.other}" if item.first == summary.reference else ""
     return (
         f"For a verdict on {pair}: about {seeds} seeds, if the difference is as large as it looks "
-        f"(found with 80 % power). Choose the number first: --seeds {seeds} in a new --out, or "
-        f"--until-decided {item.other}."
+        f"(found with 80 % power). Choose the number first: --seeds {seeds} in a new --out{looks}."
     )
 
 

@@ -11,7 +11,7 @@ from headtohead.analysis.pairs import (
     Targets,
     estimates,
 )
-from headtohead.analysis.results import METRICS, RunResult
+from headtohead.analysis.results import IN_WORDS, METRICS, RunResult
 from headtohead.core.errors import UsageError
 from headtohead.report.comparisons import HeadComparison, comparisons_of
 from headtohead.report.notes import (
@@ -69,7 +69,7 @@ class Winner:
 class Summary:
     """Everything a study's ledger says by now.
 
-    `comparisons` get verdicts, `estimates` are every other pair and metric and get none. `looks`
+    `comparisons` get verdicts, `estimates` are other pairs and metrics and get none. `looks`
     is the sequential design that the study follows, with the looks taken. `leaks` counts groups of
     near-duplicates that lie in more than one split, of the first seed's; None where not known.
     `lags` has the heads whose evaluation lags behind their weights, so that they are not judged.
@@ -91,6 +91,18 @@ class Summary:
     lags: Mapping[str, Lag]
     baseline: Baseline
     standings: tuple[Standing, ...]
+
+    @property
+    def metric(self) -> str:
+        """What verdicts are about, in words: `test accuracy`."""
+        return IN_WORDS[self.file.study.verdict.metric]
+
+    @property
+    def chance(self) -> str:
+        """What always naming the largest class scores where heads are set against it, in words."""
+        if self.file.study.verdict.metric == "test_accuracy":
+            return f"{100 * self.baseline.test:.1f} %"
+        return f"{100 * self.baseline.balanced:.1f} % balanced accuracy"
 
     @property
     def at_majority(self) -> list[str]:
@@ -130,7 +142,8 @@ def summarize(data: StudyData) -> Summary:
     unfinished = _unfinished(file, data.results, looks)
     groups = images.shared_groups() if images is not None else {}
     answers, level = data.answers, file.study.verdict.level
-    standing = standings(data.heads, answers.runs, answers.majority, groups, level)
+    guesses = data.guesses
+    standing = standings(data.heads, guesses.runs, guesses.majority, groups, level)
     idle = [found.head for found in standing if found.beats is False]
     comparisons = comparisons_of(file, data.by_head, answers.runs, groups, looks, lagging, idle)
     leaks = _leaks(file, images)
@@ -142,7 +155,7 @@ def summarize(data: StudyData) -> Summary:
         winner=_winner(heads),
         reference=data.reference,
         comparisons=comparisons,
-        seeds_needed=seeds_needed(len(file.study.heads) - 1, level),
+        seeds_needed=seeds_needed(len(file.study.family), level),
         looks=looks,
         targets=data.targets,
         estimates=tuple(

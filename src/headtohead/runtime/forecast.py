@@ -1,5 +1,6 @@
 """What a study will take before it is run: runs, seeds, steps, power and time."""
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ from types import MappingProxyType
 from typing import Unpack
 
 from headtohead.config.options import StudyOptions, documented, study_from
-from headtohead.config.study import StudySpec
+from headtohead.config.study import StudySpec, prepared_text
 from headtohead.core.errors import UsageError
 from headtohead.core.files import expanded, unreadable
 from headtohead.core.system import cache_folder
@@ -17,7 +18,13 @@ from headtohead.data.pipeline import split_study
 from headtohead.data.prepared import GIVEN_SPLITS
 from headtohead.probes.images import check_masks_folder
 from headtohead.runtime.jobs import jobs_of
-from headtohead.runtime.preflight import TimingQuestion, answer_of, first_worker, question_about
+from headtohead.runtime.preflight import (
+    TimingQuestion,
+    answer_of,
+    first_worker,
+    guidance_of,
+    question_about,
+)
 from headtohead.runtime.process import StandbyProcesses
 from headtohead.runtime.progress import Display
 from headtohead.runtime.steps import step_lines
@@ -68,8 +75,9 @@ class Forecast:
 
     `images` is None where they are not on this machine yet. `remaining` is the seconds of all
     missing runs one after the other, None where a head with missing runs has no known time.
-    `workers` share the missing runs. `able` are the looks of a sequential design that can decide.
-    As text it is what the command prints.
+    `workers` share the missing runs. `backbone` is what is known of a backbone with weights, in
+    words by topic. `able` are the looks of a sequential design that can decide. `guidance` is what
+    should be known before hours are spent. As text it is what the command prints.
     """
 
     study: StudySpec
@@ -83,6 +91,8 @@ class Forecast:
     power: tuple[Power, ...]
     remaining: float | None
     workers: int
+    guidance: tuple[str, ...] = ()
+    backbone: Mapping[str, str] = MappingProxyType({})
 
     @property
     def runs(self) -> int:
@@ -123,14 +133,18 @@ def plan(
         first_worker(question, module="headtohead.runtime.timing") as standby,
         Display() as display,
     ):
-        setups = answer_of(standby).setups
+        answer = answer_of(standby)
+        setups, guidance = answer.setups, guidance_of(spec, answer)
         listing = list_study(spec, cache=cache_folder(cache), progress=display.progress)
         images = None if listing is None else _images(spec, listing)
         if folder is not None:
             refuse_foreign(folder)
         if masks is not None:
             check_masks_folder(expanded(masks))
-        found = forecast(spec, folder, images=images, workers=len(setups))
+        found = dataclasses.replace(
+            forecast(spec, folder, images=images, workers=len(setups), guidance=guidance),
+            backbone=answer.about,
+        )
         unknown = [head.head for head in found.heads if head.missing and head.seconds is None]
         if not timing or images is None or listing is None or not unknown:
             return found
@@ -146,7 +160,17 @@ def plan(
         if missed := [head for head in unknown if head not in times]:
             display.note(f"The steps of {', '.join(missed)} could not be timed; see above.")
     seconds = {head: _run_seconds(spec, head, images, *pair) for head, pair in times.items()}
-    return forecast(spec, folder, images=images, workers=len(setups), measured=seconds)
+    return dataclasses.replace(
+        forecast(
+            spec,
+            folder,
+            images=images,
+            workers=len(setups),
+            measured=seconds,
+            guidance=guidance,
+        ),
+        backbone=answer.about,
+    )
 
 
 def _images(spec: StudySpec, listing: Listing) -> Images:
@@ -187,6 +211,7 @@ def forecast(
     images: Images | None = None,
     workers: int = 1,
     measured: Mapping[str, float] = MappingProxyType({}),
+    guidance: tuple[str, ...] = (),
 ) -> Forecast:
     """Count, and read times from the study's folder: `out`, else what RUNS has of this study.
 
@@ -196,7 +221,7 @@ def forecast(
     ledger = _ledger_of(spec, out)
     level = spec.verdict.level
     sequential = spec.verdict.until_decided is not None
-    tests = 1 if sequential else len(spec.heads) - 1
+    tests = 1 if sequential else len(spec.family)
     needed = seeds_needed(tests, level)
     design = Design(spec.verdict.looks, level, spec.verdict.spending)
     shown = sorted({needed, spec.seeds, *spec.verdict.looks})
@@ -215,6 +240,7 @@ def forecast(
         power=expected_power(EFFECTS, shown, tests=tests, level=level) if tests else (),
         remaining=sum(h.missing * (h.seconds or 0.0) for h in open_heads) if known else None,
         workers=workers,
+        guidance=guidance,
     )
 
 
@@ -272,7 +298,7 @@ def _same(mine: StudySpec, other: StudySpec) -> bool:
 
 def render_forecast(found: Forecast) -> str:
     """The forecast in words, for the terminal."""
-    parts = (_counts, _images_and_steps, _families, _powers, _time)
+    parts = (_counts, _backbone, _images_and_steps, _families, _powers, _time)
     return "\n".join(line for part in parts for line in part(found))
 
 
@@ -282,7 +308,16 @@ def _counts(found: Forecast) -> Iterator[str]:
     done = found.runs - found.missing
     where = f" ({done} finished in {found.ledger})" if found.ledger else ""
     runs = plural(found.runs, "run")
+    yield from (f"Note: {sentence}" for sentence in found.guidance)
     yield f"{study.name}: {heads} × {seeds} = {runs}, {found.missing} to do{where}."
+
+
+def _backbone(found: Forecast) -> Iterator[str]:
+    """How the backbone's inputs are made, and what its weights are."""
+    if found.backbone:
+        told = "; ".join(f"{topic} {text}" for topic, text in found.backbone.items())
+        yield f"Backbone {found.study.backbone.name}: {told}."
+        yield f"Images for it: {prepared_text(found.study)}."
 
 
 def _images_and_steps(found: Forecast) -> Iterator[str]:
@@ -302,7 +337,6 @@ def _images_and_steps(found: Forecast) -> Iterator[str]:
 def _families(found: Forecast) -> Iterator[str]:
     study = found.study
     rule, reference = study.verdict, study.reference
-    others = ", ".join(head for head in study.heads if head != reference)
     if not found.primary_tests:
         yield "One head: nothing to compare, no verdict."
         return
@@ -316,14 +350,24 @@ def _families(found: Forecast) -> Iterator[str]:
         )
     else:
         yield (
-            f"Primary family, {rule.metric}: {reference} against {others}, "
+            f"Primary family, {rule.metric.replace('_', ' ')}: {family_text(study)}, "
             f"{plural(found.primary_tests, 'test')} at level {rule.level:g} (Holm): at least "
             f"{found.primary_seeds} seeds, {study.seeds} planned."
         )
+        if left := study.heads_without_verdict:
+            yield f"Estimates without a verdict: {', '.join(left)}."
     yield (
         f"Family of claims (over-fitting, class maps, translation), {CLAIM_TESTS} tests: at least "
         f"{found.claim_seeds} seeds."
     )
+
+
+def family_text(study: StudySpec) -> str:
+    """`gap against fc, gem; gem against fc`: the pairs of the family by their first."""
+    others: dict[str, list[str]] = {}
+    for first, other in study.family:
+        others.setdefault(first, []).append(other)
+    return "; ".join(f"{first} against {', '.join(mine)}" for first, mine in others.items())
 
 
 def _powers(found: Forecast) -> Iterator[str]:

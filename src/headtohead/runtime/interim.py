@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from headtohead.config.study import StudySpec
+from headtohead.config.study import Metric, StudySpec
 from headtohead.core.errors import UsageError
 from headtohead.core.files import write_atomic
 from headtohead.runtime.jobs import Job
@@ -41,7 +41,8 @@ class LookRecord(Record):
 class LooksRecord(Record):
     """The design, as it was declared, and the looks in their order.
 
-    `seeds` is how many seeds the study's other heads were to have when it was declared.
+    `seeds` is how many seeds the study's other heads were to have when it was declared. Earlier
+    versions say no `metric`: theirs was test accuracy.
     """
 
     format: Literal[1] = 1
@@ -51,6 +52,7 @@ class LooksRecord(Record):
     level: float
     spending: Spending
     seeds: int
+    metric: Metric = "test_accuracy"
     taken: tuple[LookRecord, ...] = ()
 
     @property
@@ -119,6 +121,7 @@ def _wanted(spec: StudySpec, seeds: int) -> LooksRecord:
         level=spec.verdict.level,
         spending=spec.verdict.spending,
         seeds=seeds,
+        metric=spec.verdict.metric,
     )
 
 
@@ -169,8 +172,9 @@ def take_look(ledger: Ledger, record: LooksRecord, differences: tuple[float, ...
 def describe(record: LooksRecord) -> str:
     """`gap against fc, looks at 7, 10, 14, 20 pairs, level 0.05, pocock spending`."""
     looks = ", ".join(map(str, record.looks))
+    metric = "" if record.metric == "test_accuracy" else f" on {record.metric}"
     return (
-        f"{record.reference} against {record.other}, looks at {looks} pairs, level "
+        f"{record.reference} against {record.other}{metric}, looks at {looks} pairs, level "
         f"{record.level:g}, {record.spending} spending"
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from headtohead.backbones.catalog import resolve
+from headtohead.backbones.describe import facts
 from headtohead.backbones.frozen import with_last_stages
 from headtohead.core.errors import HeadToHeadError, UsageError, brief, one_line
 from headtohead.core.source_code import loaded_digest
@@ -14,6 +15,7 @@ from headtohead.core.system import usable_cores
 from headtohead.heads.classifier import outputs_for
 from headtohead.heads.table import build_head
 from headtohead.probes.translation import whole_stride
+from headtohead.runtime.heads_check import guidance, refuse_too_large
 from headtohead.runtime.preflight import Answer, Question
 from headtohead.training.device import check_precision, choose_device, spread
 
@@ -42,10 +44,28 @@ def answer(question: Question) -> Answer:
     if resolved.stages:
         with_last_stages(backbone, resolved.stages)  # as many as there are
     size = backbone.map_size(question.image_size)
+    setups = worker_setups(question.device, question.workers, deterministic=question.deterministic)
+    device = torch.device(setups[0]["device"])
+    refuse_too_large(question.models, backbone.channels, size, device)
+    _build_heads(question, backbone.channels, size)
+    for precision in question.precisions:
+        check_precision(precision, device)
+    return Answer(
+        setups=tuple(setups),
+        stride=whole_stride(backbone),
+        backbone=resolved,
+        about=facts(resolved, backbone),
+        notes=tuple(notes),
+        guidance=tuple(guidance(question.models, backbone, question.image_size)),
+    )
+
+
+def _build_heads(question: Question, channels: int, size: tuple[int, int]) -> None:
+    """Each head once. Raises UsageError for one that cannot be built."""
     for name, head in question.models:
         loaded_digest(head.head or name)  # of the code that is about to be imported
         try:
-            build_head(head.head or name, backbone.channels, size, outputs_for(2), **head.options)
+            build_head(head.head or name, channels, size, outputs_for(2), **head.options)
         except HeadToHeadError:
             raise
         except Exception as error:  # a head of the user's own may fail in any way
@@ -53,12 +73,6 @@ def answer(question: Question) -> Answer:
             raise UsageError(
                 f"the head {name} cannot be built ({in_words(error)}): fix it or leave it out."
             ) from error
-    setups = worker_setups(question.device, question.workers, deterministic=question.deterministic)
-    for precision in question.precisions:
-        check_precision(precision, torch.device(setups[0]["device"]))
-    return Answer(
-        setups=tuple(setups), stride=whole_stride(backbone), backbone=resolved, notes=tuple(notes)
-    )
 
 
 def in_words(error: Exception) -> str:

@@ -4,8 +4,9 @@ Can these models be built, and on what would this machine's workers train? Impor
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from headtohead.config.recipe import Precision, RecipeSpec
@@ -13,6 +14,7 @@ from headtohead.config.study import BackboneSpec, HeadSpec, StudySpec
 from headtohead.core.errors import UsageError, brief
 from headtohead.core.files import expanded
 from headtohead.core.system import CACHE_VARIABLE
+from headtohead.heads.guidance import too_few_seeds
 from headtohead.runtime.process import StandbyProcesses
 from headtohead.store.records import Record
 
@@ -32,13 +34,16 @@ class Question(Record):
 class Answer(Record):
     """A setup for each worker, the backbone with its weights' SHA-256, and its stride in pixels.
 
-    Or why there is none.
+    `about` is what a report says of the backbone: see `headtohead.backbones.describe.facts`;
+    `guidance` is what should be known of the heads before hours are spent. Or why there is none.
     """
 
     setups: tuple[dict[str, Any], ...] = ()
     stride: int = 0
     backbone: BackboneSpec = BackboneSpec()
+    about: Mapping[str, str] = MappingProxyType({})
     notes: tuple[str, ...] = ()
+    guidance: tuple[str, ...] = ()
     refusal: str | None = None
 
 
@@ -100,6 +105,13 @@ def first_worker(
     standby = StandbyProcesses(command, question.model_dump(mode="json"), variables)
     standby.start(1)
     return standby
+
+
+def guidance_of(spec: StudySpec, answer: Answer) -> tuple[str, ...]:
+    """What to know before hours are spent: of the heads, and of the seeds for their comparisons."""
+    tests = len(spec.family) if spec.verdict.until_decided is None else 0
+    few = too_few_seeds(spec.seeds, tests, spec.verdict.level) if tests else []
+    return (*answer.guidance, *few)
 
 
 def answer_of(standby: StandbyProcesses) -> Answer:

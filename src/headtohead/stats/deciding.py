@@ -7,9 +7,9 @@ reject: it holds 0 exactly where that test did not reject 0.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 import numpy as np
 from scipy.special import stdtrit
@@ -18,6 +18,9 @@ from headtohead.stats.location import Floats, hall, sign_flips, student
 from headtohead.stats.paired import DECIMALS, t_interval
 
 Test: TypeAlias = Literal["sign-flip", "Student's t", "Hall's t"]
+
+Key = TypeVar("Key", bound=Hashable)
+"""What names a test of a family."""
 
 STEPS = 48
 """Halvings that find an end of the sign-flip interval, to 1e-14 of the values' range."""
@@ -38,14 +41,14 @@ class Deciding:
     high: float | None
 
 
-def holm_levels(p_values: Mapping[str, float | None], level: float) -> dict[str, float]:
+def holm_levels(p_values: Mapping[Key, float | None], level: float) -> dict[Key, float]:
     """The level of each test of a family at the step where Holm's correction left it.
 
     A rejected test's own step; for all others the step that stopped the procedure, whose smallest
     p-value was above its level, as are then theirs (Holm 1979, Scand. J. Stat. 6).
     """
     ordered = sorted(p_values, key=lambda name: _known(p_values[name]))
-    found: dict[str, float] = {}
+    found: dict[Key, float] = {}
     at = level
     stopped = False
     for place, name in enumerate(ordered):

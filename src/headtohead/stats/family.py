@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from headtohead.stats.deciding import Deciding, deciding, holm_levels
+from headtohead.stats.deciding import Deciding, Key, deciding, holm_levels
 from headtohead.stats.location import Floats, Side, agreed_p
 from headtohead.stats.paired import (
     DECIMALS,
@@ -17,6 +17,9 @@ from headtohead.stats.paired import (
 Outcome: TypeAlias = Literal["supported", "refuted", "inconclusive", "not judged"]
 """What a claim comes to. "not judged" stands for all three where what was measured cannot be
 trusted (`stats/lag.py`); the tests here never give it."""
+
+Pair: TypeAlias = tuple[str, str]
+"""Two heads' names: the first minus the second."""
 
 TESTS = "largest p of sign-flip, Student's and Hall's t"
 
@@ -52,7 +55,7 @@ def not_judged(verdict: Verdict, reason: str) -> Verdict:
     return Verdict(verdict.claim, "not judged", reason)
 
 
-def holm(p_values: Mapping[str, float | None]) -> dict[str, float]:
+def holm(p_values: Mapping[Key, float | None]) -> dict[Key, float]:
     """Holm's step-down adjusted p-values of a named family (Holm 1979).
 
     A test without a p-value stays in the family as 1: what could not be tested makes the
@@ -88,43 +91,52 @@ def seeds_needed(tests: int, level: float) -> int:
 def compare_family(
     pairs: Mapping[str, Sequence[float]], reference: str, level: float, margin: float
 ) -> dict[str, Comparison]:
-    """Verdicts on the reference against each other head: one family, Holm-adjusted.
+    """`compare_pairs` of the reference with each other head, by the other's name."""
+    family = {(reference, name): values for name, values in pairs.items()}
+    return {other: found for (_, other), found in compare_pairs(family, level, margin).items()}
 
-    `pairs` maps the other head's name to differences paired by seed, reference minus other, in
-    the metric's unit (a share); every test of the family is in it, be it without pairs.
+
+def compare_pairs(
+    pairs: Mapping[Pair, Sequence[float]], level: float, margin: float
+) -> dict[Pair, Comparison]:
+    """Verdicts on pairs of heads: one family, Holm-adjusted.
+
+    `pairs` maps two heads' names to differences paired by seed, first minus second, in the
+    metric's unit (a share); every test of the family is in it, be it without differences.
     Superiority is two-sided; "at least as good" is one-sided at `margin` at half the level, a
     family of its own.
     """
     tests = len(pairs)
-    found = {name: paired_difference(values, level) for name, values in pairs.items()}
-    p_values = {name: difference.p_agreed for name, difference in found.items()}
+    found = {pair: paired_difference(values, level) for pair, values in pairs.items()}
+    p_values = {pair: difference.p_agreed for pair, difference in found.items()}
     adjusted, levels = holm(p_values), holm_levels(p_values, level)
     against = {
-        name: stood_against(difference, adjusted[name], levels[name], tests)
-        for name, difference in found.items()
+        pair: stood_against(difference, adjusted[pair], levels[pair], tests)
+        for pair, difference in found.items()
     }
     at_margin = {
-        side: holm({n: _margin_p(d, margin, side) for n, d in found.items()})
+        side: holm({pair: _margin_p(d, margin, side) for pair, d in found.items()})
         for side in ("greater", "less")
     }
     return {
-        name: Comparison(
-            difference=found[name],
+        pair: Comparison(
+            difference=found[pair],
             tests=tests,
-            p_holm=adjusted[name],
+            p_holm=adjusted[pair],
             better=verdict(
-                f"{reference} beats {name}", found[name], adjusted[name], tests, against[name]
+                f"{pair[0]} beats {pair[1]}", found[pair], adjusted[pair], tests, against[pair]
             ),
             not_worse=_not_worse(
-                f"{reference} is at least as good as {name} within {plural(100 * margin, 'point')}",
-                found[name],
-                (at_margin["greater"][name], at_margin["less"][name]),
+                f"{pair[0]} is at least as good as {pair[1]} within "
+                f"{plural(100 * margin, 'point')}",
+                found[pair],
+                (at_margin["greater"][pair], at_margin["less"][pair]),
                 tests,
                 margin,
             ),
-            deciding=against[name],
+            deciding=against[pair],
         )
-        for name in pairs
+        for pair in pairs
     }
 
 

@@ -4,6 +4,7 @@ Everything goes through log-odds in float64, so that saturated float32 logits ne
 nor tie.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -17,6 +18,9 @@ Logits: TypeAlias = NDArray[np.floating[Any]]
 
 BINS = 15
 
+TOP, TOP_FROM = 5, 11
+"""Top-5 accuracy is given from so many classes on: of few, nearly any answer has the true one."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -24,7 +28,8 @@ class Evaluation:
 
     `accuracy` and `expected_calibration_error` are shares in [0, 1]; `cross_entropy` is in nats;
     `auroc` is None where a class has no picture; `brier` is the multi-class sum, in [0, 2];
-    `confusion` is K × K counts, rows the true class, columns the predicted one.
+    `confusion` is K × K counts, rows the true class, columns the predicted one. `top_5` is the
+    share of pictures with the true class among the five likeliest, None below TOP_FROM classes.
     """
 
     n: int
@@ -34,6 +39,23 @@ class Evaluation:
     brier: float
     expected_calibration_error: float
     confusion: tuple[tuple[int, ...], ...]
+    balanced_accuracy: float
+    macro_f1: float
+    top_5: float | None
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """Each class by itself, (K,) each: shares in [0, 1], and its pictures, `support`.
+
+    `recall` and `f1` are not a number for a class without pictures. `precision` is not a number
+    for a class that was never named; its F1 is 0.
+    """
+
+    precision: Floats
+    recall: Floats
+    f1: Floats
+    support: Labels
 
 
 def evaluate(logits: Logits, labels: Labels, classes: int) -> Evaluation:
@@ -43,6 +65,7 @@ def evaluate(logits: Logits, labels: Labels, classes: int) -> Evaluation:
     that are not finite.
     """
     _check(logits, labels, classes)
+    counts = confusion(logits, labels)
     return Evaluation(
         n=len(labels),
         accuracy=accuracy(logits, labels),
@@ -50,7 +73,10 @@ def evaluate(logits: Logits, labels: Labels, classes: int) -> Evaluation:
         auroc=auroc(logits, labels),
         brier=brier(logits, labels),
         expected_calibration_error=expected_calibration_error(logits, labels),
-        confusion=tuple(tuple(int(n) for n in row) for row in confusion(logits, labels)),
+        confusion=tuple(tuple(int(n) for n in row) for row in counts),
+        balanced_accuracy=balanced_accuracy(counts),
+        macro_f1=macro_f1(counts),
+        top_5=top_accuracy(logits, labels, TOP) if classes >= TOP_FROM else None,
     )
 
 
@@ -102,6 +128,85 @@ def confusion(logits: Logits, labels: Labels) -> NDArray[np.int64]:
     counts = np.zeros((classes, classes), np.int64)
     np.add.at(counts, (labels, predictions(logits)), 1)
     return counts
+
+
+def class_scores(counts: NDArray[np.int64]) -> ClassScores:
+    """Precision, recall and F1 = 2 TP / (2 TP + FP + FN) of each class of (K, K) confusions."""
+    right = np.diag(counts).astype(np.float64)
+    true, named = counts.sum(axis=1), counts.sum(axis=0)
+    return ClassScores(
+        precision=_share(right, named),
+        recall=_share(right, true),
+        f1=np.where(true > 0, _share(2 * right, true + named), np.nan),
+        support=true.astype(np.int64),
+    )
+
+
+def balanced_accuracy(counts: NDArray[np.int64]) -> float:
+    """Mean recall over the classes that have pictures (Brodersen et al. 2010, ICPR).
+
+    Any answer that does not look at the picture has 1 / (number of those classes).
+    """
+    return float(np.nanmean(class_scores(counts).recall))
+
+
+def macro_f1(counts: NDArray[np.int64]) -> float:
+    """Mean F1 over the classes that have pictures (Opitz & Burst 2019, arXiv 1911.03347)."""
+    return float(np.nanmean(class_scores(counts).f1))
+
+
+def constant_scores(counts: Sequence[int]) -> dict[str, float]:
+    """What always naming the largest class scores, of pictures of each class: metric → share."""
+    true = np.asarray(counts, dtype=np.int64)
+    answers = np.zeros((len(true), len(true)), np.int64)
+    answers[:, int(np.argmax(true))] = true
+    return {
+        "test_accuracy": float(true.max() / true.sum()),
+        "balanced_accuracy": balanced_accuracy(answers),
+        "macro_f1": macro_f1(answers),
+    }
+
+
+def top_accuracy(logits: Logits, labels: Labels, k: int) -> float:
+    """The share of pictures whose true class is among the k of highest logit.
+
+    Between equal logits the class with the lower number comes first, as in `predictions`.
+    """
+    order = np.argsort(-_per_class(logits), axis=1, kind="stable")[:, :k]
+    return float(np.mean((order == labels[:, None]).any(axis=1)))
+
+
+def picture_scores(metric: str, named: Labels, labels: Labels, classes: int) -> Floats:
+    """(n,) numbers, one a picture, whose mean is the metric and whose spread is its sampling error.
+
+    `metric` is `test_accuracy`, `balanced_accuracy` or `macro_f1`. The last two are no means over
+    pictures: each picture has the metric plus its influence on it, the first-order term of the
+    delta method (Davison & Hinkley 1997, section 2.7), and influences add up to 0.
+    """
+    if metric == "test_accuracy":
+        return np.asarray(named == labels, np.float64)
+    counts = np.zeros((classes, classes), np.int64)
+    np.add.at(counts, (labels, named), 1)
+    scores, n = class_scores(counts), len(labels)
+    present = int(np.count_nonzero(scores.support))
+    if metric == "balanced_accuracy":
+        lead = (named == labels) - scores.recall[labels]
+        worth = n / (present * scores.support[labels])
+        return np.asarray(balanced_accuracy(counts) + lead * worth, np.float64)
+    if metric != "macro_f1":
+        raise ValueError(f"no score of single pictures for {metric!r}")
+    size = (counts.sum(axis=0) + counts.sum(axis=1)).astype(np.float64)
+    # A class without pictures is no part of the mean: naming it counts for nothing of its own.
+    worth = np.where(scores.support > 0, 1 / np.maximum(size, 1), 0.0)
+    f1 = np.nan_to_num(scores.f1)
+    gain = 2 * (named == labels) * worth[labels]
+    loss = f1[labels] * worth[labels] + f1[named] * worth[named]
+    return np.asarray(macro_f1(counts) + n * (gain - loss) / present, np.float64)
+
+
+def _share(part: Floats, whole: NDArray[np.int64]) -> Floats:
+    out = np.full(len(part), np.nan)
+    return np.asarray(np.divide(part, whole, out=out, where=whole > 0), np.float64)
 
 
 def brier(logits: Logits, labels: Labels) -> float:

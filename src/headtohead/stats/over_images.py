@@ -20,16 +20,22 @@ Rows: TypeAlias = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Answers:
-    """One run's answers on its test split: `rows` (n,) of the prepared set, `correct` (n,)."""
+    """One run's answers on its test split: `rows` (n,) of the prepared set, `correct` (n,).
+
+    `scores` (n,) are what each picture adds to a metric that is not accuracy: see
+    `headtohead.stats.metrics.picture_scores`. None for accuracy.
+    """
 
     rows: Rows
     correct: NDArray[np.bool_]
+    scores: Floats | None = None
 
 
 @dataclass(frozen=True)
 class PictureInterval:
     """The mean difference over test pictures, and its interval at confidence 1 - level.
 
+    Of accuracy, or of the metric that the answers have scores of.
     `pictures` of `clusters` duplicate groups (a picture without duplicates is its own) over
     `seeds` seeds; `differing` clusters are those on which the two heads do not score the same.
     `low` and `high` are None where fewer than two clusters differ, and where all differ alike.
@@ -74,7 +80,8 @@ def picture_interval(
     if not pairs:
         return None
     rows = np.concatenate([_shared(first, second) for first, second in pairs.values()])
-    values = np.concatenate([difference(first, second) for first, second in pairs.values()])
+    values = np.concatenate([_lead(first, second) for first, second in pairs.values()])
+    signs = np.concatenate([difference(first, second) for first, second in pairs.values()])
     # Negative, so that no row without a group can share a group's number.
     distinct, place = np.unique(rows, return_inverse=True)
     cluster = np.array([groups.get(row, -1 - row) for row in distinct.tolist()], dtype=np.int64)
@@ -82,7 +89,8 @@ def picture_interval(
     mean = float(values.mean())
     sums = np.bincount(position, weights=values)
     sizes = np.bincount(position)
-    count, differing = len(sums), int(np.count_nonzero(sums))
+    count = len(sums)
+    differing = int(np.count_nonzero(np.bincount(position, weights=signs)))
     low: float | None = None
     high: float | None = None
     if count > 1 and differing > 1 and not without_spread((sums / sizes)[None, :])[0]:
@@ -108,6 +116,13 @@ def share_interval(right: int, images: int, level: float) -> tuple[float, float]
 def difference(first: Answers, second: Answers) -> Floats:
     """(n,) of 1, 0 and -1: right by the first alone, by both or none, by the second alone."""
     return first.correct.astype(np.float64) - second.correct.astype(np.float64)
+
+
+def _lead(first: Answers, second: Answers) -> Floats:
+    """(n,) by how much the first scores more on each picture."""
+    if first.scores is None or second.scores is None:
+        return difference(first, second)
+    return first.scores - second.scores
 
 
 def mcnemar(pairs: Mapping[int, tuple[Answers, Answers]]) -> tuple[McNemar, ...]:

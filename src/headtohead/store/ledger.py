@@ -48,8 +48,10 @@ class StudyFile(Record):
     that lie in more than one split, of the first seed's; `quarantined` counts each class's files
     that could not be decoded, and `two_labels` groups of the same images under more than one
     label; ledgers of earlier versions do not say (None). `masks` is the folder of masks as
-    `--masks` named it, or MASKS_ELSEWHERE. `tunes` is there where the runs are trials: the study
-    whose heads are tuned by them, on validation alone, so that they are not probed.
+    `--masks` named it, or MASKS_ELSEWHERE. `backbone` is what is known of a backbone with weights,
+    in words by topic: its preprocessing, and size, SHA-256 and licence of the weights. `tunes` is
+    there where the runs are trials: the study whose heads are tuned by them, on validation alone,
+    so that they are not probed.
     """
 
     format: Literal[2] = STUDY_FORMAT
@@ -63,13 +65,18 @@ class StudyFile(Record):
     quarantined: dict[str, int] | None = None
     two_labels: int | None = None
     masks: str | None = None
+    backbone: dict[str, str] | None = None
     study: StudySpec
     tunes: StudySpec | None = None
 
     def majority_share(self, split: SplitName) -> float:
         """The accuracy of always naming the split's most frequent class, in [0, 1]."""
-        counts = self.counts[split].values()
+        counts = self.images(split)
         return max(counts) / sum(counts)
+
+    def images(self, split: SplitName) -> list[int]:
+        """The number of images of each class, in the order of `classes`."""
+        return [self.counts[split].get(name, 0) for name in self.classes]
 
 
 @dataclass(frozen=True)

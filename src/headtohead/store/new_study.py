@@ -1,5 +1,6 @@
 """What a ledger is made for: a study with its prepared set, and the folder it goes to."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import headtohead
@@ -12,8 +13,13 @@ from headtohead.data.split import leaks, mislabelled
 from headtohead.store.ledger import StudyFile
 
 
-def study_file(spec: StudySpec, prepared: PreparedSet) -> StudyFile:
-    """What the ledger remembers of the study and its images, with the epochs that they ask for."""
+def study_file(
+    spec: StudySpec, prepared: PreparedSet, backbone: Mapping[str, str] | None = None
+) -> StudyFile:
+    """What the ledger remembers of the study and its images, with the epochs that they ask for.
+
+    `backbone` is what is known of its backbone, in words by topic.
+    """
     parts = split_study(spec, prepared, 0)
     spec = spec.for_images(len(parts.train))
     counts = {
@@ -34,6 +40,7 @@ def study_file(spec: StudySpec, prepared: PreparedSet) -> StudyFile:
             "leaks": len(leaks(prepared, parts)),
             "quarantined": unreadable_per_class(prepared),
             "two_labels": len(mislabelled(prepared, spec.split.duplicates)),
+            "backbone": dict(backbone) if backbone else None,
             "study": spec,
         }
     )

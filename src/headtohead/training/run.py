@@ -23,6 +23,7 @@ from headtohead.training import checkpoint
 from headtohead.training.acceleration import fastest, kernels_of
 from headtohead.training.augment import Augmentation, augmentation
 from headtohead.training.batch_norm import recompute_statistics, statistics_rows
+from headtohead.training.class_weights import class_weights
 from headtohead.training.closed_form import fit
 from headtohead.training.device import check_precision, environment
 from headtohead.training.evaluate import cross_entropy, infer, measure, predicted
@@ -248,7 +249,8 @@ class _Training:
         """Ready for any epoch of `state`'s model on `rows`; it moves nothing of the state."""
         recipe, device = plan.recipe, pictures.device
         augment = augmentation(recipe.augment, device)
-        eager = EagerGradients(state.model, pictures, augment, recipe.arithmetic)
+        weights = class_weights(recipe, pictures.labels[rows], plan.classes, device)
+        eager = EagerGradients(state.model, pictures, augment, recipe.arithmetic, weights)
         batch = rows[: recipe.batch(len(rows))]
         draws = None if augment is None else augment.draw(len(batch), plan.seed, epoch=0)
         gradients = gradients_on_device(eager, pictures.rows(batch), draws)

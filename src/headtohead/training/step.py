@@ -22,7 +22,8 @@ from headtohead.config.recipe import Precision
 from headtohead.core.errors import RunError
 from headtohead.heads.classifier import Classifier
 from headtohead.training.augment import Augmentation
-from headtohead.training.evaluate import cross_entropy, predicted
+from headtohead.training.class_weights import training_loss
+from headtohead.training.evaluate import predicted
 from headtohead.training.inputs import Inputs
 from headtohead.training.optimizer import Optimizer
 
@@ -42,12 +43,13 @@ class Gradients(Protocol):
 
 @dataclass(frozen=True)
 class EagerGradients:
-    """Computed operation by operation."""
+    """Computed operation by operation; `weights` (K,) on the device are the classes', if any."""
 
     model: Classifier
     pictures: Inputs
     augment: Augmentation | None
     precision: Precision
+    weights: Tensor | None = None
 
     def __call__(self, rows: Tensor, draws: Tensor | None) -> tuple[Tensor, Tensor]:
         """As `Gradients` says."""
@@ -57,7 +59,7 @@ class EagerGradients:
             inputs, labels = self.pictures.augmented(rows, draws, self.augment)
         with tf32(allowed=self.precision == "tf32"):
             logits = self._logits(inputs)
-            loss = cross_entropy(logits, labels)
+            loss = training_loss(logits, labels, self.weights)
             loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach(), (predicted(logits.detach()) == labels).sum()
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from headtohead.backbones.base import Normalization
 from headtohead.backbones.catalog import build_backbone, resolve
-from headtohead.backbones.library import LibraryBackbone
+from headtohead.backbones.external import LibraryBackbone
 from headtohead.backbones.testing import check_backbone
 from headtohead.backbones.weights import load_weights, read_state
 from headtohead.cli import main

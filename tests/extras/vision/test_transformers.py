@@ -9,7 +9,7 @@ import torch
 
 from headtohead.backbones.base import Normalization
 from headtohead.backbones.catalog import build_backbone, resolve
-from headtohead.backbones.library import LibraryBackbone
+from headtohead.backbones.external import LibraryBackbone
 from headtohead.backbones.testing import check_backbone
 from headtohead.config.study import BackboneSpec
 from headtohead.core.errors import UsageError

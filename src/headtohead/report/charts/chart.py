@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -176,10 +177,16 @@ def shortened(text: str, room: float) -> str:
 
 
 def wrapped(name: str) -> str:
-    """A head's name on up to three lines; what does not fit ends in "…"."""
-    return "\n".join(
-        textwrap.wrap(name, NAME_LINE, max_lines=NAME_LINES, placeholder="…") or [name]
-    )
+    """A head's name on up to three lines, broken between words; what does not fit ends in "…"."""
+    lines = [""]
+    for piece in re.findall(r"[^\s_.:/+-]*[\s_.:/+-]*", name):
+        if lines[-1] and len(lines[-1]) + len(piece.rstrip()) > NAME_LINE:
+            lines.append("")
+        lines[-1] += piece
+    cut = [part for line in lines for part in textwrap.wrap(line.strip(), NAME_LINE) or [""]]
+    if len(cut) > NAME_LINES:
+        cut = [*cut[: NAME_LINES - 1], f"{cut[NAME_LINES - 1][: NAME_LINE - 1]}…"]
+    return "\n".join(cut)
 
 
 def name_rows(paper: Drawing, heads: Sequence[int], names: Sequence[str]) -> None:

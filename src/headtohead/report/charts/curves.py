@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from headtohead.analysis.foremost import foremost
 from headtohead.report.charts.chart import (
     Chart,
     Drawing,
@@ -19,7 +20,7 @@ from headtohead.report.charts.chart import (
     log_ticks,
 )
 from headtohead.report.charts.lines import HeadLines, Line, Values, draw_head, mean_label
-from headtohead.report.charts.style import HeadStyle, head_styles
+from headtohead.report.charts.style import NEUTRAL, HeadStyle, head_styles
 from headtohead.store.ledger import SplitName
 from headtohead.store.records import EpochRecord
 from headtohead.study_data import StudyData
@@ -34,29 +35,38 @@ NOTHING: Mapping[SplitName, float] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Track:
-    """One head's finished runs: `index` is its place among the study's heads."""
+    """One head's finished runs: `index` is its place among the study's heads.
+
+    A `faint` one is one of so many that only its mean is drawn, in grey.
+    """
 
     head: str
     index: int
     style: HeadStyle
     seeds: tuple[int, ...]
     histories: tuple[tuple[EpochRecord, ...], ...]
+    faint: bool = False
 
 
 def tracks_of(data: StudyData) -> list[Track]:
     """Heads with finished runs, in the study's order."""
     runs = [run for run in data.runs if run.record.status == "finished" and run.history]
+    shown = foremost(data.study, data.by_head)
     tracks = []
     for index, (head, style) in enumerate(head_styles(data.study.heads).items()):
         mine = [run for run in runs if run.record.head == head]
         seeds = tuple(run.record.seed for run in mine)
         if mine:
-            tracks.append(Track(head, index, style, seeds, tuple(run.history for run in mine)))
+            histories = tuple(run.history for run in mine)
+            tracks.append(Track(head, index, style, seeds, histories, head not in shown))
     return tracks
 
 
 GROUPS = ("validation", "training, evaluated", "training, running")
 """What is switched between: each has an accuracy and a loss."""
+
+TOGETHER = "training and validation"
+"""The group whose charts show both on one axis: how far they part is over-fitting."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +167,40 @@ def curve_charts(
                 yield quantity, curve_chart(quantity, tracks, largest)
 
 
+def together_charts(
+    tracks: Sequence[Track], largest: Mapping[SplitName, float] = NOTHING
+) -> Iterator[tuple[Quantity, Chart]]:
+    """Training (evaluated) and validation on one axis, linear and logarithmic: means alone."""
+    validation, loss, training, training_loss, *_ = QUANTITIES
+    for both, what in (((training, validation), "accuracy"), ((training_loss, loss), "loss")):
+        for first, second in (both, (both[0].log, both[1].log)):
+            if first is None or second is None:
+                continue
+            log = second is not both[1]
+            word = "error" if log and what == "accuracy" else what
+            title = f"Training and validation {word}{' (logarithmic)' if log else ''}"
+            name = f"together-{what}{'-log' if log else ''}"
+            curves = [
+                Curve(track, quantity, f"{track.head}, {split}", style, means=True)
+                for track in tracks
+                for quantity, split, style in (
+                    (first, "training", replace(track.style, dashes="--", hollow=True)),
+                    (second, "validation", track.style),
+                )
+            ]
+            with drawing() as paper:
+                told, caption = draw_curves(paper, curves, largest)
+                yield (
+                    replace(second, name=name, group=TOGETHER, title=title),
+                    paper.finish(
+                        f"curve-{name}",
+                        title,
+                        " ".join(["Solid: validation; dashed: training, evaluated.", *caption]),
+                        f"{title} over epochs. " + "; ".join(text for text in told if text) + ".",
+                    ),
+                )
+
+
 def curve_chart(
     quantity: Quantity, tracks: Sequence[Track], largest: Mapping[SplitName, float] = NOTHING
 ) -> Chart:
@@ -164,7 +208,8 @@ def curve_chart(
 
     `largest` is each split's accuracy of always naming its largest class.
     """
-    curves = [Curve(track, quantity, track.head, track.style) for track in tracks]
+    ordered = sorted(tracks, key=lambda track: not track.faint)  # the faint ones lie below
+    curves = [Curve(track, quantity, track.head, track.style) for track in ordered]
     with drawing() as paper:
         told, caption = draw_curves(paper, curves, largest)
         return paper.finish(
@@ -183,6 +228,8 @@ class Curve:
     quantity: Quantity
     label: str
     style: HeadStyle
+    means: bool = False
+    """Whether the mean is drawn without its seeds."""
 
 
 def draw_curves(
@@ -193,7 +240,7 @@ def draw_curves(
     Returns what a reader without sight is told of each, and the sentences of the caption.
     """
     quantity, axes = curves[-1].quantity, paper.axes
-    runs = sum(len(curve.track.seeds) for curve in curves)
+    runs = sum(1 if curve.track.faint else len(curve.track.seeds) for curve in curves)
     shown = max(FEWEST_EPOCHS, min(SHOWN_EPOCHS, POINTS // runs))
     told = [_draw_curve(paper, curve, shown) for curve in curves]
     axes.set(xlabel="epoch", ylabel=quantity.axis)
@@ -201,10 +248,12 @@ def draw_curves(
     last = max(len(history) for curve in curves for history in curve.track.histories)
     caption = [f"Of {last} epochs {shown} are drawn, evenly spaced."] if last > shown else []
     axes.set_xlim(0.5, last + 0.5)  # half an epoch of air: there is no epoch 0 to show
+    if faint := sum(curve.track.faint for curve in curves):
+        caption.append(f"Grey: the means of {faint} more heads.")
     if quantity.split is not None and quantity.split in largest:
         error = quantity.scale == "log"
         told.append(draw_largest_class(paper, largest[quantity.split], error=error))
-        caption.append("Dashed: always naming the largest class.")
+        caption.append("Grey dashes: always naming the largest class.")
     # Where no epoch made an error, nothing is drawn that a logarithmic axis could show.
     logarithmic = quantity.scale == "log" and np.isfinite(axes.dataLim.minposy)
     axes.set_yscale("log" if logarithmic else "linear")
@@ -230,6 +279,13 @@ def _label_decades(axes: Axes) -> None:
     axes.yaxis.set_minor_formatter(lambda *_: "")
 
 
+def _draw_faint(paper: Drawing, curve: Curve, epochs: Values, mean: Values) -> None:
+    """The mean alone, in grey, so that ten heads stay tellable among thirty."""
+    drawn = mean if curve.quantity.scale == "linear" else np.where(mean > 0, mean, np.nan)
+    (line,) = paper.axes.plot(epochs, drawn, color=NEUTRAL, linewidth=0.8, alpha=0.5)
+    paper.belongs(curve.track.index, line)
+
+
 def _draw_curve(paper: Drawing, curve: Curve, most: int) -> str:
     """Draws one curve; what a reader without sight is told of it."""
     quantity, track, name = curve.quantity, curve.track, curve.label
@@ -241,6 +297,9 @@ def _draw_curve(paper: Drawing, curve: Curve, most: int) -> str:
     shown = present[np.unique(at)] if len(present) > most else present
     epochs, values = (shown + 1).astype(np.float64), values[:, shown]
     mean = np.nanmean(values, axis=0)
+    if track.faint:
+        _draw_faint(paper, curve, epochs, mean)
+        return ""
 
     def line(label: str, row: Values) -> Line:
         # Zero has no place on a logarithmic axis, but it has its share in the mean.
@@ -253,7 +312,8 @@ def _draw_curve(paper: Drawing, curve: Curve, most: int) -> str:
     )
     whole = line(mean_label(name, seeds), mean)
     every = 1 + len(epochs) // 20
-    draw_head(paper, HeadLines(name, track.index, curve.style, whole, seeds, every))
+    shown_seeds = () if curve.means else seeds
+    draw_head(paper, HeadLines(name, track.index, curve.style, whole, shown_seeds, every))
     return (
         f"{name} goes from {mean[0]:.3g}{quantity.unit} at epoch {epochs[0]:.0f} to "
         f"{mean[-1]:.3g}{quantity.unit} at epoch {epochs[-1]:.0f}"

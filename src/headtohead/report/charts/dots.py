@@ -132,13 +132,20 @@ def _by_value(dot: Dot) -> float:
 
 def _apart(paper: Drawing, dots: Sequence[Dot]) -> list[tuple[Dot, float]]:
     """Dots by value, each with the rows by which it goes down so that none covers another."""
+    ordered = sorted(dots, key=_by_value)
+    levels = levels_of(paper, [dot.value for dot in ordered])
+    step = min(STEP, (LOWEST - BELOW) / max(max(levels, default=0), 1))
+    return [(dot, step * level) for dot, level in zip(ordered, levels, strict=True)]
+
+
+def levels_of(paper: Drawing, values: Sequence[float]) -> list[int]:
+    """The row below the first in which each of the rising `values` covers none before it."""
     taken: list[float] = []  # by level: the place of its last dot
     found = []
-    for dot in sorted(dots, key=_by_value):
-        across, _ = paper.axes.transData.transform((dot.value, 0))
+    for value in values:
+        across, _ = paper.axes.transData.transform((value, 0))
         free = [level for level, last in enumerate(taken) if across - last >= NEAR]
         level = free[0] if free else len(taken)
         taken[level : level + 1] = [float(across)]
-        found.append((dot, level))
-    step = min(STEP, (LOWEST - BELOW) / max(len(taken) - 1, 1))
-    return [(dot, step * level) for dot, level in found]
+        found.append(level)
+    return found

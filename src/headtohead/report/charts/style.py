@@ -1,14 +1,29 @@
 """How charts look: a head's colour and marker, the same in every chart, and matplotlib's style."""
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 # Okabe & Ito's palette, which readers with any colour vision tell apart; yellow is left out, for
 # it is too pale for a line on white.
-HEAD_COLORS = {"fc": "#D55E00", "fc_dropout": "#009E73", "gap": "#0072B2", "avgpool2x2": "#CC79A7"}
-OTHER_COLORS = ("#E69F00", "#56B4E9", "#000000", "#7F7F7F")
+# Three of Tol's are added. Eleven colours and eight markers have no common factor: walking through
+# both at once, 88 heads get pairs that differ.
+COLORS = (
+    *("#D55E00", "#009E73", "#0072B2", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#999933"),
+    *("#332288", "#000000", "#7F7F7F"),
+)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+KNOWN_HEADS = (
+    *("fc", "fc_dropout", "gap", "avgpool2x2", "linear", "gem", "attention", "gmp", "mlp"),
+    *("bilinear", "netvlad", "lse", "simpool", "efficient_probing", "gap_bn", "gap_fc"),
+    *("fc_small", "conv", "ln_linear", "avg_max", "concat_avg_max", "mixed", "gated", "softpool"),
+    *("stochastic", "kmax", "spp", "rmac", "nin", "wildcat", "csra", "attention_latent"),
+    *("abmil", "class_attention", "ml_decoder", "se_gap", "cbam_gap", "isqrt_cov", "class_mean"),
+    "cosine",
+)
+"""Heads whose colour and marker go by their place here, in every study: append, do not reorder."""
 
 INK, MUTED, GRID, NEUTRAL = "#111111", "#555555", "#e3e3e3", "#8a8a8a"
 """What the page's style sheet turns into the colours of the reader's theme."""
@@ -60,11 +75,31 @@ class HeadStyle:
 
 
 def head_styles(heads: Iterable[str]) -> dict[str, HeadStyle]:
-    """Colours by name for the article's heads, by order for others; markers by order."""
-    names = list(heads)
-    others = [head for head in names if head not in HEAD_COLORS]
-    spare = {head: OTHER_COLORS[i % len(OTHER_COLORS)] for i, head in enumerate(others)}
+    """Colour and marker by name, whatever else is in the study.
+
+    A head of the user's own gets its place from its name; where another head of the study has that
+    place, the next one that is free.
+    """
+    taken: dict[int, str] = {}
+    for head in heads:
+        place = _place(head)
+        if head not in KNOWN_HEADS:
+            own = range(len(KNOWN_HEADS), len(COLORS) * len(MARKERS))
+            turn = [own[(place - own.start + step) % len(own)] for step in range(len(own))]
+            # More heads than there are styles: they start again, and share some.
+            place = next(
+                (p for p in turn if p not in taken), len(COLORS) * len(MARKERS) + len(taken)
+            )
+        taken[place] = head
     return {
-        head: HeadStyle(HEAD_COLORS.get(head) or spare[head], MARKERS[i % len(MARKERS)])
-        for i, head in enumerate(names)
+        head: HeadStyle(COLORS[place % len(COLORS)], MARKERS[place % len(MARKERS)])
+        for place, head in taken.items()
     }
+
+
+def _place(head: str) -> int:
+    """A known head's place; of another name always the same one behind those."""
+    if head in KNOWN_HEADS:
+        return KNOWN_HEADS.index(head)
+    number = int.from_bytes(hashlib.sha256(head.encode()).digest()[:8], "big")
+    return len(KNOWN_HEADS) + number % (len(COLORS) * len(MARKERS) - len(KNOWN_HEADS))

@@ -110,3 +110,5 @@ def _shortened(element: ET.Element) -> None:
         if value:
             value = _LONG.sub(lambda match: f"{float(match.group()):.1f}", value)
             element.set(key, " ".join(value.split()))
+    if element.get("transform", "").startswith("rotate(-0 "):  # of every label: no turn at all
+        del element.attrib["transform"]

@@ -3,7 +3,7 @@
 import csv
 import io
 
-from headtohead.analysis.results import METRICS, RunResult
+from headtohead.analysis.results import METRICS, PRIMARY, RunResult
 from headtohead.report.charts.style import LARGEST_CLASS
 from headtohead.report.summary import Summary
 from headtohead.stats.over_images import share_interval
@@ -20,7 +20,7 @@ def results_csv(summary: Summary) -> bytes:
         *("head", "seed", "status", "failure", "epochs", "best_epoch"),
         *("parameters", "head_parameters", "trainable_parameters"),
         *METRICS,
-        "scored_test_accuracy",
+        f"scored_{PRIMARY[summary.file.study.verdict.metric]}",
         *("test_accuracy_low", "test_accuracy_high"),
     ]
     buffer = io.StringIO(newline="")

@@ -86,9 +86,13 @@ def write_charts(charts: Iterable[Chart], folder: Path) -> list[Path]:
 def plots(
     tracks: Sequence[Track], reference: str, metrics: Sequence[Metric] = METRICS
 ) -> Iterator[Plot]:
-    """Each head alone, the reference against each other head, and all heads together."""
+    """Each head alone, the reference against each other head, and all heads together.
+
+    Of a large study's faint heads there is no figure of their own.
+    """
+    own = [one for one in tracks if not one.faint]
     for metric in metrics:
-        for one in tracks:
+        for one in own:
             yield Plot(
                 f"{one.head}_{metric.name}",
                 f"{one.head}: {metric.name} in training and validation",
@@ -99,7 +103,7 @@ def plots(
                 ),
             )
         first = next((one for one in tracks if one.head == reference), None)
-        for other in tracks if first is not None else ():
+        for other in own if first is not None else ():
             if first is None or other is first:
                 continue
             yield Plot(
@@ -115,7 +119,10 @@ def plots(
             yield Plot(
                 f"all_heads_{metric.name}",
                 f"All heads: validation {metric.name}",
-                tuple(_curve(one, metric.validation, one.head) for one in tracks),
+                tuple(
+                    _curve(one, metric.validation, one.head)
+                    for one in sorted(tracks, key=lambda one: not one.faint)
+                ),
             )
 
 

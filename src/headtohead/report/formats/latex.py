@@ -8,7 +8,7 @@ from headtohead.core.text import minus
 from headtohead.report.page.answer import opening
 from headtohead.report.page.content import Content
 from headtohead.report.page.tables import MISSING
-from headtohead.report.summary import HeadComparison
+from headtohead.report.summary import HeadComparison, Summary
 
 
 def latex_tables(content: Content) -> Mapping[str, bytes]:
@@ -29,14 +29,21 @@ def latex_tables(content: Content) -> Mapping[str, bytes]:
     comparisons = [i for i in content.summary.comparisons if i.comparison.difference.n]
     if comparisons:
         tables["verdicts.tex"] = _table(
-            f"{first}{escape(content.summary.reference)} minus each other head: points of test "
-            f"accuracy, paired by seed; the interval over pictures is one for these networks.",
+            f"{first}{escape(_pairs(content.summary))}: points of {content.summary.metric}, "
+            f"paired by seed; the interval over images is one for these networks.",
             "verdicts",
             (
-                *("Against", "mean", "over seeds", "over pictures", "p (Holm)", "seeds"),
+                *(
+                    "Against" if _one(content.summary) else "Pair",
+                    "mean",
+                    "over seeds",
+                    "over images",
+                    "p (Holm)",
+                    "seeds",
+                ),
                 *("better", "at least as good"),
             ),
-            list(map(_verdict, comparisons)),
+            [_verdict(item, one=_one(content.summary)) for item in comparisons],
         )
     if content.rows and content.judged:
         tables["claims.tex"] = _table(
@@ -50,10 +57,21 @@ def latex_tables(content: Content) -> Mapping[str, bytes]:
     return {name: text.encode() for name, text in tables.items()}
 
 
-def _verdict(item: HeadComparison) -> Sequence[str]:
+def _one(summary: Summary) -> bool:
+    """Whether the reference is in every comparison."""
+    return all(item.first == summary.reference for item in summary.comparisons)
+
+
+def _pairs(summary: Summary) -> str:
+    if not _one(summary):
+        return "The declared comparisons, first minus second"
+    return f"{summary.reference} minus each other head"
+
+
+def _verdict(item: HeadComparison, *, one: bool) -> Sequence[str]:
     found = item.comparison
     return (
-        item.other,
+        item.other if one else item.pair,
         _points(found.difference.mean),
         _interval(found.difference.low, found.difference.high),
         _interval(item.pictures.low, item.pictures.high) if item.pictures else MISSING,

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from headtohead.core.text import minus
+from headtohead.report.classes import TITLES
 from headtohead.report.page.content import Content
 from headtohead.report.page.findings import bounds_text, picture_bounds
 from headtohead.report.page.forest import difference_text
@@ -39,7 +40,8 @@ def _lines(content: Content) -> Iterator[str]:
             content.results,
         )
     yield from _verdicts(content)
-    yield "## The pictures\n"
+    yield from _by_class(content)
+    yield "## The images\n"
     yield from table(
         ("class", "training", "validation", "test"),
         [
@@ -51,6 +53,9 @@ def _lines(content: Content) -> Iterator[str]:
         ],
     )
     yield from (f"- {escape(line)}" for line in content.caveats)
+    if content.backbone:
+        yield f"\n## The backbone: {escape(file.study.backbone.name)}\n"
+        yield from table(("topic", "what is known"), content.backbone)
     yield "\n## Do it again\n"
     yield _fenced(content.command)
     yield f"Made by headtohead {file.headtohead}; digest `{file.digest[:16]}`."
@@ -71,10 +76,9 @@ def _verdicts(content: Content) -> Iterator[str]:
         )
         for item in summary.comparisons:
             if item.comparison.difference.n:
-                name = f"{summary.reference} minus {item.other}"
                 seeds = minus(difference_text(item))
                 over = bounds_text(picture_bounds(item))
-                yield _item(f"{name}: {seeds}; over test pictures, not seeds: {over}")
+                yield _item(f"{item.pair}: {seeds}; over test images, not seeds: {over}")
         yield ""
     if content.claims:
         yield f"## {'The claims' if content.own_claims else 'The five claims'}\n"
@@ -87,6 +91,26 @@ def _verdicts(content: Content) -> Iterator[str]:
         for claim in content.claims:
             yield from (_item(f"{claim.statement}: {note}") for note in claim.notes)
         yield ""
+
+
+def _by_class(content: Content) -> Iterator[str]:
+    """The winner's classes, or the first head's where none is chosen; others are on the page."""
+    if not content.by_class:
+        return
+    found = content.by_class[0]
+    yield f"## Class by class: {escape(found.head)}\n"
+    yield (
+        "Test split at the best epoch, mean ± standard deviation over seeds: "
+        f"{escape(', '.join(f'{name} {text}' for name, text in found.averages))}. Other heads are "
+        "in tables/per_class.csv, misnamed files in tables/misclassified.csv.\n"
+    )
+    yield from map(_item, found.confused)
+    yield ""
+    if content.many_classes:
+        yield f"<details><summary>{len(found.rows)} classes</summary>\n"
+    yield from table(TITLES, [row.cells for row in found.rows])
+    if content.many_classes:
+        yield "</details>\n"
 
 
 def escape(text: str) -> str:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from headtohead.analysis.baseline import Baseline
+from headtohead.analysis.results import PRIMARY
 from headtohead.core.text import counted, names
 from headtohead.report.charts.style import LARGEST_CLASS
 from headtohead.report.comparisons import HeadComparison
@@ -125,9 +126,9 @@ def verdict_lines(summary: Summary) -> Iterator[str]:
     shown = [item for item in summary.comparisons if item.judged]
     for item in summary.comparisons:
         if not item.judged:
-            lagging = names([h for h in (summary.reference, item.other) if h in summary.lags])
+            lagging = names([h for h in (item.first, item.other) if h in summary.lags])
             yield (
-                f"{summary.reference} against {item.other}: not judged, for evaluation of "
+                f"{item.first} against {item.other}: not judged, for evaluation of "
                 f"{lagging} lags. {_estimate(summary, item)}."
             )
     if not summary.comparisons:
@@ -159,17 +160,17 @@ def _over_pictures(summary: Summary, item: HeadComparison) -> Iterator[str]:
     found = item.pictures
     if found is None:
         return
-    pair = f"{summary.reference} minus {item.other} over pictures, not seeds"
+    pair = f"{item.pair} over images, not seeds"
     networks = f"these {found.seeds} pairs of networks" if found.seeds > 1 else "this one pair"
     if found.low is None or found.high is None:
-        yield f"{pair}: too few of {found.pictures:,} test pictures tell the heads apart."
+        yield f"{pair}: too few of {found.pictures:,} test images tell the heads apart."
         return
     p = [test.p for test in item.mcnemar]
     by_seed = f"{min(p):.2g} to {max(p):.2g}" if len(p) > 1 else f"{p[0]:.2g}"
     yield (
         f"{pair}: {100 * found.mean:+.2f}, {100 * (1 - found.level):g} % interval "
         f"{100 * found.low:+.2f} to {100 * found.high:+.2f} points ({networks} on other test "
-        f"pictures; {found.pictures:,} pictures in {counted(found.clusters, 'group')}, "
+        f"images; {found.pictures:,} images in {counted(found.clusters, 'group')}, "
         f"cluster-robust). McNemar per seed, descriptive: p = {by_seed}."
     )
 
@@ -193,7 +194,8 @@ def _target_lines(summary: Summary) -> Iterator[str]:
 def _estimate(summary: Summary, item: HeadComparison) -> str:
     difference = item.comparison.difference
     mean = 100 * (difference.mean or 0.0)
-    line = f"Test accuracy, {summary.reference} minus {item.other}: {mean:+.1f} points"
+    metric = f"{summary.metric[0].upper()}{summary.metric[1:]}"
+    line = f"{metric}, {item.pair}: {mean:+.1f} points"
     if difference.low is None or difference.high is None:
         if difference.n < 2:
             return f"{line} (estimate from one seed)"
@@ -205,7 +207,7 @@ def _estimate(summary: Summary, item: HeadComparison) -> str:
 
 
 def _grid(summary: Summary, width: int) -> Table:
-    columns = [column for column in COLUMNS if column.room <= width]
+    columns = [column for column in _columns(summary) if column.room <= width]
     table = Table(box=None, padding=(0, 1), collapse_padding=True, pad_edge=False)
     table.add_column("", width=1)
     widest = max(len(head.head) for head in summary.heads)
@@ -236,6 +238,15 @@ def _grid(summary: Summary, width: int) -> Table:
         style="dim",
     )
     return table
+
+
+def _columns(summary: Summary) -> Iterator[Column]:
+    """The table's columns; beside accuracy the primary metric where that is another."""
+    primary = PRIMARY[summary.file.study.verdict.metric]
+    for column in COLUMNS:
+        yield column
+        if column.metric == "test_accuracy" != primary:
+            yield Column({"test_macro_f1": "macro-F1"}.get(primary, "balanced"), primary)
 
 
 def _baseline_cell(found: Baseline, column: Column) -> str:

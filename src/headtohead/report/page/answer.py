@@ -11,17 +11,24 @@ from headtohead.report.summary import HeadComparison, HeadResult, Summary, valid
 from headtohead.stats.family import plural
 from headtohead.stats.power import MOST_SEEDS, seeds_to_find
 
+FEW = 4
+"""Heads that a sentence names; more are counted."""
+
 Certainty = Literal["decided", "open", "nothing", "unjudged", "unlearned"]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The sentence, what goes with it, how firm it is, and what supports it."""
+    """The sentence, what goes with it, how firm it is, what supports it, and the head to take.
+
+    `chosen` is empty where nothing is decided.
+    """
 
     sentence: str
     more: str
     certainty: Certainty
     reasons: tuple[str, ...]
+    chosen: str = ""
 
 
 def answer(summary: Summary) -> Answer:
@@ -59,21 +66,71 @@ def _compared(
     if not tested:
         return _without_pairs(summary, able)
     reasons = tuple(reason(summary, item) for item in tested)
-    chosen = _decided(summary, tested)
-    if chosen is not None and len(tested) == len(summary.file.study.heads) - 1:
+    mine = [item for item in tested if item.first == summary.reference]
+    if not mine:
+        return _of_other_pairs(summary, tested, reasons)
+    found = _of_the_reference(summary, mine, reasons)
+    others = " ".join(_of_pair(summary, item) for item in tested if item not in mine)
+    more = " ".join(filter(None, (found.more, others, without_verdict(summary))))
+    return replace(found, more=more)
+
+
+def _of_the_reference(
+    summary: Summary, mine: Sequence[HeadComparison], reasons: tuple[str, ...]
+) -> Answer:
+    """What the reference's own comparisons come to."""
+    chosen = _decided(summary, mine)
+    planned = [pair for pair in summary.file.study.family if pair[0] == summary.reference]
+    if chosen is not None and len(mine) == len(planned):
         sentence, head = chosen
-        return Answer(sentence, _validation(summary, head), "decided", reasons)
-    if _few_seeds(summary, tested):
-        sentence, more = _too_few(summary, tested), _so_far(summary)
+        return Answer(sentence, _validation(summary, head), "decided", reasons, head)
+    if _few_seeds(summary, mine):
+        sentence, more = _too_few(summary, mine), _so_far(summary)
     else:
-        sentence, more = _undecided(summary, tested), _may_be_chance(summary, tested)
+        sentence, more = _undecided(summary, mine), _may_be_chance(summary, mine)
     return Answer(sentence, more, "open", reasons)
+
+
+def _of_other_pairs(
+    summary: Summary, tested: Sequence[HeadComparison], reasons: tuple[str, ...]
+) -> Answer:
+    """A family without the reference: each pair's verdict, and no choice among all heads."""
+    if _few_seeds(summary, tested):
+        return Answer(_too_few(summary, tested), _so_far(summary), "open", reasons)
+    sentence = " ".join(_of_pair(summary, item) for item in tested)
+    settled = len(tested) == len(summary.file.study.family) and not _open(tested)
+    more = " ".join(filter(None, (_so_far(summary), without_verdict(summary))))
+    return Answer(sentence, more, "decided" if settled else "open", reasons)
+
+
+def _of_pair(summary: Summary, item: HeadComparison) -> str:
+    """What a declared pair comes to, in a sentence."""
+    first, other = item.first, item.other
+    better, worse, equal = _settled([item])
+    if better or worse:
+        ahead, behind = (first, other) if better else (other, first)
+        return f"{ahead} beats {behind}."
+    if equal:
+        margin = points(summary.file.study.verdict.margin)
+        return f"{first} is at least as good as {other} within {margin}."
+    return f"Between {first} and {other} no head is shown to be better."
+
+
+def without_verdict(summary: Summary) -> str:
+    """That heads outside the declared family are estimated alone, in a sentence; empty for none."""
+    left = summary.file.study.heads_without_verdict
+    if not left:
+        return ""
+    told = f"{len(left)} other heads have" if len(left) > FEW else f"{names(left)} has"
+    if 1 < len(left) <= FEW:
+        told = f"{names(left)} have"
+    return f"{told} estimates and no verdict: the study declares its comparisons beforehand."
 
 
 def _not_judged(summary: Summary, tested: Sequence[HeadComparison]) -> Answer:
     """What cannot be judged first, then what can, then the heads that learned nothing."""
     parts = [doubts.not_judged(summary, tested)]
-    judged = [item for item in tested if item.judged]
+    judged = [item for item in tested if item.judged and item.first == summary.reference]
     if judged:
         parts.append(_of_the_rest(summary, judged))
     parts.append(doubts.lost(summary))
@@ -115,7 +172,7 @@ def _reached(head: HeadResult) -> str:
     if spread is None:
         return f"{head.head} has no test predictions yet"
     over = f" on average over {spread.n} seeds" if spread.n > 1 else ""
-    return f"{head.head} names {100 * spread.mean:.1f} % of the test pictures rightly{over}"
+    return f"{head.head} classifies {100 * spread.mean:.1f} % of the test images correctly{over}"
 
 
 def _without_pairs(summary: Summary, able: Sequence[HeadResult]) -> Answer:
@@ -182,12 +239,12 @@ def _beaten(
     parameters = _more_or_fewer(summary, best, reference)
     if len(worse) == 1:
         with_them = f", with {parameters}" if parameters else ""
-        lead = f"{_by(tested, best)} of test accuracy"
+        lead = f"{_by(tested, best)} of {summary.metric}"
         return f"{best} beats {reference} by {lead}{with_them}. Choose {best}.", best
     beating = names([f"{name} (by {_by(tested, name)})" for name in worse])
     with_them = f", with {parameters} than {reference}" if parameters else ""
     return (
-        f"{beating} beat {reference} on test accuracy. Choose {best}: of these it does best on "
+        f"{beating} beat {reference} on {summary.metric}. Choose {best}: of these it does best on "
         f"validation{with_them}.",
         best,
     )
@@ -260,12 +317,12 @@ def _may_be_chance(summary: Summary, tested: Sequence[HeadComparison]) -> str:
             two = (summary.reference, item.other)
             ahead, behind = two if mean > 0 else two[::-1]
             parts.append(
-                f"{ahead} was {abs(mean):.1f} points of test accuracy ahead of {behind} on "
+                f"{ahead} was {abs(mean):.1f} points of {summary.metric} ahead of {behind} on "
                 f"average, which may be chance. {_seeds_to_settle(summary, item)}".strip()
             )
     if summary.winner is not None:
         share = 100 * summary.winner.validation
-        parts.append(f"On the validation pictures {summary.winner.head} does best ({share:.1f} %).")
+        parts.append(f"On the validation images {summary.winner.head} does best ({share:.1f} %).")
     return " ".join(parts)
 
 
@@ -282,7 +339,7 @@ def _seeds_to_settle(summary: Summary, item: HeadComparison) -> str:
     )
     if needed is None:
         return f"It would take more than {MOST_SEEDS} seeds to settle a lead of that size."
-    return f"About {needed} seeds would settle a lead of that size four times in five."
+    return f"About {needed} seeds would settle a lead of that size with 80 % power."
 
 
 def _so_far(summary: Summary) -> str:
@@ -292,27 +349,30 @@ def _so_far(summary: Summary) -> str:
     rivals = [head.head for head in summary.heads if head.head != winner.head]
     fewer = fewer_parameters(summary, winner.head, rivals)
     return (
-        f"So far {winner.head} does best on the validation pictures "
+        f"So far {winner.head} does best on the validation images "
         f"({100 * winner.validation:.1f} %){f', with {fewer}' if fewer else ''}."
     )
 
 
 def caveats(summary: Summary) -> Iterator[str]:
     """What the numbers do not say, whatever they are."""
+    if summary.file.study.backbone.frozen:
+        yield (
+            "The backbone is frozen and its features are computed once: over-fitting and the time "
+            "of training are the head's alone."
+        )
     mode = summary.file.study.split.mode
     if mode == "fixed":
         yield (
-            "The seeds share one split of the pictures: intervals over seeds hold for this split, "
-            "not for other pictures."
+            "The seeds share one split of the images: intervals over seeds hold for this split, "
+            "not for other images."
         )
     test = sum(summary.file.counts["test"].values())
     few = [name for name, n in summary.file.counts["test"].items() if n < 20]
     if few:
         yield (
             f"{names(few) if len(few) < 6 else f'{len(few)} classes'} "
-            f"{'has' if len(few) == 1 else 'have'} fewer than 20 test pictures: "
+            f"{'has' if len(few) == 1 else 'have'} fewer than 20 test images: "
             f"what is said of {'it' if len(few) == 1 else 'them'} is uncertain."
         )
-    yield (
-        f"One test picture is {100 / max(test, 1):.2g} points of accuracy ({test:,} test pictures)."
-    )
+    yield (f"One test image is {100 / max(test, 1):.2g} points of accuracy ({test:,} test images).")

@@ -4,15 +4,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from headtohead.analysis.baseline import Baseline, baseline_of
-from headtohead.report.beside import Beside, StackRow, stack_rows
+from headtohead.report.beside import Beside, StackRow, stack_rows, unlike
 from headtohead.report.charts.chart import Chart
 from headtohead.report.charts.curves import QUANTITIES, Track, curve_chart
-from headtohead.report.charts.style import OTHER_COLORS, HeadStyle
+from headtohead.report.charts.style import COLORS, HeadStyle
 from headtohead.stats import Spread
 from headtohead.store.ledger import StudyFile
 
 SHOWN = ("val_accuracy", "accuracy", "val_loss")
-THEIRS = HeadStyle(OTHER_COLORS[-1], "X", "--")
+THEIRS = HeadStyle(COLORS[-1], "X", "--")
 
 
 @dataclass(frozen=True)
@@ -33,18 +33,20 @@ class BesideView:
 
     name: str
     margin: str
+    notes: tuple[str, ...]
     rows: tuple[BesideRow, ...]
     charts: tuple[Chart, ...]
 
 
 def beside_view(file: StudyFile, tracks: Sequence[Track], beside: Beside) -> BesideView:
-    """Heads that both trained; others are left out."""
+    """Heads that both trained; others are left out. Raises UsageError where classes differ."""
     study = file.study
     margin = study.verdict.margin
     rows = stack_rows(tracks, beside, study.verdict.level)
     return BesideView(
         beside.name,
         f"{100 * margin:g}",
+        tuple(filter(None, [unlike(file, beside)])),
         tuple(_row(row, margin) for row in rows),
         tuple(_charts(tracks, beside, len(study.heads), baseline_of(file))),
     )

@@ -4,20 +4,30 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from headtohead.analysis.baseline import Baseline
+from headtohead.analysis.foremost import foremost
 from headtohead.claims.base import ClaimFigure, JudgedClaim
 from headtohead.claims.judge import judge
-from headtohead.claims.table import CLAIMS, claims_of
+from headtohead.claims.table import CLAIMS, about_pooling, claims_of
 from headtohead.core.text import names
 from headtohead.probes.predictions import SplitPredictions
 from headtohead.probes.speed import SPEED, Speed
 from headtohead.report.beside import Beside
 from headtohead.report.charts.chart import Chart
 from headtohead.report.charts.confusion import ConfusionTable, confusions
-from headtohead.report.charts.curves import GROUPS, Track, curve_charts, tracks_of
+from headtohead.report.charts.curves import (
+    GROUPS,
+    TOGETHER,
+    Track,
+    curve_charts,
+    together_charts,
+    tracks_of,
+)
 from headtohead.report.charts.reliability import reliability_chart, trust
 from headtohead.report.charts.style import head_styles
-from headtohead.report.page.answer import Answer, answer, caveats
+from headtohead.report.classes import FOLDED_FROM, HeadClasses, head_classes
+from headtohead.report.page.answer import Answer, answer, caveats, without_verdict
 from headtohead.report.page.beside import BesideView, beside_view
+from headtohead.report.page.brief import Brief, brief
 from headtohead.report.page.findings import (
     ClaimView,
     EstimateRow,
@@ -30,9 +40,9 @@ from headtohead.report.page.findings import (
     target_rows,
 )
 from headtohead.report.page.forest import forest
-from headtohead.report.page.gallery import Card, MapGrid, cards, map_grid
+from headtohead.report.page.gallery import Card, MapGrid, cards, map_grid, unfit_maps
 from headtohead.report.page.picks import disagreements, mistakes, opinions_of, predictions_on_test
-from headtohead.report.page.setting import command, environments, study_yaml
+from headtohead.report.page.setting import backbone_facts, command, environments, study_yaml
 from headtohead.report.page.tables import (
     MISSING,
     BaselineRow,
@@ -44,7 +54,7 @@ from headtohead.report.page.tables import (
     rows,
 )
 from headtohead.report.page.thumbnails import Facts, Thumbnails, read_thumbnails
-from headtohead.report.summary import Summary
+from headtohead.report.summary import HeadComparison, Summary
 from headtohead.study_data import StudyData
 
 PICTURES = 12
@@ -62,12 +72,13 @@ class CurvePanel:
 
 @dataclass(frozen=True)
 class HeadKey:
-    """A head's entry in the legend."""
+    """A head's entry in the legend; `faint` where charts of many heads draw its mean in grey."""
 
     name: str
     index: int
     color: str
     marker: str
+    faint: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,6 +97,7 @@ class Seen:
     """What heads see: class maps, mistakes, disagreements."""
 
     maps: MapGrid | None
+    unfit: tuple[str, ...]
     mistakes: tuple[Card, ...]
     disagreements: tuple[Card, ...]
     predictions: bool
@@ -98,12 +110,14 @@ class Content:
 
     summary: Summary
     answer: Answer
+    brief: Brief
     caveats: tuple[str, ...]
     keys: tuple[HeadKey, ...]
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     judged: tuple[JudgedClaim, ...]
     claims: tuple[ClaimView, ...]
+    claims_open: bool
     figures: Mapping[str, ClaimFigure]
     baseline: BaselineRow
     pictures: tuple[PicturesRow, ...]
@@ -117,13 +131,20 @@ class Content:
     overfit_rows: tuple[OverfitRow, ...]
     reliability: Chart | None
     confusions: tuple[ConfusionTable, ...]
+    by_class: tuple[HeadClasses, ...]
     speed: tuple[SpeedRow, ...]
     speed_about: str
     seen: Seen
     facts: Facts | None
+    backbone: tuple[tuple[str, str], ...]
     command: str
     study_yaml: str
     environments: tuple[tuple[str, str], ...]
+
+    @property
+    def without_verdict(self) -> str:
+        """That heads outside the declared family are estimated alone; empty for none."""
+        return without_verdict(self.summary)
 
     @property
     def claims_title(self) -> str:
@@ -140,6 +161,24 @@ class Content:
         tested = [claim.name for claim in own if claim.difference is not None]
         family = f" {names(tested)} {'is' if len(tested) == 1 else 'are'} in the same family."
         return f"The study's own: {names([c.name for c in own])}.{family if tested else ''}"
+
+    @property
+    def faint(self) -> frozenset[str]:
+        """Heads of a large study that are folded away, and drawn in grey."""
+        return frozenset(key.name for key in self.keys if key.faint)
+
+    @property
+    def folded(self) -> tuple[HeadComparison, ...]:
+        """Comparisons of heads that are folded away."""
+        return tuple(item for item in self.summary.comparisons if item.other in self.faint)
+
+    many = 5
+    """Comparisons that the first screen tells; more are folded."""
+
+    @property
+    def many_classes(self) -> bool:
+        """Whether tables of classes are folded."""
+        return len(self.summary.file.classes) >= FOLDED_FROM
 
     @property
     def results(self) -> list[tuple[str, ...]]:
@@ -166,9 +205,14 @@ def gather(
     summary: Summary,
     pictures: int = PICTURES,
     beside: Sequence[Beside] = (),
+    claims: bool = False,
 ) -> Content:
-    """Everything, from records and evidence alone; `pictures` for each grid."""
+    """Everything, from records and evidence alone; `pictures` for each grid.
+
+    `claims` unfolds the claims about pooling where no pooling head is the reference, too.
+    """
     judged = judge(data)
+    found_answer = answer(summary)
     figures = {claim.name: claim.figure(data) for claim in claims_of(data)}
     found = predictions_on_test(data)
     kept = read_thumbnails(data)
@@ -176,30 +220,34 @@ def gather(
     speed, about_speed = _speed(data.session(SPEED))
     return Content(
         summary=summary,
-        answer=answer(summary),
+        answer=found_answer,
+        brief=brief(summary, found_answer),
         caveats=tuple(caveats(summary)),
         keys=_keys(summary),
-        columns=columns(),
+        columns=columns(data.study.verdict.metric),
         rows=rows(summary),
         judged=judged,
         claims=claim_views(judged, figures),
+        claims_open=claims or about_pooling(data.study),
         figures=figures,
-        baseline=baseline_row(summary.baseline),
+        baseline=baseline_row(summary.baseline, data.study.verdict.metric),
         pictures=picture_rows(summary),
         estimates=estimate_rows(summary),
         targets=target_rows(summary),
         looks=looks_text(summary),
-        forest=forest(summary),
-        groups=GROUPS,
+        forest=forest(summary, foremost(data.study, data.by_head)),
+        groups=(TOGETHER, *GROUPS),
         curves=_curves(tracks, summary.baseline),
         beside=tuple(beside_view(data.file, tracks, other) for other in beside),
         overfit_rows=tuple(overfit_rows(summary, tracks)),
         reliability=_reliability(found, data),
         confusions=confusions(found, data.file.classes, list(data.study.heads)),
+        by_class=head_classes(summary),
         speed=speed,
         speed_about=about_speed,
         seen=_seen(data, summary, found, kept, pictures),
         facts=kept.facts if kept else None,
+        backbone=backbone_facts(summary.file),
         command=command(data.study, data.masks_folder),
         study_yaml=study_yaml(summary),
         environments=environments(summary),
@@ -208,8 +256,9 @@ def gather(
 
 def _keys(summary: Summary) -> tuple[HeadKey, ...]:
     known = {result.head for result in summary.heads}
+    shown = foremost(summary.file.study, {head.head: head.runs for head in summary.heads})
     return tuple(
-        HeadKey(head, index, style.color, style.marker)
+        HeadKey(head, index, style.color, style.marker, head not in shown)
         for index, (head, style) in enumerate(head_styles(summary.file.study.heads).items())
         if head in known
     )
@@ -220,7 +269,10 @@ def _curves(tracks: Sequence[Track], baseline: Baseline) -> tuple[CurvePanel, ..
         return ()
     return tuple(
         CurvePanel(quantity.group, quantity.scale, chart)
-        for quantity, chart in curve_charts(tracks, baseline.shares)
+        for quantity, chart in (
+            *together_charts(tracks, baseline.shares),
+            *curve_charts(tracks, baseline.shares),
+        )
     )
 
 
@@ -228,7 +280,9 @@ def _reliability(found: dict[str, list[SplitPredictions]], data: StudyData) -> C
     styles = head_styles(data.study.heads)
     order = list(styles)
     entries = [
-        trust(head, order.index(head), styles[head], splits) for head, splits in found.items()
+        trust(head, order.index(head), styles[head], splits)
+        for head, splits in found.items()
+        if head in foremost(data.study, data.by_head)
     ]
     return reliability_chart(entries, 1 / len(data.file.classes))
 
@@ -251,7 +305,7 @@ def _speed(found: Speed | None) -> tuple[tuple[SpeedRow, ...], str]:
         )
     return tuple(rows), (
         f"One worker on {found.device}, heads in turn, {found.wall.shape[1]} rounds, "
-        f"{found.batch_size[0]} pictures a step."
+        f"{found.batch_size[0]} images a step."
     )
 
 
@@ -268,6 +322,7 @@ def _seen(
     seed = summary.winner.seed if summary.winner else 0
     return Seen(
         maps=map_grid(data, seed, pictures),
+        unfit=tuple(unfit_maps(data)),
         mistakes=cards(data.file.classes, wrong, kept),
         disagreements=cards(data.file.classes, apart, kept),
         predictions=opinions is not None,

@@ -20,6 +20,9 @@ def not_judged(summary: Summary, tested: Sequence[HeadComparison]) -> str:
     """Which pairs are not judged, in a sentence; of a study without pairs, which heads."""
     unjudged = [item.other for item in tested if not item.judged]
     lagging = list(summary.lags)
+    if any(item.first != summary.reference for item in tested):
+        unjudged = [f"{i.first} against {i.other}" for i in tested if not i.judged]
+        return f"Not judged: {names(unjudged)}, for evaluation does not show what was learned."
     if unjudged and len(unjudged) < len(tested):
         return (
             f"Not judged: {summary.reference} against {names(unjudged)}, for evaluation does not "
@@ -45,7 +48,7 @@ def nothing_learned(summary: Summary) -> str:
     heads = "no head beats" if len(known) > 1 else f"{known[0]} does not beat"
     return (
         f"Nothing was learned that the test images show: {heads} always naming {found.name}, the "
-        f"largest class ({100 * found.test:.1f} %)."
+        f"largest class ({summary.chance})."
     )
 
 
@@ -65,5 +68,5 @@ def lost(summary: Summary) -> str:
     )
     return (
         f"{names(heads)} {'stays' if one else 'stay'} at the largest class: no better on the test "
-        f"images than always naming {found.name} ({100 * found.test:.1f} %).{fair}"
+        f"images than always naming {found.name} ({summary.chance}).{fair}"
     )

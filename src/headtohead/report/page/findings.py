@@ -21,12 +21,14 @@ NAMES = {
     "test_auroc": "test AUROC",
     "test_brier": "test Brier score",
     "test_ece": "test calibration error",
+    "test_balanced_accuracy": "balanced test accuracy",
+    "test_macro_f1": "test macro-F1",
     "seconds": "wall-clock seconds of a run",
     "cpu_seconds": "processor seconds of a run",
     "epochs_to_target": "epochs to the target",
     "seconds_to_target": "wall-clock seconds to the target",
 }
-SHARES = ("accuracy", "overfit", "ece")
+SHARES = ("accuracy", "overfit", "ece", "f1")
 MEGA = 1_000_000
 
 
@@ -157,7 +159,7 @@ def estimate_rows(summary: Summary) -> tuple[EstimateRow, ...]:
 
 
 def picture_rows(summary: Summary) -> tuple[PicturesRow, ...]:
-    """The reference against each other head over test pictures."""
+    """The comparisons of the family over test pictures."""
     rows = []
     for item in summary.comparisons:
         found = item.pictures
@@ -166,7 +168,7 @@ def picture_rows(summary: Summary) -> tuple[PicturesRow, ...]:
         p = [test.p for test in item.mcnemar]
         rows.append(
             PicturesRow(
-                pair=f"{summary.reference} − {item.other}",
+                pair=f"{item.first} − {item.other}",
                 mean=minus(f"{100 * found.mean:+.2f}"),
                 interval=_interval(found.low, found.high, 100, "+.2f"),
                 pictures=f"{found.pictures:,} in {counted(found.clusters, 'group')}",

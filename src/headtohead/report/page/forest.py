@@ -1,9 +1,10 @@
 """What heads differ by: the forest of paired differences."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
+from headtohead.core.text import minus
 from headtohead.report.charts.chart import (
     Chart,
     Drawing,
@@ -12,20 +13,25 @@ from headtohead.report.charts.chart import (
     name_rows,
     shortened,
 )
+from headtohead.report.charts.dots import levels_of
 from headtohead.report.charts.style import GRID, INK, NEUTRAL
 from headtohead.report.page.findings import picture_bounds
 from headtohead.report.summary import HeadComparison, Summary
 
 ROW = 46.0
+BELOW, STEP, DEEPEST = 0.2, 0.12, 0.24
+"""In rows: from a row's middle down to its seeds, between seeds that would touch, and at most."""
 
 
-def forest(summary: Summary) -> Chart | None:
-    """The reference minus each other head on test accuracy, in points: seeds, mean, interval."""
-    shown = [item for item in summary.comparisons if item.comparison.difference.n]
+def forest(summary: Summary, drawn: Collection[str]) -> Chart | None:
+    """The family's comparisons on the primary metric, in points: seeds, mean, interval."""
+    able = [item for item in summary.comparisons if item.comparison.difference.n]
+    shown = [item for item in able if item.other in drawn]
     if not shown:
         return None
     heads = list(summary.file.study.heads)
-    names = [f"− {item.other}" for item in shown]
+    one = all(item.first == summary.reference for item in shown)
+    names = [f"− {item.other}" if one else f"{item.first} − {item.other}" for item in shown]
     margins = (name_margin(names), 14.0, 44.0, 22.0)
     with drawing(height=66 + ROW * len(shown), margins=margins) as paper:
         axes = paper.axes
@@ -33,18 +39,22 @@ def forest(summary: Summary) -> Chart | None:
         axes.axvspan(-margin, margin, color=GRID, alpha=0.6, linewidth=0)
         axes.axvline(0, color=NEUTRAL, linewidth=1)
         name_rows(paper, [heads.index(item.other) for item in shown], names)
+        _set_limits(paper, shown, margin)
         for row, item in enumerate(shown):
             _draw_row(paper, summary, item, row)
-        better = shortened(summary.reference, 110)
-        axes.set_xlabel(f"points of test accuracy; right: {better} is better", loc="right")
+        better = shortened(summary.reference, 110) if one else "the first"
+        axes.set_xlabel(f"points of {summary.metric}; right: {better} is better", loc="right")
         return paper.finish(
             "forest",
-            f"{summary.reference} minus each other head",
-            " ".join(_legend(shown, margin)),
-            "; ".join(
-                f"{summary.reference} minus {item.other}: {difference_text(item)}" for item in shown
-            ),
+            f"{summary.reference} minus each other head" if one else "The declared comparisons",
+            " ".join((*_legend(shown, margin), *_left_out(len(able) - len(shown)))),
+            minus("; ".join(f"{item.pair}: {difference_text(item)}" for item in shown)),
         )
+
+
+def _left_out(count: int) -> Iterator[str]:
+    if count:
+        yield f"{count} more comparisons are in the table."
 
 
 def _legend(shown: Sequence[HeadComparison], margin: float) -> Iterator[str]:
@@ -55,7 +65,7 @@ def _legend(shown: Sequence[HeadComparison], margin: float) -> Iterator[str]:
     if not all(_bounds(item) for item in shown):
         yield "One seed, or seeds that differ by the same, have no interval, so no line."
     if any(picture_bounds(item) for item in shown):
-        yield f"Dotted: {_confidence(shown)} interval over test pictures, for these networks."
+        yield f"Dotted: {_confidence(shown)} interval over test images, for these networks."
     yield (
         f"Shaded: the margin of ±{margin:g} point{'s' if margin != 1 else ''} within which heads "
         f"count as equally good."
@@ -66,13 +76,17 @@ def _draw_row(paper: Drawing, summary: Summary, item: HeadComparison, row: int) 
     """One comparison: seeds below, the two intervals, the mean on top."""
     axes = paper.axes
     index = list(summary.file.study.heads).index(item.other)
-    label = f"{summary.reference} minus {item.other}"
-    values = [100 * value for value in item.comparison.difference.differences]
-    below = row + 0.22
-    seeds = axes.plot(values, [below] * len(values), "o", color=NEUTRAL, markersize=4)
+    label = item.pair
+    pairs = zip(item.comparison.difference.differences, item.seeds, strict=True)
+    ordered = sorted((100 * value, seed) for value, seed in pairs)
+    values = [value for value, _ in ordered]
+    levels = levels_of(paper, values)
+    step = min(STEP, DEEPEST / max(max(levels, default=0), 1))
+    below = [row + BELOW + step * level for level in levels]
+    seeds = axes.plot(values, below, "o", color=NEUTRAL, markersize=4)
     paper.belongs(index, *seeds)
-    said = [f"seed {s}: {v:+.2f} points" for s, v in zip(item.seeds, values, strict=True)]
-    paper.readable(label, index, [(value, below) for value in values], said)
+    said = [f"seed {seed}: {value:+.2f} points" for value, seed in ordered]
+    paper.readable(label, index, list(zip(values, below, strict=True)), said)
     bounds = _bounds(item)
     if bounds is not None:
         line = axes.plot(bounds, [row, row], color=INK, linewidth=2, solid_capstyle="butt")
@@ -85,6 +99,17 @@ def _draw_row(paper: Drawing, summary: Summary, item: HeadComparison, row: int) 
     mean = float(np.mean(values))
     paper.belongs(index, *axes.plot([mean], [row], "D", color=INK, markersize=6.5))
     paper.readable(label, index, [(mean, row)], [difference_text(item)])
+
+
+def _set_limits(paper: Drawing, shown: Sequence[HeadComparison], margin: float) -> None:
+    """The axis holds all that will be drawn: dots are spread by where they will lie."""
+    places = [-margin, margin]
+    for item in shown:
+        places += [100 * value for value in item.comparison.difference.differences]
+        for bounds in (_bounds(item), picture_bounds(item)):
+            places += bounds or ()
+    air = 0.05 * (max(places) - min(places))
+    paper.axes.set_xlim(min(places) - air, max(places) + air)
 
 
 def _bounds(item: HeadComparison) -> tuple[float, float] | None:

@@ -1,8 +1,8 @@
-"""Pictures of the page: thumbnails, and class maps of every head on one scale."""
+"""Images of the page: thumbnails, and class maps on each head's own scale and on a common one."""
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
@@ -18,6 +18,10 @@ from headtohead.report.page.thumbnails import Thumbnails
 from headtohead.study_data import StudyData
 
 QUALITY = 82
+COMMON_COLUMNS = 8
+"""With more maps beside each other, they are not shown a second time on a common scale."""
+
+OUTLINE = (255, 221, 0)
 MAP_SIDE = 160
 """Pixels that a picture of the grid of maps has at most: it is shown at 120, beside many others."""
 
@@ -36,25 +40,34 @@ class Shown:
 
 @dataclass(frozen=True)
 class MapRow:
-    """One test picture: its class, itself, and a map for each of `MapGrid.columns`."""
+    """One test image: its class, itself, and a map for each of `MapGrid.columns`.
+
+    `common` has the same maps on one scale for all columns; empty where that would be too much.
+    """
 
     label: str
     picture: Shown
     maps: tuple[Shown, ...]
+    common: tuple[Shown, ...] = ()
 
 
 @dataclass(frozen=True)
 class MapGrid:
-    """Class maps of the true class; `limit` is the end of the one scale, in logits."""
+    """Class maps of the true class: `limits` ends each column's own scale, `limit` the common one.
+
+    All in logits. `masked` says whether the object's outline is drawn.
+    """
 
     seed: int
     columns: tuple[str, ...]
     rows: tuple[MapRow, ...]
+    limits: tuple[float, ...]
     limit: float
+    masked: bool
 
     def _repr_html_(self) -> str:
         """The table, as a notebook shows it."""
-        titles = "".join(f"<th>{escape(title)}</th>" for title in ("picture", *self.columns))
+        titles = "".join(f"<th>{escape(title)}</th>" for title in ("image", *self.columns))
         rows = "".join(
             f"<tr>{''.join(map(_cell, (row.picture, *row.maps)))}</tr>" for row in self.rows
         )
@@ -104,7 +117,7 @@ def cards(
         name = thumbnail.name if thumbnail else f"row {pick.row} of the prepared set"
         image = None
         if thumbnail:
-            image = Shown(data_address(thumbnail.pixels), f"Test picture of class {label}", name)
+            image = Shown(data_address(thumbnail.pixels), f"Test image of class {label}", name)
         answers = tuple(
             (o.head, classes[o.named], f"{100 * o.confidence:.1f}", o.named == pick.label)
             for o in pick.opinions
@@ -130,24 +143,87 @@ def map_grid(data: StudyData, seed: int, count: int) -> MapGrid | None:
         if maps.exact is not None:
             columns[f"{head}, exact"] = (maps, maps.exact)
     count = min(count, len(pictures.rows), *(len(values) for _, values in columns.values()))
-    every = np.concatenate([np.abs(values[:count]).ravel() for _, values in columns.values()])
-    limit = max(float(np.percentile(every, PERCENTILE)), 1e-9)
+    limits = {name: _limit([values[:count]]) for name, (_, values) in columns.items()}
+    common = _limit([values[:count] for _, values in columns.values()])
+    outlines = _outlines(data, seed, pictures)
+    again = dict.fromkeys(columns, common) if len(columns) <= COMMON_COLUMNS else {}
     classes = data.file.classes
     rows = []
     for at in range(count):
-        label = classes[int(pictures.labels[at])]
-        pixels = pictures.pixels[at]
-        shown = tuple(
-            Shown(
-                small_address(overlay(pixels, field_of(values[at], pixels, maps), limit)),
-                f"{column}: where it sees {label}",
-                "",
-            )
-            for column, (maps, values) in columns.items()
-        )
-        picture = Shown(small_address(pixels), f"Test picture of class {label}", "")
-        rows.append(MapRow(label, picture, shown))
-    return MapGrid(seed, tuple(columns), tuple(rows), limit)
+        label, pixels = classes[int(pictures.labels[at])], pictures.pixels[at]
+        edge = outlines.get(int(pictures.rows[at]))
+        one = {name: (maps, values[at]) for name, (maps, values) in columns.items()}
+        picture = Shown(small_address(_outlined(pixels, edge)), f"Test image of class {label}", "")
+        own, shared = (_drawn(one, ends, label, pixels, edge) for ends in (limits, again))
+        rows.append(MapRow(label, picture, own, shared))
+    ends = tuple(limits.values())
+    return MapGrid(seed, tuple(columns), tuple(rows), ends, common, bool(outlines))
+
+
+def _drawn(
+    maps: Mapping[str, tuple[ClassMaps, NDArray[np.float32]]],
+    ends: Mapping[str, float],
+    label: str,
+    pixels: NDArray[np.uint8],
+    edge: NDArray[np.bool_] | None,
+) -> tuple[Shown, ...]:
+    """One image's maps by column, each on a scale that ends at `ends`; none without an end."""
+    found = []
+    for name, end in ends.items():
+        geometry, values = maps[name]
+        laid = overlay(pixels, field_of(values, pixels, geometry), end)
+        address = small_address(_outlined(laid, edge))
+        found.append(Shown(address, f"{name}: where it sees {label}", ""))
+    return tuple(found)
+
+
+def _limit(values: Sequence[NDArray[np.float32]]) -> float:
+    """Where a scale ends, in logits."""
+    every = np.concatenate([np.abs(one).ravel() for one in values])
+    return max(float(np.percentile(every, PERCENTILE)), 1e-9)
+
+
+def _outlines(data: StudyData, seed: int, pictures: ProbeImages) -> dict[int, NDArray[np.bool_]]:
+    """Row → (side, side), True on the object's edge; images without a mask are left out."""
+    masks = data.masks([seed]).get(seed)
+    found: dict[int, NDArray[np.bool_]] = {}
+    if masks is None:
+        return found
+    side = pictures.pixels.shape[1]
+    width = max(1, round(side / 80))
+    for row, mask in zip(masks.rows.tolist(), masks.masks, strict=True):
+        inside = mask == 1
+        if mask.shape == (side, side) and inside.any():
+            found[row] = inside & ~_worn(inside, width)
+    return found
+
+
+def _worn(inside: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
+    """The region without its outermost `width` pixels."""
+    for _ in range(width):
+        wide = np.pad(inside, 1, constant_values=False)
+        inside = inside & wide[:-2, 1:-1] & wide[2:, 1:-1] & wide[1:-1, :-2] & wide[1:-1, 2:]
+    return inside
+
+
+def _outlined(pixels: NDArray[np.uint8], edge: NDArray[np.bool_] | None) -> NDArray[np.uint8]:
+    """The image with the object's edge in yellow, which no map's colour is."""
+    if edge is None:
+        return pixels
+    drawn = pixels.copy()
+    drawn[edge] = OUTLINE
+    return drawn
+
+
+def unfit_maps(data: StudyData) -> Iterator[str]:
+    """Heads whose own maps are left out, for their mean is not the logit, in a sentence each."""
+    found: dict[str, list[str]] = {}
+    for (head, _), maps in data.evidence(CLASS_MAPS).items():
+        if maps.unfit is not None:
+            found.setdefault(head, []).append(maps.unfit)
+    for head, reasons in found.items():
+        runs = "1 run" if len(reasons) == 1 else f"{len(reasons)} runs"
+        yield f"{head}: its own class maps are not exact in {runs} and left out ({reasons[0]})."
 
 
 def _maps(data: StudyData, seed: int, pictures: ProbeImages) -> list[tuple[str, ClassMaps]]:

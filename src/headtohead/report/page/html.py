@@ -12,10 +12,12 @@ from markupsafe import Markup
 import headtohead
 from headtohead.core.tex import escape as tex
 from headtohead.core.text import counted, minus, points
-from headtohead.report.charts.style import GRID, HEAD_COLORS, INK, MUTED, NEUTRAL, OTHER_COLORS
+from headtohead.report.charts.style import COLORS, GRID, INK, MUTED, NEUTRAL
 from headtohead.report.charts.svg import color_class
 from headtohead.report.page.content import PICTURES, Content, gather
+from headtohead.report.page.glossary import TERMS, explain, term_button, term_in
 from headtohead.report.page.setting import epochs_text, split_text
+from headtohead.report.page.tables import falling_first
 from headtohead.report.summary import Summary
 from headtohead.study_data import StudyData
 
@@ -30,6 +32,9 @@ THEME = {
     "#CC79A7": ("#b4508a", "#e7a0c8"),
     "#E69F00": ("#a87300", "#f2b632"),
     "#56B4E9": ("#2384bd", "#93d1f7"),
+    "#882255": ("#882255", "#e58ab0"),
+    "#999933": ("#707018", "#c9c95a"),
+    "#332288": ("#4b3fa8", "#aaa2f5"),
     "#000000": ("#000000", "#f4f4f4"),
     "#7F7F7F": ("#6b6b6b", "#b5b5b5"),
 }
@@ -46,7 +51,7 @@ CERTAINTY = {
 
 
 def report_page(data: StudyData, summary: Summary, pictures: int = PICTURES) -> bytes:
-    """`report.html` in UTF-8; `pictures` test pictures in each grid."""
+    """`report.html` in UTF-8; `pictures` test images in each grid."""
     return arrange(gather(data, summary, pictures), pictures).encode()
 
 
@@ -56,31 +61,35 @@ def arrange(page: Content, pictures: int = PICTURES) -> str:
     counts = file.counts
     css, script = _part("style.css") + _colors(), _part("script.js")
     planned = len(file.study.heads) * file.study.seeds
-    return _template().render(
-        page=page,
-        summary=page.summary,
-        study=file.study,
-        classes=file.classes,
-        counts=counts,
-        pictures=f"{sum(sum(part.values()) for part in counts.values()):,}",
-        pictures_each=pictures,
-        finished=sum(head.finished for head in page.summary.heads),
-        planned=planned,
-        majority=file.majority_share("test"),
-        epochs=epochs_text(file.study),
-        split=split_text(file),
-        followers=[name for name, head in file.study.heads.items() if head.after],
-        margin=points(file.study.verdict.margin),
-        glyphs=GLYPHS,
-        tag_of={
-            name: Markup('<span class="tag {}">{}</span>').format(name, text)
-            for name, text in CERTAINTY.items()
-        },
-        css=css,
-        script=script,
-        policy=_policy(css, script),
-        values=_values(page),
-        version=headtohead.__version__,
+    return explain(
+        _template().render(
+            page=page,
+            summary=page.summary,
+            study=file.study,
+            classes=file.classes,
+            counts=counts,
+            pictures=f"{sum(sum(part.values()) for part in counts.values()):,}",
+            pictures_each=pictures,
+            finished=sum(head.finished for head in page.summary.heads),
+            planned=planned,
+            majority=file.majority_share("test"),
+            epochs=epochs_text(file.study),
+            split=split_text(file),
+            followers=[name for name, head in file.study.heads.items() if head.after],
+            margin=points(file.study.verdict.margin),
+            glyphs=GLYPHS,
+            tag_of={
+                name: Markup('<span class="tag {}">{}</span>').format(name, text)
+                for name, text in CERTAINTY.items()
+            },
+            css=css,
+            script=script,
+            policy=_policy(css, script),
+            values=_values(page),
+            version=headtohead.__version__,
+            glossary=TERMS,
+            falling_first=falling_first(),
+        )
     )
 
 
@@ -97,8 +106,22 @@ def _template() -> Template:
         "tex": tex,
         "minus": minus,
         "counted": counted,
+        "counted_pair": _pairs,
+        "term": _term,
     }
     return environment.get_template("page.html.j2")
+
+
+def _pairs(count: int) -> str:
+    return "The comparison in a sentence" if count == 1 else f"The {count} comparisons in sentences"
+
+
+def _term(title: str) -> Markup:
+    """A button that explains a column's title, where the glossary has a word of it."""
+    term = term_in(title)
+    if term is None:
+        return Markup()
+    return Markup(term_button(term.key, "?", f"What is {term.title}?"))  # noqa: S704 - our own
 
 
 @cache
@@ -109,7 +132,7 @@ def _part(name: str) -> str:
 def _colors() -> str:
     """Chart colours in both themes, and the shades of confusion tables."""
     light, dark, classes = [], [], []
-    for color in (*THEME, *(c for c in (*HEAD_COLORS.values(), *OTHER_COLORS) if c not in THEME)):
+    for color in (*THEME, *(c for c in COLORS if c not in THEME)):
         name = color_class(color)
         pair = THEME.get(color, (color, color))
         light.append(f"--c-{name}:{pair[0]}")

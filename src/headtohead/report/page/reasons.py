@@ -10,12 +10,12 @@ def reason(summary: Summary, item: HeadComparison) -> str:
     difference = item.comparison.difference
     mean = 100 * (difference.mean or 0.0)
     sign = -1 if round(mean, 1) < 0 else 1
-    ahead, behind = (summary.reference, item.other)[::sign]
-    text = f"{ahead} is {abs(mean):.1f} points of test accuracy ahead of {behind}"
+    ahead, behind = (item.first, item.other)[::sign]
+    text = f"{ahead} is {abs(mean):.1f} points of {summary.metric} ahead of {behind}"
     if not round(mean, 1):
-        text = f"{ahead} and {behind} are level in test accuracy"
+        text = f"{ahead} and {behind} are level in {summary.metric}"
     if not item.judged:
-        lagging = names([h for h in (summary.reference, item.other) if h in summary.lags])
+        lagging = names([h for h in (item.first, item.other) if h in summary.lags])
         return f"{text} as evaluated: not judged, for evaluation of {lagging} lags."
     if difference.low is None or difference.high is None:
         if difference.n < 2:
@@ -43,7 +43,7 @@ def _why_open(summary: Summary, item: HeadComparison) -> str:
         return f"; the study's sequential design decides, on {pair} alone"
     if found.not_worse.outcome == "supported":
         margin = points(summary.file.study.verdict.margin)
-        return f": {summary.reference} is not behind by more than the margin of {margin}"
+        return f": {item.first} is not behind by more than the margin of {margin}"
     if difference.n < summary.seeds_needed:
         return f"; {plural(difference.n, 'seed')} decide nothing"
     if difference.low is None or difference.high is None or difference.low <= 0 <= difference.high:

@@ -5,7 +5,7 @@ import shlex
 import yaml
 
 from headtohead.config.options import arguments_for
-from headtohead.config.study import StudySpec
+from headtohead.config.study import StudySpec, prepared_text
 from headtohead.core.text import names
 from headtohead.report.summary import Summary
 from headtohead.store.ledger import StudyFile
@@ -29,7 +29,7 @@ def split_text(file: StudyFile) -> str:
     """How many pictures each split has, and who made it, as far as that is kept."""
     split, given = file.study.split, file.given
     total = {name: sum(counts.values()) for name, counts in file.counts.items()}
-    sizes = f"{total['train']:,} / {total['validation']:,} / {total['test']:,} pictures"
+    sizes = f"{total['train']:,} / {total['validation']:,} / {total['test']:,} images"
     asked = f"shares of {split.train:g} / {split.validation:g} / {split.test:g}"
     mode = "one split for all seeds" if split.mode == "fixed" else "a split for each seed"
     if given is None:
@@ -40,6 +40,13 @@ def split_text(file: StudyFile) -> str:
         return f"{sizes}: as the source gave them"
     carved = [name for name in ("validation", "test") if name not in given]
     return f"{sizes}, {mode}: {names(carved)} by {asked}, the rest as the source gave it"
+
+
+def backbone_facts(file: StudyFile) -> tuple[tuple[str, str], ...]:
+    """What is known of a backbone with weights, and how the images for it were prepared."""
+    if not file.backbone:
+        return ()
+    return (*file.backbone.items(), ("images for it", prepared_text(file.study)))
 
 
 def command(study: StudySpec, masks: str | None = None) -> str:

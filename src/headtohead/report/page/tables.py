@@ -1,12 +1,13 @@
 """Tables of the page: heads × metrics, over-fitting, confusions."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from headtohead.analysis.baseline import Baseline
 from headtohead.analysis.results import loss_rise
+from headtohead.config.study import Metric
 from headtohead.core.text import minus
 from headtohead.report.charts.curves import Track
 from headtohead.report.summary import HeadResult, Summary
@@ -38,6 +39,15 @@ MEASURES = (
     Measure("Brier", "test_brier", 1, 3, "low", "0 to 2; test, best epoch"),
     Measure("processor s per run", "cpu_seconds", 1, 0, None, "of all its threads together"),
 )
+
+PRIMARY_MEASURES: Mapping[Metric, tuple[Measure, ...]] = {
+    "test_accuracy": (),
+    "balanced_accuracy": (
+        Measure("balanced, %", "test_balanced_accuracy", 100, 1, "high", "mean recall; primary"),
+    ),
+    "macro_f1": (Measure("macro-F1, %", "test_macro_f1", 100, 1, "high", "mean F1; primary"),),
+}
+"""First of all columns, where verdicts are about them."""
 
 
 @dataclass(frozen=True)
@@ -71,20 +81,32 @@ class Row:
     cells: tuple[Cell, ...]
 
 
-def columns() -> tuple[str, ...]:
+def measures(metric: Metric) -> tuple[Measure, ...]:
+    """The columns of a study whose verdicts are about `metric`: it stands first."""
+    return (*PRIMARY_MEASURES[metric], *MEASURES)
+
+
+def columns(metric: Metric) -> tuple[str, ...]:
     """The titles of `Row.cells`."""
-    first, *others = (measure.title for measure in MEASURES)
+    first, *others = (measure.title for measure in measures(metric))
     return (first, "parameters", "of the head", *others)
+
+
+def falling_first() -> frozenset[str]:
+    """Titles of columns in which less is better: their first sorting puts the least on top."""
+    less = {measure.title for measure in MEASURES if measure.better == "low"}
+    return frozenset({"parameters", "of the head", "processor s per run", *less})
 
 
 def rows(summary: Summary) -> tuple[Row, ...]:
     """Every head that has runs, in the study's order."""
     order = list(summary.file.study.heads)
-    best = {measure.metric: _best(summary.heads, measure) for measure in MEASURES}
+    shown = measures(summary.file.study.verdict.metric)
+    best = {measure.metric: _best(summary.heads, measure) for measure in shown}
     found = []
     for head in summary.heads:
         counts = head.parameters
-        first, *others = (_cell(head, measure, best[measure.metric]) for measure in MEASURES)
+        first, *others = (_cell(head, measure, best[measure.metric]) for measure in shown)
         cells = (
             first,  # beside the head: on a phone no other column is in sight
             Cell(f"{counts.total:,}", "", counts.total, False),
@@ -114,10 +136,10 @@ class BaselineRow:
     cells: tuple[Cell, ...]
 
 
-def baseline_row(found: Baseline) -> BaselineRow:
+def baseline_row(found: Baseline, metric: Metric) -> BaselineRow:
     """The row under the heads: of a metric that a constant answer has not, a dash."""
     interval = f"{100 * found.low:.1f} to {100 * found.high:.1f}"
-    first, *others = (_baseline_cell(found, measure) for measure in MEASURES)
+    first, *others = (_baseline_cell(found, measure) for measure in measures(metric))
     none = Cell("0", "", 0, False)
     return BaselineRow(
         label=f"largest class: always {found.name}",

@@ -96,6 +96,38 @@
   }
   if (quantity) for (const control of [quantity, ...scales]) control.addEventListener("change", choose);
 
+  // What a link leads to is unfolded.
+  function unfold() {
+    const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    for (let part = target; part; part = part.parentElement) if (part.tagName === "DETAILS") part.open = true;
+    if (target) target.scrollIntoView();
+  }
+  addEventListener("hashchange", unfold);
+  for (const link of document.querySelectorAll('a[href^="#"]')) {
+    link.addEventListener("click", () => { if (link.hash === location.hash) unfold(); });
+  }
+  unfold();
+
+  // A term's explanation, beside it, under the pointer and the focus; a touch opens it by itself.
+  for (const term of document.querySelectorAll(".term")) {
+    const about = document.getElementById(term.getAttribute("popovertarget"));
+    if (!about || !about.showPopover) break;
+    const show = () => {
+      if (!about.matches(":popover-open")) about.showPopover();
+      const [at, box] = [term.getBoundingClientRect(), about.getBoundingClientRect()];
+      const below = at.bottom + 6 + box.height < innerHeight;
+      about.style.inset = "auto";
+      about.style.left = `${Math.max(8, Math.min(innerWidth - box.width - 8, at.left))}px`;
+      about.style.top = `${below ? at.bottom + 6 : Math.max(8, at.top - box.height - 6)}px`;
+    };
+    const leave = () => { if (about.matches(":popover-open")) about.hidePopover(); };
+    term.addEventListener("pointerenter", (event) => { if (event.pointerType === "mouse") show(); });
+    term.addEventListener("pointerleave", (event) => { if (event.pointerType === "mouse" && document.activeElement !== term) leave(); });
+    term.addEventListener("focus", show);
+    term.addEventListener("blur", leave);
+    term.addEventListener("click", show);
+  }
+
   // On paper nothing can be unfolded.
   let folded = [];
   addEventListener("beforeprint", () => {
@@ -105,12 +137,13 @@
   addEventListener("afterprint", () => { for (const part of folded) part.open = false; });
 
   // Tables that sort.
-  for (const button of document.querySelectorAll("th button")) {
+  for (const button of document.querySelectorAll("th button:not(.term)")) {
     button.addEventListener("click", () => {
       const head = button.closest("th");
       const body = head.closest("table").tBodies[0];
       const at = head.cellIndex;
-      const down = head.getAttribute("aria-sort") === "descending";
+      const sorted = head.getAttribute("aria-sort") || (head.dataset.first ? "descending" : "ascending");
+      const down = sorted === "descending";
       for (const other of head.parentNode.cells) other.removeAttribute("aria-sort");
       head.setAttribute("aria-sort", down ? "ascending" : "descending");
       const key = (row) => row.cells[at].dataset.order;

@@ -1,0 +1,104 @@
+"""The first screen beside the answer: can it be believed, what it costs, what to do next."""
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from headtohead.core.text import counted
+from headtohead.report.page.answer import Answer
+from headtohead.report.remedy import remedy
+from headtohead.report.summary import HeadResult, Summary
+
+SHOWN = 4
+"""Heads whose costs stand on the first screen, at most."""
+
+MEGABYTES = 4 / 1e6
+"""Of one parameter in float32."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one head costs, in words; of a head without finished runs no seconds are known."""
+
+    head: str
+    parameters: str
+    megabytes: str
+    seconds: str
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class Brief:
+    """`believe` in a sentence or two, `costs` of the heads that matter, `next_step` in words.
+
+    `command`, where there is one, is to be typed for it.
+    """
+
+    believe: str
+    costs: tuple[Cost, ...]
+    more_costs: int
+    next_step: str
+    command: str
+
+
+def brief(summary: Summary, found: Answer) -> Brief:
+    """The first screen of a study, from its summary and its answer."""
+    shown = list(_that_matter(summary))
+    step, command = _next(summary, found)
+    return Brief(
+        believe=_believe(summary, found),
+        costs=tuple(_cost(summary, head) for head in shown),
+        more_costs=len(summary.heads) - len(shown),
+        next_step=step,
+        command=command,
+    )
+
+
+def _believe(summary: Summary, found: Answer) -> str:
+    seeds = max((item.comparison.difference.n for item in summary.comparisons), default=0)
+    if found.certainty == "decided":
+        sure = 100 * (1 - summary.file.study.verdict.level)
+        firm = f"Yes: decided over {counted(seeds, 'seed')} at {sure:g} % confidence."
+        return f"{firm} {found.more}".strip()
+    return found.more
+
+
+def _that_matter(summary: Summary) -> Iterator[HeadResult]:
+    """All heads where they are few; else the winner, the reference, the smallest, the largest."""
+    if len(summary.heads) <= SHOWN:
+        yield from summary.heads
+        return
+    sizes = sorted(summary.heads, key=lambda head: head.parameters.total)
+    winner = summary.winner.head if summary.winner else ""
+    names = dict.fromkeys([winner, summary.reference, sizes[0].head, sizes[-1].head])
+    yield from (head for head in summary.heads if head.head in names)
+
+
+def _cost(summary: Summary, head: HeadResult) -> Cost:
+    spent = head.spreads["cpu_seconds"]
+    total = head.parameters.total
+    return Cost(
+        head=head.head,
+        parameters=f"{total:,}",
+        megabytes=f"{total * MEGABYTES:,.2g}" if total < 25e6 else f"{total * MEGABYTES:,.0f}",
+        seconds="–" if spent is None else f"{spent.mean:,.0f}",
+        chosen=summary.winner is not None and summary.winner.head == head.head,
+    )
+
+
+def _next(summary: Summary, found: Answer) -> tuple[str, str]:
+    """What to do, and the command for it where there is one."""
+    if summary.unfinished:
+        return "Run the same command again: it resumes the runs that are not finished.", ""
+    if found.certainty == "decided":
+        command = shlex.join(["headtohead", "predict", ".", "IMAGES", "--head", found.chosen])
+        return f"Use {found.chosen} on images of your own, in this study's folder:", command
+    if found.certainty == "unlearned":
+        return "Train longer or check the labels, then compare again.", ""
+    if found.certainty == "unjudged":
+        step = (
+            "Do not choose by accuracy yet: make evaluation reliable as said above, in a new "
+            "study. The costs are known already."
+        )
+        return step, ""
+    return remedy(summary) or "Compare it with another head: name several in --heads.", ""

@@ -1,0 +1,77 @@
+"""A study of thirty heads and seven seeds can be told apart, read, and sent."""
+
+from pathlib import Path
+
+import pytest
+
+from headtohead.analysis.foremost import foremost
+from headtohead.config.reading import load_study
+from headtohead.report.charts.curves import tracks_of
+from headtohead.report.charts.style import COLORS, KNOWN_HEADS, MARKERS, head_styles
+from headtohead.report.page.html import THEME
+from headtohead.report.render import render
+from headtohead.store.ledger import Ledger
+from headtohead.study_data import StudyData
+from ledgers import add_run, study_ledger
+
+HEADS, SEEDS = 30, 7
+LARGEST = 3_000_000
+"""Bytes."""
+
+
+def test_a_heads_style_does_not_depend_on_the_others() -> None:
+    """Else GeM is orange in one report and blue in the next."""
+    every = head_styles([*KNOWN_HEADS, "mine.Head"])
+    assert len(set(every.values())) == len(every)
+    for name in (*KNOWN_HEADS, "mine.Head"):
+        assert head_styles(["x", name, "y"])[name] == every[name]
+    assert set(COLORS) <= set(THEME)
+
+
+def test_as_many_heads_of_ones_own_differ() -> None:
+    """Else two lines of a chart cannot be told apart."""
+    count = len(COLORS) * len(MARKERS) - len(KNOWN_HEADS)
+    found = head_styles(f"mine.Head{i}" for i in range(count))
+    assert len(set(found.values())) == len(found) == count
+    more = head_styles(f"mine.Head{i}" for i in range(count + 5))
+    assert len(more) == count + 5
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
+    heads = list(load_study("pooling-zoo").heads)[:HEADS]
+    out = tmp_path_factory.mktemp("zoo")
+    made = study_ledger(out, heads=heads, seeds=SEEDS, epochs=10, pairs=["linear", "gem"])
+    for seed in range(SEEDS):
+        for head in heads:
+            add_run(made, head, seed)
+    return made
+
+
+def test_its_reports_are_small(ledger: Ledger) -> None:
+    """Else the page of a zoo cannot be sent by mail, and a browser is slow with it."""
+    summary = render(StudyData(ledger))
+    sizes = {name: (ledger.out / name).stat().st_size for name in ("report.html", "summary.json")}
+    assert max(sizes.values()) < LARGEST, sizes
+    page = (ledger.out / "report.html").read_text()
+    assert page.count("The other 20 heads") == 1
+    assert {item.other for item in summary.comparisons} == {"linear", "gem"}
+    for head in ledger.file.study.heads:
+        assert f'data-order="{head}"' in page, "every head is in the tables"
+
+
+def test_ten_heads_are_drawn_in_full(ledger: Ledger) -> None:
+    """Else a chart is a web of 210 lines."""
+    data = StudyData(ledger)
+    shown = foremost(data.study, data.by_head)
+    assert len(shown) == 10
+    assert {"gap", "linear", "gem", "fc_dropout"} <= shown  # declared, and the best
+    assert {track.head for track in tracks_of(data) if not track.faint} == shown
+
+
+def test_a_small_study_is_drawn_whole(tmp_path: Path) -> None:
+    """Else heads are missing where there was room for them."""
+    made = study_ledger(tmp_path, heads=("fc", "gap"), seeds=1)
+    for head in ("fc", "gap"):
+        add_run(made, head, 0)
+    assert not any(track.faint for track in tracks_of(StudyData(made)))

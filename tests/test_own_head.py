@@ -1,0 +1,47 @@
+"""docs/own_head.md: its head is 15 lines, and one file is all that it takes."""
+
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from headtohead.cli import main
+from headtohead.testing import check_head
+from photographs import write_pictures
+
+PAGE = Path(__file__).parent.parent / "docs" / "own_head.md"
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The page's head as the only file of the current folder."""
+    (code,) = re.findall(r"```python\n# mine\.py\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (tmp_path / "mine.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    return str(code)
+
+
+def printed(*words: str) -> str:
+    found = CliRunner().invoke(main, list(words), catch_exceptions=False)
+    assert found.exit_code == 0, found.output
+    return found.output
+
+
+def test_it_is_fifteen_lines_and_passes_the_harness(own: str) -> None:
+    """Else the page teaches a head that does not work."""
+    assert len([line for line in own.splitlines() if line.strip()]) <= 15
+    check_head("mine:GlobalMax")
+
+
+def test_one_file_is_enough_to_list_it_and_to_plan_with_it(own: str) -> None:
+    """Else adding a head means editing headtohead."""
+    described = printed("heads", "mine:GlobalMax", "--maps", "64x12x12")
+    assert "65 on 64 × 12 × 12" in described
+    write_pictures(Path("photos"), {"cat": 40, "dog": 40})
+    told = printed(
+        *("plan", "--data", "photos", "--heads", "gap,mine:GlobalMax", "--image-size", "36"),
+        *("--cache", "cache", "--no-timing", "--seeds", "6"),
+    )
+    assert "gap against mine.GlobalMax, 1 test" in told
