@@ -97,6 +97,15 @@ def test_reference_is_never_chosen_by_results(tmp_path: Path) -> None:
     first = study_ledger(tmp_path / "c", heads=("fc", "avgpool2x2"))
     found = [reference_of(ledger.file) for ledger in (named, gap, first)]
     assert found == ["fc", "gap", "fc"]
+    # In these runs gap wins and fc loses: the reference is the same when it loses as when it wins.
+    for wanted in ("fc", "gap"):
+        ledger = full_ledger(
+            tmp_path / f"full-{wanted}", heads=("fc", "gap"), seeds=2, reference=wanted
+        )
+        summary = summarize(StudyData(ledger))
+        assert summary.winner is not None
+        assert summary.winner.head == "gap"
+        assert summary.reference == wanted
 
 
 def test_seven_clear_seeds_decide_and_six_do_not(tmp_path: Path) -> None:
