@@ -1,0 +1,90 @@
+"""How a command ends: one line on standard error and an exit code, whatever goes wrong."""
+
+import contextlib
+import errno
+import io
+import os
+import sys
+from typing import Any
+
+import click
+
+from headtohead.core.errors import HeadToHeadError, StorageError, brief, one_line
+
+INTERRUPTED = 130
+
+
+class Group(click.Group):
+    """Turns the project's errors into one line on standard error and the right exit code."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run a command, and end the process."""
+        _open_standard_streams()
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:  # while it prints: help, a table, an error
+            _tell(_of_the_system(error))
+            _leave_output()
+            sys.exit(StorageError.exit_code)
+
+    def invoke(self, context: click.Context) -> Any:
+        """Do what was typed; errors become exit codes."""
+        try:
+            return super().invoke(context)
+        except HeadToHeadError as error:
+            _tell(str(error))
+            context.exit(error.exit_code)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # whoever read the output has seen enough: click knows what to do
+            _tell(_of_the_system(error))
+            _leave_output()
+            context.exit(StorageError.exit_code)
+        except MemoryError:
+            _tell("there is not enough memory: ask for less (--image-size, --batch-size, --limit).")
+            context.exit(StorageError.exit_code)
+        except KeyboardInterrupt:
+            _tell("interrupted. Progress saved. Run the same command to resume.")
+            context.exit(INTERRUPTED)
+
+
+def _tell(message: str) -> None:
+    """One line on standard error, where anybody can hear it."""
+    with contextlib.suppress(OSError):
+        click.echo(f"headtohead: {one_line(message)}", err=True)
+
+
+def _of_the_system(error: OSError) -> str:
+    name = "" if error.filename is None else f" {brief(repr(str(error.filename)))}"
+    return (
+        f"cannot read or write{name}: {error.strerror or error}. See to that, or name another "
+        f"folder."
+    )
+
+
+def _open_standard_streams() -> None:
+    """Have all three, and let any text through.
+
+    Where one was closed, the next file opened would take its number, and be written to by whoever
+    prints. A terminal without Unicode shows `?` for what it cannot show.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _leave_output() -> None:
+    """What could not be written is not tried again at the end."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    with contextlib.suppress(OSError, ValueError):
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, sys.stdout.fileno())
+        os.close(nothing)
