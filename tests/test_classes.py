@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.ledgers import add_run, full_ledger, study_ledger
 
 from headtohead.probes.predictions import SplitPredictions
 from headtohead.report.classes import (
@@ -22,6 +21,7 @@ from headtohead.report.render import render
 from headtohead.report.summary import summarize
 from headtohead.store.picture_table import PictureTable
 from headtohead.study_data import StudyData
+from ledgers import add_run, full_ledger, study_ledger
 
 
 def split(rows: list[int], labels: list[int], named: list[int], sure: float) -> SplitPredictions:

@@ -308,7 +308,7 @@ def test_a_head_of_the_users_own_is_found_in_the_current_folder(
     )
     assert done.returncode == 0, done.stderr
     (out,) = (tmp_path / "runs").iterdir()
-    assert out.name.startswith("standard-")
+    assert out.name.startswith(f"{source.name}-")
     assert {run.record.head for run in Ledger.open(out).runs()} == {"gap", "mine.Largest"}
     assert "largest" not in done.stdout + done.stderr
     assert "largest" in "".join(path.read_text() for path in (out / "logs").iterdir())
@@ -367,7 +367,7 @@ def test_seeds_are_added_up_to_the_declared_looks(
     words = command(out, "--until-decided", "fc_dropout", "--seeds", "1", epochs=1)
     words.insert(words.index("compare") + 1, str(study))
     told = finish(words)
-    assert "HeadStyle at 2 pairs: not decided" in told.stderr
+    assert "Look at 2 pairs: not decided" in told.stderr
     assert "look 1 of 1 at 2 pairs" in " ".join(told.stdout.split())
     assert len(Ledger.open(out).runs()) == 4
     with (out / "pictures.csv").open() as file:

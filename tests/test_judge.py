@@ -94,7 +94,7 @@ def test_a_whole_study_answers_every_claim(tmp_path: Path) -> None:
     assert pointing["gap"] == 1
     assert pointing["fc"] is not None
     assert pointing["fc"] < 1
-    assert maps["chance: pointing, other pictures' Grad-CAM"]["gap"] == pytest.approx(5 / 11)
+    assert maps["chance: pointing, other images' Grad-CAM"]["gap"] == pytest.approx(5 / 11)
     assert maps["exact map: points at the object"]["gap"] is None
     costs = {row.name: row.heads for row in found["parameters"].measures}
     assert costs["multiply-adds of the model, one picture"]["gap"] == 1003

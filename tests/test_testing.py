@@ -200,14 +200,14 @@ def test_a_head_is_found_by_its_module(tmp_path: Path, monkeypatch: pytest.Monke
     assert check_head("found_head:Mine", sizes=[(4, 7)], outputs=[2]).passed == [(4, 7)]
 
 
-def test_the_head_in_the_readme_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_head_in_the_guide_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the first head that a user copies does not work."""
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    code = readme.partition("# mine.py\n")[2].partition("```")[0]
+    guide = (Path(__file__).parents[1] / "docs/own_head.md").read_text(encoding="utf-8")
+    code = guide.partition("# mine.py\n")[2].partition("```")[0]
     assert "class GlobalMax(Head)" in code
-    (tmp_path / "readme_head.py").write_text(code, encoding="utf-8")
+    (tmp_path / "guide_head.py").write_text(code, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert len(check_head("readme_head:GlobalMax", channels=5).passed) == 4
+    assert len(check_head("guide_head:GlobalMax", channels=5).passed) == 4
 
 
 @pytest.mark.parametrize(
