@@ -293,7 +293,7 @@ def test_a_head_of_the_users_own_is_found_in_the_current_folder(
         "        super().__init__(channels, size, outputs)\n"
         "        self.linear = dense(channels, outputs)\n"
         "    def forward(self, features):\n"
-        "        print('largest')\n"
+        "        print('a word of its own')\n"
         "        return self.linear(features.amax((2, 3)))\n"
         "    def class_maps(self, features):\n"
         "        return None\n"
@@ -310,8 +310,8 @@ def test_a_head_of_the_users_own_is_found_in_the_current_folder(
     (out,) = (tmp_path / "runs").iterdir()
     assert out.name.startswith(f"{source.name}-")
     assert {run.record.head for run in Ledger.open(out).runs()} == {"gap", "mine.Largest"}
-    assert "largest" not in done.stdout + done.stderr
-    assert "largest" in "".join(path.read_text() for path in (out / "logs").iterdir())
+    assert "a word of its own" not in done.stdout + done.stderr
+    assert "a word of its own" in "".join(path.read_text() for path in (out / "logs").iterdir())
 
 
 OWN_BACKBONE = """\

@@ -97,7 +97,7 @@ def test_a_whole_study_answers_every_claim(tmp_path: Path) -> None:
     assert maps["chance: pointing, other images' Grad-CAM"]["gap"] == pytest.approx(5 / 11)
     assert maps["exact map: points at the object"]["gap"] is None
     costs = {row.name: row.heads for row in found["parameters"].measures}
-    assert costs["multiply-adds of the model, one picture"]["gap"] == 1003
+    assert costs["multiply-adds of the model, one image"]["gap"] == 1003
     assert "Per step: faster, × 0.500" in found["speed"].rule
     assert any("fc minus gap" in note for note in found["overfitting"].notes)
 
