@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from headtohead.config.reading import parse_study
 from headtohead.config.recipe import RecipeSpec
+from headtohead.config.strict_yaml import write_yaml
 from headtohead.config.study import BackboneSpec, HeadSpec, StudySpec
 from headtohead.store.ledger import Ledger
 
@@ -73,7 +73,7 @@ STUDIES = st.fixed_dictionaries(
 def test_a_study_survives_being_written_and_read(content: dict[str, Any]) -> None:
     """Else the study.yaml in a ledger is another study than the one that ran."""
     study = StudySpec.model_validate(content)
-    text = yaml.safe_dump(study.model_dump(mode="json"), allow_unicode=True, sort_keys=False)
+    text = write_yaml(study.model_dump(mode="json"))
     again = parse_study(text, "study.yaml")
     assert again == study
     assert list(again.heads) == list(study.heads)
@@ -413,3 +413,9 @@ def test_a_frozen_backbone_refuses_augmentation_that_needs_pixels() -> None:
     assert (flip.views, StudySpec().views) == (2, 1)
     with pytest.raises(ValidationError, match=r"received crop=0\.1, color=0"):
         StudySpec.model_validate({"backbone": backbone, "recipe": {"augment": {"crop": 0.1}}})
+
+
+def test_texts_that_look_like_numbers_stay_texts() -> None:
+    """Else an option named `0E0`, or `0o7`, is another one when its study is read again."""
+    study = StudySpec.model_validate({"heads": {"gap": {"options": {"0E0": "0o7", "1e3": "010"}}}})
+    assert parse_study(write_yaml(study.model_dump(mode="json")), "a test") == study

@@ -52,6 +52,21 @@ for _kind, _pattern, _first in _PLAIN:
     )
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes what either version of YAML would read as anything but a text."""
+
+
+for _kind, _pattern, _first in _PLAIN:
+    _Dumper.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_kind}", re.compile(f"^(?:{_pattern})$"), list(_first)
+    )
+
+
+def write_yaml(content: Any, width: int = 100) -> str:
+    """What `read_yaml` reads as `content`, keys in their order."""
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width)
+
+
 def read_yaml(text: str, where: str) -> Any:
     """The one value of a YAML text; `where` is what errors call it. Raises UsageError."""
     try:

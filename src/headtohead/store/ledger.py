@@ -16,6 +16,7 @@ import yaml
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
+from headtohead.config.strict_yaml import write_yaml
 from headtohead.config.study import StudySpec, problems
 from headtohead.core.errors import StorageError, UsageError, brief
 from headtohead.core.files import sha256_of_bytes, storage_error, unreadable, write_atomic
@@ -138,10 +139,7 @@ class Ledger:
             file = before._extended(file)
             if file == before.file:
                 return before
-        content = yaml.safe_dump(
-            file.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
-        )
-        write_atomic(out / STUDY_FILE, content.encode())
+        write_atomic(out / STUDY_FILE, write_yaml(file.model_dump(mode="json")).encode())
         return cls(out, file)
 
     def _extended(self, file: StudyFile) -> StudyFile:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import JsonValue
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from headtohead.config.search_space import OPTION
+from headtohead.config.strict_yaml import write_yaml
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import RunError
 from headtohead.core.files import write_atomic
@@ -230,4 +230,4 @@ def _tuned(study: StudySpec, record: TuningRecord) -> StudySpec:
 
 def _as_yaml(study: StudySpec) -> str:
     content: dict[str, Any] = study.model_dump(mode="json", exclude_none=True)
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
+    return write_yaml(content)

@@ -2,9 +2,8 @@
 
 import shlex
 
-import yaml
-
 from headtohead.config.options import arguments_for
+from headtohead.config.strict_yaml import write_yaml
 from headtohead.config.study import StudySpec, prepared_text
 from headtohead.core.text import names
 from headtohead.report.summary import Summary
@@ -14,7 +13,7 @@ from headtohead.store.ledger import StudyFile
 def study_yaml(summary: Summary) -> str:
     """The study as a file that `headtohead compare` takes."""
     content = summary.file.study.model_dump(mode="json")
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=88)
+    return write_yaml(content, width=88)
 
 
 def epochs_text(study: StudySpec) -> str:
