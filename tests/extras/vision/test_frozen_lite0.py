@@ -20,7 +20,7 @@ from headtohead.training.evaluate import infer
 from headtohead.training.features import frozen_features
 from headtohead.training.run import LAST, RunPlan, train
 
-FLOWERS = Path(__file__).parents[3] / "shared" / "data" / "flowers_sample"
+FLOWERS = Path(__file__).parents[4] / "shared" / "data" / "flowers_sample"
 DECAY = 0.1
 STUDY = f"""
 name: lite0
