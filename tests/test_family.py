@@ -38,7 +38,7 @@ def test_the_family_is_what_was_declared(pairs: Any, family: list[tuple[str, str
 @pytest.mark.parametrize(
     ("pairs", "words"),
     [
-        (["fcc"], "'fcc' is none of the heads"),
+        (["fcc"], "'fcc' is an unknown head"),
         (["gap"], "compares 'gap' with itself"),
         (["fc", ["gap", "fc"]], "more than once"),
         ([], "pairs"),
@@ -109,5 +109,5 @@ def test_a_family_without_the_reference_names_no_choice(tmp_path: Path) -> None:
             add_run(ledger, head, seed, skill=skill)
     said = answer(summarize(StudyData(ledger)))
     assert said.sentence == "fc_dropout beats fc."
-    with pytest.raises(UsageError, match="none of the heads"):
+    with pytest.raises(UsageError, match="an unknown head"):
         resolve_study("quick", verdict={"pairs": ["nothing"]})

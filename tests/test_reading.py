@@ -31,7 +31,10 @@ from headtohead.core.errors import UsageError
         ("heads: {fc: {options: {since: !!timestamp 2020-01-01}}}", "tag .*timestamp"),
         ("heads: {fc: {options: {dropout: .inf}}}", "options.dropout.*finite.*received inf"),
         ("heads: {fc: {options: {1: 2}}}", r"options.1.*string.*received 1"),
-        ("verdict: {reference: gpa}", "verdict.reference 'gpa' is none of the heads fc, fc_dr"),
+        (
+            "verdict: {reference: gpa}",
+            "verdict.reference 'gpa' is an unknown head; choose from fc, fc_dr",
+        ),
         ("verdict: {margin: 0}", "verdict.margin: .*received 0"),
         ("split: {train: 0.9}", r"split: train, validation and test must add up to 1; .* 1\.1"),
         ("split: {mode: random}", "split.mode: .*'fixed' or 'per-seed'; received 'random'"),

@@ -55,7 +55,7 @@ def test_a_tuning_part_survives_its_files_and_changes_no_digest() -> None:
     [
         ("", "searches nothing for the head fc"),
         ("options: {fc: {hidden: [[2, 2]]}}", "searches nothing for the head gap"),
-        (f"{RATES}, options: {{fcc: {{}}}}", "'fcc' is none of the heads fc, gap"),
+        (f"{RATES}, options: {{fcc: {{}}}}", "'fcc' is an unknown head; choose from fc, gap"),
         (f"{RATES}, trials: 0", "tuning.trials"),
         ("recipe: {learning_rate: {low: 1, high: 1}}", "received 1 to 1"),
         ("recipe: {learning_rate: {low: 0, high: 1, log: true}}", "above 0"),

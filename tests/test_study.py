@@ -216,7 +216,7 @@ def test_a_study_may_name_the_head_of_its_claims() -> None:
     """Else the opponent cannot be chosen, or a head is compared with itself."""
     study = changed(heads="fc,fc_dropout,gap", verdict={"claims_against": "fc"})
     assert study.claims_against == "fc"
-    for wrong, words in (("gap", "the reference itself"), ("fcc", "none of the heads")):
+    for wrong, words in (("gap", "the reference itself"), ("fcc", "an unknown head")):
         with pytest.raises(ValueError, match=words):
             changed(heads="fc,gap", verdict={"claims_against": wrong})
 
@@ -231,7 +231,7 @@ def test_looks_are_declared_as_they_can_be_taken() -> None:
         ({"looks": [1]}, "looks"),
         ({"looks": []}, "looks"),
         ({"spending": "all at once"}, "spending"),
-        ({"until_decided": "fcc"}, "none of the heads"),
+        ({"until_decided": "fcc"}, "an unknown head"),
         ({"until_decided": "gap"}, "the reference itself"),
     ):
         with pytest.raises(ValueError, match=words):
@@ -258,7 +258,7 @@ def test_the_reference_is_named_or_gap_or_the_first_head() -> None:
 
 
 def test_a_head_starts_after_one_that_is_there() -> None:
-    with pytest.raises(ValidationError, match="'fcc' is none of the heads fc, gap"):
+    with pytest.raises(ValidationError, match="'fcc' is an unknown head; choose from fc, gap"):
         StudySpec.model_validate({"heads": {"fc": {}, "gap": {"after": "fcc"}}})
     with pytest.raises(ValidationError, match="fc after gap"):
         StudySpec.model_validate({"heads": {"fc": {"after": "gap"}, "gap": {"after": "fc"}}})

@@ -213,7 +213,8 @@ class StudySpec(Spec):
             head = getattr(self.verdict, role)
             if head is not None and head not in self.heads:
                 raise ValueError(
-                    f"verdict.{role} {head!r} is none of the heads {', '.join(self.heads)}"
+                    f"verdict.{role} {head!r} is an unknown head; choose from "
+                    f"{', '.join(self.heads)}"
                 )
         against = self.verdict.claims_against
         if against is not None and against == self.reference:
@@ -241,7 +242,8 @@ class StudySpec(Spec):
         for pair in self.family if self.verdict.pairs is not None else ():
             if unknown := [head for head in pair if head not in self.heads]:
                 raise ValueError(
-                    f"verdict.pairs {unknown[0]!r} is none of the heads {', '.join(self.heads)}"
+                    f"verdict.pairs {unknown[0]!r} is an unknown head; choose from "
+                    f"{', '.join(self.heads)}"
                 )
             if pair[0] == pair[1]:
                 raise ValueError(f"verdict.pairs compares {pair[0]!r} with itself")
@@ -252,7 +254,8 @@ class StudySpec(Spec):
     def _check_tuning(self, tuning: TuningSpec) -> None:
         if unknown := [name for name in tuning.options if name not in self.heads]:
             raise ValueError(
-                f"tuning.options {unknown[0]!r} is none of the heads {', '.join(self.heads)}"
+                f"tuning.options {unknown[0]!r} is an unknown head; choose from "
+                f"{', '.join(self.heads)}"
             )
         if self.split.mode != "fixed":
             raise ValueError(
@@ -286,7 +289,7 @@ class StudySpec(Spec):
         while (before := self.heads[line[-1]].after) is not None:
             if before not in self.heads:
                 raise ValueError(
-                    f"heads.{line[-1]}.after {before!r} is none of the heads "
+                    f"heads.{line[-1]}.after {before!r} is an unknown head; choose from "
                     f"{', '.join(self.heads)}"
                 )
             if before in line:

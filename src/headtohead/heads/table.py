@@ -93,5 +93,7 @@ def _built(
         )
     try:
         return entry.cls(*given, **settings)
+    except UsageError as error:
+        raise UsageError(f"head {name}: {error}") from None
     except TypeError as error:
         raise UsageError(f"head {name} cannot take the options {settings!r}: {error}.") from None
