@@ -94,11 +94,17 @@ def test_a_killed_extraction_goes_on_and_is_bit_equal(tmp_path: Path) -> None:
     resumed = computed(folder, spec, lambda done, total, left: said.append(done))
     assert said == [64, 70]
     np.testing.assert_array_equal(resumed, whole)
-    assert sorted(p.name for p in folder.iterdir()) == ["features.npy", "layout", "manifest.json"]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        DONE,
+        "features.npy",
+        "layout",
+        "manifest.json",
+    ]
 
 
-def test_several_compute_one_cache_together(tmp_path: Path) -> None:
-    """Else workers compute the same twice, or wait for one another for ever."""
+@pytest.mark.parametrize("late", [0.0, 0.05, 1.0])
+def test_several_compute_one_cache_together(tmp_path: Path, late: float) -> None:
+    """Else workers compute the same twice, late ones too, or wait for one another for ever."""
     work = key(BackboneSpec())
     folder = tmp_path / "f"
     written: list[int] = []
@@ -112,7 +118,8 @@ def test_several_compute_one_cache_together(tmp_path: Path) -> None:
                 mine.write(number, values[:, None, None, None])
             mine.finish()
 
-    threads = [threading.Thread(target=share) for _ in range(3)]
+    threads = [threading.Thread(target=share) for _ in range(2)]
+    threads.append(threading.Timer(late, share))
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -122,6 +129,7 @@ def test_several_compute_one_cache_together(tmp_path: Path) -> None:
     assert found is not None
     assert sorted(written) == list(range(COUNT // 2))
     np.testing.assert_array_equal(np.asarray(found).ravel(), np.arange(COUNT))
+    assert not (tmp_path / "f.part").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,17 @@
 """The feature cache: a frozen backbone's feature maps of a prepared set, computed once.
 
-A feature set is a folder of the cache, named by its key's digest, with two files:
+A feature set is a folder of the cache, named by its key's digest:
 
     features.npy     (views, N, h, w, C) float16 or float32; view 1 is of the mirrored images
     manifest.json    what it was made of, with a format version
+    layout           the memory layout that the backbone computed in
+    done             a byte for each batch: 1 where it is on the disk
 
-While it is computed it is called `<digest>.part` and has two files more: `done`, a byte for each
-batch, and `layout`. Any number of processes compute it together: each takes chunks of batches, by a
-file lock that its death releases, so that one that was killed costs the batches it had begun. A
-batch always holds the same images: who computes it, and when, changes nothing. The folder appears
-under its name complete or not at all. Imports no torch: `headtohead.training.features` computes.
+While it is computed it is called `<digest>.part`. Any number of processes compute it together:
+each takes chunks of batches, by a file lock that its death releases, so that one that was killed
+costs the batches it had begun. A batch always holds the same images: who computes it, and when,
+changes nothing. The folder appears under its name complete or not at all. Imports no torch:
+`headtohead.training.features` computes.
 """
 
 import contextlib
@@ -118,11 +120,14 @@ class Extraction:
         part = folder.with_suffix(".part")
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(folder.with_suffix(".lock")):
-                if not part.is_dir():
-                    _reserve(part, shape, key, batch)
-            manifest = json.loads((part / MANIFEST).read_text(encoding="ascii"))
-            with (part / FEATURES).open("r+b") as rows, (part / DONE).open("r+b") as done:
+            with contextlib.ExitStack() as files:
+                with FileLock(folder.with_suffix(".lock")):
+                    home = folder if folder.is_dir() else part  # others may have finished it since
+                    if not home.is_dir():
+                        _reserve(part, shape, key, batch)
+                    manifest = json.loads((home / MANIFEST).read_text(encoding="ascii"))
+                    rows = files.enter_context((home / FEATURES).open("r+b"))
+                    done = files.enter_context((home / DONE).open("r+b"))
                 offset = _offset_of(rows)
                 dtype = np.dtype(key.dtype)
                 size = manifest["batch"]
@@ -173,8 +178,8 @@ class Extraction:
                 lock = FileLock(locks / str(index))
                 try:
                     lock.acquire(timeout=0)
-                except Timeout:
-                    continue
+                except (Timeout, FileNotFoundError):
+                    continue  # another computes it, or all is done and the locks are gone
                 try:
                     for number in chunks[index].tolist():
                         if not self.done()[number]:
@@ -208,7 +213,6 @@ class Extraction:
         part, locks = self.folder.with_suffix(".part"), self.folder.with_suffix(".locks")
         with FileLock(self.folder.with_suffix(".lock")):
             if not self.folder.is_dir():
-                (part / DONE).unlink()
                 part.rename(self.folder)
         shutil.rmtree(locks, ignore_errors=True)
 
