@@ -220,7 +220,14 @@ LIGHT_MODULES = (
         "runtime.local",
     ),
     *("heads", "heads.guidance", "runtime.doctor", "runtime.machine"),
-    *("runtime.process", "runtime.interim", "runtime.forecast", "runtime.steps"),
+    *(
+        "runtime.process",
+        "runtime.interim",
+        "runtime.forecast",
+        "runtime.forecast_text",
+        "runtime.plan",
+        "runtime.steps",
+    ),
 )
 
 

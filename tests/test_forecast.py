@@ -12,7 +12,9 @@ from headtohead.config.options import study_from
 from headtohead.config.reading import load_study
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import UsageError
-from headtohead.runtime.forecast import STATISTICS, forecast, render_forecast
+from headtohead.runtime.forecast import forecast
+from headtohead.runtime.forecast_text import render_forecast
+from headtohead.runtime.plan import STATISTICS
 from headtohead.stats.power import expected_power, seeds_to_find
 from headtohead.training.batch_norm import MOST
 from ledgers import add_run, study_ledger

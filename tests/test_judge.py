@@ -115,10 +115,7 @@ def test_without_masks_deletion_and_insertion_decide(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("data", "given"), [("synthetic", None), ("photographs", "masks")])
 def test_lost_masks_change_no_rule(tmp_path: Path, data: str, given: str | None) -> None:
     """Else a folder that was tidied up is judged by another rule, and says it had no masks."""
-    ledger = probe(full_ledger(tmp_path, seeds=7, data=data), masks=False)
-    if given is not None:
-        ledger.remember_masks(Path(given))
-        ledger = Ledger.open(tmp_path)
+    ledger = probe(full_ledger(tmp_path, seeds=7, data=data, masks=given), masks=False)
     found = named(judge(StudyData(ledger)))
     assert found["class_maps"].outcome == "inconclusive"
     assert "lies on the object" in found["class_maps"].rule
@@ -133,11 +130,6 @@ def test_masks_of_an_older_ledger_are_known_by_their_evidence(tmp_path: Path) ->
     ledger = full_ledger(tmp_path, seeds=1, data="photographs")
     assert StudyData(ledger).masks_folder is None
     assert StudyData(probe(ledger)).masks_folder == "MASKS"
-    ledger.remember_masks(Path("/home/somebody/masks"))
-    assert StudyData(Ledger.open(tmp_path)).masks_folder == "MASKS"
-    ledger.remember_masks(Path("some/masks"))
-    assert StudyData(Ledger.open(tmp_path)).masks_folder == "some/masks"
-    assert Ledger.create(tmp_path, ledger.file).file.masks == "some/masks"
 
 
 def test_an_epochs_pictures_are_those_of_its_steps(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def plan(as_json: bool, **options: Any) -> None:
     are measured on random images.
     """
     from headtohead.report.formats.summary import as_json_text
-    from headtohead.runtime.forecast import plan as forecast
+    from headtohead.runtime.plan import plan as forecast
 
     _see_current_folder()
     found = forecast(**options)

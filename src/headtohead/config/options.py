@@ -287,7 +287,14 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("out", Path, "Folder for results.", RUNNING, default="runs/<study>-<digest>"),
     Option("out", Path, "Folder for results.", ("tune",), default="runs/<study>-tuning-<digest>"),
-    Option("masks", Path, "Folder of masks, named like the images, to score class maps.", RUNNING),
+    Option(
+        "masks",
+        Path,
+        "Folder of masks, named like the images, to score class maps.",
+        RUNNING,
+        "masks",
+        read=str,
+    ),
     Option("retry_failed", bool, "Train failed runs again.", ("compare",), value=False),
     Option(
         "retrain_changed",
@@ -369,6 +376,7 @@ class StudyOptions(TuneOptions, total=False):
     weight_decay: float | None
     until_decided: str | None
     metric: str | None
+    masks: str | Path | None
 
 
 def study_from(study: str | Path | None, **options: Any) -> "StudySpec":

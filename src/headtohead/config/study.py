@@ -180,13 +180,15 @@ class StudySpec(Spec):
     """The whole question.
 
     `probes` and `claims` are the user's own, each `module:Class` (`headtohead.probes.base.Probe`,
-    `headtohead.claims.base.Claim`); every study has the shipped ones. They change no run and are
-    not part of the digest.
+    `headtohead.claims.base.Claim`); every study has the shipped ones. `masks` is the folder of the
+    images' masks, which class maps are scored against. They change no run and are not part of the
+    digest.
     """
 
     name: Name = "study"
     description: str = ""
     data: str = "synthetic"
+    masks: Annotated[str, StringConstraints(min_length=1)] | None = None
     pictures: PicturesSpec = PicturesSpec()
     split: SplitSpec = SplitSpec()
     backbone: BackboneSpec = BackboneSpec()

@@ -40,7 +40,7 @@ class ClassCount:
 
 
 @dataclass(frozen=True)
-class Range:
+class Spread:
     """Least, median and greatest of a length in pixels, before resizing."""
 
     least: int
@@ -76,8 +76,8 @@ class DataCheck:
     found: int  # files in the source
     usable: int  # pictures in the prepared set; fewer than found under a limit
     classes: tuple[ClassCount, ...]
-    widths: Range
-    heights: Range
+    widths: Spread
+    heights: Spread
     distinct_sizes: int
     largest_share: float  # of the usable pictures: the accuracy of always naming that class
     imbalance: float  # pictures of the largest class per picture of the smallest
@@ -241,11 +241,11 @@ def _duplicates(prepared: PreparedSet) -> Iterator[DuplicateGroup]:
         )
 
 
-def _range(lengths: "np.ndarray[Any, np.dtype[np.int64]]") -> Range:
-    return Range(int(lengths.min()), float(np.median(lengths)), int(lengths.max()))
+def _range(lengths: "np.ndarray[Any, np.dtype[np.int64]]") -> Spread:
+    return Spread(int(lengths.min()), float(np.median(lengths)), int(lengths.max()))
 
 
-def _range_text(lengths: Range) -> str:
+def _range_text(lengths: Spread) -> str:
     return f"{lengths.least:,} to {lengths.greatest:,} pixels, median {lengths.median:,.0f}"
 
 

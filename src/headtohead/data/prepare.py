@@ -12,7 +12,7 @@ import math
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +59,7 @@ def prepare(
     cache: Path,
     workers: int,
     progress: Progress,
+    agree: Callable[[str], None] = lambda digest: None,
 ) -> PreparedSet:
     """The prepared set of `source`, from `cache` if it is there, else made by `workers` processes.
 
@@ -68,6 +69,7 @@ def prepare(
     - `max_unreadable`: the share of the files, 0 to 1, that may fail to decode; of one class's
       files a quarter may, or this share where it is larger. Those are quarantined: they get no
       row, and are listed with the reason.
+    - `agree` is called with the digest before anything is decoded, and may raise.
 
     Anonymous memory grows by less than 2 kB per picture.
 
@@ -81,6 +83,7 @@ def prepare(
     sha256 = hash_files(files, workers, progress)
     selection = Selection(source.classes, files, sha256, image_size, resize)
     digest = selection.digest()
+    agree(digest)
     folder = cache / "prepared" / digest[:_DIGEST_LETTERS]
     if not folder.is_dir():
         doing = "preparing the same pictures"

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from headtohead.core.streams import stream
 from headtohead.data.synthetic.canvas import Layer, Pixels, draw_layer, to_image, to_pixels
-from headtohead.data.synthetic.poses import Drawing, draw_animal
+from headtohead.data.synthetic.poses import Animal, draw_animal
 from headtohead.data.synthetic.scene import (
     draw_background,
     draw_clutter,
@@ -92,7 +92,7 @@ def _expose(
     return _develop(scene, light, rng), seen >= 0.5
 
 
-def _placement(drawing: Drawing, width: int, height: int, rng: np.random.Generator) -> Placement:
+def _placement(drawing: Animal, width: int, height: int, rng: np.random.Generator) -> Placement:
     """Size, position and turn: the animal's share of the picture does not depend on its class."""
     outline = np.concatenate([part.outline for part in drawing.parts])
     if drawing.bottom is not None:

@@ -1,21 +1,15 @@
 """The folder of drawn pictures: drawn once, by several processes, complete or not there at all."""
 
-import json
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Thread
-from typing import IO
 
 from filelock import FileLock
 
 from headtohead.core.errors import DataError, StorageError, UsageError
+from headtohead.core.processes import Pool, Process, Worker, module_command
+from headtohead.core.system import usable_cores
 from headtohead.data.inventory import install, loss, tell_loss
 from headtohead.data.synthetic.photograph import LABELS, photograph
 
@@ -92,76 +86,35 @@ def draw_share(folder: Path, count: int, seed: int, first: int, step: int) -> It
 
 
 def _draw_in_processes(folder: Path, progress: Progress, count: int, seed: int) -> None:
-    workers = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2, 16)
-    workers = max(1, min(workers, count // 50))
-    lines: SimpleQueue[str | None] = SimpleQueue()
-    with tempfile.TemporaryFile("w+") as complaints:
-        shares: list[dict[str, str | int]] = [
-            {"folder": str(folder), "count": count, "seed": seed, "first": first, "step": workers}
-            for first in range(workers)
-        ]
-        with _processes(shares, complaints) as processes:
-            for process in processes:
-                Thread(target=_forward, args=(process.stdout, lines), daemon=True).start()
-            running, done = workers, 0
-            while running:
-                if lines.get() is None:
-                    running -= 1
+    """Each process draws its share; none outlives this one."""
+    workers = max(1, min(len(usable_cores()), 16, count // 50))
+    pool: Pool[Worker] = Pool()
+    with tempfile.TemporaryFile("w+") as complaints, pool:
+        for first in range(workers):
+            worker = Worker(Process(module_command("headtohead.data.synthetic"), errors=complaints))
+            pool.add(worker)
+            share = {"folder": str(folder), "count": count, "seed": seed, "first": first}
+            worker.give(first, {**share, "step": workers})
+        done = 0
+        while pool.at_work:
+            worker, said = pool.hear()
+            if said is None:
+                if worker.job is None:
                     continue
-                done += 1
-                progress("drawing pictures", done, count)
-            statuses = [process.wait() for process in processes]
-        if any(statuses):
-            complaints.seek(0)
-            _complain(max(statuses, key=abs), complaints.read().strip(), folder)
+                complaints.seek(0)
+                raise _died(worker.process.death(), complaints.read(), folder)
+            if "error" in said:
+                raise OSError(said["error"])
+            if "done" in said:
+                worker.job = None
+                continue
+            done += 1
+            progress("drawing images", done, count)
 
 
-def _forward(stream: IO[str], lines: "SimpleQueue[str | None]") -> None:
-    for line in stream:
-        lines.put(line)
-    lines.put(None)
-
-
-def _complain(status: int, message: str, folder: Path) -> None:
-    last = message.splitlines()[-1] if message else "no message"
-    if status == StorageError.exit_code:
-        raise OSError(last)
-    raise DataError(
-        f"a process that draws pictures stopped ({last}); received exit status {status} while "
-        f"drawing into {folder.parent}: give the same command again"
+def _died(how: str, message: str, folder: Path) -> DataError:
+    last = f": {message.strip().splitlines()[-1]}" if message.strip() else ""
+    return DataError(
+        f"a process that draws images ended with {how}{last}, while drawing into "
+        f"{folder.parent}. Run the same command again."
     )
-
-
-@contextmanager
-def _processes(
-    shares: list[dict[str, str | int]], complaints: IO[str]
-) -> Iterator[list[subprocess.Popen[str]]]:
-    """One process for each share of the pictures; none outlives the block.
-
-    They are fresh interpreters, so that notebooks and scripts without a main guard can draw. Each
-    ends by itself when its standard input does: it cannot outlive a parent that was killed.
-    """
-    root = str(Path(__file__).resolve().parents[3])
-    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    command = [sys.executable, "-P", "-m", "headtohead.data.synthetic"]
-    processes: list[subprocess.Popen[str]] = []
-    try:
-        for share in shares:
-            process = subprocess.Popen(
-                [*command, json.dumps(share)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=complaints,
-                text=True,
-                env=environment,
-            )
-            processes.append(process)
-        yield processes
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-            for stream in (process.stdin, process.stdout):
-                if stream is not None:
-                    stream.close()

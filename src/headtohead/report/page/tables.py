@@ -17,7 +17,7 @@ MISSING = "–"
 
 
 @dataclass(frozen=True)
-class Measure:
+class Column:
     """A column: a metric, its unit, and which direction is better (None: neither)."""
 
     title: str
@@ -29,23 +29,23 @@ class Measure:
 
 
 MEASURES = (
-    Measure("test accuracy, %", "test_accuracy", 100, 1, "high", "at the best epoch"),
-    Measure("best validation, %", "best_val_accuracy", 100, 1, "high", "chooses the epoch"),
-    Measure("last validation, %", "last_val_accuracy", 100, 1, "high", "at the last epoch"),
-    Measure("over-fitting, points", "last_overfit", 100, 1, "low", "training minus validation"),
-    Measure("AUROC", "test_auroc", 1, 3, "high", "test, best epoch"),
-    Measure("log loss, nats", "test_loss", 1, 3, "low", "test, best epoch"),
-    Measure("ECE, %", "test_ece", 100, 1, "low", "calibration error; test, best epoch"),
-    Measure("Brier", "test_brier", 1, 3, "low", "0 to 2; test, best epoch"),
-    Measure("processor s per run", "cpu_seconds", 1, 0, None, "of all its threads together"),
+    Column("test accuracy, %", "test_accuracy", 100, 1, "high", "at the best epoch"),
+    Column("best validation, %", "best_val_accuracy", 100, 1, "high", "chooses the epoch"),
+    Column("last validation, %", "last_val_accuracy", 100, 1, "high", "at the last epoch"),
+    Column("over-fitting, points", "last_overfit", 100, 1, "low", "training minus validation"),
+    Column("AUROC", "test_auroc", 1, 3, "high", "test, best epoch"),
+    Column("log loss, nats", "test_loss", 1, 3, "low", "test, best epoch"),
+    Column("ECE, %", "test_ece", 100, 1, "low", "calibration error; test, best epoch"),
+    Column("Brier", "test_brier", 1, 3, "low", "0 to 2; test, best epoch"),
+    Column("processor s per run", "cpu_seconds", 1, 0, None, "of all its threads together"),
 )
 
-PRIMARY_MEASURES: Mapping[Metric, tuple[Measure, ...]] = {
+PRIMARY_MEASURES: Mapping[Metric, tuple[Column, ...]] = {
     "test_accuracy": (),
     "balanced_accuracy": (
-        Measure("balanced, %", "test_balanced_accuracy", 100, 1, "high", "mean recall; primary"),
+        Column("balanced, %", "test_balanced_accuracy", 100, 1, "high", "mean recall; primary"),
     ),
-    "macro_f1": (Measure("macro-F1, %", "test_macro_f1", 100, 1, "high", "mean F1; primary"),),
+    "macro_f1": (Column("macro-F1, %", "test_macro_f1", 100, 1, "high", "mean F1; primary"),),
 }
 """First of all columns, where verdicts are about them."""
 
@@ -81,7 +81,7 @@ class Row:
     cells: tuple[Cell, ...]
 
 
-def measures(metric: Metric) -> tuple[Measure, ...]:
+def measures(metric: Metric) -> tuple[Column, ...]:
     """The columns of a study whose verdicts are about `metric`: it stands first."""
     return (*PRIMARY_MEASURES[metric], *MEASURES)
 
@@ -151,7 +151,7 @@ def baseline_row(found: Baseline, metric: Metric) -> BaselineRow:
     )
 
 
-def _baseline_cell(found: Baseline, measure: Measure) -> Cell:
+def _baseline_cell(found: Baseline, measure: Column) -> Cell:
     value = found.metrics.get(measure.metric)
     if value is None:
         return Cell(MISSING, "", None, False)
@@ -162,7 +162,7 @@ def _baseline_cell(found: Baseline, measure: Measure) -> Cell:
     return Cell(text, "", value, False, interval)
 
 
-def number(head: HeadResult, measure: Measure) -> str:
+def number(head: HeadResult, measure: Column) -> str:
     """`84.1 ± 0.6`; a dash for what is not known."""
     return _spread_text(head.spreads[measure.metric], measure.scale, measure.digits)
 
@@ -174,7 +174,7 @@ def _spread_text(found: Spread | None, scale: float, digits: int) -> str:
     return mean if found.sd is None else f"{mean} ± {scale * found.sd:.{digits}f}"
 
 
-def _cell(head: HeadResult, measure: Measure, best: float | None) -> Cell:
+def _cell(head: HeadResult, measure: Column, best: float | None) -> Cell:
     found = head.spreads[measure.metric]
     text, _, deviation = number(head, measure).partition(" ± ")
     if found is None or not np.isfinite(found.mean):
@@ -182,7 +182,7 @@ def _cell(head: HeadResult, measure: Measure, best: float | None) -> Cell:
     return Cell(text, deviation, found.mean, found.mean == best)
 
 
-def _best(heads: Sequence[HeadResult], measure: Measure) -> float | None:
+def _best(heads: Sequence[HeadResult], measure: Column) -> float | None:
     means = [
         spread.mean
         for head in heads
