@@ -28,7 +28,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from headtohead.config.options import study_from
+from headtohead.config.from_options import study_from
 from headtohead.config.study import StudySpec
 from headtohead.data.pipeline import prepare_study, split_study
 from headtohead.data.prepared import PreparedSet

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from headtohead.claims.base import JudgedClaim, Question, measure, pairs
 from headtohead.claims.judge import decide
-from headtohead.claims.parameters import Size, fewer_parameters
+from headtohead.claims.parameters import ModelSize, fewer_parameters
 from headtohead.claims.speed import Goal, Speeds, faster
 
 GOAL = Goal(target=0.8, horizon=10, majority=0.5, declared=True)
@@ -80,7 +80,7 @@ def test_a_measure_is_the_mean_over_seeds() -> None:
 )
 def test_parameters_are_counted(mine: int, outcome: str, words: str) -> None:
     """Else the one claim that needs no test is wrong."""
-    sizes = {"gap": Size(1, mine), "fc": Size(50, 100, multiply_adds=7)}
+    sizes = {"gap": ModelSize(1, mine), "fc": ModelSize(50, 100, multiply_adds=7)}
     asked = fewer_parameters("gap", "fc", sizes)
     assert asked.ruling is not None
     assert asked.ruling.outcome == outcome
@@ -92,7 +92,7 @@ def test_parameters_are_counted(mine: int, outcome: str, words: str) -> None:
 
 def test_parameters_wait_for_a_run_of_both() -> None:
     """Else a study that has just begun ends in a traceback."""
-    asked = fewer_parameters("gap", "fc", {"gap": Size(1, 2)})
+    asked = fewer_parameters("gap", "fc", {"gap": ModelSize(1, 2)})
     assert asked.ruling is not None
     assert asked.ruling.outcome == "inconclusive"
     assert "no run of fc yet" in asked.ruling.rule

@@ -286,7 +286,7 @@ def test_data_check_of_files_without_class_folders_says_what_each_is(tmp_path: P
     (tmp_path / "letter.jpg").write_text("dear")
     told = call("data", "check", tmp_path)
     assert told.exit_code == 0, told.output
-    assert "2 usable pictures of 3 files" in told.stdout
+    assert "2 usable images of 3 files" in told.stdout
     assert "letter.jpg" in told.stdout
 
 

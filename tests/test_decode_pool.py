@@ -47,7 +47,7 @@ def decode(folder: Path, paths: list[Path], started_at: list[int] | None = None)
 
 
 def check(folder: Path, decoded: Decoded) -> None:
-    assert decoded.reasons == {5: "not a picture"}
+    assert decoded.reasons == {5: "not an image"}
     assert decoded.usable.tolist() == [0, 1, 2, 3, 4, 6, 7, 8, 9]
     assert decoded.sizes[7].tolist() == [5, 13]
     rows = open_rows(folder / PICTURES)

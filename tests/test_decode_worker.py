@@ -49,7 +49,7 @@ def test_what_has_become_of_pictures_is_told_at_times(
         decode_worker._do_chunk(job, chunk, array, position)
     told = [answer["outcomes"] for answer in answers[:-1]]
     assert [len(outcomes) for outcomes in told] == lines
-    assert list(chain(*told)) == [(5, 6), "not a picture", (5, 6)]
+    assert list(chain(*told)) == [(5, 6), "not an image", (5, 6)]
     assert answers[-1] == {"written": 1}
     red, black = b"\xff\0\0" * 4, bytes(12)
     assert (tmp_path / "array").read_bytes() == bytes(7 + 3 * 12) + red + black + red

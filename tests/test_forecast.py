@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from headtohead.cli import main
-from headtohead.config.options import study_from
+from headtohead.config.from_options import study_from
 from headtohead.config.reading import load_study
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import UsageError

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headtohead.config.study import PicturesSpec
+from headtohead.config.images import PicturesSpec
 from headtohead.core.errors import DataError, UsageError
 from headtohead.data.decode import decode_file
 from headtohead.data.pipeline import look_at

@@ -8,7 +8,7 @@ import pytest
 
 from headtohead.claims.base import JudgedClaim
 from headtohead.claims.judge import judge
-from headtohead.claims.speed import paces_of
+from headtohead.claims.speed import speeds_of
 from headtohead.core.streams import stream
 from headtohead.probes.base import write_run, write_session
 from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps, Curves
@@ -135,7 +135,7 @@ def test_masks_of_an_older_ledger_are_known_by_their_evidence(tmp_path: Path) ->
 def test_an_epochs_pictures_are_those_of_its_steps(tmp_path: Path) -> None:
     """Else a study with `steps_per_epoch` is told times of epochs that it never ran."""
     ledger = probe(full_ledger(tmp_path / "one", heads=("fc", "gap"), seeds=1))
-    assert paces_of(StudyData(ledger))["gap"].pictures == 1600
+    assert speeds_of(StudyData(ledger))["gap"].pictures == 1600
     content = ledger.file.model_dump()
     content["study"]["heads"]["gap"]["recipe"] = {"steps_per_epoch": 3, "batch_size": 10}
     other = Ledger.create(tmp_path / "other", StudyFile.model_validate(content))
@@ -144,7 +144,7 @@ def test_an_epochs_pictures_are_those_of_its_steps(tmp_path: Path) -> None:
     times = np.ones((2, 7))
     speed = Speed(("fc", "gap"), (64, 10), "cpu", times, times)
     write_session(other, SPEED, SPEED.pack(speed))
-    paces = paces_of(StudyData(other))
+    paces = speeds_of(StudyData(other))
     assert (paces["fc"].pictures, paces["gap"].pictures) == (1600, 30)
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import headtohead
-from headtohead.config.options import study_from
+from headtohead.config.from_options import study_from
 from headtohead.data.pipeline import prepare_study, split_study
 from headtohead.data.split import in_stored_order
 from headtohead.store.ledger import Ledger

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TypeAlias, Unpack
 
 from headtohead.claims.table import own_claim
-from headtohead.config.options import StudyOptions, documented, study_from
+from headtohead.config.from_options import study_from
+from headtohead.config.options import StudyOptions, documented
 from headtohead.config.study import StudySpec
 from headtohead.core.files import expanded
 from headtohead.core.system import cache_folder

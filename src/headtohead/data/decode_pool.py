@@ -67,12 +67,12 @@ def fill(
     finished = _resume(folder, plan, decoded)
     missing = [chunk for chunk in plan.chunks() if chunk not in finished]
     count = len(paths) - sum(len(plan.files(chunk)) for chunk in missing)
-    progress("decoding pictures", count, len(paths))
+    progress("decoding images", count, len(paths))
 
     def step(pictures: int) -> None:
         nonlocal count
         count += pictures
-        progress("decoding pictures", count, len(paths))
+        progress("decoding images", count, len(paths))
 
     with (
         (folder / RECORDS).open("a", encoding="ascii") as records,

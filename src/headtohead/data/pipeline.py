@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from headtohead.config.study import PicturesSpec, StudySpec
+from headtohead.config.images import PicturesSpec
+from headtohead.config.study import StudySpec
 from headtohead.core.system import usable_cores
 from headtohead.data.duplicates import regrouped
 from headtohead.data.prepare import lost_line, prepare, unreadable_per_class
@@ -33,8 +34,9 @@ def prepare_study(
     `agree` is called with their digest before they are decoded, and may raise. Raises DataError
     and StorageError.
     """
-    source = open_source(spec.data, cache=cache, progress=progress)
-    check_limit(source.files, spec.pictures.limit)
+    limit = spec.pictures.limit
+    source = open_source(spec.data, cache=cache, progress=progress, limit=limit)
+    check_limit(source.files, limit)
     prepared = _prepare(source, spec.pictures, cache, progress, agree)
     return source, _grouped(spec, prepared)
 
@@ -50,7 +52,7 @@ def look_at(
     if folder is not None:
         source = list_unlabelled(folder, progress=progress)
     else:
-        source = open_source(data, cache=cache, progress=progress)
+        source = open_source(data, cache=cache, progress=progress, limit=pictures.limit)
     lenient = pictures.model_copy(update={"max_unreadable": 1.0})
     return source, _prepare(source, lenient, cache, progress, lambda digest: None)
 

@@ -86,7 +86,7 @@ def prepare(
     agree(digest)
     folder = cache / "prepared" / digest[:_DIGEST_LETTERS]
     if not folder.is_dir():
-        doing = "preparing the same pictures"
+        doing = "preparing the same images"
         with taking_turns(folder.with_suffix(".lock"), doing, progress), _storage(folder.parent):
             if not folder.is_dir():  # else another process has made it meanwhile
                 _sweep(folder.parent, spare=folder.with_suffix(".part"))
@@ -113,7 +113,7 @@ def _check_values(source: Source, image_size: int, resize: str, limit: int | Non
         raise UsageError(f"unknown resize method {resize!r}: choose one of {methods}.")
     if limit is not None and limit < len(source.classes):
         raise UsageError(
-            f"limit {limit}: there are {len(source.classes)} classes, and each needs pictures. "
+            f"limit {limit}: there are {len(source.classes)} classes, and each needs images. "
             f"Give at least {len(source.classes)}, or no limit."
         )
 
@@ -211,9 +211,9 @@ def _judge(prepared: PreparedSet, shown: str, max_unreadable: float) -> None:
         found = left[index] + len(lost)
         if not left[index]:
             raise DataError(
-                f"no usable picture in class {printable(label)!r}: {len(lost)} files found in "
+                f"no usable image in class {printable(label)!r}: {len(lost)} files found in "
                 f"{where}, none can be decoded: {_examples(lost)}. "
-                "Give it pictures, or remove the class."
+                "Give it images, or remove the class."
             )
         allowed = max(_OF_A_CLASS, max_unreadable)
         if len(lost) > allowed * found:
@@ -268,6 +268,6 @@ def _storage(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StorageError(
-            f"cannot prepare pictures in {folder}: {error.strerror or error}. Free some space, "
+            f"cannot prepare images in {folder}: {error.strerror or error}. Free some space, "
             "allow writing there, or choose another cache folder; the same command goes on."
         ) from error

@@ -240,9 +240,9 @@ def _check_classes(prepared: Files, places: NDArray[np.int64]) -> None:
                 "loosen the grouping in the study file: `split: {duplicates: exact}`, or `off`."
             )
             raise DataError(
-                f"class {printable(label)!r} is too small: it has {count} pictures "
+                f"class {printable(label)!r} is too small: it has {count} images "
                 f"({separate} that are not near-duplicates of one another), and none is left for "
                 f"{' and '.join(empty)}. Every class needs at least {len(GIVEN_SPLITS)} distinct "
-                "pictures, one in each of train, validation and test: add some, or remove it."
+                "images, one in each of train, validation and test: add some, or remove it."
                 f"{loosen if separate < count else ''}"
             )

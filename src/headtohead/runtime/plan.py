@@ -4,7 +4,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
-from headtohead.config.options import StudyOptions, documented, study_from
+from headtohead.config.from_options import study_from
+from headtohead.config.options import StudyOptions, documented
 from headtohead.config.recipe import RecipeSpec
 from headtohead.config.study import StudySpec
 from headtohead.core.files import expanded

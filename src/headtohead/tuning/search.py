@@ -7,9 +7,11 @@ from typing import Any, Unpack
 
 from pydantic import JsonValue
 
-from headtohead.config.options import TuneOptions, documented, study_from
+from headtohead.config.from_options import study_from
+from headtohead.config.options import TuneOptions, documented
 from headtohead.config.reading import resolve_tuning
-from headtohead.config.study import HeadSpec, StudySpec, VerdictSpec
+from headtohead.config.study import HeadSpec, StudySpec
+from headtohead.config.verdict import VerdictSpec
 from headtohead.core.errors import RunError, UsageError
 from headtohead.core.files import digest_of, expanded, storage_error
 from headtohead.core.streams import stream_seed

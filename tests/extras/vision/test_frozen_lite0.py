@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from headtohead.backbones.catalog import resolve
-from headtohead.config.options import study_from
+from headtohead.config.from_options import study_from
 from headtohead.data.pipeline import prepare_study, split_study
 from headtohead.stats.metrics import accuracy, cross_entropy
 from headtohead.store.records import LAST, EpochRecord

@@ -1,6 +1,6 @@
 """A process that draws its share of the images, a line on stdout for each that is written.
 
-It is sent one line of JSON, {"folder", "count", "seed", "first", "step"}, and says {"drawn": n} for
+It is sent one line of JSON, {"folder", "numbers", "seed"}, and says {"drawn": n} for
 each image, then {"done": true}, or {"error": text} where the disk is at fault. It ends at once when
 its standard input ends, so that it dies with its parent.
 """

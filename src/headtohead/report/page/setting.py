@@ -2,7 +2,7 @@
 
 import shlex
 
-from headtohead.config.options import arguments_for
+from headtohead.config.from_options import arguments_for
 from headtohead.config.strict_yaml import write_yaml
 from headtohead.config.study import StudySpec, prepared_text
 from headtohead.core.text import names
