@@ -62,11 +62,14 @@ def plan(
         if folder is not None:
             refuse_another(folder, spec)
         listing = list_study(spec, cache=cache_folder(cache), progress=display.progress)
+        images = None if listing is None else _images(spec, listing)
+        if images is not None:
+            spec = spec.for_images(images.train)
         counted = partial(
             forecast,
             spec,
             folder,
-            images=None if listing is None else _images(spec, listing),
+            images=images,
             workers=len(answer.setups),
             guidance=guidance_of(spec, answer),
             backbone=answer.about,
