@@ -290,13 +290,13 @@ def heads(name: str | None, image_size: int, classes: int, maps: str | None) -> 
 @main.command()
 @click.argument("name", required=False)
 @click.option("--image-size", type=int, help="Side of the images in pixels; default: its own.")
-@click.option("--weights", metavar="FILE|pretrained|random", help="First weights.")
+@click.option("--weights", metavar="FILE|pretrained|random", help="Weights it starts with.")
 @click.option(
     "--weights-match",
     type=click.Choice(["name", "order"]),
     default="name",
     show_default=True,
-    help="How a file's tensors are told apart.",
+    help="Match the tensors of a weights file by name or by order.",
 )
 def backbones(
     name: str | None, image_size: int | None, weights: str | None, weights_match: str

@@ -129,7 +129,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "weights",
         str,
-        "First weights of the backbone.",
+        "Weights that the backbone starts with.",
         TRAINING,
         "backbone.weights",
         default="random",
@@ -140,7 +140,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "weights_match",
         str,
-        "How a file's tensors are told apart.",
+        "Match the tensors of a weights file by name or by order.",
         TRAINING,
         "backbone.weights_match",
         choices=("name", "order"),
@@ -159,7 +159,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "until_decided",
         str,
-        "Add seeds until the reference against HEAD is decided, at the study's looks.",
+        "Add seeds until the comparison of the reference with HEAD is decided.",
         RUNNING,
         "verdict.until_decided",
         metavar="HEAD",
@@ -176,7 +176,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "min_steps",
         int,
-        "Least number of training steps in a run: as many epochs more as they take.",
+        "Least training steps of a run: epochs are added until it has them.",
         RUNNING,
         "recipe.min_steps",
         unset=1,

@@ -269,5 +269,5 @@ def _storage(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise StorageError(
             f"cannot prepare images in {folder}: {error.strerror or error}. Free some space, "
-            "allow writing there, or choose another cache folder; the same command goes on."
+            "allow writing there, or choose another cache folder, then run the same command to resume."
         ) from error

@@ -71,7 +71,7 @@ def _build_heads(question: PreflightQuestion, channels: int, size: tuple[int, in
         except Exception as error:  # a head of the user's own may fail in any way
             traceback.print_exc()
             raise UsageError(
-                f"the head {name} cannot be built ({in_words(error)}): fix it or leave it out."
+                f"the head {name} cannot be built ({in_words(error)}): fix or remove this head."
             ) from error
 
 
