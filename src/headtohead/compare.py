@@ -67,14 +67,8 @@ def compare(
     failed are told in `Comparison.failures`.
     """
     spec = study_from(study, **options)
-    probes_of(spec)  # what cannot be imported is told before the work
-    for claim in spec.claims:
-        own_claim(claim)
-    cache_folder(cache)  # that there is one, too
-    place = None if out is None else expanded(out)
-    masks = None if spec.masks is None else expanded(spec.masks)
-    if masks is not None:
-        check_masks_folder(masks)
+    place, masks = _path(out), _path(spec.masks)
+    _check_what_is_named(spec, masks, cache)
     question = question_about(spec, device, workers, deterministic=deterministic)
     with first_worker(question, cache) as standby, Display() as display:
         machine = answer_of(standby)
@@ -102,6 +96,20 @@ def compare(
         with hold(folder), local_executor(standby, machine.setups, folder, prepared) as executor:
             ledger = _open(folder, file, prepared, Renewal(retry_failed, retrain_changed), display)
             return _run_and_report(ledger, prepared, StudyRunner(executor, display), keep)
+
+
+def _path(named: str | Path | None) -> Path | None:
+    return None if named is None else expanded(named)
+
+
+def _check_what_is_named(spec: StudySpec, masks: Path | None, cache: str | Path | None) -> None:
+    """What cannot be imported or found is told before the work."""
+    probes_of(spec)
+    for claim in spec.claims:
+        own_claim(claim)
+    cache_folder(cache)
+    if masks is not None:
+        check_masks_folder(masks)
 
 
 def _agree(place: Path | None, spec: StudySpec, prepared: str | None = None) -> None:

@@ -268,6 +268,6 @@ def _storage(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StorageError(
-            f"cannot prepare images in {folder}: {error.strerror or error}. Free some space, "
-            "allow writing there, or choose another cache folder, then run the same command to resume."
+            f"cannot prepare images in {folder}: {error.strerror or error}. Free some space, allow "
+            "writing there, or choose another cache folder, then run the same command to resume."
         ) from error

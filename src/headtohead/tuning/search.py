@@ -64,6 +64,9 @@ def tune(
     finished or all of a head's failed.
     """
     optuna()
+    place = None if out is None else expanded(out)
+    if place is not None:
+        _refuse_foreign(place)
     spec = resolve_tuning(study_from(study, **options), trials=trials, epochs=epochs)
     question = question_about(
         spec, device, workers, deterministic=deterministic, models=_edges(spec)
@@ -78,7 +81,7 @@ def tune(
         for line in told(source, prepared):
             display.note(line)
         file = study_file(spec, prepared)
-        folder = expanded(out) if out is not None else _default_out(file)
+        folder = place or _default_out(file)
         _refuse_foreign(folder)
         trials_folder = folder / TRIALS
         with (
