@@ -266,6 +266,12 @@ def test_a_report_is_made_without_torch(tmp_path: Path) -> None:
     result = run_without_torch(COMMAND_WITHOUT_TORCH, "report", str(tmp_path))
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "summary.json").is_file()
+    page = tmp_path / "studies.html"
+    full_ledger(tmp_path / "other", heads=("fc", "gap"), seeds=1, epochs=1)
+    folders = (str(tmp_path), str(tmp_path / "other"))
+    result = run_without_torch(COMMAND_WITHOUT_TORCH, "report", *folders, "--out", str(page))
+    assert result.returncode == 0, result.stderr
+    assert page.is_file()
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["compare", "--help"]], ids=str)

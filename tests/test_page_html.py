@@ -17,8 +17,9 @@ from headtohead.probes.class_maps import CLASS_MAPS
 from headtohead.probes.images import Masks, masks_path, write_masks
 from headtohead.report.charts.chart import Series
 from headtohead.report.page.content import gather
+from headtohead.report.page.frame import THEME
 from headtohead.report.page.gallery import map_grid
-from headtohead.report.page.html import THEME, arrange, report_page
+from headtohead.report.page.html import arrange, report_page
 from headtohead.report.summary import summarize
 from headtohead.store.ledger import Ledger
 from headtohead.store.records import Failure

@@ -115,13 +115,11 @@ def tune(as_json: bool, **options: Any) -> None:
 
 
 @main.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folders", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option(
     "--pictures",
     type=click.IntRange(min=0, max=24),  # what `report.page.thumbnails` keeps
-    default=12,
-    show_default=True,
-    help="Test images in each grid of the page.",
+    help="Test images in each grid of the page; default: 12.",
 )
 @click.option("--figures", is_flag=True, help="Write every figure as PNG and SVG, too.")
 @click.option(
@@ -138,31 +136,84 @@ def tune(as_json: bool, **options: Any) -> None:
     metavar="[MODULE:CLASS,…]",
     help="Show the claims unfolded; with names, run the code of these claims of your own.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-def report(
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="The page of several studies; default: studies.html.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def report(folders: tuple[Path, ...], out: Path | None, as_json: bool, **options: Any) -> None:
+    """Regenerate the report of the study in FOLDERS: the page, the tables and, if asked, figures.
+
+    Of several studies it makes one page, which says where each head wins, and leaves their folders
+    as they are.
+    """
+    _see_current_folder()
+    if len(folders) > 1:
+        _report_several(folders, out, as_json, options)
+    elif out is not None:
+        raise UsageError(
+            f"--out is for the page of several studies; that of one lies in its folder, "
+            f"{brief(str(folders[0]))}."
+        )
+    else:
+        _report_one(folders[0], as_json, **options)
+
+
+def _report_one(
     folder: Path,
-    pictures: int,
+    as_json: bool,
+    *,
+    pictures: int | None,
     figures: bool,
     beside: tuple[str, ...],
     claims: str | None,
-    as_json: bool,
 ) -> None:
-    """Regenerate the report of the study in FOLDER: the page, the tables and, if asked, figures."""
     from headtohead.core.files import expanded
     from headtohead.report.beside import read_beside
+    from headtohead.report.page.content import PICTURES
     from headtohead.report.render import render
     from headtohead.store.ledger import Ledger, hold
     from headtohead.study_data import StudyData
 
-    _see_current_folder()
     folder = expanded(folder)
     data = StudyData(Ledger.open(folder), frozenset((claims or "").split(",")) - {""})
     others = tuple(map(read_beside, beside))
     with hold(folder):
         summary = render(
-            data, pictures=pictures, beside=others, figures=figures, claims=claims is not None
+            data,
+            pictures=PICTURES if pictures is None else pictures,
+            beside=others,
+            figures=figures,
+            claims=claims is not None,
         )
     _print_summary(summary, folder, as_json)
+
+
+def _report_several(
+    folders: tuple[Path, ...], out: Path | None, as_json: bool, options: dict[str, Any]
+) -> None:
+    from rich.console import Console
+
+    from headtohead.core.files import expanded, write_atomic
+    from headtohead.report.formats.several import SeveralTable, several_json
+    from headtohead.report.page.several import several_page
+    from headtohead.report.several import read_several
+
+    given = [f"--{name}" for name, value in options.items() if value not in (None, False, ())]
+    if given:
+        raise UsageError(
+            f"{', '.join(given)} of one study alone; received {len(folders)} folders. Run "
+            f"`headtohead report` on each with it."
+        )
+    several = read_several([expanded(folder) for folder in folders])
+    page = expanded(out or Path("studies.html"))
+    write_atomic(page, several_page(several))
+    if as_json:
+        click.echo(several_json(several))
+    else:
+        Console().print(SeveralTable(several))
+        click.echo(f"Page: {page}")
 
 
 def _see_current_folder() -> None:

@@ -137,6 +137,8 @@ def plan(
         setups, guidance = answer.setups, guidance_of(spec, answer)
         listing = list_study(spec, cache=cache_folder(cache), progress=display.progress)
         images = None if listing is None else _images(spec, listing)
+        if images is not None:
+            spec = spec.for_images(images.train)
         if folder is not None:
             refuse_foreign(folder)
         if masks is not None:

@@ -43,8 +43,11 @@ def answer(summary: Summary) -> Answer:
         reasons = tuple(reason(summary, item) for item in tested)
         return Answer(doubts.nothing_learned(summary), doubts.LEARN_MORE, "unlearned", reasons)
     found = _compared(summary, able, tested)
-    lost = doubts.lost(summary)
-    return replace(found, sentence=f"{found.sentence} {lost}") if lost else found
+    return replace(
+        found,
+        sentence=_joined(found.sentence, doubts.lost(summary)),
+        more=_joined(doubts.lost_fairly(summary), found.more),
+    )
 
 
 def opening(summary: Summary) -> Iterator[str]:
@@ -53,7 +56,12 @@ def opening(summary: Summary) -> Iterator[str]:
     if found.certainty in ("unjudged", "unlearned"):
         yield f"{found.sentence} {found.more}"
     elif summary.at_majority:
-        yield doubts.lost(summary)
+        yield _joined(doubts.lost(summary), doubts.lost_fairly(summary))
+
+
+def _joined(*parts: str) -> str:
+    """The parts that say something, one after the other."""
+    return " ".join(filter(None, parts))
 
 
 def _compared(
@@ -71,8 +79,7 @@ def _compared(
         return _of_other_pairs(summary, tested, reasons)
     found = _of_the_reference(summary, mine, reasons)
     others = " ".join(_of_pair(summary, item) for item in tested if item not in mine)
-    more = " ".join(filter(None, (found.more, others, without_verdict(summary))))
-    return replace(found, more=more)
+    return replace(found, more=_joined(found.more, others, without_verdict(summary)))
 
 
 def _of_the_reference(
@@ -99,7 +106,7 @@ def _of_other_pairs(
         return Answer(_too_few(summary, tested), _so_far(summary), "open", reasons)
     sentence = " ".join(_of_pair(summary, item) for item in tested)
     settled = len(tested) == len(summary.file.study.family) and not _open(tested)
-    more = " ".join(filter(None, (_so_far(summary), without_verdict(summary))))
+    more = _joined(_so_far(summary), without_verdict(summary))
     return Answer(sentence, more, "decided" if settled else "open", reasons)
 
 
@@ -135,8 +142,8 @@ def _not_judged(summary: Summary, tested: Sequence[HeadComparison]) -> Answer:
         parts.append(_of_the_rest(summary, judged))
     parts.append(doubts.lost(summary))
     reasons = tuple(reason(summary, item) for item in tested)
-    sentence = " ".join(filter(None, parts))
-    return Answer(sentence, doubts.why_and_remedy(summary), "unjudged", reasons)
+    more = _joined(doubts.why_and_remedy(summary), doubts.lost_fairly(summary))
+    return Answer(_joined(*parts), more, "unjudged", reasons)
 
 
 def _of_the_rest(summary: Summary, judged: Sequence[HeadComparison]) -> str:
