@@ -25,7 +25,7 @@ EXPORTS = ("--format onnx", "run_onnx.py")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as the guide has it."""
     folder = tmp_path_factory.mktemp("guide")
-    trained = trained_study(folder, seeds=2, epochs=1)
+    trained = trained_study(folder)
     shutil.move(trained.out, folder / "runs/pets")
     full_ledger(folder / "runs/birds", heads=("fc", "gap"), seeds=2, epochs=1)
     shutil.copytree(trained.source, folder / "photographs/labelled")
