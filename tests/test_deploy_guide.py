@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from deployed import trained_study
+from ledgers import full_ledger
 
 GUIDE = Path(__file__).parents[1] / "docs/deploy.md"
 BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```", GUIDE.read_text("utf-8"), re.M | re.S)
@@ -24,8 +25,9 @@ EXPORTS = ("--format onnx", "run_onnx.py")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as the guide has it."""
     folder = tmp_path_factory.mktemp("guide")
-    trained = trained_study(folder, seeds=2, epochs=1)
+    trained = trained_study(folder)
     shutil.move(trained.out, folder / "runs/pets")
+    full_ledger(folder / "runs/birds", heads=("fc", "gap"), seeds=2, epochs=1)
     shutil.copytree(trained.source, folder / "photographs/labelled")
     (folder / "photographs/new").mkdir()
     for number, name in enumerate(("one", "two", "three")):

@@ -21,7 +21,7 @@ os.environ.setdefault("KERAS_BACKEND", "torch")
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return trained_study(tmp_path_factory.mktemp("export"), epochs=1)
+    return trained_study(tmp_path_factory.mktemp("export"))
 
 
 def alone(script: Path, *arguments: Path | str) -> str:

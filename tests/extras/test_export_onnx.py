@@ -21,7 +21,7 @@ pytest.importorskip("onnxscript")
 @pytest.fixture(scope="module", params=[("cat", "dog"), ("bird", "cat", "dog")], ids=len)
 def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("onnx")
-    return trained_study(folder, classes=dict.fromkeys(request.param, 30), epochs=1)
+    return trained_study(folder, classes=dict.fromkeys(request.param, 30), seeds=1)
 
 
 @pytest.mark.parametrize("head", ["fc", "gap"])

@@ -57,16 +57,16 @@ def lost(summary: Summary) -> str:
     heads = summary.at_majority
     if not heads or summary.nothing_learned:
         return ""
-    found = summary.baseline
-    one = len(heads) == 1
+    stay = "stays" if len(heads) == 1 else "stay"
+    return f"{names(heads)} {stay} at the largest class ({summary.chance})."
+
+
+def lost_fairly(summary: Summary) -> str:
+    """What that means, and that it counts where another head learned; empty for none."""
+    if not lost(summary):
+        return ""
+    heads, named = summary.at_majority, summary.baseline.name
+    verb, lose = ("is", "it has lost") if len(heads) == 1 else ("are", "they have lost")
     learned = [item.head for item in summary.standings if item.beats]
-    fair = (
-        f" {names(learned)} learned from the same images, so {'it has' if one else 'they have'} "
-        f"lost fairly."
-        if learned
-        else ""
-    )
-    return (
-        f"{names(heads)} {'stays' if one else 'stay'} at the largest class: no better on the test "
-        f"images than always naming {found.name} ({summary.chance}).{fair}"
-    )
+    fair = f": {names(learned)} learned from the same images, so {lose} fairly" if learned else ""
+    return f"{names(heads)} {verb} no better on the test images than always naming {named}{fair}."
