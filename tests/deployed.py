@@ -31,12 +31,14 @@ def trained_study(
     heads: str = "fc,gap",
     seeds: int = 1,
     epochs: int = 2,
+    resize: str = "antialias",
 ) -> Trained:
     """A study of `heads` on pictures with a square whose place tells the class."""
     source = write_pictures(folder / "source", classes or {"cat": 40, "dog": 40}, size=48)
     out, cache = folder / "out", folder / "cache"
     comparison = headtohead.compare(
-        data=source, heads=heads, seeds=seeds, epochs=epochs, batch_size=16, image_size=SIDE,
+        data=source, heads=heads, seeds=seeds, epochs=epochs, batch_size=16,
+        image_size=SIDE, resize=resize,
         out=out, cache=cache, device="cpu", workers=1,
     )  # fmt: skip
     comparison.raise_for_failures()
