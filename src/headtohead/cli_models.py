@@ -84,6 +84,7 @@ def explain(
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--trust", multiple=True, metavar="MODULE:CLASS", help="As for `headtohead predict`.")
 @click.option("--cache", type=click.Path(path_type=Path), help="Folder for prepared images.")
+@click.option("--new-only", is_flag=True, help="Leave out images that the study has, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def evaluate(folder: Path, as_json: bool, **options: Any) -> None:
     """Score every head and seed of the study in FOLDER on new labelled images."""
