@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
+from headtohead.config.augmentation import augment_text, read_augment
 from headtohead.config.candidates import candidate_text
-from headtohead.core.errors import UsageError
 
 if TYPE_CHECKING:
     from headtohead.config.study import StudySpec
@@ -23,36 +23,6 @@ TRAINING = (*RUNNING, "tune")
 IMAGES = (*TRAINING, "data")
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-
-
-def read_augment(value: str | Mapping[str, Any]) -> dict[str, Any]:
-    """`flip,crop=0.1,color=0.2` or `none` → all fields of `AugmentSpec`. Raises UsageError."""
-    found: dict[str, Any] = {"flip": False, "crop": 0.0, "color": 0.0}
-    if not isinstance(value, str):
-        return {**found, **value}
-    parts = [part.strip() for part in value.split(",")]
-    for part in parts if parts != ["none"] else []:
-        name, mark, amount = part.partition("=")
-        try:
-            if part == "flip":
-                found["flip"] = True
-            elif name in ("crop", "color") and mark:
-                found[name] = float(amount)
-            else:
-                raise ValueError(part)
-        except ValueError:
-            raise UsageError(
-                f"--augment takes flip, crop=SHARE and color=SHARE with commas between them, or "
-                f"none; received {value!r}."
-            ) from None
-    return found
-
-
-def augment_text(augment: Any) -> str:
-    """What `read_augment` reads, of an `AugmentSpec`."""
-    amounts = (("crop", augment.crop), ("color", augment.color))
-    parts = ["flip"] * augment.flip + [f"{name}={amount:g}" for name, amount in amounts if amount]
-    return ",".join(parts) or "none"
 
 
 def _heads_text(heads: Mapping[str, Any]) -> str:
