@@ -2,11 +2,11 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from commands import run
 from deployed import Trained, trained_study
 from headtohead.probes.base import read_run
 from headtohead.probes.predictions import PREDICTIONS
@@ -20,10 +20,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 
 def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "headtohead", "evaluate", *map(str, arguments)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    return run("evaluate", *arguments)
 
 
 def test_the_test_split_scores_as_in_the_study(trained: Trained, tmp_path: Path) -> None:
