@@ -15,7 +15,7 @@ for variables in json.loads(sys.argv[1]):
     for name in ("HOME", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "HEADTOHEAD_CACHE"):
         os.environ.pop(name, None)
     os.environ.update(variables)
-    config.reload_config()
+    config.CACHE_DIR = os.environ.get("NUMBA_CACHE_DIR", "")  # as at its import
     keeps_kernels.cache_clear()
     print(json.dumps([keeps_kernels(), config.CACHE_DIR]))
 """
