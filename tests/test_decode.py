@@ -125,7 +125,7 @@ def test_any_bytes_that_are_no_picture_are_refused(data: bytes) -> None:
     ("data", "expected"),
     [
         (b"", "empty file"),
-        (b"<script>alert(1)</script>", "not a picture"),
+        (b"<script>alert(1)</script>", "not an image"),
         (FILES["jpeg"][:20], "truncated or damaged header (begins like a JPEG)"),
         (FILES["jpeg"][:-30], "truncated"),
         (FILES["webp"][:-30], "truncated"),

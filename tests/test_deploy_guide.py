@@ -16,6 +16,7 @@ from PIL import Image
 from commands import run
 from deployed import trained_study
 from ledgers import full_ledger
+from photographs import write_pictures
 
 GUIDE = Path(__file__).parents[1] / "docs/deploy.md"
 BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```", GUIDE.read_text("utf-8"), re.M | re.S)
@@ -30,7 +31,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trained = trained_study(folder)
     shutil.move(trained.out, folder / "runs/pets")
     full_ledger(folder / "runs/birds", heads=("fc", "gap"), seeds=2, epochs=1)
-    shutil.copytree(trained.source, folder / "photographs/labelled")
+    labelled = write_pictures(
+        folder / "photographs/labelled", {"cat": 4, "dog": 4}, size=48, seed=5
+    )
+    shutil.copytree(trained.source / "cat", labelled / "cat/known")
     (folder / "photographs/new").mkdir()
     for number, name in enumerate(("one", "two", "three")):
         source = trained.source / trained.prepared.names[number]

@@ -86,7 +86,7 @@ def open_features(folder: Path) -> NDArray[np.generic] | None:
     except (OSError, ValueError, EOFError, KeyError) as error:
         raise DataError(
             f"the features in {folder} are damaged ({error}). Delete this folder and run the same "
-            f"command again: they will be computed anew."
+            f"command again: they will be computed again."
         ) from error
     return cast("NDArray[np.generic]", found)
 

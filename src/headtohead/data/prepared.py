@@ -169,6 +169,6 @@ def _map(folder: Path, count: int, side: int) -> np.memmap:
 
 def _damaged(folder: Path, what: str) -> DataError:
     return DataError(
-        f"the prepared pictures in {folder} are damaged ({what}). "
-        "Delete this folder and run the same command again: they will be prepared anew."
+        f"the prepared images in {folder} are damaged ({what}). "
+        "Delete this folder and run the same command again: they will be prepared again."
     )

@@ -124,7 +124,7 @@ class Features:
     def augmented(self, rows: Tensor, draws: Tensor, by: Augmentation) -> tuple[Tensor, Tensor]:
         """The same, of mirrored pictures where (n, 7) `draws` say so. Raises ValueError."""
         if by.spec != AugmentSpec(flip=True) or self._views < 2:
-            raise ValueError(f"{self._views} views of each picture for {by.spec}")
+            raise ValueError(f"{self._views} views of each image for {by.spec}")
         seen = rows + len(self) * mirrored(draws)
         return self._of(seen), torch.index_select(self._labels, 0, rows)
 
