@@ -16,7 +16,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile(
     "headtohead",
-    max_examples=250 if os.environ.get("HEADTOHEAD_THOROUGH") else 25,
+    max_examples=500 if os.environ.get("HEADTOHEAD_THOROUGH") else 50,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     print_blob=True,

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 import headtohead
+from commands import run
 from deployed import SIDE, Trained, trained_study
 from headtohead.core.errors import RunError, UsageError
 from headtohead.data.decode_pool import CHUNK
@@ -32,10 +33,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 
 def command(*arguments: str | Path, given: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "headtohead", *map(str, arguments)],
-        capture_output=True, text=True, check=False, input=given, timeout=300,
-    )  # fmt: skip
+    return run(*arguments, given=given)
 
 
 def test_a_file_is_seen_as_the_prepared_set_has_it(trained: Trained) -> None:
