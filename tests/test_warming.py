@@ -35,7 +35,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     """A machine that never trained; it compiles without optimising, which takes a fraction."""
     fresh = {
         "NUMBA_CACHE_DIR": str(tmp_path / "numba"),
-        "NUMBA_OPT": "1",
+        "NUMBA_OPT": "0",
         "HEADTOHEAD_CACHE": str(tmp_path / "own"),
     }
     return {**os.environ, **fresh}
