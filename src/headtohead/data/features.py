@@ -21,6 +21,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Any, Literal, Self, cast
@@ -135,7 +136,7 @@ class Extraction:
         except OSError as error:
             raise storage_error(folder, error) from error
 
-    @property
+    @cached_property
     def batches(self) -> list[tuple[int, slice]]:
         """View and images of every batch."""
         views, count = self.shape[:2]
@@ -144,6 +145,11 @@ class Extraction:
             for view in range(views)
             for start in range(0, count, self.batch)
         ]
+
+    @cached_property
+    def images(self) -> NDArray[np.int64]:
+        """How many images each batch has."""
+        return np.array([part.stop - part.start for _, part in self.batches], np.int64)
 
     def done(self) -> NDArray[np.bool_]:
         """Which batches are on the disk, whoever computed them."""

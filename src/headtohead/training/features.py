@@ -103,9 +103,7 @@ def compute(
 
 def _pictures(work: Extraction) -> int:
     """Pictures that are done, each view counted."""
-    done = work.done()
-    parts = (part for (_, part), over in zip(work.batches, done, strict=True) if over)
-    return sum(part.stop - part.start for part in parts)
+    return int(work.images[work.done()].sum())
 
 
 class _Network:
