@@ -19,6 +19,7 @@ from headtohead.core.errors import (
 )
 
 _Command = Callable[..., Any]
+_PATH = click.Path(readable=False, path_type=Path)  # one that may not be read is told in one line
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -52,7 +53,7 @@ def _options(command: str) -> Callable[[_Command], _Command]:
 def _type_of(option: Option) -> Any:
     if option.choices:
         return click.Choice(option.choices)
-    return {Path: click.Path(path_type=Path), bool: None}.get(option.type, option.type)
+    return {Path: _PATH, bool: None}.get(option.type, option.type)
 
 
 @main.command()
@@ -115,7 +116,7 @@ def tune(as_json: bool, **options: Any) -> None:
 
 
 @main.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=_PATH)
 @click.option(
     "--pictures",
     type=click.IntRange(min=0, max=24),  # what `report.page.thumbnails` keeps
@@ -208,7 +209,7 @@ def data_check(source: str, as_json: bool, **options: Any) -> None:
 @_options("data")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=_PATH,
     default=Path("pictures.png"),
     show_default=True,
     help="The PNG to write.",
@@ -246,7 +247,7 @@ def _run_options(function: _Command) -> _Command:
 
 
 @main.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=_PATH)
 @click.argument("images", nargs=-1, required=True)
 @_run_options
 @click.option("--ensemble", is_flag=True, help="Average all seeds of the head.")
@@ -269,13 +270,13 @@ def predict(folder: Path, images: tuple[str, ...], top: int, form: str, **which:
 
 
 @main.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=_PATH)
 @click.argument("images", nargs=-1, required=True)
 @_run_options
-@click.option("--masks", type=click.Path(path_type=Path), help="Draw the objects of these masks.")
+@click.option("--masks", type=_PATH, help="Draw the objects of these masks.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=_PATH,
     default=Path("explained.png"),
     show_default=True,
     help="The PNG to write.",
@@ -293,11 +294,11 @@ def explain(
 
 
 @main.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=_PATH)
 @click.option("--data", required=True, help="New labelled images, as for `headtohead compare`.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--trust", multiple=True, metavar="MODULE:CLASS", help="As for `headtohead predict`.")
-@click.option("--cache", type=click.Path(path_type=Path), help="Folder for prepared images.")
+@click.option("--cache", type=_PATH, help="Folder for prepared images.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def evaluate(folder: Path, as_json: bool, **options: Any) -> None:
     """Score every head and seed of the study in FOLDER on new labelled images."""
@@ -311,7 +312,7 @@ def evaluate(folder: Path, as_json: bool, **options: Any) -> None:
 
 
 @main.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=_PATH)
 @click.option("--heads", help="These alone, by commas; default: every head of the study.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option(
@@ -336,7 +337,7 @@ def demo(folder: Path, **options: Any) -> None:
 
 
 @main.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=_PATH)
 @click.option("--head", help="A head of the study; default: the winner on validation.")
 @click.option("--seed", type=int, help="Its seed; default: the best one on validation.")
 @click.option("--trust", multiple=True, metavar="MODULE:CLASS", help="As for `headtohead predict`.")
@@ -344,7 +345,7 @@ def demo(folder: Path, **options: Any) -> None:
     "--format", "form", type=click.Choice(["onnx", "torch", "safetensors", "keras"]),
     required=True, help="onnx takes headtohead[export]; keras is for tutorial_cnn alone.",
 )  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The model's file.")
+@click.option("--out", type=_PATH, required=True, help="The model's file.")
 def export(folder: Path, form: str, out: Path, **which: Any) -> None:
     """Write a model of the study in FOLDER for other programs, and prove it there.
 

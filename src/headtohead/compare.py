@@ -33,7 +33,7 @@ from headtohead.runtime.progress import Display
 from headtohead.runtime.renewal import Renewal, renew
 from headtohead.runtime.runner import StudyRunner
 from headtohead.runtime.steps import step_lines
-from headtohead.store.ledger import Ledger, StudyFile, hold
+from headtohead.store.ledger import Ledger, StudyFile, hold, refuse_foreign
 from headtohead.store.new_study import default_out, study_file
 from headtohead.store.picture_table import picture_table, write_pictures
 from headtohead.study_data import StudyData
@@ -71,6 +71,8 @@ def compare(
     for claim in spec.claims:
         own_claim(claim)
     cache_folder(cache)  # that there is one, too
+    if out is not None:
+        refuse_foreign(expanded(out))
     question = question_about(spec, device, workers, deterministic=deterministic)
     with first_worker(question, cache) as standby, Display() as display:
         machine = answer_of(standby)

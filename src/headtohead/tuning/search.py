@@ -11,7 +11,7 @@ from headtohead.config.options import TuneOptions, documented, study_from
 from headtohead.config.reading import resolve_tuning
 from headtohead.config.study import HeadSpec, StudySpec, VerdictSpec
 from headtohead.core.errors import RunError, UsageError
-from headtohead.core.files import digest_of, expanded, storage_error
+from headtohead.core.files import check_out, digest_of, expanded, storage_error
 from headtohead.core.streams import stream_seed
 from headtohead.core.system import cache_folder
 from headtohead.data.pipeline import prepare_study, told
@@ -66,6 +66,8 @@ def tune(
     question = question_about(
         spec, device, workers, deterministic=deterministic, models=_edges(spec)
     )
+    if out is not None:
+        _refuse_foreign(expanded(out))
     untuned = {head: untuned_values(spec, head) for head in spec.heads}
     with first_worker(question, cache) as standby, Display() as display:
         machine = answer_of(standby)
@@ -108,6 +110,7 @@ def _default_out(file: StudyFile) -> Path:
 
 def _refuse_foreign(out: Path) -> None:
     """A folder that holds anything, and no trials, is somebody else's."""
+    check_out(out)
     try:
         found = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
     except OSError as error:
