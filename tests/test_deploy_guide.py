@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 
 from deployed import trained_study
+from ledgers import full_ledger
+from photographs import write_pictures
 
 GUIDE = Path(__file__).parents[1] / "docs/deploy.md"
 BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```", GUIDE.read_text("utf-8"), re.M | re.S)
@@ -24,9 +26,13 @@ EXPORTS = ("--format onnx", "run_onnx.py")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as the guide has it."""
     folder = tmp_path_factory.mktemp("guide")
-    trained = trained_study(folder, seeds=2, epochs=1)
+    trained = trained_study(folder)
     shutil.move(trained.out, folder / "runs/pets")
-    shutil.copytree(trained.source, folder / "photographs/labelled")
+    full_ledger(folder / "runs/birds", heads=("fc", "gap"), seeds=2, epochs=1)
+    labelled = write_pictures(
+        folder / "photographs/labelled", {"cat": 4, "dog": 4}, size=48, seed=5
+    )
+    shutil.copytree(trained.source / "cat", labelled / "cat/known")
     (folder / "photographs/new").mkdir()
     for number, name in enumerate(("one", "two", "three")):
         source = trained.source / trained.prepared.names[number]

@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 
 from headtohead.data import duplicates
 from headtohead.data.decode import decode_file
-from headtohead.data.duplicates import near_duplicates
+from headtohead.data.duplicates import matches, near_duplicates
 from headtohead.data.resize import resize
 
 DATA = Path(__file__).parents[2] / "shared/data"
@@ -203,3 +203,18 @@ def test_tiny_pictures_are_compared_too(side: int) -> None:
 def test_no_picture_gives_no_group() -> None:
     """Lost: a source with nothing usable ends in a traceback instead of a reason."""
     assert groups_of(np.empty((0, 8, 8, 3), np.uint8)).tolist() == []
+
+
+def test_new_images_are_found_among_known_ones() -> None:
+    """Else a figure on images that were trained on is taken for one on new images."""
+    known = textures(30)
+    known[7] = known[3]  # the first of equal ones is named
+    flat = np.full((2, 64, 64, 3), 90, np.uint8)
+    known = np.concatenate([known, flat[:1]])
+    new = np.stack(
+        [known[5], saved_anew(known[9], 80, 48), *textures(2, seed=8), known[7], *flat, flat[0] + 1]
+    )
+    found = matches(new, known, lambda *_: None)
+    assert found.tolist() == [5, 9, -1, -1, 3, 30, 30, -1]
+    assert matches(new[:0], known, lambda *_: None).shape == (0,)
+    assert matches(new, known[:0], lambda *_: None).tolist() == [-1] * len(new)

@@ -102,7 +102,7 @@ def test_the_drawing_shows_image_maps_and_mask() -> None:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return trained_study(tmp_path_factory.mktemp("explain"), epochs=1)
+    return trained_study(tmp_path_factory.mktemp("explain"))
 
 
 def test_the_command_writes_a_sheet(trained: Trained, tmp_path: Path) -> None:

@@ -8,11 +8,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from headtohead.cli import main
-from headtohead.config.options import study_from
+from headtohead.config.from_options import study_from
 from headtohead.config.reading import load_study
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import UsageError
-from headtohead.runtime.forecast import STATISTICS, forecast, render_forecast
+from headtohead.runtime.forecast import forecast
+from headtohead.runtime.forecast_text import render_forecast
+from headtohead.runtime.plan import STATISTICS
 from headtohead.stats.power import expected_power, seeds_to_find
 from headtohead.store.ledger import Ledger
 from headtohead.training.batch_norm import MOST

@@ -19,7 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from headtohead.config.study import PicturesSpec, StudySpec
+from headtohead.config.images import PicturesSpec
+from headtohead.config.study import StudySpec
 from headtohead.core.errors import HeadToHeadError
 from headtohead.data.pipeline import look_at, prepare_study, told
 from headtohead.data.prepared import PreparedSet
@@ -130,7 +131,7 @@ def fresh(tmp_path: Path) -> Path:
     return Path(tempfile.mkdtemp(dir=tmp_path))  # not emptied: removing takes longer than all else
 
 
-@settings(FUZZ, max_examples=120)
+@FUZZ
 @given(tree=SETS | st.dictionaries(NAMES | ANY_NAME, TREES, min_size=1, max_size=5))
 def test_everything_in_a_folder_is_listed_or_passed_over(
     tmp_path: Path, tree: dict[str, object]
@@ -209,7 +210,7 @@ def tarred(members: list[tuple[str, str]]) -> bytes:
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-@settings(FUZZ, max_examples=80)
+@FUZZ
 @given(odd=MEMBERS, pack=st.sampled_from((zipped, tarred)), good=st.booleans())
 def test_everything_in_an_archive_is_listed_or_passed_over(
     tmp_path: Path, odd: list[tuple[str, str]], pack: object, good: bool

@@ -24,7 +24,6 @@ LONGEST = 1500
 
 BASE: dict[str, Any] = load_study("article-tuned").model_dump(mode="json")
 FUZZ = settings(
-    max_examples=80,
     derandomize=True,
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
@@ -109,7 +108,7 @@ def places(value: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
-@settings(FUZZ, max_examples=30)
+@FUZZ
 @given(place=st.sampled_from(places(BASE)), value=values)
 def test_any_value_in_any_field(place: tuple[Any, ...], value: Any, tmp_path: Path) -> None:
     """Else a slip in one field of a study ends in a traceback."""

@@ -82,9 +82,9 @@ def test_the_text_says_all_of_it_and_no_file_name_reaches_the_terminal_raw(
     text = render_check(check(source, replace(prepared, groups=groups)))
     assert "\x1b" not in text
     for expected in (
-        "8 usable pictures of 9 files",
+        "8 usable images of 9 files",
         "200 to 202 pixels, median 201",
-        "75.0% of the pictures are of the largest class, 3 times",
+        "75.0% of the images are of the largest class, 3 times",
         r"cat/0.jpg = cat/1.jpg = dog/2\x1b[31m\n.jpg",
         "2 near-duplicate groups",
         "2 of them across classes",

@@ -8,7 +8,7 @@ from headtohead.analysis.foremost import foremost
 from headtohead.config.reading import load_study
 from headtohead.report.charts.curves import tracks_of
 from headtohead.report.charts.style import COLORS, KNOWN_HEADS, MARKERS, head_styles
-from headtohead.report.page.html import THEME
+from headtohead.report.page.frame import THEME
 from headtohead.report.render import render
 from headtohead.store.ledger import Ledger
 from headtohead.study_data import StudyData

@@ -116,7 +116,6 @@ def study(**fields: Any) -> StudySpec:
     return StudySpec.model_validate(fields)
 
 
-@pytest.mark.xdist_group("compare")
 def test_a_probe_and_a_claim_of_ones_own_are_collected_and_shown(tmp_path: Path) -> None:
     """Else a user who wants to measure something must change the package."""
     write_pictures(tmp_path / "source", {"cat": 60, "dog": 60})

@@ -28,7 +28,7 @@ from ledgers import add_run, full_ledger, study_ledger
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return trained_study(tmp_path_factory.mktemp("predictor"), seeds=2, epochs=1)
+    return trained_study(tmp_path_factory.mktemp("predictor"))
 
 
 def command(*arguments: str | Path, given: str = "") -> subprocess.CompletedProcess[str]:

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from headtohead.config.options import study_from
+from headtohead.config.from_options import study_from
 from headtohead.core.errors import UsageError
-from headtohead.runtime.preflight import Answer, answer_of, first_worker, question_about
+from headtohead.runtime.preflight import PreflightAnswer, answer_of, first_worker, question_about
 
 
 def answer(
     heads: str = "gap", device: str = "cpu", workers: int | None = None, **options: object
-) -> Answer:
+) -> PreflightAnswer:
     spec = study_from("quick", heads=heads, **options)  # type: ignore[arg-type]
     question = question_about(spec, device, workers, deterministic=False)
     with first_worker(question) as standby:

@@ -6,7 +6,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headtohead.core.errors import DataError, StorageError
@@ -237,9 +237,6 @@ def test_links_are_followed_and_circles_end(tmp_path: Path) -> None:
     assert "only one class" in refusal(only, tmp_path)
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 @given(
     name=st.text(
         st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=40
@@ -275,7 +272,7 @@ def test_a_name_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
         (("2.jpg", "1.jpg"), "2 files but no class folder"),
         (("cat/1.jpg",), "only one class in "),
         (("cat/1.jpg", "2.jpg"), "only one class in "),
-        (("cat/1.jpg", "dog/.DS_Store"), "no picture in the class folder "),
+        (("cat/1.jpg", "dog/.DS_Store"), "no image in the class folder "),
         (("train/cat/1", "train/dog/1", "test/cat/1"), "only one class in "),
         (("train/1.jpg", "test/1.jpg"), "1 file but no class folder"),
         (("val/a/1", "val/b/1", "test/a/1", "test/b/1"), "no train folder beside 'test', 'val'"),
@@ -337,7 +334,7 @@ def test_listing_reports_progress(tmp_path: Path) -> None:
     root = made(tmp_path / "pets", *(f"{c}/{n}.jpg" for c in ("cat", "dog") for n in range(600)))
     reports: list[tuple[str, int, int]] = []
     open_source(root, cache=tmp_path, progress=lambda *report: reports.append(report))
-    assert reports == [("listing pictures", 1000, 0), ("listing pictures", 1200, 1200)]
+    assert reports == [("listing images", 1000, 0), ("listing images", 1200, 1200)]
 
 
 def test_pictures_without_classes_can_be_looked_at(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from headtohead.config.options import study_from
+from headtohead.config.from_options import study_from
 from headtohead.config.study import StudySpec
 from headtohead.runtime.steps import FEWEST, SMALLEST_BATCH, step_lines, steps_of
 

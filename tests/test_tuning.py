@@ -270,7 +270,7 @@ def test_what_a_choice_is_worth_is_said_beside_it(tmp_path: Path) -> None:
     told = " ".join(str(write_results(tmp_path, ledger, study)).split())
     assert "No trial of fc_dropout is above the majority share of 60.0 %" in told
     assert "gap diverged in trial 1" in told
-    assert "one more of the 100 pictures right adds 1." in told
+    assert "one more of the 100 images right adds 1." in told
 
 
 def test_the_shipped_search_can_be_run() -> None:

@@ -56,12 +56,55 @@ def near_duplicates(images: NDArray[np.uint8], progress: Progress) -> NDArray[np
     Numbered 0, 1, … in the order of each group's first picture.
     """
     first, middle, coarse = _describe(images, progress)
-    pairs = _confirm_middle(middle, _screen(coarse, progress))
-    strength = _confirm_fine(images, pairs)
+    pairs = _confirm_middle(middle, middle, _screen(coarse, progress))
+    strength = _confirm_fine(images, images, pairs)
     pairs, strength = pairs[strength > 0], strength[strength > 0]
     strongest_first = np.lexsort((pairs[:, 1], pairs[:, 0], -strength))
     leader = _join(pairs[strongest_first], coarse)
     return np.unique(leader[first], return_inverse=True)[1].astype(np.int64)
+
+
+def matches(
+    images: NDArray[np.uint8], known: NDArray[np.uint8], progress: Progress
+) -> NDArray[np.int64]:
+    """(N,) the row of `known` (M, H, W, 3) that each of `images` (N, H, W, 3) shows, or -1.
+
+    Identical or near-identical as above; the most alike of several, the first of equal ones.
+    """
+    first, middle, coarse = _describe(images, progress)
+    first_known, middle_known, coarse_known = _describe(known, progress)
+    pairs = _confirm_middle(middle, middle_known, _across(coarse, coarse_known))
+    strength = _confirm_fine(images, known, pairs)
+    weakest_first = np.lexsort((-pairs[:, 1], strength))
+    found = np.full(len(images), -1, np.int64)
+    for one, other in pairs[weakest_first[strength[weakest_first] > 0]]:
+        found[one] = other
+    flat = {_pixels(known, row): row for row in _flat(coarse_known, first_known)[::-1]}
+    for row in _flat(coarse, first):
+        found[row] = flat.get(_pixels(images, row), -1)
+    return found[first]
+
+
+def _flat(coarse: NDArray[np.float32], first: NDArray[np.int64]) -> list[int]:
+    """Rows without contrast, of which only equality says anything."""
+    alone = first == np.arange(len(first))
+    rows: list[int] = np.flatnonzero(alone & ~coarse.any(axis=1)).tolist()
+    return rows
+
+
+def _pixels(images: NDArray[np.uint8], row: int) -> bytes:
+    return hashlib.sha256(images[row].tobytes()).digest()
+
+
+def _across(vectors: NDArray[np.float32], known: NDArray[np.float32]) -> Pairs:
+    """Pairs (row of `vectors`, row of `known`) that correlate, the strongest of each first row."""
+    found = [np.empty((0, 2), np.int64)]
+    for top in range(0, len(vectors), _ROWS):
+        product = vectors[top : top + _ROWS] @ known.T
+        row, column = np.nonzero(product > _COARSE_ALIKE)
+        pairs = np.stack([row + top, column], axis=1)
+        found.append(_strongest(pairs, product[row, column])[0])
+    return np.concatenate(found)
 
 
 def regrouped(images: NDArray[np.uint8], groups: NDArray[np.int64], kept: str) -> NDArray[np.int64]:
@@ -77,8 +120,7 @@ def regrouped(images: NDArray[np.uint8], groups: NDArray[np.int64], kept: str) -
         _, member, size = np.unique(groups, return_inverse=True, return_counts=True)
         seen: dict[bytes, int] = {}
         for row in np.flatnonzero(size[member] > 1).tolist():
-            pixels = hashlib.sha256(images[row].tobytes()).digest()
-            leader[row] = seen.setdefault(pixels, row)
+            leader[row] = seen.setdefault(_pixels(images, row), row)
     return np.unique(leader, return_inverse=True)[1].astype(np.int64)
 
 
@@ -111,8 +153,7 @@ def _first_equal(images: NDArray[np.uint8], checks: NDArray[np.uint32]) -> NDArr
     _, member, size = np.unique(checks, return_inverse=True, return_counts=True)
     seen: dict[bytes, int] = {}
     for row in np.flatnonzero(size[member] > 1).tolist():
-        pixels = hashlib.sha256(images[row].tobytes()).digest()
-        first[row] = seen.setdefault(pixels, row)
+        first[row] = seen.setdefault(_pixels(images, row), row)
     return first
 
 
@@ -148,24 +189,29 @@ def _strongest(pairs: Pairs, strength: NDArray[np.float32]) -> tuple[Pairs, NDAr
     return pairs[rank < _NEIGHBOURS], strength[rank < _NEIGHBOURS]
 
 
-def _confirm_middle(middle: NDArray[np.uint8], pairs: Pairs) -> Pairs:
-    """Those of `pairs` that correlate on 16 × 16 cells."""
+def _confirm_middle(middle: NDArray[np.uint8], others: NDArray[np.uint8], pairs: Pairs) -> Pairs:
+    """Those of `pairs`, of a row of each, that correlate on 16 × 16 cells."""
     kept = [np.empty((0, 2), np.int64)]
     for start in range(0, len(pairs), _COLUMNS):
         some = pairs[start : start + _COLUMNS]
-        one, other = (_unit(middle[some[:, side]].astype(np.float32)) for side in (0, 1))
+        rows = middle[some[:, 0]], others[some[:, 1]]
+        one, other = (_unit(means.astype(np.float32)) for means in rows)
         kept.append(some[(one * other).sum(1) > _MIDDLE_ALIKE])
     return np.concatenate(kept)
 
 
-def _confirm_fine(images: NDArray[np.uint8], pairs: Pairs) -> NDArray[np.float32]:
+def _confirm_fine(
+    images: NDArray[np.uint8], others: NDArray[np.uint8], pairs: Pairs
+) -> NDArray[np.float32]:
     """(P,) correlation of each pair on fine cells, 0 where anything speaks against it."""
     strength = np.zeros(len(pairs), np.float32)
     batch = _batch(images, 2)
     side = min(_FINE, images.shape[1])
     for start in range(0, len(pairs), batch):
+        some = pairs[start : start + batch]
         one, other = (
-            _colour_means(images[pairs[start : start + batch, end]], side) for end in (0, 1)
+            _colour_means(pictures[rows], side)
+            for pictures, rows in ((images, some[:, 0]), (others, some[:, 1]))
         )
         grey = _correlation(one @ _GREY, other @ _GREY)
         half_one, half_other = (_shrink_grey(x @ _GREY, max(2, side // 2)) for x in (one, other))

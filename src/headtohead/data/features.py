@@ -72,7 +72,7 @@ class FeatureKey:
 
 
 def open_features(folder: Path) -> NDArray[np.generic] | None:
-    """(views, N, h, w, C), memory-mapped copy-on-write; None where they are not complete.
+    """(views, N, h, w, C), memory-mapped for reading; None where they are not complete.
 
     Raises DataError where the file is damaged.
     """
@@ -80,13 +80,13 @@ def open_features(folder: Path) -> NDArray[np.generic] | None:
         return None
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="ascii"))
-        found = np.load(folder / FEATURES, mmap_mode="c", allow_pickle=False)
+        found = np.load(folder / FEATURES, mmap_mode="r", allow_pickle=False)
         if list(found.shape) != manifest["shape"] or found.dtype != manifest["key"]["dtype"]:
             raise ValueError(f"{found.dtype} {found.shape} in it")
     except (OSError, ValueError, EOFError, KeyError) as error:
         raise DataError(
             f"the features in {folder} are damaged ({error}). Delete this folder and run the same "
-            f"command again: they will be computed anew."
+            f"command again: they will be computed again."
         ) from error
     return cast("NDArray[np.generic]", found)
 

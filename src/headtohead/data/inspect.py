@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from headtohead.config.study import SplitSpec
+from headtohead.config.images import SplitSpec
 from headtohead.core.errors import DataError
 from headtohead.data.holdout import holdout_lines
 from headtohead.data.prepared import GIVEN_SPLITS, PreparedSet, Quarantined, printable
@@ -40,7 +40,7 @@ class ClassCount:
 
 
 @dataclass(frozen=True)
-class Range:
+class Lengths:
     """Least, median and greatest of a length in pixels, before resizing."""
 
     least: int
@@ -76,8 +76,8 @@ class DataCheck:
     found: int  # files in the source
     usable: int  # pictures in the prepared set; fewer than found under a limit
     classes: tuple[ClassCount, ...]
-    widths: Range
-    heights: Range
+    widths: Lengths
+    heights: Lengths
     distinct_sizes: int
     largest_share: float  # of the usable pictures: the accuracy of always naming that class
     imbalance: float  # pictures of the largest class per picture of the smallest
@@ -151,7 +151,7 @@ def render_check(check: DataCheck) -> str:
     )
     share, ratio = check.largest_share, check.imbalance
     console.print(
-        f"{check.usable:,} usable pictures of {check.found:,} files in {printable(check.source)}",
+        f"{check.usable:,} usable images of {check.found:,} files in {printable(check.source)}",
         markup=False,
     )
     console.print(_class_table(check))
@@ -165,7 +165,7 @@ def render_check(check: DataCheck) -> str:
     console.print(f"Height:  {_range_text(check.heights)}")
     console.print(f"         {check.distinct_sizes:,} different sizes")
     console.print(
-        f"Balance: {share:.1%} of the pictures are of the largest class, "
+        f"Balance: {share:.1%} of the images are of the largest class, "
         f"{ratio:.3g} times as many as of the smallest"
     )
     if check.split:
@@ -176,7 +176,7 @@ def render_check(check: DataCheck) -> str:
             console.print(line, markup=False, soft_wrap=True)
     _print_groups(console, "near-duplicate groups (each stays in one split)", check.duplicates)
     if check.across_classes:
-        title = "of them across classes: the same picture under two labels"
+        title = "of them across classes: the same image under two labels"
         _print_groups(console, title, check.across_classes)
     if check.leaks:
         title = "of them across the splits you gave: the test split is not independent"
@@ -241,11 +241,11 @@ def _duplicates(prepared: PreparedSet) -> Iterator[DuplicateGroup]:
         )
 
 
-def _range(lengths: "np.ndarray[Any, np.dtype[np.int64]]") -> Range:
-    return Range(int(lengths.min()), float(np.median(lengths)), int(lengths.max()))
+def _range(lengths: "np.ndarray[Any, np.dtype[np.int64]]") -> Lengths:
+    return Lengths(int(lengths.min()), float(np.median(lengths)), int(lengths.max()))
 
 
-def _range_text(lengths: Range) -> str:
+def _range_text(lengths: Lengths) -> str:
     return f"{lengths.least:,} to {lengths.greatest:,} pixels, median {lengths.median:,.0f}"
 
 
@@ -286,7 +286,7 @@ def _choose(prepared: PreparedSet, number: int, count: int) -> list[int]:
 
 def _heading(prepared: PreparedSet, number: int) -> str:
     sizes = prepared.original_sizes[prepared.labels == number]
-    count = f"{prepared.classes[number]}: {len(sizes):,} pictures"
+    count = f"{prepared.classes[number]}: {len(sizes):,} images"
     if not len(sizes):
         return count
     least, greatest = sizes[sizes.prod(1).argmin()], sizes[sizes.prod(1).argmax()]

@@ -112,6 +112,7 @@ def evaluate(
     device: str,
     trust: Collection[str],
     cache: Path | None,
+    new_only: bool,
 ) -> "Evaluated":
     """Every head and seed on the labelled images of `data`."""
     from headtohead.deploy.evaluate import evaluate as score
@@ -119,7 +120,10 @@ def evaluate(
     ledger = Ledger.open(expanded(folder))
     place = cache_folder(cache)
     summary = summarize(StudyData(ledger))
-    return score(ledger, summary, data, cache=place, progress=progress, device=device, trust=trust)
+    return score(
+        ledger, summary, data,
+        cache=place, progress=progress, device=device, trust=trust, new_only=new_only,
+    )  # fmt: skip
 
 
 def export(

@@ -62,7 +62,7 @@ class StudyClassifier:
         unknown = sorted({str(label) for label in y} - set(self.classes_))
         if unknown:
             raise UsageError(
-                f"labels {', '.join(map(repr, unknown[:3]))} are no classes of the study; it has "
+                f"labels {', '.join(map(repr, unknown[:3]))} are not classes of the study; it has "
                 f"{', '.join(map(repr, self.classes_))}."
             )
         return self

@@ -17,7 +17,7 @@ from headtohead.core.streams import stream_seed
 from headtohead.data.features import LAYOUT, Extraction, FeatureKey, Maps, open_features
 from headtohead.data.prepared import PreparedSet
 from headtohead.training.acceleration import fastest
-from headtohead.training.inputs import Features
+from headtohead.training.inputs import Features, without_copy
 
 BATCH, BATCH_ON_GPU = 32, 256
 """Pictures at once."""
@@ -123,7 +123,7 @@ class _Network:
         if layout != self._layout:
             self._backbone.to(memory_format=form)  # type: ignore[call-overload]
             self._layout = layout
-        pixels = torch.from_numpy(np.ascontiguousarray(images)).to(self._device)
+        pixels = without_copy(np.ascontiguousarray(images)).to(self._device)
         pictures = pixels.permute(0, 3, 1, 2).to(torch.float32).div_(255)
         if mirror:
             pictures = pictures.flip(3)

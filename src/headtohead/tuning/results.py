@@ -98,7 +98,7 @@ class Tuning:
         seeds = ", ".join(map(str, record.seeds))
         yield (
             f"Validation accuracies in %, best of {record.epochs} epochs, seed {seeds}; one more "
-            f"of the {record.pictures:,} pictures right adds {100 / record.pictures:.2g}. The best "
+            f"of the {record.pictures:,} images right adds {100 / record.pictures:.2g}. The best "
             f"of many trials is flattered by having been chosen, and says nothing of other heads: "
             f"that is for the comparison, with seeds and a test split that no trial has seen."
         )

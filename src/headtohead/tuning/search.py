@@ -7,9 +7,11 @@ from typing import Any, Unpack
 
 from pydantic import JsonValue
 
-from headtohead.config.options import TuneOptions, documented, study_from
+from headtohead.config.from_options import study_from
+from headtohead.config.options import TuneOptions, documented
 from headtohead.config.reading import resolve_tuning
-from headtohead.config.study import HeadSpec, StudySpec, VerdictSpec
+from headtohead.config.study import HeadSpec, StudySpec
+from headtohead.config.verdict import VerdictSpec
 from headtohead.core.errors import RunError, UsageError
 from headtohead.core.files import check_out, digest_of, expanded, storage_error
 from headtohead.core.streams import stream_seed
@@ -62,12 +64,13 @@ def tune(
     finished or all of a head's failed.
     """
     optuna()
+    place = None if out is None else expanded(out)
+    if place is not None:
+        _refuse_foreign(place)
     spec = resolve_tuning(study_from(study, **options), trials=trials, epochs=epochs)
     question = question_about(
         spec, device, workers, deterministic=deterministic, models=_edges(spec)
     )
-    if out is not None:
-        _refuse_foreign(expanded(out))
     untuned = {head: untuned_values(spec, head) for head in spec.heads}
     with first_worker(question, cache) as standby, Display() as display:
         machine = answer_of(standby)
@@ -78,7 +81,7 @@ def tune(
         for line in told(source, prepared):
             display.note(line)
         file = study_file(spec, prepared)
-        folder = expanded(out) if out is not None else _default_out(file)
+        folder = place or _default_out(file)
         _refuse_foreign(folder)
         trials_folder = folder / TRIALS
         with (

@@ -11,14 +11,15 @@ import pytest
 import torch
 
 from headtohead.backbones.catalog import resolve
-from headtohead.config.options import study_from
+from headtohead.config.from_options import study_from
 from headtohead.data.pipeline import prepare_study, split_study
 from headtohead.stats.metrics import accuracy, cross_entropy
-from headtohead.store.records import EpochRecord
+from headtohead.store.records import LAST, EpochRecord
 from headtohead.training import checkpoint
 from headtohead.training.evaluate import infer
 from headtohead.training.features import frozen_features
-from headtohead.training.run import LAST, RunPlan, train
+from headtohead.training.plans import RunPlan
+from headtohead.training.run import train
 
 FLOWERS = Path(__file__).parents[4] / "shared" / "data" / "flowers_sample"
 DECAY = 0.1

@@ -18,7 +18,7 @@ Certainty = Literal["decided", "open", "nothing", "unjudged", "unlearned"]
 
 
 @dataclass(frozen=True)
-class Answer:
+class ShortAnswer:
     """The sentence, what goes with it, how firm it is, what supports it, and the head to take.
 
     `chosen` is empty where nothing is decided.
@@ -31,17 +31,17 @@ class Answer:
     chosen: str = ""
 
 
-def answer(summary: Summary) -> Answer:
+def answer(summary: Summary) -> ShortAnswer:
     """What a study says to someone who must choose a head; nothing that its numbers do not."""
     able = [head for head in summary.heads if head.finished]
     if not able:
-        return Answer("Nothing can be said yet: no run is finished.", "", "nothing", ())
+        return ShortAnswer("Nothing can be said yet: no run is finished.", "", "nothing", ())
     tested = [item for item in summary.comparisons if item.comparison.difference.n]
     if summary.lags:
         return _not_judged(summary, tested)
     if summary.nothing_learned:
         reasons = tuple(reason(summary, item) for item in tested)
-        return Answer(doubts.nothing_learned(summary), doubts.LEARN_MORE, "unlearned", reasons)
+        return ShortAnswer(doubts.nothing_learned(summary), doubts.LEARN_MORE, "unlearned", reasons)
     found = _compared(summary, able, tested)
     return replace(
         found,
@@ -66,11 +66,11 @@ def _joined(*parts: str) -> str:
 
 def _compared(
     summary: Summary, able: Sequence[HeadResult], tested: Sequence[HeadComparison]
-) -> Answer:
+) -> ShortAnswer:
     """The answer where every head's measurements can be trusted."""
     if len(summary.file.study.heads) == 1:
         more = "With one head there is nothing to compare it with."
-        return Answer(f"{_reached(able[0])}.", more, "nothing", ())
+        return ShortAnswer(f"{_reached(able[0])}.", more, "nothing", ())
     if not tested:
         return _without_pairs(summary, able)
     reasons = tuple(reason(summary, item) for item in tested)
@@ -84,30 +84,30 @@ def _compared(
 
 def _of_the_reference(
     summary: Summary, mine: Sequence[HeadComparison], reasons: tuple[str, ...]
-) -> Answer:
+) -> ShortAnswer:
     """What the reference's own comparisons come to."""
     chosen = _decided(summary, mine)
     planned = [pair for pair in summary.file.study.family if pair[0] == summary.reference]
     if chosen is not None and len(mine) == len(planned):
         sentence, head = chosen
-        return Answer(sentence, _validation(summary, head), "decided", reasons, head)
+        return ShortAnswer(sentence, _validation(summary, head), "decided", reasons, head)
     if _few_seeds(summary, mine):
         sentence, more = _too_few(summary, mine), _so_far(summary)
     else:
         sentence, more = _undecided(summary, mine), _may_be_chance(summary, mine)
-    return Answer(sentence, more, "open", reasons)
+    return ShortAnswer(sentence, more, "open", reasons)
 
 
 def _of_other_pairs(
     summary: Summary, tested: Sequence[HeadComparison], reasons: tuple[str, ...]
-) -> Answer:
+) -> ShortAnswer:
     """A family without the reference: each pair's verdict, and no choice among all heads."""
     if _few_seeds(summary, tested):
-        return Answer(_too_few(summary, tested), _so_far(summary), "open", reasons)
+        return ShortAnswer(_too_few(summary, tested), _so_far(summary), "open", reasons)
     sentence = " ".join(_of_pair(summary, item) for item in tested)
     settled = len(tested) == len(summary.file.study.family) and not _open(tested)
     more = _joined(_so_far(summary), without_verdict(summary))
-    return Answer(sentence, more, "decided" if settled else "open", reasons)
+    return ShortAnswer(sentence, more, "decided" if settled else "open", reasons)
 
 
 def _of_pair(summary: Summary, item: HeadComparison) -> str:
@@ -134,7 +134,7 @@ def without_verdict(summary: Summary) -> str:
     return f"{told} estimates and no verdict: the study declares its comparisons beforehand."
 
 
-def _not_judged(summary: Summary, tested: Sequence[HeadComparison]) -> Answer:
+def _not_judged(summary: Summary, tested: Sequence[HeadComparison]) -> ShortAnswer:
     """What cannot be judged first, then what can, then the heads that learned nothing."""
     parts = [doubts.not_judged(summary, tested)]
     judged = [item for item in tested if item.judged and item.first == summary.reference]
@@ -143,7 +143,7 @@ def _not_judged(summary: Summary, tested: Sequence[HeadComparison]) -> Answer:
     parts.append(doubts.lost(summary))
     reasons = tuple(reason(summary, item) for item in tested)
     more = _joined(doubts.why_and_remedy(summary), doubts.lost_fairly(summary))
-    return Answer(_joined(*parts), more, "unjudged", reasons)
+    return ShortAnswer(_joined(*parts), more, "unjudged", reasons)
 
 
 def _of_the_rest(summary: Summary, judged: Sequence[HeadComparison]) -> str:
@@ -182,8 +182,8 @@ def _reached(head: HeadResult) -> str:
     return f"{head.head} classifies {100 * spread.mean:.1f} % of the test images correctly{over}"
 
 
-def _without_pairs(summary: Summary, able: Sequence[HeadResult]) -> Answer:
-    return Answer(
+def _without_pairs(summary: Summary, able: Sequence[HeadResult]) -> ShortAnswer:
+    return ShortAnswer(
         "Nothing can be compared yet.",
         f"{summary.reference}, the reference, and another head must have finished the same seed, "
         f"with test predictions. So far: {'; '.join(map(_reached, able))}.",
