@@ -5,6 +5,7 @@ import math
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -73,19 +74,21 @@ def test_a_file_in_a_folders_place_is_named(tmp_path: Path, below: str) -> None:
 
 
 @pytest.mark.parametrize("below", ["out", "locked/out", "locked"])
-def test_a_folder_that_may_not_be_written_is_told_before_the_work(
-    tmp_path: Path, below: str
-) -> None:
+def test_a_folder_that_may_not_be_written_is_told_before_the_work(below: str) -> None:
     """Else every image is decoded first, and the study then ends."""
-    check_out(tmp_path / below)
-    (tmp_path / "locked").mkdir(mode=0)
-    tmp_path.chmod(0o555)
-    done = subprocess.run(
-        [sys.executable, "-c", AS_NOBODY, tmp_path / below],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    tmp_path.chmod(0o755)
-    assert done.stdout.startswith(f"cannot write {tmp_path / below}: Permission denied.")
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are their user's alone
+        root = Path(name)
+        (root / "locked").mkdir()
+        check_out(root / below)
+        (root / "locked").chmod(0o555)
+        root.chmod(0o555)
+        done = subprocess.run(
+            [sys.executable, "-c", AS_NOBODY, root / below],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        root.chmod(0o755)
+        (root / "locked").chmod(0o755)
+    assert done.stdout.startswith(f"cannot write {root / below}: Permission denied.")
 
 
 def test_a_file_in_the_way_of_a_folder_is_told_before_the_work(tmp_path: Path) -> None:
