@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headtohead.core.errors import DataError
+from headtohead.core.errors import DataError, brief
 from headtohead.core.files import expanded, write_atomic
 from headtohead.core.system import cache_folder
 from headtohead.data.prepared import printable
@@ -25,6 +25,9 @@ from headtohead.study_data import StudyData
 
 if TYPE_CHECKING:
     from headtohead.deploy.evaluate import Evaluated
+
+LONGEST = 500
+"""Characters of a name that a line shows."""
 
 Say = Callable[[str], None]
 
@@ -174,7 +177,7 @@ class _Unreadable:
 
     def __call__(self, read: Read) -> None:
         self._count += 1
-        self._note(f"skipped {printable(str(read.path))}: {read.reason}")
+        self._note(f"skipped {brief(printable(str(read.path)), LONGEST)}: {read.reason}")
 
     def raise_if_any(self, total: int) -> None:
         if self._count:
