@@ -18,7 +18,7 @@ def test_there_are_forty() -> None:
     assert len(names) == len(set(names)) >= 40
 
 
-@pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", list(cases()), ids=lambda case: case.name)
 def test_it_ends_in_a_sentence(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: Case
 ) -> None:
