@@ -42,3 +42,10 @@ def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
         return summarize(StudyData(ledger)), []
 
     monkeypatch.setattr(importlib.import_module("headtohead.compare"), "_report", summary_alone)
+
+
+@pytest.fixture
+def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Charts are planned and none is drawn: for tests of tables and words alone."""
+    drawing = importlib.import_module("headtohead.report.charts.chart")
+    monkeypatch.setattr(drawing, "inline_svg", lambda *_: "<svg></svg>")

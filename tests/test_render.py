@@ -166,6 +166,7 @@ def rounded(path: Path) -> Any:
 LEDGERS = sorted((Path(__file__).parents[1] / "docs" / "ledgers").iterdir())
 
 
+@pytest.mark.usefixtures("no_drawing")
 @pytest.mark.parametrize("kept", LEDGERS, ids=lambda path: path.name)
 def test_the_ledgers_in_the_documents_say_what_the_documents_quote(
     kept: Path, tmp_path: Path

@@ -115,7 +115,7 @@ class RootCovariance(Head):
         return products @ inverse * trace.rsqrt()
 
     def _inverse_root(self, a: Tensor) -> Tensor:
-        """Z with a·z near the root of `a`, (N, n, n) of trace 1, as fast-MPN-COV iterates."""
+        """Z, with a·z near the root of `a`, (N, n, n) of trace 1, as fast-MPN-COV iterates."""
         identity = torch.eye(a.shape[1], dtype=a.dtype, device=a.device)
         z = 0.5 * (3 * identity - a)
         for _ in range(self.iterations - 1):

@@ -13,9 +13,10 @@ from headtohead.config.reading import resolve_tuning
 from headtohead.config.study import HeadSpec, StudySpec
 from headtohead.config.verdict import VerdictSpec
 from headtohead.core.errors import RunError, UsageError
-from headtohead.core.files import digest_of, expanded, storage_error
+from headtohead.core.files import check_out, digest_of, expanded, storage_error
 from headtohead.core.streams import stream_seed
 from headtohead.core.system import cache_folder
+from headtohead.core.text import counted
 from headtohead.data.pipeline import prepare_study, told
 from headtohead.runtime.jobs import Job, is_done
 from headtohead.runtime.local import local_executor
@@ -113,6 +114,7 @@ def _default_out(file: StudyFile) -> Path:
 
 def _refuse_foreign(out: Path) -> None:
     """A folder that holds anything, and no trials, is somebody else's."""
+    check_out(out)
     try:
         found = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
     except OSError as error:
@@ -171,7 +173,8 @@ def _searched(study: StudySpec, heads: list[str]) -> object:
 
 def _in_words(study: StudySpec) -> str:
     tuning = tuning_of(study)
-    return f"{tuning.epochs} epochs, {tuning.seeds} seeds, {tuning.recipe!r}, {tuning.options!r}"
+    epochs, seeds = counted(tuning.epochs, "epoch"), counted(tuning.seeds, "seed")
+    return f"{epochs}, {seeds}, {tuning.recipe!r}, {tuning.options!r}"
 
 
 def _search(
