@@ -17,7 +17,7 @@ predictor.fit(
         "model.names": ["timm_image"],
         "model.timm_image.checkpoint_name": "lite0",
         "model.timm_image.image_size": 128,
-        "optim.max_epochs": 5,
+        "optim.max_epochs": 3,
         "env.num_workers": 0,
         "env.num_gpus": 0,
     },

@@ -28,6 +28,6 @@ def build(hp):
 
 
 tuner = keras_tuner.GridSearch(build, objective="val_accuracy", executions_per_trial=1)
-tuner.search(*load("train"), epochs=10, validation_data=load("val"))
+tuner.search(*load("train"), epochs=5, validation_data=load("val"))
 tuner.results_summary()
 print("accuracy", tuner.get_best_models()[0].evaluate(*load("test"))[1])

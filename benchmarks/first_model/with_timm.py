@@ -1,4 +1,5 @@
 import timm
+import timm.optim
 import torch
 from timm.data import ImageDataset, create_transform, resolve_model_data_config
 
@@ -17,7 +18,7 @@ def batches(name, training):
 
 optimizer = timm.optim.create_optimizer_v2(model, opt="adamw", lr=5e-4, weight_decay=0.05)
 train = batches("train", training=True)
-for _ in range(5):
+for _ in range(3):
     model.train()
     for images, labels in train:
         optimizer.zero_grad()

@@ -12,6 +12,7 @@ import numpy as np
 from headtohead.core.errors import DataError
 from headtohead.core.files import expanded, write_atomic
 from headtohead.core.system import cache_folder
+from headtohead.core.text import counted
 from headtohead.data.prepared import printable
 from headtohead.data.progress import Progress
 from headtohead.deploy.answers import FORMATS
@@ -179,6 +180,6 @@ class _Unreadable:
     def raise_if_any(self, total: int) -> None:
         if self._count:
             raise DataError(
-                f"{self._count:,} of {total:,} files could not be read and were skipped: they are "
-                f"listed above with the reasons."
+                f"could not read {self._count:,} of {counted(total, 'file')}: the reasons stand "
+                f"above."
             )

@@ -16,6 +16,7 @@ from headtohead.core.errors import RunError, UsageError
 from headtohead.core.files import check_out, digest_of, expanded, storage_error
 from headtohead.core.streams import stream_seed
 from headtohead.core.system import cache_folder
+from headtohead.core.text import counted
 from headtohead.data.pipeline import prepare_study, told
 from headtohead.runtime.jobs import Job, is_done
 from headtohead.runtime.local import local_executor
@@ -172,7 +173,8 @@ def _searched(study: StudySpec, heads: list[str]) -> object:
 
 def _in_words(study: StudySpec) -> str:
     tuning = tuning_of(study)
-    return f"{tuning.epochs} epochs, {tuning.seeds} seeds, {tuning.recipe!r}, {tuning.options!r}"
+    epochs, seeds = counted(tuning.epochs, "epoch"), counted(tuning.seeds, "seed")
+    return f"{epochs}, {seeds}, {tuning.recipe!r}, {tuning.options!r}"
 
 
 def _search(
