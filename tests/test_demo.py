@@ -20,7 +20,7 @@ HOSTILE = ("<img src=x onerror=\"document.title='run'\">", "dog\x1b[31m")
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return trained_study(tmp_path_factory.mktemp("demo"), epochs=1)
+    return trained_study(tmp_path_factory.mktemp("demo"))
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from photographs import write_pictures
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return trained_study(tmp_path_factory.mktemp("evaluate"), seeds=2, epochs=1)
+    return trained_study(tmp_path_factory.mktemp("evaluate"))
 
 
 def command(*arguments: str | Path) -> Result:

@@ -28,7 +28,7 @@ NAMES = (
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return trained_study(tmp_path_factory.mktemp("security"), epochs=1)
+    return trained_study(tmp_path_factory.mktemp("security"))
 
 
 def broken(folder: Path) -> int:
@@ -90,13 +90,14 @@ def test_evidence_with_objects_is_no_evidence(trained: Trained, tmp_path: Path) 
     """Else a pickle among the evidence runs, with a manifest that fits."""
     out = tmp_path / "out"
     shutil.copytree(trained.out, out)
-    path = evidence_path(out, "predictions", "gap", 0)
     buffer = io.BytesIO()
     np.savez(buffer, validation_rows=np.array([_Opens(tmp_path / "ran")], object))
-    path.write_bytes(buffer.getvalue())
-    manifest = json.loads(path.with_suffix(".json").read_text())
-    manifest["sha256"] = sha256(buffer.getvalue()).hexdigest()
-    path.with_suffix(".json").write_text(json.dumps(manifest))
+    for seed in (0, 1):  # the better one answers
+        path = evidence_path(out, "predictions", "gap", seed)
+        path.write_bytes(buffer.getvalue())
+        manifest = json.loads(path.with_suffix(".json").read_text())
+        manifest["sha256"] = sha256(buffer.getvalue()).hexdigest()
+        path.with_suffix(".json").write_text(json.dumps(manifest))
     photograph = trained.source / trained.prepared.names[0]
     told = run("predict", out, photograph, "--head", "gap")
     assert told.exit_code == 0

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 import headtohead
+from commands import run
 from deployed import SIDE, Trained, trained_study
 from headtohead.cli import main
 from headtohead.core.errors import RunError, UsageError
@@ -32,14 +33,11 @@ from photographs import write_pictures
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return trained_study(tmp_path_factory.mktemp("predictor"), seeds=2, epochs=1)
+    return trained_study(tmp_path_factory.mktemp("predictor"))
 
 
 def command(*arguments: str | Path, given: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "headtohead", *map(str, arguments)],
-        capture_output=True, text=True, check=False, input=given, timeout=300,
-    )  # fmt: skip
+    return run(*arguments, given=given)
 
 
 def test_a_file_is_seen_as_the_prepared_set_has_it(trained: Trained) -> None:

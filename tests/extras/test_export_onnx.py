@@ -26,7 +26,7 @@ pytest.importorskip("onnxscript")
 def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     resize, *classes = request.param
     folder = tmp_path_factory.mktemp("onnx")
-    return trained_study(folder, classes=dict.fromkeys(classes, 30), epochs=1, resize=resize)
+    return trained_study(folder, classes=dict.fromkeys(classes, 30), seeds=1, resize=resize)
 
 
 def textured(height: int, width: int) -> np.ndarray:

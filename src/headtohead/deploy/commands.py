@@ -210,6 +210,6 @@ class _Unreadable:
     def raise_if_any(self, total: int) -> None:
         if self._count:
             raise DataError(
-                f"{self._count:,} of {total:,} files could not be read and were skipped: they are "
-                f"listed above with the reasons."
+                f"could not read {self._count:,} of {counted(total, 'file')}: the reasons stand "
+                f"above."
             )

@@ -74,7 +74,7 @@ class StudyClassifier:
         unknown = sorted(set(labels) - set(known))
         if unknown:
             raise UsageError(
-                f"labels {', '.join(map(repr, unknown[:3]))} are no classes of the study; it has "
+                f"labels {', '.join(map(repr, unknown[:3]))} are not classes of the study; it has "
                 f"{', '.join(map(repr, known))}."
             )
         return self

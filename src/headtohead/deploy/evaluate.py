@@ -13,6 +13,7 @@ from headtohead.analysis.pairs import answers_scored
 from headtohead.analysis.results import RunResult, primary_of
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import DataError, UsageError
+from headtohead.core.text import counted
 from headtohead.data.pipeline import look_at
 from headtohead.data.prepared import PreparedSet, printable
 from headtohead.data.progress import Progress
@@ -187,8 +188,8 @@ def matched(
     for number in sorted(set(place) - set(known)):
         count = int((prepared.labels == number).sum())
         notes.append(
-            f"{count:,} images of class {printable(prepared.classes[number])} are left out: the "
-            f"study has no such class."
+            f"Left out: {counted(count, 'image')} of class {printable(prepared.classes[number])}, "
+            f"which the study has not."
         )
     missing = set(range(len(classes))) - {place[number] for number in known}
     notes += [f"No image of class {printable(classes[index])}." for index in sorted(missing)]
@@ -249,7 +250,8 @@ def _lost(prepared: PreparedSet) -> list[str]:
     if not prepared.quarantined:
         return []
     return [
-        f"{len(prepared.quarantined):,} files could not be read: `headtohead data check` says why."
+        f"Could not read {counted(len(prepared.quarantined), 'file')}: `headtohead data check` "
+        f"says why."
     ]
 
 
@@ -278,7 +280,7 @@ def _without_looks(file: StudyFile) -> StudyFile:
 
 
 def _lines(found: Evaluated) -> Iterator[str]:
-    yield f"{found.images:,} images of {printable(found.data)}"
+    yield f"{counted(found.images, 'image')} of {printable(found.data)}"
     yield from found.notes
     yield f"{'head':<24}{'seeds':>6}{'accuracy':>10}{'± sd':>8}{'loss':>8}{'ECE':>8}"
     for head in dict.fromkeys(run.head for run in found.runs):

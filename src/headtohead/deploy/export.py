@@ -260,7 +260,7 @@ def _write_onnx(subject: Subject, made: Path) -> None:
 
     onnx = _needed("onnx", "onnxscript", "onnxruntime")
     if not subject.model.head.exportable:
-        raise UsageError(f"the head {subject.run.head} cannot be written as ONNX: it says so.")
+        raise UsageError(f"head {subject.run.head} does not support ONNX: use another --format.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of deprecations within the exporter
         program = torch.onnx.export(

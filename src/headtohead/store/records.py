@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 FORMAT: Literal[1] = 1
 HISTORY, RECORD = "history.jsonl", "run.json"
+BEST, LAST, RESUME = "best.safetensors", "last.safetensors", "resume.safetensors"
 
 
 class Record(BaseModel):

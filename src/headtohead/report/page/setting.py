@@ -2,7 +2,7 @@
 
 import shlex
 
-from headtohead.config.options import arguments_for
+from headtohead.config.from_options import arguments_for
 from headtohead.config.strict_yaml import write_yaml
 from headtohead.config.study import StudySpec, prepared_text
 from headtohead.core.text import counted, names
@@ -48,14 +48,9 @@ def backbone_facts(file: StudyFile) -> tuple[tuple[str, str], ...]:
     return (*file.backbone.items(), ("images for it", prepared_text(file.study)))
 
 
-def command(study: StudySpec, masks: str | None = None) -> str:
-    """The shortest command that is this study exactly: a shipped one with options, or the file.
-
-    `masks` is the folder that `--masks` named.
-    """
-    named = ["--masks", masks] if masks is not None else []
-    arguments = arguments_for(study) or ["study.yaml"]
-    return shlex.join(["headtohead", "compare", *arguments, *named])
+def command(study: StudySpec) -> str:
+    """The shortest command that is this study exactly: a shipped one with options, or the file."""
+    return shlex.join(["headtohead", "compare", *(arguments_for(study) or ["study.yaml"])])
 
 
 def environments(summary: Summary) -> tuple[tuple[str, str], ...]:
@@ -70,7 +65,7 @@ def environments(summary: Summary) -> tuple[tuple[str, str], ...]:
             key,
             next(iter(seen))
             if len(seen) == 1
-            else "; ".join(f"{value} ({n} runs)" for value, n in seen.items()),
+            else "; ".join(f"{value} ({counted(n, 'run')})" for value, n in seen.items()),
         )
         for key, seen in found.items()
     )
