@@ -25,9 +25,9 @@ from headtohead.report.page.thumbnails import keep_thumbnails
 from headtohead.report.render import render
 from headtohead.report.summary import Summary
 from headtohead.result import Comparison
+from headtohead.runtime.executors import asked_here, executor_of
 from headtohead.runtime.interim import LooksRecord, check_design, follow
 from headtohead.runtime.jobs import Job, jobs_of
-from headtohead.runtime.local import local_executor
 from headtohead.runtime.preflight import answer_of, first_worker, guidance_of, question_about
 from headtohead.runtime.progress import Display
 from headtohead.runtime.renewal import Renewal, renew
@@ -72,12 +72,17 @@ def compare(
         own_claim(claim)
     cache_folder(cache)  # that there is one, too
     question = question_about(spec, device, workers, deterministic=deterministic)
-    with first_worker(question, cache) as standby, Display() as display:
+    execution, spec = spec.execution, spec.where_it_runs_aside()
+    with (
+        first_worker(asked_here(execution, question), cache) as standby,
+        Display() as display,
+    ):
         machine = answer_of(standby)
         for line in (*machine.notes, *guidance_of(spec, machine)):
             display.note(line)
         spec = spec.model_copy(update={"backbone": machine.backbone})
-        standby.start(min(len(machine.setups), len(spec.heads) * spec.seeds))
+        if not execution.on_ray:
+            standby.start(min(len(machine.setups), len(spec.heads) * spec.seeds))
         source, prepared = prepare_study(spec, cache=cache_folder(cache), progress=display.progress)
         for line in told(source, prepared):
             display.note(line)
@@ -91,7 +96,14 @@ def compare(
             masks=None if masks is None else expanded(masks),
             progress=display.progress,
         )
-        with hold(folder), local_executor(standby, machine.setups, folder, prepared) as executor:
+        with (
+            hold(folder),
+            executor_of(
+                *(execution, question, machine, standby, folder, prepared),
+                cache=cache,
+                note=display.note,
+            ) as executor,
+        ):
             ledger = _open(folder, file, prepared, Renewal(retry_failed, retrain_changed), display)
             return _run_and_report(ledger, prepared, StudyRunner(executor, display), keep)
 

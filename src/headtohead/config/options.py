@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from headtohead.config.candidates import candidate_text
+from headtohead.config.per_run import per_run_text, read_per_run
 from headtohead.core.errors import UsageError, brief
 
 if TYPE_CHECKING:
@@ -306,6 +307,26 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("workers", int, "Worker processes.", TRAINING, default="one per core or GPU"),
     Option(
+        "executor",
+        str,
+        "Where runs are trained: local or a Ray cluster.",
+        TRAINING,
+        "execution.executor",
+        default="local",
+        metavar="local|ray[:ADDRESS]",
+    ),
+    Option(
+        "per_run",
+        str,
+        "What a run takes of a Ray cluster: cores, GPUs and GiB of memory.",
+        TRAINING,
+        "execution.per_run",
+        default="cores=1,gpus=1",
+        metavar="cores=N,gpus=N,memory=N",
+        read=read_per_run,
+        write=per_run_text,
+    ),
+    Option(
         "timing",
         bool,
         "Measure a few training steps to estimate the time.  [default: timing]",
@@ -357,6 +378,8 @@ class TuneOptions(PictureOptions, total=False):
     weights_match: str | None
     train_backbone: str | None
     max_unreadable: float | None
+    executor: str | None
+    per_run: str | Mapping[str, Any] | None
 
 
 class StudyOptions(TuneOptions, total=False):
@@ -406,8 +429,8 @@ def arguments_for(study: "StudySpec") -> list[str] | None:
     """The arguments of `compare` that give exactly this study; None where there are none."""
     from headtohead.config.reading import shipped_studies
 
-    # What was found of weights on this machine is no part of what a user writes.
-    study = study.model_copy(update={"backbone": study.backbone.unresolved()})
+    # What was found of weights on this machine, and where it ran, is no part of what a user writes.
+    study = study.model_copy(update={"backbone": study.backbone.unresolved()}).where_it_runs_aside()
 
     shipped = [study.name] if study.name in shipped_studies() else []
     for base in (*shipped, None):

@@ -17,6 +17,7 @@ from headtohead.data.listing import Listing, list_study
 from headtohead.data.pipeline import split_study
 from headtohead.data.prepared import GIVEN_SPLITS
 from headtohead.probes.images import check_masks_folder
+from headtohead.runtime.executors import asked_here
 from headtohead.runtime.jobs import jobs_of
 from headtohead.runtime.preflight import (
     TimingQuestion,
@@ -130,11 +131,15 @@ def plan(
     question = question_about(spec, device, workers, deterministic=deterministic)
     folder = None if out is None else expanded(out)
     with (
-        first_worker(question, module="headtohead.runtime.timing") as standby,
+        first_worker(
+            asked_here(spec.execution, question), module="headtohead.runtime.timing"
+        ) as standby,
         Display() as display,
     ):
         answer = answer_of(standby)
         setups, guidance = answer.setups, guidance_of(spec, answer)
+        if spec.execution.on_ray:
+            display.note("Times are this machine's: those on a cluster are not known.")
         listing = list_study(spec, cache=cache_folder(cache), progress=display.progress)
         images = None if listing is None else _images(spec, listing)
         if folder is not None:

@@ -17,9 +17,7 @@ from headtohead.probes.stage import to_collect
 from headtohead.runtime.interim import read_looks
 from headtohead.runtime.jobs import Job
 from headtohead.store.ledger import STUDY_FILE, Ledger, StudyFile
-from headtohead.store.records import HISTORY, RECORD, RunRecord, read_history
-
-RESUME = "resume.safetensors"
+from headtohead.store.records import HISTORY, RECORD, RESUME, RunRecord, read_history
 
 
 @dataclass(frozen=True)

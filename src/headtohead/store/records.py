@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict
 
 FORMAT: Literal[1] = 1
 HISTORY, RECORD = "history.jsonl", "run.json"
+RESUME, BEST, LAST = "resume.safetensors", "best.safetensors", "last.safetensors"
+"""Files of a run."""
 
 
 class Record(BaseModel):

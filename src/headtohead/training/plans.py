@@ -12,9 +12,10 @@ from torch import Tensor
 
 from headtohead.heads.classifier import Classifier
 from headtohead.store.ledger import Ledger
+from headtohead.store.records import BEST, LAST
 from headtohead.training import checkpoint
 from headtohead.training.acceleration import fastest
-from headtohead.training.run import BEST, LAST, RunPlan
+from headtohead.training.run import RunPlan
 
 Epoch: TypeAlias = Literal["best", "last"]
 

@@ -18,7 +18,17 @@ from headtohead.core.files import append_line, sha256_of, write_atomic
 from headtohead.core.streams import stream, stream_seed
 from headtohead.data.split import Split
 from headtohead.heads.classifier import Classifier, build_classifier, check_outputs
-from headtohead.store.records import HISTORY, RECORD, EpochRecord, Failure, RunRecord, read_history
+from headtohead.store.records import (
+    BEST,
+    HISTORY,
+    LAST,
+    RECORD,
+    RESUME,
+    EpochRecord,
+    Failure,
+    RunRecord,
+    read_history,
+)
 from headtohead.training import checkpoint
 from headtohead.training.acceleration import fastest, kernels_of
 from headtohead.training.augment import Augmentation, augmentation
@@ -36,8 +46,6 @@ from headtohead.training.step import EagerGradients, Step, gradients_on_device
 FEWEST_SAMPLED = 1000
 """Training images that over-fitting is measured on, where there are so many: an accuracy of 90 %
 has a standard error of one point on them."""
-
-RESUME, BEST, LAST = "resume.safetensors", "best.safetensors", "last.safetensors"
 
 
 @dataclass(frozen=True)
