@@ -5,7 +5,6 @@ because Ray ends a process whose cluster's head is lost; what it was doing is th
 sentence, and the same command resumes. What is drawn, and needs no training, is done here.
 """
 
-import contextlib
 import sys
 import time
 import uuid
@@ -23,6 +22,9 @@ from headtohead.runtime.jobs import FiguresJob, as_data
 from headtohead.runtime.local import LocalExecutor
 from headtohead.runtime.preflight import Question
 from headtohead.runtime.process import Process
+
+DRIVER = "headtohead.runtime.cluster.driver"
+"""The module that knows Ray."""
 
 LEAVING = 10.0
 """Seconds that the process which knows Ray has for ending what runs on the cluster."""
@@ -63,7 +65,7 @@ def ray_setup(
         "address": execution.address,
         "out": str(out.resolve()),
         "log": str(out.resolve() / "logs" / "ray.log"),
-        "token": str(out.resolve() / "logs" / f".seen-{uuid.uuid4().hex}"),
+        "token": [str(out.resolve() / "logs" / ".ray-token"), uuid.uuid4().hex],
         "prepared": str(prepared.folder.resolve()),
         "question": question.model_dump(mode="json"),
         "device": question.device,
@@ -86,25 +88,20 @@ class RayExecutor:
         setup: dict[str, Any],
         local: LocalExecutor,
         note: Callable[[str], None],
-        module: str = "headtohead.runtime.cluster.driver",
     ) -> None:
         self._setup, self._local, self._note = setup, local, note
-        self._command = [sys.executable, "-P", "-m", module]
         self._process: Process | None = None
         self._events: Iterator[Event] = iter(())
 
     def __enter__(self) -> Self:
-        token = Path(self._setup["token"])
-        write_atomic(token, b"")  # machines that see it may write to the ledger themselves
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OSError):
-            Path(self._setup["token"]).unlink()
         with self._local:
             pass
         if self._process is None:
             return
+        Path(self._setup["token"][0]).unlink(missing_ok=True)
         self._process.hang_up()
         until = time.monotonic() + LEAVING
         while not self._process.is_dead() and time.monotonic() < until:
@@ -137,7 +134,10 @@ class RayExecutor:
 
     def _send(self, message: dict[str, Any]) -> None:
         if self._process is None:
-            self._process = Process(self._command, VARIABLES)
+            # Machines that see the token may write to the ledger themselves.
+            path, content = self._setup["token"]
+            write_atomic(Path(path), content.encode())
+            self._process = Process([sys.executable, "-P", "-m", DRIVER], VARIABLES)
             self._events = self._process.events()
             self._process.send(self._setup)
         self._process.send(message)

@@ -216,7 +216,7 @@ class Driver:
     def _hear(self, ledger: Ledger, ref: Any, attempt: Attempt) -> Event | str | None:
         """Take one event; the last one, or why there is none, and None while it goes on."""
         try:
-            event = ray.get(next(ref))
+            event = ray.get(next(ref), timeout=SILENCE)
         except StopIteration:
             return "its task ended early"
         except ray.exceptions.OutOfMemoryError:

@@ -58,8 +58,15 @@ def look(asked: dict[str, Any]) -> dict[str, Any]:
         "environment": environment(asked["device"]),
         "cache": str(cache),
         "has": has,
-        "out": asked["shared"] and Path(asked["token"]).is_file(),
+        "out": asked["shared"] and _reads(*asked["token"]),
     }
+
+
+def _reads(path: str, content: str) -> bool:
+    """Whether that very file is here: a folder of the same name may be another machine's."""
+    with contextlib.suppress(OSError):
+        return Path(path).read_text(encoding="ascii") == content
+    return False
 
 
 def environment(device: str) -> dict[str, str]:
