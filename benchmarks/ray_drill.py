@@ -217,10 +217,9 @@ class Drill:
         elif what == "command":
             command.kill()
         else:
-            workers = processes("headtohead.runtime.worker", self_pid) + processes(
-                "ray::", self_pid
-            )
-            mine = [pid for pid in workers if pid not in set(processes("", command.pid))]
+            names = ("headtohead.runtime.worker", "ray::work")
+            workers = [pid for name in names for pid in processes(name, os.getpid())]
+            mine = sorted(set(workers) - set(processes("", command.pid)))
             if not mine:
                 return False
             with contextlib.suppress(ProcessLookupError):
