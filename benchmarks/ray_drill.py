@@ -39,6 +39,7 @@ execution: {{shared: {shared}}}
 MACHINES = 3
 TIMES = {"seconds", "cpu_seconds", "pictures_per_second"}
 CHOICES = {"worker": 0.5, "machine": 0.25, "command": 0.15, "head": 0.1}
+STARTS = 5
 ATTEMPTS = 60
 """Times that the same command is given at most."""
 
@@ -92,8 +93,13 @@ class Cluster:
         """One more machine; its cache is that of one that died, as after a restart."""
         self._count += 1
         cache = self._folder / f"cache-{self._count % (MACHINES + 1)}"
-        variables = {"HEADTOHEAD_CACHE": str(cache)}
-        return self._cluster.add_node(num_cpus=1, env_vars=variables, object_store_memory=100 << 20)
+        arguments = {"num_cpus": 1, "object_store_memory": 100 << 20}
+        for _ in range(STARTS):
+            with contextlib.suppress(Exception):  # Ray waits 30 seconds, too few on a busy machine
+                return self._cluster.add_node(
+                    **arguments, env_vars={"HEADTOHEAD_CACHE": str(cache)}
+                )
+        sys.exit("Ray starts no machine; see /tmp/ray/session_latest/logs")
 
     def kill_machine(self, which: random.Random) -> None:
         """All processes of one machine at once; another comes."""

@@ -5,8 +5,10 @@ its standard input is a setup, each other one {"jobs": [...]}. It says what happ
 with the job's number in its list, then "over". When its standard input closes it ends.
 """
 
+import json
 import os
 import queue
+import socket
 import sys
 import threading
 import time
@@ -38,6 +40,9 @@ DEATHS = 5
 SILENCE = 120.0
 """Seconds without a sign of life after which a machine does not answer: see `node.BEAT`."""
 
+CONNECT = 20.0
+"""Seconds in which a cluster's head must answer."""
+
 TICK = 0.5  # seconds between two looks at clocks
 
 
@@ -46,7 +51,7 @@ def main() -> None:
     messages: queue.Queue[dict[str, Any]] = queue.Queue()
     output = own_output()
     source = own_input()
-    setup = parse(source.readline())
+    setup = _parsed(source.readline())
     threading.Thread(target=_listen, args=(source, messages), daemon=True).start()
     tell: Say = partial(say, output)
     log_to(Path(setup["log"]))
@@ -64,10 +69,8 @@ def main() -> None:
     ray.shutdown()
 
 
-def parse(line: str) -> dict[str, Any]:
+def _parsed(line: str) -> dict[str, Any]:
     """A message of the parent's; it is gone where there is none."""
-    import json
-
     if not line:
         os._exit(0)
     found: dict[str, Any] = json.loads(line)
@@ -76,7 +79,7 @@ def parse(line: str) -> dict[str, Any]:
 
 def _listen(source: Any, messages: "queue.Queue[dict[str, Any]]") -> None:
     for line in source:
-        messages.put(parse(line))
+        messages.put(_parsed(line))
     threading.Timer(5, os._exit, (0,)).start()
     ray.shutdown()  # ends what Ray runs for this process
     os._exit(0)
@@ -90,7 +93,10 @@ def _connect(setup: dict[str, Any]) -> None:
             f"--executor ray:{address}: Ray's client is not supported. Run the command on a "
             f"machine of the cluster, with --executor ray:HOST:PORT."
         )
+    host, _, port = (address or "").rpartition(":")
     try:
+        if host and port.isdecimal():
+            socket.create_connection((host, int(port)), CONNECT).close()  # Ray would try for long
         ray.init(address=address, log_to_driver=False, include_dashboard=False)
     except Exception as error:  # Ray raises many kinds, OSError and RuntimeError among them
         traceback.print_exc()
