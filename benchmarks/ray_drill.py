@@ -14,13 +14,14 @@ import argparse
 import collections
 import contextlib
 import json
+import math
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,10 @@ execution: {{shared: {shared}}}
 """
 MACHINES = 3
 TIMES = {"seconds", "cpu_seconds", "pictures_per_second"}
-CHOICES = {"worker": 0.5, "machine": 0.25, "command": 0.15, "head": 0.1}
+CHOICES = {"worker": 0.6, "machine": 0.2, "command": 0.12, "head": 0.08}
+ANYWHERE = 0.3
+"""Share of kills whose time has nothing to do with progress."""
+
 STARTS = 5
 ATTEMPTS = 60
 """Times that the same command is given at most."""
@@ -120,6 +124,11 @@ class Cluster:
             self._cluster.shutdown()
 
 
+def epochs(out: Path) -> int:
+    """Bytes of history that the command's machine has."""
+    return sum(path.stat().st_size for path in out.glob("runs/*/*/history.jsonl"))
+
+
 def processes(text: str, below: int) -> list[int]:
     """Processes whose command line has `text` and which this one started, directly or not."""
     parents, commands = {}, {}
@@ -195,17 +204,17 @@ class Drill:
         self.counts["commands"] += 1
         address = f"ray:{self.cluster.address}"
         command = start(study, out, self.folder / "cache", "--executor", address)
-        due = time.monotonic() + self.random.uniform(5, 20)
+        due = self._due(out)
         while command.poll() is None:
             time.sleep(0.2)
             self._see(out, records)
-            if time.monotonic() < due or self.killed >= self.kills:
+            if not due() or self.killed >= self.kills:
                 continue
             what = self.random.choices(list(CHOICES), list(CHOICES.values()))[0]
             if self._kill(what, command):
                 self.counts[f"killed {what}"] += 1
                 self._save()
-            due = time.monotonic() + self.random.uniform(2, 12)
+            due = self._due(out)
             if what == "head":
                 self.counts[f"exit code {command.wait()} after a head"] += 1
                 self.cluster.close()
@@ -213,6 +222,19 @@ class Drill:
                 return 4
         self._see(out, records)
         return command.returncode
+
+    def _due(self, out: Path) -> Callable[[], bool]:
+        """When to kill next: mostly some seconds after an epoch, so that there is progress."""
+        before, pause = epochs(out), self.random.uniform(0, 4)
+        anywhere = self.random.random() < ANYWHERE
+        until = [time.monotonic() + self.random.uniform(2, 30) if anywhere else math.inf]
+
+        def due() -> bool:
+            if until[0] == math.inf and epochs(out) != before:
+                until[0] = time.monotonic() + pause
+            return time.monotonic() >= until[0]
+
+        return due
 
     def _kill(self, what: str, command: "subprocess.Popen[bytes]") -> bool:
         assert self.cluster is not None
