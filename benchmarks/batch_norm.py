@@ -23,12 +23,14 @@ from headtohead.core.system import cache_folder
 from headtohead.data.pipeline import prepare_study, split_study
 from headtohead.data.split import Split
 from headtohead.heads.classifier import Classifier
-from headtohead.store.records import EpochRecord
+from headtohead.store.records import LAST, EpochRecord
 from headtohead.training import batch_norm, checkpoint
 from headtohead.training.device import choose_device, set_up_worker
 from headtohead.training.evaluate import infer, predicted
 from headtohead.training.inputs import Pictures
-from headtohead.training.run import LAST, RunPlan, train, training_sample
+from headtohead.training.plans import RunPlan
+from headtohead.training.run import train
+from headtohead.training.sample import training_sample
 
 COUNTS = (64, 128, 256, 512, 1024, 2048, 4096)
 

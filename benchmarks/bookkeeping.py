@@ -28,7 +28,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from headtohead.config.options import study_from
+from headtohead.config.from_options import study_from
 from headtohead.config.study import StudySpec
 from headtohead.data.pipeline import prepare_study, split_study
 from headtohead.data.prepared import PreparedSet
@@ -42,7 +42,8 @@ from headtohead.store.new_study import study_file
 from headtohead.store.records import EpochRecord
 from headtohead.training.device import set_up_worker
 from headtohead.training.inputs import Pictures
-from headtohead.training.run import RunPlan, train
+from headtohead.training.plans import RunPlan
+from headtohead.training.run import train
 
 HEAD = "fc"  # the one with the largest checkpoints
 WRITING = (("engine.py", "save"), ("engine.py", "_finish"), ("files.py", "append_line"))

@@ -44,7 +44,8 @@ def measure(task: tuple[str, int, str, str, int, str]) -> tuple[float, float, fl
     """Validation, running and evaluated training accuracy of the last epoch; images seen."""
     from headtohead.training.device import choose_device, set_up_worker
     from headtohead.training.inputs import Pictures
-    from headtohead.training.run import RunPlan, train
+    from headtohead.training.plans import RunPlan
+    from headtohead.training.run import train
 
     data, size, name, head, seed, where = task
     spec = resolve_study(

@@ -50,6 +50,7 @@ def study_ledger(
     pairs: Sequence[Any] | None = None,
     metric: str = "test_accuracy",
     rare: int = 1,
+    masks: str | None = None,
 ) -> Ledger:
     """A ledger of a study without runs; every split has `per_class` test pictures of a class.
 
@@ -67,6 +68,7 @@ def study_ledger(
         {
             "name": "quick",
             "data": data,
+            "masks": masks,
             "heads": {head: {"after": heads_after.get(head)} for head in heads},
             "seeds": seeds,
             "recipe": {"epochs": epochs, "batch_norm": batch_norm},

@@ -102,7 +102,8 @@ from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.data.split import Split
 from headtohead.training.acceleration import get_ready, lend
 from headtohead.training.inputs import Pictures
-from headtohead.training.run import RunPlan, train
+from headtohead.training.plans import RunPlan
+from headtohead.training.run import train
 
 class Watcher:
     def start(self, *_): ...

@@ -18,6 +18,7 @@ PACKAGE = Path(headtohead.__file__).parent
 # those below.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
+    ("cli_models",),
     ("console",),
     ("compare", "data_commands", "tuning"),
     ("runtime",),
@@ -205,7 +206,7 @@ json.dump({"failed": failed, "torch": "torch" in sys.modules}, sys.stdout)
 # What must work, or start quickly, without torch: all of a command but its workers, reports,
 # analysis, the preparation of pictures (in many light processes), and reading studies.
 LIGHT = (
-    *("cli", "console", "compare", "data_commands", "result", "deploy"),
+    *("cli", "cli_models", "console", "compare", "data_commands", "result", "deploy"),
     *("report", "claims", "study_data", "analysis", "probes", "stats"),
     *("data", "store", "config", "core"),
 )
@@ -220,7 +221,14 @@ LIGHT_MODULES = (
         "runtime.local",
     ),
     *("heads", "heads.guidance", "runtime.doctor", "runtime.machine"),
-    *("runtime.process", "runtime.interim", "runtime.forecast", "runtime.steps"),
+    *(
+        "runtime.process",
+        "runtime.interim",
+        "runtime.forecast",
+        "runtime.forecast_text",
+        "runtime.plan",
+        "runtime.steps",
+    ),
 )
 
 
@@ -266,6 +274,12 @@ def test_a_report_is_made_without_torch(tmp_path: Path) -> None:
     result = run_without_torch(COMMAND_WITHOUT_TORCH, "report", str(tmp_path))
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "summary.json").is_file()
+    page = tmp_path / "studies.html"
+    full_ledger(tmp_path / "other", heads=("fc", "gap"), seeds=1, epochs=1)
+    folders = (str(tmp_path), str(tmp_path / "other"))
+    result = run_without_torch(COMMAND_WITHOUT_TORCH, "report", *folders, "--out", str(page))
+    assert result.returncode == 0, result.stderr
+    assert page.is_file()
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["compare", "--help"]], ids=str)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headtohead.core.errors import DataError, HeadToHeadError, StorageError
@@ -123,9 +123,6 @@ def test_members_that_leave_the_folder_are_refused(tmp_path: Path, kind: str, na
     assert "outside its folder" in refusal(tmp_path, PACKERS[kind]({name: b"evil"}))
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 @given(parts=st.lists(st.sampled_from(["..", ".", "a", "", "\\", "C:", "\n", "é"]), min_size=1))
 def test_no_name_writes_outside(tmp_path: Path, parts: list[str]) -> None:
     """A spelling of "above" that nobody thought of would open the user's files."""
@@ -220,9 +217,6 @@ def test_a_tar_cut_between_two_members_is_refused(tmp_path: Path) -> None:
     assert "corrupt" in refusal(tmp_path, both[:cut] + b"garbage" * 512)
 
 
-@settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 @given(
     kind=st.sampled_from(sorted(PACKERS)),
     flips=st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 255)), min_size=1, max_size=5),

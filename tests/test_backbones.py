@@ -138,7 +138,7 @@ def test_a_study_runs_on_a_backbone_of_the_users_own() -> None:
         ("test_backbones:Nothing", {}, "Nothing"),
         ("test_backbones:Stub", {"depth": 3}, "depth"),
         ("builtins:dict", {}, "dict"),
-        ("test_backbones:pytest", {}, "no class or function"),
+        ("test_backbones:pytest", {}, "not a class or function"),
     ],
 )
 def test_mistakes_in_a_backbone_of_ones_own_are_named(

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from headtohead.backbones.layers import BatchNorm
 from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.heads.classifier import Classifier, build_classifier
+from headtohead.store.records import BEST, LAST
 from headtohead.training import checkpoint
 from headtohead.training.batch_norm import MOST, recompute_statistics, statistics_rows
 from headtohead.training.evaluate import infer
 from headtohead.training.inputs import Pictures
-from headtohead.training.run import BEST, LAST, train
+from headtohead.training.run import train
 from test_run import Silent, parts, pictures, plan
 
 SIZE, COUNT, BATCH = 24, 48, 16

@@ -54,7 +54,7 @@ def test_a_folder_without_histories_is_refused(tmp_path: Path) -> None:
 def test_a_line_that_is_no_epoch_is_named(tmp_path: Path, line: str) -> None:
     path = write(tmp_path, "fc", 0, [0.5])
     path.write_text(path.read_text() + line + "\n")
-    with pytest.raises(DataError, match="line 2 is no epoch"):
+    with pytest.raises(DataError, match="line 2 is not an epoch"):
         read_beside(f"keras={tmp_path}")
 
 

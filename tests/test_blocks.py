@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
@@ -37,7 +37,6 @@ def gradients(block: ConvolutionBlock, pictures: Tensor, output: Tensor) -> list
     return list(torch.autograd.grad(output, wanted, torch.randn(output.shape, dtype=output.dtype)))
 
 
-@settings(max_examples=25)
 @given(
     batch=st.integers(1, 5),
     inputs=st.integers(1, 4),
@@ -138,7 +137,6 @@ def evaluated_block(inputs: int, outputs: int, dtype: torch.dtype) -> Convolutio
     return block
 
 
-@settings(max_examples=25)
 @given(
     outputs=st.integers(1, 9),
     height=st.integers(4, 13),

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from headtohead.claims.base import JudgedClaim, Question, measure, pairs
 from headtohead.claims.judge import decide
-from headtohead.claims.parameters import Size, fewer_parameters
-from headtohead.claims.speed import Goal, Pace, faster
+from headtohead.claims.parameters import ModelSize, fewer_parameters
+from headtohead.claims.speed import Goal, Speeds, faster
 
 GOAL = Goal(target=0.8, horizon=10, majority=0.5, declared=True)
 SEEDS = range(7)
@@ -80,7 +80,7 @@ def test_a_measure_is_the_mean_over_seeds() -> None:
 )
 def test_parameters_are_counted(mine: int, outcome: str, words: str) -> None:
     """Else the one claim that needs no test is wrong."""
-    sizes = {"gap": Size(1, mine), "fc": Size(50, 100, multiply_adds=7)}
+    sizes = {"gap": ModelSize(1, mine), "fc": ModelSize(50, 100, multiply_adds=7)}
     asked = fewer_parameters("gap", "fc", sizes)
     assert asked.ruling is not None
     assert asked.ruling.outcome == outcome
@@ -92,16 +92,16 @@ def test_parameters_are_counted(mine: int, outcome: str, words: str) -> None:
 
 def test_parameters_wait_for_a_run_of_both() -> None:
     """Else a study that has just begun ends in a traceback."""
-    asked = fewer_parameters("gap", "fc", {"gap": Size(1, 2)})
+    asked = fewer_parameters("gap", "fc", {"gap": ModelSize(1, 2)})
     assert asked.ruling is not None
     assert asked.ruling.outcome == "inconclusive"
     assert "no run of fc yet" in asked.ruling.rule
 
 
-def pace(step: float, epochs: float, *, reached: int = 7, seeds: int = 7) -> Pace:
+def speeds_with(step: float, epochs: float, *, reached: int = 7, seeds: int = 7) -> Speeds:
     rounds = step * np.array([1.0, 1.02, 0.99, 1.01, 1.0])
     taken = {seed: epochs + 0.25 * (seed % 3) for seed in range(seeds)}
-    return Pace(rounds, 2 * rounds, taken, reached, 1000)
+    return Speeds(rounds, 2 * rounds, taken, reached, 1000)
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,8 @@ def test_faster_means_per_step_and_to_the_target(
     step: float, epochs: float, outcome: str, words: str
 ) -> None:
     """Else quick steps that lead nowhere count as fast training."""
-    paces = {"gap": pace(step, epochs), "fc": pace(1e-3, 5)}
-    asked = faster("gap", "fc", paces, SEEDS, GOAL, 0.05)
+    speeds = {"gap": speeds_with(step, epochs), "fc": speeds_with(1e-3, 5)}
+    asked = faster("gap", "fc", speeds, SEEDS, GOAL, 0.05)
     assert asked.ruling is not None
     assert asked.ruling.outcome == outcome
     assert words in asked.ruling.rule
@@ -127,9 +127,9 @@ def test_faster_means_per_step_and_to_the_target(
 
 def test_a_target_chosen_from_results_proves_no_speed() -> None:
     """Else whoever picks the target after the runs picks the winner."""
-    paces = {"gap": pace(0.8e-3, 4), "fc": pace(1e-3, 5)}
+    speeds = {"gap": speeds_with(0.8e-3, 4), "fc": speeds_with(1e-3, 5)}
     goal = replace(GOAL, declared=False)
-    asked = faster("gap", "fc", paces, SEEDS, goal, 0.05)
+    asked = faster("gap", "fc", speeds, SEEDS, goal, 0.05)
     assert asked.ruling is not None
     assert asked.ruling.outcome == "inconclusive"
     assert "To the target: an estimate, +" in asked.ruling.rule
@@ -147,8 +147,8 @@ def test_what_is_lost_is_the_reason_and_changes_no_other_verdict() -> None:
 
 def test_two_seeds_prove_no_speed() -> None:
     """Else the same number of epochs, twice, is a proof."""
-    paces = {"gap": pace(0.8e-3, 1, seeds=2), "fc": pace(1e-3, 1, seeds=2)}
-    asked = faster("gap", "fc", paces, SEEDS, GOAL, 0.05)
+    speeds = {"gap": speeds_with(0.8e-3, 1, seeds=2), "fc": speeds_with(1e-3, 1, seeds=2)}
+    asked = faster("gap", "fc", speeds, SEEDS, GOAL, 0.05)
     assert asked.ruling is not None
     assert asked.ruling.outcome == "inconclusive"
     assert "2 seeds, at least 6 needed" in asked.ruling.rule
@@ -156,8 +156,8 @@ def test_two_seeds_prove_no_speed() -> None:
 
 def test_a_target_that_anybody_reaches_proves_no_speed() -> None:
     """Else heads race to what always naming one class gives."""
-    paces = {"gap": pace(0.8e-3, 1), "fc": pace(1e-3, 1)}
-    asked = faster("gap", "fc", paces, SEEDS, Goal(0.5, 10, majority=0.5, declared=True), 0.05)
+    speeds = {"gap": speeds_with(0.8e-3, 1), "fc": speeds_with(1e-3, 1)}
+    asked = faster("gap", "fc", speeds, SEEDS, Goal(0.5, 10, majority=0.5, declared=True), 0.05)
     assert asked.ruling is not None
     assert asked.ruling.outcome == "inconclusive"
     assert "no better than always naming" in asked.ruling.rule
@@ -165,8 +165,8 @@ def test_a_target_that_anybody_reaches_proves_no_speed() -> None:
 
 def test_runs_that_never_reach_the_target_are_told() -> None:
     """Else censored runs pass for quick ones."""
-    paces = {"gap": pace(0.8e-3, 4), "fc": pace(1e-3, 9, reached=5)}
-    asked = faster("gap", "fc", paces, SEEDS, GOAL, 0.05)
+    speeds = {"gap": speeds_with(0.8e-3, 4), "fc": speeds_with(1e-3, 9, reached=5)}
+    asked = faster("gap", "fc", speeds, SEEDS, GOAL, 0.05)
     assert asked.notes == (
         "fc: 2 of 7 runs did not reach the target and count as 10 epochs, as long as all were "
         "watched",

@@ -140,11 +140,17 @@ def test_a_folder_that_holds_something_else_is_left_alone(source: Path, tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
-def test_the_folder_of_another_study_is_left_alone(source: Path, tmp_path: Path) -> None:
+def test_the_folder_of_another_study_is_left_alone(
+    source: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Else a mistyped folder is lost, or noticed after hours of decoding."""
     options = ("--heads", "gap", "--seeds", 1, "--out", tmp_path / "out")
     assert compare(source, *options, "--epochs", 1).exit_code == 0
     before = {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    prepared = list((tmp_path_factory.getbasetemp() / "cache/prepared").iterdir())
     assert_refused(compare(source, *options, "--epochs", 2), 2, "another study")
+    assert_refused(compare(source, *options, "--epochs", 1, "--limit", 40), 2, "the images")
+    assert list((tmp_path_factory.getbasetemp() / "cache/prepared").iterdir()) == prepared
     assert {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()} == before
 
 
@@ -280,7 +286,7 @@ def test_data_check_of_files_without_class_folders_says_what_each_is(tmp_path: P
     (tmp_path / "letter.jpg").write_text("dear")
     told = call("data", "check", tmp_path)
     assert told.exit_code == 0, told.output
-    assert "2 usable pictures of 3 files" in told.stdout
+    assert "2 usable images of 3 files" in told.stdout
     assert "letter.jpg" in told.stdout
 
 

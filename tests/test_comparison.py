@@ -4,6 +4,7 @@ import csv
 import importlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,9 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner, Result
 
+from headtohead.cli import main
 from headtohead.core.files import sha256_of
 from headtohead.probes.base import read_run
 from headtohead.probes.class_maps import CLASS_MAPS
@@ -23,7 +26,15 @@ from headtohead.store.records import read_history
 from photographs import write_pictures
 
 TIMING = {"seconds", "cpu_seconds", "pictures_per_second"}
-PATIENCE = 60.0  # seconds
+PATIENCE = 300.0  # seconds, on a machine that does other work
+SMALL = """
+heads: {fc_dropout: {recipe: {epochs: 8}}, gap: }
+seeds: 2
+pictures: {image_size: 36}
+recipe: {epochs: 3, batch_size: 16, shuffle_buffer: 50}
+"""
+
+Command = Callable[..., list[str]]
 
 
 @pytest.fixture(scope="module")
@@ -37,22 +48,33 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def command(source: Path, cache: Path) -> Callable[..., list[str]]:
-    def build(out: Path, *extra: str, epochs: int = 3) -> list[str]:
+def command(source: Path, cache: Path) -> Command:
+    """The words after `headtohead` of a study with one worker."""
+
+    def build(out: Path, *extra: str, study: str = SMALL) -> list[str]:
+        file = source.with_name(f"{out.name}.yaml")
+        file.write_text(study)
         return [
-            *(sys.executable, "-m", "headtohead", "compare", "--data", str(source)),
-            *("--heads", "fc_dropout,gap", "--seeds", "2", "--epochs", str(epochs)),
-            *("--image-size", "36", "--batch-size", "16", "--cache", str(cache)),
-            *("--out", str(out), *extra),
+            *("compare", str(file), "--data", str(source), "--cache", str(cache)),
+            *("--out", str(out), "--workers", "1", *extra),
         ]
 
     return build
 
 
-def finish(command: list[str], code: int = 0) -> "subprocess.CompletedProcess[str]":
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == code, done.stderr
+def finish(words: list[str], code: int = 0) -> Result:
+    """The command in this process; its workers are processes of their own."""
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == code, done.output
     assert "Traceback" not in done.stderr
+    return done
+
+
+def alone(command: list[str], folder: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
     return done
 
 
@@ -66,9 +88,7 @@ def curves(out: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(
-    tmp_path_factory: pytest.TempPathFactory, command: Callable[..., list[str]]
-) -> Path:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, command: Command) -> Path:
     out = tmp_path_factory.mktemp("studies") / "undisturbed"
     finish(command(out))
     return out
@@ -97,15 +117,27 @@ def epochs_on_disk(out: Path) -> int:
     return sum(len(read_history(path.parent)) for path in out.glob("runs/*/*/history.jsonl"))
 
 
-def start_until_epochs(command: list[str], out: Path, epochs: int) -> "subprocess.Popen[str]":
+def start_until_epochs(words: list[str], out: Path, epochs: int) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "headtohead", *words]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_for(lambda: epochs_on_disk(out) >= epochs)
     return process
 
 
+WITHOUT_TORCH = """
+import sys
+from headtohead.cli import main
+try:
+    main()
+finally:
+    assert "torch" not in sys.modules
+"""
+
+
 def test_results_are_on_disk_and_the_same_command_again_trains_nothing(
-    undisturbed: Path, command: Callable[..., list[str]]
+    undisturbed: Path, command: Command
 ) -> None:
+    """Nor does it import torch: else every command waits for it before it does anything."""
     with (undisturbed / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {(row["head"], row["seed"]) for row in rows[:-1]} == {
@@ -116,14 +148,15 @@ def test_results_are_on_disk_and_the_same_command_again_trains_nothing(
     assert list((undisturbed / "figures").glob("*.svg"))
     assert list((undisturbed / "tensorboard").rglob("events.*"))
     before = {p: p.stat().st_mtime_ns for p in undisturbed.glob("runs/*/*/*")}
-    again = finish(command(undisturbed, "--json"))
+    again = alone([sys.executable, "-c", WITHOUT_TORCH, *command(undisturbed, "--json")])
     assert {p: p.stat().st_mtime_ns for p in undisturbed.glob("runs/*/*/*")} == before
     assert again.stdout == (undisturbed / "summary.json").read_text()
     assert json.loads(again.stdout)["format"] == 1
 
 
+@pytest.mark.usefixtures("no_report")
 def test_heads_and_seeds_grow_without_training_anything_twice(
-    tmp_path: Path, undisturbed: Path, command: Callable[..., list[str]]
+    tmp_path: Path, undisturbed: Path, command: Command
 ) -> None:
     out = tmp_path / "grown"
     finish(command(out, "--heads", "gap", "--seeds", "1"))
@@ -133,41 +166,24 @@ def test_heads_and_seeds_grow_without_training_anything_twice(
     assert curves(out) == curves(undisturbed)
 
 
-def test_figures_are_the_same_whoever_draws_them(
-    undisturbed: Path, command: Callable[..., list[str]]
-) -> None:
-    """Else a report made anew shows other figures than the study that it is of."""
-    folder = undisturbed / "figures"
-    by_workers = {path.name: path.read_bytes() for path in folder.iterdir()}
-    finish([sys.executable, "-m", "headtohead", "report", str(undisturbed), "--figures"])
-    assert {name: (folder / name).read_bytes() for name in by_workers} == by_workers
-    assert {"all_heads_accuracy.png", "all_heads_loss.svg"} <= by_workers.keys()
-    finish(command(undisturbed))
-
-
-def test_a_command_leaves_torch_to_its_workers(
-    undisturbed: Path, source: Path, cache: Path
-) -> None:
-    """Else every command waits for torch before it does anything, and once more at its end."""
-    code = (
-        "import sys, headtohead\n"
-        "headtohead.compare(data=sys.argv[1], cache=sys.argv[2], out=sys.argv[3], seeds=2,\n"
-        "    heads='fc_dropout,gap', epochs=3, image_size=36, batch_size=16)\n"
-        "assert 'torch' not in sys.modules\n"
-    )
-    finish([sys.executable, "-c", code, str(source), str(cache), str(undisturbed)])
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.usefixtures("no_report")
 def test_a_study_survives_every_kind_of_death_to_the_bit(
-    tmp_path: Path, command: Callable[..., list[str]]
+    tmp_path: Path, undisturbed: Path, command: Command
 ) -> None:
     """Parent killed, worker killed, Ctrl-C: no orphan, and curves as if nothing had happened."""
-    whole, out = tmp_path / "whole", tmp_path / "killed"
-    options = ("--heads", "fc_dropout")
-    finish(command(whole, *options, "--workers", "1", epochs=16))
+    out = tmp_path / "killed"
+    words = command(out, "--heads", "fc_dropout", "--workers", "2")
 
-    parent = start_until_epochs(command(out, *options, epochs=16), out, 3)
+    parent = start_until_epochs(words, out, 1)
+    parent.send_signal(signal.SIGINT)
+    _, told = parent.communicate(timeout=60)
+    assert parent.returncode == 130, told
+    assert "same command" in told
+    assert "Traceback" not in told
+    reached = epochs_on_disk(out)
+
+    parent = start_until_epochs(words, out, reached + 1)
     workers = children(parent.pid)
     assert len(workers) == min(2, len(os.sched_getaffinity(0)))
     parent.kill()
@@ -175,145 +191,81 @@ def test_a_study_survives_every_kind_of_death_to_the_bit(
     wait_for(lambda: not any(map(is_running, workers)))
     reached = epochs_on_disk(out)
 
-    parent = start_until_epochs(command(out, *options, epochs=16), out, reached + 3)
+    parent = start_until_epochs(words, out, reached + 1)
     os.kill(children(parent.pid)[0], signal.SIGKILL)
     _, told = parent.communicate(timeout=300)
     assert parent.returncode == 4, told
     assert "SIGKILL" in told
     assert len(Ledger.open(out).runs()) == 1
-    reached = epochs_on_disk(out)
 
-    parent = start_until_epochs(command(out, *options, epochs=16), out, reached + 1)
-    parent.send_signal(signal.SIGINT)
-    _, told = parent.communicate(timeout=60)
-    assert parent.returncode == 130, told
-    assert "same command" in told
-    assert "Traceback" not in told
-
-    finish(command(out, *options, epochs=16))
-    assert curves(out) == curves(whole)
+    finish(words)
+    whole = curves(undisturbed)
+    assert curves(out) == {name: whole[name] for name in whole if "fc_dropout" in name}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.usefixtures("no_report")
 def test_a_shared_backbone_goes_from_head_to_head_also_over_a_kill(
-    tmp_path: Path, source: Path, cache: Path
+    tmp_path: Path, undisturbed: Path, command: Command
 ) -> None:
     """Else the second head starts anew, or from a backbone that nobody trained, unnoticed."""
-
-    def command(out: Path, later: str) -> list[str]:
-        study = tmp_path / f"{out.name}.yaml"
-        study.write_text(
-            f"name: shared\ndata: {source}\npictures: {{image_size: 36}}\n"
-            f"heads: {{fc_dropout: , gap: {later}}}\nseeds: 1\n"
-            "recipe: {epochs: 12, batch_size: 16, shuffle_buffer: 50}\nverdict: {reference: gap}\n"
-        )
-        words = [sys.executable, "-m", "headtohead", "compare", str(study), "--out", str(out)]
-        return [*words, "--cache", str(cache)]
-
-    whole, killed, alone = (tmp_path / name for name in ("whole", "killed", "alone"))
-    finish(command(whole, "{after: fc_dropout}"))
-    parent = start_until_epochs(command(killed, "{after: fc_dropout}"), killed, 14)
+    study = SMALL.replace("gap: }", "gap: {after: fc_dropout, recipe: {epochs: 6}}}")
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    words = command(killed, "--seeds", "1", study=study)
+    finish(command(whole, "--seeds", "1", study=study))
+    parent = start_until_epochs(words, killed, 8 + 2)
     parent.kill()
     parent.communicate()
-    finish(command(killed, "{after: fc_dropout}"))
+    finish(words)
     assert curves(killed) == curves(whole)
-    finish(command(alone, ""))
     first, later = "runs/fc_dropout/seed-0", "runs/gap/seed-0"
-    assert curves(alone)[first] == curves(whole)[first]
-    assert curves(alone)[later][0] != curves(whole)[later][0]
+    separate = curves(undisturbed)
+    assert curves(whole)[first] == separate[first]
+    assert curves(whole)[later][0] != separate[later][0]
 
 
-def test_a_run_that_diverges_is_told_and_the_others_go_on(
-    tmp_path: Path, source: Path, cache: Path
-) -> None:
-    study = tmp_path / "study.yaml"
-    study.write_text(
-        "name: diverging\n"
-        "heads:\n  gap:\n  wild: {head: fc, recipe: {learning_rate: 1.0e+38}}\n"
-        "seeds: 1\n"
-        "pictures: {image_size: 36}\n"
-        "recipe: {epochs: 2, batch_size: 16}\n"
-        "verdict: {reference: gap}\n"
-    )
-    command = [
-        *(sys.executable, "-m", "headtohead", "compare", str(study), "--data", str(source)),
-        *("--cache", str(cache), "--out", str(tmp_path / "out")),
-    ]
-    told = finish(command, code=4)
+def test_a_run_that_diverges_is_told_and_the_others_go_on(tmp_path: Path, command: Command) -> None:
+    wild = "wild: {head: fc, recipe: {learning_rate: 1.0e+38}}"
+    study, out = SMALL.replace("fc_dropout: {recipe: {epochs: 8}}", wild), tmp_path / "out"
+    told = finish(command(out, "--seeds", "1", "--epochs", "2", study=study), code=4)
     assert "wild seed 0" in told.stderr
     assert "not finite" in told.stderr
-    runs = {run.record.head: run.record for run in Ledger.open(tmp_path / "out").runs()}
+    runs = {run.record.head: run.record for run in Ledger.open(out).runs()}
     assert runs["gap"].status == "finished"
     assert runs["wild"].failure is not None
 
 
-def test_a_study_to_be_tuned_says_that_it_is_compared_untuned(
-    tmp_path: Path, command: Callable[..., list[str]]
+def test_a_study_without_weights_still_reports_and_draws_the_same_figures(
+    tmp_path: Path, command: Command, undisturbed: Path
 ) -> None:
-    """Else the heads as they are pass for the tuned ones."""
-    study = tmp_path / "tuned.yaml"
-    study.write_text("name: tuned\ntuning: {trials: 2, recipe: {learning_rate: [0.001, 0.01]}}\n")
-    words = command(tmp_path / "out", "--heads", "gap", "--seeds", "1", epochs=1)
-    done = finish([*words[:4], str(study), *words[4:]])
-    assert "headtohead tune" in done.stderr
-
-
-def test_damaged_or_deleted_predictions_are_collected_again(
-    tmp_path: Path, command: Callable[..., list[str]], undisturbed: Path
-) -> None:
-    evidence = undisturbed / "evidence/predictions/gap/seed-1.npz"
-    whole = evidence.read_bytes()
-    evidence.write_bytes(whole[:-10])
-    finish(command(undisturbed))
-    assert evidence.read_bytes() == whole
-
-
-def test_a_study_without_weights_still_reports(
-    tmp_path: Path, command: Callable[..., list[str]], undisturbed: Path
-) -> None:
+    """Else a report made anew shows other figures than the study that it is of, or none."""
     out = tmp_path / "light"
-    subprocess.run(["cp", "-r", str(undisturbed), str(out)], check=True)
+    shutil.copytree(undisturbed, out)
     for weights in out.rglob("*.safetensors"):
         weights.unlink()
     summary = (out / "summary.json").read_bytes()
-    finish([sys.executable, "-m", "headtohead", "report", str(out)])
+    by_workers = {path.name: path.read_bytes() for path in (out / "figures").iterdir()}
+    finish(["report", str(out), "--figures"])
     assert (out / "summary.json").read_bytes() == summary
+    assert {name: (out / "figures" / name).read_bytes() for name in by_workers} == by_workers
+    assert {"all_heads_accuracy.png", "all_heads_loss.svg"} <= by_workers.keys()
     finish(command(out))
 
 
-def test_a_head_of_the_users_own_is_found_in_the_current_folder(
-    tmp_path: Path, source: Path, cache: Path
-) -> None:
-    (tmp_path / "mine.py").write_text(
-        "from headtohead import Head\n"
-        "from headtohead.backbones.layers import dense\n"
-        "class Largest(Head):\n"
-        '    """Largest value of each map."""\n'
-        "    def __init__(self, channels, size, outputs):\n"
-        "        super().__init__(channels, size, outputs)\n"
-        "        self.linear = dense(channels, outputs)\n"
-        "    def forward(self, features):\n"
-        "        print('a word of its own')\n"
-        "        return self.linear(features.amax((2, 3)))\n"
-        "    def class_maps(self, features):\n"
-        "        return None\n"
-    )
-    program = Path(sys.executable).with_name("headtohead")
-    command = [
-        *(str(program), "compare", "--data", str(source), "--heads", "gap,mine:Largest"),
-        *("--seeds", "1", "--epochs", "1", "--image-size", "36", "--cache", str(cache)),
-    ]
-    done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    (out,) = (tmp_path / "runs").iterdir()
-    assert out.name.startswith(f"{source.name}-")
-    assert {run.record.head for run in Ledger.open(out).runs()} == {"gap", "mine.Largest"}
-    assert "a word of its own" not in done.stdout + done.stderr
-    assert "a word of its own" in "".join(path.read_text() for path in (out / "logs").iterdir())
-
-
+OWN_HEAD = """\
+from headtohead import Head
+from headtohead.backbones.layers import dense
+class Largest(Head):
+    "Largest value of each map."
+    def __init__(self, channels, size, outputs):
+        super().__init__(channels, size, outputs)
+        self.linear = dense(channels, outputs)
+    def forward(self, features):
+        print("a word of its own")
+        return self.linear(features.amax((2, 3)))
+    def class_maps(self, features):
+        return None
+"""
 OWN_BACKBONE = """\
 from torch import nn
 class Net(nn.Module):
@@ -329,27 +281,32 @@ class Net(nn.Module):
 """
 
 
-def test_heads_are_compared_on_a_backbone_of_the_users_own_with_its_weights(
+def test_a_head_and_a_backbone_of_the_users_own_are_found_in_the_current_folder(
     tmp_path: Path, source: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else "any backbone" is the tutorial's alone: every probe and the report must take it."""
+    """Else "any backbone, any head" are headtohead's alone: every probe and report must take it."""
+    (tmp_path / "mine.py").write_text(OWN_HEAD)
     (tmp_path / "own.py").write_text(OWN_BACKBONE)
     monkeypatch.syspath_prepend(tmp_path)
     weights = importlib.import_module("own").Net(6).state_dict()
     torch.save({"state_dict": {f"module.{n}": v for n, v in weights.items()}}, tmp_path / "w.pth")
     (tmp_path / "study.yaml").write_text(
         "backbone: {name: 'own:Net', options: {width: 6}, weights: w.pth, train: all}\n"
-        "heads: [gap, fc]\nrecipe: {epochs: 1}\nseeds: 1\npictures: {image_size: 36}\n"
+        "heads: [gap, 'mine:Largest']\nrecipe: {epochs: 1}\nseeds: 1\n"
+        "pictures: {image_size: 36}\n"
     )
     program = Path(sys.executable).with_name("headtohead")
-    command = [str(program), "compare", "study.yaml", "--data", str(source), "--cache", str(cache)]
-    done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    command = [
+        *(str(program), "compare", "study.yaml", "--data", str(source)),
+        *("--cache", str(cache), "--workers", "1"),
+    ]
+    done = alone(command, tmp_path)
     (out,) = (tmp_path / "runs").iterdir()
+    assert "a word of its own" not in done.stdout + done.stderr
+    assert "a word of its own" in "".join(path.read_text() for path in (out / "logs").iterdir())
     ledger = Ledger.open(out)
     assert ledger.file.study.backbone.weights_sha256 == sha256_of(tmp_path / "w.pth")
+    assert {run.record.head for run in ledger.runs()} == {"gap", "mine.Largest"}
     for run in ledger.runs():
         assert run.record.feature_maps == (6, 5, 5)
         assert run.record.environment["kernels"] == "plain"
@@ -358,15 +315,15 @@ def test_heads_are_compared_on_a_backbone_of_the_users_own_with_its_weights(
     assert (maps.first, maps.stride) == (0, 8)
 
 
-def test_seeds_are_added_up_to_the_declared_looks(
-    tmp_path: Path, command: Callable[..., list[str]]
-) -> None:
+def test_seeds_are_added_up_to_the_declared_looks(tmp_path: Path, command: Command) -> None:
     """One seed is asked for and a look at two pairs declared: the second seed is trained."""
-    study, out = tmp_path / "study.yaml", tmp_path / "looked"
-    study.write_text("verdict: {reference: gap, looks: [2]}\n")
-    words = command(out, "--until-decided", "fc_dropout", "--seeds", "1", epochs=1)
-    words.insert(words.index("compare") + 1, str(study))
-    told = finish(words)
+    study = SMALL.replace("{recipe: {epochs: 8}}", "")
+    study += "verdict: {reference: gap, looks: [2]}\n"
+    study += "tuning: {trials: 2, recipe: {learning_rate: [0.001, 0.01]}}\n"
+    out = tmp_path / "looked"
+    options = ("--until-decided", "fc_dropout", "--seeds", "1", "--epochs", "1")
+    told = finish(command(out, *options, study=study))
+    assert "headtohead tune" in told.stderr  # else untuned heads pass for tuned ones
     assert "Look at 2 pairs: not decided" in told.stderr
     assert "look 1 of 1 at 2 pairs" in " ".join(told.stdout.split())
     assert len(Ledger.open(out).runs()) == 4

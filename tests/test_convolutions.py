@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
@@ -39,7 +39,6 @@ def found(
 
 
 @pytest.mark.parametrize("way", WAYS)
-@settings(max_examples=30)
 @given(
     batch=st.integers(1, 4),
     cut=st.integers(0, 3),

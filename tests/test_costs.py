@@ -8,7 +8,7 @@ from headtohead.config.recipe import RecipeSpec
 from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.heads.table import HEADS
 from headtohead.probes.costs import collect_costs
-from headtohead.training.run import RunPlan
+from headtohead.training.plans import RunPlan
 
 
 def plan(head: str, classes: int = 2, image_size: int = 64) -> RunPlan:

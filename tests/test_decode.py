@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
@@ -91,7 +91,6 @@ def test_a_picture_cut_anywhere_is_whole_or_refused(name: str) -> None:
         assert isinstance(result, str) or np.array_equal(result, whole), f"{length} bytes"
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     name=st.sampled_from(sorted(FILES)),
     flips=st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 255)), min_size=1, max_size=8),
@@ -126,7 +125,7 @@ def test_any_bytes_that_are_no_picture_are_refused(data: bytes) -> None:
     ("data", "expected"),
     [
         (b"", "empty file"),
-        (b"<script>alert(1)</script>", "not a picture"),
+        (b"<script>alert(1)</script>", "not an image"),
         (FILES["jpeg"][:20], "truncated or damaged header (begins like a JPEG)"),
         (FILES["jpeg"][:-30], "truncated"),
         (FILES["webp"][:-30], "truncated"),

@@ -36,7 +36,7 @@ def test_what_has_become_of_pictures_is_told_at_times(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silence: float, lines: list[int]
 ) -> None:
     """Lost: any sign of progress for a minute where pictures are large; or speed where small."""
-    answers: list[list[object]] = []
+    answers: list[dict[str, list[object]]] = []
     monkeypatch.setattr(decode_worker, "_say", answers.append)
     monkeypatch.setattr(decode_worker, "_SILENCE", silence)
     paths = [tmp_path / f"{number}.png" for number in range(3)]
@@ -47,8 +47,9 @@ def test_what_has_become_of_pictures_is_told_at_times(
     chunk = {"chunk": 1, "first_row": 3, "paths": [str(path) for path in paths]}
     with (tmp_path / "array").open("w+b") as array, (tmp_path / "at").open("wb", 0) as position:
         decode_worker._do_chunk(job, chunk, array, position)
-    assert [len(answer) for answer in answers[:-1]] == lines
-    assert list(chain(*answers[:-1])) == [(5, 6), "not a picture", (5, 6)]
+    told = [answer["outcomes"] for answer in answers[:-1]]
+    assert [len(outcomes) for outcomes in told] == lines
+    assert list(chain(*told)) == [(5, 6), "not an image", (5, 6)]
     assert answers[-1] == {"written": 1}
     red, black = b"\xff\0\0" * 4, bytes(12)
     assert (tmp_path / "array").read_bytes() == bytes(7 + 3 * 12) + red + black + red

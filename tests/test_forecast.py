@@ -8,12 +8,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 from headtohead.cli import main
-from headtohead.config.options import study_from
+from headtohead.config.from_options import study_from
 from headtohead.config.reading import load_study
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import UsageError
-from headtohead.runtime.forecast import STATISTICS, forecast, render_forecast
+from headtohead.runtime.forecast import forecast
+from headtohead.runtime.forecast_text import render_forecast
+from headtohead.runtime.plan import STATISTICS
 from headtohead.stats.power import expected_power, seeds_to_find
+from headtohead.store.ledger import Ledger
 from headtohead.training.batch_norm import MOST
 from ledgers import add_run, study_ledger
 from photographs import write_pictures
@@ -70,6 +73,29 @@ def test_the_time_of_a_study_without_runs_is_measured(source: Path) -> None:
     assert sorted(path.name for path in Path().iterdir()) == []
 
 
+def test_a_small_folders_epochs_are_those_that_compare_runs(source: Path) -> None:
+    """Else `standard` on a few hundred images takes ten times as long as was told."""
+    options = ("--no-timing", "--cache", "cache", "--json")
+    told = json.loads(plan("--data", source, *options).stdout)
+    recipe = told["study"]["recipe"]
+    assert (recipe["epochs"], recipe["min_steps"]) == (600, None)  # 54 images: a batch an epoch
+    named = json.loads(plan("--data", source, "--epochs", "3", *options).stdout)
+    assert named["study"]["recipe"]["epochs"] == 3
+
+
+def test_runs_of_a_small_folder_are_found(source: Path) -> None:
+    """Else `plan` takes what `compare` has made of `min_steps` for another study."""
+    spec = study_from(None, data=source, heads="fc,gap", seeds=2).for_images(54)
+    file = study_ledger(Path("pattern")).file.model_copy(update={"study": spec})
+    add_run(Ledger.create(Path("kept"), file), "gap", 0)
+    told = plan(
+        *("--data", source, "--heads", "fc,gap", "--seeds", "2", "--out", "kept"),
+        *("--no-timing", "--cache", "cache"),
+    )
+    assert told.exit_code == 0, told.output
+    assert "4 runs, 3 to do (1 finished in kept)" in told.output
+
+
 def test_batch_norm_is_recomputed_over_as_many_images_as_training_says() -> None:
     """The number stands twice, because planning imports no torch."""
     assert STATISTICS == MOST
@@ -100,6 +126,14 @@ REFUSED = (
 )
 
 
+NAMED = {
+    ("no.such:Head",): "no.such:Head",
+    ("9",): "too small",
+    ("tpu",): "tpu",
+    ("tf32",): "tf32",
+}
+
+
 @pytest.mark.parametrize(("arguments", "code"), REFUSED, ids=str)
 def test_plan_refuses_what_compare_refuses(
     arguments: tuple[str, ...], code: int, source: Path, monkeypatch: pytest.MonkeyPatch
@@ -120,6 +154,7 @@ def test_plan_refuses_what_compare_refuses(
         for result in results
     ]
     assert len(complaints[0]) == 1
+    assert NAMED.get(arguments[1:2], "") in complaints[0][0]
     assert complaints[0] == complaints[1]
 
 

@@ -45,7 +45,7 @@ def test_a_format_that_is_not_accepted_is_named(data: bytes, name: str) -> None:
 
 def test_what_is_no_picture_is_called_so() -> None:
     """Else text would be called a format."""
-    assert unread(b"<html>404</html>") == "not a picture"
+    assert unread(b"<html>404</html>") == "not an image"
     assert unread(b"\x89PNG\r\n\x1a\n") == "truncated or damaged header (begins like a PNG)"
     assert unread(b"RIFF\0\0") == "truncated or damaged header (begins like a WebP)"
 

@@ -19,11 +19,13 @@ from headtohead.backbones.tutorial_cnn import TutorialCNN
 from headtohead.config.recipe import RecipeSpec
 from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.core.errors import UsageError
+from headtohead.store.records import BEST, LAST
 from headtohead.training import checkpoint
 from headtohead.training.evaluate import infer
 from headtohead.training.features import compute
 from headtohead.training.inputs import Features, Inputs, Pictures
-from headtohead.training.run import BEST, LAST, RunPlan, train
+from headtohead.training.plans import RunPlan
+from headtohead.training.run import train
 from test_features import COUNT, CPU, SIZE, frozen_spec, images, key
 from test_run import Silent, parts
 

@@ -19,7 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from headtohead.config.study import PicturesSpec, StudySpec
+from headtohead.config.images import PicturesSpec
+from headtohead.config.study import StudySpec
 from headtohead.core.errors import HeadToHeadError
 from headtohead.data.pipeline import look_at, prepare_study, told
 from headtohead.data.prepared import PreparedSet

@@ -521,7 +521,7 @@ def test_dropout_acts_in_training_alone() -> None:
         (":Head", (4, 4), {}, "cannot be imported"),
         ("headtohead.heads.base:Nothing", (4, 4), {}, "cannot be imported.*Nothing"),
         ("headtohead.heads.base:Head", (4, 4), {}, "cannot take .*abstract"),
-        ("headtohead.heads.table:HEADS", (4, 4), {}, "no subclass of"),
+        ("headtohead.heads.table:HEADS", (4, 4), {}, "not a subclass of"),
     ],
 )
 def test_mistakes_are_named(

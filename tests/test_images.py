@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headtohead.config.study import PicturesSpec
+from headtohead.config.images import PicturesSpec
 from headtohead.core.errors import DataError, UsageError
 from headtohead.data.decode import decode_file
 from headtohead.data.pipeline import look_at
@@ -14,7 +14,6 @@ from headtohead.data.prepared import PreparedSet
 from headtohead.data.resize import resize
 from headtohead.data.sources import Source
 from headtohead.probes import images as probe
-from headtohead.store.ledger import Ledger
 from ledgers import study_ledger
 from photographs import write_pictures
 
@@ -140,16 +139,16 @@ def test_mistakes_with_masks_are_named(
         probe.collect_masks(tmp_path, prepared[1], rows)
 
 
-def test_the_study_remembers_its_masks(
+def test_masks_are_kept_with_the_images(
     prepared: tuple[Source, PreparedSet], tmp_path: Path
 ) -> None:
-    """Else masks that are lost later change the rule of the third claim, and nobody is told."""
+    """Else class maps are scored without the masks that the user gave."""
     for number in range(9):
         write_mask(tmp_path / f"cat/cat-00{number}.png", np.full((40, 40), 1))
     ledger = study_ledger(tmp_path / "out", data="photographs")
     source, pictures = prepared
 
-    def keep(masks: Path | None) -> str | None:
+    def keep(masks: Path | None) -> bool:
         probe.keep_images(
             ledger,
             {0},
@@ -159,11 +158,19 @@ def test_the_study_remembers_its_masks(
             masks=masks,
             progress=nothing,
         )
-        return Ledger.open(tmp_path / "out").file.masks
+        place = probe.masks_path(ledger.out, 0)
+        return probe.read_masks(place, ledger.file.digest) is not None
 
-    assert keep(None) is None
-    assert keep(tmp_path) == "MASKS"  # an absolute path says nothing on another machine
-    assert keep(None) == "MASKS"
+    assert [keep(None), keep(tmp_path), keep(None)] == [False, True, True]
+
+
+def test_a_folder_without_any_mask_is_refused_before_the_work(tmp_path: Path) -> None:
+    """Else a wrong folder is noticed when everything is trained."""
+    (tmp_path / "cat").mkdir()
+    with pytest.raises(UsageError, match="no mask of any image"):
+        probe.check_masks_folder(tmp_path, ["cat/1.jpg", "dog/2.jpg"])
+    write_mask(tmp_path / "cat/1.png", np.full((40, 40), 1))
+    probe.check_masks_folder(tmp_path, ["cat/1.jpg", "dog/2.jpg"])
 
 
 @pytest.mark.skipif(not PETS.is_dir(), reason="needs the photographs with trimaps")

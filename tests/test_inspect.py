@@ -82,9 +82,9 @@ def test_the_text_says_all_of_it_and_no_file_name_reaches_the_terminal_raw(
     text = render_check(check(source, replace(prepared, groups=groups)))
     assert "\x1b" not in text
     for expected in (
-        "8 usable pictures of 9 files",
+        "8 usable images of 9 files",
         "200 to 202 pixels, median 201",
-        "75.0% of the pictures are of the largest class, 3 times",
+        "75.0% of the images are of the largest class, 3 times",
         r"cat/0.jpg = cat/1.jpg = dog/2\x1b[31m\n.jpg",
         "2 near-duplicate groups",
         "2 of them across classes",
@@ -95,6 +95,18 @@ def test_the_text_says_all_of_it_and_no_file_name_reaches_the_terminal_raw(
     rows = [line.split() for line in text.splitlines()]
     assert ["cat", "6", "6", "0", "4", "2"] in rows
     assert ["dog", "3", "2", "1", "1", "1"] in rows
+
+
+def test_one_of_a_thing_is_told_as_one(source: Source, prepared: PreparedSet) -> None:
+    """Else the first command that a user types answers in broken English."""
+    found = check(source, prepared)
+    one = replace(found, usable=1, found=1, distinct_sizes=1, imbalance=1.0)
+    text = render_check(one)
+    assert "1 usable image of 1 file in" in text
+    assert "1 different size\n" in text
+    assert "of the largest class, as many as of the smallest" in text
+    assert "near-duplicate group (each stays in one split)" in text
+    assert "\n1 file quarantined" in text
 
 
 def test_long_lists_are_cut_in_the_text(source: Source, prepared: PreparedSet) -> None:

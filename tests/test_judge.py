@@ -8,7 +8,7 @@ import pytest
 
 from headtohead.claims.base import JudgedClaim
 from headtohead.claims.judge import judge
-from headtohead.claims.speed import paces_of
+from headtohead.claims.speed import speeds_of
 from headtohead.core.streams import stream
 from headtohead.probes.base import write_run, write_session
 from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps, Curves
@@ -115,10 +115,7 @@ def test_without_masks_deletion_and_insertion_decide(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("data", "given"), [("synthetic", None), ("photographs", "masks")])
 def test_lost_masks_change_no_rule(tmp_path: Path, data: str, given: str | None) -> None:
     """Else a folder that was tidied up is judged by another rule, and says it had no masks."""
-    ledger = probe(full_ledger(tmp_path, seeds=7, data=data), masks=False)
-    if given is not None:
-        ledger.remember_masks(Path(given))
-        ledger = Ledger.open(tmp_path)
+    ledger = probe(full_ledger(tmp_path, seeds=7, data=data, masks=given), masks=False)
     found = named(judge(StudyData(ledger)))
     assert found["class_maps"].outcome == "inconclusive"
     assert "lies on the object" in found["class_maps"].rule
@@ -133,17 +130,12 @@ def test_masks_of_an_older_ledger_are_known_by_their_evidence(tmp_path: Path) ->
     ledger = full_ledger(tmp_path, seeds=1, data="photographs")
     assert StudyData(ledger).masks_folder is None
     assert StudyData(probe(ledger)).masks_folder == "MASKS"
-    ledger.remember_masks(Path("/home/somebody/masks"))
-    assert StudyData(Ledger.open(tmp_path)).masks_folder == "MASKS"
-    ledger.remember_masks(Path("some/masks"))
-    assert StudyData(Ledger.open(tmp_path)).masks_folder == "some/masks"
-    assert Ledger.create(tmp_path, ledger.file).file.masks == "some/masks"
 
 
 def test_an_epochs_pictures_are_those_of_its_steps(tmp_path: Path) -> None:
     """Else a study with `steps_per_epoch` is told times of epochs that it never ran."""
     ledger = probe(full_ledger(tmp_path / "one", heads=("fc", "gap"), seeds=1))
-    assert paces_of(StudyData(ledger))["gap"].pictures == 1600
+    assert speeds_of(StudyData(ledger))["gap"].pictures == 1600
     content = ledger.file.model_dump()
     content["study"]["heads"]["gap"]["recipe"] = {"steps_per_epoch": 3, "batch_size": 10}
     other = Ledger.create(tmp_path / "other", StudyFile.model_validate(content))
@@ -152,7 +144,7 @@ def test_an_epochs_pictures_are_those_of_its_steps(tmp_path: Path) -> None:
     times = np.ones((2, 7))
     speed = Speed(("fc", "gap"), (64, 10), "cpu", times, times)
     write_session(other, SPEED, SPEED.pack(speed))
-    paces = paces_of(StudyData(other))
+    paces = speeds_of(StudyData(other))
     assert (paces["fc"].pictures, paces["gap"].pictures) == (1600, 30)
 
 

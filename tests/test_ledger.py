@@ -7,7 +7,7 @@ from filelock import FileLock
 
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import StorageError, UsageError
-from headtohead.store.ledger import STUDY_FILE, Ledger, StudyFile, hold
+from headtohead.store.ledger import STUDY_FILE, Ledger, StudyFile, hold, refuse_another
 
 
 def study_file(digest: str = "d" * 64, **study: object) -> StudyFile:
@@ -64,6 +64,58 @@ def test_a_head_with_other_settings_is_refused(tmp_path: Path) -> None:
     changed = study_file(heads={"fc": {"options": {"dropout": 0.2}}})
     with pytest.raises(UsageError, match="'fc' with other settings"):
         Ledger.create(tmp_path, changed)
+
+
+def refused(out: Path, study: StudySpec, prepared: str | None = None) -> str:
+    with pytest.raises(UsageError) as told:
+        refuse_another(out, study, prepared)
+    return str(told.value)
+
+
+def test_another_study_is_refused_before_its_images_are_read(tmp_path: Path) -> None:
+    """Else hours of decoding end with the message that was known before."""
+    refuse_another(tmp_path / "nowhere", study_file().study)
+    study = Ledger.create(tmp_path, study_file(recipe={"epochs": 20})).file.study
+    refuse_another(tmp_path, study, "p" * 64)
+
+    def other(**content: object) -> StudySpec:
+        return study_file(**{"recipe": {"epochs": 20}, **content}).study
+
+    assert "pictures.image_size (100, received 32)" in refused(
+        tmp_path, other(pictures={"image_size": 32, "limit": 5})
+    )
+    assert "recipe.batch_size" in refused(tmp_path, other(recipe={"batch_size": 2}))
+    assert "the images" in refused(tmp_path, study, "f" * 64)
+    assert "'fc' with other settings" in refused(
+        tmp_path, other(heads={"fc": {"options": {"dropout": 0.2}}})
+    )
+
+
+def test_what_may_be_the_same_study_is_not_refused(tmp_path: Path) -> None:
+    """Else a study on a small folder, whose images say how many epochs it has, never resumes."""
+    Ledger.create(tmp_path, study_file(recipe={"epochs": 20}))
+    for recipe in ({"epochs": 10, "min_steps": 500}, {"epochs": 20, "min_steps": 1}):
+        refuse_another(tmp_path, study_file(recipe=recipe).study)
+    refuse_another(tmp_path, study_file(recipe={"epochs": 20}, pictures={"limit": 90}).study)
+    assert "recipe.epochs" in refused(
+        tmp_path, study_file(recipe={"epochs": 30, "min_steps": 500}).study
+    )
+
+
+def test_the_folder_of_masks_is_remembered(tmp_path: Path) -> None:
+    """Else masks that are lost later change the rule of a claim, and nobody is told."""
+    Ledger.create(tmp_path, study_file(masks="some/masks"))
+    again = Ledger.create(tmp_path, study_file())
+    assert (again.file.study.masks, again.file.digest) == ("some/masks", study_file().digest)
+    assert Ledger.create(tmp_path, study_file(masks="others")).file.study.masks == "others"
+
+
+def test_masks_that_an_earlier_version_kept_beside_the_study_are_its_own(tmp_path: Path) -> None:
+    """Else a ledger of before does not open, or has lost its masks."""
+    Ledger.create(tmp_path, study_file())
+    path = tmp_path / STUDY_FILE
+    path.write_text(path.read_text().replace("  masks: null\n", "") + "masks: their/masks\n")
+    assert Ledger.open(tmp_path).file.study.masks == "their/masks"
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from headtohead.config.options import study_from
+from headtohead.config.from_options import study_from
 from headtohead.core.errors import DataError
 from headtohead.data.listing import list_study
 from headtohead.data.pipeline import prepare_study, split_study

@@ -8,7 +8,7 @@ from headtohead.analysis.foremost import foremost
 from headtohead.config.reading import load_study
 from headtohead.report.charts.curves import tracks_of
 from headtohead.report.charts.style import COLORS, KNOWN_HEADS, MARKERS, head_styles
-from headtohead.report.page.html import THEME
+from headtohead.report.page.frame import THEME
 from headtohead.report.render import render
 from headtohead.store.ledger import Ledger
 from headtohead.study_data import StudyData
@@ -55,6 +55,9 @@ def test_its_reports_are_small(ledger: Ledger) -> None:
     assert max(sizes.values()) < LARGEST, sizes
     page = (ledger.out / "report.html").read_text()
     assert page.count("The other 20 heads") == 1
+    by_class = page.partition('id="by-class"')[2].partition("</section>")[0]
+    shown, _, folded = by_class.partition("20 more heads")
+    assert (shown.count("<h3>"), folded.count("<h3>")) == (10, 20)
     assert {item.other for item in summary.comparisons} == {"linear", "gem"}
     for head in ledger.file.study.heads:
         assert f'data-order="{head}"' in page, "every head is in the tables"

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from headtohead.stats.maps import MapScores, area_gain, at_pixels, layout, objects_of, score_maps
@@ -65,7 +65,6 @@ def test_the_middle_is_chance() -> None:
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=20)
 def test_energy_is_what_it_says_on_the_pixels(seed: int) -> None:
     """Else the shortcut through cells gives other numbers than the definition."""
     rng = np.random.default_rng(seed)

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from headtohead.config.options import study_from
+from headtohead.config.from_options import study_from
 from headtohead.config.reading import resolve_study
 from headtohead.core.errors import UsageError
 from headtohead.runtime import heads_check

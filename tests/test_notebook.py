@@ -1,4 +1,4 @@
-"""The notebook runs from its first cell to its last, on drawn pictures."""
+"""The notebook runs from its first cell to its last, on a small folder of images."""
 
 import re
 import subprocess
@@ -9,11 +9,13 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+from photographs import write_pictures
+
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "article.ipynb"
 SMALL = """
-DATA = "synthetic"
+DATA = {data!r}
 HEADS = ["fc", "fc_dropout", "avgpool2x2", "gap"]
-SEEDS, EPOCHS, BATCH_SIZE, LIMIT = 1, 1, 16, 200
+SEEDS, EPOCHS, BATCH_SIZE, LIMIT = 1, 1, 16, 40
 OUT, SHOW_TENSORBOARD = {out!r}, False
 """
 # Installed or not, headtohead is not found once: what a kernel without it meets.
@@ -99,7 +101,8 @@ def test_the_notebook_runs(tmp_path: Path) -> None:
     (parameters,) = (
         cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])
     )
-    parameters.source = SMALL.format(out=str(tmp_path / "out"))
+    data = write_pictures(tmp_path / "data", {"cat": 30, "dog": 30})
+    parameters.source = SMALL.format(data=str(data), out=str(tmp_path / "out"))
     run_in(tmp_path, notebook)
     shown = [
         kind

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -70,7 +70,6 @@ def advance(adam: KerasAdam, weights: list[nn.Parameter], steps: Iterator[list[T
     decay=st.sampled_from([0.0, 1e-4, 0.1]),
     scale=st.sampled_from([1e-7, 1e-3, 1.0, 1e3]),
 )
-@settings(max_examples=25)
 def test_every_step_is_kerass(steps: int, rate: float, decay: float, scale: float) -> None:
     """Else small gradients, which epsilon rules, move weights as far as PyTorch's Adam does."""
     weights = parameters(torch.float64)

@@ -16,15 +16,14 @@ from click.testing import CliRunner
 import headtohead
 from headtohead import cli
 from headtohead.config import options
+from headtohead.config.from_options import arguments_for, study_from
 from headtohead.config.options import (
     OPTIONS,
     Option,
     PictureOptions,
     StudyOptions,
     TuneOptions,
-    arguments_for,
     options_of,
-    study_from,
 )
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import UsageError

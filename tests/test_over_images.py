@@ -92,7 +92,7 @@ def test_mcnemar_is_the_exact_binomial_test_of_each_seed() -> None:
 
 def test_answers_on_other_pictures_are_no_pair() -> None:
     """Two runs that were tested on different pictures must never be paired picture by picture."""
-    with pytest.raises(ValueError, match="same test pictures"):
+    with pytest.raises(ValueError, match="same test images"):
         picture_interval({0: (answers([1, 0]), answers([1, 0], [0, 2]))}, {}, LEVEL)
 
 

@@ -17,8 +17,9 @@ from headtohead.probes.class_maps import CLASS_MAPS
 from headtohead.probes.images import Masks, masks_path, write_masks
 from headtohead.report.charts.chart import Series
 from headtohead.report.page.content import gather
+from headtohead.report.page.frame import THEME
 from headtohead.report.page.gallery import map_grid
-from headtohead.report.page.html import THEME, arrange, report_page
+from headtohead.report.page.html import arrange, report_page
 from headtohead.report.summary import summarize
 from headtohead.store.ledger import Ledger
 from headtohead.store.records import Failure
@@ -296,11 +297,11 @@ def test_divided_duplicates_are_told(tmp_path: Path) -> None:
     assert "and 3 groups lie in more than one" in words[3]
 
 
-def test_the_command_names_its_masks(tmp_path: Path) -> None:
-    """Without `--masks` the same command makes another study: claim 3 by another rule."""
+def test_the_study_on_the_page_names_its_masks(tmp_path: Path) -> None:
+    """Else who runs the page's study file scores class maps by another rule."""
     ledger = study_ledger(tmp_path, data="photographs")
-    assert "--masks" not in page_of(ledger)
-    assert "--masks some/masks" in page_of(changed(ledger, masks="some/masks"))
+    assert "masks: null" in page_of(ledger)
+    assert "masks: some/masks" in page_of(changed(ledger, study={"masks": "some/masks"}))
 
 
 def test_heads_with_recipes_of_their_own_and_a_head_start(tmp_path: Path) -> None:

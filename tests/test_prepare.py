@@ -145,7 +145,7 @@ def test_the_same_pictures_are_decoded_once(odd_folder: Path, tmp_path: Path) ->
         second.names,
         second.folder,
     )
-    assert not reports.of("decoding pictures")
+    assert not reports.of("decoding images")
     assert run(odd_folder, tmp_path, resize="bilinear").digest != first.digest
     assert run(odd_folder, tmp_path, limit=60).digest != first.digest
 
@@ -164,7 +164,7 @@ def test_too_many_undecodable_files_stop_with_examples(odd_folder: Path, tmp_pat
         run(odd_folder, tmp_path, max_unreadable=0.01)
     reports = Reports()
     assert len(run(odd_folder, tmp_path, reports, max_unreadable=0.02).names) == 149
-    assert not reports.of("decoding pictures")
+    assert not reports.of("decoding images")
 
 
 def test_most_of_one_class_unreadable_is_refused(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_a_class_without_a_usable_picture_is_named(tmp_path: Path, whole: bool) 
     if whole:
         draw(tmp_path / "pictures/cat/2.png", 1, (20, 20))
     missing = "dog" if whole else "cat"
-    with pytest.raises(DataError, match=rf"class '{missing}'.*{missing}/1.jpg \(not a picture\)"):
+    with pytest.raises(DataError, match=rf"class '{missing}'.*{missing}/1.jpg \(not an image\)"):
         run(tmp_path / "pictures", tmp_path / "cache", max_unreadable=1.0)
 
 
@@ -228,7 +228,7 @@ def test_a_full_disk_is_a_storage_error_and_leaves_nothing(many: Path, tmp_path:
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6)),
         check=False,
     )
-    assert "StorageError: cannot prepare pictures" in done.stderr
+    assert "StorageError: cannot prepare images" in done.stderr
     assert not list((tmp_path / "prepared").glob("*.part"))
 
 
@@ -294,7 +294,7 @@ def test_a_killed_preparation_leaves_no_orphan_and_is_gone_on_with(
         file.write("[6, [[300, 4")  # as a kill in the middle of a write leaves it
     reports = Reports()
     resumed = run(many, tmp_path, reports, image_size=48)
-    assert reports.of("decoding pictures")[0] >= 64 * (finished - 1)
+    assert reports.of("decoding images")[0] >= 64 * (finished - 1)
     for name in ("manifest.json", "pictures.npy"):
         assert (resumed.folder / name).read_bytes() == (undisturbed.folder / name).read_bytes()
     assert names_in(resumed.folder) == ["manifest.json", "pictures.npy"]
@@ -307,7 +307,7 @@ def test_a_killed_worker_is_an_error_that_names_its_picture(many: Path, tmp_path
         workers = workers_of(process.pid)
         os.kill(workers[0], signal.SIGKILL)
         _, errors = process.communicate()
-    assert "RunError: a process that decodes pictures died (exit code -9)" in errors
+    assert "RunError: a process that decodes images ended with signal SIGKILL" in errors
     assert str(many) in errors
     wait_until(lambda: not any(Path(f"/proc/{pid}/fd").exists() for pid in workers))
     assert len(run(many, tmp_path, image_size=48).names) == 400
@@ -320,7 +320,7 @@ def test_two_processes_at_once_decode_once(many: Path, tmp_path: Path) -> None:
     assert [process.returncode for process in (one, other)] == [0, 0]
     folders = {output.splitlines()[-1] for output in outputs}
     assert len(folders) == 1
-    assert sum("decoding pictures 400 400" in output for output in outputs) == 1
+    assert sum("decoding images 400 400" in output for output in outputs) == 1
     assert any("waiting for another process" in output for output in outputs)
 
 

@@ -1,7 +1,11 @@
 """A prepared set on disk."""
 
 import json
+import math
+import os
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +62,26 @@ def test_what_is_written_is_read_again(written: PreparedSet) -> None:
 def test_writing_to_the_images_never_reaches_the_disk(written: PreparedSet) -> None:
     """Lost: the prepared pictures of every study, by one augmentation that works in place."""
     images = written.images
-    images[:] = 7
-    images.flush()
+    with pytest.raises(ValueError, match="read-only"):
+        images[:] = 7
     np.testing.assert_array_equal(load_prepared(written.folder).images, PIXELS)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts memory as Linux does")
+def test_images_larger_than_the_memory_are_opened(written: PreparedSet) -> None:
+    """Lost: every set larger than the machine's memory, which Linux maps for reading alone."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    side = math.isqrt(memory // 6)  # three images of side * side * 3: 1.5 times the memory
+    shape = (3, side, side, 3)
+    with (written.folder / PICTURES).open("wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.truncate(file.tell() + math.prod(shape))  # a hole: it takes no space on the disk
+        file.seek(-1, os.SEEK_END)
+        file.write(b"\7")
+    large = replace(written, image_size=side)
+    assert large.images.shape == shape
+    assert large.images[2, -1, -1].tolist() == [0, 0, 7]
 
 
 def _change(**changes: Any) -> Callable[[Path], None]:

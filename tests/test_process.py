@@ -5,7 +5,8 @@ import sys
 import pytest
 
 from headtohead.core.errors import RunError
-from headtohead.runtime.process import Process, StandbyProcesses
+from headtohead.core.processes import Process
+from headtohead.runtime.process import StandbyProcesses
 
 ANSWERS = """
 import json, os, sys

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from headtohead.config.execution import ExecutionSpec
-from headtohead.config.options import study_from
+from headtohead.config.from_options import study_from
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import RunError, StorageError, UsageError
 from headtohead.runtime import executors, ray

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from headtohead.config.options import study_from
+from headtohead.config.from_options import study_from
 from headtohead.config.reading import load_study, parse_study, resolve_study, shipped_studies
 from headtohead.config.strict_yaml import read_yaml
 from headtohead.core.errors import UsageError
@@ -188,7 +188,7 @@ def test_studies_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         ("qiuck", "no study 'qiuck'.*neither a file nor one of the shipped ones"),
         (tmp_path / "none.yaml", "no study"),
         (tmp_path, "cannot read the study"),
-        (picture, "is no study"),
+        (picture, "not a study file"),
         ("x" * 5000, "cannot read the study"),
     ]:
         with pytest.raises(UsageError, match=words):

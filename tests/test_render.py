@@ -147,14 +147,26 @@ VERDICTS = {  # what docs/article.md, reports.md and statistics.md say: referenc
 THIN = {"differences", "keras", "tuned"}
 
 
-def renamed(told: Any) -> Any:
+def renamed(summary: Any) -> Any:
     """What `summary.json` of an earlier version says, with today's word for the data."""
-    return json.loads(json.dumps(told).replace("picture", "image"))
+    return json.loads(json.dumps(summary).replace("picture", "image"))
+
+
+QUOTED = Path(__file__).with_name("quoted.json")
+"""Of the `summary.json` that the version wrote which made each study: differences and verdicts."""
+
+
+def rounded(path: Path) -> Any:
+    """With numbers of twelve digits: another processor differs in the sixteenth."""
+    return json.loads(
+        path.read_text("utf-8"), parse_float=lambda text: float(f"{float(text):.12g}")
+    )
 
 
 LEDGERS = sorted((Path(__file__).parents[1] / "docs" / "ledgers").iterdir())
 
 
+@pytest.mark.usefixtures("no_drawing")
 @pytest.mark.parametrize("kept", LEDGERS, ids=lambda path: path.name)
 def test_the_ledgers_in_the_documents_say_what_the_documents_quote(
     kept: Path, tmp_path: Path
@@ -162,8 +174,7 @@ def test_the_ledgers_in_the_documents_say_what_the_documents_quote(
     """Without weights a ledger still reports its numbers, and judges no head that it cannot."""
     ledger = Ledger.open(Path(shutil.copytree(kept, tmp_path / kept.name)))
     render(StudyData(ledger))
-    now = json.loads((ledger.out / "summary.json").read_text(encoding="utf-8"))
-    then = json.loads((kept / "summary.json").read_text(encoding="utf-8"))
+    now, then = rounded(ledger.out / "summary.json"), rounded(QUOTED)[kept.name]
     lagging = LAGGING[kept.name]
     assert set(now["lags"]) == lagging
     assert now["certainty"] == CERTAINTY.get(kept.name, "unjudged")

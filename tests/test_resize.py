@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
@@ -18,7 +18,6 @@ def smooth(height: int, width: int) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC))
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     data=st.data(),
     size=st.tuples(st.integers(1, 40), st.integers(1, 40)),

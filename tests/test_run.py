@@ -18,13 +18,9 @@ from headtohead.data.split import Split
 from headtohead.store.records import EpochRecord, RunRecord, read_history
 from headtohead.training import checkpoint
 from headtohead.training.inputs import Pictures
-from headtohead.training.run import (
-    FEWEST_SAMPLED,
-    RunPlan,
-    stratified,
-    train,
-    training_sample,
-)
+from headtohead.training.plans import RunPlan
+from headtohead.training.run import train
+from headtohead.training.sample import FEWEST_SAMPLED, stratified, training_sample
 
 SIZE = 36
 

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -44,7 +44,6 @@ def test_one_look_is_the_plain_test() -> None:
 values = st.lists(st.integers(-6, 6).map(lambda n: n / 4), min_size=6, max_size=6)
 
 
-@settings(max_examples=25, deadline=None)
 @given(values, st.sampled_from(["two-sided", "greater", "less"]))
 def test_p_values_are_counts_of_sign_vectors(sample: list[float], side: sequential.Side) -> None:
     """Every choice of signs in plain loops: the exactness that the level hangs on."""

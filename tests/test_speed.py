@@ -9,7 +9,7 @@ from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.data.split import Split
 from headtohead.probes import speed
 from headtohead.training.inputs import Pictures
-from headtohead.training.run import RunPlan
+from headtohead.training.plans import RunPlan
 
 PIXELS = 24
 

@@ -22,7 +22,7 @@ from headtohead.store.ledger import Ledger
 from headtohead.study_data import StudyData
 from photographs import write_pictures
 
-pytestmark = pytest.mark.xdist_group("compare")
+pytestmark = pytest.mark.usefixtures("no_report")
 
 Run = Callable[..., Comparison]
 
@@ -99,13 +99,15 @@ def test_what_is_missing_is_collected_without_training(
         evidence_path(ledger.out, "class_maps", "gap", 0),
         evidence_path(ledger.out, "translation", "fc", 0),
         images_path(ledger.out, 0),
+        evidence_path(ledger.out, "predictions", "fc", 0),
     ]
     before = [path.read_bytes() for path in wanted]
     wanted[0].unlink()
     wanted[1].write_bytes(before[1][:-9])
     wanted[2].with_suffix(".json").unlink()
+    wanted[3].write_bytes(before[3][:-10])
     assert to_collect(ledger, "gap", 0) == ("class_maps",)
-    assert to_collect(ledger, "fc", 0) == ("translation",)
+    assert to_collect(ledger, "fc", 0) == ("predictions", "translation")
     run(ledger.out)
     assert [path.read_bytes() for path in wanted] == before
     assert {path: path.stat().st_mtime_ns for path in ledger.out.glob("runs/*/*/*")} == kept

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
@@ -17,7 +17,6 @@ SIDES: list[statistics.Side] = ["two-sided", "greater", "less"]
 differences = st.lists(st.integers(-50, 50).map(lambda n: n / 2500), min_size=1, max_size=9)
 
 
-@settings(max_examples=40, deadline=None)
 @given(differences, st.sampled_from(SIDES))
 def test_sign_flip_is_scipys_exact_permutation_test(
     values: list[float], side: statistics.Side
@@ -146,7 +145,6 @@ def test_real_differences_are_found() -> None:
     assert hits >= 90
 
 
-@settings(max_examples=40, deadline=None)
 @given(differences.filter(lambda values: len(values) > 1), st.sampled_from(SIDES))
 def test_student_is_scipys_one_sample_t(values: list[float], side: statistics.Side) -> None:
     """Who checks the p-value with scipy must find the same one; equal values have no t there."""

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -69,7 +69,6 @@ STUDIES = st.fixed_dictionaries(
 
 
 @given(content=STUDIES)
-@settings(max_examples=60)
 def test_a_study_survives_being_written_and_read(content: dict[str, Any]) -> None:
     """Else the study.yaml in a ledger is another study than the one that ran."""
     study = StudySpec.model_validate(content)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -27,7 +27,6 @@ TRANSFORMS: dict[str, tuple[Transform, Transform]] = {
 
 
 @pytest.mark.parametrize("side", TRANSFORMS)
-@settings(max_examples=40)
 @given(
     count=st.integers(1, 3),
     height=st.integers(3, 15),

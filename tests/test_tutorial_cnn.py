@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headtohead.backbones.catalog import build_backbone
@@ -15,7 +15,6 @@ from headtohead.core.errors import UsageError
     widths=st.lists(st.integers(1, 6), min_size=1, max_size=4),
     image_size=st.integers(1, 70),
 )
-@settings(max_examples=40)
 def test_maps_have_the_size_that_was_promised(widths: list[int], image_size: int) -> None:
     """Else heads are built for maps that never come, or small pictures end in a traceback."""
     backbone = build_backbone("tutorial_cnn", {"widths": widths})

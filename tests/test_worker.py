@@ -6,17 +6,19 @@ import pytest
 import torch
 
 import headtohead
-from headtohead.config.options import study_from
+from headtohead.config.from_options import study_from
 from headtohead.data.pipeline import prepare_study, split_study
 from headtohead.data.split import in_stored_order
 from headtohead.store.ledger import Ledger
-from headtohead.store.records import EpochRecord, read_history
+from headtohead.store.records import LAST, EpochRecord, read_history
 from headtohead.training import checkpoint
 from headtohead.training.inputs import Pictures
 from headtohead.training.plans import run_plan
-from headtohead.training.run import LAST, train
+from headtohead.training.run import train
 from photographs import write_pictures
 from test_features import frozen_spec
+
+pytestmark = pytest.mark.usefixtures("no_report")
 
 TIMING = {"seconds", "cpu_seconds", "pictures_per_second"}
 

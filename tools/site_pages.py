@@ -33,7 +33,7 @@ SECTIONS = {
     "concepts": ("statistics", "claims", "fairness", "evaluation"),
     "reference": ("cli", "python", "study_schema"),
     "results": ("reports", "article", "full_scale"),
-    "benchmarks": ("speed", "measuring"),
+    "benchmarks": ("peers", "speed", "measuring"),
     "design": ("contributing", "releasing", "changelog"),
 }
 """Pages of each section in their order. One that stands in none is a guide."""

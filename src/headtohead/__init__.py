@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from headtohead.heads.table import build_head
     from headtohead.result import Comparison, load
     from headtohead.runtime.doctor import doctor
-    from headtohead.runtime.forecast import plan
+    from headtohead.runtime.plan import plan
     from headtohead.store.ledger import Ledger
     from headtohead.tuning.search import tune
 
@@ -82,7 +82,7 @@ _HOMES = {
     "headtohead.heads.table": ("build_head",),
     "headtohead.config.study": ("StudySpec",),
     "headtohead.runtime.doctor": ("doctor",),
-    "headtohead.runtime.forecast": ("plan",),
+    "headtohead.runtime.plan": ("plan",),
     "headtohead.store.ledger": ("Ledger",),
     "headtohead.config.reading": ("load_study",),
     "headtohead.tuning.search": ("tune",),

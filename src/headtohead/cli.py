@@ -11,12 +11,11 @@ from typing import Any
 import click
 
 import headtohead
+from headtohead.cli_models import COMMANDS
 from headtohead.config.options import Option, options_of
-from headtohead.console import Group
-from headtohead.core.errors import (
-    UsageError,
-    brief,
-)
+from headtohead.console import PATH, Group
+from headtohead.core.errors import UsageError, brief
+from headtohead.core.own_code import see_current_folder
 
 _Command = Callable[..., Any]
 
@@ -52,7 +51,7 @@ def _options(command: str) -> Callable[[_Command], _Command]:
 def _type_of(option: Option) -> Any:
     if option.choices:
         return click.Choice(option.choices)
-    return {Path: click.Path(path_type=Path), bool: None}.get(option.type, option.type)
+    return {Path: PATH, bool: None}.get(option.type, option.type)
 
 
 @main.command()
@@ -65,7 +64,7 @@ def compare(as_json: bool, **options: Any) -> None:
     STUDY is a shipped study (see `headtohead studies`) or a YAML file; options win over it.
     Without STUDY it is `quick`, on drawn images, or `standard` where --data is given.
     """
-    _see_current_folder()
+    see_current_folder()
     from headtohead.compare import compare as run
 
     comparison = run(**options)
@@ -85,9 +84,9 @@ def plan(as_json: bool, **options: Any) -> None:
     are measured on random images.
     """
     from headtohead.report.formats.summary import as_json_text
-    from headtohead.runtime.forecast import plan as forecast
+    from headtohead.runtime.plan import plan as forecast
 
-    _see_current_folder()
+    see_current_folder()
     found = forecast(**options)
     click.echo(as_json_text(found) if as_json else str(found))
 
@@ -106,7 +105,7 @@ def tune(as_json: bool, **options: Any) -> None:
 
     from headtohead.tuning.search import tune as search
 
-    _see_current_folder()
+    see_current_folder()
     found = search(**options)
     if as_json:
         click.echo(found.path.read_bytes(), nl=False)
@@ -115,13 +114,11 @@ def tune(as_json: bool, **options: Any) -> None:
 
 
 @main.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folders", type=PATH, nargs=-1, required=True)
 @click.option(
     "--pictures",
     type=click.IntRange(min=0, max=24),  # what `report.page.thumbnails` keeps
-    default=12,
-    show_default=True,
-    help="Test images in each grid of the page.",
+    help="Test images in each grid of the page; default: 12.",
 )
 @click.option("--figures", is_flag=True, help="Write every figure as PNG and SVG, too.")
 @click.option(
@@ -138,38 +135,84 @@ def tune(as_json: bool, **options: Any) -> None:
     metavar="[MODULE:CLASS,…]",
     help="Show the claims unfolded; with names, run the code of these claims of your own.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-def report(
+@click.option(
+    "--out",
+    type=PATH,
+    help="The page of several studies; default: studies.html.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def report(folders: tuple[Path, ...], out: Path | None, as_json: bool, **options: Any) -> None:
+    """Regenerate the report of the study in FOLDERS: the page, the tables and, if asked, figures.
+
+    Of several studies it makes one page, which says where each head wins, and leaves their folders
+    as they are.
+    """
+    see_current_folder()
+    if len(folders) > 1:
+        _report_several(folders, out, as_json, options)
+    elif out is not None:
+        raise UsageError(
+            f"--out is for the page of several studies; that of one lies in its folder, "
+            f"{brief(str(folders[0]))}."
+        )
+    else:
+        _report_one(folders[0], as_json, **options)
+
+
+def _report_one(
     folder: Path,
-    pictures: int,
+    as_json: bool,
+    *,
+    pictures: int | None,
     figures: bool,
     beside: tuple[str, ...],
     claims: str | None,
-    as_json: bool,
 ) -> None:
-    """Regenerate the report of the study in FOLDER: the page, the tables and, if asked, figures."""
     from headtohead.core.files import expanded
     from headtohead.report.beside import read_beside
+    from headtohead.report.page.content import PICTURES
     from headtohead.report.render import render
     from headtohead.store.ledger import Ledger, hold
     from headtohead.study_data import StudyData
 
-    _see_current_folder()
     folder = expanded(folder)
     data = StudyData(Ledger.open(folder), frozenset((claims or "").split(",")) - {""})
     others = tuple(map(read_beside, beside))
     with hold(folder):
         summary = render(
-            data, pictures=pictures, beside=others, figures=figures, claims=claims is not None
+            data,
+            pictures=PICTURES if pictures is None else pictures,
+            beside=others,
+            figures=figures,
+            claims=claims is not None,
         )
     _print_summary(summary, folder, as_json)
 
 
-def _see_current_folder() -> None:
-    """Let `module:Class` be found where the command is typed, after everything installed."""
-    from headtohead.core.system import current_folder
+def _report_several(
+    folders: tuple[Path, ...], out: Path | None, as_json: bool, options: dict[str, Any]
+) -> None:
+    from rich.console import Console
 
-    sys.path.append(str(current_folder()))
+    from headtohead.core.files import expanded, write_atomic
+    from headtohead.report.formats.several import SeveralTable, several_json
+    from headtohead.report.page.several import several_page
+    from headtohead.report.several import read_several
+
+    given = [f"--{name}" for name, value in options.items() if value not in (None, False, ())]
+    if given:
+        raise UsageError(
+            f"{', '.join(given)} of one study alone; received {len(folders)} folders. Run "
+            f"`headtohead report` on each with it."
+        )
+    several = read_several([expanded(folder) for folder in folders])
+    page = expanded(out or Path("studies.html"))
+    write_atomic(page, several_page(several))
+    if as_json:
+        click.echo(several_json(several))
+    else:
+        Console().print(SeveralTable(several))
+        click.echo(f"Page: {page}")
 
 
 def _print_summary(summary: Any, out: Path, as_json: bool) -> None:
@@ -208,7 +251,7 @@ def data_check(source: str, as_json: bool, **options: Any) -> None:
 @_options("data")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default=Path("pictures.png"),
     show_default=True,
     help="The PNG to write.",
@@ -225,136 +268,8 @@ def data_show(source: str, out: Path, **options: Any) -> None:
     click.echo(out)
 
 
-_RUN_OPTIONS = (
-    click.option("--head", help="A head of the study; default: the winner on validation."),
-    click.option("--seed", type=int, help="Its seed; default: the best one on validation."),
-    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
-    click.option(
-        "--trust",
-        multiple=True,
-        metavar="MODULE:CLASS",
-        help="Import this head or backbone of your own, which the study names.",
-    ),
-)
-
-
-def _run_options(function: _Command) -> _Command:
-    """The options of commands that use a finished study's models."""
-    for option in reversed(_RUN_OPTIONS):
-        function = option(function)
-    return function
-
-
-@main.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.argument("images", nargs=-1, required=True)
-@_run_options
-@click.option("--ensemble", is_flag=True, help="Average all seeds of the head.")
-@click.option("--top", type=click.IntRange(min=1), default=1, help="Likeliest classes to show.")
-@click.option(
-    "--format", "form", type=click.Choice(["table", "csv", "jsonl"]), default="table",
-    show_default=True, help="How answers are written.",
-)  # fmt: skip
-def predict(folder: Path, images: tuple[str, ...], top: int, form: str, **which: Any) -> None:
-    """Classify IMAGES (files, folders, patterns, or - for a list) by the study in FOLDER.
-
-    Files that cannot be read are told on standard error and skipped; the exit code is 3 then.
-    """
-    from headtohead.deploy.commands import predict as run
-    from headtohead.runtime.progress import Display
-
-    _see_current_folder()
-    with Display() as display:
-        run(folder, images, top, form, click.echo, display.note, display.progress, **which)
-
-
-@main.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.argument("images", nargs=-1, required=True)
-@_run_options
-@click.option("--masks", type=click.Path(path_type=Path), help="Draw the objects of these masks.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("explained.png"),
-    show_default=True,
-    help="The PNG to write.",
-)
-def explain(
-    folder: Path, images: tuple[str, ...], masks: Path | None, out: Path, **which: Any
-) -> None:
-    """Draw where a model of the study in FOLDER looks on IMAGES, for both classes, as a PNG."""
-    from headtohead.deploy.commands import explain as run
-    from headtohead.runtime.progress import Display
-
-    _see_current_folder()
-    with Display() as display:
-        run(folder, images, out, masks, click.echo, display.note, **which)
-
-
-@main.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--data", required=True, help="New labelled images, as for `headtohead compare`.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--trust", multiple=True, metavar="MODULE:CLASS", help="As for `headtohead predict`.")
-@click.option("--cache", type=click.Path(path_type=Path), help="Folder for prepared images.")
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-def evaluate(folder: Path, as_json: bool, **options: Any) -> None:
-    """Score every head and seed of the study in FOLDER on new labelled images."""
-    from headtohead.deploy.commands import evaluate as run
-    from headtohead.runtime.progress import Display
-
-    _see_current_folder()
-    with Display() as display:
-        found = run(folder, display.progress, **options)
-    click.echo(json.dumps(found.to_dict(), indent=1) if as_json else str(found))
-
-
-@main.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--heads", help="These alone, by commas; default: every head of the study.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=8000,
-    show_default=True,
-    help="Port of the page; 0 for any free one.",
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--trust", multiple=True, metavar="MODULE:CLASS", help="As for `headtohead predict`.")
-def demo(folder: Path, **options: Any) -> None:
-    """Show a local page: drop a photograph, see each head's answer and where it looks.
-
-    It listens on this machine alone unless --host says otherwise, and keeps nothing. Ctrl-C ends
-    it.
-    """
-    from headtohead.deploy.commands import demo as run
-
-    _see_current_folder()
-    run(folder, lambda address: click.echo(f"Page: {address} (Ctrl-C ends it)"), **options)
-
-
-@main.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--head", help="A head of the study; default: the winner on validation.")
-@click.option("--seed", type=int, help="Its seed; default: the best one on validation.")
-@click.option("--trust", multiple=True, metavar="MODULE:CLASS", help="As for `headtohead predict`.")
-@click.option(
-    "--format", "form", type=click.Choice(["onnx", "torch", "safetensors", "keras"]),
-    required=True, help="onnx takes headtohead[export]; keras is for tutorial_cnn alone.",
-)  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The model's file.")
-def export(folder: Path, form: str, out: Path, **which: Any) -> None:
-    """Write a model of the study in FOLDER for other programs, and prove it there.
-
-    Beside it come a model card and the script that ran it without headtohead.
-    """
-    from headtohead.deploy.commands import export as run
-
-    _see_current_folder()
-    for path in run(folder, form, out, **which):
-        click.echo(path)
+for _command in COMMANDS:
+    main.add_command(_command)
 
 
 @main.command()
@@ -366,7 +281,7 @@ def export(folder: Path, form: str, out: Path, **which: Any) -> None:
 @click.option("--maps", help="Feature maps to size heads for, e.g. 1280x7x7, instead.")
 def heads(name: str | None, image_size: int, classes: int, maps: str | None) -> None:
     """List the heads that can be compared by family, or describe one: formula, size, source."""
-    _see_current_folder()
+    see_current_folder()
     from headtohead.heads.catalog import heads as describe
 
     click.echo(describe(name, image_size=image_size, classes=classes, maps=maps))
@@ -375,19 +290,19 @@ def heads(name: str | None, image_size: int, classes: int, maps: str | None) -> 
 @main.command()
 @click.argument("name", required=False)
 @click.option("--image-size", type=int, help="Side of the images in pixels; default: its own.")
-@click.option("--weights", metavar="FILE|pretrained|random", help="First weights.")
+@click.option("--weights", metavar="FILE|pretrained|random", help="Weights it starts with.")
 @click.option(
     "--weights-match",
     type=click.Choice(["name", "order"]),
     default="name",
     show_default=True,
-    help="How a file's tensors are told apart.",
+    help="Match the tensors of a weights file by name or by order.",
 )
 def backbones(
     name: str | None, image_size: int | None, weights: str | None, weights_match: str
 ) -> None:
     """List the backbones whose names hold NAME, or describe the one of that name."""
-    _see_current_folder()
+    see_current_folder()
     from headtohead.backbones.describe import backbones as describe
 
     click.echo(describe(name, image_size=image_size, weights=weights, weights_match=weights_match))

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import TypeAlias, Unpack
 
 from headtohead.claims.table import own_claim
-from headtohead.config.options import StudyOptions, documented, study_from
+from headtohead.config.from_options import study_from
+from headtohead.config.options import StudyOptions, documented
+from headtohead.config.study import StudySpec
 from headtohead.core.files import expanded
 from headtohead.core.system import cache_folder
 from headtohead.data.holdout import holdout_lines
 from headtohead.data.pipeline import prepare_study, split_study, told
 from headtohead.data.prepared import PreparedSet
-from headtohead.probes.images import keep_images, margin_of
+from headtohead.probes.images import check_masks_folder, keep_images, margin_of
 from headtohead.probes.table import probes_of
 from headtohead.report.comparisons import look_differences
 from headtohead.report.page.thumbnails import keep_thumbnails
@@ -33,7 +35,7 @@ from headtohead.runtime.progress import Display
 from headtohead.runtime.renewal import Renewal, renew
 from headtohead.runtime.runner import StudyRunner
 from headtohead.runtime.steps import step_lines
-from headtohead.store.ledger import Ledger, StudyFile, hold
+from headtohead.store.ledger import Ledger, StudyFile, hold, refuse_another
 from headtohead.store.new_study import default_out, study_file
 from headtohead.store.picture_table import picture_table, write_pictures
 from headtohead.study_data import StudyData
@@ -51,7 +53,6 @@ def compare(
     workers: int | None = None,
     deterministic: bool = False,
     cache: str | Path | None = None,
-    masks: str | Path | None = None,
     retry_failed: bool = False,
     retrain_changed: bool = False,
     **options: Unpack[StudyOptions],
@@ -61,16 +62,13 @@ def compare(
     `study` is a shipped study's name or a YAML file; by default it is `quick`, on drawn images,
     or `standard` where `data` is given. The options win over it; they have the names and the
     meaning of the command's. The same call again resumes, skips what is finished and adds what is
-    new. `masks` are as in `headtohead.probes.images.collect_masks`; for what is trained again see
-    `headtohead.runtime.renewal`.
+    new; for what is trained again see `headtohead.runtime.renewal`.
     Raises UsageError, DataError, StorageError, and RunError where no worker can start; runs that
     failed are told in `Comparison.failures`.
     """
     spec = study_from(study, **options)
-    probes_of(spec)  # what cannot be imported is told before the work
-    for claim in spec.claims:
-        own_claim(claim)
-    cache_folder(cache)  # that there is one, too
+    place, masks = _path(out), _path(spec.masks)
+    _check_what_is_named(spec, masks, cache)
     question = question_about(spec, device, workers, deterministic=deterministic)
     execution, spec = spec.execution, spec.where_it_runs_aside()
     with (
@@ -81,19 +79,23 @@ def compare(
         for line in (*machine.notes, *guidance_of(spec, machine)):
             display.note(line)
         spec = spec.model_copy(update={"backbone": machine.backbone})
+        agree = partial(_agree, place, spec)
+        agree()
         if not execution.on_ray:
             standby.start(min(len(machine.setups), len(spec.heads) * spec.seeds))
-        source, prepared = prepare_study(spec, cache=cache_folder(cache), progress=display.progress)
+        source, prepared = prepare_study(
+            spec, cache=cache_folder(cache), progress=display.progress, agree=agree
+        )
         for line in told(source, prepared):
             display.note(line)
         file = study_file(spec, prepared, machine.about)
-        folder = expanded(out) if out is not None else default_out(file)
+        folder = place or default_out(file)
         keep = partial(
             keep_images,
             source=source,
             prepared=prepared,
             margin=margin_of(spec.pictures.image_size, machine.stride),
-            masks=None if masks is None else expanded(masks),
+            masks=masks,
             progress=display.progress,
         )
         with (
@@ -108,6 +110,26 @@ def compare(
             return _run_and_report(ledger, prepared, StudyRunner(executor, display), keep)
 
 
+def _path(named: str | Path | None) -> Path | None:
+    return None if named is None else expanded(named)
+
+
+def _check_what_is_named(spec: StudySpec, masks: Path | None, cache: str | Path | None) -> None:
+    """What cannot be imported or found is told before the work."""
+    probes_of(spec)
+    for claim in spec.claims:
+        own_claim(claim)
+    cache_folder(cache)
+    if masks is not None:
+        check_masks_folder(masks)
+
+
+def _agree(place: Path | None, spec: StudySpec, prepared: str | None = None) -> None:
+    """Refuse the folder of another study before any image is decoded."""
+    if place is not None:
+        refuse_another(place, spec, prepared)
+
+
 def _open(
     folder: Path, file: StudyFile, prepared: PreparedSet, renewal: Renewal, display: Display
 ) -> Ledger:
@@ -117,6 +139,8 @@ def _open(
     renew(folder, file, renewal, display.note)
     if spec.tuning is not None:
         display.note("Using default settings; `headtohead tune` tunes each head first.")
+    if spec.masks is not None:
+        check_masks_folder(expanded(spec.masks), prepared.names)
     ledger = Ledger.create(folder, file)
     images = {part: sum(counts.values()) for part, counts in file.counts.items()}
     for line in (

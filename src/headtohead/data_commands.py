@@ -5,7 +5,8 @@ from typing import Unpack
 
 from PIL import Image
 
-from headtohead.config.options import PictureOptions, documented, study_from
+from headtohead.config.from_options import study_from
+from headtohead.config.options import PictureOptions, documented
 from headtohead.core.files import unreadable
 from headtohead.core.system import cache_folder
 from headtohead.data.inspect import DataCheck, check, contact_sheet

@@ -64,9 +64,9 @@ class Comparison:
         grid = map_grid(StudyData(self.ledger), seed, pictures)
         if grid is None:
             raise UsageError(
-                f"no class maps of seed {seed} for {pictures} pictures in {self.out}. Ask for a "
+                f"no class maps of seed {seed} for {pictures} images in {self.out}. Ask for a "
                 f"seed below {self.ledger.file.study.seeds} that is finished, and for at least one "
-                f"picture; a ledger without evidence has none until `headtohead compare` runs."
+                f"image; a ledger without evidence has none until `headtohead compare` runs."
             )
         return grid
 

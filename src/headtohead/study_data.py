@@ -35,7 +35,7 @@ from headtohead.probes.images import (
 from headtohead.probes.predictions import PREDICTIONS
 from headtohead.runtime.interim import LooksRecord, read_looks
 from headtohead.stats import Lag
-from headtohead.store.ledger import MASKS_ELSEWHERE, Ledger, Run, StudyFile
+from headtohead.store.ledger import Ledger, Run, StudyFile
 from headtohead.store.picture_table import PictureTable, read_pictures
 
 Found = TypeVar("Found")
@@ -47,6 +47,9 @@ BySeed = dict[str, dict[int, float]]
 
 DRAWN = "synthetic"
 """Images that bring their masks."""
+
+MASKS_UNNAMED = "MASKS"
+"""Stands for a folder of masks that a ledger of an earlier version does not name."""
 
 
 @dataclass(frozen=True)
@@ -165,14 +168,14 @@ class StudyData:
 
     @property
     def masks_folder(self) -> str | None:
-        """What `--masks` named, MASKS_ELSEWHERE where that is not known, None where nothing.
+        """The study's folder of masks, MASKS_UNNAMED where that is not known, None for none.
 
         Ledgers of earlier versions do not say: masks that did not come with drawn images were
         given.
         """
-        if self.file.masks is not None or self.study.data == DRAWN:
-            return self.file.masks
-        return MASKS_ELSEWHERE if self.masks(range(self.study.seeds)) else None
+        if self.study.masks is not None or self.study.data == DRAWN:
+            return self.study.masks
+        return MASKS_UNNAMED if self.masks(range(self.study.seeds)) else None
 
     def _once(self, key: Any, read: Callable[[], Found | None]) -> Found | None:
         if key not in self._read:

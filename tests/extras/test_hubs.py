@@ -215,10 +215,10 @@ def test_a_set_is_written_once_and_again_when_it_changes(tmp_path: Path) -> None
     hugging_face(0, 10).save_to_disk(tmp_path / "saved")
     name = f"hf:{tmp_path / 'saved'}"
     first = opened(name, tmp_path / "cache", listening)
-    assert "unpacking pictures" in told
+    assert "unpacking images" in told
     told.clear()
     assert opened(name, tmp_path / "cache", listening) == first
-    assert "unpacking pictures" not in told
+    assert "unpacking images" not in told
     hugging_face(50, 12).save_to_disk(tmp_path / "other")
     (tmp_path / "saved").rename(tmp_path / "old")
     (tmp_path / "other").rename(tmp_path / "saved")
@@ -272,7 +272,7 @@ def test_columns_of_hugging_face_are_chosen_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ("", "of pictures it has image, mask, of classes labels, coarse"),
+        ("", "of images it has image, mask, of classes labels, coarse"),
         ("#labels", "asked for labels.*#image"),
         ("#image,labels,coarse", "asked for image, labels, coarse"),
         ("#image,labels,colour", "asked for image, labels, colour"),
@@ -294,7 +294,7 @@ def test_a_set_without_pictures_to_train_on_is_refused(
     """Else an empty set is called a fault of the disk, or the test split is trained on."""
     whole = datasets.DatasetDict({name: hugging_face(0, n) for name, n in parts.items()})
     whole.save_to_disk(tmp_path / "saved", num_shards=dict.fromkeys(parts, 1))
-    with pytest.raises(DataError, match=r"no pictures in a split named train.*train \(0 pictures"):
+    with pytest.raises(DataError, match=r"no images in a split named train.*train \(0 images"):
         opened(f"hf:{tmp_path / 'saved'}", tmp_path / "cache")
 
 
@@ -314,7 +314,7 @@ def test_class_names_cannot_leave_the_cache(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ({"image": ["a", "b"], "labels": ["x", "y"]}, "of pictures it has none"),
+        ({"image": ["a", "b"], "labels": ["x", "y"]}, "of images it has none"),
         ({"image": rows(0, 2)["image"], "labels": ["x", "y"]}, "of classes none"),
     ],
 )
@@ -337,7 +337,7 @@ def test_pictures_without_a_class_are_refused(tmp_path: Path) -> None:
     """Hubs mark hidden labels with -1: never the last class."""
     columns = rows(0, 4) | {"labels": [0, 1, -1, 0]}
     datasets.Dataset.from_dict(columns, features=features()).save_to_disk(tmp_path / "saved")
-    with pytest.raises(DataError, match="picture 2 of the split train has no class"):
+    with pytest.raises(DataError, match="image 2 of the split train has no class"):
         opened(f"hf:{tmp_path / 'saved'}", tmp_path / "cache")
 
 

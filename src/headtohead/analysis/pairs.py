@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtohead.analysis.results import METRICS, PRIMARY, RunResult
-from headtohead.config.study import Metric
+from headtohead.config.verdict import Metric
 from headtohead.probes.predictions import Predictions, SplitPredictions
 from headtohead.stats import DECIMALS, Estimate, estimate
 from headtohead.stats.metrics import picture_scores, predictions

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from headtohead.config.study import Metric
+from headtohead.config.verdict import Metric
 from headtohead.probes.predictions import Predictions, SplitPredictions
 from headtohead.stats.metrics import Evaluation, constant_scores, evaluate
 from headtohead.store.ledger import Run, StudyFile

@@ -10,13 +10,13 @@ from torch.utils.flop_counter import flop_registry
 
 def multiply_adds(module: nn.Module, inputs: Tensor) -> int:
     """Of one forward pass of `module` in evaluation mode, by the definition of its operations."""
-    counter = _Operations()
+    counter = _MultiplyAdds()
     with torch.enable_grad(), counter:  # plain operations: the definition's count, on any device
         module.eval()(inputs)
     return counter.operations // 2
 
 
-class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _MultiplyAdds(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts additions and multiplications by PyTorch's own formulas.
 
     As `torch.utils.flop_counter.FlopCounterMode` does, which imports more than a second's worth

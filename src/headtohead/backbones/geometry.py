@@ -28,7 +28,7 @@ class Geometry:
 
 
 @dataclass(frozen=True)
-class _Step:
+class _Layer:
     """A layer that was run: sides of its input and output, and where it centres its output."""
 
     before: int
@@ -47,7 +47,7 @@ def measure(
     The network's mode and statistics stay. Raises ValueError where what comes are no such maps,
     and whatever the network raises for a size it does not take.
     """
-    steps: list[_Step] = []
+    steps: list[_Layer] = []
     hooks = [
         part.register_forward_hook(
             lambda layer, inputs, output: _note(steps, layer, inputs, output)
@@ -73,7 +73,7 @@ def measure(
     return Geometry((height, width), stride, first)
 
 
-def _note(steps: list[_Step], layer: Any, inputs: tuple[Tensor, ...], output: Any) -> None:
+def _note(steps: list[_Layer], layer: Any, inputs: tuple[Tensor, ...], output: Any) -> None:
     given = inputs[0]
     if not isinstance(output, Tensor) or output.ndim != 4 or given.ndim != 4:
         return
@@ -87,14 +87,14 @@ def _note(steps: list[_Step], layer: Any, inputs: tuple[Tensor, ...], output: An
     elif isinstance(padding, str):
         padding = reach // 2 if padding == "same" else 0
     offset = reach / 2 - _first_of(padding)
-    steps.append(_Step(before, after, stride, kernel, offset))
+    steps.append(_Layer(before, after, stride, kernel, offset))
 
 
 def _first_of(value: Any) -> int:
     return int(value[0] if isinstance(value, tuple | list) else value)
 
 
-def _followed(steps: list[_Step], image_size: int, map_size: int) -> tuple[float, float]:
+def _followed(steps: list[_Layer], image_size: int, map_size: int) -> tuple[float, float]:
     """Stride and first centre: from the image's size down to the map's, layer by layer."""
     side, stride, first = image_size, 1.0, 0.0
     rest = list(steps)

@@ -46,7 +46,7 @@ def own_backbone(name: str, **options: Any) -> Backbone:
     except Exception as error:  # the user's code runs here, and may fail in any way
         raise UsageError(f"backbone {name!r} cannot be imported: {error}.") from error
     if not callable(build):
-        raise UsageError(f"backbone {name!r} is no class or function; received {build!r}.")
+        raise UsageError(f"backbone {name!r} is not a class or function; received {build!r}.")
     found = build(**options)
     if isinstance(found, Backbone):
         if not isinstance(getattr(found, "identity", None), str):

@@ -109,7 +109,7 @@ def state_sha256(module: nn.Module) -> str:
 def read_state(path: Path) -> State:
     """The tensors of a file, by name, in the file's order. Raises UsageError for any other file."""
     if not path.is_file():
-        raise UsageError(f"weights {str(path)!r} are no file: name a .safetensors or .pth file.")
+        raise UsageError(f"weights {str(path)!r} are not a file: name a .safetensors or .pth file.")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

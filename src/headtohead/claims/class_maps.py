@@ -23,7 +23,7 @@ from headtohead.report.charts.style import HeadStyle, head_styles
 from headtohead.stats.maps import Objects, area_gain, objects_of, score_maps
 from headtohead.study_data import DRAWN, StudyData
 
-Evidence = Mapping[tuple[str, int], ClassMaps]
+MapsByRun = Mapping[tuple[str, int], ClassMaps]
 
 LOST = "the masks are lost"
 BY_MASKS = (
@@ -203,7 +203,7 @@ def class_map_charts(data: StudyData) -> Iterator[Chart]:
 
 
 def _mask_charts(
-    data: StudyData, found: Evidence, styles: Mapping[str, HeadStyle]
+    data: StudyData, found: MapsByRun, styles: Mapping[str, HeadStyle]
 ) -> Iterator[Chart]:
     masks = data.masks({seed for _, seed in found})
     masked = {run: maps for run, maps in found.items() if run[1] in masks}
@@ -252,7 +252,7 @@ def _score_chart(
     )
 
 
-def _curve_chart(way: _Way, found: Evidence, styles: Mapping[str, HeadStyle]) -> Chart:
+def _curve_chart(way: _Way, found: MapsByRun, styles: Mapping[str, HeadStyle]) -> Chart:
     with drawing() as paper:
         told = []
         for index, (head, style) in enumerate(styles.items()):

@@ -28,7 +28,7 @@ BESIDE, LABEL_HEIGHT = 9.0, 14.0
 
 
 @dataclass(frozen=True)
-class Size:
+class ModelSize:
     """What a head and its model cost, counted; the last four are None without evidence."""
 
     head: int
@@ -58,14 +58,14 @@ class ParametersClaim:
 CLAIM = ParametersClaim()
 
 
-def sizes_of(data: StudyData) -> dict[str, Size]:
+def sizes_of(data: StudyData) -> dict[str, ModelSize]:
     """What every head costs, as far as it was counted."""
     found = data.evidence(COSTS)
     costs = {head: found[head, seed] for head, seed in reversed(list(found))}
     sizes = {}
     for result in reversed(data.results):
         counts, cost = result.parameters, costs.get(result.head)
-        sizes[result.head] = Size(
+        sizes[result.head] = ModelSize(
             head=counts.head,
             model=counts.total,
             multiply_adds_head=cost.multiply_adds_head if cost else None,
@@ -76,7 +76,7 @@ def sizes_of(data: StudyData) -> dict[str, Size]:
     return {head: sizes[head] for head in data.heads}
 
 
-def fewer_parameters(reference: str, against: str, sizes: Mapping[str, Size]) -> Question:
+def fewer_parameters(reference: str, against: str, sizes: Mapping[str, ModelSize]) -> Question:
     """Counted: whether the whole model with `reference` has fewer parameters."""
     rows: tuple[tuple[str, Unit, str], ...] = (
         ("parameters of the head", "count", "head"),

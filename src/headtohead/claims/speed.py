@@ -54,11 +54,11 @@ def speed_question(data: StudyData) -> Question:
         majority = data.file.majority_share("validation")
         goal = Goal(targets.target, horizon, majority, targets.declared)
     level = data.study.verdict.level
-    return faster(data.reference, data.against, paces_of(data), data.seeds, goal, level)
+    return faster(data.reference, data.against, speeds_of(data), data.seeds, goal, level)
 
 
 @dataclass(frozen=True)
-class Pace:
+class Speeds:
     """How fast one head trains.
 
     `step` (rounds,) processor seconds per picture of a training step, in rounds that are paired
@@ -93,30 +93,30 @@ class Goal:
     declared: bool
 
 
-def paces_of(data: StudyData) -> dict[str, Pace]:
+def speeds_of(data: StudyData) -> dict[str, Speeds]:
     """Head → how fast it trains; empty without a speed session or a target."""
     speed, targets = data.session(SPEED), data.targets
     if speed is None or targets is None:
         return {}
     pictures = sum(data.file.counts["train"].values())
-    paces = {}
+    speeds = {}
     for item in targets.heads:
         recipe = data.study.recipe_for(item.head)
         place = speed.heads.index(item.head)
-        paces[item.head] = Pace(
+        speeds[item.head] = Speeds(
             step=speed.cpu[place] / speed.batch_size[place],
             wall=speed.wall[place] / speed.batch_size[place],
             epochs=dict(zip(item.seeds, item.epochs.values, strict=True)),
             reached=item.epochs.reached,
             pictures=recipe.batch(pictures) * recipe.steps(pictures),
         )
-    return paces
+    return speeds
 
 
 def faster(
     reference: str,
     against: str,
-    paces: Mapping[str, Pace],
+    speeds: Mapping[str, Speeds],
     seeds: Sequence[int],
     goal: Goal | None,
     level: float,
@@ -128,13 +128,13 @@ def faster(
     by the study's three tests. Where the two parts disagree it is inconclusive, and where the
     target was taken from results, which leaves of the second part an estimate.
     """
-    times = {head: pace.to_target() for head, pace in paces.items()}
+    times = {head: speed.to_target() for head, speed in speeds.items()}
     statement = f"{reference} trains faster than {against}"
-    measures = _speed_measures(paces, times, goal)
-    if goal is None or reference not in paces or against not in paces:
+    measures = _speed_measures(speeds, times, goal)
+    if goal is None or reference not in speeds or against not in speeds:
         ruling = Ruling("inconclusive", "no speed session with both heads yet")
         return Question(statement, measures=measures, ruling=ruling)
-    ratio = paces[reference].step / paces[against].step
+    ratio = speeds[reference].step / speeds[against].step
     per_step = int((ratio < 1).all()) - int((ratio > 1).all())
     difference = paired_difference(list(pairs(times, against, reference, seeds).values()), level)
     said = verdict(statement, difference, holm({"": difference.p_agreed})[""], 1)
@@ -156,7 +156,7 @@ def faster(
     if goal.target <= goal.majority:
         rule += "; the target is no better than always naming the most frequent class"
     return Question(
-        statement, measures=measures, notes=_censored(paces, goal), ruling=Ruling(outcome, rule)
+        statement, measures=measures, notes=_censored(speeds, goal), ruling=Ruling(outcome, rule)
     )
 
 
@@ -164,15 +164,15 @@ _PART = {1: "faster", -1: "slower", 0: "undecided"}
 
 
 def _speed_measures(
-    paces: Mapping[str, Pace], times: BySeed, goal: Goal | None
+    speeds: Mapping[str, Speeds], times: BySeed, goal: Goal | None
 ) -> tuple[Measure, ...]:
     where = "the target" if goal is None else f"{100 * goal.target:g} % validation accuracy"
 
     def each(attribute: str) -> dict[str, float | None]:
-        found = {head: getattr(pace, attribute) for head, pace in paces.items()}
+        found = {head: getattr(speed, attribute) for head, speed in speeds.items()}
         return {head: float(np.median(value)) for head, value in found.items()}
 
-    epochs = {head: pace.epochs for head, pace in paces.items()}
+    epochs = {head: speed.epochs for head, speed in speeds.items()}
     return (
         Measure("processor time of a training step, per image", "seconds", each("step")),
         Measure("wall-clock time of a training step, per image", "seconds", each("wall")),
@@ -181,12 +181,12 @@ def _speed_measures(
     )
 
 
-def _censored(paces: Mapping[str, Pace], goal: Goal) -> tuple[str, ...]:
+def _censored(speeds: Mapping[str, Speeds], goal: Goal) -> tuple[str, ...]:
     return tuple(
-        f"{head}: {len(pace.epochs) - pace.reached} of {len(pace.epochs)} runs did not reach the "
-        f"target and count as {goal.horizon:g} epochs, as long as all were watched"
-        for head, pace in paces.items()
-        if pace.reached < len(pace.epochs)
+        f"{head}: {len(speed.epochs) - speed.reached} of {len(speed.epochs)} runs did not reach "
+        f"the target and count as {goal.horizon:g} epochs, as long as all were watched"
+        for head, speed in speeds.items()
+        if speed.reached < len(speed.epochs)
     )
 
 
@@ -203,7 +203,7 @@ def speed_charts(data: StudyData) -> Iterator[Chart]:
         return
     late = _late(data, targets)
     yield _epochs_chart(targets, late, styles)
-    times = {head: pace.to_target() for head, pace in paces_of(data).items()}
+    times = {head: speed.to_target() for head, speed in speeds_of(data).items()}
     if times:
         yield _seconds_chart(targets, times, late, styles)
 

@@ -5,15 +5,14 @@ command all come from `OPTIONS`. Imports little: `headtohead --help` reads this 
 """
 
 import inspect
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
+from headtohead.config.augmentation import augment_text, read_augment
 from headtohead.config.candidates import candidate_text
 from headtohead.config.per_run import per_run_text, read_per_run
-from headtohead.core.errors import UsageError, brief
 
 if TYPE_CHECKING:
     from headtohead.config.study import StudySpec
@@ -25,36 +24,6 @@ TRAINING = (*RUNNING, "tune")
 IMAGES = (*TRAINING, "data")
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-
-
-def read_augment(value: str | Mapping[str, Any]) -> dict[str, Any]:
-    """`flip,crop=0.1,color=0.2` or `none` → all fields of `AugmentSpec`. Raises UsageError."""
-    found: dict[str, Any] = {"flip": False, "crop": 0.0, "color": 0.0}
-    if not isinstance(value, str):
-        return {**found, **value}
-    parts = [part.strip() for part in value.split(",")]
-    for part in parts if parts != ["none"] else []:
-        name, mark, amount = part.partition("=")
-        try:
-            if part == "flip":
-                found["flip"] = True
-            elif name in ("crop", "color") and mark:
-                found[name] = float(amount)
-            else:
-                raise ValueError(part)
-        except ValueError:
-            raise UsageError(
-                f"--augment takes flip, crop=SHARE and color=SHARE with commas between them, or "
-                f"none; received {value!r}."
-            ) from None
-    return found
-
-
-def augment_text(augment: Any) -> str:
-    """What `read_augment` reads, of an `AugmentSpec`."""
-    amounts = (("crop", augment.crop), ("color", augment.color))
-    parts = ["flip"] * augment.flip + [f"{name}={amount:g}" for name, amount in amounts if amount]
-    return ",".join(parts) or "none"
 
 
 def _heads_text(heads: Mapping[str, Any]) -> str:
@@ -131,7 +100,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "weights",
         str,
-        "First weights of the backbone.",
+        "Weights that the backbone starts with.",
         TRAINING,
         "backbone.weights",
         default="random",
@@ -142,7 +111,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "weights_match",
         str,
-        "How a file's tensors are told apart.",
+        "Match the tensors of a weights file by name or by order.",
         TRAINING,
         "backbone.weights_match",
         choices=("name", "order"),
@@ -161,7 +130,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "until_decided",
         str,
-        "Add seeds until the reference against HEAD is decided, at the study's looks.",
+        "Add seeds until the comparison of the reference with HEAD is decided.",
         RUNNING,
         "verdict.until_decided",
         metavar="HEAD",
@@ -178,7 +147,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "min_steps",
         int,
-        "Least number of training steps in a run: as many epochs more as they take.",
+        "Least training steps of a run: epochs are added until it has them.",
         RUNNING,
         "recipe.min_steps",
         unset=1,
@@ -288,7 +257,14 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("out", Path, "Folder for results.", RUNNING, default="runs/<study>-<digest>"),
     Option("out", Path, "Folder for results.", ("tune",), default="runs/<study>-tuning-<digest>"),
-    Option("masks", Path, "Folder of masks, named like the images, to score class maps.", RUNNING),
+    Option(
+        "masks",
+        Path,
+        "Folder of masks, named like the images, to score class maps.",
+        RUNNING,
+        "masks",
+        read=str,
+    ),
     Option("retry_failed", bool, "Train failed runs again.", ("compare",), value=False),
     Option(
         "retrain_changed",
@@ -392,72 +368,4 @@ class StudyOptions(TuneOptions, total=False):
     weight_decay: float | None
     until_decided: str | None
     metric: str | None
-
-
-def study_from(study: str | Path | None, **options: Any) -> "StudySpec":
-    """A study's name or file with `options` (see `StudyOptions`) on top; None is not given.
-
-    Without a study it is `quick`, on drawn images, or `standard` where `data` is given, under the
-    name of that data. Raises UsageError, and TypeError for an option that there is not.
-    """
-    # Imported here because reading a study needs pydantic, which no help text does.
-    from headtohead.config.reading import name_after, resolve_study
-
-    if study is not None and not isinstance(study, str | os.PathLike):
-        raise UsageError(
-            f"study is a shipped study's name or a YAML file's path; received {brief(repr(study))}."
-        )
-    given: dict[str, Any] = {}
-    known = {option.name: option for option in options_of("compare") if option.place is not None}
-    for name, value in options.items():
-        if name not in known:
-            raise TypeError(f"unexpected option {name!r}: there are {', '.join(known)}")
-        if value is not None:
-            *parts, last = (known[name].place or "").split(".")
-            below = given
-            for part in parts:
-                below = below.setdefault(part, {})
-            below[last] = known[name].read(value)
-    if "data" in given:
-        given["data"] = str(given["data"])
-        if study is None:
-            given["name"] = name_after(given["data"])
-    return resolve_study(study or ("standard" if "data" in given else "quick"), **given)
-
-
-def arguments_for(study: "StudySpec") -> list[str] | None:
-    """The arguments of `compare` that give exactly this study; None where there are none."""
-    from headtohead.config.reading import shipped_studies
-
-    # What was found of weights on this machine, and where it ran, is no part of what a user writes.
-    study = study.model_copy(update={"backbone": study.backbone.unresolved()}).where_it_runs_aside()
-
-    shipped = [study.name] if study.name in shipped_studies() else []
-    for base in (*shipped, None):
-        start = {} if base else {"data": study.data}
-        changed = {**start, **_changes(study, study_from(base, **start))}
-        try:
-            same = study_from(base, **changed) == study
-        except UsageError:
-            continue
-        if same:
-            return [*([base] if base else []), *_as_flags(changed)]
-    return None
-
-
-def _changes(study: "StudySpec", base: "StudySpec") -> dict[str, Any]:
-    """The options that differ, as they are given."""
-    changed = {}
-    for option in options_of("compare"):
-        if option.place is None:
-            continue
-        mine, usual = option.write(option.of(study)), option.write(option.of(base))
-        if mine != usual:
-            changed[option.name] = mine
-    return changed
-
-
-def _as_flags(changed: Mapping[str, Any]) -> Iterator[str]:
-    for option in options_of("compare"):
-        if option.name in changed:
-            yield from (option.flag, str(changed[option.name]))
+    masks: str | Path | None

@@ -52,7 +52,7 @@ def _read_study(path: Path, shipped: Iterable[str]) -> str:
             f"({', '.join(shipped)})."
         ) from None
     except UnicodeDecodeError:
-        raise UsageError(f"{path} is no study: a study is a YAML text in UTF-8.") from None
+        raise UsageError(f"{path} is not a study file: expected YAML in UTF-8.") from None
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
         reason = error.strerror if isinstance(error, OSError) else error
         raise UsageError(f"cannot read the study {brief(repr(str(path)))}: {reason}.") from None

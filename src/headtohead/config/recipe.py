@@ -11,7 +11,7 @@ BatchNormStatistics: TypeAlias = Literal["recomputed", "moving", "frozen"]
 Schedule: TypeAlias = Literal["constant", "cosine"]
 """How the learning rate changes over a run: see `headtohead.training.schedule`."""
 
-Optimizer: TypeAlias = Literal["adam", "adamw", "sgd"]
+OptimizerName: TypeAlias = Literal["adam", "adamw", "sgd"]
 """How weights are moved by gradients: see `headtohead.training.optimizer`."""
 
 Decayed: TypeAlias = Literal["all", "weights"]
@@ -107,7 +107,7 @@ class RecipeSpec(Spec):
     schedule: Annotated[Schedule | None, AfterValidator(_none_for_the_default)] = None
     warmup: Annotated[float, Field(ge=0, lt=1)] | None = None
     batch_norm: BatchNormStatistics = "recomputed"
-    optimizer: Annotated[Optimizer | None, AfterValidator(_none_for_the_default)] = None
+    optimizer: Annotated[OptimizerName | None, AfterValidator(_none_for_the_default)] = None
     momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
     backbone_learning_rate: Annotated[float, Field(gt=0)] | None = None
     weight_decay_on: Annotated[Decayed | None, AfterValidator(_none_for_the_default)] = None

@@ -1,7 +1,7 @@
 """A study: a question as data. Frozen models; `headtohead.config.reading` reads them."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Self
 
 from pydantic import (
     BeforeValidator,
@@ -16,10 +16,12 @@ from pydantic import (
 
 from headtohead.config.backbone import BackboneSpec as BackboneSpec
 from headtohead.config.backbone import Options
-from headtohead.config.candidates import candidate_from, candidates_from
+from headtohead.config.candidates import candidates_from
 from headtohead.config.execution import ExecutionSpec
+from headtohead.config.images import PicturesSpec, SplitSpec
 from headtohead.config.recipe import RecipeSpec, Spec
 from headtohead.config.search_space import TuningSpec, settings_of
+from headtohead.config.verdict import VerdictSpec
 from headtohead.core.errors import brief
 from headtohead.core.files import digest_of
 
@@ -36,60 +38,6 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$"
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 ModuleClass = Annotated[str, StringConstraints(pattern=r"^[^\W\d][\w.]*:[^\W\d]\w*$")]
 """`module:Class`: something of the user's own."""
-
-
-Fraction = Annotated[float, Field(ge=0, le=1)]
-
-
-LARGEST = 1024
-"""Side in pixels of prepared pictures at most."""
-
-
-class PicturesSpec(Spec):
-    """How pictures become the prepared set."""
-
-    image_size: Annotated[int, Field(ge=8, le=LARGEST)] = 100
-    resize: Literal["antialias", "bilinear"] = "antialias"
-    limit: Annotated[int, Field(ge=1)] | None = None
-    max_unreadable: Fraction = 0.05
-
-
-class SplitSpec(Spec):
-    """Shares of the three splits; one split for all seeds (`fixed`) or one for each.
-
-    `duplicates` says which images stay in one split: `near` those that look nearly the same,
-    `exact` those of the same pixels, `off` none (for scenes that one fixed camera took).
-    """
-
-    train: Annotated[float, Field(gt=0, lt=1)] = 0.8
-    validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    test: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    mode: Literal["fixed", "per-seed"] = "fixed"
-    seed: int = 0
-    duplicates: Literal["near", "exact", "off"] = "near"
-
-    @field_validator("duplicates", mode="before")
-    @classmethod
-    def _off_is_a_word(cls, value: Any) -> Any:
-        return "off" if value is False else value  # YAML reads a bare `off` as false
-
-    @model_validator(mode="after")
-    def _sums_to_one(self) -> Self:
-        total = self.train + self.validation + self.test
-        if abs(total - 1) > 1e-6:
-            raise ValueError(f"train, validation and test must add up to 1; they give {total:g}")
-        return self
-
-    def identity(self) -> dict[str, Any]:
-        """What of it is part of a study's digest: a later field only where it is not default."""
-        content = self.model_dump()
-        if self.duplicates == "near":
-            del content["duplicates"]
-        return content
-
-    def seed_for(self, seed: int) -> int:
-        """The seed of the split that replicate `seed` is trained on."""
-        return self.seed if self.mode == "fixed" else self.seed + seed
 
 
 class HeadSpec(Spec):
@@ -112,84 +60,19 @@ class HeadSpec(Spec):
         return self.model_copy(update=changed)
 
 
-Metric: TypeAlias = Literal["test_accuracy", "balanced_accuracy", "macro_f1"]
-"""What verdicts may be about, on the test split: `headtohead.stats.metrics` defines them."""
-
-
-class VerdictSpec(Spec):
-    """What is decided, named before the study runs.
-
-    `metric` is the primary metric and `margin` a share in its unit. The best epoch, the winner and
-    the seed that ships are chosen by validation accuracy whatever the metric is.
-    `claims_against` is the head that the reference's five claims are made against. `pairs` is the
-    family of comparisons that get verdicts: a name stands for the reference against that head, a
-    list of two for these; by default it is the reference against every other head. `target` is
-    the validation accuracy that "trains faster" asks the time to. `until_decided` names the one
-    head that is compared with the reference sequentially: seeds are added up to each of the
-    `looks` (pairs at each, ascending, the last the most) until one decides, and the level is
-    spent over them as `spending` says.
-    """
-
-    metric: Metric = "test_accuracy"
-    reference: str | None = None
-    claims_against: str | None = None
-    pairs: Annotated[tuple[str | tuple[str, str], ...], Field(min_length=1)] | None = None
-    target: Annotated[float, Field(gt=0, lt=1)] | None = None
-    margin: Annotated[float, Field(gt=0, lt=1)] = 0.01
-    level: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
-    until_decided: str | None = None
-    looks: Annotated[tuple[Annotated[int, Field(ge=2, le=1000)], ...], Field(min_length=1)] = (
-        *(7, 10, 14, 20),
-    )
-    spending: Literal["pocock", "obrien-fleming"] = "pocock"
-
-    @field_validator("reference", "claims_against", "until_decided")
-    @classmethod
-    def _by_candidate(cls, head: str | None) -> str | None:
-        return None if head is None else candidate_from(head)[0]
-
-    @field_validator("pairs")
-    @classmethod
-    def _pairs_by_candidate(
-        cls, pairs: tuple[str | tuple[str, str], ...] | None
-    ) -> tuple[str | tuple[str, str], ...] | None:
-        if pairs is None:
-            return None
-        return tuple(
-            candidate_from(item)[0]
-            if isinstance(item, str)
-            else (candidate_from(item[0])[0], candidate_from(item[1])[0])
-            for item in pairs
-        )
-
-    @model_validator(mode="after")
-    def _one_design(self) -> Self:
-        if self.pairs is not None and self.until_decided is not None:
-            raise ValueError(
-                f"until_decided {self.until_decided!r} is the only comparison of a sequential "
-                f"study; received pairs, too. Leave one of them out"
-            )
-        return self
-
-    @field_validator("looks")
-    @classmethod
-    def _ascending(cls, looks: tuple[int, ...]) -> tuple[int, ...]:
-        if sorted(set(looks)) != list(looks):
-            raise ValueError(f"looks must ascend; received {brief(', '.join(map(str, looks)))}")
-        return looks
-
-
 class StudySpec(Spec):
     """The whole question.
 
     `probes` and `claims` are the user's own, each `module:Class` (`headtohead.probes.base.Probe`,
-    `headtohead.claims.base.Claim`); every study has the shipped ones. They change no run and are
-    not part of the digest. Nor is `execution`, where the runs are trained: no ledger keeps it.
+    `headtohead.claims.base.Claim`); every study has the shipped ones. `masks` is the folder of the
+    images' masks, which class maps are scored against. They change no run and are not part of the
+    digest. Nor is `execution`, where the runs are trained: no ledger keeps it.
     """
 
     name: Name = "study"
     description: str = ""
     data: str = "synthetic"
+    masks: Annotated[str, StringConstraints(min_length=1)] | None = None
     pictures: PicturesSpec = PicturesSpec()
     split: SplitSpec = SplitSpec()
     backbone: BackboneSpec = BackboneSpec()

@@ -1,14 +1,21 @@
-"""Probes and claims of the user's own, by name."""
+"""Code of the user's own: where it is found, and probes and claims by name."""
 
 import importlib
 import re
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from headtohead.core.errors import UsageError
+from headtohead.core.system import current_folder
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}"
 """What may be the name of a folder, and part of an id, on every system."""
+
+
+def see_current_folder() -> None:
+    """Let `module:Class` be found where the command is typed, after everything installed."""
+    sys.path.append(str(current_folder()))
 
 
 def own_instance(kind: str, entry: str, parts: Sequence[str]) -> Any:

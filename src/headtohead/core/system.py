@@ -46,7 +46,7 @@ def user_cache() -> Path:
         return platformdirs.user_cache_path("headtohead")
     except RuntimeError:
         raise UsageError(
-            "this user has no home folder (HOME is not set) to keep prepared pictures in: name a "
+            "this user has no home folder (HOME is not set) to keep prepared images in: name a "
             f"folder with --cache or {CACHE_VARIABLE}."
         ) from None
 

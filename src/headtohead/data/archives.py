@@ -192,7 +192,7 @@ def _digest(archive: Path, progress: Progress) -> str:
 
 
 @dataclass(frozen=True)
-class _Member:
+class _Entry:
     """One entry of an archive, of either kind."""
 
     name: str
@@ -236,7 +236,7 @@ class _Writer:
                 f"free in {str(folder)!r}. Free the disk, or choose another cache folder."
             )
 
-    def write(self, member: _Member, root: Path) -> None:
+    def write(self, member: _Entry, root: Path) -> None:
         path = _inside(root, member.name, self.archive)
         self.members += 1
         self.on_disk += _BLOCK
@@ -273,10 +273,10 @@ def _extract_whole(archive: Path, folder: Path, writer: _Writer) -> None:
         raise
 
 
-_Members = Callable[[Path, _Writer, Path], Iterator[_Member]]
+_Entries = Callable[[Path, _Writer, Path], Iterator[_Entry]]
 
 
-def _members_of(path: Path) -> _Members | None:
+def _members_of(path: Path) -> _Entries | None:
     """How to read `path`, by its content. A zip may lie in a tar's end, so tar comes first."""
     with path.open("rb") as file:
         beginning = file.read(8)
@@ -292,7 +292,7 @@ def _members_of(path: Path) -> _Members | None:
     return _zip_members if zipfile.is_zipfile(path) else None
 
 
-def _zip_members(archive: Path, writer: _Writer, folder: Path) -> Iterator[_Member]:
+def _zip_members(archive: Path, writer: _Writer, folder: Path) -> Iterator[_Entry]:
     with zipfile.ZipFile(archive) as file:
         entries = file.infolist()
         needed = sum(entry.file_size for entry in entries)
@@ -315,7 +315,7 @@ def _zip_members(archive: Path, writer: _Writer, folder: Path) -> Iterator[_Memb
                     f"refused {str(archive)!r}: its member {entry.filename!r} is a folder with "
                     "content. Pack it again, or extract it by hand and give the folder."
                 )
-            yield _Member(entry.filename, is_folder, position, partial(file.open, entry))
+            yield _Entry(entry.filename, is_folder, position, partial(file.open, entry))
 
 
 class _Guard:
@@ -338,7 +338,7 @@ class _Guard:
         return self._stream.tell()
 
 
-def _tar_members(archive: Path, writer: _Writer, folder: Path) -> Iterator[_Member]:
+def _tar_members(archive: Path, writer: _Writer, folder: Path) -> Iterator[_Entry]:
     with archive.open("rb") as file:
         beginning = file.read(8)
         file.seek(0)
@@ -354,7 +354,7 @@ def _tar_members(archive: Path, writer: _Writer, folder: Path) -> Iterator[_Memb
                 if not (entry.isreg() or entry.isdir()):
                     raise _special(entry.name, archive)
                 content = cast(Callable[[], IO[bytes]], partial(tar.extractfile, entry))
-                yield _Member(entry.name, entry.isdir(), file.tell(), content)
+                yield _Entry(entry.name, entry.isdir(), file.tell(), content)
                 tar.members = []  # type: ignore[attr-defined]  # it would keep them all
         _check_end(guard, stream)
 

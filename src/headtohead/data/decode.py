@@ -83,7 +83,7 @@ def read_file(path: Path) -> bytes:
         if error.errno in _ONE_FILE_ERRNOS:
             raise Undecodable(f"cannot be read ({error.strerror})") from None
         raise StorageError(
-            f"reading pictures failed at {str(path)!r}: {error.strerror}. "
+            f"reading images failed at {str(path)!r}: {error.strerror}. "
             "Check the disk and the limits of this machine, then run the same command again."
         ) from error
 

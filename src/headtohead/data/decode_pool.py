@@ -6,22 +6,18 @@ reads that file and decodes only what is missing; a line that was cut short does
 
 import json
 import os
-import queue
 import shutil
-import subprocess
-import sys
-import threading
 from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-import headtohead
 from headtohead.core.errors import RunError, StorageError
+from headtohead.core.processes import Pool, Process, Worker, module_command
 from headtohead.data.prepared import PICTURES, printable
 from headtohead.data.progress import Progress
 from headtohead.data.rowfile import layout, open_rows, reserve
@@ -33,7 +29,6 @@ CHUNK = 64
 
 RECORDS = "chunks.jsonl"
 _RECORDS_FORMAT = 1
-_PATIENCE = 10  # seconds that a worker gets to end by itself
 
 # glibc would give a large picture's memory back and take zeroed pages for the next. At most 128 MiB
 # are kept in each process.
@@ -72,12 +67,12 @@ def fill(
     finished = _resume(folder, plan, decoded)
     missing = [chunk for chunk in plan.chunks() if chunk not in finished]
     count = len(paths) - sum(len(plan.files(chunk)) for chunk in missing)
-    progress("decoding pictures", count, len(paths))
+    progress("decoding images", count, len(paths))
 
     def step(pictures: int) -> None:
         nonlocal count
         count += pictures
-        progress("decoding pictures", count, len(paths))
+        progress("decoding images", count, len(paths))
 
     with (
         (folder / RECORDS).open("a", encoding="ascii") as records,
@@ -128,73 +123,39 @@ class _Plan:
         return {"format": _RECORDS_FORMAT, "chunk": CHUNK, "files": len(self.paths)}
 
 
-class _Worker:
-    """One decoding process and the chunk that it is at; final."""
+class _DecodingWorker(Worker):
+    """One decoding process; its job is the number of a chunk, and `outcomes` what came of it."""
 
     def __init__(self, number: int, folder: Path, job: dict[str, Any]) -> None:
         self.log = folder / f"worker-{number}.log"
         self.position = folder / f"worker-{number}.position"
         self.position.write_bytes(b"")
-        self.chunk: int | None = None
         self.outcomes: list[Outcome] = []
+        variables = {name: value for name, value in _MEMORY.items() if name not in os.environ}
         with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                # -P: a numpy.py in the user's current folder must not be taken for numpy.
-                [sys.executable, "-P", "-m", "headtohead.data.decode_worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env=_environment(),
-                text=True,
-                encoding="ascii",
+            super().__init__(
+                Process(module_command("headtohead.data.decode_worker"), variables, log)
             )
-        self._send({**job, "position": os.fspath(self.position.resolve())})
+        self.process.send({**job, "position": os.fspath(self.position.resolve())})
 
-    def give(self, chunk: int, plan: _Plan) -> None:
-        self.chunk, self.outcomes = chunk, []
+    def decode(self, chunk: int, plan: _Plan) -> None:
+        """Hand over a chunk."""
+        self.outcomes = []
         paths = [os.fspath(path) for path in plan.files(chunk)]
-        self._send({"chunk": chunk, "first_row": chunk * CHUNK, "paths": paths})
-
-    def listen(self, events: "queue.SimpleQueue[tuple[_Worker, str]]") -> None:
-        """Pass on its lines, then an empty one; in a thread of its own."""
-        with _pipe(self.process.stdout) as lines:
-            for line in lines:
-                events.put((self, line))
-        events.put((self, ""))
-
-    def stop(self) -> None:
-        """End it: gently where it is idle, at once where it is at work."""
-        if self.chunk is not None:
-            self.process.kill()
-        with suppress(OSError):
-            _pipe(self.process.stdin).close()
-        try:
-            self.process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        self.give(chunk, {"chunk": chunk, "first_row": chunk * CHUNK, "paths": paths})
 
     def death(self, plan: _Plan) -> RunError:
         """What to tell the user when it ended in the middle of a chunk."""
-        code = self.process.wait()
+        how = self.process.death()
         # It may have died before it wrote that it had begun this chunk.
-        at = max((self.chunk or 0) * CHUNK, int.from_bytes(self.position.read_bytes()))
+        at = max((self.job or 0) * CHUNK, int.from_bytes(self.position.read_bytes()))
         log = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         last = f": {printable(log[-1])}" if log else ""
         return RunError(
-            f"a process that decodes pictures died (exit code {code}{last}) at "
-            f"{printable(os.fspath(plan.paths[at]))}. "
-            "Run the same command again to go on from here; if it dies at the same picture, move "
-            "that file away. Killed (-9) often means that the machine ran out of memory: use "
-            "fewer workers."
+            f"a process that decodes images ended with {how}{last} at "
+            f"{printable(os.fspath(plan.paths[at]))}. Run the same command again to resume; if it "
+            f"ends at the same image, move that file away. Out of memory? Use fewer workers."
         )
-
-    def _send(self, message: dict[str, Any]) -> None:
-        stdin = _pipe(self.process.stdin)
-        # A worker that has died is noticed by the end of its output, where it can be explained.
-        with suppress(BrokenPipeError):
-            stdin.write(json.dumps(message) + "\n")
-            stdin.flush()
 
 
 def _decode(
@@ -209,39 +170,33 @@ def _decode(
         "resize": plan.resize,
     }
     waiting = iter(missing)
-    left = len(missing)
-    events: queue.SimpleQueue[tuple[_Worker, str]] = queue.SimpleQueue()
-    with ExitStack() as stack:
+    pool: Pool[_DecodingWorker] = Pool()
+    with pool:
         for number, chunk in zip(range(max(1, workers)), waiting, strict=False):
-            worker = _Worker(number, folder, job)
-            reader = threading.Thread(target=worker.listen, args=(events,), daemon=True)
-            reader.start()
-            stack.callback(reader.join)
-            stack.callback(worker.stop)
-            worker.give(chunk, plan)
-        while left:
-            worker, line = events.get()
-            if not line:
-                if worker.chunk is None:  # out of work, so that nothing is lost
+            worker = _DecodingWorker(number, folder, job)
+            pool.add(worker)
+            worker.decode(chunk, plan)
+        while pool.at_work:
+            worker, answer = pool.hear()
+            if answer is None:
+                if worker.job is None:  # out of work, so that nothing is lost
                     continue
                 raise worker.death(plan)
-            answer = json.loads(line)
-            if isinstance(answer, list):
-                worker.outcomes.extend(answer)
-                step(len(answer))
-                continue
             if "error" in answer:
                 raise StorageError(
-                    f"decoding pictures stopped: {answer['error']}. "
-                    "Check the disk, then run the same command again to go on from here."
+                    f"decoding images stopped: {answer['error']}. Check the disk, then run the "
+                    f"same command again to resume."
                 )
-            outcomes = worker.outcomes
-            left -= 1
-            worker.chunk = None
-            following = next(waiting, None)
-            if following is not None:  # before the yield: whoever reads may compute for long
-                worker.give(following, plan)
-            yield answer["written"], outcomes
+            if "outcomes" in answer:
+                worker.outcomes.extend(answer["outcomes"])
+                step(len(answer["outcomes"]))
+            if "written" in answer:
+                outcomes = worker.outcomes
+                worker.job = None
+                following = next(waiting, None)
+                if following is not None:  # before the yield: whoever reads may compute for long
+                    worker.decode(following, plan)
+                yield answer["written"], outcomes
 
 
 def _resume(folder: Path, plan: _Plan, decoded: Decoded) -> set[int]:
@@ -299,21 +254,3 @@ def _note(decoded: Decoded, chunk: int, outcomes: list[Outcome]) -> None:
             decoded.reasons[file] = outcome
         else:
             decoded.sizes[file] = outcome
-
-
-def _environment() -> dict[str, str]:
-    """What the worker inherits: it finds this package, keeps to one thread and reuses memory."""
-    package = os.fspath(Path(headtohead.__path__[0]).resolve().parent)
-    paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {
-        **_MEMORY,
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(paths),
-        "OPENBLAS_NUM_THREADS": "1",
-    }
-
-
-def _pipe(stream: TextIO | Any | None) -> TextIO:
-    if stream is None:
-        raise AssertionError("the worker was started with pipes")
-    return stream

@@ -2,10 +2,10 @@
 
 It reads JSON lines from its standard input: first the job, then chunks of files. Each picture's
 row is written straight into the array file, so no pixel passes through a pipe. It answers in JSON
-lines: lists of what became of the next pictures, each `[height, width]` or the reason why there
-is none, then `{"written": k}` once the chunk's rows are on disk; `{"error": text}` where the disk
-or the machine is at fault. Several pictures share a line, because a line wakes the one who reads
-it. The number of the file that it is at stands in a file, for when it has died.
+lines: `{"outcomes": […]}`, what became of the next pictures, each `[height, width]` or the reason
+why there is none, then `{"written": k}` once the chunk's rows are on disk; `{"error": text}` where
+the disk or the machine is at fault. Several pictures share a line, because a line wakes the one who
+reads it. The number of the file that it is at stands in a file, for when it has died.
 
 When its input ends, the one who started it is done or dead, and it ends at once: no orphans.
 """
@@ -13,7 +13,6 @@ When its input ends, the one who started it is done or dead, and it ends at once
 import json
 import os
 import queue
-import signal
 import sys
 import threading
 import time
@@ -32,8 +31,6 @@ _NUMBER = 8  # bytes of a file's number
 
 def main() -> None:
     """Serve until standard input ends."""
-    # Ctrl-C reaches the whole process group; only the one in charge may decide what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     orders: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(orders,), daemon=True).start()
     job = orders.get()
@@ -70,11 +67,11 @@ def _do_chunk(
         array.write(row)
         outcomes.append(outcome)
         if time.monotonic() - said > _SILENCE:
-            _say(outcomes)
+            _say({"outcomes": outcomes})
             outcomes, said = [], time.monotonic()
     array.flush()
     os.fsync(array.fileno())
-    _say(outcomes)
+    _say({"outcomes": outcomes})
     _say({"written": chunk["chunk"]})
 
 
@@ -88,7 +85,7 @@ def _prepare(path: Path, side: int, method: str) -> tuple[object, bytes]:
     return (picture.height, picture.width), row
 
 
-def _say(answer: object) -> None:
+def _say(answer: dict[str, object]) -> None:
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()
 

@@ -21,6 +21,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Any, Literal, Self, cast
@@ -86,7 +87,7 @@ def key_of(study: StudySpec, prepared: str, *, seed: int, device: str) -> Featur
 
 
 def open_features(folder: Path) -> NDArray[np.generic] | None:
-    """(views, N, h, w, C), memory-mapped copy-on-write; None where they are not complete.
+    """(views, N, h, w, C), memory-mapped for reading; None where they are not complete.
 
     Raises DataError where the file is damaged.
     """
@@ -94,13 +95,13 @@ def open_features(folder: Path) -> NDArray[np.generic] | None:
         return None
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="ascii"))
-        found = np.load(folder / FEATURES, mmap_mode="c", allow_pickle=False)
+        found = np.load(folder / FEATURES, mmap_mode="r", allow_pickle=False)
         if list(found.shape) != manifest["shape"] or found.dtype != manifest["key"]["dtype"]:
             raise ValueError(f"{found.dtype} {found.shape} in it")
     except (OSError, ValueError, EOFError, KeyError) as error:
         raise DataError(
             f"the features in {folder} are damaged ({error}). Delete this folder and run the same "
-            f"command again: they will be computed anew."
+            f"command again: they will be computed again."
         ) from error
     return cast("NDArray[np.generic]", found)
 
@@ -149,7 +150,7 @@ class Extraction:
         except OSError as error:
             raise storage_error(folder, error) from error
 
-    @property
+    @cached_property
     def batches(self) -> list[tuple[int, slice]]:
         """View and images of every batch."""
         views, count = self.shape[:2]
@@ -158,6 +159,11 @@ class Extraction:
             for view in range(views)
             for start in range(0, count, self.batch)
         ]
+
+    @cached_property
+    def images(self) -> NDArray[np.int64]:
+        """How many images each batch has."""
+        return np.array([part.stop - part.start for _, part in self.batches], np.int64)
 
     def done(self) -> NDArray[np.bool_]:
         """Which batches are on the disk, whoever computed them."""

@@ -71,7 +71,7 @@ def unread(data: bytes) -> str:
     for signature, name in _SIGNATURES.items():
         if signature in (data[: len(signature)], data[4 : 4 + len(signature)]):
             return f"truncated or damaged header (begins like {name})"
-    return "not a picture"
+    return "not an image"
 
 
 def reads_avif() -> bool:

@@ -87,10 +87,10 @@ def _parts(found: HubSet, source: str) -> dict[str, str]:
     """The hub's splits that are used → ours: those with pictures, under names that we know."""
     parts = {split: SPLITS[split] for split, n in found.counts.items() if n and split in SPLITS}
     if "train" not in parts:
-        counts = ", ".join(f"{split} ({n:,} pictures)" for split, n in found.counts.items())
+        counts = ", ".join(f"{split} ({n:,} images)" for split, n in found.counts.items())
         raise DataError(
-            f"{source} has no pictures in a split named train; it has {counts or 'no split'}. "
-            f"Export the pictures to a folder with train/ and test/ instead."
+            f"{source} has no images in a split named train; it has {counts or 'no split'}. "
+            f"Export the images to a folder with train/ and test/ instead."
         )
     return parts
 
@@ -103,8 +103,8 @@ def _write(found: HubSet, parts: Mapping[str, str], root: Path, progress: Progre
         for number, (content, label) in enumerate(found.pictures(split)):
             if label not in range(len(folders)):
                 raise DataError(
-                    f"picture {number} of the split {split} has no class (label {label}). "
-                    "Export the pictures that have one to a folder instead."
+                    f"image {number} of the split {split} has no class (label {label}). "
+                    "Export the images that have one to a folder instead."
                 )
             suffix = next((name for head, name in SUFFIXES if content.startswith(head)), "bin")
             folder = below / folders[label]
@@ -112,8 +112,8 @@ def _write(found: HubSet, parts: Mapping[str, str], root: Path, progress: Progre
             (folder / f"{split}-{number:07d}.{suffix}").write_bytes(content)
             done += 1
             if done % REPORT_EVERY == 0:
-                progress("unpacking pictures", done, total)
-    progress("unpacking pictures", done, total)
+                progress("unpacking images", done, total)
+    progress("unpacking images", done, total)
 
 
 def _folder_names(classes: tuple[str, ...]) -> tuple[str, ...]:
@@ -229,9 +229,9 @@ def _columns(
         one = next((names[0] for names in found if len(names) > 1), "COLUMN")
         asked = f", asked for {', '.join(named)}" if named else ""
         raise DataError(
-            f"{source} must have one column of pictures and one of classes; of pictures it has "
+            f"{source} must have one column of images and one of classes; of images it has "
             f"{pictures}, of classes {classes} (all columns: {', '.join(features)}){asked}. "
-            f"Name one of several after the set, as in {source}#{one}, or export the pictures to a "
+            f"Name one of several after the set, as in {source}#{one}, or export the images to a "
             f"folder with one subfolder per class."
         )
     return taken[0][0], taken[1][0]

@@ -1,10 +1,11 @@
 """A study's pictures, from what the user named to the prepared set."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from headtohead.config.study import PicturesSpec, StudySpec
+from headtohead.config.images import PicturesSpec
+from headtohead.config.study import StudySpec
 from headtohead.core.system import usable_cores
 from headtohead.data.duplicates import regrouped
 from headtohead.data.prepare import lost_line, prepare, unreadable_per_class
@@ -22,15 +23,21 @@ from headtohead.data.walking import passed_over_line
 
 
 def prepare_study(
-    spec: StudySpec, *, cache: Path, progress: Progress
+    spec: StudySpec,
+    *,
+    cache: Path,
+    progress: Progress,
+    agree: Callable[[str], None] = lambda digest: None,
 ) -> tuple[Source, PreparedSet]:
     """The study's pictures, decoded and resized once, grouped as its split says.
 
-    Raises DataError and StorageError.
+    `agree` is called with their digest before they are decoded, and may raise. Raises DataError
+    and StorageError.
     """
-    source = open_source(spec.data, cache=cache, progress=progress)
-    check_limit(source.files, spec.pictures.limit)
-    prepared = _prepare(source, spec.pictures, cache, progress)
+    limit = spec.pictures.limit
+    source = open_source(spec.data, cache=cache, progress=progress, limit=limit)
+    check_limit(source.files, limit)
+    prepared = _prepare(source, spec.pictures, cache, progress, agree)
     return source, _grouped(spec, prepared)
 
 
@@ -45,9 +52,9 @@ def look_at(
     if folder is not None:
         source = list_unlabelled(folder, progress=progress)
     else:
-        source = open_source(data, cache=cache, progress=progress)
+        source = open_source(data, cache=cache, progress=progress, limit=pictures.limit)
     lenient = pictures.model_copy(update={"max_unreadable": 1.0})
-    return source, _prepare(source, lenient, cache, progress)
+    return source, _prepare(source, lenient, cache, progress, lambda digest: None)
 
 
 def split_study(spec: StudySpec, prepared: Files, seed: int) -> Split:
@@ -80,7 +87,13 @@ def _grouped(spec: StudySpec, prepared: PreparedSet) -> PreparedSet:
     return replace(prepared, groups=regrouped(prepared.images, prepared.groups, kept))
 
 
-def _prepare(source: Source, spec: PicturesSpec, cache: Path, progress: Progress) -> PreparedSet:
+def _prepare(
+    source: Source,
+    spec: PicturesSpec,
+    cache: Path,
+    progress: Progress,
+    agree: Callable[[str], None],
+) -> PreparedSet:
     return prepare(
         source,
         image_size=spec.image_size,
@@ -90,4 +103,5 @@ def _prepare(source: Source, spec: PicturesSpec, cache: Path, progress: Progress
         cache=cache,
         workers=len(usable_cores()),
         progress=progress,
+        agree=agree,
     )

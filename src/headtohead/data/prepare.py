@@ -12,7 +12,7 @@ import math
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +59,7 @@ def prepare(
     cache: Path,
     workers: int,
     progress: Progress,
+    agree: Callable[[str], None] = lambda digest: None,
 ) -> PreparedSet:
     """The prepared set of `source`, from `cache` if it is there, else made by `workers` processes.
 
@@ -68,6 +69,7 @@ def prepare(
     - `max_unreadable`: the share of the files, 0 to 1, that may fail to decode; of one class's
       files a quarter may, or this share where it is larger. Those are quarantined: they get no
       row, and are listed with the reason.
+    - `agree` is called with the digest before anything is decoded, and may raise.
 
     Anonymous memory grows by less than 2 kB per picture.
 
@@ -81,9 +83,10 @@ def prepare(
     sha256 = hash_files(files, workers, progress)
     selection = Selection(source.classes, files, sha256, image_size, resize)
     digest = selection.digest()
-    folder = cache / "prepared" / digest[:_DIGEST_LETTERS]
+    agree(digest)
+    folder = _place(cache, digest)
     if not folder.is_dir():
-        doing = "preparing the same pictures"
+        doing = "preparing the same images"
         with taking_turns(folder.with_suffix(".lock"), doing, progress), _storage(folder.parent):
             if not folder.is_dir():  # else another process has made it meanwhile
                 _sweep(folder.parent, spare=folder.with_suffix(".part"))
@@ -91,6 +94,16 @@ def prepare(
     prepared = load_prepared(folder)
     _judge(prepared, source.shown, max_unreadable)
     return prepared
+
+
+def kept(cache: Path, digest: str) -> PreparedSet | None:
+    """The prepared set of this digest where `cache` still has it. Raises DataError if damaged."""
+    folder = _place(cache, digest)
+    return load_prepared(folder) if folder.is_dir() else None
+
+
+def _place(cache: Path, digest: str) -> Path:
+    return cache / "prepared" / digest[:_DIGEST_LETTERS]
 
 
 def _mark(cache: Path) -> None:
@@ -110,7 +123,7 @@ def _check_values(source: Source, image_size: int, resize: str, limit: int | Non
         raise UsageError(f"unknown resize method {resize!r}: choose one of {methods}.")
     if limit is not None and limit < len(source.classes):
         raise UsageError(
-            f"limit {limit}: there are {len(source.classes)} classes, and each needs pictures. "
+            f"limit {limit}: there are {len(source.classes)} classes, and each needs images. "
             f"Give at least {len(source.classes)}, or no limit."
         )
 
@@ -208,9 +221,9 @@ def _judge(prepared: PreparedSet, shown: str, max_unreadable: float) -> None:
         found = left[index] + len(lost)
         if not left[index]:
             raise DataError(
-                f"no usable picture in class {printable(label)!r}: {len(lost)} files found in "
+                f"no usable image in class {printable(label)!r}: {len(lost)} files found in "
                 f"{where}, none can be decoded: {_examples(lost)}. "
-                "Give it pictures, or remove the class."
+                "Give it images, or remove the class."
             )
         allowed = max(_OF_A_CLASS, max_unreadable)
         if len(lost) > allowed * found:
@@ -265,6 +278,6 @@ def _storage(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StorageError(
-            f"cannot prepare pictures in {folder}: {error.strerror or error}. Free some space, "
-            "allow writing there, or choose another cache folder; the same command goes on."
+            f"cannot prepare images in {folder}: {error.strerror or error}. Free some space, allow "
+            "writing there, or choose another cache folder, then run the same command to resume."
         ) from error

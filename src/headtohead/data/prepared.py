@@ -58,8 +58,9 @@ class PreparedSet:
     def images(self) -> np.memmap:
         """(N, image_size, image_size, 3) uint8, memory-mapped anew at each call: keep it.
 
-        Mapped copy-on-write, so that torch can wrap it without copying; nothing that is written
-        to it reaches the disk. Raises `DataError` where the file is gone or damaged.
+        Mapped for reading alone: of a writable map the system wants to be sure that it could hold
+        all of it, and refuses one larger than the machine's memory. Raises `DataError` where the
+        file is gone or damaged.
         """
         return _map(self.folder, len(self.names), self.image_size)
 
@@ -83,6 +84,15 @@ def load_prepared(folder: Path) -> PreparedSet:
         raise _damaged(folder, f"{MANIFEST}: {type(error).__name__}: {error}") from error
     _map(folder, len(prepared.names), prepared.image_size)
     return prepared
+
+
+def file_hashes(prepared: PreparedSet) -> frozenset[str]:
+    """The SHA-256 of the files that the set was made of. Raises `DataError` where it is damaged."""
+    try:
+        content = json.loads((prepared.folder / MANIFEST).read_text(encoding="ascii"))
+        return frozenset(map(str, content["pictures"]["sha256"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(prepared.folder, f"{MANIFEST}: {type(error).__name__}: {error}") from error
 
 
 def write_manifest(prepared: PreparedSet, *, decoder: str, sha256: Sequence[str]) -> None:
@@ -156,7 +166,7 @@ def _from_manifest(folder: Path, content: dict[str, Any]) -> PreparedSet:
 
 def _map(folder: Path, count: int, side: int) -> np.memmap:
     try:
-        images = np.load(folder / PICTURES, mmap_mode="c", allow_pickle=False)
+        images = np.load(folder / PICTURES, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise _damaged(folder, f"{PICTURES}: {error}") from error
     wanted = (count, side, side, 3)
@@ -168,6 +178,6 @@ def _map(folder: Path, count: int, side: int) -> np.memmap:
 
 def _damaged(folder: Path, what: str) -> DataError:
     return DataError(
-        f"the prepared pictures in {folder} are damaged ({what}). "
-        "Delete this folder and run the same command again: they will be prepared anew."
+        f"the prepared images in {folder} are damaged ({what}). "
+        "Delete this folder and run the same command again: they will be prepared again."
     )

@@ -38,7 +38,7 @@ def resize_image(picture: Image.Image, size: tuple[int, int], method: str) -> Im
     Raises `UsageError` for another method or a size below one pixel.
     """
     if min(size) < 1:
-        raise UsageError(f"a picture cannot be resized to {size}: give a height and width ≥ 1.")
+        raise UsageError(f"an image cannot be resized to {size}: give a height and width ≥ 1.")
     if method == "antialias":
         height, width = size
         return picture.resize((width, height), Image.Resampling.BILINEAR)

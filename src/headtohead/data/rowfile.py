@@ -29,7 +29,7 @@ def reserve(path: Path, shape: tuple[int, int, int, int]) -> None:
     free = shutil.disk_usage(path.parent).free
     if free < prod(shape):
         raise StorageError(
-            f"not enough space in {path.parent}: the pictures need {_mebibytes(prod(shape))}, "
+            f"not enough space in {path.parent}: the images need {_mebibytes(prod(shape))}, "
             f"{_mebibytes(free)} are free. Free some space, choose another cache folder, "
             "a smaller image size or a limit."
         )

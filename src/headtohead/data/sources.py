@@ -63,7 +63,9 @@ class Source:
         return {file.split: file.name.split("/")[0] for file in self.files if file.split}
 
 
-def open_source(source: str | Path, *, cache: Path, progress: Progress) -> Source:
+def open_source(
+    source: str | Path, *, cache: Path, progress: Progress, limit: int | None = None
+) -> Source:
     """List the pictures of `source`, downloading, drawing or extracting into `cache` if needed.
 
     The strings in `NAMED_SOURCES` always mean the named source, anything else a path (a `Path`
@@ -71,13 +73,14 @@ def open_source(source: str | Path, *, cache: Path, progress: Progress) -> Sourc
     descended through. Splits are taken as given where folders with usual names of them (see
     `layout.split_of`) stand side by side. What is passed over is in `Source.passed_over`: what
     systems and headtohead itself leave in folders, hidden files, and loose files above the class
-    folders (readme files) as long as there are class folders.
+    folders (readme files) as long as there are class folders. Of images that are drawn, those
+    that `limit` leaves out may not be drawn at all.
 
     Raises `DataError` where there is nothing to find, the archive is refused, the download
     fails, or the folders are not classes; `StorageError` where disk or permission is at fault.
     """
     try:
-        top = _folder_of(source, cache, progress)
+        top = _folder_of(source, cache, progress, limit)
         inside = top.is_relative_to(cache)
         if not inside and is_own(top):
             raise DataError(
@@ -123,7 +126,7 @@ def list_unlabelled(folder: Path, *, progress: Progress) -> Source:
             f"an empty folder: {str(folder)!r}. {LAYOUT}{'' if told is None else f' {told}'}"
         )
     files = [PictureFile(path, _identity(path, folder), "", None) for path in paths]
-    progress("listing pictures", len(files), len(files))
+    progress("listing images", len(files), len(files))
     files.sort(key=lambda file: file.name)
     return Source(folder, ("",), tuple(files), passed)
 
@@ -135,13 +138,13 @@ def _unreadable(error: OSError, source: str | Path) -> StorageError:
     )
 
 
-def _folder_of(source: str | Path, cache: Path, progress: Progress) -> Path:
+def _folder_of(source: str | Path, cache: Path, progress: Progress, limit: int | None) -> Path:
     """The folder on disk that holds what `source` means."""
     if source == "synthetic":
         # Imported here because drawing needs libraries that reading a folder does not.
         from headtohead.data.synthetic import synthetic_source
 
-        return synthetic_source(cache=cache, progress=progress)
+        return synthetic_source(cache=cache, progress=progress, limit=limit)
     if source == "cats_vs_dogs":
         # Imported here because downloading needs libraries that reading a folder does not.
         from headtohead.data.download import CATS_VS_DOGS, fetch
@@ -216,11 +219,11 @@ def _read(top: Path, given: str, progress: Progress) -> Source:
             for path in walk.files_below(folder):
                 files.append(PictureFile(path, _identity(path, root), folder.name, split))
                 if len(files) % _REPORT_EVERY == 0:
-                    progress("listing pictures", len(files), 0)
+                    progress("listing images", len(files), 0)
             if len(files) == before:
                 raise _empty_class(folder, given, tell)
     files.sort(key=lambda file: file.name)
-    progress("listing pictures", len(files), len(files))
+    progress("listing images", len(files), len(files))
     names = {folder.name for folders in classes.values() for folder in folders}
     return Source(root, tuple(sorted(names)), tuple(files), _passed_over(walk, top), given)
 
@@ -228,7 +231,7 @@ def _read(top: Path, given: str, progress: Progress) -> Source:
 def _empty_class(folder: Path, given: str, tell: Tell) -> DataError:
     todo = "Extract it, put images into it or remove it, and give the folder"
     return DataError(
-        f"no picture in the class folder {tell(folder)}. "
+        f"no image in the class folder {tell(folder)}. "
         f"{todo if given else 'Put images into it, or remove it'}."
     )
 

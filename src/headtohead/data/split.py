@@ -5,9 +5,10 @@ the seed and the smallest name in it, so that adding a picture moves few others 
 the rows does not matter.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -54,7 +55,7 @@ class Split:
     test: Rows
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Unit:
     """Rows that stay together, and how many of them each class has."""
 
@@ -128,9 +129,10 @@ def mislabelled(prepared: PreparedSet, duplicates: str) -> list[tuple[int, ...]]
 
 def groups_of(groups: NDArray[np.int64]) -> Iterator[Rows]:
     """The rows of each group of two or more pictures, in the order of their first rows."""
-    order = np.argsort(groups, kind="stable")
-    starts = np.flatnonzero(np.diff(groups[order])) + 1
-    found = [rows for rows in np.split(order, starts) if len(rows) > 1]
+    _, member, size = np.unique(groups, return_inverse=True, return_counts=True)
+    shared = np.flatnonzero(size[member] > 1)
+    order = shared[np.argsort(member[shared], kind="stable")]
+    found = np.split(order, np.flatnonzero(np.diff(member[order])) + 1) if len(order) else []
     yield from sorted(found, key=lambda rows: int(rows[0]))
 
 
@@ -158,16 +160,19 @@ def _carve(
 
 def _units(prepared: Files, pool: Rows, seed: int) -> list[_Unit]:
     """The groups among the rows of `pool`, in the order of their hashes."""
-    members: dict[int, list[int]] = {}
-    for row in pool.tolist():
-        members.setdefault(int(prepared.groups[row]), []).append(row)
+    order = pool[np.argsort(prepared.groups[pool], kind="stable")]
+    ends = (np.flatnonzero(np.diff(prepared.groups[order])) + 1).tolist()
+    rows, labels = order.tolist(), prepared.labels[order].tolist()
+    alone = {label: ((label, 1),) for label in set(labels)}  # shared: nearly all units are alone
     units = []
-    for rows in members.values():
-        name = min(prepared.names[row] for row in rows)
-        counts = Counter(int(prepared.labels[row]) for row in rows)
-        units.append(
-            _Unit(stream_seed(seed, "split", name), tuple(rows), tuple(sorted(counts.items())))
+    for start, stop in pairwise([0, *ends, len(rows)] if rows else []):
+        name = min(prepared.names[row] for row in rows[start:stop])
+        counts = (
+            alone[labels[start]]
+            if stop - start == 1
+            else tuple(sorted(Counter(labels[start:stop]).items()))
         )
+        units.append(_Unit(stream_seed(seed, "split", name), tuple(rows[start:stop]), counts))
     return sorted(units, key=lambda unit: (unit.key, unit.rows))
 
 
@@ -192,7 +197,11 @@ def _take(
     group with each class among the rest.
     """
     missing = Counter(targets)
-    left = Counter(label for unit in units for label, _ in unit.per_class)
+    holding: dict[int, list[int]] = defaultdict(list)  # class → indices of units with it
+    for index, unit in enumerate(units):
+        for label, _ in unit.per_class:
+            holding[label].append(index)
+    left = Counter({label: len(indices) for label, indices in holding.items()})
     chosen: set[int] = set()
 
     def take(index: int) -> None:
@@ -206,7 +215,7 @@ def _take(
         if all(count <= missing[label] for label, count in unit.per_class):
             take(index)
     for label in sorted(targets):
-        for index in _by_size(units, label, chosen) if missing[label] > 0 else ():
+        for index in _by_size(units, holding[label], chosen) if missing[label] > 0 else ():
             closer = dict(units[index].per_class)[label] < 2 * missing[label]
             empty = missing[label] == targets[label]
             if closer or empty:
@@ -216,33 +225,29 @@ def _take(
     return taken, rest
 
 
-def _by_size(units: Sequence[_Unit], label: int, chosen: set[int]) -> list[int]:
-    """Indices of the unchosen `units` with class `label`: pure ones first, then the smallest."""
-    holding = [
-        index
-        for index, unit in enumerate(units)
-        if index not in chosen and label in dict(unit.per_class)
-    ]
-    return sorted(holding, key=lambda index: (len(units[index].per_class), len(units[index].rows)))
+def _by_size(units: Sequence[_Unit], holding: Sequence[int], chosen: set[int]) -> list[int]:
+    """Those of the indices `holding` that are not chosen: pure units first, then the smallest."""
+    left = [index for index in holding if index not in chosen]
+    return sorted(left, key=lambda index: (len(units[index].per_class), len(units[index].rows)))
 
 
 def _check_classes(prepared: Files, places: NDArray[np.int64]) -> None:
     """Raise `DataError` for the first class that a split has no picture of."""
-    for number, label in enumerate(prepared.classes):
-        inside = prepared.labels == number
-        empty = [
-            name for part, name in enumerate(GIVEN_SPLITS) if not np.any(inside & (places == part))
-        ]
+    classes, parts = len(prepared.classes), len(GIVEN_SPLITS)
+    found = np.bincount(prepared.labels * parts + places, minlength=classes * parts)
+    for number, counts in enumerate(found.reshape(classes, parts)):
+        empty = [name for name, count in zip(GIVEN_SPLITS, counts, strict=True) if not count]
         if empty:
+            label, inside = prepared.classes[number], prepared.labels == number
             count, separate = int(inside.sum()), len(np.unique(prepared.groups[inside]))
             loosen = (
                 " Or, where they are not duplicates (scenes of one fixed camera look alike), "
                 "loosen the grouping in the study file: `split: {duplicates: exact}`, or `off`."
             )
             raise DataError(
-                f"class {printable(label)!r} is too small: it has {count} pictures "
+                f"class {printable(label)!r} is too small: it has {count} images "
                 f"({separate} that are not near-duplicates of one another), and none is left for "
                 f"{' and '.join(empty)}. Every class needs at least {len(GIVEN_SPLITS)} distinct "
-                "pictures, one in each of train, validation and test: add some, or remove it."
+                "images, one in each of train, validation and test: add some, or remove it."
                 f"{loosen if separate < count else ''}"
             )

@@ -10,7 +10,7 @@ import torch
 
 from headtohead.backbones.catalog import build_backbone
 from headtohead.backbones.counting import multiply_adds
-from headtohead.config.study import LARGEST
+from headtohead.config.images import LARGEST
 from headtohead.core.errors import UsageError
 from headtohead.heads.base import Head
 from headtohead.heads.classifier import Classifier, outputs_for

@@ -66,8 +66,8 @@ def check_outputs(model: Classifier, name: str, *, image_size: int, classes: int
     if shape != (2, outputs_for(classes)):
         raise RunError(
             f"the head {name} gives {shape} for 2 images of {classes} classes; it must give "
-            f"(2, {outputs_for(classes)}): one logit for two classes, else one for each. Repair "
-            f"it, or leave it out."
+            f"(2, {outputs_for(classes)}): one logit for two classes, else one for each. Fix "
+            f"or remove this head."
         )
 
 

@@ -83,7 +83,7 @@ class AveragePool(Head):
         if 0 in cells:
             raise UsageError(
                 f"average pooling with a window of {window} needs maps of at least "
-                f"{window} × {window}; received {size[0]} × {size[1]}: use larger pictures."
+                f"{window} × {window}; received {size[0]} × {size[1]}: use larger images."
             )
         self.window, self.cells = window, cells
         self.linear = dense(channels * cells[0] * cells[1], outputs)

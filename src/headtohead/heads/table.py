@@ -51,7 +51,7 @@ def head_entry(name: str) -> HeadEntry:
             f"head {name!r} cannot be imported: {brief(one_line(str(error)), 300)}."
         ) from error
     if not (isinstance(cls, type) and issubclass(cls, Head)):
-        raise UsageError(f"head {name!r} is no subclass of headtohead.heads.base.Head.")
+        raise UsageError(f"head {name!r} is not a subclass of headtohead.heads.base.Head.")
     return HeadEntry(cls, {}, (cls.__doc__ or "").partition("\n")[0])
 
 

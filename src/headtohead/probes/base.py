@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
     from headtohead.data.split import Split
     from headtohead.training.inputs import Inputs
-    from headtohead.training.plans import Finished
-    from headtohead.training.run import RunPlan
+    from headtohead.training.plans import Finished, RunPlan
 
 Need: TypeAlias = Literal["best", "last", "images", "heads"]
 Found_co = TypeVar("Found_co", covariant=True)

@@ -12,7 +12,7 @@ from headtohead.store.evidence import Arrays
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from headtohead.training.run import RunPlan
+    from headtohead.training.plans import RunPlan
 
 BATCH = 8
 """Images in the training step whose memory is counted; what is kept per image is its share."""

@@ -6,7 +6,7 @@
 Imports no torch: it is done before any worker starts.
 """
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -106,8 +106,6 @@ def keep_images(
         place = masks_path(ledger.out, seed)
         if folder is not None and (masks or read_masks(place, digest) is None):
             write_masks(place, digest, collect_masks(folder, prepared, found.rows))
-    if masks is not None:
-        ledger.remember_masks(masks)
 
 
 def images_path(out: Path, split: int) -> Path:
@@ -195,10 +193,15 @@ def collect_images(
     return ProbeImages(rows, prepared.labels[rows], pixels, wide)
 
 
-def check_masks_folder(folder: Path) -> None:
-    """Raises UsageError where there is no such folder."""
+def check_masks_folder(folder: Path, names: Iterable[str] | None = None) -> None:
+    """Raises UsageError where there is no such folder, or no mask of any image of `names` in it."""
     if not folder.is_dir():
         raise UsageError(f"--masks {folder} is not a folder: name the one that holds the masks.")
+    if names is not None and not any(mask_file(folder, name) for name in names):
+        raise UsageError(
+            f"--masks {folder} has no mask of any image: name them like the images, e.g. "
+            f"cat/1.png for cat/1.jpg."
+        )
 
 
 def collect_masks(folder: Path, prepared: PreparedSet, rows: NDArray[np.int64]) -> Masks:
@@ -222,8 +225,8 @@ def collect_masks(folder: Path, prepared: PreparedSet, rows: NDArray[np.int64]) 
     if not found:
         example = Path(prepared.names[int(rows[0])]).with_suffix(".png") if len(rows) else ""
         raise UsageError(
-            f"--masks {folder} has no mask of the {len(rows)} pictures that probes look at: "
-            f"name them like the pictures, e.g. {printable(str(example))}."
+            f"--masks {folder} has no mask of the {len(rows)} images that probes look at: "
+            f"name them like the images, e.g. {printable(str(example))}."
         )
     return Masks(rows, masks)
 

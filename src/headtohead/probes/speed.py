@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from headtohead.data.split import Split
     from headtohead.heads.classifier import Classifier
     from headtohead.training.inputs import Inputs
-    from headtohead.training.run import RunPlan
+    from headtohead.training.plans import RunPlan
     from headtohead.training.step import Step
 
 ROUNDS = 7

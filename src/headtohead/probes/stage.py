@@ -13,7 +13,7 @@ from headtohead.store.ledger import Ledger
 if TYPE_CHECKING:
     from headtohead.data.split import Split
     from headtohead.training.inputs import Inputs
-    from headtohead.training.run import RunPlan
+    from headtohead.training.plans import RunPlan
 
 
 def to_collect(ledger: Ledger, head: str, seed: int) -> tuple[str, ...]:

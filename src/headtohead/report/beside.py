@@ -123,8 +123,8 @@ def _read(path: Path) -> History:
         except (ValueError, TypeError, ValidationError) as error:
             said = " ".join(str(error).split())
             raise DataError(
-                f"{path}, line {number} is no epoch ({said}): give a JSON object with the fields "
-                f"of a history.jsonl, {' and '.join(NEEDED)} at least."
+                f"{path}, line {number} is not an epoch ({said}): give a JSON object with the "
+                f"fields of a history.jsonl, {' and '.join(NEEDED)} at least."
             ) from error
     return tuple(epochs)
 

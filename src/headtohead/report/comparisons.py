@@ -8,7 +8,7 @@ from headtohead.analysis.lags import why_not_judged
 from headtohead.analysis.pairs import Pairing, answers_of, pairing
 from headtohead.analysis.results import RunResult
 from headtohead.runtime.interim import LooksRecord
-from headtohead.stats import Comparison, Lag, Verdict, compare_pairs, not_judged, seeds_needed
+from headtohead.stats import Lag, PairComparison, Verdict, compare_pairs, not_judged, seeds_needed
 from headtohead.stats.family import Pair, plural, points
 from headtohead.stats.over_images import (
     Answers,
@@ -34,7 +34,7 @@ class HeadComparison:
     other: str
     seeds: tuple[int, ...]
     flagged: Mapping[int, str]
-    comparison: Comparison
+    comparison: PairComparison
     pictures: PictureInterval | None
     mcnemar: tuple[McNemar, ...]
 
@@ -97,7 +97,7 @@ def look_differences(data: StudyData, record: LooksRecord) -> dict[int, float]:
     return pairing(mine, theirs).scored() if mine and theirs else {}
 
 
-def _idle(comparison: Comparison) -> Comparison:
+def _idle(comparison: PairComparison) -> PairComparison:
     """The comparison of two heads that learned nothing, which does not ask for more seeds."""
     found = comparison.difference
     if found.n >= seeds_needed(comparison.tests, found.level):
@@ -110,7 +110,7 @@ def _idle(comparison: Comparison) -> Comparison:
     )
 
 
-def _trusted(comparison: Comparison, reason: str) -> Comparison:
+def _trusted(comparison: PairComparison, reason: str) -> PairComparison:
     """The comparison, without its verdicts where there is a reason to believe none of them."""
     if not reason:
         return comparison
@@ -122,7 +122,7 @@ def _trusted(comparison: Comparison, reason: str) -> Comparison:
     )
 
 
-def _followed(comparison: Comparison, other: str, looks: LooksRecord) -> Comparison:
+def _followed(comparison: PairComparison, other: str, looks: LooksRecord) -> PairComparison:
     """The comparison with the verdict of the sequential design, or none where it is another's."""
     pair = f"{looks.reference} against {looks.other}"
     reason = f"an estimate: the study's sequential design spends its level on {pair}"

@@ -6,12 +6,12 @@ from pathlib import Path
 from headtohead.config.execution import ExecutionSpec
 from headtohead.data.prepared import PreparedSet
 from headtohead.runtime.local import LocalExecutor, local_executor
-from headtohead.runtime.preflight import Answer, Question
+from headtohead.runtime.preflight import PreflightAnswer, PreflightQuestion
 from headtohead.runtime.process import StandbyProcesses
 from headtohead.runtime.ray import RayExecutor, check_ray, ray_setup
 
 
-def asked_here(execution: ExecutionSpec, question: Question) -> Question:
+def asked_here(execution: ExecutionSpec, question: PreflightQuestion) -> PreflightQuestion:
     """What this machine's first worker is asked: of a cluster's devices it knows nothing.
 
     Raises UsageError where Ray is asked for and is not installed.
@@ -24,8 +24,8 @@ def asked_here(execution: ExecutionSpec, question: Question) -> Question:
 
 def executor_of(
     execution: ExecutionSpec,
-    question: Question,
-    answer: Answer,
+    question: PreflightQuestion,
+    answer: PreflightAnswer,
     standby: StandbyProcesses,
     out: Path,
     prepared: PreparedSet,

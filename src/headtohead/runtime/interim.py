@@ -11,7 +11,8 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from headtohead.config.study import Metric, StudySpec
+from headtohead.config.study import StudySpec
+from headtohead.config.verdict import Metric
 from headtohead.core.errors import UsageError
 from headtohead.core.files import write_atomic
 from headtohead.runtime.jobs import Job

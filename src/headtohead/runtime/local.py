@@ -1,17 +1,16 @@
 """Jobs by worker processes of this machine: feed them, pass on what they say, leave none behind."""
 
-import queue
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from headtohead.core.errors import StorageError
 from headtohead.core.files import storage_error
+from headtohead.core.processes import Pool, Process, Worker
 from headtohead.data.prepared import PreparedSet
 from headtohead.runtime.executor import Event, SomeJob
 from headtohead.runtime.jobs import AnyJob, Job, as_data
-from headtohead.runtime.process import Process, StandbyProcesses
+from headtohead.runtime.process import StandbyProcesses
 
 
 class LocalExecutor:
@@ -28,8 +27,7 @@ class LocalExecutor:
     ) -> None:
         self._standby, self._logs = standby, logs
         self._unstarted = list(setups)
-        self._workers: list[_Worker] = []
-        self._said: queue.Queue[tuple[_Worker, Event | None]] = queue.Queue()
+        self._pool: Pool[_TrainingWorker] = Pool()
         self._waiting: list[Any] = []
         self._lending = False
 
@@ -37,8 +35,7 @@ class LocalExecutor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for worker in self._workers:
-            worker.stop()
+        self._pool.stop()
 
     def alone(self) -> None:
         """As `Executor` says: processes that may still be getting ready are ended."""
@@ -48,51 +45,53 @@ class LocalExecutor:
         """As `Executor` says. A worker that dies is replaced."""
         self._waiting = list(jobs)
         self._lending = all(isinstance(job, Job) for job in jobs)
-        for worker in [worker for worker in self._workers if worker.is_dead()]:
+        for worker in [worker for worker in self._pool.workers if worker.process.is_dead()]:
             self._dismiss(worker)
         self._hand_out()
-        while self._at_work():
-            worker, event = self._said.get()
-            if worker not in self._workers:
-                continue
+        while self._pool.at_work:
+            worker, event = self._pool.hear()
             if event is None:
                 if worker.job is not None:
                     on_event(worker.job, {"event": "error", "message": worker.death()})
                 self._dismiss(worker)
                 self._hand_out()
-                continue
-            if worker.job is None or event["event"] == "answer":
-                continue
-            on_event(worker.job, event)
-            if event.get("exit_code") == StorageError.exit_code:
-                raise StorageError(event["message"])
-            if event["event"] in ("done", "error"):
-                worker.job = None
-                self._hand_out()
+            elif worker.job is not None and event["event"] != "answer":
+                self._pass_on(worker, event, on_event)
 
-    def _at_work(self) -> list["_Worker"]:
-        return [worker for worker in self._workers if worker.job is not None]
+    def _pass_on(
+        self, worker: "_TrainingWorker", event: Event, on_event: Callable[[Any, Event], None]
+    ) -> None:
+        on_event(worker.job, event)
+        if event.get("exit_code") == StorageError.exit_code:
+            raise StorageError(event["message"])
+        if event["event"] in ("done", "error"):
+            worker.job = None
+            self._hand_out()
 
     def _hand_out(self) -> None:
         """Give every worker without a job the next one, and lend out the cores that are left."""
-        for worker in self._workers:
+        for worker in self._pool.workers:
             if worker.job is None:
                 worker.lend([])
-                worker.give(self._next_job())
+                self._give(worker, self._next_job())
         while self._unstarted and (job := self._next_job()) is not None:
-            worker = _Worker(self._standby.take, self._unstarted.pop(0), self._logs, self._said)
-            self._workers.append(worker)
-            worker.give(job)
+            worker = _TrainingWorker(self._standby.take, self._unstarted.pop(0), self._logs)
+            self._pool.add(worker)
+            self._give(worker, job)
         if not self._lending:
             return
-        resting = [worker.setup for worker in self._workers if worker.job is None]
+        resting = [worker.setup for worker in self._pool.workers if worker.job is None]
         cores = [setup.get("core") for setup in [*resting, *self._unstarted]]
-        busy = self._at_work()
+        busy = self._pool.at_work
         for index, worker in enumerate(busy):
             worker.lend(cores[index :: len(busy)])
 
+    def _give(self, worker: "_TrainingWorker", job: AnyJob | None) -> None:
+        if job is not None:
+            worker.give(job, as_data(job))
+
     def _next_job(self) -> Any:
-        unfinished = {*self._waiting, *(worker.job for worker in self._workers)}
+        unfinished = {*self._waiting, *(worker.job for worker in self._pool.workers)}
         for job in self._waiting:
             before = getattr(job, "after", None)
             if before is None or Job(before, job.seed) not in unfinished:
@@ -100,10 +99,9 @@ class LocalExecutor:
                 return job
         return None
 
-    def _dismiss(self, worker: "_Worker") -> None:
+    def _dismiss(self, worker: "_TrainingWorker") -> None:
         """It has died: another may take its place."""
-        worker.stop()
-        self._workers.remove(worker)
+        self._pool.dismiss(worker)
         self._unstarted.append(worker.setup)
 
 
@@ -115,18 +113,11 @@ def local_executor(
     return LocalExecutor(standby, [{**setup, **shared} for setup in setups], out / "logs")
 
 
-class _Worker:
-    """One process, how it is set up, and the job that it has."""
+class _TrainingWorker(Worker):
+    """A process of the pool, how it is set up, and the cores that it may use besides."""
 
-    def __init__(
-        self,
-        process: Callable[[], Process],
-        setup: dict[str, Any],
-        logs: Path,
-        said: "queue.Queue[tuple[_Worker, Event | None]]",
-    ) -> None:
+    def __init__(self, take: Callable[[], Process], setup: dict[str, Any], logs: Path) -> None:
         self.setup = setup
-        self.job: Any = None
         self._lent: list[int | None] = []
         self._log = logs / f"worker-{setup['worker']}.log"
         try:
@@ -134,38 +125,15 @@ class _Worker:
             self._log.open("ab").close()
         except OSError as error:
             raise storage_error(self._log, error) from error
-        self._process = process()
-        self._listener = threading.Thread(target=self._listen, args=(said,), daemon=True)
-        self._listener.start()
-        self._process.send({**setup, "log": str(self._log.resolve())})
-
-    def _listen(self, said: "queue.Queue[tuple[_Worker, Event | None]]") -> None:
-        for event in self._process.events():
-            said.put((self, event))
-        said.put((self, None))
-
-    def give(self, job: AnyJob | None) -> None:
-        """Hand over the next job; None leaves the worker without one."""
-        self.job = job
-        if job is not None:
-            self._process.send(as_data(job))
+        super().__init__(take())
+        self.process.send({**setup, "log": str(self._log.resolve())})
 
     def lend(self, cores: list[int | None]) -> None:
         """It may use these further cores, None one that is not named, and no others."""
         if cores != self._lent:
             self._lent = cores
-            self._process.send({"lent": cores})
-
-    def is_dead(self) -> bool:
-        """Whether the process has ended."""
-        return self._process.is_dead()
+            self.process.send({"lent": cores})
 
     def death(self) -> str:
         """In words, how this worker ended."""
-        return f"its worker ended with {self._process.death()}; see {self._log}"
-
-    def stop(self) -> None:
-        """End the process, whatever it is doing: what is complete is on disk."""
-        self._process.kill()
-        self._listener.join()
-        self._process.close()
+        return f"its worker ended with {self.process.death()}; see {self._log}"

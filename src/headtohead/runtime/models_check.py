@@ -16,25 +16,25 @@ from headtohead.heads.classifier import outputs_for
 from headtohead.heads.table import build_head
 from headtohead.probes.translation import whole_stride
 from headtohead.runtime.heads_check import guidance, refuse_too_large
-from headtohead.runtime.preflight import Answer, Question
+from headtohead.runtime.preflight import PreflightAnswer, PreflightQuestion
 from headtohead.training.device import check_precision, choose_device, spread
 
 
-def answer_or_refusal(question: Question) -> Answer:
+def answer_or_refusal(question: PreflightQuestion) -> PreflightAnswer:
     """The answer, or why there is none, in a sentence."""
     try:
         return answer(question)
     except HeadToHeadError as error:
-        return Answer(refusal=str(error))
+        return PreflightAnswer(refusal=str(error))
     except Exception as error:  # a head of the user's own may fail in any way
         traceback.print_exc()
-        return Answer(
+        return PreflightAnswer(
             refusal=f"the study's models cannot be built ({in_words(error)}): fix or remove the "
             f"part that says so."
         )
 
 
-def answer(question: Question) -> Answer:
+def answer(question: PreflightQuestion) -> PreflightAnswer:
     """Build every model once, so that a name or size that cannot work is told before the work.
 
     Weights are loaded, once, so that wrong ones are told, too. Raises UsageError for what cannot
@@ -50,7 +50,7 @@ def answer(question: Question) -> Answer:
     _build_heads(question, backbone.channels, size)
     for precision in question.precisions:
         check_precision(precision, device)
-    return Answer(
+    return PreflightAnswer(
         setups=tuple(setups),
         stride=whole_stride(backbone),
         backbone=resolved,
@@ -60,7 +60,7 @@ def answer(question: Question) -> Answer:
     )
 
 
-def _build_heads(question: Question, channels: int, size: tuple[int, int]) -> None:
+def _build_heads(question: PreflightQuestion, channels: int, size: tuple[int, int]) -> None:
     """Each head once. Raises UsageError for one that cannot be built."""
     for name, head in question.models:
         loaded_digest(head.head or name)  # of the code that is about to be imported
@@ -71,7 +71,7 @@ def _build_heads(question: Question, channels: int, size: tuple[int, int]) -> No
         except Exception as error:  # a head of the user's own may fail in any way
             traceback.print_exc()
             raise UsageError(
-                f"the head {name} cannot be built ({in_words(error)}): fix it or leave it out."
+                f"the head {name} cannot be built ({in_words(error)}): fix or remove this head."
             ) from error
 
 

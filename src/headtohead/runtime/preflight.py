@@ -3,7 +3,6 @@
 Can these models be built, and on what would this machine's workers train? Imports no torch.
 """
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,14 @@ from headtohead.config.recipe import Precision, RecipeSpec
 from headtohead.config.study import BackboneSpec, HeadSpec, StudySpec
 from headtohead.core.errors import UsageError, brief
 from headtohead.core.files import expanded
+from headtohead.core.processes import module_command
 from headtohead.core.system import CACHE_VARIABLE
 from headtohead.heads.guidance import too_few_seeds
 from headtohead.runtime.process import StandbyProcesses
 from headtohead.store.records import Record
 
 
-class Question(Record):
+class PreflightQuestion(Record):
     """What a study is about to train, each model that must be buildable, and on which machine."""
 
     backbone: BackboneSpec
@@ -32,7 +32,7 @@ class Question(Record):
     deterministic: bool
 
 
-class Answer(Record):
+class PreflightAnswer(Record):
     """A setup for each worker, the backbone with its weights' SHA-256, and its stride in pixels.
 
     `about` is what a report says of the backbone: see `headtohead.backbones.describe.facts`;
@@ -51,7 +51,7 @@ class Answer(Record):
 class TimingQuestion(Record):
     """What a training step of each head's first batch takes, on images like the study's.
 
-    `batches` is the images in a step of each head, in the order of `Question.models`.
+    `batches` is the images in a step of each head, in the order of `PreflightQuestion.models`.
     """
 
     recipes: tuple[RecipeSpec, ...]
@@ -67,7 +67,7 @@ def question_about(
     *,
     deterministic: bool,
     models: Iterable[tuple[str, HeadSpec]] | None = None,
-) -> Question:
+) -> PreflightQuestion:
     """`models` are those of the study's heads unless they are given. Raises UsageError."""
     whole = isinstance(workers, int) and not isinstance(workers, bool)
     if workers is not None and not (whole and workers >= 1):
@@ -78,7 +78,7 @@ def question_about(
         raise UsageError(
             f"device is a text, auto, cpu, cuda or cuda:N; received {brief(repr(device))}."
         )
-    return Question(
+    return PreflightQuestion(
         backbone=spec.backbone,
         models=tuple(spec.heads.items() if models is None else models),
         image_size=spec.pictures.image_size,
@@ -90,7 +90,7 @@ def question_about(
 
 
 def first_worker(
-    question: Question,
+    question: PreflightQuestion,
     cache: str | Path | None = None,
     module: str = "headtohead.runtime.worker",
 ) -> StandbyProcesses:
@@ -100,29 +100,29 @@ def first_worker(
     is what it runs: `headtohead.runtime.timing` answers as a worker does, and times steps instead
     of training.
     """
-    # -P: a torch.py in the user's current folder must not be taken for torch.
-    command = [sys.executable, "-P", "-m", module]
     variables = {} if cache is None else {CACHE_VARIABLE: str(expanded(cache).absolute())}
-    standby = StandbyProcesses(command, question.model_dump(mode="json"), variables)
+    standby = StandbyProcesses(module_command(module), question.model_dump(mode="json"), variables)
     standby.start(1)
     return standby
 
 
-def guidance_of(spec: StudySpec, answer: Answer) -> tuple[str, ...]:
+def guidance_of(spec: StudySpec, answer: PreflightAnswer) -> tuple[str, ...]:
     """What to know before hours are spent: of the heads, and of the seeds for their comparisons."""
     tests = len(spec.family) if spec.verdict.until_decided is None else 0
     few = too_few_seeds(spec.seeds, tests, spec.verdict.level) if tests else []
     return (*answer.guidance, *few)
 
 
-def answer_of(standby: StandbyProcesses) -> Answer:
+def answer_of(standby: StandbyProcesses) -> PreflightAnswer:
     """What the first worker says; waits for it.
 
     Raises UsageError for models, a device or a precision that there cannot be, and RunError where
     it dies.
     """
     event = standby.answer()
-    answer = Answer.model_validate({key: event[key] for key in Answer.model_fields})
+    answer = PreflightAnswer.model_validate(
+        {key: event[key] for key in PreflightAnswer.model_fields}
+    )
     if answer.refusal is not None:
         raise UsageError(answer.refusal)
     return answer

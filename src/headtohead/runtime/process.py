@@ -1,90 +1,11 @@
-"""Processes that do jobs: started before there is one, and none of them left behind."""
+"""Processes that get ready before there is a job for them."""
 
-import contextlib
-import json
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import IO, Any, Self
+from typing import Self
 
 from headtohead.core.errors import RunError
-from headtohead.core.files import storage_error
-from headtohead.core.system import current_folder
-from headtohead.runtime.executor import Event
-
-
-class Process:
-    """A process that is sent JSON lines on its standard input and answers by others.
-
-    It must end when its standard input closes: then it does not outlive this process, however this
-    process ends. What it says on standard error goes where this process's goes.
-    """
-
-    def __init__(
-        self, command: Sequence[str], variables: Mapping[str, str] = MappingProxyType({})
-    ) -> None:
-        # What the parent can import, a worker can: heads of the user's own among it.
-        path = os.pathsep.join(entry or str(current_folder()) for entry in sys.path)
-        threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        try:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                env={**os.environ, **threads, "PYTHONPATH": path, **variables},
-                start_new_session=True,  # Ctrl-C is the parent's to handle
-            )
-        except OSError as error:
-            raise storage_error(Path(command[0]), error) from error
-        self._stdin, self._stdout = _pipes(self._process)
-
-    def send(self, message: dict[str, Any]) -> None:
-        """Send a line; it is lost where the process has died."""
-        with contextlib.suppress(OSError):  # the end of its output says so
-            self._stdin.write(json.dumps(message).encode() + b"\n")
-            self._stdin.flush()
-
-    def events(self) -> Iterator[Event]:
-        """What it says from now on, until it ends."""
-        for line in self._stdout:
-            if line.endswith(b"\n"):  # a death may cut its last line short
-                yield json.loads(line)
-
-    def is_dead(self) -> bool:
-        """Whether the process has ended."""
-        return self._process.poll() is not None
-
-    def death(self) -> str:
-        """In words, how it ended; waits for it."""
-        code = self._process.wait()
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return how + (" (out of memory?)" if code == -signal.SIGKILL else "")
-
-    def hang_up(self) -> None:
-        """Close its standard input, whereupon it ends."""
-        with contextlib.suppress(OSError):
-            self._stdin.close()
-
-    def kill(self) -> None:
-        """End it, whatever it is doing: what is complete is on disk."""
-        self._process.kill()
-        self._process.wait()
-
-    def close(self) -> None:
-        """Let go of its pipes, from which nobody reads any more."""
-        for pipe in (self._stdin, self._stdout):
-            with contextlib.suppress(OSError):
-                pipe.close()
-
-
-def _pipes(process: "subprocess.Popen[bytes]") -> tuple[IO[bytes], IO[bytes]]:
-    if process.stdin is None or process.stdout is None:
-        raise RuntimeError("a worker is started with pipes")
-    return process.stdin, process.stdout
+from headtohead.core.processes import Message, Process
 
 
 class StandbyProcesses:
@@ -98,7 +19,7 @@ class StandbyProcesses:
     def __init__(
         self,
         command: Sequence[str],
-        question: dict[str, Any],
+        question: Message,
         variables: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._command, self._question, self._variables = command, question, variables
@@ -115,7 +36,7 @@ class StandbyProcesses:
         for _ in range(count - len(self._waiting)):
             self._waiting.append(self._start())
 
-    def answer(self) -> Event:
+    def answer(self) -> Message:
         """What the first one answers; waits for it. Raises RunError where it dies instead."""
         self.start(1)
         first = self._waiting[0]

@@ -21,7 +21,7 @@ MOST_ROWS = 24
 
 
 @dataclass
-class _Row:
+class _RunProgress:
     """What is known of one run."""
 
     epochs: int
@@ -45,7 +45,7 @@ class Display:
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or _console()
-        self._rows: dict[Job, _Row] = {}
+        self._rows: dict[Job, _RunProgress] = {}
         self._stage: tuple[str, int, int, str] | None = None
         self._said: dict[str, float] = {}
         self._began, self._at_begin = 0.0, 0.0
@@ -82,7 +82,7 @@ class Display:
         """Training begins: of all `jobs`, those `waiting` are still to do."""
         study = ledger.file.study
         self._stage = None
-        self._rows = {job: _Row(study.recipe_for(job.head).epochs) for job in jobs}
+        self._rows = {job: _RunProgress(study.recipe_for(job.head).epochs) for job in jobs}
         for job in set(jobs) - set(waiting):
             self._rows[job].state = "done"
         counts = ledger.file.counts
@@ -192,7 +192,7 @@ def _console() -> Console:
     return console
 
 
-def _epoch_line(job: Job, row: _Row, left: str) -> str:
+def _epoch_line(job: Job, row: _RunProgress, left: str) -> str:
     return (
         f"{job}  epoch {row.epoch}/{row.epochs}  loss {_number(row.loss, '{:.4f}')}  "
         f"accuracy {_number(row.accuracy, '{:.4f}')}  "

@@ -16,12 +16,12 @@ from typing import Any, Self
 from headtohead.config.execution import ExecutionSpec
 from headtohead.core.errors import DataError, HeadToHeadError, RunError, StorageError, UsageError
 from headtohead.core.files import expanded, write_atomic
+from headtohead.core.processes import Process, module_command
 from headtohead.data.prepared import PreparedSet
 from headtohead.runtime.executor import Event, SomeJob
 from headtohead.runtime.jobs import FiguresJob, as_data
 from headtohead.runtime.local import LocalExecutor
-from headtohead.runtime.preflight import Question
-from headtohead.runtime.process import Process
+from headtohead.runtime.preflight import PreflightQuestion
 
 DRIVER = "headtohead.runtime.cluster.driver"
 """The module that knows Ray."""
@@ -52,7 +52,7 @@ def check_ray() -> None:
 
 def ray_setup(
     execution: ExecutionSpec,
-    question: Question,
+    question: PreflightQuestion,
     out: Path,
     prepared: PreparedSet,
     *,
@@ -137,7 +137,7 @@ class RayExecutor:
             # Machines that see the token may write to the ledger themselves.
             path, content = self._setup["token"]
             write_atomic(Path(path), content.encode())
-            self._process = Process([sys.executable, "-P", "-m", DRIVER], VARIABLES)
+            self._process = Process(module_command(DRIVER), VARIABLES)
             self._events = self._process.events()
             self._process.send(self._setup)
         self._process.send(message)

@@ -23,8 +23,8 @@ from headtohead.store.ledger import Ledger
 from headtohead.store.records import EpochRecord
 from headtohead.training.features import frozen_features
 from headtohead.training.inputs import Features, Inputs, Pictures
-from headtohead.training.plans import run_plan
-from headtohead.training.run import RunPlan, train
+from headtohead.training.plans import RunPlan, run_plan
+from headtohead.training.run import train
 
 STEP_INTERVAL = 0.5  # seconds between two signs of life within an epoch
 

@@ -24,7 +24,7 @@ class StudyRunner:
     def train(self, ledger: Ledger, jobs: Sequence[Job]) -> list[str]:
         """Train what is not there yet; the failures of the study's runs, old and new, in words."""
         waiting = [job for job in jobs if not is_done(ledger, job)]
-        watch = _Watch(ledger, self.display)
+        watch = _Listener(ledger, self.display)
         self.display.begin(ledger, jobs, waiting)
         self.executor.run(waiting, watch.event)
         for job in jobs:
@@ -79,7 +79,7 @@ class StudyRunner:
         return errors
 
 
-class _Watch:
+class _Listener:
     """Passes on what workers say: to the display, and to TensorBoard while a run goes on."""
 
     def __init__(self, ledger: Ledger, display: Display) -> None:

@@ -1,9 +1,9 @@
 """What a run will take, by a few real steps: `python -m headtohead.runtime.timing`.
 
 Started by `plan` as a worker is: the first line of its standard input is a
-`runtime.preflight.Question`, which it answers. The second, if there is one, is a `TimingQuestion`:
-it trains each head for a few steps on random images, and says for each, in a line {"event":
-"times"}, the seconds of a step and of evaluating an image. Then it ends.
+`runtime.preflight.PreflightQuestion`, which it answers. The second, if there is one, is a
+`TimingQuestion`: it trains each head for a few steps on random images, and says for each, in a line
+{"event": "times"}, the seconds of a step and of evaluating an image. Then it ends.
 """
 
 import sys
@@ -18,11 +18,11 @@ from headtohead.core.streams import stream
 from headtohead.probes.speed import step_runner
 from headtohead.runtime.models_check import answer_or_refusal
 from headtohead.runtime.pipes import own_output, say
-from headtohead.runtime.preflight import Question, TimingQuestion
+from headtohead.runtime.preflight import PreflightQuestion, TimingQuestion
 from headtohead.training.device import choose_device, set_up_worker
 from headtohead.training.evaluate import measure
 from headtohead.training.inputs import Features, Inputs, Pictures
-from headtohead.training.run import RunPlan
+from headtohead.training.plans import RunPlan
 
 STEPS = 3
 """Steps that are timed, after a first one in which libraries get ready; the median counts."""
@@ -31,13 +31,13 @@ STEPS = 3
 def main() -> None:
     """Answer, then time."""
     output = own_output()
-    question = Question.model_validate_json(sys.stdin.readline())
+    question = PreflightQuestion.model_validate_json(sys.stdin.readline())
     say(output, "answer", **answer_or_refusal(question).model_dump())
     if line := sys.stdin.readline():
         _time(question, TimingQuestion.model_validate_json(line), output)
 
 
-def _time(question: Question, timing: TimingQuestion, output: IO[str]) -> None:
+def _time(question: PreflightQuestion, timing: TimingQuestion, output: IO[str]) -> None:
     setup, side = timing.setup, question.image_size
     device = choose_device(setup["device"])
     set_up_worker(setup["core"], device, deterministic=setup["deterministic"])

@@ -1,8 +1,8 @@
-"""A worker process: `python -m headtohead.runtime.worker`, started by `runtime.process`.
+"""A worker process: `python -m headtohead.runtime.worker`, started by `runtime.local`.
 
-Each line of its standard input is a JSON object: first a `runtime.preflight.Question`, which it
-answers, then its setup, then jobs, and at any moment {"lent": cores}, the cores that it may use
-beside its own from now on. What happens is said as JSON lines on standard output. When its
+Each line of its standard input is a JSON object: first a `runtime.preflight.PreflightQuestion`,
+which it answers, then its setup, then jobs, and at any moment {"lent": cores}, the cores that it
+may use beside its own from now on. What happens is said as JSON lines on standard output. When its
 standard input closes it ends at once: its parent is gone.
 """
 
@@ -19,7 +19,7 @@ from headtohead.core.errors import HeadToHeadError
 from headtohead.runtime.jobs import AnyJob, from_data
 from headtohead.runtime.models_check import answer_or_refusal, in_words
 from headtohead.runtime.pipes import log_to, own_input, own_output, say
-from headtohead.runtime.preflight import Question
+from headtohead.runtime.preflight import PreflightQuestion
 from headtohead.runtime.run_job import Tell, Workplace, run_job
 from headtohead.training.acceleration import get_ready, lend
 from headtohead.training.device import choose_device, set_up_worker
@@ -30,7 +30,7 @@ def main() -> None:
     messages: queue.Queue[dict[str, Any]] = queue.Queue()
     output = own_output()
     threading.Thread(target=_listen, args=(own_input(), messages), daemon=True).start()
-    _get_ready(Question.model_validate(messages.get()), output)
+    _get_ready(PreflightQuestion.model_validate(messages.get()), output)
     setup = messages.get()
     log_to(Path(setup["log"]))
     device = choose_device(setup["device"])
@@ -40,7 +40,7 @@ def main() -> None:
         _do(from_data(messages.get()), place, partial(say, output))
 
 
-def _get_ready(question: Question, output: IO[str]) -> None:
+def _get_ready(question: PreflightQuestion, output: IO[str]) -> None:
     """Answer, and load what any run needs."""
     found = answer_or_refusal(question)
     say(output, "answer", **found.model_dump())

@@ -15,8 +15,8 @@ unpaired.py   groups that share no seeds
 
 from headtohead.stats.deciding import Deciding, deciding, holm_levels
 from headtohead.stats.family import (
-    Comparison,
     Outcome,
+    PairComparison,
     Verdict,
     compare_family,
     compare_pairs,
@@ -53,11 +53,11 @@ __all__ = [
     "EXACT_UP_TO",
     "LAG",
     "RESAMPLES",
-    "Comparison",
     "Deciding",
     "Estimate",
     "Lag",
     "Outcome",
+    "PairComparison",
     "PairedDifference",
     "Side",
     "Spread",

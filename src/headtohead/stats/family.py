@@ -34,7 +34,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PairComparison:
     """One pair of a family: whether the first is better, and whether it is at least as good.
 
     `p_holm` is the difference's largest p-value, Holm-adjusted over the family's `tests`.
@@ -90,7 +90,7 @@ def seeds_needed(tests: int, level: float) -> int:
 
 def compare_family(
     pairs: Mapping[str, Sequence[float]], reference: str, level: float, margin: float
-) -> dict[str, Comparison]:
+) -> dict[str, PairComparison]:
     """`compare_pairs` of the reference with each other head, by the other's name."""
     family = {(reference, name): values for name, values in pairs.items()}
     return {other: found for (_, other), found in compare_pairs(family, level, margin).items()}
@@ -98,7 +98,7 @@ def compare_family(
 
 def compare_pairs(
     pairs: Mapping[Pair, Sequence[float]], level: float, margin: float
-) -> dict[Pair, Comparison]:
+) -> dict[Pair, PairComparison]:
     """Verdicts on pairs of heads: one family, Holm-adjusted.
 
     `pairs` maps two heads' names to differences paired by seed, first minus second, in the
@@ -119,7 +119,7 @@ def compare_pairs(
         for side in ("greater", "less")
     }
     return {
-        pair: Comparison(
+        pair: PairComparison(
             difference=found[pair],
             tests=tests,
             p_holm=adjusted[pair],

@@ -198,7 +198,7 @@ def picture_scores(metric: str, named: Labels, labels: Labels, classes: int) -> 
         influence = n * lead / (present * scores.support[labels])
         return np.asarray(balanced_accuracy(counts) + influence, dtype=np.float64)
     if metric != "macro_f1":
-        raise ValueError(f"no score of single pictures for {metric!r}")
+        raise ValueError(f"no score of single images for {metric!r}")
     size = (counts.sum(axis=0) + counts.sum(axis=1)).astype(np.float64)
     # A class without pictures is no part of the mean: naming it counts for nothing of its own.
     worth = np.where(scores.support > 0, 1 / np.maximum(size, 1), 0.0)

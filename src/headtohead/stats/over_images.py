@@ -140,7 +140,7 @@ def mcnemar(pairs: Mapping[int, tuple[Answers, Answers]]) -> tuple[McNemar, ...]
 def _shared(first: Answers, second: Answers) -> Rows:
     if not np.array_equal(first.rows, second.rows):
         raise ValueError(
-            f"two runs of one seed must answer on the same test pictures; received "
+            f"two runs of one seed must answer on the same test images; received "
             f"{len(first.rows)} and {len(second.rows)} rows that differ"
         )
     return first.rows

@@ -1,7 +1,7 @@
 """The ledger: the folder of a study. Every number of a report is computed from it.
 
 <out>/study.yaml          the study, its digest, its pictures (StudyFile)
-<out>/pictures.csv        every picture: its row in the prepared set, name, label, split
+<out>/pictures.csv        every picture: its row in the prepared set, name, label, split (or .gz)
 <out>/runs/<head>/seed-<n>/run.json, history.jsonl, best/last/resume.safetensors
 <out>/evidence/…          what probes measured, see `headtohead.store.evidence`
 """
@@ -16,10 +16,17 @@ import yaml
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
+from headtohead.config.differences import differences, head_with_other_settings
 from headtohead.config.strict_yaml import write_yaml
 from headtohead.config.study import StudySpec, problems
 from headtohead.core.errors import StorageError, UsageError, brief
-from headtohead.core.files import sha256_of_bytes, storage_error, unreadable, write_atomic
+from headtohead.core.files import (
+    check_out,
+    sha256_of_bytes,
+    storage_error,
+    unreadable,
+    write_atomic,
+)
 from headtohead.store.records import (
     HISTORY,
     RECORD,
@@ -37,9 +44,6 @@ moving averages."""
 
 SplitName: TypeAlias = Literal["train", "validation", "test"]
 
-MASKS_ELSEWHERE = "MASKS"
-"""Stands for a folder of masks that was named by an absolute path: it is one machine's own."""
-
 
 class StudyFile(Record):
     """`study.yaml`: the study as it was resolved, and which pictures it was run on.
@@ -48,11 +52,10 @@ class StudyFile(Record):
     names the splits that the source gave as folders, and `leaks` counts groups of near-duplicates
     that lie in more than one split, of the first seed's; `quarantined` counts each class's files
     that could not be decoded, and `two_labels` groups of the same images under more than one
-    label; ledgers of earlier versions do not say (None). `masks` is the folder of masks as
-    `--masks` named it, or MASKS_ELSEWHERE. `backbone` is what is known of a backbone with weights,
-    in words by topic: its preprocessing, and size, SHA-256 and licence of the weights. `tunes` is
-    there where the runs are trials: the study whose heads are tuned by them, on validation alone,
-    so that they are not probed.
+    label; ledgers of earlier versions do not say (None). `backbone` is what is known of a backbone
+    with weights, in words by topic: its preprocessing, and size, SHA-256 and licence of the
+    weights. `tunes` is there where the runs are trials: the study whose heads are tuned by them,
+    on validation alone, so that they are not probed.
     """
 
     format: Literal[2] = STUDY_FORMAT
@@ -65,7 +68,6 @@ class StudyFile(Record):
     leaks: int | None = None
     quarantined: dict[str, int] | None = None
     two_labels: int | None = None
-    masks: str | None = None
     backbone: dict[str, str] | None = None
     study: StudySpec
     tunes: StudySpec | None = None
@@ -144,27 +146,16 @@ class Ledger:
 
     def _extended(self, file: StudyFile) -> StudyFile:
         if file.digest != self.file.digest:
-            raise UsageError(
-                f"{self.out} holds another study ({self.file.study.name}, digest "
-                f"{self.file.digest[:8]}; this one has {file.digest[:8]}): "
-                f"{_differences(self.file, file)} differ. Choose another --out."
-            )
-        heads = dict(self.file.study.heads)
-        for name, head in file.study.heads.items():
-            if heads.setdefault(name, head) != head:
-                raise UsageError(
-                    f"{self.out} has a head {name!r} with other settings ({heads[name]!r}; "
-                    f"received {head!r}). Give the new one another name, or choose another --out."
-                )
+            found = differences(self.file.study, file.study)
+            other_images = file.prepared != self.file.prepared
+            raise another_study(self, [*["the images"] * other_images, *found] or ["their formats"])
+        refuse_other_settings(self, file.study)
+        heads = {**self.file.study.heads, **file.study.heads}
         seeds = max(self.file.study.seeds, file.study.seeds)
-        study = file.study.model_copy(update={"heads": heads, "seeds": seeds})
-        # A command without --masks leaves those that an earlier one kept.
-        return file.model_copy(update={"study": study, "masks": file.masks or self.file.masks})
-
-    def remember_masks(self, folder: Path) -> None:
-        """Write into `study.yaml` which folder of masks `--masks` named. Raises StorageError."""
-        name = MASKS_ELSEWHERE if folder.is_absolute() else folder.as_posix()
-        self.create(self.out, self.file.model_copy(update={"masks": name}))
+        # A command without --masks leaves those that an earlier one named.
+        masks = file.study.masks or self.file.study.masks
+        study = file.study.model_copy(update={"heads": heads, "seeds": seeds, "masks": masks})
+        return file.model_copy(update={"study": study})
 
     def run_folder(self, head: str, seed: int) -> Path:
         """Where the run of `head` with `seed` is or will be."""
@@ -243,19 +234,40 @@ class Ledger:
         return failures_of(self.runs())
 
 
-def _differences(before: StudyFile, now: StudyFile) -> str:
-    """What of two studies differs that digests are made of: `recipe.epochs (8, received 4)`."""
-    found = [] if before.prepared == now.prepared else ["the images"]
-    for part in ("split", "backbone", "recipe"):
-        first, second = getattr(before.study, part), getattr(now.study, part)
-        if first.identity() != second.identity():
-            old, new = first.model_dump(mode="json"), second.model_dump(mode="json")
-            found += [
-                f"{part}.{name} ({brief(str(old.get(name)))}, received {brief(str(new.get(name)))})"
-                for name in sorted(old.keys() | new.keys())
-                if old.get(name) != new.get(name)
-            ]
-    return ", ".join(found) or "their formats"
+def another_study(ledger: Ledger, differences: Iterable[str]) -> UsageError:
+    """That the folder has another study, and in what it differs."""
+    return UsageError(
+        f"{ledger.out} holds another study ({ledger.file.study.name}, digest "
+        f"{ledger.file.digest[:8]}): {', '.join(differences)} differ. Choose another --out."
+    )
+
+
+def refuse_other_settings(ledger: Ledger, study: StudySpec) -> None:
+    """Raises UsageError where a head of the ledger has other settings in `study`."""
+    name = head_with_other_settings(ledger.file.study, study)
+    if name is not None:
+        raise UsageError(
+            f"{ledger.out} has a head {name!r} with other settings "
+            f"({ledger.file.study.heads[name]!r}; received {study.heads[name]!r}). Give the new "
+            f"one another name, or choose another --out."
+        )
+
+
+def refuse_another(out: Path, study: StudySpec, prepared: str | None = None) -> None:
+    """Refuse what `hold` and `Ledger.create` would, before any image is decoded.
+
+    `prepared` is the digest of the images, where it is known. Raises UsageError where `out` holds
+    something else or another study, and StorageError.
+    """
+    refuse_foreign(out)
+    if not (out / STUDY_FILE).is_file():
+        return
+    ledger = Ledger.open(out)
+    if found := differences(ledger.file.study, study):
+        raise another_study(ledger, found)
+    if prepared not in (None, ledger.file.prepared):
+        raise another_study(ledger, ["the images"])
+    refuse_other_settings(ledger, study)
 
 
 def failures_of(runs: Iterable[Run]) -> list[str]:
@@ -270,7 +282,11 @@ def failures_of(runs: Iterable[Run]) -> list[str]:
 
 def _upgraded(content: Any) -> Any:
     """A `study.yaml` of an earlier format in the present one; anything else as it is."""
-    if not isinstance(content, dict) or content.get("format") != 1:
+    if not isinstance(content, dict):
+        return content
+    if "masks" in content and isinstance(content.get("study"), dict):  # beside the study once
+        content["study"].setdefault("masks", content.pop("masks"))
+    if content.get("format") != 1:
         return content
     studies = (content.get("study"), content.get("tunes"))
     for study in (study for study in studies if isinstance(study, dict)):
@@ -310,13 +326,12 @@ def hold(out: Path) -> Iterator[None]:
 def refuse_foreign(out: Path) -> None:
     """A folder without a study that holds anything but a lock is somebody else's.
 
-    Raises UsageError, and StorageError where one may not look.
+    Raises UsageError, and StorageError where one may not look or write.
     """
+    check_out(out)
     try:
         if (out / STUDY_FILE).is_file():
             return
-        if out.exists() and not out.is_dir():
-            raise UsageError(f"--out {out} is a file; name a folder.")
         strangers = [p.name for p in out.iterdir() if p.name != ".lock"] if out.exists() else []
     except OSError as error:
         raise storage_error(out, error) from error

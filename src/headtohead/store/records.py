@@ -7,8 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 FORMAT: Literal[1] = 1
 HISTORY, RECORD = "history.jsonl", "run.json"
-RESUME, BEST, LAST = "resume.safetensors", "best.safetensors", "last.safetensors"
-"""Files of a run."""
+BEST, LAST, RESUME = "best.safetensors", "last.safetensors", "resume.safetensors"
 
 
 class Record(BaseModel):

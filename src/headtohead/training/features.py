@@ -1,6 +1,5 @@
 """Computes a frozen backbone's features of a prepared set, once: see `headtohead.data.features`."""
 
-import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ from headtohead.core.streams import stream_seed
 from headtohead.data.features import LAYOUT, Extraction, FeatureKey, Maps, key_of, open_features
 from headtohead.data.prepared import PreparedSet
 from headtohead.training.acceleration import fastest
-from headtohead.training.inputs import Features
+from headtohead.training.inputs import Features, without_copy
 
 BATCH, BATCH_ON_GPU = 32, 256
 """Pictures at once."""
@@ -71,7 +70,7 @@ def compute(
     """Compute the features of `images` (N, H, W, 3) into `folder`, or what of them is missing."""
     backbone = frozen_backbone(spec, stream_seed(seed, "init/backbone"))
     maps: Maps = (backbone.channels, *backbone.map_size(key.image_size))
-    network = _Network(backbone, device)
+    network = Network(backbone, device)
     size = BATCH_ON_GPU if device.type == "cuda" else BATCH
     began, mine = time.monotonic(), 0
     with Extraction.begin(folder, key, len(images), maps, size) as work:
@@ -90,12 +89,10 @@ def compute(
 
 def _pictures(work: Extraction) -> int:
     """Pictures that are done, each view counted."""
-    done = work.done()
-    parts = (part for (_, part), over in zip(work.batches, done, strict=True) if over)
-    return sum(part.stop - part.start for part in parts)
+    return int(work.images[work.done()].sum())
 
 
-class _Network:
+class Network:
     """A frozen backbone on a device, in either memory layout."""
 
     def __init__(self, backbone: Frozen, device: torch.device) -> None:
@@ -110,7 +107,7 @@ class _Network:
         if layout != self._layout:
             self._backbone.to(memory_format=form)  # type: ignore[call-overload]
             self._layout = layout
-        pixels = torch.from_numpy(np.ascontiguousarray(images)).to(self._device)
+        pixels = without_copy(np.ascontiguousarray(images)).to(self._device)
         pictures = pixels.permute(0, 3, 1, 2).to(torch.float32).div_(255)
         if mirror:
             pictures = pictures.flip(3)
@@ -118,13 +115,18 @@ class _Network:
         return features.permute(0, 2, 3, 1).contiguous()
 
     def fastest(self, images: NDArray[np.uint8]) -> str:
-        """The layout in which a batch like `images` takes less time."""
+        """The layout in which a batch like `images` takes less time.
+
+        On a CPU its own time counts, which other programs' work does not lengthen.
+        """
+        on_gpu = self._device.type == "cuda"
+        clock = time.perf_counter if on_gpu else time.process_time
         seconds: dict[str, list[float]] = {layout: [] for layout in LAYOUTS}
         for _ in range(1 + ROUNDS):
             for layout, taken in seconds.items():
-                began = time.perf_counter()
+                began = clock()
                 self(images, layout)
-                if self._device.type == "cuda":
+                if on_gpu:
                     torch.cuda.synchronize(self._device)
-                taken.append(time.perf_counter() - began)
-        return min(LAYOUTS, key=lambda layout: statistics.median(seconds[layout][1:]))
+                taken.append(clock() - began)
+        return min(LAYOUTS, key=lambda layout: min(seconds[layout][1:]))

@@ -1,6 +1,7 @@
 """What a model is trained on, in batches: a prepared set's images, or features computed of them."""
 
-from typing import Protocol, final
+import warnings
+from typing import Any, Protocol, final
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from headtohead.config.recipe import AugmentSpec
 from headtohead.training.augment import Augmentation, mirrored
 
 MOST_OF_A_GPU = 0.5
-"""Of a GPU's free memory: features that take more stay on the host."""
+"""Of a GPU's free memory: images or features that take more stay on the host."""
 
 
 class Inputs(Protocol):
@@ -49,11 +50,10 @@ class Inputs(Protocol):
 class Pictures:
     """All pictures of a study, as uint8, ready to be drawn from.
 
-    On the CPU the array stays memory-mapped and is shared with every other worker; on a GPU it is
-    copied there once, so that no step waits for the host.
+    On the CPU the array stays memory-mapped and is shared with every other worker. On a GPU it is
+    copied there once, so that no step waits for the host, where it takes no more than MOST_OF_A_GPU
+    of its free memory, and is drawn from on the host otherwise.
     """
-
-    capturable = True
 
     def __init__(
         self, images: NDArray[np.uint8], labels: NDArray[np.int64], device: torch.device
@@ -61,7 +61,9 @@ class Pictures:
         """`images` is (N, H, W, 3), `labels` (N,), which is kept at hand as it is, too."""
         self.device = device
         self.labels = labels
-        self._images = torch.from_numpy(images).to(device)
+        kept = without_copy(images)
+        self.capturable = _fits(kept, device)
+        self._images = kept.to(device) if self.capturable else kept
         self._labels = torch.from_numpy(labels).to(device)
 
     def __len__(self) -> int:
@@ -69,7 +71,7 @@ class Pictures:
 
     def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Pictures (n, 3, H, W) float32 in [0, 1], channels last in memory, and labels (n,)."""
-        pixels = torch.index_select(self._images, 0, rows)
+        pixels = _drawn(self._images, rows)
         pictures = pixels.permute(0, 3, 1, 2).to(torch.float32).div_(255)
         return pictures, torch.index_select(self._labels, 0, rows)
 
@@ -97,9 +99,7 @@ class Pictures:
 class Features:
     """The feature maps that a frozen backbone has of all pictures: the backbone never runs.
 
-    On the CPU they stay memory-mapped and are shared with every other worker; on a GPU they are
-    copied there once where they take no more than MOST_OF_A_GPU of its free memory, and are drawn
-    from on the host otherwise.
+    They are kept as `Pictures` keeps images.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Features:
         """`features` is (views, N, h, w, C) float16 or float32; view 1 is of mirrored pictures."""
         self.device = device
         self.labels = labels
-        kept = torch.from_numpy(features.reshape(-1, *features.shape[2:]))
+        kept = without_copy(features.reshape(-1, *features.shape[2:]))
         self.capturable = _fits(kept, device)
         self._features = kept.to(device) if self.capturable else kept
         self._labels = torch.from_numpy(labels).to(device)
@@ -124,7 +124,7 @@ class Features:
     def augmented(self, rows: Tensor, draws: Tensor, by: Augmentation) -> tuple[Tensor, Tensor]:
         """The same, of mirrored pictures where (n, 7) `draws` say so. Raises ValueError."""
         if by.spec != AugmentSpec(flip=True) or self._views < 2:
-            raise ValueError(f"{self._views} views of each picture for {by.spec}")
+            raise ValueError(f"{self._views} views of each image for {by.spec}")
         seen = rows + len(self) * mirrored(draws)
         return self._of(seen), torch.index_select(self._labels, 0, rows)
 
@@ -142,13 +142,27 @@ class Features:
         return torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)
 
     def _of(self, rows: Tensor) -> Tensor:
-        kept = self._features
-        found = torch.index_select(kept, 0, rows.to(kept.device))
-        return found.to(self.device).to(torch.float32).permute(0, 3, 1, 2)
+        return _drawn(self._features, rows).to(torch.float32).permute(0, 3, 1, 2)
 
 
-def _fits(features: Tensor, device: torch.device) -> bool:
+def without_copy(array: NDArray[Any]) -> Tensor:
+    """`array` as a tensor of the same memory, which must not be written to.
+
+    A large array is a file that is mapped for reading alone: to write to the tensor would end the
+    process.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(array)
+
+
+def _drawn(kept: Tensor, rows: Tensor) -> Tensor:
+    """The `rows` of `kept`, on the device of `rows`, wherever `kept` is."""
+    return torch.index_select(kept, 0, rows.to(kept.device)).to(rows.device)
+
+
+def _fits(kept: Tensor, device: torch.device) -> bool:
     if device.type != "cuda":
         return True
     free, _ = torch.cuda.mem_get_info(device)
-    return features.nbytes <= MOST_OF_A_GPU * free
+    return kept.nbytes <= MOST_OF_A_GPU * free

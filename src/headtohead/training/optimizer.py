@@ -154,8 +154,30 @@ def move_by_adam(
     )
 
 
+class _Adam(Optimizer):
+    """Adam by PyTorch's fused update; what differs is its epsilon."""
+
+    @abstractmethod
+    def epsilon(self) -> float:
+        """Added to the root of the second moment in the step that is being taken."""
+
+    def fresh(self, parameter: Tensor) -> dict[str, Tensor]:
+        """Moments of zero."""
+        return adam_moments(parameter)
+
+    def update(
+        self,
+        moving: list[Tensor],
+        gradients: list[Tensor],
+        kept: list[dict[str, Tensor]],
+        rates: Rates,
+    ) -> None:
+        """By Adam's rule."""
+        move_by_adam(moving, gradients, kept, rates, self.epsilon())
+
+
 @final
-class KerasAdam(Optimizer):
+class KerasAdam(_Adam):
     """Adam (Kingma & Ba 2015, arXiv 1412.6980) with Keras's constants, decoupled weight decay.
 
     Keras adds epsilon to the root of the *uncorrected* second moment (the paper's "epsilon hat"),
@@ -163,38 +185,18 @@ class KerasAdam(Optimizer):
     into the other exactly, so PyTorch's fused update does the work.
     """
 
-    def fresh(self, parameter: Tensor) -> dict[str, Tensor]:
-        """Moments of zero."""
-        return adam_moments(parameter)
-
-    def update(
-        self,
-        moving: list[Tensor],
-        gradients: list[Tensor],
-        kept: list[dict[str, Tensor]],
-        rates: Rates,
-    ) -> None:
-        """By Keras's rule."""
-        move_by_adam(moving, gradients, kept, rates, EPSILON / math.sqrt(1 - BETA_2**self.steps))
+    def epsilon(self) -> float:
+        """Keras's, as PyTorch's rule takes it."""
+        return EPSILON / math.sqrt(1 - BETA_2**self.steps)
 
 
 @final
-class AdamW(Optimizer):
+class AdamW(_Adam):
     """AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101) as `torch.optim.AdamW` computes it."""
 
-    def fresh(self, parameter: Tensor) -> dict[str, Tensor]:
-        """Moments of zero."""
-        return adam_moments(parameter)
-
-    def update(
-        self,
-        moving: list[Tensor],
-        gradients: list[Tensor],
-        kept: list[dict[str, Tensor]],
-        rates: Rates,
-    ) -> None:
-        """By PyTorch's rule and its epsilon."""
-        move_by_adam(moving, gradients, kept, rates, EPSILON_OF_PYTORCH)
+    def epsilon(self) -> float:
+        """PyTorch's."""
+        return EPSILON_OF_PYTORCH
 
 
 @final

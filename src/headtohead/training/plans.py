@@ -1,25 +1,72 @@
-"""From a ledger to a run's plan, and to its model with the weights of an epoch: the one way.
+"""From a ledger to a run's plan, and to its model with the weights of an epoch: the only way.
 
 Workers train by these plans; probes, predictions, explanations and exports load models here.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
-from headtohead.heads.classifier import Classifier
+from headtohead.backbones.frozen import with_checkpointing, with_frozen_norms
+from headtohead.config.recipe import RecipeSpec
+from headtohead.config.study import BackboneSpec, HeadSpec
+from headtohead.heads.classifier import Classifier, build_classifier
 from headtohead.store.ledger import Ledger
 from headtohead.store.records import BEST, LAST
 from headtohead.training import checkpoint
 from headtohead.training.acceleration import fastest
-from headtohead.training.run import RunPlan
 
 Epoch: TypeAlias = Literal["best", "last"]
 
 FILES: dict[Epoch, str] = {"best": BEST, "last": LAST}
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """All that determines a run, apart from the pictures.
+
+    `after` is the folder of the run whose backbone this one starts from; None where it has its own.
+    `source` is the SHA-256 of the code of a head of the user's own.
+    """
+
+    key: str
+    head: str
+    seed: int
+    head_spec: HeadSpec
+    backbone: BackboneSpec
+    recipe: RecipeSpec
+    image_size: int
+    classes: int
+    after: Path | None = None
+    source: str | None = None
+
+    def build(self) -> Classifier:
+        """The model before its first step, by the fastest kernels that are there."""
+        model = self.build_plain()
+        if self.recipe.batch_norm == "frozen" and not model.is_frozen:
+            model.backbone = with_frozen_norms(model.backbone)
+        if self.recipe.checkpointing and not model.is_frozen:
+            model.backbone = with_checkpointing(model.backbone)
+        model.backbone = fastest(model.backbone)
+        return model
+
+    def build_plain(self) -> Classifier:
+        """The same model by PyTorch's own kernels alone."""
+        return build_classifier(
+            self.backbone,
+            self.head,
+            self.head_spec,
+            image_size=self.image_size,
+            classes=self.classes,
+            seed=self.seed,
+        )
+
+    def epochs(self, model: Classifier) -> int:
+        """How many epochs the run has: one where the head is computed, not trained."""
+        return 1 if model.head.closed_form else self.recipe.epochs
 
 
 class Finished(NamedTuple):

@@ -78,7 +78,7 @@ class EagerGradients:
 
 
 Replay: TypeAlias = Callable[[], None]
-Record: TypeAlias = Callable[[Callable[[], Sequence[Tensor]]], tuple[Sequence[Tensor], Replay]]
+Recorder: TypeAlias = Callable[[Callable[[], Sequence[Tensor]]], tuple[Sequence[Tensor], Replay]]
 """Runs a function that reads and writes tensors where they are; returns what it returned and what
 makes it run again, into the same tensors."""
 
@@ -92,7 +92,7 @@ class RecordedGradients:
     """
 
     def __init__(
-        self, gradients: EagerGradients, rows: Tensor, draws: Tensor | None, record: Record
+        self, gradients: EagerGradients, rows: Tensor, draws: Tensor | None, record: Recorder
     ) -> None:
         """Record by any batch of the size that is to come. Raises what `record` raises."""
         model = gradients.model.train()

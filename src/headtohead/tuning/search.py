@@ -7,13 +7,16 @@ from typing import Any, Unpack
 
 from pydantic import JsonValue
 
-from headtohead.config.options import TuneOptions, documented, study_from
+from headtohead.config.from_options import study_from
+from headtohead.config.options import TuneOptions, documented
 from headtohead.config.reading import resolve_tuning
-from headtohead.config.study import HeadSpec, StudySpec, VerdictSpec
+from headtohead.config.study import HeadSpec, StudySpec
+from headtohead.config.verdict import VerdictSpec
 from headtohead.core.errors import RunError, UsageError
-from headtohead.core.files import digest_of, expanded, storage_error
+from headtohead.core.files import check_out, digest_of, expanded, storage_error
 from headtohead.core.streams import stream_seed
 from headtohead.core.system import cache_folder
+from headtohead.core.text import counted
 from headtohead.data.pipeline import prepare_study, told
 from headtohead.runtime.executors import asked_here, executor_of
 from headtohead.runtime.jobs import Job, is_done
@@ -62,6 +65,9 @@ def tune(
     finished or all of a head's failed.
     """
     optuna()
+    place = None if out is None else expanded(out)
+    if place is not None:
+        _refuse_foreign(place)
     spec = resolve_tuning(study_from(study, **options), trials=trials, epochs=epochs)
     question = question_about(
         spec, device, workers, deterministic=deterministic, models=_edges(spec)
@@ -80,7 +86,7 @@ def tune(
         for line in told(source, prepared):
             display.note(line)
         file = study_file(spec, prepared)
-        folder = expanded(out) if out is not None else _default_out(file)
+        folder = place or _default_out(file)
         _refuse_foreign(folder)
         trials_folder = folder / TRIALS
         with (
@@ -116,6 +122,7 @@ def _default_out(file: StudyFile) -> Path:
 
 def _refuse_foreign(out: Path) -> None:
     """A folder that holds anything, and no trials, is somebody else's."""
+    check_out(out)
     try:
         found = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
     except OSError as error:
@@ -174,7 +181,8 @@ def _searched(study: StudySpec, heads: list[str]) -> object:
 
 def _in_words(study: StudySpec) -> str:
     tuning = tuning_of(study)
-    return f"{tuning.epochs} epochs, {tuning.seeds} seeds, {tuning.recipe!r}, {tuning.options!r}"
+    epochs, seeds = counted(tuning.epochs, "epoch"), counted(tuning.seeds, "seed")
+    return f"{epochs}, {seeds}, {tuning.recipe!r}, {tuning.options!r}"
 
 
 def _search(

@@ -1,7 +1,8 @@
-"""A process that draws its share of the pictures: one line on stdout for each that is written.
+"""A process that draws its share of the images, a line on stdout for each that is written.
 
-Its one argument is JSON: {"folder", "count", "seed", "first", "step"}. It ends at once when its
-standard input ends, so that it dies with its parent.
+It is sent one line of JSON, {"folder", "numbers", "seed"}, and says {"drawn": n} for
+each image, then {"done": true}, or {"error": text} where the disk is at fault. It ends at once when
+its standard input ends, so that it dies with its parent.
 """
 
 import json
@@ -10,7 +11,6 @@ import sys
 from pathlib import Path
 from threading import Thread
 
-from headtohead.core.errors import StorageError
 from headtohead.data.synthetic.source import draw_share
 
 
@@ -21,20 +21,24 @@ def _die_with_parent() -> None:
     os._exit(1)
 
 
-def main() -> int:
-    """Draw the share named on the command line; returns the exit status."""
+def _say(message: dict[str, object]) -> None:
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Draw the share that is sent."""
+    share = json.loads(sys.stdin.readline())
     Thread(target=_die_with_parent, daemon=True).start()
-    share = json.loads(sys.argv[1])
     folder = Path(share.pop("folder"))
     try:
         for index in draw_share(folder, **share):
-            sys.stdout.write(f"{index}\n")
-            sys.stdout.flush()
+            _say({"drawn": index})
     except OSError as error:
-        sys.stderr.write(f"{error.strerror or error}\n")
-        return StorageError.exit_code
-    return 0
+        _say({"error": error.strerror or str(error)})
+    else:
+        _say({"done": True})
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

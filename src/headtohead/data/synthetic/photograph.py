@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from headtohead.core.streams import stream
 from headtohead.data.synthetic.canvas import Layer, Pixels, draw_layer, to_image, to_pixels
-from headtohead.data.synthetic.poses import Drawing, draw_animal
+from headtohead.data.synthetic.poses import Animal, draw_animal
 from headtohead.data.synthetic.scene import (
     draw_background,
     draw_clutter,
@@ -52,13 +52,18 @@ class Photograph:
 def photograph(seed: int, index: int) -> Photograph:
     """Picture number `index`: even numbers are cats, odd ones dogs."""
     rng = stream(seed, "synthetic", index)
-    label = LABELS[index % 2]
+    label, stem, suffix = named(index)
     width, height = _size(rng)
     pixels, mask = _expose(label, width, height, rng)
-    # By number and not by chance, so that both classes have exactly as many PNGs.
-    suffix: Literal[".jpg", ".png"] = ".png" if index // 2 % 10 == 3 else ".jpg"
     picture = _encode(pixels, suffix, int(rng.integers(60, 97)))
-    return Photograph(label, f"{label}-{index // 2:04d}", suffix, picture, _encode_mask(mask))
+    return Photograph(label, stem, suffix, picture, _encode_mask(mask))
+
+
+def named(index: int) -> tuple[Label, str, Literal[".jpg", ".png"]]:
+    """Label, stem and suffix of picture number `index`, which are known before it is drawn."""
+    label = LABELS[index % 2]
+    # By number and not by chance, so that both classes have exactly as many PNGs.
+    return label, f"{label}-{index // 2:04d}", ".png" if index // 2 % 10 == 3 else ".jpg"
 
 
 def _size(rng: np.random.Generator) -> tuple[int, int]:
@@ -92,7 +97,7 @@ def _expose(
     return _develop(scene, light, rng), seen >= 0.5
 
 
-def _placement(drawing: Drawing, width: int, height: int, rng: np.random.Generator) -> Placement:
+def _placement(drawing: Animal, width: int, height: int, rng: np.random.Generator) -> Placement:
     """Size, position and turn: the animal's share of the picture does not depend on its class."""
     outline = np.concatenate([part.outline for part in drawing.parts])
     if drawing.bottom is not None:

@@ -177,16 +177,16 @@ POSES: tuple[Pose, ...] = (portrait, portrait, portrait, standing, sitting, sitt
 
 
 @dataclass(frozen=True)
-class Drawing:
+class Animal:
     """The parts of an animal, back to front; below `bottom` it leaves the picture."""
 
     parts: list[Part]
     bottom: float | None
 
 
-def draw_animal(traits: Traits, rng: np.random.Generator) -> Drawing:
+def draw_animal(traits: Traits, rng: np.random.Generator) -> Animal:
     """One animal in any of the poses."""
     pose = choose(rng, POSES)
     parts = pose(traits, rng)
     bottom = between(rng, 0.7, 2.2) * traits.head_size if pose is portrait else None
-    return Drawing(parts, bottom)
+    return Animal(parts, bottom)

@@ -34,7 +34,7 @@ class Dot:
 
 @dataclass(frozen=True)
 class DotRow:
-    """One head: `dots`, their `middle`, and `chance`, which is drawn as a bar in ink."""
+    """One head: `dots`, their `middle`, its `interval`, a line, and `chance`, a bar in ink."""
 
     head: str
     index: int
@@ -42,6 +42,7 @@ class DotRow:
     dots: tuple[Dot, ...]
     middle: Dot
     chance: Dot | None = None
+    interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ def dot_chart(plan: DotChart) -> Chart:
             paper.readable("all heads", None, [middle], [plan.line.said])
         every = [d.value for row in plan.rows for d in (*row.dots, row.middle)]
         every += [row.chance.value for row in plan.rows if row.chance is not None]
+        every += [end for row in plan.rows for end in row.interval or ()]
         every += [plan.line.value] if plan.line is not None else []
         air = 0.06 * (max(every) - min(every)) or 0.06 * abs(every[0]) or 1.0
         axes.set_xlim(min(every) - air, max(every) + air)
@@ -119,6 +121,10 @@ def _draw_row(paper: Drawing, row: DotRow, place: int, legend: str) -> None:
         )
         paper.belongs(row.index, bar)
         paper.readable(row.head, row.index, [(row.chance.value, place - ABOVE)], [row.chance.said])
+    if row.interval is not None:
+        ends = [place - ABOVE] * 2
+        line = axes.plot(row.interval, ends, color=color, linewidth=2, solid_capstyle="butt")
+        paper.belongs(row.index, *line)
     (middle,) = axes.plot(
         [row.middle.value], [place - ABOVE], row.style.marker, color=color, markersize=8
     )

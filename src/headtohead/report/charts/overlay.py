@@ -12,7 +12,7 @@ from headtohead.stats.maps import Maps, at_pixels
 COLORS = "RdBu_r"
 
 
-class Geometry(Protocol):
+class MapGeometry(Protocol):
     """Where a map's cells lie: cell i is centred on pixel `first` + i · `stride`."""
 
     @property
@@ -24,7 +24,7 @@ class Geometry(Protocol):
         """Pixels between two."""
 
 
-def field_of(values: Maps, pixels: NDArray[np.uint8], geometry: Geometry) -> NDArray[np.float32]:
+def field_of(values: Maps, pixels: NDArray[np.uint8], geometry: MapGeometry) -> NDArray[np.float32]:
     """The (h, w) map of a square image (side, side, 3) at its pixels: (side, side)."""
     side = pixels.shape[0]
     one = np.asarray(values, np.float32)[None]

@@ -26,7 +26,7 @@ _QUANTITY = {quantity.name: quantity for quantity in QUANTITIES}
 
 
 @dataclass(frozen=True)
-class Metric:
+class EpochMetric:
     """A quantity over epochs: the fields of EpochRecord that hold it."""
 
     name: str
@@ -36,8 +36,8 @@ class Metric:
 
 
 METRICS = (
-    Metric("accuracy", "accuracy", "train_accuracy", "val_accuracy"),
-    Metric("loss", "loss", "train_loss", "val_loss"),
+    EpochMetric("accuracy", "accuracy", "train_accuracy", "val_accuracy"),
+    EpochMetric("loss", "loss", "train_loss", "val_loss"),
 )
 
 
@@ -50,7 +50,7 @@ class Plot:
     curves: tuple[Curve, ...]
 
 
-def write_figures(data: StudyData, metrics: Sequence[Metric] = METRICS) -> list[Path]:
+def write_figures(data: StudyData, metrics: Sequence[EpochMetric] = METRICS) -> list[Path]:
     """Draw the article's figures of `metrics` into `<out>/figures`; the paths written.
 
     Raises StorageError where they cannot be written.
@@ -84,7 +84,7 @@ def write_charts(charts: Iterable[Chart], folder: Path) -> list[Path]:
 
 
 def plots(
-    tracks: Sequence[Track], reference: str, metrics: Sequence[Metric] = METRICS
+    tracks: Sequence[Track], reference: str, metrics: Sequence[EpochMetric] = METRICS
 ) -> Iterator[Plot]:
     """Each head alone, the reference against each other head, and all heads together.
 

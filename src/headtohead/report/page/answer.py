@@ -14,11 +14,11 @@ from headtohead.stats.power import MOST_SEEDS, seeds_to_find
 FEW = 4
 """Heads that a sentence names; more are counted."""
 
-Certainty = Literal["decided", "open", "nothing", "unjudged", "unlearned"]
+Certainty = Literal["decided", "open", "nothing", "unjudged", "few", "unlearned"]
 
 
 @dataclass(frozen=True)
-class Answer:
+class ShortAnswer:
     """The sentence, what goes with it, how firm it is, what supports it, and the head to take.
 
     `chosen` is empty where nothing is decided.
@@ -31,38 +31,48 @@ class Answer:
     chosen: str = ""
 
 
-def answer(summary: Summary) -> Answer:
+def answer(summary: Summary) -> ShortAnswer:
     """What a study says to someone who must choose a head; nothing that its numbers do not."""
     able = [head for head in summary.heads if head.finished]
     if not able:
-        return Answer("Nothing can be said yet: no run is finished.", "", "nothing", ())
+        return ShortAnswer("Nothing can be said yet: no run is finished.", "", "nothing", ())
     tested = [item for item in summary.comparisons if item.comparison.difference.n]
     if summary.lags:
         return _not_judged(summary, tested)
     if summary.nothing_learned:
         reasons = tuple(reason(summary, item) for item in tested)
-        return Answer(doubts.nothing_learned(summary), doubts.LEARN_MORE, "unlearned", reasons)
+        if doubts.too_few_images(summary):
+            return ShortAnswer(doubts.not_shown(summary), doubts.MORE_IMAGES, "few", reasons)
+        return ShortAnswer(doubts.nothing_learned(summary), doubts.LEARN_MORE, "unlearned", reasons)
     found = _compared(summary, able, tested)
-    lost = doubts.lost(summary)
-    return replace(found, sentence=f"{found.sentence} {lost}") if lost else found
+    return replace(
+        found,
+        sentence=_joined(found.sentence, doubts.lost(summary)),
+        more=_joined(doubts.lost_fairly(summary), found.more),
+    )
 
 
 def opening(summary: Summary) -> Iterator[str]:
     """What stands before any table: what cannot be judged, or was not learned; else nothing."""
     found = answer(summary)
-    if found.certainty in ("unjudged", "unlearned"):
+    if found.certainty in ("unjudged", "few", "unlearned"):
         yield f"{found.sentence} {found.more}"
     elif summary.at_majority:
-        yield doubts.lost(summary)
+        yield _joined(doubts.lost(summary), doubts.lost_fairly(summary))
+
+
+def _joined(*parts: str) -> str:
+    """The parts that say something, one after the other."""
+    return " ".join(filter(None, parts))
 
 
 def _compared(
     summary: Summary, able: Sequence[HeadResult], tested: Sequence[HeadComparison]
-) -> Answer:
+) -> ShortAnswer:
     """The answer where every head's measurements can be trusted."""
     if len(summary.file.study.heads) == 1:
         more = "With one head there is nothing to compare it with."
-        return Answer(f"{_reached(able[0])}.", more, "nothing", ())
+        return ShortAnswer(f"{_reached(able[0])}.", more, "nothing", ())
     if not tested:
         return _without_pairs(summary, able)
     reasons = tuple(reason(summary, item) for item in tested)
@@ -71,36 +81,35 @@ def _compared(
         return _of_other_pairs(summary, tested, reasons)
     found = _of_the_reference(summary, mine, reasons)
     others = " ".join(_of_pair(summary, item) for item in tested if item not in mine)
-    more = " ".join(filter(None, (found.more, others, without_verdict(summary))))
-    return replace(found, more=more)
+    return replace(found, more=_joined(found.more, others, without_verdict(summary)))
 
 
 def _of_the_reference(
     summary: Summary, mine: Sequence[HeadComparison], reasons: tuple[str, ...]
-) -> Answer:
+) -> ShortAnswer:
     """What the reference's own comparisons come to."""
     chosen = _decided(summary, mine)
     planned = [pair for pair in summary.file.study.family if pair[0] == summary.reference]
     if chosen is not None and len(mine) == len(planned):
         sentence, head = chosen
-        return Answer(sentence, _validation(summary, head), "decided", reasons, head)
+        return ShortAnswer(sentence, _validation(summary, head), "decided", reasons, head)
     if _few_seeds(summary, mine):
         sentence, more = _too_few(summary, mine), _so_far(summary)
     else:
         sentence, more = _undecided(summary, mine), _may_be_chance(summary, mine)
-    return Answer(sentence, more, "open", reasons)
+    return ShortAnswer(sentence, more, "open", reasons)
 
 
 def _of_other_pairs(
     summary: Summary, tested: Sequence[HeadComparison], reasons: tuple[str, ...]
-) -> Answer:
+) -> ShortAnswer:
     """A family without the reference: each pair's verdict, and no choice among all heads."""
     if _few_seeds(summary, tested):
-        return Answer(_too_few(summary, tested), _so_far(summary), "open", reasons)
+        return ShortAnswer(_too_few(summary, tested), _so_far(summary), "open", reasons)
     sentence = " ".join(_of_pair(summary, item) for item in tested)
     settled = len(tested) == len(summary.file.study.family) and not _open(tested)
-    more = " ".join(filter(None, (_so_far(summary), without_verdict(summary))))
-    return Answer(sentence, more, "decided" if settled else "open", reasons)
+    more = _joined(_so_far(summary), without_verdict(summary))
+    return ShortAnswer(sentence, more, "decided" if settled else "open", reasons)
 
 
 def _of_pair(summary: Summary, item: HeadComparison) -> str:
@@ -127,7 +136,7 @@ def without_verdict(summary: Summary) -> str:
     return f"{told} estimates and no verdict: the study declares its comparisons beforehand."
 
 
-def _not_judged(summary: Summary, tested: Sequence[HeadComparison]) -> Answer:
+def _not_judged(summary: Summary, tested: Sequence[HeadComparison]) -> ShortAnswer:
     """What cannot be judged first, then what can, then the heads that learned nothing."""
     parts = [doubts.not_judged(summary, tested)]
     judged = [item for item in tested if item.judged and item.first == summary.reference]
@@ -135,8 +144,8 @@ def _not_judged(summary: Summary, tested: Sequence[HeadComparison]) -> Answer:
         parts.append(_of_the_rest(summary, judged))
     parts.append(doubts.lost(summary))
     reasons = tuple(reason(summary, item) for item in tested)
-    sentence = " ".join(filter(None, parts))
-    return Answer(sentence, doubts.why_and_remedy(summary), "unjudged", reasons)
+    more = _joined(doubts.why_and_remedy(summary), doubts.lost_fairly(summary))
+    return ShortAnswer(_joined(*parts), more, "unjudged", reasons)
 
 
 def _of_the_rest(summary: Summary, judged: Sequence[HeadComparison]) -> str:
@@ -175,8 +184,8 @@ def _reached(head: HeadResult) -> str:
     return f"{head.head} classifies {100 * spread.mean:.1f} % of the test images correctly{over}"
 
 
-def _without_pairs(summary: Summary, able: Sequence[HeadResult]) -> Answer:
-    return Answer(
+def _without_pairs(summary: Summary, able: Sequence[HeadResult]) -> ShortAnswer:
+    return ShortAnswer(
         "Nothing can be compared yet.",
         f"{summary.reference}, the reference, and another head must have finished the same seed, "
         f"with test predictions. So far: {'; '.join(map(_reached, able))}.",

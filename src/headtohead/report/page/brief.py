@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from headtohead.core.text import counted
-from headtohead.report.page.answer import Answer
+from headtohead.report.page.answer import ShortAnswer
 from headtohead.report.remedy import remedy
 from headtohead.report.summary import HeadResult, Summary
 
@@ -41,7 +41,7 @@ class Brief:
     command: str
 
 
-def brief(summary: Summary, found: Answer) -> Brief:
+def brief(summary: Summary, found: ShortAnswer) -> Brief:
     """The first screen of a study, from its summary and its answer."""
     shown = list(_that_matter(summary))
     step, command = _next(summary, found)
@@ -54,7 +54,7 @@ def brief(summary: Summary, found: Answer) -> Brief:
     )
 
 
-def _believe(summary: Summary, found: Answer) -> str:
+def _believe(summary: Summary, found: ShortAnswer) -> str:
     seeds = max((item.comparison.difference.n for item in summary.comparisons), default=0)
     if found.certainty == "decided":
         sure = 100 * (1 - summary.file.study.verdict.level)
@@ -86,13 +86,15 @@ def _cost(summary: Summary, head: HeadResult) -> Cost:
     )
 
 
-def _next(summary: Summary, found: Answer) -> tuple[str, str]:
+def _next(summary: Summary, found: ShortAnswer) -> tuple[str, str]:
     """What to do, and the command for it where there is one."""
     if summary.unfinished:
         return "Run the same command again: it resumes the runs that are not finished.", ""
     if found.certainty == "decided":
         command = shlex.join(["headtohead", "predict", ".", "IMAGES", "--head", found.chosen])
         return f"Use {found.chosen} on images of your own, in this study's folder:", command
+    if found.certainty == "few":
+        return "Give more test images, then compare again.", ""
     if found.certainty == "unlearned":
         return "Train longer or check the labels, then compare again.", ""
     if found.certainty == "unjudged":

@@ -25,7 +25,7 @@ from headtohead.report.charts.curves import (
 from headtohead.report.charts.reliability import reliability_chart, trust
 from headtohead.report.charts.style import head_styles
 from headtohead.report.classes import FOLDED_FROM, HeadClasses, head_classes
-from headtohead.report.page.answer import Answer, answer, caveats, without_verdict
+from headtohead.report.page.answer import ShortAnswer, answer, caveats, without_verdict
 from headtohead.report.page.beside import BesideView, beside_view
 from headtohead.report.page.brief import Brief, brief
 from headtohead.report.page.findings import (
@@ -109,7 +109,7 @@ class Content:
     """The page, before it is arranged. What could not be made is None or empty."""
 
     summary: Summary
-    answer: Answer
+    answer: ShortAnswer
     brief: Brief
     caveats: tuple[str, ...]
     keys: tuple[HeadKey, ...]
@@ -248,7 +248,7 @@ def gather(
         seen=_seen(data, summary, found, kept, pictures),
         facts=kept.facts if kept else None,
         backbone=backbone_facts(summary.file),
-        command=command(data.study, data.masks_folder),
+        command=command(data.study.model_copy(update={"masks": data.masks_folder})),
         study_yaml=study_yaml(summary),
         environments=environments(summary),
     )

@@ -2,10 +2,10 @@
 
 import shlex
 
-from headtohead.config.options import arguments_for
+from headtohead.config.from_options import arguments_for
 from headtohead.config.strict_yaml import write_yaml
 from headtohead.config.study import StudySpec, prepared_text
-from headtohead.core.text import names
+from headtohead.core.text import counted, names
 from headtohead.report.summary import Summary
 from headtohead.store.ledger import StudyFile
 
@@ -48,14 +48,9 @@ def backbone_facts(file: StudyFile) -> tuple[tuple[str, str], ...]:
     return (*file.backbone.items(), ("images for it", prepared_text(file.study)))
 
 
-def command(study: StudySpec, masks: str | None = None) -> str:
-    """The shortest command that is this study exactly: a shipped one with options, or the file.
-
-    `masks` is the folder that `--masks` named.
-    """
-    named = ["--masks", masks] if masks is not None else []
-    arguments = arguments_for(study) or ["study.yaml"]
-    return shlex.join(["headtohead", "compare", *arguments, *named])
+def command(study: StudySpec) -> str:
+    """The shortest command that is this study exactly: a shipped one with options, or the file."""
+    return shlex.join(["headtohead", "compare", *(arguments_for(study) or ["study.yaml"])])
 
 
 def environments(summary: Summary) -> tuple[tuple[str, str], ...]:
@@ -70,7 +65,38 @@ def environments(summary: Summary) -> tuple[tuple[str, str], ...]:
             key,
             next(iter(seen))
             if len(seen) == 1
-            else "; ".join(f"{value} ({n} runs)" for value, n in seen.items()),
+            else "; ".join(f"{value} ({counted(n, 'run')})" for value, n in seen.items()),
         )
         for key, seen in found.items()
     )
+
+
+def recipe_text(study: StudySpec) -> str:
+    """How heads were trained, in a line: `10 epochs, batches of 64, adam at 0.001, mirrored`."""
+    recipe = study.recipe
+    parts = [
+        epochs_text(study),
+        f"batches of {recipe.batch_size}",
+        f"{recipe.optimizer or 'adam'} at {recipe.learning_rate:g}",
+    ]
+    parts += [recipe.schedule] if recipe.schedule else []
+    change = recipe.augment
+    parts += ["mirrored"] if change.flip else []
+    parts += [f"crop {change.crop:g}"] if change.crop else []
+    parts += [f"color {change.color:g}"] if change.color else []
+    parts += [f"batch norm {recipe.batch_norm}"] if recipe.batch_norm != "recomputed" else []
+    own = [head for head, spec in study.heads.items() if spec.recipe]
+    parts += [f"{names(own)} otherwise"] if own else []
+    return ", ".join(parts)
+
+
+def backbone_text(study: StudySpec) -> str:
+    """The backbone and how much of it is trained: `timm:resnet18, frozen`."""
+    backbone = study.backbone
+    if backbone.frozen:
+        return f"{backbone.name}, frozen"
+    if backbone.weights is None:
+        return f"{backbone.name}, trained from random weights"
+    if backbone.stages is None:
+        return f"{backbone.name}, all of it trained further"
+    return f"{backbone.name}, last {counted(backbone.stages, 'stage')} trained further"

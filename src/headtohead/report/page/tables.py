@@ -7,7 +7,7 @@ import numpy as np
 
 from headtohead.analysis.baseline import Baseline
 from headtohead.analysis.results import loss_rise
-from headtohead.config.study import Metric
+from headtohead.config.verdict import Metric
 from headtohead.core.text import minus
 from headtohead.report.charts.curves import Track
 from headtohead.report.summary import HeadResult, Summary
@@ -17,7 +17,7 @@ MISSING = "–"
 
 
 @dataclass(frozen=True)
-class Measure:
+class PageMeasure:
     """A column: a metric, its unit, and which direction is better (None: neither)."""
 
     title: str
@@ -29,23 +29,25 @@ class Measure:
 
 
 MEASURES = (
-    Measure("test accuracy, %", "test_accuracy", 100, 1, "high", "at the best epoch"),
-    Measure("best validation, %", "best_val_accuracy", 100, 1, "high", "chooses the epoch"),
-    Measure("last validation, %", "last_val_accuracy", 100, 1, "high", "at the last epoch"),
-    Measure("over-fitting, points", "last_overfit", 100, 1, "low", "training minus validation"),
-    Measure("AUROC", "test_auroc", 1, 3, "high", "test, best epoch"),
-    Measure("log loss, nats", "test_loss", 1, 3, "low", "test, best epoch"),
-    Measure("ECE, %", "test_ece", 100, 1, "low", "calibration error; test, best epoch"),
-    Measure("Brier", "test_brier", 1, 3, "low", "0 to 2; test, best epoch"),
-    Measure("processor s per run", "cpu_seconds", 1, 0, None, "of all its threads together"),
+    PageMeasure("test accuracy, %", "test_accuracy", 100, 1, "high", "at the best epoch"),
+    PageMeasure("best validation, %", "best_val_accuracy", 100, 1, "high", "chooses the epoch"),
+    PageMeasure("last validation, %", "last_val_accuracy", 100, 1, "high", "at the last epoch"),
+    PageMeasure("over-fitting, points", "last_overfit", 100, 1, "low", "training minus validation"),
+    PageMeasure("AUROC", "test_auroc", 1, 3, "high", "test, best epoch"),
+    PageMeasure("log loss, nats", "test_loss", 1, 3, "low", "test, best epoch"),
+    PageMeasure("ECE, %", "test_ece", 100, 1, "low", "calibration error; test, best epoch"),
+    PageMeasure("Brier", "test_brier", 1, 3, "low", "0 to 2; test, best epoch"),
+    PageMeasure("processor s per run", "cpu_seconds", 1, 0, None, "of all its threads together"),
 )
 
-PRIMARY_MEASURES: Mapping[Metric, tuple[Measure, ...]] = {
+PRIMARY_MEASURES: Mapping[Metric, tuple[PageMeasure, ...]] = {
     "test_accuracy": (),
     "balanced_accuracy": (
-        Measure("balanced, %", "test_balanced_accuracy", 100, 1, "high", "mean recall; primary"),
+        PageMeasure(
+            "balanced, %", "test_balanced_accuracy", 100, 1, "high", "mean recall; primary"
+        ),
     ),
-    "macro_f1": (Measure("macro-F1, %", "test_macro_f1", 100, 1, "high", "mean F1; primary"),),
+    "macro_f1": (PageMeasure("macro-F1, %", "test_macro_f1", 100, 1, "high", "mean F1; primary"),),
 }
 """First of all columns, where verdicts are about them."""
 
@@ -81,7 +83,7 @@ class Row:
     cells: tuple[Cell, ...]
 
 
-def measures(metric: Metric) -> tuple[Measure, ...]:
+def measures(metric: Metric) -> tuple[PageMeasure, ...]:
     """The columns of a study whose verdicts are about `metric`: it stands first."""
     return (*PRIMARY_MEASURES[metric], *MEASURES)
 
@@ -151,7 +153,7 @@ def baseline_row(found: Baseline, metric: Metric) -> BaselineRow:
     )
 
 
-def _baseline_cell(found: Baseline, measure: Measure) -> Cell:
+def _baseline_cell(found: Baseline, measure: PageMeasure) -> Cell:
     value = found.metrics.get(measure.metric)
     if value is None:
         return Cell(MISSING, "", None, False)
@@ -162,7 +164,7 @@ def _baseline_cell(found: Baseline, measure: Measure) -> Cell:
     return Cell(text, "", value, False, interval)
 
 
-def number(head: HeadResult, measure: Measure) -> str:
+def number(head: HeadResult, measure: PageMeasure) -> str:
     """`84.1 ± 0.6`; a dash for what is not known."""
     return _spread_text(head.spreads[measure.metric], measure.scale, measure.digits)
 
@@ -174,7 +176,7 @@ def _spread_text(found: Spread | None, scale: float, digits: int) -> str:
     return mean if found.sd is None else f"{mean} ± {scale * found.sd:.{digits}f}"
 
 
-def _cell(head: HeadResult, measure: Measure, best: float | None) -> Cell:
+def _cell(head: HeadResult, measure: PageMeasure, best: float | None) -> Cell:
     found = head.spreads[measure.metric]
     text, _, deviation = number(head, measure).partition(" ± ")
     if found is None or not np.isfinite(found.mean):
@@ -182,7 +184,7 @@ def _cell(head: HeadResult, measure: Measure, best: float | None) -> Cell:
     return Cell(text, deviation, found.mean, found.mean == best)
 
 
-def _best(heads: Sequence[HeadResult], measure: Measure) -> float | None:
+def _best(heads: Sequence[HeadResult], measure: PageMeasure) -> float | None:
     means = [
         spread.mean
         for head in heads

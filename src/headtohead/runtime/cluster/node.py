@@ -10,7 +10,6 @@ import os
 import queue
 import shutil
 import socket
-import sys
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -24,12 +23,12 @@ from filelock import FileLock, Timeout
 import headtohead
 from headtohead.core.errors import StorageError
 from headtohead.core.files import write_atomic
+from headtohead.core.processes import Process, module_command
 from headtohead.core.system import CACHE_VARIABLE, cache_folder, cpu_name
 from headtohead.runtime.cluster import parcels
 from headtohead.runtime.executor import Event
 from headtohead.runtime.jobs import AnyJob, Job, from_data
 from headtohead.runtime.machine import drivers_gpus
-from headtohead.runtime.process import Process
 
 BEAT = 10.0
 """Seconds between two signs of life while a job says nothing."""
@@ -139,8 +138,7 @@ class _Child:
     def __init__(self, key: str, order: Order, out: Path) -> None:
         self.key = key
         variables = {CACHE_VARIABLE: order["cache"]}
-        command = [sys.executable, "-P", "-m", "headtohead.runtime.worker"]
-        self.process = Process(command, variables)
+        self.process = Process(module_command("headtohead.runtime.worker"), variables)
         self._said: queue.Queue[Event | None] = queue.Queue()
         threading.Thread(target=self._listen, daemon=True).start()
         self.process.send(order["question"])

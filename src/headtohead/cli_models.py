@@ -1,0 +1,148 @@
+"""The commands that use a finished study's models: predict, explain, evaluate, demo, export."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from headtohead.console import PATH
+from headtohead.core.own_code import see_current_folder
+
+_Command = Callable[..., Any]
+
+_RUN_OPTIONS = (
+    click.option("--head", help="A head of the study; default: the winner on validation."),
+    click.option("--seed", type=int, help="Its seed; default: the best one on validation."),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+    click.option(
+        "--trust",
+        multiple=True,
+        metavar="MODULE:CLASS",
+        help="Import this head or backbone of your own, which the study names.",
+    ),
+)
+
+
+def _run_options(function: _Command) -> _Command:
+    """The options of commands that use a finished study's models."""
+    for option in reversed(_RUN_OPTIONS):
+        function = option(function)
+    return function
+
+
+@click.command()
+@click.argument("folder", type=PATH)
+@click.argument("images", nargs=-1, required=True)
+@_run_options
+@click.option("--ensemble", is_flag=True, help="Average all seeds of the head.")
+@click.option("--top", type=click.IntRange(min=1), default=1, help="Likeliest classes to show.")
+@click.option(
+    "--format", "form", type=click.Choice(["table", "csv", "jsonl"]), default="table",
+    show_default=True, help="How answers are written.",
+)  # fmt: skip
+def predict(folder: Path, images: tuple[str, ...], top: int, form: str, **which: Any) -> None:
+    """Classify IMAGES (files, folders, patterns, or - for a list) by the study in FOLDER.
+
+    Files that cannot be read are told on standard error and skipped; the exit code is 3 then.
+    """
+    from headtohead.deploy.commands import predict as run
+    from headtohead.runtime.progress import Display
+
+    see_current_folder()
+    with Display() as display:
+        run(folder, images, top, form, click.echo, display.note, display.progress, **which)
+
+
+@click.command()
+@click.argument("folder", type=PATH)
+@click.argument("images", nargs=-1, required=True)
+@_run_options
+@click.option("--masks", type=PATH, help="Draw the objects of these masks.")
+@click.option(
+    "--out",
+    type=PATH,
+    default=Path("explained.png"),
+    show_default=True,
+    help="The PNG to write.",
+)
+def explain(
+    folder: Path, images: tuple[str, ...], masks: Path | None, out: Path, **which: Any
+) -> None:
+    """Draw where a model of the study in FOLDER looks on IMAGES, for both classes, as a PNG."""
+    from headtohead.deploy.commands import explain as run
+    from headtohead.runtime.progress import Display
+
+    see_current_folder()
+    with Display() as display:
+        run(folder, images, out, masks, click.echo, display.note, **which)
+
+
+@click.command()
+@click.argument("folder", type=PATH)
+@click.option("--data", required=True, help="New labelled images, as for `headtohead compare`.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--trust", multiple=True, metavar="MODULE:CLASS", help="As for `headtohead predict`.")
+@click.option("--cache", type=PATH, help="Folder for prepared images.")
+@click.option("--new-only", is_flag=True, help="Leave out images that the study has, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def evaluate(folder: Path, as_json: bool, **options: Any) -> None:
+    """Score every head and seed of the study in FOLDER on new labelled images."""
+    from headtohead.deploy.commands import evaluate as run
+    from headtohead.runtime.progress import Display
+
+    see_current_folder()
+    with Display() as display:
+        found = run(folder, display.progress, **options)
+    click.echo(json.dumps(found.to_dict(), indent=1) if as_json else str(found))
+
+
+@click.command()
+@click.argument("folder", type=PATH)
+@click.option("--heads", help="These alone, by commas; default: every head of the study.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="Port of the page; 0 for any free one.",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--trust", multiple=True, metavar="MODULE:CLASS", help="As for `headtohead predict`.")
+def demo(folder: Path, **options: Any) -> None:
+    """Show a local page: drop a photograph, see each head's answer and where it looks.
+
+    It listens on this machine alone unless --host says otherwise, and keeps nothing. Ctrl-C ends
+    it.
+    """
+    from headtohead.deploy.commands import demo as run
+
+    see_current_folder()
+    run(folder, lambda address: click.echo(f"Page: {address} (Ctrl-C ends it)"), **options)
+
+
+@click.command()
+@click.argument("folder", type=PATH)
+@click.option("--head", help="A head of the study; default: the winner on validation.")
+@click.option("--seed", type=int, help="Its seed; default: the best one on validation.")
+@click.option("--trust", multiple=True, metavar="MODULE:CLASS", help="As for `headtohead predict`.")
+@click.option(
+    "--format", "form", type=click.Choice(["onnx", "torch", "safetensors", "keras"]),
+    required=True, help="onnx takes headtohead[export]; keras is for tutorial_cnn alone.",
+)  # fmt: skip
+@click.option("--out", type=PATH, required=True, help="The model's file.")
+def export(folder: Path, form: str, out: Path, **which: Any) -> None:
+    """Write a model of the study in FOLDER for other programs, and prove it there.
+
+    Beside it come a model card and the script that ran it without headtohead.
+    """
+    from headtohead.deploy.commands import export as run
+
+    see_current_folder()
+    for path in run(folder, form, out, **which):
+        click.echo(path)
+
+
+COMMANDS = (predict, explain, evaluate, demo, export)

@@ -1,0 +1,83 @@
+"""Several studies as JSON, and as a table on the terminal."""
+
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from headtohead.report.formats.summary import as_json_text
+from headtohead.report.formats.terminal import MISSING, WORDS
+from headtohead.report.page.several import study_row
+from headtohead.report.several import Entry, Outcome, Place, Several
+
+WORD: dict[Outcome, str] = {"beats": "better", "behind": "worse", "equal": "as good"}
+"""How a head stands to its study's reference; what is open is left out."""
+
+
+def several_json(several: Several) -> str:
+    """Everything that the page says, in one object with its format version."""
+    content = {
+        "headline": several.headline,
+        "notes": several.notes,
+        "studies": [{**vars(study_row(entry)), **_study(entry)} for entry in several.entries],
+    }
+    return as_json_text(content)
+
+
+def _study(entry: Entry) -> dict[str, Any]:
+    return {
+        "out": entry.out,
+        "metric": entry.summary.file.study.verdict.metric,
+        "reference": entry.summary.reference,
+        "winner": entry.summary.winner.head if entry.summary.winner else None,
+        "heads": list(entry.places.values()),
+    }
+
+
+class SeveralTable:
+    """A line for each study, for a rich console: its winner, its reference, its verdicts."""
+
+    def __init__(self, several: Several) -> None:
+        self.several = several
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The table, then what was found and what must not be set side by side."""
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for title in ("study", "best on validation", "reference", "verdicts against it"):
+            table.add_column(title, overflow="fold")
+        for entry in self.several.entries:
+            table.add_row(*map(Text, _row(entry)))
+        yield table
+        yield Text()
+        for line in _lines(self.several):
+            yield Text(textwrap.fill(line, options.max_width, subsequent_indent="  ", **WORDS))
+
+
+def _row(entry: Entry) -> tuple[str, ...]:
+    best = next((place for place in entry.places.values() if place.chosen), None)
+    told = [
+        f"{place.head} {WORD[place.outcome]}"
+        for place in entry.places.values()
+        if place.outcome in WORD
+    ]
+    reference = entry.places.get(entry.summary.reference)
+    return entry.label, _level(best), _level(reference), ", ".join(told) or MISSING
+
+
+def _level(place: Place | None) -> str:
+    if place is None:
+        return MISSING
+    mean = place.estimate.mean
+    return place.head if mean is None else f"{place.head} {100 * mean:.1f}"
+
+
+def _lines(several: Several) -> Iterator[str]:
+    yield (
+        "Numbers: mean of the study's primary metric on test over its seeds, in %. What is not "
+        "decided is left out here; intervals and every head are on the page."
+    )
+    yield several.headline
+    yield from (f"Note: {note}" for note in several.notes)

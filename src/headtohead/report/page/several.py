@@ -1,0 +1,233 @@
+"""The page of several studies: a row each, heads × studies, a chart each."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import headtohead
+from headtohead.analysis.foremost import foremost
+from headtohead.config.study import prepared_text
+from headtohead.core.text import minus, names
+from headtohead.data.prepared import printable
+from headtohead.report.charts.chart import Chart
+from headtohead.report.charts.dots import Dot, DotChart, DotRow, dot_chart
+from headtohead.report.charts.style import head_styles
+from headtohead.report.page.answer import answer
+from headtohead.report.page.content import HeadKey
+from headtohead.report.page.frame import GLYPHS, colors, part, policy, template, values
+from headtohead.report.page.glossary import TERMS, explain
+from headtohead.report.page.setting import backbone_text, epochs_text, recipe_text
+from headtohead.report.page.tables import MISSING
+from headtohead.report.several import FEW, Entry, Outcome, Place, Several
+
+TAGS: dict[Outcome, str] = {
+    "reference": "",
+    "beats": "supported",
+    "behind": "refuted",
+    "equal": "",
+    "open": "inconclusive",
+    "not judged": "not-judged",
+    "no verdict": "",
+}
+"""The style of each standing's tag."""
+
+
+@dataclass(frozen=True)
+class StudyRow:
+    """A study in words; `answer` is the sentence that its own page begins with."""
+
+    label: str
+    data: str
+    images: str
+    classes: str
+    backbone: str
+    recipe: str
+    runs: str
+    metric: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class PlaceCell:
+    """A head in a study: its mean and interval in %, and its standing with the tag's style."""
+
+    mean: str
+    interval: str
+    chosen: bool
+    verdict: str
+    tag: str
+
+
+@dataclass(frozen=True)
+class HeadRow:
+    """A head: a cell for each study, None where the study has not got it, and where it wins."""
+
+    head: str
+    cells: tuple[PlaceCell | None, ...]
+    studies: int
+    chosen: str
+    ahead: str
+    behind: str
+
+    @property
+    def told(self) -> bool:
+        """Whether there is more to say of it than that one study has it."""
+        return self.studies > 1 or {self.chosen, self.ahead, self.behind} != {MISSING}
+
+
+@dataclass(frozen=True)
+class SeveralContent:
+    """The page, before it is arranged."""
+
+    several: Several
+    rows: tuple[StudyRow, ...]
+    heads: tuple[HeadRow, ...]
+    keys: tuple[HeadKey, ...]
+    faint: frozenset[str]
+    charts: tuple[Chart, ...]
+    left_out: str
+
+    @property
+    def untold(self) -> str:
+        """Heads of one study that are neither chosen nor decided there."""
+        return names([row.head for row in self.heads if not row.told])
+
+
+def several_page(several: Several) -> bytes:
+    """The page in UTF-8. Every name in it is escaped."""
+    page = _gather(several)
+    css, script = part("style.css") + colors(), part("script.js")
+    return explain(
+        template("several.html.j2").render(
+            page=page,
+            several=several,
+            glyphs=GLYPHS,
+            css=css,
+            script=script,
+            policy=policy(css, script),
+            values=values(page.charts),
+            version=headtohead.__version__,
+            glossary=TERMS,
+        )
+    ).encode()
+
+
+def _gather(several: Several) -> SeveralContent:
+    drawn = {entry.label: _drawn(entry) for entry in several.entries}
+    styles, order = head_styles(several.heads), list(several.heads)
+    shown = {head for heads in drawn.values() for head in heads}
+    left_out = [entry.label for entry in several.entries if drawn[entry.label] < set(entry.places)]
+    return SeveralContent(
+        several=several,
+        rows=tuple(study_row(entry) for entry in several.entries),
+        heads=tuple(_head_row(several, head) for head in order),
+        keys=tuple(
+            HeadKey(head, order.index(head), styles[head].color, styles[head].marker)
+            for head in order
+            if head in shown
+        ),
+        faint=frozenset(),
+        charts=tuple(_charts(several, drawn)),
+        left_out=names(left_out),
+    )
+
+
+def study_row(entry: Entry) -> StudyRow:
+    """What was asked in a study, and what its own page answers."""
+    summary = entry.summary
+    file, study = summary.file, summary.file.study
+    total = {name: sum(counts.values()) for name, counts in file.counts.items()}
+    classes = names([printable(name) for name in file.classes])
+    many = len(file.classes) > FEW
+    done = sum(head.finished for head in summary.heads)
+    return StudyRow(
+        label=entry.label,
+        data=printable(study.data),
+        images=(
+            f"{sum(total.values()):,} ({total['train']:,} to train on, {total['test']:,} to test); "
+            f"{prepared_text(study).partition(', no')[0]}"
+        ),
+        classes=f"{len(file.classes)} classes" if many else classes,
+        backbone=backbone_text(study),
+        recipe=recipe_text(study),
+        runs=f"{study.seeds}; {done} of {len(study.heads) * study.seeds} runs finished",
+        metric=f"{summary.metric}, against {summary.reference}",
+        answer=answer(summary).sentence,
+    )
+
+
+def _head_row(several: Several, head: str) -> HeadRow:
+    return HeadRow(
+        head=head,
+        cells=tuple(
+            _cell(entry.places[head]) if head in entry.places else None for entry in several.entries
+        ),
+        studies=len(several.having(head)),
+        chosen=names(several.chosen(head)) or MISSING,
+        ahead=names(several.ahead(head)) or MISSING,
+        behind=names(several.behind(head)) or MISSING,
+    )
+
+
+def _cell(place: Place) -> PlaceCell:
+    found = place.estimate
+    mean = MISSING if found.mean is None else f"{100 * found.mean:.1f}"
+    failed = f" + {place.failed} failed" if place.failed else ""
+    seeds = f"{found.n} seed{'' if found.n == 1 else 's'}{failed}"
+    interval = seeds
+    if found.low is not None and found.high is not None:
+        interval = f"{100 * found.low:.1f} to {100 * found.high:.1f}, {seeds}"
+    return PlaceCell(mean, minus(interval), place.chosen, place.verdict, TAGS[place.outcome])
+
+
+def _drawn(entry: Entry) -> set[str]:
+    """The heads of a study that its chart has: all, or the foremost of many."""
+    runs = {head.head: head.runs for head in entry.summary.heads if head.head in entry.places}
+    return set(foremost(entry.summary.file.study, runs))
+
+
+def _charts(several: Several, drawn: dict[str, set[str]]) -> Iterator[Chart]:
+    """A chart for each study, its heads in the same order everywhere, on its own scale."""
+    for number, entry in enumerate(several.entries):
+        able = [
+            place
+            for head in several.heads
+            if head in drawn[entry.label]
+            and (place := entry.places[head]).estimate.mean is not None
+        ]
+        if able:
+            yield _chart(several, entry, able, number)
+
+
+def _chart(several: Several, entry: Entry, places: Sequence[Place], number: int) -> Chart:
+    summary = entry.summary
+    chosen = next((place.head for place in places if place.chosen), None)
+    best = f"; best on validation: {chosen}" if chosen else ""
+    how = f"{backbone_text(summary.file.study)}; {epochs_text(summary.file.study)}"
+    return dot_chart(
+        DotChart(
+            name=f"study-{number}",
+            title=entry.label,
+            axis=f"{summary.metric}, %",
+            caption=f"{how}{best}.",
+            rows=tuple(_row(several, entry, place) for place in places),
+        )
+    )
+
+
+def _row(several: Several, entry: Entry, place: Place) -> DotRow:
+    found = place.estimate
+    bounds = None
+    said = f"{100 * (found.mean or 0.0):.2f} % over {found.n} seed{'' if found.n == 1 else 's'}"
+    if found.low is not None and found.high is not None:
+        bounds = (100 * found.low, 100 * found.high)
+        said += f", {100 * (1 - found.level):g} % interval {bounds[0]:.2f} to {bounds[1]:.2f}"
+    return DotRow(
+        head=place.head,
+        index=several.heads.index(place.head),
+        style=head_styles(several.heads)[place.head],
+        dots=tuple(
+            Dot(100 * value, f"seed {seed}: {100 * value:.2f} %") for seed, value in place.values
+        ),
+        middle=Dot(100 * (found.mean or 0.0), f"{said}; {place.verdict}"),
+        interval=bounds,
+    )

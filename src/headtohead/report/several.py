@@ -1,0 +1,255 @@
+"""Several studies side by side: where each head wins.
+
+Each study is told as its own report tells it. Nothing is tested across studies: their images,
+backbones and seeds have nothing in common that differences could be paired by.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from headtohead.analysis.results import PRIMARY
+from headtohead.core.errors import UsageError
+from headtohead.core.text import names
+from headtohead.data.prepared import printable
+from headtohead.report.comparisons import HeadComparison
+from headtohead.report.summary import HeadResult, Summary, summarize
+from headtohead.stats import estimate
+from headtohead.stats.paired import Estimate
+from headtohead.store.ledger import Ledger
+from headtohead.study_data import StudyData
+
+FEW = 4
+"""Classes that a line names; more are counted."""
+
+NAMED = 5
+"""Winners that the headline names; more are counted, and have won the least."""
+
+Outcome = Literal["reference", "beats", "behind", "equal", "open", "not judged", "no verdict"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A head in a study. `estimate` is its primary metric at the best epoch, over finished runs.
+
+    `values` are the runs' (seed, value), `failed` counts the others, `chosen` says that it is the
+    best on validation of two or more heads, and `outcome` how it stands to the study's reference.
+    """
+
+    head: str
+    estimate: Estimate
+    values: tuple[tuple[int, float], ...]
+    failed: int
+    chosen: bool
+    outcome: Outcome
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A study under the `label` that tells it from the others; `places` by head."""
+
+    label: str
+    out: Path
+    summary: Summary
+    places: Mapping[str, Place]
+
+
+@dataclass(frozen=True)
+class Several:
+    """The studies in the order they were named; heads that most of them have come first.
+
+    `notes` say what must not be set side by side.
+    """
+
+    entries: tuple[Entry, ...]
+    heads: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def chosen(self, head: str) -> list[str]:
+        """The studies in which `head` is best on validation."""
+        return [e.label for e in self.entries if head in e.places and e.places[head].chosen]
+
+    def having(self, head: str) -> list[str]:
+        """The studies that have finished runs of `head`."""
+        return [entry.label for entry in self.entries if head in entry.places]
+
+    def ahead(self, head: str) -> list[str]:
+        """The studies in which verdicts find `head` better than others, which are named."""
+        return self._decided(head, ahead=True)
+
+    def behind(self, head: str) -> list[str]:
+        """The studies in which verdicts find others better than `head`; they are named."""
+        return self._decided(head, ahead=False)
+
+    def _decided(self, head: str, *, ahead: bool) -> list[str]:
+        found = []
+        for entry in self.entries:
+            pairs = [pair for item in entry.summary.comparisons if (pair := _won(item))]
+            others = [b if ahead else a for a, b in pairs if head == (a if ahead else b)]
+            if others:
+                found.append(f"{entry.label} (than {names(others)})")
+        return found
+
+    @property
+    def headline(self) -> str:
+        """Which heads are best on validation, and in how many studies."""
+        able = [e for e in self.entries if any(place.chosen for place in e.places.values())]
+        if not able:
+            return "No study here has finished runs of two heads: there is no winner to tell."
+        ranked = sorted(
+            ((head, len(self.chosen(head))) for head in self.heads), key=lambda found: -found[1]
+        )
+        parts = [f"{head} in {count}" for head, count in ranked if count]
+        more = len(parts) - NAMED
+        shown = parts if more < 2 else [*parts[:NAMED], f"{more} other heads in fewer"]
+        studies = "1 study" if len(able) == 1 else f"{len(able)} studies"
+        return f"Best on validation in {studies}: {names(shown)}."
+
+
+def read_several(folders: Sequence[Path]) -> Several:
+    """The studies in `folders`. Raises UsageError where one is named twice or holds no study."""
+    places = [folder.resolve() for folder in folders]
+    twice = [folder for at, folder in enumerate(folders) if places[at] in places[:at]]
+    if twice:
+        raise UsageError(f"{twice[0]} is named twice: name each study's folder once.")
+    summaries = [summarize(StudyData(Ledger.open(folder))) for folder in folders]
+    entries = tuple(
+        Entry(label, out, summary, _places(summary))
+        for label, out, summary in zip(labels(places), folders, summaries, strict=True)
+    )
+    every = [head for entry in entries for head in entry.places]
+    heads = sorted(dict.fromkeys(every), key=lambda head: -every.count(head))
+    return Several(entries, tuple(heads), tuple(_notes(entries)))
+
+
+def labels(folders: Sequence[Path]) -> list[str]:
+    """The shortest ends of the folders' paths that differ from one another."""
+    for length in range(1, max(len(folder.parts) for folder in folders) + 1):
+        ends = [printable("/".join(folder.parts[-length:])) for folder in folders]
+        if len(set(ends)) == len(ends):
+            return ends
+    return [printable(str(folder)) for folder in folders]
+
+
+def _places(summary: Summary) -> dict[str, Place]:
+    return {found.head: _place(summary, found) for found in summary.heads if found.finished}
+
+
+def _place(summary: Summary, found: HeadResult) -> Place:
+    verdict = summary.file.study.verdict
+    metric = PRIMARY[verdict.metric]
+    known = [(run.seed, run.metrics[metric]) for run in found.runs if run.finished]
+    values = tuple((seed, value) for seed, value in known if value is not None)
+    outcome, told = outcome_of(summary, found.head)
+    winner = summary.winner
+    return Place(
+        head=found.head,
+        estimate=estimate([value for _, value in values], verdict.level),
+        values=values,
+        failed=len(found.runs) - found.finished,
+        chosen=winner is not None and winner.head == found.head and len(summary.heads) > 1,
+        outcome=outcome,
+        verdict=told,
+    )
+
+
+def outcome_of(summary: Summary, head: str) -> tuple[Outcome, str]:
+    """How `head` stands to the study's reference by the study's verdicts, and that in words."""
+    reference = summary.reference
+    if head == reference:
+        return "reference", "reference"
+    pair = {head, reference}
+    item = next((c for c in summary.comparisons if {c.first, c.other} == pair), None)
+    if item is None:
+        return "no verdict", "no verdict"
+    if not item.judged:
+        return "not judged", "not judged"
+    return _judged(item, head, reference)
+
+
+def _judged(item: HeadComparison, head: str, reference: str) -> tuple[Outcome, str]:
+    won = _won(item)
+    if won is not None:
+        if won[0] == head:
+            return "beats", f"beats {reference}"
+        return "behind", f"behind {reference}"
+    if item.comparison.not_worse.outcome == "supported":
+        return "equal", f"as good as {reference}" if item.first == head else f"{reference} as good"
+    return "open", "not decided"
+
+
+def _won(item: HeadComparison) -> tuple[str, str] | None:
+    """The better head and the worse one by the verdict; None where it names none."""
+    outcome = item.comparison.better.outcome
+    if outcome not in ("supported", "refuted"):
+        return None
+    pair = item.first, item.other
+    return pair if outcome == "supported" else pair[::-1]
+
+
+def _notes(entries: Sequence[Entry]) -> list[str]:
+    return [*_empty(entries), *_levels(entries), *_unlike_heads(entries)]
+
+
+def _empty(entries: Sequence[Entry]) -> list[str]:
+    found = [entry.label for entry in entries if not entry.places]
+    return [f"No run is finished in {names(found)}."] if found else []
+
+
+def _levels(entries: Sequence[Entry]) -> list[str]:
+    """Whose figures may be set side by side: the same classes and the same metric."""
+    groups: dict[tuple[str, frozenset[str]], list[Entry]] = {}
+    for entry in entries:
+        classes = frozenset(name.casefold() for name in entry.summary.file.classes)
+        groups.setdefault((entry.summary.metric, classes), []).append(entry)
+    lines = []
+    if len(groups) > 1:
+        told = "; ".join(_kind(group) for group in groups.values())
+        lines.append(
+            f"Figures of studies with other classes or another metric cannot be compared, only "
+            f"which head is ahead: {told}."
+        )
+    for group in groups.values():
+        same = _same_images(group)
+        if len(group) > 1 and not same:
+            every = len(group) == len(entries)
+            who = "The studies" if every else names([entry.label for entry in group])
+            lines.append(
+                f"{who} have the same classes and metric, but not the same test images: part of a "
+                f"difference between two of them may be that."
+            )
+    return lines
+
+
+def _kind(group: Sequence[Entry]) -> str:
+    file = group[0].summary.file
+    classes = [printable(name) for name in file.classes]
+    told = names(classes) if len(classes) <= FEW else f"{len(classes)} classes"
+    return f"{names([entry.label for entry in group])} ({told}; {group[0].summary.metric})"
+
+
+def _same_images(group: Sequence[Entry]) -> bool:
+    """Whether all have the same prepared images and the same split of them."""
+    found = {
+        (entry.summary.file.prepared, entry.summary.file.study.split.model_dump_json())
+        for entry in group
+    }
+    return len(found) == 1
+
+
+def _unlike_heads(entries: Sequence[Entry]) -> list[str]:
+    """Heads of one name that are not the same network: other options, another backbone's turn."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for entry in entries:
+        for head in entry.places:
+            spec = entry.summary.file.study.heads[head]
+            kind = spec.model_copy(update={"recipe": {}, "head": spec.head or head})
+            found.setdefault(head, {}).setdefault(kind.model_dump_json(), []).append(entry.label)
+    return [
+        f"{head} is not the same head everywhere, its options differ: one in "
+        f"{', another in '.join(names(labels) for labels in kinds.values())}."
+        for head, kinds in found.items()
+        if len(kinds) > 1
+    ]

@@ -1,0 +1,136 @@
+"""What `compare` would take, without training: `headtohead plan`."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any, Unpack
+
+from headtohead.config.from_options import study_from
+from headtohead.config.options import StudyOptions, documented
+from headtohead.config.recipe import RecipeSpec
+from headtohead.config.study import StudySpec
+from headtohead.core.files import expanded
+from headtohead.core.system import cache_folder
+from headtohead.data.listing import Listing, list_study
+from headtohead.data.pipeline import split_study
+from headtohead.data.prepared import GIVEN_SPLITS
+from headtohead.probes.images import check_masks_folder
+from headtohead.runtime.executors import asked_here
+from headtohead.runtime.forecast import Forecast, Images, forecast
+from headtohead.runtime.preflight import (
+    TimingQuestion,
+    answer_of,
+    first_worker,
+    guidance_of,
+    question_about,
+)
+from headtohead.runtime.process import StandbyProcesses
+from headtohead.runtime.progress import Display
+from headtohead.store.ledger import refuse_another
+
+STATISTICS = 2048
+"""Training images that batch-norm statistics are recomputed over, at most; that module, which says
+so, imports torch (a test compares the two)."""
+
+
+@documented("plan")
+def plan(
+    study: str | Path | None = None,
+    *,
+    out: str | Path | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    deterministic: bool = False,
+    cache: str | Path | None = None,
+    timing: bool = True,
+    **options: Unpack[StudyOptions],
+) -> Forecast:
+    """What `compare` with the same arguments takes: runs, seeds, steps, power and time.
+
+    Trains nothing, and refuses what `compare` would refuse: raises UsageError, DataError,
+    StorageError and RunError as it does, but for what only decoding the images can tell.
+    """
+    spec = study_from(study, **options)
+    folder = None if out is None else expanded(out)
+    if spec.masks is not None:
+        check_masks_folder(expanded(spec.masks))
+    question = question_about(spec, device, workers, deterministic=deterministic)
+    with (
+        first_worker(
+            asked_here(spec.execution, question), module="headtohead.runtime.timing"
+        ) as standby,
+        Display() as display,
+    ):
+        answer = answer_of(standby)
+        if spec.execution.on_ray:
+            display.note("Times are this machine's: those on a cluster are not known.")
+        spec = spec.model_copy(update={"backbone": answer.backbone})
+        if folder is not None:
+            refuse_another(folder, spec)
+        listing = list_study(spec, cache=cache_folder(cache), progress=display.progress)
+        images = None if listing is None else _images(spec, listing)
+        if images is not None:
+            spec = spec.for_images(images.train)
+        counted = partial(
+            forecast,
+            spec,
+            folder,
+            images=images,
+            workers=len(answer.setups),
+            guidance=guidance_of(spec, answer),
+            backbone=answer.about,
+        )
+        found = counted()
+        if not (timing and listing is not None and found.without_time):
+            return found
+        display.note("Measuring a few training steps")
+        measured = _run_seconds(found, listing, answer.setups[0], standby)
+        if missed := [head for head in found.without_time if head not in measured]:
+            display.note(f"The steps of {', '.join(missed)} could not be timed; see above.")
+    return counted(measured=measured)
+
+
+def _images(spec: StudySpec, listing: Listing) -> Images:
+    """Sizes of the first seed's splits. Raises DataError where a class is too small for them."""
+    parts = split_study(spec, listing, 0)
+    given = tuple(name for name in GIVEN_SPLITS if name in listing.given)
+    return Images(len(parts.train), len(parts.validation), len(parts.test), given)
+
+
+def _run_seconds(
+    found: Forecast, listing: Listing, setup: dict[str, Any], standby: StandbyProcesses
+) -> dict[str, float]:
+    """Seconds of a run of each head whose steps could be measured."""
+    spec, images = found.study, found.images
+    if images is None:
+        return {}
+    recipes = tuple(spec.recipe_for(head) for head in spec.heads)
+    question = TimingQuestion(
+        recipes=recipes,
+        batches=tuple(recipe.batch(images.train) for recipe in recipes),
+        classes=len(listing.classes),
+        setup=setup,
+    )
+    process = standby.take()
+    try:
+        process.send(question.model_dump(mode="json"))
+        return {
+            event["head"]: _seconds(
+                spec.recipe_for(event["head"]), images, event["step"], event["image"]
+            )
+            for event in process.events()
+        }
+    finally:
+        process.kill()
+        process.close()
+
+
+def _seconds(recipe: RecipeSpec, images: Images, step: float, image: float) -> float:
+    """An epoch is its steps, and evaluating validation and as many training images.
+
+    Before that, batch-norm statistics may be recomputed.
+    """
+    evaluated = min(images.validation, images.train)
+    evaluated += min(recipe.validation_pictures or images.validation, images.validation)
+    if recipe.batch_norm != "moving":
+        evaluated += min(images.train, STATISTICS)
+    return recipe.epochs * (recipe.steps(images.train) * step + evaluated * image)

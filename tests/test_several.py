@@ -1,0 +1,118 @@
+"""Several studies on one page: where each head wins, and what must not be set side by side."""
+
+import json
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from headtohead.cli import main
+from headtohead.core.errors import UsageError
+from headtohead.report.page.several import several_page
+from headtohead.report.several import labels, read_several
+from ledgers import add_run, full_ledger, study_ledger
+
+HOSTILE = "<script>alert('x')</script>"
+
+
+def report(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, ["report", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """Two heads of which gap clearly wins; the other way round, a third; other classes."""
+    place = tmp_path_factory.mktemp("several")
+    first = study_ledger(place / "first", heads=("fc", "gap"), epochs=1)
+    second = study_ledger(place / "second", heads=("fc", "gap", "lonely"), epochs=1, per_class=90)
+    for seed in range(7):
+        for ledger, fc, gap in ((first, 0.70, 0.80), (second, 0.85, 0.75)):
+            add_run(ledger, "fc", seed, skill=fc + seed / 200)
+            add_run(ledger, "gap", seed, skill=gap + seed / 100)
+        add_run(second, "lonely", seed, skill=0.6)
+    other = (HOSTILE, "pear", "plum")
+    full_ledger(place / "third", heads=("fc", "gap"), seeds=1, epochs=1, classes=other)
+    return first.out, second.out, place / "third"
+
+
+def test_each_head_wins_where_its_own_report_says_so(folders: tuple[Path, Path, Path]) -> None:
+    """Else the page answers the question by figures that no report has."""
+    told = report(*folders[:2], "--json", "--out", folders[0].parent / "page.html")
+    assert told.exit_code == 0, told.output
+    content = json.loads(told.stdout)
+    first, second = content["studies"]
+    assert (first["label"], first["winner"], second["winner"]) == ("first", "gap", "fc")
+    outcomes = [{h["head"]: h["outcome"] for h in study["heads"]} for study in (first, second)]
+    assert outcomes[0] == {"fc": "behind", "gap": "reference"}
+    assert outcomes[1]["fc"] == "beats"
+    (gap,) = (head for head in first["heads"] if head["head"] == "gap")
+    values = [value for _, value in gap["values"]]
+    assert gap["estimate"]["n"] == len(values) == 7
+    assert gap["estimate"]["mean"] == pytest.approx(np.mean(values))
+    assert gap["estimate"]["low"] < np.mean(values) < gap["estimate"]["high"]
+    several = read_several(folders[:2])
+    assert (several.chosen("gap"), several.chosen("fc")) == (["first"], ["second"])
+    assert several.ahead("fc") == ["second (than gap)"]
+    # gap is the reference, and wins all the same
+    assert several.ahead("gap") == ["first (than fc)", "second (than lonely)"]
+    assert several.behind("fc") == ["first (than gap)"]
+    assert several.heads[-1] == "lonely"
+    assert several.having("lonely") == ["second"]
+
+
+def test_the_studies_stay_as_they_are(folders: tuple[Path, Path, Path]) -> None:
+    """Else a page of other people's studies rewrites their folders."""
+    before = {path: sha256(path.read_bytes()).digest() for path in _files(folders)}
+    assert report(*folders, "--out", folders[0].parent / "page.html").exit_code == 0
+    assert {path: sha256(path.read_bytes()).digest() for path in _files(folders)} == before
+
+
+def _files(folders: tuple[Path, Path, Path]) -> list[Path]:
+    return [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+
+
+def test_other_classes_and_metrics_are_told(tmp_path: Path, folders: tuple[Path, ...]) -> None:
+    """Else 80 % of ten classes stands beside 80 % of two as if they were one figure."""
+    same = full_ledger(tmp_path / "same", heads=("gap",), seeds=1, epochs=1).out
+    twin = full_ledger(tmp_path / "twin", heads=("gap",), seeds=1, epochs=1).out
+    rare = full_ledger(
+        tmp_path / "rare", heads=("gap",), seeds=1, epochs=1, metric="balanced_accuracy"
+    ).out
+    assert read_several([same, twin]).notes == ()
+    assert len(read_several([same, rare]).notes) == 1
+    (classes,) = read_several([same, folders[2]]).notes
+    assert "pear" in classes
+    page = several_page(read_several([same, folders[2]])).decode()
+    assert HOSTILE not in page
+    assert "&lt;script&gt;alert" in page
+
+
+def test_a_study_without_runs_and_unlike_heads_are_told(tmp_path: Path) -> None:
+    """Else an empty column, or two networks under one name, are read as a result."""
+    empty = study_ledger(tmp_path / "empty", heads=("fc", "gap"))
+    gap = full_ledger(tmp_path / "gap", heads=("gap",), seeds=1, epochs=1)
+    after = full_ledger(
+        tmp_path / "after", heads=("fc", "gap"), seeds=1, epochs=1, heads_after={"gap": "fc"}
+    )
+    several = read_several([empty.out, gap.out])
+    assert several.entries[0].places == {}
+    assert any("empty" in note for note in several.notes)
+    assert "no winner" in several.headline
+    assert b'data-chart="study-1"' in several_page(several)
+    assert any(note.startswith("gap ") for note in read_several([gap.out, after.out]).notes)
+
+
+def test_labels_are_the_shortest_that_differ() -> None:
+    assert labels([Path("/a/runs/x"), Path("/b/runs/y")]) == ["x", "y"]
+    assert labels([Path("/a/runs/x"), Path("/b/runs/x")]) == ["a/runs/x", "b/runs/x"]
+
+
+def test_what_cannot_be_meant_is_refused(folders: tuple[Path, Path, Path]) -> None:
+    with pytest.raises(UsageError, match="twice"):
+        read_several([folders[0], folders[0].parent / "first"])
+    for arguments in ((folders[0], "--out", "x.html"), (*folders, "--figures")):
+        told = report(*arguments)
+        assert told.exit_code == 2
+        assert len(told.stderr.strip().splitlines()) == 1
