@@ -52,10 +52,12 @@ def _train(
     heads: str = "fc,gap",
     seeds: int = 2,
     epochs: int = 1,
+    resize: str = "antialias",
 ) -> None:
     source = write_pictures(folder / "source", classes or {"cat": 40, "dog": 40}, size=48)
     comparison = headtohead.compare(
-        data=source, heads=heads, seeds=seeds, epochs=epochs, batch_size=16, image_size=SIDE,
+        data=source, heads=heads, seeds=seeds, epochs=epochs, batch_size=16,
+        image_size=SIDE, resize=resize,
         out=folder / "out", cache=folder / "cache", device="cpu", workers=1,
     )  # fmt: skip
     comparison.raise_for_failures()

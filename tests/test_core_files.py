@@ -5,6 +5,7 @@ import math
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headtohead.core.errors import StorageError, UsageError
-from headtohead.core.files import append_line, digest_of, expanded, sha256_of, write_atomic
+from headtohead.core.files import (
+    append_line,
+    check_out,
+    digest_of,
+    expanded,
+    sha256_of,
+    write_atomic,
+)
+
+AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from headtohead.core.errors import StorageError
+from headtohead.core.files import check_out
+if os.geteuid() == 0:
+    os.setuid(65534)  # the superuser may write everywhere
+try:
+    check_out(Path(sys.argv[1]))
+except StorageError as error:
+    print(error)
+"""
 
 
 def names_in(folder: Path) -> list[str]:
@@ -50,6 +71,33 @@ def test_a_file_in_a_folders_place_is_named(tmp_path: Path, below: str) -> None:
     with pytest.raises(StorageError, match="cannot write"):
         append_line(file / below, "new")
     assert file.read_text(encoding="utf-8") == "kept"
+
+
+@pytest.mark.parametrize("below", ["out", "locked/out", "locked"])
+def test_a_folder_that_may_not_be_written_is_told_before_the_work(below: str) -> None:
+    """Else every image is decoded first, and the study then ends."""
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are their user's alone
+        root = Path(name)
+        (root / "locked").mkdir()
+        check_out(root / below)
+        (root / "locked").chmod(0o555)
+        root.chmod(0o555)
+        done = subprocess.run(
+            [sys.executable, "-c", AS_NOBODY, root / below],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        root.chmod(0o755)
+        (root / "locked").chmod(0o755)
+    assert done.stdout.startswith(f"cannot write {root / below}: Permission denied.")
+
+
+def test_a_file_in_the_way_of_a_folder_is_told_before_the_work(tmp_path: Path) -> None:
+    """Else `plan` tells hours of work that `compare` then refuses."""
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="file is a file; name a folder"):
+        check_out(tmp_path / "file" / "deep" / "out")
+    check_out(tmp_path / "new" / "out")
+    assert names_in(tmp_path) == ["file"]
 
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a /proc, which takes no files")

@@ -1,13 +1,15 @@
 """A study on new images: classes matched, differences told, the same statistics."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
 
 from deployed import Trained, trained_study
+from headtohead.cli import main
+from headtohead.data.pipeline import split_study
 from headtohead.probes.base import read_run
 from headtohead.probes.predictions import PREDICTIONS
 from headtohead.stats.metrics import accuracy
@@ -19,11 +21,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return trained_study(tmp_path_factory.mktemp("evaluate"))
 
 
-def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "headtohead", "evaluate", *map(str, arguments)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+def command(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, ["evaluate", *map(str, arguments)])
+
+
+def cache_of(trained: Trained) -> Path:
+    return trained.prepared.folder.parent.parent
 
 
 def test_the_test_split_scores_as_in_the_study(trained: Trained, tmp_path: Path) -> None:
@@ -35,8 +38,8 @@ def test_the_test_split_scores_as_in_the_study(trained: Trained, tmp_path: Path)
         target = tmp_path / "new" / name.replace("cat/", "Cat/")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes((trained.source / name).read_bytes())
-    told = command(trained.out, "--data", tmp_path / "new", "--cache", tmp_path, "--json")
-    assert told.returncode == 0, told.stderr
+    told = command(trained.out, "--data", tmp_path / "new", "--cache", cache_of(trained), "--json")
+    assert told.exit_code == 0, told.stderr
     content = json.loads(told.stdout)
     scores = {(run["head"], run["seed"]): run["accuracy"] for run in content["runs"]}
     assert scores.keys() == {(head, seed) for head in ("fc", "gap") for seed in (0, 1)}
@@ -46,8 +49,12 @@ def test_the_test_split_scores_as_in_the_study(trained: Trained, tmp_path: Path)
     expected = sum(scores["gap", seed] - scores["fc", seed] for seed in (0, 1)) / 2
     assert comparison["mean"] == pytest.approx(expected)
     assert comparison["better"]["outcome"] == "inconclusive"  # two seeds
-    assert len(content["notes"]) == 1
-    assert "Cat" in content["notes"][0]
+    renamed, in_the_study = content["notes"]
+    assert "Cat" in renamed
+    assert "--new-only" in in_the_study
+    tested = len(found.test.rows)
+    expected = {"images": tested, "exactly": tested, "train": 0, "validation": 0, "test": tested}
+    assert content["in_the_study"] == expected
 
 
 def test_other_classes_and_shares_are_told(trained: Trained, tmp_path: Path) -> None:
@@ -57,14 +64,40 @@ def test_other_classes_and_shares_are_told(trained: Trained, tmp_path: Path) -> 
     content = json.loads(told.stdout)
     assert content["images"] == 12
     assert content["shares"] == {"cat": [0.5, 0.75], "dog": [0.5, 0.25]}
-    left_out, shifted = content["notes"]
+    left_out, untold, shifted = content["notes"]
+    assert content["in_the_study"] is None
+    assert "--cache" not in untold
     assert "bird" in left_out
     assert "25 points" in shifted
+
+
+def test_images_that_were_trained_on_are_told_and_left_out(
+    trained: Trained, tmp_path: Path
+) -> None:
+    """Else accuracy on the training set is published as accuracy on new images."""
+    new = write_pictures(tmp_path / "new", {"cat": 4, "dog": 4}, size=48, seed=5)
+    split = split_study(trained.ledger.file.study, trained.prepared, 0)
+    for row in split.train[:3].tolist():
+        name = trained.prepared.names[row]
+        image = Image.open(trained.source / name)
+        image.save(new / name.split("/")[0] / f"again-{row}.jpg", quality=92)
+    options = ("--data", new, "--cache", cache_of(trained), "--json")
+    content = json.loads(command(trained.out, *options).stdout)
+    assert content["images"] == 11
+    found = content["in_the_study"]
+    assert (found["images"], found["train"], found["validation"], found["test"]) == (3, 3, 0, 0)
+    content = json.loads(command(trained.out, *options, "--new-only").stdout)
+    assert content["images"] == 8
+    elsewhere = command(trained.out, "--data", new, "--cache", tmp_path, "--new-only")
+    assert elsewhere.exit_code == 3
+    assert "--cache" in elsewhere.stderr
+    nothing = command(trained.out, "--data", trained.source, *options[2:], "--new-only")
+    assert nothing.exit_code == 3
 
 
 def test_no_class_in_common_is_refused(trained: Trained, tmp_path: Path) -> None:
     new = write_pictures(tmp_path / "new", {"bird": 3, "fish": 3}, size=48)
     told = command(trained.out, "--data", new, "--cache", tmp_path)
-    assert told.returncode == 3
+    assert told.exit_code == 3
     assert "bird, fish" in told.stderr
     assert "Traceback" not in told.stderr

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,8 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from commands import run
 from deployed import trained_study
 from ledgers import full_ledger
+from photographs import write_pictures
 
 GUIDE = Path(__file__).parents[1] / "docs/deploy.md"
 BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```", GUIDE.read_text("utf-8"), re.M | re.S)
@@ -28,7 +31,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trained = trained_study(folder)
     shutil.move(trained.out, folder / "runs/pets")
     full_ledger(folder / "runs/birds", heads=("fc", "gap"), seeds=2, epochs=1)
-    shutil.copytree(trained.source, folder / "photographs/labelled")
+    labelled = write_pictures(
+        folder / "photographs/labelled", {"cat": 4, "dog": 4}, size=48, seed=5
+    )
+    shutil.copytree(trained.source / "cat", labelled / "cat/known")
     (folder / "photographs/new").mkdir()
     for number, name in enumerate(("one", "two", "three")):
         source = trained.source / trained.prepared.names[number]
@@ -50,15 +56,22 @@ def shell(place: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if "demo" not in line])
-def test_a_command_of_the_guide_works(place: Path, line: str) -> None:
+def test_a_command_of_the_guide_works(
+    place: Path, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if any(part in line for part in EXPORTS) and importlib.util.find_spec("onnxscript") is None:
         pytest.skip("onnx is an extra: tests/extras/test_export_onnx.py exports it")
     if "keras" in line and importlib.util.find_spec("keras") is None:
         pytest.skip("Keras is not installed here")
-    done = subprocess.run(
-        ["sh", "-c", line],
-        cwd=place, env=shell(place), capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    if line.startswith("headtohead ") and "|" not in line:
+        monkeypatch.chdir(place)
+        monkeypatch.setenv("HEADTOHEAD_CACHE", str(place / "cache"))
+        done = run(*shlex.split(line)[1:])
+    else:
+        done = subprocess.run(
+            ["sh", "-c", line],
+            cwd=place, env=shell(place), capture_output=True, text=True, check=False,
+        )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
     named = re.search(r"--out (\S+)", line)

@@ -24,10 +24,20 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return trained_study(tmp_path_factory.mktemp("export"))
 
 
-def alone(script: Path, *arguments: Path | str) -> str:
-    """What a shipped script says where headtohead cannot be imported."""
+ALONE = """
+import json, runpy, sys
+sys.modules["headtohead"] = None
+sys.path.insert(0, "")
+for sys.argv in json.loads(sys.argv[1]):
+    runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def alone(script: Path, *calls: tuple[Path | str, ...]) -> str:
+    """What a shipped script says, called once and again, where headtohead cannot be imported."""
+    words = json.dumps([[str(script), *map(str, call)] for call in calls])
     done = subprocess.run(
-        [sys.executable, "-I", "-c", exporting._ALONE, str(script), *map(str, arguments)],
+        [sys.executable, "-I", "-c", ALONE, words],
         capture_output=True, text=True, check=False, env={"KERAS_BACKEND": "torch"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -54,14 +64,17 @@ def test_a_model_runs_without_headtohead(
     rows = np.array([0, 5, 79])
     images = trained.prepared.images[rows]
     np.save(tmp_path / "images.npy", images)
-    found = np.array(json.loads(alone(script, files[0], "--prepared", tmp_path / "images.npy")))
+    photograph = trained.source / trained.prepared.names[0]
+    shares, answer = alone(
+        script, (files[0], "--array", tmp_path / "images.npy"), (files[0], photograph)
+    ).splitlines()
+    found = np.array(json.loads(shares))
     predictor = headtohead.load(trained.out).predictor(head, device="cpu")
     expected = predictor.of_pixels(images)
     assert np.array_equal(found.argmax(axis=1), expected.argmax(axis=1))
     if form == "torch":  # calibrated
         np.testing.assert_allclose(found, expected, atol=TOLERANCE)
-    photograph = trained.source / trained.prepared.names[0]
-    label, share, path = alone(script, files[0], photograph).strip().split("\t")
+    label, share, path = answer.split("\t")
     assert (label, path) == (predictor.predict([photograph])[0], str(photograph))
     assert 0.5 <= float(share) <= 1
     text = (tmp_path / "there" / "m.md").read_text()
@@ -91,6 +104,29 @@ def test_an_export_that_is_not_the_original_is_not_written(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_resizing_is_proved_on_detail_of_another_size(trained: Trained) -> None:
+    """Else a graph that resizes otherwise than training passes its proof."""
+    images = np.ascontiguousarray(trained.prepared.images[:13])
+    found = exporting.mosaics(images)
+    assert found.shape == (2, 2 * SIDE, 3 * SIDE, 3)
+    assert np.array_equal(found[1, :SIDE, SIDE : 2 * SIDE], images[7])
+    assert np.array_equal(found[1, SIDE:, :SIDE], images[9])
+    assert exporting.mosaics(images[:2]).shape[0] == 1
+
+
+def test_labels_may_differ_only_between_classes_that_are_level() -> None:
+    """Else an export is refused for a tie, or one that answers otherwise is accepted."""
+    wanted = np.array([[0.501, 0.499], [0.2, 0.8]])
+    tie = np.array([[0.499, 0.501], [0.2, 0.8]])
+    assert exporting._compare(tie, wanted, "x", 0.01, 0.02) == pytest.approx(0.002)
+    with pytest.raises(RunError, match="1 of 2 labels"):
+        exporting._compare(tie, wanted, "x", 0.01, 0.0)
+    with pytest.raises(RunError, match="1 of 2 labels"):
+        exporting._compare(np.array([[0.501, 0.499], [0.6, 0.4]]), wanted, "x", 1.0, 0.02)
+    with pytest.raises(RunError, match="numbers"):
+        exporting._compare(wanted[:1], wanted, "x", 0.01, 0.0)
+
+
 def test_keras_is_for_the_tutorials_own(
     tmp_path: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,7 +145,7 @@ def _other() -> object:
     return Classifier(TutorialCNN(), build_head("gem", 64, (2, 2), 1)).eval()
 
 
-@pytest.mark.parametrize("script", ["run_onnx", "run_torch", "run_keras"])
+@pytest.mark.parametrize("script", ["run_torch", "run_keras"])
 def test_a_shipped_script_prepares_a_photograph_as_training_did(
     trained: Trained, script: str
 ) -> None:

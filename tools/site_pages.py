@@ -28,12 +28,12 @@ DOCS = ROOT / "docs"
 SECTIONS = {
     "guides": (
         *("data", "backbones", "planning", "study_file", "heads", "own_head"),
-        *("tuning", "deploy", "devices"),
+        *("tuning", "deploy", "devices", "large_data"),
     ),
     "concepts": ("statistics", "claims", "fairness", "evaluation"),
     "reference": ("cli", "python", "study_schema"),
     "results": ("reports", "article", "full_scale"),
-    "benchmarks": ("speed", "measuring"),
+    "benchmarks": ("peers", "speed", "measuring"),
     "design": ("contributing", "releasing", "changelog"),
 }
 """Pages of each section in their order. One that stands in none is a guide."""

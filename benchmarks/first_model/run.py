@@ -57,6 +57,7 @@ def asked(side: str, programs: Path, photographs: Path, lite0: Path) -> dict[str
         environment = {
             **os.environ,
             "CUDA_VISIBLE_DEVICES": "",
+            "OMP_NUM_THREADS": "1",
             "HEADTOHEAD_CACHE": str(folder / "cache"),
             "KERAS_BACKEND": "torch",
             "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",

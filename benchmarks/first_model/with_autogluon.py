@@ -16,7 +16,8 @@ predictor.fit(
     hyperparameters={
         "model.names": ["timm_image"],
         "model.timm_image.checkpoint_name": "lite0",
-        "optim.max_epochs": 6,
+        "model.timm_image.image_size": 128,
+        "optim.max_epochs": 3,
         "env.num_workers": 0,
         "env.num_gpus": 0,
     },

@@ -11,7 +11,7 @@ CLASSES = sorted(path.name for path in Path("data/train").iterdir())
 
 def load(name):
     files = sorted(Path("data", name).glob("*/*"))
-    images = [img_to_array(load_img(file, target_size=(96, 96))) for file in files]
+    images = [img_to_array(load_img(file, target_size=(128, 128))) for file in files]
     return np.stack(images), np.array([CLASSES.index(file.parent.name) for file in files])
 
 
@@ -27,7 +27,7 @@ def build(hp):
     return model
 
 
-tuner = keras_tuner.GridSearch(build, objective="val_accuracy", executions_per_trial=2)
-tuner.search(*load("train"), epochs=20, validation_data=load("val"))
+tuner = keras_tuner.GridSearch(build, objective="val_accuracy", executions_per_trial=1)
+tuner.search(*load("train"), epochs=5, validation_data=load("val"))
 tuner.results_summary()
 print("accuracy", tuner.get_best_models()[0].evaluate(*load("test"))[1])

@@ -1,4 +1,5 @@
 import timm
+import timm.optim
 import torch
 from timm.data import ImageDataset, create_transform, resolve_model_data_config
 
@@ -10,14 +11,14 @@ config = resolve_model_data_config(model)
 
 
 def batches(name, training):
-    transform = create_transform(**config, is_training=training)
+    transform = create_transform(**config | {"input_size": (3, 128, 128)}, is_training=training)
     data = ImageDataset(f"data/{name}", transform=transform)
     return torch.utils.data.DataLoader(data, batch_size=32, shuffle=training)
 
 
 optimizer = timm.optim.create_optimizer_v2(model, opt="adamw", lr=5e-4, weight_decay=0.05)
 train = batches("train", training=True)
-for _ in range(6):
+for _ in range(3):
     model.train()
     for images, labels in train:
         optimizer.zero_grad()

@@ -13,7 +13,7 @@ import click
 import headtohead
 from headtohead.cli_models import COMMANDS
 from headtohead.config.options import Option, options_of
-from headtohead.console import Group
+from headtohead.console import PATH, Group
 from headtohead.core.errors import UsageError, brief
 from headtohead.core.own_code import see_current_folder
 
@@ -51,7 +51,7 @@ def _options(command: str) -> Callable[[_Command], _Command]:
 def _type_of(option: Option) -> Any:
     if option.choices:
         return click.Choice(option.choices)
-    return {Path: click.Path(path_type=Path), bool: None}.get(option.type, option.type)
+    return {Path: PATH, bool: None}.get(option.type, option.type)
 
 
 @main.command()
@@ -114,7 +114,7 @@ def tune(as_json: bool, **options: Any) -> None:
 
 
 @main.command()
-@click.argument("folders", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.argument("folders", type=PATH, nargs=-1, required=True)
 @click.option(
     "--pictures",
     type=click.IntRange(min=0, max=24),  # what `report.page.thumbnails` keeps
@@ -137,7 +137,7 @@ def tune(as_json: bool, **options: Any) -> None:
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="The page of several studies; default: studies.html.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
@@ -251,7 +251,7 @@ def data_check(source: str, as_json: bool, **options: Any) -> None:
 @_options("data")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default=Path("pictures.png"),
     show_default=True,
     help="The PNG to write.",

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from headtohead.console import PATH
 from headtohead.core.own_code import see_current_folder
 
 _Command = Callable[..., Any]
@@ -32,7 +33,7 @@ def _run_options(function: _Command) -> _Command:
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=PATH)
 @click.argument("images", nargs=-1, required=True)
 @_run_options
 @click.option("--ensemble", is_flag=True, help="Average all seeds of the head.")
@@ -55,13 +56,13 @@ def predict(folder: Path, images: tuple[str, ...], top: int, form: str, **which:
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=PATH)
 @click.argument("images", nargs=-1, required=True)
 @_run_options
-@click.option("--masks", type=click.Path(path_type=Path), help="Draw the objects of these masks.")
+@click.option("--masks", type=PATH, help="Draw the objects of these masks.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default=Path("explained.png"),
     show_default=True,
     help="The PNG to write.",
@@ -79,11 +80,12 @@ def explain(
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=PATH)
 @click.option("--data", required=True, help="New labelled images, as for `headtohead compare`.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--trust", multiple=True, metavar="MODULE:CLASS", help="As for `headtohead predict`.")
-@click.option("--cache", type=click.Path(path_type=Path), help="Folder for prepared images.")
+@click.option("--cache", type=PATH, help="Folder for prepared images.")
+@click.option("--new-only", is_flag=True, help="Leave out images that the study has, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def evaluate(folder: Path, as_json: bool, **options: Any) -> None:
     """Score every head and seed of the study in FOLDER on new labelled images."""
@@ -97,7 +99,7 @@ def evaluate(folder: Path, as_json: bool, **options: Any) -> None:
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=PATH)
 @click.option("--heads", help="These alone, by commas; default: every head of the study.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option(
@@ -122,7 +124,7 @@ def demo(folder: Path, **options: Any) -> None:
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=PATH)
 @click.option("--head", help="A head of the study; default: the winner on validation.")
 @click.option("--seed", type=int, help="Its seed; default: the best one on validation.")
 @click.option("--trust", multiple=True, metavar="MODULE:CLASS", help="As for `headtohead predict`.")
@@ -130,7 +132,7 @@ def demo(folder: Path, **options: Any) -> None:
     "--format", "form", type=click.Choice(["onnx", "torch", "safetensors", "keras"]),
     required=True, help="onnx takes headtohead[export]; keras is for tutorial_cnn alone.",
 )  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The model's file.")
+@click.option("--out", type=PATH, required=True, help="The model's file.")
 def export(folder: Path, form: str, out: Path, **which: Any) -> None:
     """Write a model of the study in FOLDER for other programs, and prove it there.
 

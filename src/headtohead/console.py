@@ -5,6 +5,7 @@ import errno
 import io
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,6 +13,8 @@ import click
 from headtohead.core.errors import HeadToHeadError, StorageError, brief, one_line
 
 INTERRUPTED = 130
+PATH = click.Path(readable=False, path_type=Path)
+"""Whether it may be read is the command's to find out: click's own answer takes several lines."""
 
 
 class Group(click.Group):

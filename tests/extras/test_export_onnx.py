@@ -12,16 +12,29 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import headtohead
 from deployed import Trained, trained_study
-from headtohead.deploy.export import _ALONE, TOLERANCE, export
+from headtohead.deploy.export import _ALONE, RESIZED_TOLERANCE, TOLERANCE, export
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 
-@pytest.fixture(scope="module", params=[("cat", "dog"), ("bird", "cat", "dog")], ids=len)
+@pytest.fixture(
+    scope="module",
+    params=[("antialias", "cat", "dog"), ("bilinear", "bird", "cat", "dog")],
+    ids=["antialias", "bilinear"],
+)
 def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    resize, *classes = request.param
     folder = tmp_path_factory.mktemp("onnx")
-    return trained_study(folder, classes=dict.fromkeys(request.param, 30), seeds=1)
+    return trained_study(folder, classes=dict.fromkeys(classes, 30), seeds=1, resize=resize)
+
+
+def textured(height: int, width: int) -> np.ndarray:
+    """(height, width, 3) uint8 with detail down to single pixels."""
+    random = np.random.default_rng(height)
+    smooth = np.add.outer(np.sin(np.arange(height) / 9), np.cos(np.arange(width) / 14))
+    noisy = 128 + 50 * smooth[..., None] + random.normal(0, 40, (height, width, 3))
+    return np.clip(noisy, 0, 255).astype(np.uint8)
 
 
 @pytest.mark.parametrize("head", ["fc", "gap"])
@@ -40,6 +53,10 @@ def test_any_batch_gives_the_originals_probabilities(
         images = np.ascontiguousarray(trained.prepared.images[:count])
         (found,) = session.run(None, {"images": images})
         np.testing.assert_allclose(found, predictor.of_pixels(images), atol=TOLERANCE)
+    for height, width in ((97, 301), (450, 33), (1200, 900), (8, 8)):
+        large = textured(height, width)
+        (found,) = session.run(None, {"images": large[None]})
+        np.testing.assert_allclose(found, predictor.predict_proba([large]), atol=RESIZED_TOLERANCE)
     script = next(path for path in files if path.suffix == ".py")
     photograph = trained.source / trained.prepared.names[0]
     done = subprocess.run(

@@ -1,6 +1,7 @@
 """Writing files so that they are whole or absent, and knowing them again by their content."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -52,6 +53,22 @@ def append_line(path: Path, line: str) -> None:
             os.fsync(handle.fileno())
     except OSError as error:
         raise storage_error(path, error) from error
+
+
+def check_out(out: Path) -> None:
+    """That a folder `out` can be made, or is there and may be written; makes nothing.
+
+    Raises UsageError where a file stands in its way, and StorageError.
+    """
+    try:
+        whole = out.absolute()
+        present = next(path for path in (whole, *whole.parents) if path.exists())
+        if not present.is_dir():
+            raise UsageError(f"--out {brief(str(out))}: {present.name} is a file; name a folder.")
+        if not os.access(present, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise storage_error(out, error) from error
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from headtohead.config.images import SplitSpec
 from headtohead.core.errors import DataError
+from headtohead.core.text import counted
 from headtohead.data.holdout import holdout_lines
 from headtohead.data.prepared import GIVEN_SPLITS, PreparedSet, Quarantined, printable
 from headtohead.data.sources import Source
@@ -151,7 +152,8 @@ def render_check(check: DataCheck) -> str:
     )
     share, ratio = check.largest_share, check.imbalance
     console.print(
-        f"{check.usable:,} usable images of {check.found:,} files in {printable(check.source)}",
+        f"{counted(check.usable, 'usable image')} of {counted(check.found, 'file')} in "
+        f"{printable(check.source)}",
         markup=False,
     )
     console.print(_class_table(check))
@@ -163,10 +165,12 @@ def render_check(check: DataCheck) -> str:
         console.print(Text(passed), soft_wrap=True)
     console.print(f"Width:   {_range_text(check.widths)}")
     console.print(f"Height:  {_range_text(check.heights)}")
-    console.print(f"         {check.distinct_sizes:,} different sizes")
+    sizes = counted(check.distinct_sizes, "different size")
+    console.print(f"         {sizes}")
+    even = f"{ratio:.3g}" == "1"
+    smallest = "as many as" if even else f"{ratio:.3g} times as many as"
     console.print(
-        f"Balance: {share:.1%} of the images are of the largest class, "
-        f"{ratio:.3g} times as many as of the smallest"
+        f"Balance: {share:.1%} of the images are of the largest class, {smallest} of the smallest"
     )
     if check.split:
         sizes = ", ".join(f"{count:,} {name}" for name, count in check.split.items())
@@ -174,15 +178,20 @@ def render_check(check: DataCheck) -> str:
         given = {name for label in check.classes for name in label.given}
         for line in holdout_lines(check.split["test"], given):
             console.print(line, markup=False, soft_wrap=True)
-    _print_groups(console, "near-duplicate groups (each stays in one split)", check.duplicates)
+    groups = counted(len(check.duplicates), "near-duplicate group")
+    _print_groups(console, f"{groups} (each stays in one split)", check.duplicates)
     if check.across_classes:
-        title = "of them across classes: the same image under two labels"
+        across = f"{len(check.across_classes):,} of them across classes"
+        title = f"{across}: the same image under two labels"
         _print_groups(console, title, check.across_classes)
     if check.leaks:
-        title = "of them across the splits you gave: the test split is not independent"
+        across = f"{len(check.leaks):,} of them across the splits you gave"
+        title = f"{across}: the test split is not independent"
         _print_groups(console, title, check.leaks)
     reasons = [f"{printable(bad.name)}: {bad.reason}" for bad in check.quarantined]
-    _print_list(console, f"{len(reasons):,} files quarantined (cannot be decoded)", reasons)
+    _print_list(
+        console, f"{counted(len(reasons), 'file')} quarantined (cannot be decoded)", reasons
+    )
     return console.file.getvalue().rstrip() if isinstance(console.file, io.StringIO) else ""
 
 
@@ -266,8 +275,7 @@ def _class_table(check: DataCheck) -> Table:
 
 
 def _print_groups(console: Console, title: str, groups: Iterable[DuplicateGroup]) -> None:
-    lines = [" = ".join(map(printable, group.names)) for group in groups]
-    _print_list(console, f"{len(lines):,} {title}", lines)
+    _print_list(console, title, [" = ".join(map(printable, group.names)) for group in groups])
 
 
 def _print_list(console: Console, title: str, lines: list[str]) -> None:

@@ -84,7 +84,7 @@ def prepare(
     selection = Selection(source.classes, files, sha256, image_size, resize)
     digest = selection.digest()
     agree(digest)
-    folder = cache / "prepared" / digest[:_DIGEST_LETTERS]
+    folder = _place(cache, digest)
     if not folder.is_dir():
         doing = "preparing the same images"
         with taking_turns(folder.with_suffix(".lock"), doing, progress), _storage(folder.parent):
@@ -94,6 +94,16 @@ def prepare(
     prepared = load_prepared(folder)
     _judge(prepared, source.shown, max_unreadable)
     return prepared
+
+
+def kept(cache: Path, digest: str) -> PreparedSet | None:
+    """The prepared set of this digest where `cache` still has it. Raises DataError if damaged."""
+    folder = _place(cache, digest)
+    return load_prepared(folder) if folder.is_dir() else None
+
+
+def _place(cache: Path, digest: str) -> Path:
+    return cache / "prepared" / digest[:_DIGEST_LETTERS]
 
 
 def _mark(cache: Path) -> None:

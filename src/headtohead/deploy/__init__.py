@@ -5,6 +5,7 @@ reading.py     what is to be looked at: names, folders, patterns, images in memo
 predictor.py   images → classes and calibrated probabilities
 answers.py     predictions as a table, CSV or JSON lines
 evaluate.py    every head and seed on new labelled images
+overlap.py     which new images the study has, too
 explain.py     where a model looks, drawn
 export.py      a model for other programs, proved there
 demo.py        a local page to drop photographs on

@@ -13,9 +13,11 @@ from headtohead.analysis.pairs import answers_scored
 from headtohead.analysis.results import RunResult, primary_of
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import DataError, UsageError
+from headtohead.core.text import counted
 from headtohead.data.pipeline import look_at
 from headtohead.data.prepared import PreparedSet, printable
 from headtohead.data.progress import Progress
+from headtohead.deploy.overlap import Overlap, overlap
 from headtohead.deploy.predictor import logits_of
 from headtohead.deploy.runs import load_model
 from headtohead.report.comparisons import HeadComparison, comparisons_of
@@ -47,6 +49,7 @@ class Evaluated:
 
     `shares` maps each class to its share in training and in the new images. `comparisons` are the
     reference against each other head, as in the study's report, on the new images' accuracy.
+    `overlap` has the new images that the study has, too; None where that cannot be told.
     """
 
     out: Path
@@ -56,6 +59,7 @@ class Evaluated:
     reference: str
     comparisons: tuple[HeadComparison, ...]
     shares: dict[str, tuple[float, float]]
+    overlap: Overlap | None
     notes: tuple[str, ...]
 
     def accuracy(self, head: str) -> Spread | None:
@@ -69,6 +73,7 @@ class Evaluated:
             "images": self.images,
             "reference": self.reference,
             "notes": list(self.notes),
+            "in_the_study": self._in_the_study(),
             "shares": {name: list(pair) for name, pair in self.shares.items()},
             "runs": [
                 {"head": run.head, "seed": run.seed, **dataclasses.asdict(run.scores)}
@@ -90,6 +95,13 @@ class Evaluated:
             ],
         }
 
+    def _in_the_study(self) -> dict[str, int] | None:
+        found = self.overlap
+        if found is None:
+            return None
+        splits = {str(name): count for name, count in found.splits.items()}
+        return {"images": len(found.rows), "exactly": found.exact, **splits}
+
     def __str__(self) -> str:
         return "\n".join(_lines(self))
 
@@ -103,11 +115,13 @@ def evaluate(
     progress: Progress,
     device: str = "auto",
     trust: Collection[str] = (),
+    new_only: bool = False,
 ) -> Evaluated:
     """Run every finished run's best epoch on the labelled images of `data`.
 
-    Raises DataError where there are none or no class is the study's, UsageError where no run is
-    finished, and as `headtohead.deploy.runs.load_model` does.
+    With `new_only` images that the study has, exactly or nearly, are left out. Raises DataError
+    where there are none or no class is the study's, UsageError where no run is finished, and as
+    `headtohead.deploy.runs.load_model` does.
     """
     file = ledger.file
     pictures = file.study.pictures.model_copy(update={"limit": None})
@@ -116,6 +130,11 @@ def evaluate(
     finished = [run for run in summary.runs if run.finished]
     if not finished:
         raise UsageError(f"{ledger.out} has no finished run: run `headtohead compare`.")
+    known = overlap(file, prepared, rows, cache=cache, progress=progress)
+    notes += _told(known, len(rows), cache, new_only=new_only)
+    if new_only and known is not None:
+        new = ~np.isin(rows, known.rows)
+        rows, labels = rows[new], labels[new]
     shares, shift = _shares(file, labels)
     found: list[RunEvaluation] = []
     answers: dict[tuple[str, int], Answers] = {}
@@ -137,6 +156,7 @@ def evaluate(
         reference=summary.reference,
         comparisons=_compared(file, summary, finished, found, answers, prepared),
         shares=shares,
+        overlap=known,
         notes=(*notes, *shift, *_lost(prepared)),
     )
 
@@ -168,8 +188,8 @@ def matched(
     for number in sorted(set(place) - set(known)):
         count = int((prepared.labels == number).sum())
         notes.append(
-            f"{count:,} images of class {printable(prepared.classes[number])} are left out: the "
-            f"study has no such class."
+            f"Left out: {counted(count, 'image')} of class {printable(prepared.classes[number])}, "
+            f"which the study has not."
         )
     missing = set(range(len(classes))) - {place[number] for number in known}
     notes += [f"No image of class {printable(classes[index])}." for index in sorted(missing)]
@@ -178,6 +198,28 @@ def matched(
     if not len(rows):
         raise DataError(f"no image of the study's classes ({ours}) could be read.")
     return rows, labels, notes
+
+
+def _told(known: Overlap | None, images: int, cache: Path, *, new_only: bool) -> list[str]:
+    """What a reader must know of images that the study has, too.
+
+    Raises DataError where `new_only` leaves nothing, or cannot be told.
+    """
+    if known is None:
+        reason = (
+            f"whether the study has these images, too, cannot be told: its prepared images are no "
+            f"more in the cache {printable(str(cache))}"
+        )
+        if new_only:
+            raise DataError(f"{reason}. Name their folder by --cache, or leave out --new-only.")
+        return [f"{reason[0].upper()}{reason[1:]}."]
+    if not len(known.rows):
+        return ["None of these images is in the study."]
+    if new_only and len(known.rows) == images:
+        raise DataError(f"--new-only leaves no image of {images:,}: all are in the study, too.")
+    if new_only:
+        return [f"{known.told}; they are left out."]
+    return [f"{known.told}. The figures are too good for new images: --new-only leaves these out."]
 
 
 def _parts(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
@@ -208,7 +250,8 @@ def _lost(prepared: PreparedSet) -> list[str]:
     if not prepared.quarantined:
         return []
     return [
-        f"{len(prepared.quarantined):,} files could not be read: `headtohead data check` says why."
+        f"Could not read {counted(len(prepared.quarantined), 'file')}: `headtohead data check` "
+        f"says why."
     ]
 
 
@@ -237,7 +280,7 @@ def _without_looks(file: StudyFile) -> StudyFile:
 
 
 def _lines(found: Evaluated) -> Iterator[str]:
-    yield f"{found.images:,} images of {printable(found.data)}"
+    yield f"{counted(found.images, 'image')} of {printable(found.data)}"
     yield from found.notes
     yield f"{'head':<24}{'seeds':>6}{'accuracy':>10}{'± sd':>8}{'loss':>8}{'ECE':>8}"
     for head in dict.fromkeys(run.head for run in found.runs):

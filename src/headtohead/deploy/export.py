@@ -36,6 +36,13 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-4
 """By how much a probability may differ from the original's; labels must all be equal."""
 
+RESIZED_TOLERANCE = 0.01
+"""The same where the copy resizes: a pixel may differ by 1 of 255. Labels must be equal where the
+original's two likeliest classes lie further apart than twice that."""
+
+MOSAICS, MOSAIC_BYTES = 32, 100_000_000
+"""At most so many images of another size, of six test images each, on which resizing is proved."""
+
 PATIENCE = 600
 """Seconds that a proof may take."""
 
@@ -59,11 +66,15 @@ class Subject:
 
 @dataclass(frozen=True)
 class Format:
-    """How a format is written, which script runs it, and whether it gives calibrated shares."""
+    """How a format is written, which script runs it, and whether it gives calibrated shares.
+
+    One that `resizes` takes images of any size; the others take prepared ones.
+    """
 
     write: Callable[[Subject, Path], None]
     script: str | None
     calibrated: bool
+    resizes: bool = False
     beside: tuple[str, ...] = ()
 
 
@@ -129,19 +140,67 @@ def _prove(
         found, where = _reloaded(subject, made, images), "read back by headtohead"
     else:
         found, where = _elsewhere(made, script, images), f"run by {script.name} without headtohead"
-    if found.shape != wanted.shape or not np.isfinite(found).all():
-        raise RunError(f"the export gives {found.shape} numbers where {wanted.shape} belong.")
-    apart = float(np.abs(found - wanted).max())
-    others = int((found.argmax(axis=1) != wanted.argmax(axis=1)).sum())
-    if apart > TOLERANCE or others:
-        raise RunError(
-            f"the export is not the original: probabilities differ by up to {apart:.2g} (allowed: "
-            f"{TOLERANCE:g}) and {others} of {len(images)} labels on {source}. Nothing was written."
-        )
-    return (
+    apart = _compare(found, wanted, source, TOLERANCE, 0.0)
+    told = (
         f"On {source}, {where}: all {len(images)} labels equal those of the original, "
         f"probabilities differ by at most {apart:.2g} (allowed: {TOLERANCE:g})."
     )
+    return f"{told} {_prove_resizing(subject, made, script, images)}" if form.resizes else told
+
+
+def _prove_resizing(subject: Subject, made: Path, script: Path | None, images: Pixels) -> str:
+    """The same on images of another size, which the copy resizes by itself."""
+    from headtohead.data.resize import resize
+
+    assert script is not None  # noqa: S101 - what resizes is run by a script
+    side = int(subject.metadata["image_size"])
+    large = mosaics(images)
+    prepared = [resize(one, (side, side), subject.metadata["resize"]) for one in large]
+    wanted = _original(subject, np.stack(prepared), calibrated=True)
+    size = f"{large.shape[1]} × {large.shape[2]} pixels"
+    source = f"{len(large)} images of {size}, each of six of these, resized by the graph"
+    found = _elsewhere(made, script, large)
+    apart = _compare(found, wanted, source, RESIZED_TOLERANCE, 2 * RESIZED_TOLERANCE)
+    return (
+        f"On {source}: probabilities differ by at most {apart:.2g} (allowed: "
+        f"{RESIZED_TOLERANCE:g}), labels nowhere but between classes that are closer than twice "
+        f"that."
+    )
+
+
+def mosaics(images: Pixels) -> Pixels:
+    """(n, 2 side, 3 side, 3) of six images each, taken in turn: real detail at another size."""
+    room = max(1, MOSAIC_BYTES // (6 * images[0].nbytes))
+    count = min(MOSAICS, max(1, len(images) // 6), room)
+    six = images[np.arange(6 * count) % len(images)].reshape(count, 2, 3, *images.shape[1:])
+    rows = six.transpose(0, 1, 3, 2, 4, 5)
+    side = images.shape[1]
+    return np.ascontiguousarray(rows.reshape(count, 2 * side, 3 * side, 3))
+
+
+def _compare(
+    found: NDArray[np.float64],
+    wanted: NDArray[np.float64],
+    source: str,
+    tolerance: float,
+    close: float,
+) -> float:
+    """By how much probabilities differ at most; classes within `close` may change places.
+
+    Raises RunError for more than `tolerance`, or another label.
+    """
+    if found.shape != wanted.shape or not np.isfinite(found).all():
+        raise RunError(f"the export gives {found.shape} numbers where {wanted.shape} belong.")
+    apart = float(np.abs(found - wanted).max())
+    ranked = np.sort(wanted, axis=1)
+    clear = ranked[:, -1] - ranked[:, -2] > close if close else np.ones(len(wanted), bool)
+    others = int((clear & (found.argmax(axis=1) != wanted.argmax(axis=1))).sum())
+    if apart > tolerance or others:
+        raise RunError(
+            f"the export is not the original: probabilities differ by up to {apart:.2g} (allowed: "
+            f"{tolerance:g}) and {others} of {len(wanted)} labels on {source}. Nothing was written."
+        )
+    return apart
 
 
 def _original(subject: Subject, images: Pixels, *, calibrated: bool) -> NDArray[np.float64]:
@@ -155,7 +214,7 @@ def _original(subject: Subject, images: Pixels, *, calibrated: bool) -> NDArray[
 def _elsewhere(made: Path, script: Path, images: Pixels) -> NDArray[np.float64]:
     """What the shipped script says, in a process that cannot import headtohead."""
     np.save(made.parent / "images.npy", images)
-    command = [sys.executable, "-I", "-c", _ALONE, str(script), str(made), "--prepared"]
+    command = [sys.executable, "-I", "-c", _ALONE, str(script), str(made), "--array"]
     done = subprocess.run(
         [*command, str(made.parent / "images.npy")],
         capture_output=True,
@@ -196,6 +255,7 @@ def _write_onnx(subject: Subject, made: Path) -> None:
 
     import torch
 
+    from headtohead.deploy.onnx_resize import resize_first
     from headtohead.training.serving import Shipped
 
     onnx = _needed("onnx", "onnxscript", "onnxruntime")
@@ -207,7 +267,7 @@ def _write_onnx(subject: Subject, made: Path) -> None:
             Shipped(subject.model, subject.temperature),
             (_example(subject),),
             dynamo=True,
-            input_names=["images"],
+            input_names=["prepared"],
             output_names=["probabilities"],
             dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
             external_data=False,
@@ -215,6 +275,8 @@ def _write_onnx(subject: Subject, made: Path) -> None:
         )
     assert program is not None  # noqa: S101 - with `dynamo` there is one
     proto = program.model_proto
+    side, method = int(subject.metadata["image_size"]), subject.metadata["resize"]
+    resize_first(onnx, proto, "prepared", side, method)
     onnx.helper.set_model_props(proto, subject.metadata)
     onnx.save(proto, made)
 
@@ -272,7 +334,7 @@ def _needed(*packages: str) -> Any:
 
 
 FORMATS: Mapping[str, Format] = {
-    "onnx": Format(_write_onnx, "run_onnx.py", calibrated=True),
+    "onnx": Format(_write_onnx, "run_onnx.py", calibrated=True, resizes=True),
     "torch": Format(_write_torch, "run_torch.py", calibrated=True),
     "safetensors": Format(_write_safetensors, None, calibrated=True),
     "keras": Format(_write_keras, "run_keras.py", calibrated=False, beside=(".json",)),

@@ -1,7 +1,7 @@
 """The ledger: the folder of a study. Every number of a report is computed from it.
 
 <out>/study.yaml          the study, its digest, its pictures (StudyFile)
-<out>/pictures.csv        every picture: its row in the prepared set, name, label, split
+<out>/pictures.csv        every picture: its row in the prepared set, name, label, split (or .gz)
 <out>/runs/<head>/seed-<n>/run.json, history.jsonl, best/last/resume.safetensors
 <out>/evidence/…          what probes measured, see `headtohead.store.evidence`
 """
@@ -20,7 +20,13 @@ from headtohead.config.differences import differences, head_with_other_settings
 from headtohead.config.strict_yaml import write_yaml
 from headtohead.config.study import StudySpec, problems
 from headtohead.core.errors import StorageError, UsageError, brief
-from headtohead.core.files import sha256_of_bytes, storage_error, unreadable, write_atomic
+from headtohead.core.files import (
+    check_out,
+    sha256_of_bytes,
+    storage_error,
+    unreadable,
+    write_atomic,
+)
 from headtohead.store.records import (
     HISTORY,
     RECORD,
@@ -320,13 +326,12 @@ def hold(out: Path) -> Iterator[None]:
 def refuse_foreign(out: Path) -> None:
     """A folder without a study that holds anything but a lock is somebody else's.
 
-    Raises UsageError, and StorageError where one may not look.
+    Raises UsageError, and StorageError where one may not look or write.
     """
+    check_out(out)
     try:
         if (out / STUDY_FILE).is_file():
             return
-        if out.exists() and not out.is_dir():
-            raise UsageError(f"--out {out} is a file; name a folder.")
         strangers = [p.name for p in out.iterdir() if p.name != ".lock"] if out.exists() else []
     except OSError as error:
         raise storage_error(out, error) from error

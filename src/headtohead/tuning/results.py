@@ -16,6 +16,7 @@ from headtohead.config.strict_yaml import write_yaml
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import RunError
 from headtohead.core.files import write_atomic
+from headtohead.core.text import counted
 from headtohead.report.formats.markdown import escape, table
 from headtohead.report.notes import few_steps
 from headtohead.store.ledger import Ledger, StudyFile
@@ -97,10 +98,11 @@ class Tuning:
         record = self.record
         seeds = ", ".join(map(str, record.seeds))
         yield (
-            f"Validation accuracies in %, best of {record.epochs} epochs, seed {seeds}; one more "
-            f"of the {record.pictures:,} images right adds {100 / record.pictures:.2g}. The best "
-            f"of many trials is flattered by having been chosen, and says nothing of other heads: "
-            f"that is for the comparison, with seeds and a test split that no trial has seen."
+            f"Validation accuracies in %, best of {counted(record.epochs, 'epoch')}, seed "
+            f"{seeds}; one more of the {record.pictures:,} images right adds "
+            f"{100 / record.pictures:.2g}. The best of many trials is flattered by having been "
+            f"chosen, and says nothing of other heads: that is for the comparison, with seeds and "
+            f"a test split that no trial has seen."
         )
         for note in record.notes:
             yield f"Note: {note}"
@@ -185,7 +187,7 @@ def write_results(out: Path, ledger: Ledger, study: StudySpec) -> Tuning:
     for head, found in heads.items():
         if all(trial.failures for trial in found.trials):
             raise RunError(
-                f"all {len(found.trials)} trials of {head} failed ({found.best.failures[0]}): "
+                f"no trial of {head} was finished ({found.best.failures[0]}): "
                 f"there is nothing to choose; see {out / RECORD}. Search other values."
             )
     write_atomic(out / STUDY, _as_yaml(_tuned(study, record)).encode())
@@ -221,7 +223,7 @@ def _tuned(study: StudySpec, record: TuningRecord) -> StudySpec:
     }
     description = (
         f"The heads of the study {study.name}, each with the settings that were chosen among "
-        f"{tuning_of(study).trials} trials by `headtohead tune`, on validation alone."
+        f"{counted(tuning_of(study).trials, 'trial')} by `headtohead tune`, on validation alone."
     )
     name = f"{study.name[:57]}-chosen"
     changed = {"name": name, "description": description, "heads": heads, "tuning": None}

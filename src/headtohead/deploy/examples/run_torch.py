@@ -1,7 +1,7 @@
 """Classify photographs by a model of `torch.export`. Needs torch, numpy and pillow alone.
 
     python run_torch.py MODEL.pt2 PHOTOGRAPH…
-    python run_torch.py MODEL.pt2 --prepared IMAGES.npy    (N, side, side, 3) uint8 → JSON
+    python run_torch.py MODEL.pt2 --array IMAGES.npy    (N, side, side, 3) uint8 → JSON
 
 The model takes images as they were prepared for training (RGB, uint8, side × side, resized without
 regard to their shape by Pillow's bilinear filter) and gives calibrated probabilities.
@@ -30,7 +30,7 @@ def main(model: str, *arguments: str) -> None:
     metadata = json.loads(extra["metadata.json"])
     classes, side = json.loads(metadata["classes"]), int(metadata["image_size"])
     with torch.inference_mode():
-        if arguments[0] == "--prepared":
+        if arguments[0] == "--array":
             images = np.load(arguments[1], allow_pickle=False)
             print(json.dumps(program(torch.from_numpy(images)).tolist()))
             return

@@ -65,7 +65,7 @@ def environments(summary: Summary) -> tuple[tuple[str, str], ...]:
             key,
             next(iter(seen))
             if len(seen) == 1
-            else "; ".join(f"{value} ({n} runs)" for value, n in seen.items()),
+            else "; ".join(f"{value} ({counted(n, 'run')})" for value, n in seen.items()),
         )
         for key, seen in found.items()
     )
