@@ -24,7 +24,7 @@ from headtohead.training import checkpoint
 from headtohead.training.evaluate import infer
 from headtohead.training.features import compute
 from headtohead.training.inputs import Features, Inputs, Pictures
-from headtohead.training.plans import RunPlan
+from headtohead.training.plans import RunPlan, finished_model
 from headtohead.training.run import train
 from test_features import COUNT, CPU, SIZE, frozen_spec, images, key
 from test_run import Silent, parts
@@ -137,6 +137,21 @@ def test_last_stages_alone_are_trained(tmp_path: Path) -> None:
     assert "backbone.trunk.blocks.1.norm.moving_mean" in moved
     with pytest.raises(UsageError, match="has 2 stages; received last:3"):
         with_last_stages(TutorialCNN((4, 6)), 3)
+
+
+@pytest.mark.parametrize("stages", ["all", "last:1"])
+def test_a_finished_run_with_frozen_norms_is_opened_again(tmp_path: Path, stages: str) -> None:
+    """Else its probes, predictions and exports fail after all the training."""
+    spec = frozen_spec(tmp_path).model_copy(update={"train": stages})
+    own = plan(spec, "gap", batch_norm="frozen", epochs=1)
+    shown = Pictures(images(), LABELS, CPU)
+    train(own, shown, parts(40, 15), tmp_path, Silent())
+    for plain in (False, True):
+        model = finished_model(own, tmp_path, "best", CPU, plain=plain).model
+        logits, _ = infer(model, shown, np.arange(COUNT))
+        state = checkpoint.load(tmp_path / BEST)[0]
+        assert same(state_of(model), state)
+        assert torch.isfinite(logits).all()
 
 
 def test_frozen_norms_keep_their_statistics_and_train_their_scale(tmp_path: Path) -> None:

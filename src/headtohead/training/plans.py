@@ -46,8 +46,6 @@ class RunPlan:
     def build(self) -> Classifier:
         """The model before its first step, by the fastest kernels that are there."""
         model = self.build_plain()
-        if self.recipe.batch_norm == "frozen" and not model.is_frozen:
-            model.backbone = with_frozen_norms(model.backbone)
         if self.recipe.checkpointing and not model.is_frozen:
             model.backbone = with_checkpointing(model.backbone)
         model.backbone = fastest(model.backbone)
@@ -55,7 +53,7 @@ class RunPlan:
 
     def build_plain(self) -> Classifier:
         """The same model by PyTorch's own kernels alone."""
-        return build_classifier(
+        model = build_classifier(
             self.backbone,
             self.head,
             self.head_spec,
@@ -63,6 +61,9 @@ class RunPlan:
             classes=self.classes,
             seed=self.seed,
         )
+        if self.recipe.batch_norm == "frozen" and not model.is_frozen:
+            model.backbone = with_frozen_norms(model.backbone)
+        return model
 
     def epochs(self, model: Classifier) -> int:
         """How many epochs the run has: one where the head is computed, not trained."""
