@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from headtohead.config.augmentation import augment_text, read_augment
 from headtohead.config.candidates import candidate_text
+from headtohead.config.per_run import per_run_text, read_per_run
 
 if TYPE_CHECKING:
     from headtohead.config.study import StudySpec
@@ -282,6 +283,26 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("workers", int, "Worker processes.", TRAINING, default="one per core or GPU"),
     Option(
+        "executor",
+        str,
+        "Where runs are trained: local or a Ray cluster.",
+        TRAINING,
+        "execution.executor",
+        default="local",
+        metavar="local|ray[:ADDRESS]",
+    ),
+    Option(
+        "per_run",
+        str,
+        "What a run takes of a Ray cluster: cores, GPUs and GiB of memory.",
+        TRAINING,
+        "execution.per_run",
+        default="cores=1,gpus=1",
+        metavar="cores=N,gpus=N,memory=N",
+        read=read_per_run,
+        write=per_run_text,
+    ),
+    Option(
         "timing",
         bool,
         "Measure a few training steps to estimate the time.  [default: timing]",
@@ -333,6 +354,8 @@ class TuneOptions(PictureOptions, total=False):
     weights_match: str | None
     train_backbone: str | None
     max_unreadable: float | None
+    executor: str | None
+    per_run: str | Mapping[str, Any] | None
 
 
 class StudyOptions(TuneOptions, total=False):

@@ -30,6 +30,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
+from headtohead.config.study import StudySpec
 from headtohead.core.errors import DataError, StorageError
 from headtohead.core.files import digest_of, storage_error, write_atomic
 
@@ -70,6 +71,19 @@ class FeatureKey:
     def folder(self, cache: Path) -> Path:
         """Where its features are, or will be, in a cache."""
         return cache / "features" / self.digest()
+
+
+def key_of(study: StudySpec, prepared: str, *, seed: int, device: str) -> FeatureKey:
+    """What decides the features that a run of this seed is trained on, on `cpu` or `cuda`."""
+    return FeatureKey(
+        prepared=prepared,
+        backbone=study.backbone.trunk(),
+        image_size=study.pictures.image_size,
+        dtype=study.backbone.features,
+        views=study.views,
+        device=device,
+        seed=seed if study.backbone.weights is None else None,
+    )
 
 
 def open_features(folder: Path) -> NDArray[np.generic] | None:

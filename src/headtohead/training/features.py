@@ -13,7 +13,7 @@ from torch import Tensor
 from headtohead.backbones.frozen import Frozen, frozen_backbone
 from headtohead.config.study import BackboneSpec, StudySpec
 from headtohead.core.streams import stream_seed
-from headtohead.data.features import LAYOUT, Extraction, FeatureKey, Maps, open_features
+from headtohead.data.features import LAYOUT, Extraction, FeatureKey, Maps, key_of, open_features
 from headtohead.data.prepared import PreparedSet
 from headtohead.training.acceleration import fastest
 from headtohead.training.inputs import Features, without_copy
@@ -46,7 +46,7 @@ def frozen_features(
     matters where the backbone's weights are random. Raises UsageError where the backbone cannot be
     built or its weights have changed, StorageError and DataError as the cache does.
     """
-    key = key_of(study, prepared.digest, seed=seed, device=device)
+    key = key_of(study, prepared.digest, seed=seed, device=device.type)
     folder = key.folder(cache)
     found = open_features(folder)
     if found is None:
@@ -55,19 +55,6 @@ def frozen_features(
     if found is None:
         raise FileNotFoundError(folder)
     return Features(found, prepared.labels, device)
-
-
-def key_of(study: StudySpec, prepared: str, *, seed: int, device: torch.device) -> FeatureKey:
-    """What decides the features that a run of this seed is trained on."""
-    return FeatureKey(
-        prepared=prepared,
-        backbone=study.backbone.trunk(),
-        image_size=study.pictures.image_size,
-        dtype=study.backbone.features,
-        views=study.views,
-        device=device.type,
-        seed=seed if study.backbone.weights is None else None,
-    )
 
 
 def compute(
