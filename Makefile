@@ -32,7 +32,7 @@ test-extras: .venv-extras/.installed .venv-extras-vision/.installed
 
 .venv-extras/.installed: pyproject.toml constraints.txt
 	test -x .venv-extras/bin/python || $(PYTHON) -m venv .venv-extras
-	.venv-extras/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[export,fast,hf,tfds,tune]' hypothesis pytest
+	.venv-extras/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[export,fast,hf,ray,tfds,tune]' hypothesis pytest
 	touch $@
 
 .venv-extras-vision/.installed: pyproject.toml tests/extras/vision/constraints.txt

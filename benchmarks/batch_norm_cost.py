@@ -21,7 +21,7 @@ from headtohead.probes.speed import StepRunner, step_runner
 from headtohead.training import batch_norm
 from headtohead.training.device import choose_device, set_up_worker
 from headtohead.training.inputs import Pictures
-from headtohead.training.run import RunPlan
+from headtohead.training.plans import RunPlan
 
 
 def cpu_seconds(work: Callable[[], object]) -> float:

@@ -16,7 +16,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile(
     "headtohead",
-    max_examples=250 if os.environ.get("HEADTOHEAD_THOROUGH") else 25,
+    max_examples=500 if os.environ.get("HEADTOHEAD_THOROUGH") else 50,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     print_blob=True,
@@ -42,3 +42,10 @@ def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
         return summarize(StudyData(ledger)), []
 
     monkeypatch.setattr(importlib.import_module("headtohead.compare"), "_report", summary_alone)
+
+
+@pytest.fixture
+def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Charts are planned and none is drawn: for tests of tables and words alone."""
+    drawing = importlib.import_module("headtohead.report.charts.chart")
+    monkeypatch.setattr(drawing, "inline_svg", lambda *_: "<svg></svg>")

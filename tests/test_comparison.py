@@ -26,7 +26,7 @@ from headtohead.store.records import read_history
 from photographs import write_pictures
 
 TIMING = {"seconds", "cpu_seconds", "pictures_per_second"}
-PATIENCE = 60.0  # seconds
+PATIENCE = 300.0  # seconds, on a machine that does other work
 SMALL = """
 heads: {fc_dropout: {recipe: {epochs: 8}}, gap: }
 seeds: 2
@@ -166,15 +166,6 @@ def test_heads_and_seeds_grow_without_training_anything_twice(
     assert curves(out) == curves(undisturbed)
 
 
-def test_figures_are_the_same_whoever_draws_them(undisturbed: Path) -> None:
-    """Else a report made anew shows other figures than the study that it is of."""
-    folder = undisturbed / "figures"
-    by_workers = {path.name: path.read_bytes() for path in folder.iterdir()}
-    finish(["report", str(undisturbed), "--figures"])
-    assert {name: (folder / name).read_bytes() for name in by_workers} == by_workers
-    assert {"all_heads_accuracy.png", "all_heads_loss.svg"} <= by_workers.keys()
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.usefixtures("no_report")
 def test_a_study_survives_every_kind_of_death_to_the_bit(
@@ -184,7 +175,15 @@ def test_a_study_survives_every_kind_of_death_to_the_bit(
     out = tmp_path / "killed"
     words = command(out, "--heads", "fc_dropout", "--workers", "2")
 
-    parent = start_until_epochs(words, out, 2)
+    parent = start_until_epochs(words, out, 1)
+    parent.send_signal(signal.SIGINT)
+    _, told = parent.communicate(timeout=PATIENCE)
+    assert parent.returncode == 130, told
+    assert "same command" in told
+    assert "Traceback" not in told
+    reached = epochs_on_disk(out)
+
+    parent = start_until_epochs(words, out, reached + 1)
     workers = children(parent.pid)
     assert len(workers) == min(2, len(os.sched_getaffinity(0)))
     parent.kill()
@@ -192,20 +191,12 @@ def test_a_study_survives_every_kind_of_death_to_the_bit(
     wait_for(lambda: not any(map(is_running, workers)))
     reached = epochs_on_disk(out)
 
-    parent = start_until_epochs(words, out, reached + 2)
+    parent = start_until_epochs(words, out, reached + 1)
     os.kill(children(parent.pid)[0], signal.SIGKILL)
     _, told = parent.communicate(timeout=300)
     assert parent.returncode == 4, told
     assert "SIGKILL" in told
     assert len(Ledger.open(out).runs()) == 1
-    reached = epochs_on_disk(out)
-
-    parent = start_until_epochs(words, out, reached + 1)
-    parent.send_signal(signal.SIGINT)
-    _, told = parent.communicate(timeout=60)
-    assert parent.returncode == 130, told
-    assert "same command" in told
-    assert "Traceback" not in told
 
     finish(words)
     whole = curves(undisturbed)
@@ -244,50 +235,37 @@ def test_a_run_that_diverges_is_told_and_the_others_go_on(tmp_path: Path, comman
     assert runs["wild"].failure is not None
 
 
-def test_a_study_without_weights_still_reports(
+def test_a_study_without_weights_still_reports_and_draws_the_same_figures(
     tmp_path: Path, command: Command, undisturbed: Path
 ) -> None:
+    """Else a report made anew shows other figures than the study that it is of, or none."""
     out = tmp_path / "light"
     shutil.copytree(undisturbed, out)
     for weights in out.rglob("*.safetensors"):
         weights.unlink()
     summary = (out / "summary.json").read_bytes()
-    finish(["report", str(out)])
+    by_workers = {path.name: path.read_bytes() for path in (out / "figures").iterdir()}
+    finish(["report", str(out), "--figures"])
     assert (out / "summary.json").read_bytes() == summary
+    assert {name: (out / "figures" / name).read_bytes() for name in by_workers} == by_workers
+    assert {"all_heads_accuracy.png", "all_heads_loss.svg"} <= by_workers.keys()
     finish(command(out))
 
 
-def test_a_head_of_the_users_own_is_found_in_the_current_folder(
-    tmp_path: Path, source: Path, cache: Path
-) -> None:
-    (tmp_path / "mine.py").write_text(
-        "from headtohead import Head\n"
-        "from headtohead.backbones.layers import dense\n"
-        "class Largest(Head):\n"
-        '    """Largest value of each map."""\n'
-        "    def __init__(self, channels, size, outputs):\n"
-        "        super().__init__(channels, size, outputs)\n"
-        "        self.linear = dense(channels, outputs)\n"
-        "    def forward(self, features):\n"
-        "        print('a word of its own')\n"
-        "        return self.linear(features.amax((2, 3)))\n"
-        "    def class_maps(self, features):\n"
-        "        return None\n"
-    )
-    program = Path(sys.executable).with_name("headtohead")
-    command = [
-        *(str(program), "compare", "--data", str(source), "--heads", "gap,mine:Largest"),
-        *("--seeds", "1", "--epochs", "1", "--image-size", "36", "--cache", str(cache)),
-        *("--workers", "1"),
-    ]
-    done = alone(command, tmp_path)
-    (out,) = (tmp_path / "runs").iterdir()
-    assert out.name.startswith(f"{source.name}-")
-    assert {run.record.head for run in Ledger.open(out).runs()} == {"gap", "mine.Largest"}
-    assert "a word of its own" not in done.stdout + done.stderr
-    assert "a word of its own" in "".join(path.read_text() for path in (out / "logs").iterdir())
-
-
+OWN_HEAD = """\
+from headtohead import Head
+from headtohead.backbones.layers import dense
+class Largest(Head):
+    "Largest value of each map."
+    def __init__(self, channels, size, outputs):
+        super().__init__(channels, size, outputs)
+        self.linear = dense(channels, outputs)
+    def forward(self, features):
+        print("a word of its own")
+        return self.linear(features.amax((2, 3)))
+    def class_maps(self, features):
+        return None
+"""
 OWN_BACKBONE = """\
 from torch import nn
 class Net(nn.Module):
@@ -303,27 +281,32 @@ class Net(nn.Module):
 """
 
 
-def test_heads_are_compared_on_a_backbone_of_the_users_own_with_its_weights(
+def test_a_head_and_a_backbone_of_the_users_own_are_found_in_the_current_folder(
     tmp_path: Path, source: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else "any backbone" is the tutorial's alone: every probe and the report must take it."""
+    """Else "any backbone, any head" are headtohead's alone: every probe and report must take it."""
+    (tmp_path / "mine.py").write_text(OWN_HEAD)
     (tmp_path / "own.py").write_text(OWN_BACKBONE)
     monkeypatch.syspath_prepend(tmp_path)
     weights = importlib.import_module("own").Net(6).state_dict()
     torch.save({"state_dict": {f"module.{n}": v for n, v in weights.items()}}, tmp_path / "w.pth")
     (tmp_path / "study.yaml").write_text(
         "backbone: {name: 'own:Net', options: {width: 6}, weights: w.pth, train: all}\n"
-        "heads: [gap, fc]\nrecipe: {epochs: 1}\nseeds: 1\npictures: {image_size: 36}\n"
+        "heads: [gap, 'mine:Largest']\nrecipe: {epochs: 1}\nseeds: 1\n"
+        "pictures: {image_size: 36}\n"
     )
     program = Path(sys.executable).with_name("headtohead")
     command = [
         *(str(program), "compare", "study.yaml", "--data", str(source)),
         *("--cache", str(cache), "--workers", "1"),
     ]
-    alone(command, tmp_path)
+    done = alone(command, tmp_path)
     (out,) = (tmp_path / "runs").iterdir()
+    assert "a word of its own" not in done.stdout + done.stderr
+    assert "a word of its own" in "".join(path.read_text() for path in (out / "logs").iterdir())
     ledger = Ledger.open(out)
     assert ledger.file.study.backbone.weights_sha256 == sha256_of(tmp_path / "w.pth")
+    assert {run.record.head for run in ledger.runs()} == {"gap", "mine.Largest"}
     for run in ledger.runs():
         assert run.record.feature_maps == (6, 5, 5)
         assert run.record.environment["kernels"] == "plain"

@@ -1,7 +1,6 @@
 """The demo's page in a real browser, and its server against those who mean it harm."""
 
 import http.client
-import io
 import json
 import shutil
 import threading
@@ -10,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from deployed import Trained, trained_study
 from headtohead.deploy.demo import MOST_BYTES, Demo
 from headtohead.deploy.runs import load_members
+from hostile import CONTENTS
 
 HOSTILE = ("<img src=x onerror=\"document.title='run'\">", "dog\x1b[31m")
 
@@ -72,13 +71,8 @@ def test_every_head_answers_as_it_predicts(demo: Demo, trained: Trained) -> None
 
 def test_uploads_that_cannot_be_answered_get_a_sentence(demo: Demo, tmp_path: Path) -> None:
     """Else a wrong file breaks the page, or fills the memory."""
-    buffer = io.BytesIO()
-    Image.new("L", (30_000, 30_000)).save(buffer, format="PNG")  # 900 megapixels in a few bytes
-    truncated = io.BytesIO()
-    Image.new("RGB", (300, 300), "red").save(truncated, format="JPEG")
-    for body in (b"", b"text", b"<svg onload=alert(1)>", b"GIF89a", b"\xff\xd8\xff" * 9,
-                 truncated.getvalue()[:-90], buffer.getvalue()):  # fmt: skip
-        status, told, _ = asked(demo, "POST", "/predict", body)
+    for body in CONTENTS.values():
+        status, told, _ = asked(demo, "POST", "/predict", body())
         assert (status, list(told)) == (422, ["error"])
         assert told["error"].endswith(".")
         assert "Traceback" not in told["error"]

@@ -1,16 +1,19 @@
 """What a reader must know first: heads that cannot be judged, heads that learned nothing."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from headtohead.analysis.baseline import Standing
 from headtohead.report.formats.summary import summary_json
 from headtohead.report.formats.terminal import render_text
 from headtohead.report.page.answer import answer
 from headtohead.report.page.content import gather
 from headtohead.report.page.html import arrange
 from headtohead.report.summary import Summary, summarize
+from headtohead.stats.over_images import PictureInterval
 from headtohead.store.ledger import Ledger
 from headtohead.study_data import StudyData
 from ledgers import add_run, change_epochs, study_ledger
@@ -121,6 +124,30 @@ def test_all_at_the_largest_class_have_learned_nothing(tmp_path: Path) -> None:
     assert {i.comparison.better.outcome for i in summary.comparisons} == {"inconclusive"}
     assert not any("needed" in i.comparison.better.rule for i in summary.comparisons)
     assert '<span class="tag unlearned">' in arrange(gather(StudyData(ledger), summary))
+
+
+@pytest.mark.parametrize(
+    ("lead", "images", "certainty"),
+    [(0.4, 12, "few"), (0.02, 12, "unlearned"), (-0.1, 12, "unlearned"), (0.4, 200, "unlearned")],
+)
+def test_a_test_split_too_small_to_show_a_lead_is_not_nothing_learned(
+    lead: float, images: int, certainty: str, tmp_path: Path
+) -> None:
+    """Else whoever has 120 photographs trains longer, where test images are what is missing."""
+    ledger = made(tmp_path, {"fc": 0.50, "gap": 0.50}, seeds=1)
+    plain = summarize(StudyData(ledger))
+    found = PictureInterval(lead, lead - 0.41, lead + 0.41, 0.05, images, images, 6, 1)
+    summary = replace(
+        plain,
+        baseline=replace(plain.baseline, images=images),
+        standings=(Standing("fc", found), Standing("gap", None)),
+    )
+    assert summary.nothing_learned
+    assert answer(summary).certainty == certainty
+    text = " ".join(render_text(summary).split("best val.")[0].split())
+    assert ("12 test images are too few" in text) == (certainty == "few")
+    assert ("139 or more" in text) == (certainty == "few")
+    assert ("more epochs" in text) == (certainty == "unlearned")
 
 
 def test_lag_is_told_before_nothing_learned(tmp_path: Path) -> None:

@@ -186,10 +186,33 @@ def test_working_in_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     originals = textures(40, seed=7)
     pictures = np.concatenate([originals, [saved_anew(x, 70, 56) for x in originals[::3]]])
     whole = groups_of(pictures)
-    for name, value in {"_ROWS": 7, "_COLUMNS": 5, "_BATCH_BYTES": 1}.items():
+    for name, value in {"_ROWS": 7, "_COLUMNS": 5, "_BATCH_BYTES": 1, "_HELD": 3}.items():
         monkeypatch.setattr(duplicates, name, value)
     assert groups_of(pictures).tolist() == whole.tolist()
     assert len(np.unique(whole)) == 40
+
+
+def test_few_of_all_pairs_are_compared_and_none_that_is_alike_is_left_out() -> None:
+    """Lost: preparing a million images in a day, or a duplicate that lay in the wrong cell."""
+    random = np.random.default_rng(10)
+    axes = 0.7 ** np.arange(64) * np.linalg.qr(random.normal(size=(64, 64)))[0].T
+    vectors = (random.normal(size=(2000, 64)) @ axes.T).astype(np.float32)
+    vectors[1000:1500] = vectors[:500] + random.normal(0, 0.02, (500, 64))
+    vectors[::2] = vectors[1::2] * random.choice([1, -1], (1000, 1)) + 0.15 * vectors[::2]
+    vectors = duplicates._unit(vectors)
+    vectors[7] = 0
+    seen = np.zeros((2000, 2000), np.uint8)
+    for rows, others in duplicates._blocks(vectors):
+        assert others[: len(rows)].tolist() == rows.tolist()
+        row, column = (index.ravel() for index in np.indices((len(rows), len(others))))
+        later = column > row
+        np.add.at(seen, (rows[row[later]], others[column[later]]), 1)
+    seen += seen.T
+    alike = vectors @ vectors.T > 0.98
+    np.fill_diagonal(alike, val=False)
+    assert alike.sum() > 500
+    assert seen[alike].min() == seen.max() == 1
+    assert seen.mean() < 0.3
 
 
 @pytest.mark.parametrize("side", [1, 2, 7, 16, 33])

@@ -24,10 +24,20 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return trained_study(tmp_path_factory.mktemp("export"))
 
 
-def alone(script: Path, *arguments: Path | str) -> str:
-    """What a shipped script says where headtohead cannot be imported."""
+ALONE = """
+import json, runpy, sys
+sys.modules["headtohead"] = None
+sys.path.insert(0, "")
+for sys.argv in json.loads(sys.argv[1]):
+    runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def alone(script: Path, *calls: tuple[Path | str, ...]) -> str:
+    """What a shipped script says, called once and again, where headtohead cannot be imported."""
+    words = json.dumps([[str(script), *map(str, call)] for call in calls])
     done = subprocess.run(
-        [sys.executable, "-I", "-c", exporting._ALONE, str(script), *map(str, arguments)],
+        [sys.executable, "-I", "-c", ALONE, words],
         capture_output=True, text=True, check=False, env={"KERAS_BACKEND": "torch"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -54,14 +64,17 @@ def test_a_model_runs_without_headtohead(
     rows = np.array([0, 5, 79])
     images = trained.prepared.images[rows]
     np.save(tmp_path / "images.npy", images)
-    found = np.array(json.loads(alone(script, files[0], "--array", tmp_path / "images.npy")))
+    photograph = trained.source / trained.prepared.names[0]
+    shares, answer = alone(
+        script, (files[0], "--array", tmp_path / "images.npy"), (files[0], photograph)
+    ).splitlines()
+    found = np.array(json.loads(shares))
     predictor = headtohead.load(trained.out).predictor(head, device="cpu")
     expected = predictor.of_pixels(images)
     assert np.array_equal(found.argmax(axis=1), expected.argmax(axis=1))
     if form == "torch":  # calibrated
         np.testing.assert_allclose(found, expected, atol=TOLERANCE)
-    photograph = trained.source / trained.prepared.names[0]
-    label, share, path = alone(script, files[0], photograph).strip().split("\t")
+    label, share, path = answer.split("\t")
     assert (label, path) == (predictor.predict([photograph])[0], str(photograph))
     assert 0.5 <= float(share) <= 1
     text = (tmp_path / "there" / "m.md").read_text()

@@ -126,6 +126,14 @@ REFUSED = (
 )
 
 
+NAMED = {
+    ("no.such:Head",): "no.such:Head",
+    ("9",): "too small",
+    ("tpu",): "tpu",
+    ("tf32",): "tf32",
+}
+
+
 @pytest.mark.parametrize(("arguments", "code"), REFUSED, ids=str)
 def test_plan_refuses_what_compare_refuses(
     arguments: tuple[str, ...], code: int, source: Path, monkeypatch: pytest.MonkeyPatch
@@ -146,6 +154,7 @@ def test_plan_refuses_what_compare_refuses(
         for result in results
     ]
     assert len(complaints[0]) == 1
+    assert NAMED.get(arguments[1:2], "") in complaints[0][0]
     assert complaints[0] == complaints[1]
 
 

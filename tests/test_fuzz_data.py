@@ -131,7 +131,7 @@ def fresh(tmp_path: Path) -> Path:
     return Path(tempfile.mkdtemp(dir=tmp_path))  # not emptied: removing takes longer than all else
 
 
-@FUZZ
+@settings(FUZZ, max_examples=120)
 @given(tree=SETS | st.dictionaries(NAMES | ANY_NAME, TREES, min_size=1, max_size=5))
 def test_everything_in_a_folder_is_listed_or_passed_over(
     tmp_path: Path, tree: dict[str, object]
@@ -210,7 +210,7 @@ def tarred(members: list[tuple[str, str]]) -> bytes:
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-@FUZZ
+@settings(FUZZ, max_examples=80)
 @given(odd=MEMBERS, pack=st.sampled_from((zipped, tarred)), good=st.booleans())
 def test_everything_in_an_archive_is_listed_or_passed_over(
     tmp_path: Path, odd: list[tuple[str, str]], pack: object, good: bool

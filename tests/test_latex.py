@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +13,8 @@ from headtohead.report.page.content import gather
 from headtohead.report.summary import summarize
 from headtohead.study_data import StudyData
 from ledgers import add_run, change_epochs, full_ledger, study_ledger
+
+pytestmark = pytest.mark.usefixtures("no_drawing")
 
 
 def test_tables_of_a_study(tmp_path: Path) -> None:

@@ -55,6 +55,9 @@ def test_its_reports_are_small(ledger: Ledger) -> None:
     assert max(sizes.values()) < LARGEST, sizes
     page = (ledger.out / "report.html").read_text()
     assert page.count("The other 20 heads") == 1
+    by_class = page.partition('id="by-class"')[2].partition("</section>")[0]
+    shown, _, folded = by_class.partition("20 more heads")
+    assert (shown.count("<h3>"), folded.count("<h3>")) == (10, 20)
     assert {item.other for item in summary.comparisons} == {"linear", "gem"}
     for head in ledger.file.study.heads:
         assert f'data-order="{head}"' in page, "every head is in the tables"

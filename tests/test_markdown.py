@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -16,6 +17,8 @@ from headtohead.report.summary import summarize
 from headtohead.store.ledger import Ledger
 from headtohead.study_data import StudyData
 from ledgers import change_epochs, full_ledger
+
+pytestmark = pytest.mark.usefixtures("no_drawing")
 
 HOSTILE = "<script>alert(1)</script>"
 

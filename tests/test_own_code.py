@@ -116,7 +116,9 @@ def study(**fields: Any) -> StudySpec:
     return StudySpec.model_validate(fields)
 
 
-def test_a_probe_and_a_claim_of_ones_own_are_collected_and_shown(tmp_path: Path) -> None:
+def test_a_probe_and_a_claim_of_ones_own_are_collected_and_shown(
+    tmp_path: Path, no_report: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else a user who wants to measure something must change the package."""
     write_pictures(tmp_path / "source", {"cat": 60, "dog": 60})
     text = (
@@ -132,6 +134,7 @@ def test_a_probe_and_a_claim_of_ones_own_are_collected_and_shown(tmp_path: Path)
         "workers": 1,
     }
     compare(file, **settings)
+    monkeypatch.undo()  # from here on it reports
     weights = tmp_path / "out/runs/gap/seed-0/best.safetensors"
     trained = weights.stat().st_mtime_ns
 

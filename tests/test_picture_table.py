@@ -1,5 +1,6 @@
 """`pictures.csv` tells a report which picture is which row, without the prepared set."""
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from headtohead.core.errors import UsageError
 from headtohead.data.prepared import PreparedSet
 from headtohead.data.split import Split
 from headtohead.store.picture_table import (
+    PACKED_FILE,
     PICTURES_FILE,
     VARIES,
     picture_table,
@@ -51,6 +53,24 @@ def test_every_picture_comes_back_with_its_group_and_split(tmp_path: Path) -> No
     assert found.names[0] == NAMES[0]
     assert "\n" not in found.names[1]
     assert np.array_equal(found.groups, table.groups)
+
+
+def test_a_table_that_was_packed_is_read(tmp_path: Path) -> None:
+    """Else a ledger that is put by must keep megabytes of names, or loses its groups."""
+    write_pictures(tmp_path, picture_table(prepared(tmp_path), None))
+    plain = read_pictures(tmp_path)
+    packed = gzip.compress((tmp_path / PICTURES_FILE).read_bytes())
+    (tmp_path / PACKED_FILE).write_bytes(packed)
+    (tmp_path / PICTURES_FILE).unlink()
+    found = read_pictures(tmp_path)
+    assert plain is not None
+    assert found is not None
+    assert (found.names, found.splits) == (plain.names, plain.splits)
+    assert np.array_equal(found.groups, plain.groups)
+    for damaged in (packed[:-9], packed[:30], b"row,name"):
+        (tmp_path / PACKED_FILE).write_bytes(damaged)
+        with pytest.raises(UsageError, match="Delete it"):
+            read_pictures(tmp_path)
 
 
 def test_only_duplicates_are_groups(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from PIL import Image
 
 import headtohead
+from commands import run
 from deployed import SIDE, Trained, trained_study
+from headtohead.cli import main
 from headtohead.core.errors import RunError, UsageError
 from headtohead.data.decode_pool import CHUNK
 from headtohead.deploy.reading import FEW, read_all
@@ -24,6 +28,7 @@ from headtohead.probes.predictions import PREDICTIONS
 from headtohead.stats.metrics import probabilities
 from headtohead.training.inputs import Pictures
 from ledgers import add_run, full_ledger, study_ledger
+from photographs import write_pictures
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +37,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 
 def command(*arguments: str | Path, given: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "headtohead", *map(str, arguments)],
-        capture_output=True, text=True, check=False, input=given, timeout=300,
-    )  # fmt: skip
+    return run(*arguments, given=given)
 
 
 def test_a_file_is_seen_as_the_prepared_set_has_it(trained: Trained) -> None:
@@ -127,6 +129,22 @@ def test_answers_that_are_all_right_calibrate_nothing(tmp_path: Path) -> None:
     assert temperature_of(ledger, "fc", 0) == (1.0, 0)  # no run, no predictions
 
 
+def test_files_of_the_study_are_counted(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else answers that were learned by heart are taken for the model's skill."""
+    monkeypatch.setenv("HEADTOHEAD_CACHE", str(trained.prepared.folder.parents[1]))
+    for number, name in enumerate(trained.prepared.names[:3]):
+        shutil.copy(trained.source / name, tmp_path / f"{number}.jpg")
+    write_pictures(tmp_path / "new", {"cat": 2}, size=48, seed=9)
+    told = CliRunner().invoke(main, ["predict", str(trained.out), str(tmp_path)])
+    assert told.exit_code == 0
+    assert len(told.stdout.splitlines()) == 5
+    assert [line for line in told.stderr.splitlines() if line.startswith("3 files")]
+    told = CliRunner().invoke(main, ["predict", str(trained.out), str(tmp_path / "new")])
+    assert "byte for byte" not in told.stderr
+
+
 def test_the_command_answers_in_three_forms(trained: Trained, tmp_path: Path) -> None:
     """Unreadable files are told and skipped, the exit code says so, and all others are answered."""
     (tmp_path / "in").mkdir()
@@ -158,7 +176,6 @@ def test_weights_that_are_not_the_runs_are_refused(
 ) -> None:
     """Else somebody else's file answers in the study's name, or runs code."""
     import pickle
-    import shutil
 
     out = tmp_path / "out"
     shutil.copytree(trained.out, out)
@@ -194,8 +211,6 @@ class _Opens:
 
 def test_a_ledgers_own_code_is_not_imported_unasked(trained: Trained, tmp_path: Path) -> None:
     """Else opening a study that somebody sent runs what they wrote."""
-    import shutil
-
     out = tmp_path / "out"
     shutil.copytree(trained.out, out)
     (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")

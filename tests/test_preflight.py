@@ -29,22 +29,6 @@ def test_every_worker_has_a_setup() -> None:
     assert found.stride == 8
 
 
-@pytest.mark.parametrize(
-    ("wrong", "told"),
-    [
-        ({"heads": "nothing:There"}, "nothing:There"),
-        ({"image_size": 9}, "too small"),
-        ({"device": "tpu"}, "tpu"),
-        ({"precision": "tf32"}, "tf32"),
-    ],
-    ids=str,
-)
-def test_what_cannot_be_is_told_before_any_work(wrong: dict[str, str], told: str) -> None:
-    """Else it is told after the pictures were prepared, minutes later."""
-    with pytest.raises(UsageError, match=told):
-        answer(**wrong)  # type: ignore[arg-type]
-
-
 def test_a_head_that_fails_to_be_built_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,3 +54,17 @@ def test_a_fixed_number_of_steps_is_not_helped_by_batches() -> None:
     lines = list(step_lines(study(epochs=2, steps_per_epoch=20), 640))
     assert "--epochs 15" in lines[1]
     assert "batch" not in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("backbone", "who"),
+    [
+        ({}, "a network trained from random weights"),
+        ({"train": "none"}, "a head on a frozen backbone"),
+        ({"weights": "x.pth", "weights_match": "order", "train": "last:1"}, "a new head"),
+    ],
+)
+def test_the_warning_is_about_what_is_trained(backbone: dict[str, str], who: str) -> None:
+    """Else the user of a frozen backbone is told of a network that is not trained at all."""
+    spec = StudySpec.model_validate({"backbone": backbone, "heads": ["fc", "gap"]})
+    assert who in list(step_lines(spec, 64))[1]

@@ -27,9 +27,9 @@ from headtohead.report.page.thumbnails import keep_thumbnails
 from headtohead.report.render import render
 from headtohead.report.summary import Summary
 from headtohead.result import Comparison
+from headtohead.runtime.executors import asked_here, executor_of
 from headtohead.runtime.interim import LooksRecord, check_design, follow
 from headtohead.runtime.jobs import Job, jobs_of
-from headtohead.runtime.local import local_executor
 from headtohead.runtime.preflight import answer_of, first_worker, guidance_of, question_about
 from headtohead.runtime.progress import Display
 from headtohead.runtime.renewal import Renewal, renew
@@ -70,14 +70,19 @@ def compare(
     place, masks = _path(out), _path(spec.masks)
     _check_what_is_named(spec, masks, cache)
     question = question_about(spec, device, workers, deterministic=deterministic)
-    with first_worker(question, cache) as standby, Display() as display:
+    execution, spec = spec.execution, spec.where_it_runs_aside()
+    with (
+        first_worker(asked_here(execution, question), cache) as standby,
+        Display() as display,
+    ):
         machine = answer_of(standby)
         for line in (*machine.notes, *guidance_of(spec, machine)):
             display.note(line)
         spec = spec.model_copy(update={"backbone": machine.backbone})
         agree = partial(_agree, place, spec)
         agree()
-        standby.start(min(len(machine.setups), len(spec.heads) * spec.seeds))
+        if not execution.on_ray:
+            standby.start(min(len(machine.setups), len(spec.heads) * spec.seeds))
         source, prepared = prepare_study(
             spec, cache=cache_folder(cache), progress=display.progress, agree=agree
         )
@@ -93,7 +98,14 @@ def compare(
             masks=masks,
             progress=display.progress,
         )
-        with hold(folder), local_executor(standby, machine.setups, folder, prepared) as executor:
+        with (
+            hold(folder),
+            executor_of(
+                *(execution, question, machine, standby, folder, prepared),
+                cache=cache,
+                note=display.note,
+            ) as executor,
+        ):
             ledger = _open(folder, file, prepared, Renewal(retry_failed, retrain_changed), display)
             return _run_and_report(ledger, prepared, StudyRunner(executor, display), keep)
 

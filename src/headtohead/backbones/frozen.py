@@ -77,11 +77,14 @@ class Held(Backbone):
 class Frozen(Held):
     """A backbone that is not trained at all. It is no part of a model's saved state.
 
-    Loading a state leaves it as it is: its weights are those that it was built with.
+    Loading a state leaves it as it is: its weights are those that it was built with. `seen` holds
+    feature maps of images that probes show to every run, by the images' digest: all backbones of
+    the same weights in a process share it (see `headtohead.probes.seen`).
     """
 
-    def __init__(self, trunk: Backbone) -> None:
+    def __init__(self, trunk: Backbone, seen: dict[str, Tensor] | None = None) -> None:
         super().__init__(trunk.requires_grad_(False).eval())
+        self.seen = {} if seen is None else seen
         self.register_load_state_dict_pre_hook(_with_own)  # type: ignore[no-untyped-call]
 
     def held(self) -> Iterable[nn.Module]:
@@ -158,7 +161,13 @@ def frozen_backbone(spec: BackboneSpec, seed: int) -> Frozen:
     """
     told = spec.model_dump(mode="json")
     key = json.dumps([told, None if spec.weights else seed], sort_keys=True)
-    return Frozen(copy.deepcopy(_trunk(key, seed)))
+    return Frozen(copy.deepcopy(_trunk(key, seed)), _seen(key))
+
+
+@lru_cache(maxsize=1)
+def _seen(key: str) -> dict[str, Tensor]:
+    """What `Frozen.seen` is for this key; that of another key is dropped, with its memory."""
+    return {}
 
 
 @lru_cache(maxsize=2)

@@ -47,8 +47,8 @@ def arguments_for(study: "StudySpec") -> list[str] | None:
     """The arguments of `compare` that give exactly this study; None where there are none."""
     from headtohead.config.reading import shipped_studies
 
-    # What was found of weights on this machine is no part of what a user writes.
-    study = study.model_copy(update={"backbone": study.backbone.unresolved()})
+    # What was found of weights on this machine, and where it ran, is no part of what a user writes.
+    study = study.model_copy(update={"backbone": study.backbone.unresolved()}).where_it_runs_aside()
 
     shipped = [study.name] if study.name in shipped_studies() else []
     for base in (*shipped, None):

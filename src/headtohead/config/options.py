@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
+from headtohead.config.augmentation import augment_text, read_augment
 from headtohead.config.candidates import candidate_text
-from headtohead.core.errors import UsageError
+from headtohead.config.per_run import per_run_text, read_per_run
 
 if TYPE_CHECKING:
     from headtohead.config.study import StudySpec
@@ -23,36 +24,6 @@ TRAINING = (*RUNNING, "tune")
 IMAGES = (*TRAINING, "data")
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-
-
-def read_augment(value: str | Mapping[str, Any]) -> dict[str, Any]:
-    """`flip,crop=0.1,color=0.2` or `none` → all fields of `AugmentSpec`. Raises UsageError."""
-    found: dict[str, Any] = {"flip": False, "crop": 0.0, "color": 0.0}
-    if not isinstance(value, str):
-        return {**found, **value}
-    parts = [part.strip() for part in value.split(",")]
-    for part in parts if parts != ["none"] else []:
-        name, mark, amount = part.partition("=")
-        try:
-            if part == "flip":
-                found["flip"] = True
-            elif name in ("crop", "color") and mark:
-                found[name] = float(amount)
-            else:
-                raise ValueError(part)
-        except ValueError:
-            raise UsageError(
-                f"--augment takes flip, crop=SHARE and color=SHARE with commas between them, or "
-                f"none; received {value!r}."
-            ) from None
-    return found
-
-
-def augment_text(augment: Any) -> str:
-    """What `read_augment` reads, of an `AugmentSpec`."""
-    amounts = (("crop", augment.crop), ("color", augment.color))
-    parts = ["flip"] * augment.flip + [f"{name}={amount:g}" for name, amount in amounts if amount]
-    return ",".join(parts) or "none"
 
 
 def _heads_text(heads: Mapping[str, Any]) -> str:
@@ -312,6 +283,26 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("workers", int, "Worker processes.", TRAINING, default="one per core or GPU"),
     Option(
+        "executor",
+        str,
+        "Where runs are trained: local or a Ray cluster.",
+        TRAINING,
+        "execution.executor",
+        default="local",
+        metavar="local|ray[:ADDRESS]",
+    ),
+    Option(
+        "per_run",
+        str,
+        "What a run takes of a Ray cluster: cores, GPUs and GiB of memory.",
+        TRAINING,
+        "execution.per_run",
+        default="cores=1,gpus=1",
+        metavar="cores=N,gpus=N,memory=N",
+        read=read_per_run,
+        write=per_run_text,
+    ),
+    Option(
         "timing",
         bool,
         "Measure a few training steps to estimate the time.  [default: timing]",
@@ -363,6 +354,8 @@ class TuneOptions(PictureOptions, total=False):
     weights_match: str | None
     train_backbone: str | None
     max_unreadable: float | None
+    executor: str | None
+    per_run: str | Mapping[str, Any] | None
 
 
 class StudyOptions(TuneOptions, total=False):

@@ -6,15 +6,18 @@ from typing import Annotated, Any, Self
 from pydantic import (
     BeforeValidator,
     Field,
+    SerializerFunctionWrapHandler,
     StringConstraints,
     ValidationError,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
 from headtohead.config.backbone import BackboneSpec as BackboneSpec
 from headtohead.config.backbone import Options
 from headtohead.config.candidates import candidates_from
+from headtohead.config.execution import ExecutionSpec
 from headtohead.config.images import PicturesSpec, SplitSpec
 from headtohead.config.recipe import RecipeSpec, Spec
 from headtohead.config.search_space import TuningSpec, settings_of
@@ -63,7 +66,7 @@ class StudySpec(Spec):
     `probes` and `claims` are the user's own, each `module:Class` (`headtohead.probes.base.Probe`,
     `headtohead.claims.base.Claim`); every study has the shipped ones. `masks` is the folder of the
     images' masks, which class maps are scored against. They change no run and are not part of the
-    digest.
+    digest. Nor is `execution`, where the runs are trained: no ledger keeps it.
     """
 
     name: Name = "study"
@@ -82,6 +85,14 @@ class StudySpec(Spec):
     tuning: TuningSpec | None = None
     probes: tuple[ModuleClass, ...] = ()
     claims: tuple[ModuleClass, ...] = ()
+    execution: ExecutionSpec = ExecutionSpec()
+
+    @model_serializer(mode="wrap")
+    def _without_default_execution(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = dump(self)
+        if self.execution == ExecutionSpec():
+            content.pop("execution", None)
+        return content
 
     @field_validator("data")
     @classmethod
@@ -223,6 +234,10 @@ class StudySpec(Spec):
         """The study's recipe with the entries that `head` has of its own."""
         own = self.heads[head].recipe
         return RecipeSpec.model_validate(merge(self.recipe.model_dump(), own))
+
+    def where_it_runs_aside(self) -> Self:
+        """The study without what it says of its execution."""
+        return self.model_copy(update={"execution": ExecutionSpec()})
 
     @property
     def views(self) -> int:

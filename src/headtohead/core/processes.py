@@ -77,6 +77,11 @@ class Process:
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         return how + (" (out of memory?)" if code == -signal.SIGKILL else "")
 
+    def hang_up(self) -> None:
+        """Close its standard input, whereupon it ends."""
+        with contextlib.suppress(OSError):
+            self._stdin.close()
+
     def kill(self) -> None:
         """End it, whatever it is doing: what is complete is on disk."""
         self._process.kill()

@@ -1,6 +1,8 @@
 """What this machine offers: cores, and a folder for what can be made again."""
 
 import os
+import platform
+import sys
 from pathlib import Path
 
 import platformdirs
@@ -16,6 +18,15 @@ def usable_cores() -> list[int]:
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
+
+
+def cpu_name() -> str:
+    """The processor's name, as the system has it."""
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def cache_folder(cache: str | Path | None = None) -> Path:

@@ -21,6 +21,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Any, Literal, Self, cast
@@ -29,6 +30,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
+from headtohead.config.study import StudySpec
 from headtohead.core.errors import DataError, StorageError
 from headtohead.core.files import digest_of, storage_error, write_atomic
 
@@ -69,6 +71,19 @@ class FeatureKey:
     def folder(self, cache: Path) -> Path:
         """Where its features are, or will be, in a cache."""
         return cache / "features" / self.digest()
+
+
+def key_of(study: StudySpec, prepared: str, *, seed: int, device: str) -> FeatureKey:
+    """What decides the features that a run of this seed is trained on, on `cpu` or `cuda`."""
+    return FeatureKey(
+        prepared=prepared,
+        backbone=study.backbone.trunk(),
+        image_size=study.pictures.image_size,
+        dtype=study.backbone.features,
+        views=study.views,
+        device=device,
+        seed=seed if study.backbone.weights is None else None,
+    )
 
 
 def open_features(folder: Path) -> NDArray[np.generic] | None:
@@ -135,7 +150,7 @@ class Extraction:
         except OSError as error:
             raise storage_error(folder, error) from error
 
-    @property
+    @cached_property
     def batches(self) -> list[tuple[int, slice]]:
         """View and images of every batch."""
         views, count = self.shape[:2]
@@ -144,6 +159,11 @@ class Extraction:
             for view in range(views)
             for start in range(0, count, self.batch)
         ]
+
+    @cached_property
+    def images(self) -> NDArray[np.int64]:
+        """How many images each batch has."""
+        return np.array([part.stop - part.start for _, part in self.batches], np.int64)
 
     def done(self) -> NDArray[np.bool_]:
         """Which batches are on the disk, whoever computed them."""

@@ -86,6 +86,15 @@ def load_prepared(folder: Path) -> PreparedSet:
     return prepared
 
 
+def file_hashes(prepared: PreparedSet) -> frozenset[str]:
+    """The SHA-256 of the files that the set was made of. Raises `DataError` where it is damaged."""
+    try:
+        content = json.loads((prepared.folder / MANIFEST).read_text(encoding="ascii"))
+        return frozenset(map(str, content["pictures"]["sha256"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(prepared.folder, f"{MANIFEST}: {type(error).__name__}: {error}") from error
+
+
 def write_manifest(prepared: PreparedSet, *, decoder: str, sha256: Sequence[str]) -> None:
     """Write the manifest of `prepared` into its folder and wait until it is on disk.
 

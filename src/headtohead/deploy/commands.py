@@ -1,21 +1,22 @@
 """What the commands do with a finished study: words in, lines and files out."""
 
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headtohead.core.errors import DataError
-from headtohead.core.files import expanded
+from headtohead.core.errors import DataError, brief
+from headtohead.core.files import expanded, sha256_of
 from headtohead.core.pictures import format_of, write_picture
 from headtohead.core.system import cache_folder
 from headtohead.core.text import counted
-from headtohead.data.prepared import printable
+from headtohead.data.prepare import kept
+from headtohead.data.prepared import file_hashes, printable
 from headtohead.data.progress import Progress
-from headtohead.deploy.answers import FORMATS
+from headtohead.deploy.answers import FORMATS, Answer
 from headtohead.deploy.opening import open_predictor
 from headtohead.deploy.reading import Read, paths_of, read_all
 from headtohead.deploy.runs import chosen, load_members
@@ -26,6 +27,9 @@ from headtohead.study_data import StudyData
 
 if TYPE_CHECKING:
     from headtohead.deploy.evaluate import Evaluated
+
+LONGEST = 500
+"""Characters of a name that a line shows."""
 
 Say = Callable[[str], None]
 
@@ -51,8 +55,10 @@ def predict(
     unreadable = _Unreadable(note)
     note(predictor.told)
     answers = predictor.answers(paths, top=top, on_unreadable=unreadable, progress=progress)
-    for line in FORMATS[form](answers):
+    learned = _Learned(folder)
+    for line in FORMATS[form](learned.watch(answers)):
         say(line)
+    learned.tell(note)
     unreadable.raise_if_any(len(paths))
 
 
@@ -166,6 +172,30 @@ def demo(
         server.serve_forever()
 
 
+class _Learned:
+    """Counts files that are, byte for byte, those that the study's images were made of."""
+
+    def __init__(self, folder: Path) -> None:
+        prepared = kept(cache_folder(None), Ledger.open(expanded(folder)).file.prepared)
+        self._hashes = frozenset() if prepared is None else file_hashes(prepared)
+        self._count = 0
+
+    def watch(self, answers: Iterable[Answer]) -> Iterator[Answer]:
+        """`answers` as they are."""
+        for answer in answers:
+            if self._hashes:
+                self._count += sha256_of(answer.path) in self._hashes
+            yield answer
+
+    def tell(self, note: Say) -> None:
+        """Say how many there were, if any."""
+        if self._count:
+            note(
+                f"{counted(self._count, 'file')} of the study's own among them, byte for byte: "
+                f"these answers say nothing of new images."
+            )
+
+
 class _Unreadable:
     """Tells each file that cannot be read, and counts them."""
 
@@ -174,7 +204,7 @@ class _Unreadable:
 
     def __call__(self, read: Read) -> None:
         self._count += 1
-        self._note(f"skipped {printable(str(read.path))}: {read.reason}")
+        self._note(f"skipped {brief(printable(str(read.path)), LONGEST)}: {read.reason}")
 
     def raise_if_any(self, total: int) -> None:
         if self._count:

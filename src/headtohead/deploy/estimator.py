@@ -1,6 +1,6 @@
 """A finished study as an estimator of scikit-learn's: for pipelines, scorers and searches."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from pathlib import Path
 from typing import Any, Self
 
@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtohead.core.errors import UsageError
+from headtohead.core.files import expanded
+from headtohead.store.ledger import Ledger
 
 
 class StudyClassifier:
@@ -15,7 +17,8 @@ class StudyClassifier:
 
     Follows scikit-learn's conventions for a fitted estimator: `get_params`, `set_params`,
     `classes_`, `predict`, `predict_proba`, `score`. It is trained by `headtohead compare`: `fit`
-    only checks that the labels in `y` are classes of the study.
+    only checks that the labels in `y` are classes of the study. A pickle of it holds its arguments,
+    not the model.
     """
 
     _estimator_type = "classifier"
@@ -57,20 +60,32 @@ class StudyClassifier:
             requires_fit=False,
         )
 
-    def fit(self, images: Iterable[Any], y: Iterable[Any]) -> Self:
-        """Nothing is trained. Raises UsageError where `y` has what the study does not know."""
-        unknown = sorted({str(label) for label in y} - set(self.classes_))
+    def fit(self, images: Iterable[Any], y: Iterable[Any] | None = None) -> Self:
+        """Nothing is trained. Raises UsageError where `y` has what the study does not know.
+
+        ValueError where it is missing or its length is not that of `images`.
+        """
+        if y is None:
+            raise ValueError("fit requires y to be passed, but the target y is None")
+        labels, known = [str(label) for label in y], [str(name) for name in self.classes_]
+        count = len(images) if isinstance(images, Sized) else len(labels)
+        if count != len(labels) or not labels:
+            raise ValueError(f"one label for each image: {count} images and {len(labels)} labels")
+        unknown = sorted(set(labels) - set(known))
         if unknown:
             raise UsageError(
                 f"labels {', '.join(map(repr, unknown[:3]))} are not classes of the study; it has "
-                f"{', '.join(map(repr, self.classes_))}."
+                f"{', '.join(map(repr, known))}."
             )
         return self
 
     @property
     def classes_(self) -> NDArray[np.str_]:
         """The names of the classes, in the order of `predict_proba`'s columns."""
-        return np.array(self._loaded().classes_)
+        return np.array(Ledger.open(expanded(self.out)).file.classes)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.get_params()
 
     def predict(self, images: Iterable[Any]) -> NDArray[np.str_]:
         """The class of each image."""

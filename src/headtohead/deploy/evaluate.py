@@ -99,7 +99,8 @@ class Evaluated:
         found = self.overlap
         if found is None:
             return None
-        return {"images": len(found.rows), "exactly": found.exact} | {**found.splits}
+        splits = {str(name): count for name, count in found.splits.items()}
+        return {"images": len(found.rows), "exactly": found.exact, **splits}
 
     def __str__(self) -> str:
         return "\n".join(_lines(self))

@@ -135,6 +135,10 @@ def load_model(
             f"the weights of {head} seed {seed} are gone ({error}): copy them back, or run "
             f"`headtohead compare` after deleting {folder}."
         ) from None
+    except OSError as error:
+        raise RunError(
+            f"the weights of {head} seed {seed} cannot be read ({error}): see to {folder}."
+        ) from None
     except DamagedCheckpointError as error:
         raise RunError(
             f"the weights of {head} seed {seed} are refused: {printable(str(error))}. Copy them "

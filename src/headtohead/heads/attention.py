@@ -11,21 +11,50 @@ from headtohead.heads.options import divides, number, whole
 
 
 def attend(
-    queries: Tensor, keys: Tensor, values: Tensor, heads: int, dropout: float = 0.0
+    queries: Tensor,
+    tokens: Tensor,
+    key: nn.Linear,
+    value: nn.Linear,
+    heads: int,
+    dropout: float = 0.0,
 ) -> Tensor:
-    """Scaled dot-product attention: (N or 1, Q, D), (N, P, D), (N, P, D) → (N, Q, D).
+    """Multi-head attention of (N or 1, Q, D) queries to (N, P, C) tokens → (N, Q, D).
+
+    Keys and values are `key` and `value` of the tokens, D numbers each. Where there are fewer
+    queries than tokens, as a pool has, they are never computed: q·(W x) = (Wᵀ q)·x, and
+    Σ a (V x) = V (Σ a x). The same function with some P / Q times fewer multiplications.
 
     `dropout` is the share of attention weights that is zeroed (Vaswani et al. 2017, 1706.03762).
     Plain products rather than a fused kernel: the same on every device, in ONNX and when counted.
     """
-    q, k, v = (
-        each.reshape(*each.shape[:2], heads, -1).transpose(1, 2) for each in (queries, keys, values)
-    )
-    weights = ((q * q.shape[-1] ** -0.5) @ k.transpose(2, 3)).softmax(dim=3)
+    size = len(key.weight) // heads
+    asked = torch.unflatten(queries, 2, (heads, size)) * size**-0.5
+    few = queries.shape[1] < tokens.shape[1]
+    if few:
+        of_bias = torch.einsum("nqhs,hs->nhq", asked, torch.unflatten(key.bias, 0, (heads, size)))
+        asked = torch.einsum("nqhs,hsc->nhqc", asked, torch.unflatten(key.weight, 0, (heads, size)))
+        scores = asked.flatten(1, 2) @ tokens.transpose(1, 2)
+        scores = torch.unflatten(scores, 1, (heads, -1)) + of_bias[..., None]  # (N, heads, Q, P)
+    else:
+        scores = asked.transpose(1, 2) @ _by_head(key(tokens), heads).transpose(2, 3)
+    weights = scores.softmax(dim=3)
     if dropout:
         weights = functional.dropout(weights, dropout)
-    found: Tensor = weights @ v
+    if few:
+        means = torch.unflatten(weights.flatten(1, 2) @ tokens, 1, (heads, -1))  # (N, heads, Q, C)
+        found = torch.einsum(
+            "nhqc,hsc->nhqs", means, torch.unflatten(value.weight, 0, (heads, size))
+        )
+        # The bias comes with every weight: they add up to 1, but for dropout.
+        found = found + weights.sum(3, keepdim=True) * value.bias.reshape(heads, 1, size)
+    else:
+        found = weights @ _by_head(value(tokens), heads)
     return found.transpose(1, 2).flatten(2)
+
+
+def _by_head(each: Tensor, heads: int) -> Tensor:
+    """(N, P, D) → (N, heads, P, D / heads)."""
+    return torch.unflatten(each, 2, (heads, -1)).transpose(1, 2)
 
 
 class TransformerMlp(nn.Module):
@@ -66,8 +95,7 @@ class AttentionPool(Head):
         """(N, C, H, W) → (N, outputs) logits."""
         seen = places(features)
         tokens = torch.cat([seen.mean(dim=1, keepdim=True), seen], dim=1) + self.positions
-        query, keys, values = self.query(tokens[:, :1]), self.key(tokens), self.value(tokens)
-        pooled = attend(query, keys, values, self.heads)
+        pooled = attend(self.query(tokens[:, :1]), tokens, self.key, self.value, self.heads)
         logits: Tensor = self.linear(self.projection(pooled[:, 0]))
         return logits
 
@@ -105,7 +133,7 @@ class LatentAttentionPool(Head):
     def forward(self, features: Tensor) -> Tensor:
         """(N, C, H, W) → (N, outputs) logits."""
         seen = places(features)
-        pooled = attend(self.query(self.latent), self.key(seen), self.value(seen), self.heads)
+        pooled = attend(self.query(self.latent), seen, self.key, self.value, self.heads)
         pooled = self.projection(pooled)
         logits: Tensor = self.linear((pooled + self.mlp(self.norm(pooled)))[:, 0])
         return logits
@@ -129,9 +157,8 @@ class ClassAttentionBlock(nn.Module):
     def forward(self, token: Tensor, seen: Tensor) -> Tensor:
         """The class token (N, 1, C) after it has looked at itself and the places (N, P, C)."""
         tokens = self.norm1(torch.cat([token, seen], dim=1))
-        query, keys, values = self.query(tokens[:, :1]), self.key(tokens), self.value(tokens)
-        found = self.projection(attend(query, keys, values, self.heads))
-        token = token + self.scale1 * found
+        found = attend(self.query(tokens[:, :1]), tokens, self.key, self.value, self.heads)
+        token = token + self.scale1 * self.projection(found)
         mixed: Tensor = self.mlp(self.norm2(token))
         return token + self.scale2 * mixed
 

@@ -62,7 +62,8 @@ class SimPool(Head):
         seen = places(features)
         normed: Tensor = self.norm(seen)
         query = self.query(seen.mean(dim=1, keepdim=True)) * seen.shape[2] ** -0.5
-        scores: Tensor = query @ self.key(normed).transpose(1, 2)
+        # q·(K x) = (Kᵀ q)·x: one query is projected rather than all places.
+        scores: Tensor = query @ self.key.weight @ normed.transpose(1, 2)
         attention = scores.softmax(dim=2).transpose(1, 2)
         if self.gamma == 1:
             return attention * normed
@@ -94,25 +95,28 @@ class EfficientProbing(Head):
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, C, H, W) → (N, outputs) logits."""
-        attention, values = self._parts(features)
-        pooled = torch.einsum("nqp,npqd->nqd", attention, values)
+        attention, slices = self._attention(features), self._slices()
+        # Σ a (V x) = V (Σ a x): one mean a query is projected rather than all places.
+        pooled = torch.einsum("nqc,qdc->nqd", attention @ places(features), slices)
         logits: Tensor = self.linear(pooled.flatten(1))
         return logits
 
     def class_maps(self, features: Tensor) -> Tensor:
         """Each place's share of the logit, times the number of places, bias spread evenly."""
-        attention, values = self._parts(features)
-        shares = (values * attention.transpose(1, 2)[..., None]).flatten(2)
+        values = torch.einsum("npc,qdc->npqd", places(features), self._slices())
+        shares = (values * self._attention(features).transpose(1, 2)[..., None]).flatten(2)
         maps: Tensor = self.linear(shares * shares.shape[1])
         return maps_of(maps, features)
 
-    def _parts(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Attention (N, Q, H·W) and values (N, H·W, Q, D/Q)."""
+    def _attention(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, Q, H·W) weights that add up to 1."""
         seen = places(features)
-        scale = seen.shape[2] ** -0.5
-        attention = ((self.queries * scale) @ seen.transpose(1, 2)).softmax(dim=2)
-        values: Tensor = self.value(seen)
-        return attention, values.reshape(*seen.shape[:2], len(self.queries), -1)
+        scores = (self.queries * seen.shape[2] ** -0.5) @ seen.transpose(1, 2)
+        return torch.softmax(scores, dim=2)
+
+    def _slices(self) -> Tensor:
+        """(Q, D/Q, C): the weights of each query's slice of the values."""
+        return torch.unflatten(self.value.weight, 0, (len(self.queries), -1))
 
 
 class GatedAttention(Head):

@@ -59,8 +59,9 @@ class MLDecoder(Head):
         queries = self.norm1(queries + self._dropout(queries))
         found = attend(
             self.query(queries),
-            self.key(seen),
-            self.value(seen),
+            seen,
+            self.key,
+            self.value,
             self.heads,
             self.share if self.training else 0.0,
         )

@@ -96,23 +96,31 @@ class RootCovariance(Head):
     def forward(self, features: Tensor) -> Tensor:
         """(N, C, H, W) → (N, outputs) logits."""
         values = self.reduction(features).flatten(2)
-        centred = values - values.mean(dim=2, keepdim=True)
-        root = self._root(centred @ centred.transpose(1, 2) / values.shape[2])
-        logits: Tensor = self.linear(root.flatten(1).index_select(1, self.triangle))
+        centred = (values - values.mean(dim=2, keepdim=True)) * values.shape[2] ** -0.5
+        logits: Tensor = self.linear(self._root(centred).flatten(1).index_select(1, self.triangle))
         return logits
 
-    def _root(self, covariance: Tensor) -> Tensor:
-        """(N, D, D) → (N, D, D): by Newton and Schulz, as fast-MPN-COV orders the products."""
-        trace = covariance.diagonal(dim1=1, dim2=2).sum(dim=1)[:, None, None] + SMALLEST_NORM
-        y = covariance / trace
-        identity = torch.eye(y.shape[1], dtype=y.dtype, device=y.device)
-        z = 0.5 * (3 * identity - y)
-        y = y @ z
-        for _ in range(self.iterations - 2):
-            step = 0.5 * (3 * identity - z @ y)
-            y, z = y @ step, step @ z
-        y = 0.5 * y @ (3 * identity - z @ y)
-        return y * trace.sqrt()
+    def _root(self, x: Tensor) -> Tensor:
+        """(N, D, P) → (N, D, D): Newton's and Schulz's approach to the root of x·xᵀ.
+
+        The iteration gives x·xᵀ times a polynomial of it, and (x·xᵀ)ᵏ = x·(xᵀ·x)ᵏ⁻¹·xᵀ: where
+        there are fewer places than feature maps, it runs on the smaller xᵀ·x.
+        """
+        few = x.shape[2] < x.shape[1]
+        products = x.transpose(1, 2) @ x if few else x @ x.transpose(1, 2)
+        trace = products.diagonal(dim1=1, dim2=2).sum(dim=1)[:, None, None] + SMALLEST_NORM
+        inverse = self._inverse_root(products / trace)
+        if few:
+            return x @ inverse @ x.transpose(1, 2) * trace.rsqrt()
+        return products @ inverse * trace.rsqrt()
+
+    def _inverse_root(self, a: Tensor) -> Tensor:
+        """Z, with a·z near the root of `a`, (N, n, n) of trace 1, as fast-MPN-COV iterates."""
+        identity = torch.eye(a.shape[1], dtype=a.dtype, device=a.device)
+        z = 0.5 * (3 * identity - a)
+        for _ in range(self.iterations - 1):
+            z = 0.5 * z @ (3 * identity - z @ z @ a)
+        return z
 
 
 class NetVlad(Head):

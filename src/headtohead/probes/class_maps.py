@@ -11,6 +11,7 @@ from headtohead.core.errors import brief
 from headtohead.core.streams import stream
 from headtohead.probes.base import Context, Need
 from headtohead.probes.images import ProbeImages
+from headtohead.probes.seen import features_of, logits_of
 from headtohead.stats.maps import at_pixels
 from headtohead.store.evidence import Arrays
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from headtohead.heads.base import Head
     from headtohead.heads.classifier import Classifier
-    from headtohead.training.inputs import Pictures
 
 CURVES = ("random", "gradcam", "exact")
 UNFIT = "unfit"
@@ -29,10 +29,12 @@ UNFIT = "unfit"
 CURVE_PICTURES = 24
 """The first so many probe images are taken apart and put together again."""
 
-FEWER_CURVES = 6
-"""So many on a frozen backbone, which has to be computed for each of them and for every head."""
-
 STEPS = 10
+"""Shares of the pixels at which a curve is looked at: every tenth."""
+
+FEWER_CURVES, FEWER_STEPS = 6, 5
+"""On a frozen backbone, which costs far more than its heads and sees each step of every curve."""
+
 BLUR = 0.1
 """Radius of the blur that an insertion starts from, as a share of the side."""
 
@@ -146,10 +148,8 @@ def collect_class_maps(
     model: "Classifier", pictures: ProbeImages, device: "torch.device"
 ) -> ClassMaps:
     """Maps of the probe images by `model` on `device`, and what they are worth to it."""
-    from headtohead.training.inputs import Pictures
-
     first, stride = model.backbone.first, model.backbone.stride
-    found = _maps(model.eval(), Pictures(pictures.pixels, pictures.labels, device))
+    found = _maps(model.eval(), pictures, device)
     gradcam = np.concatenate([maps for maps, _ in found])
     unfit = next((maps for _, maps in found if isinstance(maps, str)), None)
     own = [maps for _, maps in found if not isinstance(maps, str) and maps is not None]
@@ -158,8 +158,8 @@ def collect_class_maps(
 
     few = _TakenApart(model, pictures, device)
 
-    def curves(maps: Values) -> Curves:
-        return few.curves(at_pixels(maps[: few.count], few.side, first, stride))
+    def curves(maps: Values, *, shared: bool = False) -> Curves:
+        return few.curves(at_pixels(maps[: few.count], few.side, first, stride), shared=shared)
 
     gradcam_curves = curves(gradcam)
     exact_curves = None
@@ -173,7 +173,7 @@ def collect_class_maps(
         stride=stride,
         gradcam=gradcam,
         exact=exact,
-        random_curves=curves(chance),
+        random_curves=curves(chance, shared=True),
         gradcam_curves=gradcam_curves,
         exact_curves=exact_curves,
         unfit=unfit,
@@ -204,23 +204,27 @@ def gradcam_of(head: "Head", features: "Tensor", labels: "Tensor") -> "Tensor":
     return (features.detach() * gradient.sum((2, 3), keepdim=True)).sum(1)
 
 
-def _maps(model: "Classifier", pictures: "Pictures") -> list[tuple[Values, Values | str | None]]:
+def _maps(
+    model: "Classifier", pictures: ProbeImages, device: "torch.device"
+) -> list[tuple[Values, Values | str | None]]:
     """Per batch: Grad-CAM in logits, and the head's own maps, None, or why they are no maps."""
     import torch
 
     from headtohead.training.evaluate import BATCH
 
     found: list[tuple[Values, Values | str | None]] = []
+    every = torch.from_numpy(pictures.labels).to(device)
+    maps = features_of(model, pictures.pixels, device)
     with torch.no_grad():
-        for rows in torch.split(pictures.rows(np.arange(len(pictures))), BATCH):
-            inputs, labels = pictures.batch(rows)
-            features = model.backbone(inputs)
+        for features, labels in zip(
+            torch.split(maps, BATCH), torch.split(every, BATCH), strict=True
+        ):
             own = own_maps(model.head, features)
-            maps = gradcam_of(model.head, features, labels).cpu().numpy()
+            gradcam = gradcam_of(model.head, features, labels).cpu().numpy()
             if isinstance(own, torch.Tensor):
-                found.append((maps, of_class(own, labels).cpu().numpy()))
+                found.append((gradcam, of_class(own, labels).cpu().numpy()))
             else:
-                found.append((maps, own))
+                found.append((gradcam, own))
     return found
 
 
@@ -269,6 +273,7 @@ class _TakenApart:
     def __init__(self, model: "Classifier", pictures: ProbeImages, device: "torch.device") -> None:
         self._model, self._device = model, device
         most = FEWER_CURVES if model.is_frozen else CURVE_PICTURES
+        self._steps = FEWER_STEPS if model.is_frozen else STEPS
         pixels = pictures.pixels[:most]
         self.count = len(pixels)
         self._labels = pictures.labels[:most]
@@ -278,33 +283,37 @@ class _TakenApart:
         self._mean = self._end(np.broadcast_to(mean, pixels.shape))
         self._blurred = self._end(np.stack([_blurred(picture) for picture in pixels]))
 
-    def curves(self, maps: Values) -> Curves:
-        """Deletion and insertion by the order of (m, side, side) `maps`, largest value first."""
+    def curves(self, maps: Values, *, shared: bool) -> Curves:
+        """Deletion and insertion by the order of (m, side, side) `maps`, largest value first.
+
+        `shared`: other runs have the same maps.
+        """
         share = _shares(maps)
         return Curves(
-            self._between(share, self._whole, self._mean),
-            self._between(share, self._blurred, self._whole),
+            self._between(share, self._whole, self._mean, shared=shared),
+            self._between(share, self._blurred, self._whole, shared=shared),
         )
 
-    def _between(self, share: NDArray[np.float64], start: _End, end: _End) -> Values:
+    def _between(
+        self, share: NDArray[np.float64], start: _End, end: _End, *, shared: bool
+    ) -> Values:
         """(m, steps + 1) probabilities of the true class as pixels of `end` replace `start`'s."""
-        mixed = np.stack([start.pixels] * (STEPS - 1))
+        mixed = np.stack([start.pixels] * (self._steps - 1))
         for k, pixels in enumerate(mixed, start=1):
-            np.copyto(pixels, end.pixels, where=(share < k / STEPS)[..., None])
-        found = self._probability(mixed.reshape(-1, *mixed.shape[2:])).reshape(STEPS - 1, -1)
+            np.copyto(pixels, end.pixels, where=(share < k / self._steps)[..., None])
+        pixels = mixed.reshape(-1, *mixed.shape[2:])
+        found = self._probability(pixels, shared=shared).reshape(self._steps - 1, -1)
         return np.stack([start.probability, *found, end.probability], axis=1)
 
     def _end(self, pixels: NDArray[np.uint8]) -> _End:
-        return _End(pixels, self._probability(pixels))
+        return _End(pixels, self._probability(pixels, shared=True))
 
-    def _probability(self, pixels: NDArray[np.uint8]) -> Values:
+    def _probability(self, pixels: NDArray[np.uint8], *, shared: bool) -> Values:
         """(n,) probabilities of the true class of n pictures, m after m."""
-        from headtohead.training.evaluate import infer
-        from headtohead.training.inputs import Pictures
+        import torch
 
-        labels = np.resize(self._labels, len(pixels))
-        pictures = Pictures(np.ascontiguousarray(pixels), labels, self._device)
-        logits, targets = infer(self._model, pictures, np.arange(len(pixels)))
+        logits = logits_of(self._model, pixels, self._device, shared=shared)
+        targets = torch.from_numpy(np.resize(self._labels, len(pixels))).to(logits.device)
         if logits.shape[1] == 1:
             known = of_class(logits, targets).sigmoid()
         else:

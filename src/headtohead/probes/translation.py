@@ -1,26 +1,22 @@
 """The translation probe: what a finished model predicts as its window moves over real content."""
 
-import hashlib
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast, final
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headtohead.probes.base import Context, Need
 from headtohead.probes.images import ProbeImages
+from headtohead.probes.seen import logits_of
 from headtohead.store.evidence import Arrays
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
     from headtohead.backbones.base import Backbone
-    from headtohead.backbones.frozen import Frozen
     from headtohead.heads.classifier import Classifier
-    from headtohead.training.inputs import Pictures
 
 PHASES = 8
 """Steps through a stride, at most: of a large one every so many pixels are looked at."""
@@ -122,40 +118,15 @@ def collect_translation(
     model: "Classifier", pictures: ProbeImages, device: "torch.device"
 ) -> Translation:
     """Predictions of `model` on `device` in every window of the wide images."""
-    from headtohead.training.evaluate import infer, predicted
-    from headtohead.training.inputs import Pictures
+    from headtohead.training.evaluate import predicted
 
     if model.is_frozen:
         pictures = pictures.first(FEWER)
     side = pictures.pixels.shape[1]
     margin = (pictures.wide.shape[1] - side) // 2
     shifts, fine = windows(whole_stride(model.backbone), margin)
-    everything = np.arange(len(pictures.rows))
     said = []
     for down, right in (shifts + margin).tolist():
         window = pictures.wide[:, down : down + side, right : right + side]
-        crops = Pictures(np.ascontiguousarray(window), pictures.labels, device)
-        if model.is_frozen:
-            logits = _logits_of_kept_maps(model, crops, window.tobytes())
-        else:
-            logits, _ = infer(model, crops, everything)
-        said.append(predicted(logits).cpu().numpy())
+        said.append(predicted(logits_of(model, window, device)).cpu().numpy())
     return Translation(pictures.rows, pictures.labels, shifts, fine, np.stack(said))
-
-
-_KEPT: "WeakKeyDictionary[nn.Module, dict[bytes, torch.Tensor]]" = WeakKeyDictionary()
-"""A frozen backbone's maps of every window: of one process, for as long as the backbone lives."""
-
-
-def _logits_of_kept_maps(model: "Classifier", crops: "Pictures", pixels: bytes) -> "torch.Tensor":
-    """Logits of all `crops`, whose backbone's maps are computed once for all heads and seeds."""
-    import torch
-
-    kept = _KEPT.setdefault(cast("Frozen", model.backbone).trunk, {})
-    key = hashlib.sha256(pixels).digest()
-    with torch.inference_mode():
-        if key not in kept:
-            images, _ = crops.batch(crops.rows(np.arange(len(crops))))
-            kept[key] = model.eval().backbone(images)
-        logits: torch.Tensor = model.head(kept[key])
-    return logits

@@ -14,6 +14,7 @@ from headtohead.data.listing import Listing, list_study
 from headtohead.data.pipeline import split_study
 from headtohead.data.prepared import GIVEN_SPLITS
 from headtohead.probes.images import check_masks_folder
+from headtohead.runtime.executors import asked_here
 from headtohead.runtime.forecast import Forecast, Images, forecast
 from headtohead.runtime.preflight import (
     TimingQuestion,
@@ -54,10 +55,14 @@ def plan(
         check_masks_folder(expanded(spec.masks))
     question = question_about(spec, device, workers, deterministic=deterministic)
     with (
-        first_worker(question, module="headtohead.runtime.timing") as standby,
+        first_worker(
+            asked_here(spec.execution, question), module="headtohead.runtime.timing"
+        ) as standby,
         Display() as display,
     ):
         answer = answer_of(standby)
+        if spec.execution.on_ray:
+            display.note("Times are this machine's: those on a cluster are not known.")
         spec = spec.model_copy(update={"backbone": answer.backbone})
         if folder is not None:
             refuse_another(folder, spec)

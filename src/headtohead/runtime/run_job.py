@@ -13,7 +13,7 @@ import torch
 
 from headtohead.core.errors import RunError
 from headtohead.core.source_code import loaded_digest, source_digest
-from headtohead.data.features import FeatureKey
+from headtohead.data.features import FeatureKey, key_of
 from headtohead.data.pipeline import split_study
 from headtohead.data.prepared import PreparedSet, load_prepared
 from headtohead.data.split import in_stored_order
@@ -21,7 +21,7 @@ from headtohead.probes.stage import collect_missing, collect_session
 from headtohead.runtime.jobs import AnyJob, FiguresJob, Job, SessionJob
 from headtohead.store.ledger import Ledger
 from headtohead.store.records import EpochRecord
-from headtohead.training.features import frozen_features, key_of
+from headtohead.training.features import frozen_features
 from headtohead.training.inputs import Features, Inputs, Pictures
 from headtohead.training.plans import RunPlan, run_plan
 from headtohead.training.run import train
@@ -50,7 +50,7 @@ class Workplace:
         study, device = ledger.file.study, self.pictures.device
         if not study.backbone.frozen:
             return self.pictures
-        key = key_of(study, self.prepared.digest, seed=seed, device=device)
+        key = key_of(study, self.prepared.digest, seed=seed, device=device.type)
         if self._features is None or self._features[0] != key:
             self._features = None  # their memory is free before the next are read
             cache = self.prepared.folder.parents[1]

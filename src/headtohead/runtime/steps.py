@@ -60,9 +60,18 @@ def step_lines(study: StudySpec, images: int) -> Iterator[str]:
         )
         if steps.per_run < FEWEST:
             yield (
-                f"Warning: {steps.per_run:,} steps are few; networks trained from random weights "
-                f"need {FEWEST} or more. {_advice(study, steps, images)}"
+                f"Warning: {steps.per_run:,} steps are few; {_learner(study)} {FEWEST} or more. "
+                f"{_advice(study, steps, images)}"
             )
+
+
+def _learner(study: StudySpec) -> str:
+    """What begins with random weights, in words."""
+    if study.backbone.frozen:
+        return "a head on a frozen backbone needs"
+    if study.backbone.weights is not None:
+        return "a new head on a pretrained backbone needs"
+    return "a network trained from random weights needs"
 
 
 def _advice(study: StudySpec, steps: Steps, images: int) -> str:

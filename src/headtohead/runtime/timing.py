@@ -6,11 +6,9 @@ Started by `plan` as a worker is: the first line of its standard input is a
 {"event": "times"}, the seconds of a step and of evaluating an image. Then it ends.
 """
 
-import json
-import os
 import sys
 import time
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 import torch
@@ -19,6 +17,7 @@ from numpy.typing import NDArray
 from headtohead.core.streams import stream
 from headtohead.probes.speed import step_runner
 from headtohead.runtime.models_check import answer_or_refusal
+from headtohead.runtime.pipes import own_output, say
 from headtohead.runtime.preflight import PreflightQuestion, TimingQuestion
 from headtohead.training.device import choose_device, set_up_worker
 from headtohead.training.evaluate import measure
@@ -31,10 +30,9 @@ STEPS = 3
 
 def main() -> None:
     """Answer, then time."""
-    output = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever a library prints is no event
+    output = own_output()
     question = PreflightQuestion.model_validate_json(sys.stdin.readline())
-    _say(output, "answer", **answer_or_refusal(question).model_dump())
+    say(output, "answer", **answer_or_refusal(question).model_dump())
     if line := sys.stdin.readline():
         _time(question, TimingQuestion.model_validate_json(line), output)
 
@@ -61,7 +59,7 @@ def _time(question: PreflightQuestion, timing: TimingQuestion, output: IO[str]) 
         began = time.perf_counter()
         measure(runner.model, pictures, rows)
         evaluation = (time.perf_counter() - began) / batch
-        _say(output, "times", head=head, step=seconds, image=evaluation)
+        say(output, "times", head=head, step=seconds, image=evaluation)
 
 
 def _features(plan: RunPlan, labels: NDArray[np.int64], device: torch.device) -> Features:
@@ -70,11 +68,6 @@ def _features(plan: RunPlan, labels: NDArray[np.int64], device: torch.device) ->
     shape = (1, len(labels), *backbone.map_size(plan.image_size), backbone.channels)
     features = stream(0, "timing", "features").random(shape, np.float32)
     return Features(features.astype(plan.backbone.features), labels, device)
-
-
-def _say(output: IO[str], event: str, **details: Any) -> None:
-    output.write(json.dumps({"event": event, **details}) + "\n")
-    output.flush()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The ledger: the folder of a study. Every number of a report is computed from it.
 
 <out>/study.yaml          the study, its digest, its pictures (StudyFile)
-<out>/pictures.csv        every picture: its row in the prepared set, name, label, split
+<out>/pictures.csv        every picture: its row in the prepared set, name, label, split (or .gz)
 <out>/runs/<head>/seed-<n>/run.json, history.jsonl, best/last/resume.safetensors
 <out>/evidence/…          what probes measured, see `headtohead.store.evidence`
 """

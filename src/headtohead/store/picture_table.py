@@ -1,10 +1,13 @@
 """`pictures.csv`: which picture is which row, for reports that do not have the prepared set."""
 
 import csv
+import gzip
 import io
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +18,8 @@ from headtohead.data.prepared import PreparedSet, printable
 from headtohead.data.split import Split
 
 PICTURES_FILE = "pictures.csv"
+PACKED_FILE = "pictures.csv.gz"
+"""What `gzip pictures.csv` leaves, in a ledger that is put by."""
 COLUMNS = ("row", "name", "label", "group", "split")
 VARIES = "per-seed"
 """Stands for the split of a study whose pictures are split anew for each seed."""
@@ -44,8 +49,8 @@ class PictureTable:
         if VARIES in self.splits:
             return None
         places: dict[int, set[str]] = {}
-        for group, split in zip(self.groups.tolist(), self.splits, strict=True):
-            places.setdefault(group, set()).add(split)
+        for row, group in self.shared_groups().items():
+            places.setdefault(group, set()).add(self.splits[row])
         return sum(len(found) > 1 for found in places.values())
 
 
@@ -80,16 +85,27 @@ def write_pictures(out: Path, table: PictureTable) -> None:
 def read_pictures(out: Path) -> PictureTable | None:
     """The table in `out`; None where a ledger has none. Raises UsageError for a damaged one."""
     path = out / PICTURES_FILE
+    if not path.exists() and (out / PACKED_FILE).exists():
+        path = out / PACKED_FILE
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with _opened(path) as file:
             return _table(csv.reader(file))
     except FileNotFoundError:
         return None
-    except (IndexError, ValueError, csv.Error) as error:
+    except (
+        *(IndexError, ValueError, csv.Error),
+        *(EOFError, gzip.BadGzipFile, zlib.error),
+    ) as error:
         raise UsageError(
             f"{path} cannot be read ({error}). Delete it: the command that made the study writes "
             f"it anew."
         ) from error
+
+
+def _opened(path: Path) -> TextIO:
+    if path.name == PACKED_FILE:
+        return cast("TextIO", gzip.open(path, "rt", encoding="utf-8", newline=""))
+    return path.open(encoding="utf-8", newline="")
 
 
 def _table(lines: Iterator[list[str]]) -> PictureTable:

@@ -3,9 +3,7 @@
 import ctypes
 import os
 import platform
-import sys
 from importlib import metadata
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,6 +11,7 @@ import torch
 import headtohead
 from headtohead.config.recipe import Precision
 from headtohead.core.errors import UsageError
+from headtohead.core.system import cpu_name
 
 # glibc's <malloc.h>
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
@@ -103,7 +102,7 @@ def environment(
 
     `headtohead.analysis.pairs.NUMERIC_ENVIRONMENT` names the entries that must be alike in a pair.
     """
-    processor = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
+    processor = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
     return {
         "headtohead": headtohead.__version__,
         "python": platform.python_version(),
@@ -120,11 +119,3 @@ def environment(
         "kernels": kernels,
         "deterministic": "yes" if torch.are_deterministic_algorithms_enabled() else "no",
     }
-
-
-def _cpu_name() -> str:
-    if sys.platform == "linux":
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

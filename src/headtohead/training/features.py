@@ -1,6 +1,5 @@
 """Computes a frozen backbone's features of a prepared set, once: see `headtohead.data.features`."""
 
-import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ from torch import Tensor
 from headtohead.backbones.frozen import Frozen, frozen_backbone
 from headtohead.config.study import BackboneSpec, StudySpec
 from headtohead.core.streams import stream_seed
-from headtohead.data.features import LAYOUT, Extraction, FeatureKey, Maps, open_features
+from headtohead.data.features import LAYOUT, Extraction, FeatureKey, Maps, key_of, open_features
 from headtohead.data.prepared import PreparedSet
 from headtohead.training.acceleration import fastest
 from headtohead.training.inputs import Features, without_copy
@@ -47,7 +46,7 @@ def frozen_features(
     matters where the backbone's weights are random. Raises UsageError where the backbone cannot be
     built or its weights have changed, StorageError and DataError as the cache does.
     """
-    key = key_of(study, prepared.digest, seed=seed, device=device)
+    key = key_of(study, prepared.digest, seed=seed, device=device.type)
     folder = key.folder(cache)
     found = open_features(folder)
     if found is None:
@@ -56,19 +55,6 @@ def frozen_features(
     if found is None:
         raise FileNotFoundError(folder)
     return Features(found, prepared.labels, device)
-
-
-def key_of(study: StudySpec, prepared: str, *, seed: int, device: torch.device) -> FeatureKey:
-    """What decides the features that a run of this seed is trained on."""
-    return FeatureKey(
-        prepared=prepared,
-        backbone=study.backbone.trunk(),
-        image_size=study.pictures.image_size,
-        dtype=study.backbone.features,
-        views=study.views,
-        device=device.type,
-        seed=seed if study.backbone.weights is None else None,
-    )
 
 
 def compute(
@@ -84,7 +70,7 @@ def compute(
     """Compute the features of `images` (N, H, W, 3) into `folder`, or what of them is missing."""
     backbone = frozen_backbone(spec, stream_seed(seed, "init/backbone"))
     maps: Maps = (backbone.channels, *backbone.map_size(key.image_size))
-    network = _Network(backbone, device)
+    network = Network(backbone, device)
     size = BATCH_ON_GPU if device.type == "cuda" else BATCH
     began, mine = time.monotonic(), 0
     with Extraction.begin(folder, key, len(images), maps, size) as work:
@@ -103,12 +89,10 @@ def compute(
 
 def _pictures(work: Extraction) -> int:
     """Pictures that are done, each view counted."""
-    done = work.done()
-    parts = (part for (_, part), over in zip(work.batches, done, strict=True) if over)
-    return sum(part.stop - part.start for part in parts)
+    return int(work.images[work.done()].sum())
 
 
-class _Network:
+class Network:
     """A frozen backbone on a device, in either memory layout."""
 
     def __init__(self, backbone: Frozen, device: torch.device) -> None:
@@ -131,13 +115,18 @@ class _Network:
         return features.permute(0, 2, 3, 1).contiguous()
 
     def fastest(self, images: NDArray[np.uint8]) -> str:
-        """The layout in which a batch like `images` takes less time."""
+        """The layout in which a batch like `images` takes less time.
+
+        On a CPU its own time counts, which other programs' work does not lengthen.
+        """
+        on_gpu = self._device.type == "cuda"
+        clock = time.perf_counter if on_gpu else time.process_time
         seconds: dict[str, list[float]] = {layout: [] for layout in LAYOUTS}
         for _ in range(1 + ROUNDS):
             for layout, taken in seconds.items():
-                began = time.perf_counter()
+                began = clock()
                 self(images, layout)
-                if self._device.type == "cuda":
+                if on_gpu:
                     torch.cuda.synchronize(self._device)
-                taken.append(time.perf_counter() - began)
-        return min(LAYOUTS, key=lambda layout: statistics.median(seconds[layout][1:]))
+                taken.append(clock() - began)
+        return min(LAYOUTS, key=lambda layout: min(seconds[layout][1:]))

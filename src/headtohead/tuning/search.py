@@ -18,8 +18,8 @@ from headtohead.core.streams import stream_seed
 from headtohead.core.system import cache_folder
 from headtohead.core.text import counted
 from headtohead.data.pipeline import prepare_study, told
+from headtohead.runtime.executors import asked_here, executor_of
 from headtohead.runtime.jobs import Job, is_done
-from headtohead.runtime.local import local_executor
 from headtohead.runtime.preflight import answer_of, first_worker, question_about
 from headtohead.runtime.progress import Display
 from headtohead.runtime.renewal import Renewal, renew
@@ -73,11 +73,15 @@ def tune(
         spec, device, workers, deterministic=deterministic, models=_edges(spec)
     )
     untuned = {head: untuned_values(spec, head) for head in spec.heads}
-    with first_worker(question, cache) as standby, Display() as display:
+    execution, spec = spec.execution, spec.where_it_runs_aside()
+    with (
+        first_worker(asked_here(execution, question), cache) as standby,
+        Display() as display,
+    ):
         machine = answer_of(standby)
-        setups = machine.setups
         spec = spec.model_copy(update={"backbone": machine.backbone})
-        standby.start(min(len(setups), len(spec.heads) * tuning_of(spec).seeds))
+        if not execution.on_ray:
+            standby.start(min(len(machine.setups), len(spec.heads) * tuning_of(spec).seeds))
         source, prepared = prepare_study(spec, cache=cache_folder(cache), progress=display.progress)
         for line in told(source, prepared):
             display.note(line)
@@ -87,7 +91,11 @@ def tune(
         trials_folder = folder / TRIALS
         with (
             hold(trials_folder),
-            local_executor(standby, setups, trials_folder, prepared) as executor,
+            executor_of(
+                *(execution, question, machine, standby, trials_folder, prepared),
+                cache=cache,
+                note=display.note,
+            ) as executor,
         ):
             runner = StudyRunner(executor, display)
             file = _as_trials(trials_folder, file)

@@ -14,7 +14,7 @@ from headtohead.stats.power import MOST_SEEDS, seeds_to_find
 FEW = 4
 """Heads that a sentence names; more are counted."""
 
-Certainty = Literal["decided", "open", "nothing", "unjudged", "unlearned"]
+Certainty = Literal["decided", "open", "nothing", "unjudged", "few", "unlearned"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ def answer(summary: Summary) -> ShortAnswer:
         return _not_judged(summary, tested)
     if summary.nothing_learned:
         reasons = tuple(reason(summary, item) for item in tested)
+        if doubts.too_few_images(summary):
+            return ShortAnswer(doubts.not_shown(summary), doubts.MORE_IMAGES, "few", reasons)
         return ShortAnswer(doubts.nothing_learned(summary), doubts.LEARN_MORE, "unlearned", reasons)
     found = _compared(summary, able, tested)
     return replace(
@@ -53,7 +55,7 @@ def answer(summary: Summary) -> ShortAnswer:
 def opening(summary: Summary) -> Iterator[str]:
     """What stands before any table: what cannot be judged, or was not learned; else nothing."""
     found = answer(summary)
-    if found.certainty in ("unjudged", "unlearned"):
+    if found.certainty in ("unjudged", "few", "unlearned"):
         yield f"{found.sentence} {found.more}"
     elif summary.at_majority:
         yield _joined(doubts.lost(summary), doubts.lost_fairly(summary))

@@ -93,6 +93,8 @@ def _next(summary: Summary, found: ShortAnswer) -> tuple[str, str]:
     if found.certainty == "decided":
         command = shlex.join(["headtohead", "predict", ".", "IMAGES", "--head", found.chosen])
         return f"Use {found.chosen} on images of your own, in this study's folder:", command
+    if found.certainty == "few":
+        return "Give more test images, then compare again.", ""
     if found.certainty == "unlearned":
         return "Train longer or check the labels, then compare again.", ""
     if found.certainty == "unjudged":

@@ -3,16 +3,24 @@
 Neither is mended by more seeds.
 """
 
+import math
 from collections.abc import Sequence
 
+from headtohead.analysis.baseline import Standing
 from headtohead.analysis.lags import REMEDY
 from headtohead.core.text import names
+from headtohead.data.holdout import ENOUGH
 from headtohead.report.summary import HeadComparison, Summary
 from headtohead.stats import LAG
 
 LEARN_MORE = (
     "Train for more epochs, with smaller batches (so that there are more steps) or at a larger "
     "learning rate, and check the labels (headtohead data check). More seeds do not help."
+)
+
+MORE_IMAGES = (
+    f"Give more test images, {ENOUGH} or more: a larger folder, or a larger share of it as test "
+    "split (split in a study file)."
 )
 
 
@@ -49,6 +57,33 @@ def nothing_learned(summary: Summary) -> str:
     return (
         f"Nothing was learned that the test images show: {heads} always naming {found.name}, the "
         f"largest class ({summary.chance})."
+    )
+
+
+def too_few_images(summary: Summary) -> bool:
+    """Whether a head's lead over the largest class would be shown if ENOUGH images had given it."""
+    images = summary.baseline.images
+    width = math.sqrt(images / ENOUGH)  # of the interval there, as a share of its width here
+
+    def would(standing: Standing) -> bool:
+        found = standing.over_images
+        if found is None or found.mean <= 0:
+            return False
+        return found.low is None or found.mean > width * (found.mean - found.low)
+
+    return images < ENOUGH and any(would(standing) for standing in summary.standings)
+
+
+def not_shown(summary: Summary) -> str:
+    """That the test images are too few to show that a head learned, in a sentence."""
+    found = summary.baseline
+    lead, head = max(
+        (item.over_images.mean, item.head) for item in summary.standings if item.over_images
+    )
+    return (
+        f"{found.images:,} test images are too few to show whether anything was learned: {head} is "
+        f"{100 * lead:.1f} points above always naming {found.name}, the largest class "
+        f"({summary.chance}), which may be chance."
     )
 
 

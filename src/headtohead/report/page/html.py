@@ -17,6 +17,7 @@ CERTAINTY = {
     "open": "not decided",
     "nothing": "nothing to decide",
     "unjudged": "not judged",
+    "few": "too few test images",
     "unlearned": "nothing learned",
 }
 

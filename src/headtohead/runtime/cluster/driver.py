@@ -1,0 +1,299 @@
+"""The way into a Ray cluster: `python -m headtohead.runtime.cluster.driver`, started by `ray.py`.
+
+A process of its own, because Ray ends a process that has lost its cluster's head. The first line of
+its standard input is a setup, each other one {"jobs": [...]}. It says what happens as JSON lines,
+with the job's number in its list, then "over". When its standard input closes it ends.
+"""
+
+import json
+import os
+import queue
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from headtohead.core.errors import HeadToHeadError, StorageError, UsageError, brief
+from headtohead.probes.table import probe_named
+from headtohead.runtime.cluster import node, parcels
+from headtohead.runtime.cluster.goods import on
+from headtohead.runtime.cluster.parcels import DamagedParcelError, Receiver
+from headtohead.runtime.cluster.roster import Member, Roster
+from headtohead.runtime.cluster.seats import Kind, choose, kind_before, seed_of
+from headtohead.runtime.executor import Event
+from headtohead.runtime.jobs import AnyJob, Job, SessionJob, as_data, from_data
+from headtohead.runtime.pipes import Say, log_to, own_input, own_output, say
+from headtohead.store.ledger import Ledger
+from headtohead.store.records import RECORD, RESUME
+
+DEATHS = 5
+"""Times that a job's worker or machine may die before the job counts as failed."""
+
+SILENCE = 120.0
+"""Seconds without a sign of life after which a machine does not answer: see `node.BEAT`."""
+
+CONNECT = 20.0
+"""Seconds in which a cluster's head must answer."""
+
+TICK = 0.5  # seconds between two looks at clocks
+
+
+def main() -> None:
+    """Do jobs until standard input closes."""
+    messages: queue.Queue[dict[str, Any]] = queue.Queue()
+    output = own_output()
+    source = own_input()
+    setup = _parsed(source.readline())
+    threading.Thread(target=_listen, args=(source, messages), daemon=True).start()
+    tell: Say = partial(say, output)
+    log_to(Path(setup["log"]))
+    try:
+        _connect(setup)
+        driver = Driver(setup, tell)
+        while True:
+            driver.run([from_data(data) for data in messages.get()["jobs"]])
+            tell("over")
+    except HeadToHeadError as error:
+        tell("failed", message=str(error), exit_code=error.exit_code)
+    except Exception as error:
+        traceback.print_exc()
+        tell("failed", message=f"Ray: {brief(error, 300)}; see {setup['log']}", exit_code=4)
+    ray.shutdown()
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    """A message of the parent's; it is gone where there is none."""
+    if not line:
+        os._exit(0)
+    found: dict[str, Any] = json.loads(line)
+    return found
+
+
+def _listen(source: Any, messages: "queue.Queue[dict[str, Any]]") -> None:
+    for line in source:
+        messages.put(_parsed(line))
+    threading.Timer(5, os._exit, (0,)).start()
+    ray.shutdown()  # ends what Ray runs for this process
+    os._exit(0)
+
+
+def _connect(setup: dict[str, Any]) -> None:
+    """Join the cluster, or start one on this machine where none is named and none runs."""
+    address = setup["address"]
+    if address is not None and address.startswith("ray://"):
+        raise UsageError(
+            f"--executor ray:{address}: Ray's client is not supported. Run the command on a "
+            f"machine of the cluster, with --executor ray:HOST:PORT."
+        )
+    host, _, port = (address or "").rpartition(":")
+    try:
+        if host and port.isdecimal():
+            socket.create_connection((host, int(port)), CONNECT).close()  # Ray would try for long
+        ray.init(address=address, log_to_driver=False, include_dashboard=False)
+    except Exception as error:  # Ray raises many kinds, OSError and RuntimeError among them
+        traceback.print_exc()
+        where = f"the Ray cluster at {address}" if address else "Ray"
+        raise UsageError(
+            f"cannot reach {where}: {brief(error, 300)}. Start it, or name another by --executor "
+            f"ray:ADDRESS; see {setup['log']}"
+        ) from error
+
+
+class Attempt:
+    """A job on a machine."""
+
+    def __init__(self, number: int, job: AnyJob, member: Member, receiver: Receiver) -> None:
+        self.number, self.job, self.member, self.receiver = number, job, member, receiver
+        self.heard = time.monotonic()
+        self.begun = self.over = False
+
+
+class Driver:
+    """Hands out jobs, passes on what machines say, writes what they send into the ledger."""
+
+    def __init__(self, setup: dict[str, Any], tell: Say) -> None:
+        self._setup, self._tell = setup, tell
+        self._out = Path(setup["out"])
+        self._numbers: dict[AnyJob, int] = {}
+        self._deaths: Counter[AnyJob] = Counter()
+        self._bound: dict[int, Kind] = {}
+        self._running: dict[Any, Attempt] = {}
+        self._roster = Roster(setup, lambda text: tell("said", message=text))
+
+    def run(self, jobs: Sequence[AnyJob]) -> None:
+        """Do all jobs, and return when they are over. Raises RunError and StorageError."""
+        ledger = Ledger.open(self._out)
+        self._roster.study(ledger)
+        self._numbers = {job: number for number, job in enumerate(jobs)}
+        self._deaths, waiting = Counter(), list(jobs)
+        self._bind(ledger, waiting)
+        while waiting or self._running:
+            self._roster.refresh()
+            self._hand_out(ledger, waiting)
+            if not self._running:
+                self._roster.check_hope()
+            ready, _ = ray.wait([*self._running, *self._roster.pending], timeout=TICK)
+            for ref in ready:
+                if ref not in self._running:
+                    self._roster.settle(ref)
+                    continue
+                attempt = self._running[ref]
+                if (end := self._hear(ledger, ref, attempt)) is not None:
+                    self._end(ref, attempt, end, waiting)
+            for ref, attempt in list(self._running.items()):
+                if attempt.begun and time.monotonic() - attempt.heard > SILENCE:
+                    ray.cancel(ref, force=True)
+                    self._roster.leave_out(attempt.member, "does not answer")
+                    self._end(ref, attempt, "its machine does not answer", waiting)
+
+    def _bind(self, ledger: Ledger, jobs: Sequence[AnyJob]) -> None:
+        """Seeds of which there are runs go where these came from."""
+        for seed in {seed_of(job) for job in jobs} - self._bound.keys():
+            for head in ledger.file.study.heads:
+                if (run := ledger.run(head, seed)) is not None:
+                    self._roster.wait()
+                    kind = kind_before(run.record.environment, self._roster.kinds())
+                    if kind is not None:
+                        self._bound[seed] = kind
+                    break
+
+    def _hand_out(self, ledger: Ledger, waiting: list[AnyJob]) -> None:
+        limit = self._setup["workers"]
+        while limit is None or len(self._running) < limit:
+            at_work = [attempt.job for attempt in self._running.values()]
+            members = self._roster.usable()
+            found = choose(waiting, at_work, members, self._bound, self._roster.able)
+            if found is None:
+                return
+            job, machine = found
+            member = next(member for member in members if member is machine)
+            waiting.remove(job)
+            seed = seed_of(job)
+            if self._bound.get(seed, member.kind) != member.kind:
+                self._tell(
+                    "said",
+                    message=f"Seed {seed}: no machine is left whose numbers agree with those of "
+                    f"its first runs; the others are trained on {member.host}, and its pairs will "
+                    f"be flagged.",
+                )
+            self._bound[seed] = member.kind
+            self._roster.begin(job, member)
+            ref = self._start(ledger, job, member)
+            self._running[ref] = Attempt(self._numbers[job], job, member, Receiver(self._out, job))
+            member.busy += 1
+
+    def _start(self, ledger: Ledger, job: AnyJob, member: Member) -> Any:
+        probe = None
+        if isinstance(job, SessionJob):
+            probe = probe_named(ledger.file.study, job.probe)
+        weights = self._roster.weights(member)
+        shared = member.out and weights == ledger.file.study.backbone.weights
+        names = parcels.reads(ledger, job, probe)
+        order = {
+            "job": as_data(job),
+            "out": str(self._out) if shared else None,
+            "files": [] if shared else parcels.packed(ledger, names, weights),
+            **self._roster.order(member),
+        }
+        per_run = self._setup["per_run"]
+        # What measures all heads is alone on its machine.
+        cores = member.cores if isinstance(job, SessionJob) else per_run["cores"]
+        return (
+            ray.remote(node.work)
+            .options(
+                num_returns="streaming",
+                max_retries=0,  # Ray would retry without end what takes too much memory
+                num_cpus=cores,
+                num_gpus=per_run["gpus"] if self._roster.on_gpu else 0,
+                memory=int((per_run["memory"] or 0) * 2**30) or None,
+                scheduling_strategy=on(member.id),
+            )
+            .remote(order)
+        )
+
+    def _hear(self, ledger: Ledger, ref: Any, attempt: Attempt) -> Event | str | None:
+        """Take one event; the last one, or why there is none, and None while it goes on."""
+        try:
+            event = ray.get(next(ref), timeout=SILENCE)
+        except StopIteration:
+            return "its task ended early"
+        except ray.exceptions.OutOfMemoryError:
+            return {
+                "event": "error",
+                "message": "Ray ended it, because its machine's memory was nearly full. Reserve "
+                "more for each run by --per-run memory=GIB, then give the same command again.",
+            }
+        except ray.exceptions.RayError as error:
+            return f"{type(error).__name__}: {brief(error, 200)}"
+        attempt.heard, attempt.begun = time.monotonic(), True
+        kind = event["event"]
+        try:
+            if kind == "piece":
+                attempt.receiver.take(event)
+        except DamagedParcelError as error:
+            ray.cancel(ref, force=True)
+            return str(error)
+        if kind in ("here", "alive", "piece"):
+            return None
+        if kind == "start":
+            self._roster.features_ready(seed_of(attempt.job), attempt.member)
+        if kind == "done":
+            return self._checked(ledger, attempt.job, event)
+        if kind == "died":
+            return str(event["message"])
+        if kind in ("error", "refused"):
+            return dict(event)
+        self._tell(**{**event, "job": attempt.number})
+        return None
+
+    def _checked(self, ledger: Ledger, job: AnyJob, event: Event) -> Event | str:
+        """The end of a job whose files are all in the ledger, else why it is none."""
+        if isinstance(job, Job):
+            if ledger.run(job.head, job.seed) is None:
+                return "its files did not arrive"
+            folder = ledger.run_folder(job.head, job.seed)
+            if (folder / RECORD).is_file():
+                (folder / RESUME).unlink(missing_ok=True)
+        return event
+
+    def _end(
+        self,
+        ref: Any,
+        attempt: Attempt,
+        end: Event | str,
+        waiting: list[AnyJob],
+    ) -> None:
+        """A job is over, or to be done again: where it died, or its machine cannot do it."""
+        del self._running[ref]
+        attempt.receiver.close()
+        attempt.member.busy -= 1
+        job, member = attempt.job, attempt.member
+        tell: Callable[..., None] = partial(self._tell, job=attempt.number)
+        if isinstance(end, str):
+            self._deaths[job] += 1
+            if self._deaths[job] >= DEATHS:
+                tell("error", message=f"{end}; tried {DEATHS} times, the last on {member.host}")
+                return
+            tell("note", message=f"lost on {member.host} ({end}); it is done again")
+        elif end["event"] == "refused":
+            self._roster.leave_out(member, f"cannot do such runs: {end['message']}")
+        elif end.get("exit_code") == StorageError.exit_code:
+            self._roster.leave_out(member, f"cannot be written to: {end['message']}", disk=True)
+        else:
+            tell(**end)
+            return
+        waiting.append(job)
+        waiting.sort(key=self._numbers.__getitem__)
+
+
+if __name__ == "__main__":
+    main()
+    sys.exit(0)

@@ -1,0 +1,181 @@
+"""A job's files, sent between machines: in pieces, with hashes, written whole or not at all."""
+
+import contextlib
+import glob
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from headtohead.config.strict_yaml import write_yaml
+from headtohead.core.errors import HeadToHeadError
+from headtohead.core.files import sha256_of, sha256_of_bytes, storage_error
+from headtohead.probes.base import Probe
+from headtohead.runtime.jobs import AnyJob, Job, SessionJob
+from headtohead.store.ledger import STUDY_FILE, Ledger
+from headtohead.store.records import BEST, HISTORY, LAST, RECORD, RESUME
+
+PIECE = 4 << 20
+"""Bytes sent at once."""
+
+POSITION = (RESUME, HISTORY, BEST)
+"""What a run resumes from, in the order in which it is read while the run goes on: history and best
+weights may be of a later epoch than the position, which computes them again to the same bits."""
+
+Piece: TypeAlias = dict[str, Any]
+"""{"name", "content", "first", "sha256"}; the last of a file has its hash, others None."""
+
+
+class DamagedParcelError(HeadToHeadError):
+    """A file did not arrive as it was sent."""
+
+
+def reads(ledger: Ledger, job: AnyJob, probe: Probe[Any] | None = None) -> list[str]:
+    """The files of the ledger that `job` reads, beside `study.yaml`.
+
+    `probe` is that of a `SessionJob`.
+    """
+    study = ledger.file.study
+    if isinstance(job, SessionJob):
+        whole = probe is not None and not probe.needs.isdisjoint({"best", "last"})
+        folders = [ledger.run_folder(head, 0) for head in job.heads] if whole else []
+        return [name for folder in folders for name in _below(ledger.out, folder, "*")]
+    if not isinstance(job, Job):
+        return []
+    split = study.split.seed_for(job.seed)
+    own = _below(ledger.out, ledger.run_folder(job.head, job.seed), "*")
+    after = study.heads[job.head].after
+    before = [] if after is None else _below(ledger.out, ledger.run_folder(after, job.seed), LAST)
+    evidence = ledger.out / "evidence"
+    seen = _below(ledger.out, evidence, f"*/{job.head}/seed-{job.seed}.*")
+    return [*own, *before, *seen, *_below(ledger.out, evidence, f"*/split-{split}.*")]
+
+
+def writes(out: Path, job: AnyJob) -> list[str]:
+    """The files that `job` left in `out`: records and manifests after what they speak of."""
+    evidence = out / "evidence"
+    if isinstance(job, SessionJob):
+        return _arrays_first(_below(out, evidence, f"{job.probe}/session.*"))
+    if not isinstance(job, Job):
+        return []
+    own = _below(out, out / "runs" / job.head / f"seed-{job.seed}", "*")
+    seen = _below(out, evidence, f"*/{job.head}/seed-{job.seed}.*")
+    return [*sorted(own, key=lambda name: name.endswith(RECORD)), *_arrays_first(seen)]
+
+
+def position(job: Job) -> list[str]:
+    """The files that `job` resumes from, by name, whether there are any or not."""
+    return [f"runs/{job.head}/seed-{job.seed}/{name}" for name in POSITION]
+
+
+def _arrays_first(names: list[str]) -> list[str]:
+    return sorted(names, key=lambda name: name.endswith(".json"))
+
+
+def _below(out: Path, folder: Path, pattern: str) -> list[str]:
+    found = (path for path in sorted(folder.glob(pattern)) if path.is_file())
+    return [path.relative_to(out).as_posix() for path in found if not path.name.startswith(".")]
+
+
+def packed(
+    ledger: Ledger, names: Iterable[str], weights: str | None
+) -> list[tuple[str, bytes, str]]:
+    """Name, content and SHA-256 of `study.yaml` and of `names`, to be sent with a job.
+
+    `weights` is the file of the backbone's weights on the machine that they are sent to.
+    """
+    file = ledger.file
+    backbone = file.study.backbone.model_copy(update={"weights": weights})
+    study = file.study.model_copy(update={"backbone": backbone})
+    content = file.model_copy(update={"study": study}).model_dump(mode="json")
+    found = [(STUDY_FILE, write_yaml(content).encode())]
+    found += [(name, (ledger.out / name).read_bytes()) for name in names]
+    return [(name, content, sha256_of_bytes(content)) for name, content in found]
+
+
+def changed(out: Path, names: Iterable[str], known: dict[str, str]) -> Iterator[Piece]:
+    """Those of `names` that are there and not as `known` (name → SHA-256) has them, in pieces.
+
+    `known` is brought up to date.
+    """
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):
+            if sha256_of(out / name) != known.get(name):
+                for piece in pieces(out, name):
+                    yield piece
+                    known[name] = piece["sha256"] or ""
+
+
+def pieces(out: Path, name: str) -> Iterator[Piece]:
+    """A file of `out` in pieces, at least one."""
+    digest = sha256()
+    with (out / name).open("rb") as file:  # one that is replaced meanwhile is read as it was
+        content, first = file.read(PIECE), True
+        while True:
+            following = file.read(PIECE)
+            digest.update(content)
+            over = None if following else digest.hexdigest()
+            yield {"name": name, "content": content, "first": first, "sha256": over}
+            if not following:
+                return
+            content, first = following, False
+
+
+class Receiver:
+    """Writes what is sent into a folder: each file appears whole, when its hash is right.
+
+    Nothing but what `job` leaves is taken, so that no other machine writes elsewhere.
+    """
+
+    def __init__(self, out: Path, job: AnyJob) -> None:
+        self._out, self._own = out, _own(job)
+        self._open: Path | None = None
+
+    def take(self, piece: Mapping[str, Any]) -> None:
+        """One piece. Raises DamagedParcelError, and StorageError where it cannot be written."""
+        path = self._path(piece["name"])
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb" if piece["first"] else "ab") as file:
+                self._open = temporary
+                file.write(piece["content"])
+                if piece["sha256"] is not None:
+                    file.flush()
+                    os.fsync(file.fileno())
+            if piece["sha256"] is None:
+                return
+            if sha256_of(temporary) != piece["sha256"]:
+                raise DamagedParcelError(f"{piece['name']} did not arrive as it was sent")
+            temporary.replace(path)
+            self._open = None
+        except OSError as error:
+            raise storage_error(path, error) from error
+
+    def _path(self, name: str) -> Path:
+        parts = name.split("/")
+        taken = ("" not in parts and ".." not in parts) and any(
+            len(parts) == len(own) and all(map(fnmatchcase, parts, own)) for own in self._own
+        )
+        if not taken:
+            raise DamagedParcelError(f"a file called {name!r} was sent, which is none of the job's")
+        return self._out / name
+
+    def close(self) -> None:
+        """Leave nothing behind of a file that did not come to its end."""
+        if self._open is not None:
+            with contextlib.suppress(OSError):
+                self._open.unlink()
+
+
+def _own(job: AnyJob) -> list[list[str]]:
+    """Patterns of the names of what `job` leaves, part by part."""
+    patterns = [["logs", "*"]]
+    if isinstance(job, Job):
+        head, seed = glob.escape(job.head), f"seed-{job.seed}"
+        patterns += [["runs", head, seed, "*"], ["evidence", "*", head, f"{seed}.*"]]
+    elif isinstance(job, SessionJob):
+        patterns.append(["evidence", glob.escape(job.probe), "session.*"])
+    return patterns

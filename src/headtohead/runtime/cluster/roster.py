@@ -1,0 +1,368 @@
+"""The machines of a Ray cluster: who is there, of which kind, what each has, who is left out."""
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+
+import headtohead
+from headtohead.core.errors import RunError, StorageError, UsageError, brief
+from headtohead.data.features import key_of
+from headtohead.runtime.cluster import goods, node
+from headtohead.runtime.cluster.goods import on
+from headtohead.runtime.cluster.seats import Kind, Machine, kind_of, seed_of
+from headtohead.runtime.jobs import AnyJob
+from headtohead.store.ledger import Ledger
+
+REFRESH = 5.0
+"""Seconds between two looks at who is there."""
+
+ANSWER = 60.0
+"""Seconds that a machine may take to say what it is."""
+
+ABSENT = 60.0
+"""Seconds without any machine after which a study ends: a new one may come."""
+
+FETCHES = 3
+"""Times that a machine may fail to fetch what it needs."""
+
+
+@dataclass
+class Member(Machine):
+    """A machine that answered.
+
+    `places` are the folders of what it has (see `goods`), by their place in a cache; `out` says
+    whether it sees the ledger's own folder.
+    """
+
+    host: str = ""
+    cores: float = 0.0
+    cache: str = ""
+    out: bool = False
+    places: dict[str, str] = field(default_factory=dict)
+    failures: int = 0
+
+
+class Roster:
+    """Keeps the list of machines. `note` is told once of each that is left out, and why."""
+
+    def __init__(self, setup: dict[str, Any], note: Callable[[str], None]) -> None:
+        self._setup, self._note = setup, note
+        self._me = ray.get_runtime_context().get_node_id()
+        self._members: dict[str, Member] = {}
+        self._left_out: dict[str, str] = {}
+        self._disk = False
+        self._pending: dict[Any, tuple[str, str, float]] = {}  # machine, place or "", since when
+        self._goods: dict[str, Any] = {}
+        self._sources: dict[str, list[tuple[str, str]]] = {}
+        self._computing: dict[str, tuple[str, str]] = {}
+        self._refreshed, self._seen = 0.0, time.monotonic()
+        self._nodes: dict[str, dict[str, Any]] = {}
+        self._device = self._choose_device()
+        self._frozen: Ledger | None = None
+        prepared = Path(setup["prepared"])
+        self._prepared = f"prepared/{prepared.name}"
+        self._needs = {self._prepared: str(prepared)}
+        weights = setup["weights"]
+        self._weights = None
+        if weights is not None:
+            self._weights = f"weights/{setup['question']['backbone']['weights_sha256'][:16]}"
+            self._needs[self._weights] = weights
+        for place, there in self._needs.items():
+            self._sources[place] = [
+                (self._me, there if place == self._prepared else str(Path(there).parent))
+            ]
+
+    def _choose_device(self) -> str:
+        self._nodes = {found["NodeID"]: found for found in ray.nodes() if found["Alive"]}
+        gpus = any(found["Resources"].get("GPU") for found in self._nodes.values())
+        device = str(self._setup["device"])
+        device = ("cuda" if gpus else "cpu") if device == "auto" else device
+        if device not in ("cpu", "cuda"):
+            raise UsageError(
+                f"device {device!r}: on a cluster use auto, cpu or cuda; Ray chooses which."
+            )
+        if device == "cuda" and not gpus:
+            raise UsageError(
+                "device 'cuda': no machine of the cluster has a GPU. Use --device cpu."
+            )
+        if device == "cpu" and "tf32" in self._setup["question"]["precisions"]:
+            raise UsageError(
+                "precision 'tf32' is there on NVIDIA GPUs alone; received 'cpu' as the cluster's "
+                "device. Use --precision float32, or bf16."
+            )
+        return device
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether runs are trained on GPUs."""
+        return self._device == "cuda"
+
+    @property
+    def pending(self) -> list[Any]:
+        """What was asked of machines and is not answered."""
+        return list(self._pending)
+
+    def study(self, ledger: Ledger) -> None:
+        """The study whose runs are to be done now."""
+        self._frozen = ledger if ledger.file.study.backbone.frozen else None
+
+    def refresh(self) -> None:
+        """See who came, who went and who does not answer."""
+        now = time.monotonic()
+        if now - self._refreshed < REFRESH:
+            return
+        self._refreshed = now
+        self._nodes = {found["NodeID"]: found for found in ray.nodes() if found["Alive"]}
+        for gone in self._members.keys() - self._nodes.keys():
+            self._forget(self._members.pop(gone))
+        asked = {machine for machine, _, _ in self._pending.values()}
+        for new in self._nodes.keys() - self._members.keys() - asked - self._left_out.keys():
+            if self._slots(self._nodes[new]):
+                self._ask(new)
+        for ref, (machine, place, since) in list(self._pending.items()):
+            if not place and now - since > ANSWER:
+                del self._pending[ref]
+                self._leave_out(
+                    machine,
+                    self._nodes.get(machine, {}).get("NodeManagerHostname", machine),
+                    "does not answer",
+                )
+        for member in self._members.values():
+            for place in self._needs.keys() - member.places.keys():
+                self._fetch(member, place, member.cache)
+
+    def _slots(self, found: dict[str, Any]) -> int:
+        """How many runs the machine can do at once."""
+        has, per_run = found["Resources"], self._setup["per_run"]
+        counts = [has.get("CPU", 0) / per_run["cores"]]
+        if self.on_gpu:
+            counts.append(has.get("GPU", 0) / per_run["gpus"])
+        if per_run["memory"]:
+            counts.append(has.get("memory", 0) / (per_run["memory"] * 2**30))
+        return int(min(counts) + 1e-9)
+
+    def _ask(self, machine: str) -> None:
+        asked = {
+            "device": self._device,
+            "cache": self._setup["cache"],
+            "token": self._setup["token"],
+            "shared": self._setup["shared"],
+            "places": self._needs,
+        }
+        task = ray.remote(node.look).options(
+            num_cpus=0, max_retries=0, scheduling_strategy=on(machine)
+        )
+        self._pending[task.remote(asked)] = machine, "", time.monotonic()
+
+    def settle(self, ref: Any) -> None:
+        """Take an answer."""
+        machine, place, _ = self._pending.pop(ref)
+        found = self._nodes.get(machine)
+        try:
+            answer = ray.get(ref)
+        except (OSError, StorageError) as error:
+            if found:
+                self._leave_out(
+                    machine,
+                    self._host(machine),
+                    brief(str(getattr(error, "cause", error)), 300),
+                    disk=True,
+                )
+            return
+        except ray.exceptions.RayError as error:
+            if found and place and machine in self._members:
+                member = self._members[machine]
+                member.failures += 1
+                if member.failures >= FETCHES:
+                    self._leave_out(
+                        machine, member.host, f"cannot fetch {place}: {brief(error, 200)}"
+                    )
+            elif found:
+                self._leave_out(
+                    machine, self._host(machine), f"does not answer: {brief(error, 200)}"
+                )
+            return
+        if found is None:
+            return
+        if place:
+            self._have(self._members[machine], place, answer)
+        else:
+            self._welcome(machine, found, answer)
+
+    def _host(self, machine: str) -> str:
+        return str(self._nodes.get(machine, {}).get("NodeManagerHostname", machine))
+
+    def _welcome(self, machine: str, found: dict[str, Any], answer: dict[str, Any]) -> None:
+        if answer["version"] != headtohead.__version__:
+            self._leave_out(
+                machine,
+                answer["host"],
+                f"has headtohead {answer['version']}, not {headtohead.__version__}",
+            )
+            return
+        member = Member(
+            machine,
+            kind_of(answer["environment"]),
+            self._slots(found),
+            host=answer["host"],
+            cores=found["Resources"]["CPU"],
+            cache=answer["cache"],
+            out=answer["out"],
+        )
+        self._members[machine] = member
+        for place, folder in answer["has"].items():
+            self._have(member, place, folder)
+        self._refreshed = 0.0  # what it lacks is fetched at once
+
+    def _have(self, member: Member, place: str, folder: str) -> None:
+        member.places[place] = folder
+        if place != self._weights or Path(folder).suffix == "":
+            self._sources.setdefault(place, []).append((member.id, folder))
+
+    def _fetch(self, member: Member, place: str, cache: str) -> None:
+        """Ask `member` to fetch, unless it does, or too many do: sources double as they fetch."""
+        at_it = [machine for machine, what, _ in self._pending.values() if what == place]
+        sources = self._sources[place]
+        if member.id in at_it or len(at_it) >= 2 * len(sources):
+            return
+        start = len(at_it) % len(sources)
+        first, folder = sources[start]
+        if place not in self._goods:
+            name = Path(self._setup["weights"]).name if place == self._weights else None
+            hashing = ray.remote(goods.goods_of).options(num_cpus=0, scheduling_strategy=on(first))
+            self._goods[place] = hashing.remote(place, folder, name)
+        task = ray.remote(goods.fetch).options(
+            num_cpus=0, max_retries=0, scheduling_strategy=on(member.id)
+        )
+        ref = task.remote(self._goods[place], cache, [*sources[start:], *sources[:start]])
+        self._pending[ref] = member.id, place, time.monotonic()
+
+    def usable(self) -> list[Member]:
+        """Machines that can do a job now, or when one of theirs is over."""
+        return [m for m in self._members.values() if self._needs.keys() <= m.places.keys()]
+
+    def kinds(self) -> Collection[Kind]:
+        """Of the machines that are there."""
+        return {member.kind for member in self._members.values()}
+
+    def wait(self) -> None:
+        """Until every machine that is there has said what it is, or does not answer."""
+        self.refresh()
+        while looks := [ref for ref, (_, place, _) in self._pending.items() if not place]:
+            for ref in ray.wait(looks, timeout=1)[0]:
+                self.settle(ref)
+            self.refresh()
+
+    def able(self, job: AnyJob, machine: Machine) -> bool:
+        """Whether the machine has the features that `job` is trained on, or is to compute them.
+
+        They are computed on one machine and fetched by the others: by which layout of memory a
+        backbone is fastest, and so the last bit, is chosen where they are computed.
+        """
+        if self._frozen is None:
+            return True
+        member, place = self._members[machine.id], self._place(seed_of(job))
+        where = self._cache_of(member)
+        if place in member.places:
+            return True
+        if place in self._computing:
+            return self._computing[place] == where
+        if self._sources.get(place):
+            self._fetch(member, place, where[1])
+            return False
+        return True
+
+    def begin(self, job: AnyJob, member: Member) -> None:
+        """`member` is given `job`: what is not there for it yet, it computes."""
+        if self._frozen is not None:
+            place = self._place(seed_of(job))
+            if place not in member.places:
+                self._computing[place] = self._cache_of(member)
+
+    def features_ready(self, seed: int, member: Member) -> None:
+        """A run of the seed has begun on `member`: its features are complete there."""
+        if self._frozen is None:
+            return
+        place = self._place(seed)
+        where = self._computing.pop(place, self._cache_of(member))
+        for other in self._members.values():
+            if place not in other.places and self._cache_of(other) == where:
+                self._have(other, place, f"{where[1]}/{place}")
+
+    def _place(self, seed: int) -> str:
+        assert self._frozen is not None  # noqa: S101 - the callers ask
+        file = self._frozen.file
+        key = key_of(file.study, file.prepared, seed=seed, device=self._device)
+        place = f"features/{key.digest()}"
+        mine = Path(self._setup["prepared"]).parents[1] / place
+        if place not in self._sources and mine.is_dir():
+            self._sources[place] = [(self._me, str(mine))]
+        return place
+
+    def _cache_of(self, member: Member) -> tuple[str, str]:
+        """Where `member` keeps features: its host, none where all share it, and the folder."""
+        prepared = member.places[self._prepared]
+        host = "" if prepared == self._setup["prepared"] else member.host
+        return host, str(Path(prepared).parents[1])
+
+    def order(self, member: Member) -> dict[str, Any]:
+        """What `member` is told with every job."""
+        question = {**self._setup["question"], "device": self._device, "workers": 1}
+        if self._weights is not None:
+            question["backbone"] = {**question["backbone"], "weights": self.weights(member)}
+        return {
+            "question": question,
+            "cache": member.cache,
+            "setup": {
+                "device": "cuda:0" if self.on_gpu else "cpu",
+                "deterministic": self._setup["question"]["deterministic"],
+                "prepared": member.places[self._prepared],
+            },
+        }
+
+    def weights(self, member: Member) -> str | None:
+        """The backbone's weights as `member` finds them; None for random ones."""
+        if self._weights is None:
+            named: str | None = self._setup["question"]["backbone"].get("weights")
+            return named
+        found = Path(member.places[self._weights])
+        name = Path(self._setup["weights"]).name
+        return str(found / name if found.is_dir() else found)
+
+    def leave_out(self, member: Member, why: str, *, disk: bool = False) -> None:
+        """No more jobs for `member`."""
+        self._leave_out(member.id, member.host, why, disk=disk)
+
+    def _leave_out(self, machine: str, host: str, why: str, *, disk: bool = False) -> None:
+        if machine in self._left_out:
+            return
+        self._left_out[machine] = f"{host} {why}"
+        self._disk = self._disk or disk
+        self._note(f"{host} is left out: it {why}")
+        if (member := self._members.pop(machine, None)) is not None:
+            self._forget(member)
+
+    def _forget(self, member: Member) -> None:
+        """It is gone: what it was computing is computed elsewhere, and nothing fetched from it."""
+        for place, sources in self._sources.items():
+            self._sources[place] = [source for source in sources if source[0] != member.id]
+        there = {self._cache_of(m) for m in self.usable()}
+        self._computing = {p: where for p, where in self._computing.items() if where in there}
+
+    def check_hope(self) -> None:
+        """Raises RunError or StorageError where no machine can do any job, nor will soon."""
+        now = time.monotonic()
+        if self.usable() or self._pending:
+            self._seen = now
+        elif self._nodes.keys() <= self._left_out.keys() or now - self._seen > ABSENT:
+            reasons = "; ".join(self._left_out.values())
+            kind = StorageError if self._disk else RunError
+            raise kind(
+                f"no machine of the Ray cluster can train a run"
+                f"{': ' + reasons if reasons else ', with what --per-run asks for'}. Start one "
+                f"that can, then give the same command again: what is finished is kept."
+            )

@@ -1,0 +1,105 @@
+"""Which machine of a cluster takes which job. Pure: no Ray, no clock, no disk.
+
+All heads of a seed go to machines of one kind, whose numbers agree to the bit, because differences
+are taken within a seed. How many cores a machine has, or how fast they are, is no part of its kind.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
+
+from headtohead.runtime.jobs import AnyJob, Job
+
+Kind: TypeAlias = tuple[tuple[str, str], ...]
+"""Names and values of the environment that a run's numbers depend on, in order of the names."""
+
+SomeJob = TypeVar("SomeJob", bound=AnyJob)
+
+ALIKE = ("torch", "platform", "device", "processor", "kernels")
+"""Of `headtohead.analysis.pairs.NUMERIC_ENVIRONMENT`, what machines may differ in."""
+
+
+@dataclass
+class Machine:
+    """A machine and how many runs it can do at once; `busy` of them are being done."""
+
+    id: str
+    kind: Kind
+    slots: int
+    busy: int = 0
+
+
+def kind_of(environment: Mapping[str, str]) -> Kind:
+    """The kind of the machine that has this environment."""
+    return tuple((name, environment.get(name, "")) for name in ALIKE)
+
+
+def kind_before(environment: Mapping[str, str], kinds: Collection[Kind]) -> Kind | None:
+    """Which of `kinds` did a run that recorded `environment`; None for none of them.
+
+    A run of plain kernels may come from a machine that has the fused ones, too: not every
+    backbone has such.
+    """
+    mine = dict(kind_of(environment))
+    for kind in kinds:
+        theirs = dict(kind)
+        differing = {name for name in ALIKE if mine[name] != theirs[name]}
+        if not differing or (differing == {"kernels"} and mine["kernels"] == "plain"):
+            return kind
+    return None
+
+
+def choose(
+    waiting: Sequence[SomeJob],
+    running: Collection[AnyJob],
+    machines: Collection[Machine],
+    bound: Mapping[int, Kind],
+    able: Callable[[SomeJob, Machine], bool],
+) -> tuple[SomeJob, Machine] | None:
+    """The next job and the machine for it; None where nothing can be started now.
+
+    `bound` says which kind has trained, or trains, a seed. A seed whose kind is gone goes to any
+    other: its pairs will be flagged. `able` says whether a machine has what a job reads.
+    """
+    if all(machine.busy >= machine.slots for machine in machines):
+        return None
+    there = {machine.kind for machine in machines}
+    for job in _ready(waiting, running):
+        kind = bound.get(seed_of(job))
+        kinds = {kind} & there or set(_worth(seed_of(job), waiting, machines))
+        free = [m for m in machines if m.kind in kinds and m.busy < m.slots and able(job, m)]
+        if free:
+            return job, max(free, key=lambda machine: (machine.slots - machine.busy, machine.id))
+    return None
+
+
+def seed_of(job: AnyJob) -> int:
+    """The seed of a run; what measures all heads measures them at seed 0."""
+    return job.seed if isinstance(job, Job) else 0
+
+
+def _ready(waiting: Sequence[SomeJob], running: Collection[AnyJob]) -> Iterator[SomeJob]:
+    """Jobs that wait for no other, in their order."""
+    unfinished = {*waiting, *running}
+    for job in waiting:
+        before = job.after if isinstance(job, Job) else None
+        if before is None or Job(before, seed_of(job)) not in unfinished:
+            yield job
+
+
+def _worth(seed: int, waiting: Iterable[AnyJob], machines: Collection[Machine]) -> Iterator[Kind]:
+    """The kinds that a seed may be given to, of which no run has been done.
+
+    One slow machine of its own kind must not keep all others waiting at the end: it is given a
+    seed only where it does the seed's heads before the others have done all that is left. The
+    kind with the most slots takes any.
+    """
+    slots: dict[Kind, int] = {}
+    for machine in machines:
+        slots[machine.kind] = slots.get(machine.kind, 0) + machine.slots
+    seeds = [seed_of(job) for job in waiting]
+    heads, everything, largest = seeds.count(seed), len(seeds), max(slots.values())
+    for kind, mine in slots.items():
+        others = sum(slots.values()) - mine
+        if mine == largest or heads * others <= everything * mine:
+            yield kind

@@ -1,0 +1,151 @@
+"""Jobs by the machines of a Ray cluster: a second `Executor`, which needs headtohead[ray].
+
+This process knows nothing of Ray. It starts one that does (`headtohead.runtime.cluster.driver`),
+because Ray ends a process whose cluster's head is lost; what it was doing is then told in a
+sentence, and the same command resumes. What is drawn, and needs no training, is done here.
+"""
+
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Self
+
+from headtohead.config.execution import ExecutionSpec
+from headtohead.core.errors import DataError, HeadToHeadError, RunError, StorageError, UsageError
+from headtohead.core.files import expanded, write_atomic
+from headtohead.core.processes import Process, module_command
+from headtohead.data.prepared import PreparedSet
+from headtohead.runtime.executor import Event, SomeJob
+from headtohead.runtime.jobs import FiguresJob, as_data
+from headtohead.runtime.local import LocalExecutor
+from headtohead.runtime.preflight import PreflightQuestion
+
+DRIVER = "headtohead.runtime.cluster.driver"
+"""The module that knows Ray."""
+
+LEAVING = 10.0
+"""Seconds that the process which knows Ray has for ending what runs on the cluster."""
+
+VARIABLES = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "30",
+}
+"""Ray tells nobody what it is used for, leaves environments as they are, and gives up in time."""
+
+_ERRORS: dict[int, type[HeadToHeadError]] = {
+    kind.exit_code: kind for kind in (UsageError, DataError, RunError, StorageError)
+}
+
+
+def check_ray() -> None:
+    """Raises UsageError where Ray is not installed."""
+    if find_spec("ray") is None:
+        raise UsageError(
+            f"--executor ray needs Ray: {sys.executable} -m pip install 'headtohead[ray]'."
+        )
+
+
+def ray_setup(
+    execution: ExecutionSpec,
+    question: PreflightQuestion,
+    out: Path,
+    prepared: PreparedSet,
+    *,
+    cache: Path | None,
+) -> dict[str, Any]:
+    """What the process that knows Ray is told first; `question` is about the cluster's machines."""
+    weights = question.backbone.weights
+    file = weights not in (None, "pretrained")
+    return {
+        "address": execution.address,
+        "out": str(out.resolve()),
+        "log": str(out.resolve() / "logs" / "ray.log"),
+        "token": [str(out.resolve() / "logs" / ".ray-token"), uuid.uuid4().hex],
+        "prepared": str(prepared.folder.resolve()),
+        "question": question.model_dump(mode="json"),
+        "device": question.device,
+        "workers": question.workers,
+        "weights": str(expanded(weights).absolute()) if file and weights is not None else None,
+        "cache": None if cache is None else str(expanded(cache).absolute()),
+        "per_run": execution.per_run.model_dump(),
+        "shared": execution.shared,
+    }
+
+
+class RayExecutor:
+    """A Ray cluster, to be used in a `with` statement.
+
+    `note` is told of machines that are left out, and why. `local` draws.
+    """
+
+    def __init__(
+        self,
+        setup: dict[str, Any],
+        local: LocalExecutor,
+        note: Callable[[str], None],
+    ) -> None:
+        self._setup, self._local, self._note = setup, local, note
+        self._process: Process | None = None
+        self._events: Iterator[Event] = iter(())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._local:
+            pass
+        if self._process is None:
+            return
+        Path(self._setup["token"][0]).unlink(missing_ok=True)
+        self._process.hang_up()
+        until = time.monotonic() + LEAVING
+        while not self._process.is_dead() and time.monotonic() < until:
+            time.sleep(0.05)
+        self._process.kill()
+        self._process.close()
+
+    def alone(self) -> None:
+        """As `Executor` says: what may still be getting ready here is ended."""
+        self._local.alone()
+
+    def run(self, jobs: Sequence[SomeJob], on_event: Callable[[SomeJob, Event], None]) -> None:
+        """As `Executor` says. Raises RunError where the cluster is lost, or has no machine."""
+        self._local.run([job for job in jobs if isinstance(job, FiguresJob)], on_event)
+        there = [job for job in jobs if not isinstance(job, FiguresJob)]
+        if not there:
+            return
+        self._send({"jobs": [as_data(job) for job in there]})
+        for event in self._events:
+            kind = event["event"]
+            if kind == "over":
+                return
+            if kind == "said":
+                self._note(event["message"])
+            elif kind == "failed":
+                raise _ERRORS.get(event["exit_code"], RunError)(event["message"])
+            else:
+                on_event(there[event.pop("job")], event)
+        raise RunError(self._loss())
+
+    def _send(self, message: dict[str, Any]) -> None:
+        if self._process is None:
+            # Machines that see the token may write to the ledger themselves.
+            path, content = self._setup["token"]
+            write_atomic(Path(path), content.encode())
+            self._process = Process(module_command(DRIVER), VARIABLES)
+            self._events = self._process.events()
+            self._process.send(self._setup)
+        self._process.send(message)
+
+    def _loss(self) -> str:
+        where = self._setup["address"] or "this machine"
+        ended = "" if self._process is None else f" ({self._process.death()})"
+        return (
+            f"the Ray cluster at {where} was lost{ended}; see {self._setup['log']}. Start its head "
+            f"node again, then give the same command again: it resumes."
+        )

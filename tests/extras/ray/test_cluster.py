@@ -1,0 +1,229 @@
+"""Studies on a Ray cluster of four machines: the same bits as on one, whatever is killed."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ray = pytest.importorskip("ray")
+
+import headtohead  # noqa: E402
+from headtohead.core.errors import RunError, StorageError  # noqa: E402
+from headtohead.core.files import sha256_of  # noqa: E402
+from headtohead.runtime.cluster import goods  # noqa: E402
+
+sys.path.append(str(Path(__file__).parents[2]))
+from photographs import write_pictures  # noqa: E402
+
+STUDY = """name: small
+data: {source}
+pictures: {{image_size: 36}}
+heads: [gap, fc]
+seeds: 2
+recipe: {{epochs: {epochs}, batch_size: 16}}
+{more}
+"""
+TIMES = {"seconds", "cpu_seconds", "pictures_per_second"}
+
+
+class Site:
+    """A folder with images, and a cluster whose machines have caches of their own."""
+
+    def __init__(self, folder: Path, caches: list[Path]) -> None:
+        self.folder = folder
+        variables = [{"HEADTOHEAD_CACHE": str(cache)} for cache in caches]
+        self._process = subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("nodes.py"), json.dumps(variables)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        self.found: dict[str, Any] = json.loads(self._process.stdout.readline())
+
+    def close(self) -> None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.communicate(timeout=60)
+        self._process.kill()
+
+    def study(self, name: str, more: str = "", epochs: int = 2) -> Path:
+        path = self.folder / f"{name}.yaml"
+        source = self.folder / "source"
+        path.write_text(STUDY.format(source=source, more=more, epochs=epochs))
+        return path
+
+    @property
+    def executor(self) -> str:
+        return f"ray:{self.found['address']}"
+
+    def compare(self, study: Path, out: str, **options: Any) -> Path:
+        """By default on the cluster."""
+        given = {"executor": self.executor, "cache": self.folder / "cache", **options}
+        headtohead.compare(study, out=self.folder / out, **given)
+        return self.folder / out
+
+    def command(self, study: Path, out: str) -> "subprocess.Popen[str]":
+        """The same in a process that can be killed."""
+        path = self.folder / out
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-m", "headtohead", "compare", study, "--out", path),
+                *("--executor", self.executor, "--cache", self.folder / "cache"),
+            ],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Four machines; where the last one keeps its cache, there is a file."""
+    folder = tmp_path_factory.mktemp("site")
+    write_pictures(folder / "source", {"cat": 40, "dog": 40})
+    (folder / "cache-3").write_text("a file")
+    made = Site(folder, [folder / f"cache-{number}" for number in range(4)])
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def plain(site: Site) -> dict[str, Any]:
+    """What the study leaves where there is no cluster."""
+    return ledger(site.compare(site.study("plain"), "plain", executor="local", workers=1))
+
+
+def ledger(out: Path) -> dict[str, Any]:
+    """Every file of runs and their evidence, by name; not the speed of this machine."""
+    found = (path for part in ("runs", "evidence") for path in out.glob(f"{part}/**/*"))
+    kept = (path for path in found if path.is_file() and "session" not in path.name)
+    return {str(path.relative_to(out)): content(path) for path in kept}
+
+
+def content(path: Path) -> Any:
+    """What must be the same: everything but times, and the order of a header's entries."""
+    if path.suffix == ".safetensors":
+        raw = path.read_bytes()
+        header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+        return header["__metadata__"]["sha256"]
+    if path.name == "history.jsonl":
+        lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+        return [{k: v for k, v in line.items() if k not in TIMES} for line in lines]
+    if path.name == "run.json":
+        record = json.loads(path.read_bytes())
+        return {k: v for k, v in record.items() if k not in {*TIMES, "files"}}
+    return sha256(path.read_bytes()).hexdigest()
+
+
+def wait_for(what: Callable[[], Any], seconds: float = 240) -> Any:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if found := what():
+            return found
+        time.sleep(0.1)
+    raise TimeoutError
+
+
+def test_machines_that_share_nothing_leave_the_same_bits(
+    site: Site, plain: dict[str, Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """And the machine that cannot write to its disk is told once and left out."""
+    study = site.study("sent", "execution: {shared: false}")
+    out = site.compare(study, "sent")
+    assert ledger(out) == plain
+    said = capfd.readouterr().err
+    assert said.count("is left out") == 1
+    assert "cache-3" in said
+    prepared = [site.folder / f"cache-{number}" / "prepared" for number in range(3)]
+    (mine,) = [path for path in (site.folder / "cache" / "prepared").iterdir() if path.is_dir()]
+    for folder in prepared:
+        for file in mine.iterdir():
+            assert sha256_of(folder / mine.name / file.name) == sha256_of(file)
+    assert (out / "evidence" / "speed" / "session.npz").is_file()
+    assert not list(out.glob("runs/*/*/resume.safetensors"))
+    assert not [path for path in out.rglob(".*") if path.name != ".lock"]
+
+
+def test_killed_workers_machines_and_commands_cost_no_finished_run(
+    site: Site, plain: dict[str, Any]
+) -> None:
+    study = site.study("killed")
+    out = site.folder / "killed"
+    command = site.command(study, "killed")
+    wait_for(lambda: list(out.glob("runs/*/*/history.jsonl")))
+    for line in (b"ray::work", b"headtohead.runtime.worker"):
+        (victim, *_) = wait_for(lambda line=line: processes(line, site.found["raylets"]))
+        os.kill(victim, signal.SIGKILL)
+    os.kill(site.found["raylets"][1], signal.SIGKILL)
+    first = wait_for(lambda: list(out.glob("runs/*/*/run.json")))[0]
+    command.kill()
+    command.communicate()
+    before = first.read_bytes()
+    site.compare(study, "killed")
+    assert ledger(out) == plain
+    assert first.read_bytes() == before
+
+
+def processes(text: bytes, below: list[int]) -> list[int]:
+    """Processes whose command has `text`, among those that these processes started."""
+    parents: dict[int, int] = {}
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError):
+                status = (entry / "stat").read_bytes().rpartition(b")")[2].split()
+                parents[int(entry.name)] = int(status[1])
+                if text in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+    return [pid for pid in found if set(above(pid, parents)) & set(below)]
+
+
+def above(pid: int, parents: dict[int, int]) -> Iterator[int]:
+    while pid := parents.get(pid, 0):
+        yield pid
+
+
+def test_features_are_computed_once_and_fetched(site: Site) -> None:
+    """Else each machine computes them, perhaps by another layout of memory: other bits."""
+    more = "backbone: {train: none}"
+    here = site.compare(site.study("frozen-here", more), "here", executor="local", workers=1)
+    shutil.rmtree(site.folder / "cache" / "features")
+    there = site.compare(site.study("frozen", f"{more}\nexecution: {{shared: false}}"), "there")
+    found, expected = ledger(there), ledger(here)
+    assert found.keys() == expected.keys()
+    kept = list(site.folder.glob("cache-*/features/*/features.npy"))
+    by_name: dict[str, set[str]] = {}
+    for path in kept:
+        by_name.setdefault(path.parent.name, set()).add(sha256_of(path))
+    assert len(by_name) == 2  # random weights: each seed has its own
+    assert all(len(digests) == 1 for digests in by_name.values())
+
+
+def test_a_disk_without_room_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(goods, "ROOM", 1 << 62)
+    wanted = goods.Goods("prepared/x", (("pictures.npy", 10, "0" * 64),))
+    with pytest.raises(StorageError, match="not enough space"):
+        goods.fetch(wanted, str(tmp_path), [])
+
+
+def test_a_lost_head_is_told_and_the_study_resumes(site: Site, plain: dict[str, Any]) -> None:
+    """The last test: it ends the cluster."""
+    study = site.study("headless")
+    command = site.command(study, "headless")
+    wait_for(lambda: list((site.folder / "headless").glob("runs/*/*/history.jsonl")))
+    os.kill(site.found["head"], signal.SIGKILL)
+    _, said = command.communicate(timeout=300)
+    assert command.returncode == RunError.exit_code
+    assert "same command again" in said
+    site.compare(study, "headless", executor="local", workers=1)
+    assert ledger(site.folder / "headless") == plain

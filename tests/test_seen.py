@@ -1,0 +1,69 @@
+"""What probes show to every run is seen once by a frozen backbone, and by all others each time."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from headtohead.backbones.frozen import Frozen
+from headtohead.heads.classifier import Classifier
+from headtohead.probes import seen
+from headtohead.probes.seen import features_of, logits_of
+from test_features import CPU, frozen_spec, images
+from test_frozen import plan
+
+
+def counted(model: Classifier) -> list[int]:
+    """The sizes of the batches that its backbone computes from now on."""
+    sizes: list[int] = []
+    model.backbone.register_forward_hook(lambda _, given, __: sizes.append(len(given[0])))
+    return sizes
+
+
+def directly(model: Classifier, shown: NDArray[np.uint8]) -> Tensor:
+    with torch.no_grad():
+        pixels = torch.from_numpy(shown.copy()).permute(0, 3, 1, 2).float() / 255
+        logits: Tensor = model.eval()(pixels)
+    return logits
+
+
+def test_another_head_on_the_same_frozen_backbone_costs_no_backbone(tmp_path: Path) -> None:
+    """Else every run of a frozen study computes hundreds of images, and takes minutes for it."""
+    spec, shown = frozen_spec(tmp_path), images()[:9]
+    first, second = (plan(spec, head).build_plain() for head in ("gap", "fc"))
+    for model, batches in ((first, [9]), (second, [])):
+        sizes = counted(model)
+        torch.testing.assert_close(logits_of(model, shown, CPU), directly(model, shown))
+        assert sizes[: len(batches)] == batches
+        assert len(sizes) == len(batches) + 1  # and that of the direct way
+    sizes = counted(second)
+    logits_of(second, images()[1:10], CPU)
+    logits_of(second, shown, CPU, shared=False)
+    assert sizes == [9, 9]  # other images, and images of no other run
+
+
+def test_a_trained_backbone_sees_them_in_every_run(tmp_path: Path) -> None:
+    """Else a run is measured by the maps of another run's backbone."""
+    spec = frozen_spec(tmp_path).model_copy(update={"train": "all"})
+    model, shown = plan(spec, "gap").build_plain(), images()[:3]
+    before = features_of(model, shown, CPU)
+    with torch.no_grad():
+        for parameter in model.backbone.parameters():
+            parameter.mul_(2)
+    assert not torch.equal(features_of(model, shown, CPU), before)
+
+
+def test_maps_are_dropped_before_they_fill_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a study with a split for each seed grows until the worker is killed."""
+    model = plan(frozen_spec(tmp_path), "gap").build_plain()
+    assert isinstance(model.backbone, Frozen)
+    one = features_of(model, images()[:4], CPU).nbytes
+    monkeypatch.setattr(seen, "MOST_BYTES", 2 * one)
+    for start in range(5):
+        features_of(model, images()[start : start + 4], CPU)
+        assert sum(maps.nbytes for maps in model.backbone.seen.values()) <= 2 * one
