@@ -364,6 +364,28 @@ def test_isqrt_cov_approaches_the_matrix_square_root() -> None:
     torch.testing.assert_close(root @ root, covariance, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("size", [(2, 3), (5, 5)])
+def test_the_root_is_that_of_fast_mpn_cov(size: tuple[int, int]) -> None:
+    """Else maps of fewer places than channels (6 of 8) get another root than others (25 of 8)."""
+    torch.manual_seed(0)
+    head = build_head("isqrt_cov", 8, size, 2).double()
+    x = torch.randn(3, 8, *size, dtype=torch.float64)
+    values = x.flatten(2)
+    values = values - values.mean(2, keepdim=True)
+    covariance = values @ values.transpose(1, 2) / values.shape[2]
+    trace = covariance.diagonal(dim1=1, dim2=2).sum(1)[:, None, None] + 1e-6
+    y, identity = covariance / trace, torch.eye(8, dtype=torch.float64)
+    z = 0.5 * (3 * identity - y)
+    y = y @ z
+    step = 0.5 * (3 * identity - z @ y)
+    y, z = y @ step, step @ z
+    root = 0.5 * y @ (3 * identity - z @ y) * trace.sqrt()
+    expected = head.get_submodule("linear")(
+        torch.stack([m[*torch.triu_indices(8, 8)] for m in root])
+    )
+    torch.testing.assert_close(head(x), expected)
+
+
 def test_netvlad_by_hand() -> None:
     """Else residuals are not those to the assigned centre."""
     head = build_head("netvlad", 2, (1, 2), 4, clusters=2)

@@ -22,6 +22,11 @@ def counted(number: int, word: str) -> str:
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
+def digits_of_seconds(seconds: float) -> int:
+    """Digits after the point: one below ten seconds, as a head on a frozen backbone takes."""
+    return 1 if seconds < 10 else 0
+
+
 _HYPHEN_AS_MINUS = re.compile(r"(?<![\w.)-])-(?=\d)")
 
 

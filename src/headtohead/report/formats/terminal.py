@@ -13,7 +13,7 @@ from rich.text import Text
 
 from headtohead.analysis.baseline import Baseline
 from headtohead.analysis.results import PRIMARY
-from headtohead.core.text import counted, names
+from headtohead.core.text import counted, digits_of_seconds, names
 from headtohead.report.charts.style import LARGEST_CLASS
 from headtohead.report.comparisons import HeadComparison
 from headtohead.report.page.answer import opening
@@ -219,7 +219,8 @@ def _grid(summary: Summary, width: int) -> Table:
     for head in summary.heads:
         won = summary.winner is not None and summary.winner.head == head.head
         cells = [_cell(head, column) for column in columns]
-        seconds = _number(head.spreads["cpu_seconds"], Column("", "", 1.0, 0), spread=False)
+        spent = head.spreads["cpu_seconds"]
+        seconds = MISSING if spent is None else f"{spent.mean:,.{digits_of_seconds(spent.mean)}f}"
         table.add_row(
             WINNER if won else "",
             Text(head.head),
@@ -264,11 +265,11 @@ def _cell(head: HeadResult, column: Column) -> str:
     return _number(head.spreads[column.metric], column)
 
 
-def _number(found: Spread | None, column: Column, *, spread: bool = True) -> str:
-    """`84.1 ± 0.6`; without the spread for one value; a dash for none."""
+def _number(found: Spread | None, column: Column) -> str:
+    """`84.1 ± 0.6`; a dash for none."""
     if found is None:
         return MISSING
     mean = f"{column.scale * found.mean:,.{column.digits}f}"
-    if found.sd is None or not spread:
+    if found.sd is None:
         return mean
     return f"{mean} ± {column.scale * found.sd:.{column.digits}f}"

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from headtohead.core.text import counted
+from headtohead.core.text import counted, digits_of_seconds
 from headtohead.report.page.answer import ShortAnswer
 from headtohead.report.remedy import remedy
 from headtohead.report.summary import HeadResult, Summary
@@ -81,7 +81,7 @@ def _cost(summary: Summary, head: HeadResult) -> Cost:
         head=head.head,
         parameters=f"{total:,}",
         megabytes=f"{total * MEGABYTES:,.2g}" if total < 25e6 else f"{total * MEGABYTES:,.0f}",
-        seconds="–" if spent is None else f"{spent.mean:,.0f}",
+        seconds="–" if spent is None else f"{spent.mean:,.{digits_of_seconds(spent.mean)}f}",
         chosen=summary.winner is not None and summary.winner.head == head.head,
     )
 

@@ -8,7 +8,7 @@ import numpy as np
 from headtohead.analysis.baseline import Baseline
 from headtohead.analysis.results import loss_rise
 from headtohead.config.verdict import Metric
-from headtohead.core.text import minus
+from headtohead.core.text import digits_of_seconds, minus
 from headtohead.report.charts.curves import Track
 from headtohead.report.summary import HeadResult, Summary
 from headtohead.stats import Spread, spread
@@ -166,7 +166,14 @@ def _baseline_cell(found: Baseline, measure: PageMeasure) -> Cell:
 
 def number(head: HeadResult, measure: PageMeasure) -> str:
     """`84.1 ± 0.6`; a dash for what is not known."""
-    return _spread_text(head.spreads[measure.metric], measure.scale, measure.digits)
+    return _spread_text(head.spreads[measure.metric], measure.scale, _digits(head, measure))
+
+
+def _digits(head: HeadResult, measure: PageMeasure) -> int:
+    found = head.spreads[measure.metric]
+    if found is None or measure.metric != "cpu_seconds":
+        return measure.digits
+    return digits_of_seconds(found.mean)
 
 
 def _spread_text(found: Spread | None, scale: float, digits: int) -> str:
