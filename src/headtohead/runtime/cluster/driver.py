@@ -65,7 +65,7 @@ def main() -> None:
         tell("failed", message=str(error), exit_code=error.exit_code)
     except Exception as error:
         traceback.print_exc()
-        tell("failed", message=f"Ray: {brief(error, 300)}; see {setup['log']}", exit_code=4)
+        tell("failed", message=f"Ray: {brief(str(error), 300)}; see {setup['log']}", exit_code=4)
     ray.shutdown()
 
 
@@ -102,7 +102,7 @@ def _connect(setup: dict[str, Any]) -> None:
         traceback.print_exc()
         where = f"the Ray cluster at {address}" if address else "Ray"
         raise UsageError(
-            f"cannot reach {where}: {brief(error, 300)}. Start it, or name another by --executor "
+            f"cannot reach {where}: {brief(str(error), 300)}. Start it, or name another by --executor "
             f"ray:ADDRESS; see {setup['log']}"
         ) from error
 
@@ -232,7 +232,7 @@ class Driver:
                 "more for each run by --per-run memory=GIB, then give the same command again.",
             }
         except ray.exceptions.RayError as error:
-            return f"{type(error).__name__}: {brief(error, 200)}"
+            return f"{type(error).__name__}: {brief(str(error), 200)}"
         attempt.heard, attempt.begun = time.monotonic(), True
         kind = event["event"]
         try:

@@ -179,11 +179,11 @@ class Roster:
                 member.failures += 1
                 if member.failures >= FETCHES:
                     self._leave_out(
-                        machine, member.host, f"cannot fetch {place}: {brief(error, 200)}"
+                        machine, member.host, f"cannot fetch {place}: {brief(str(error), 200)}"
                     )
             elif found:
                 self._leave_out(
-                    machine, self._host(machine), f"does not answer: {brief(error, 200)}"
+                    machine, self._host(machine), f"does not answer: {brief(str(error), 200)}"
                 )
             return
         if found is None:
