@@ -40,6 +40,9 @@ DEATHS = 5
 SILENCE = 120.0
 """Seconds without a sign of life after which a machine does not answer: see `node.BEAT`."""
 
+PATIENCE = 300.0
+"""Seconds that a job may wait for its machine's cores before it is given to any machine again."""
+
 CONNECT = 20.0
 """Seconds in which a cluster's head must answer."""
 
@@ -102,8 +105,8 @@ def _connect(setup: dict[str, Any]) -> None:
         traceback.print_exc()
         where = f"the Ray cluster at {address}" if address else "Ray"
         raise UsageError(
-            f"cannot reach {where}: {brief(str(error), 300)}. Start it, or name another by --executor "
-            f"ray:ADDRESS; see {setup['log']}"
+            f"cannot reach {where}: {brief(str(error), 300)}. Start it, or name another by "
+            f"--executor ray:ADDRESS; see {setup['log']}"
         ) from error
 
 
@@ -148,11 +151,20 @@ class Driver:
                 attempt = self._running[ref]
                 if (end := self._hear(ledger, ref, attempt)) is not None:
                     self._end(ref, attempt, end, waiting)
-            for ref, attempt in list(self._running.items()):
-                if attempt.begun and time.monotonic() - attempt.heard > SILENCE:
-                    ray.cancel(ref, force=True)
-                    self._roster.leave_out(attempt.member, "does not answer")
-                    self._end(ref, attempt, "its machine does not answer", waiting)
+            self._watch(waiting)
+
+    def _watch(self, waiting: list[AnyJob]) -> None:
+        """Take jobs back from machines that are silent, or have no room for long."""
+        for ref, attempt in list(self._running.items()):
+            silent = time.monotonic() - attempt.heard
+            if attempt.begun and silent > SILENCE:
+                ray.cancel(ref, force=True)
+                self._roster.leave_out(attempt.member, "does not answer")
+                self._end(ref, attempt, "its machine does not answer", waiting)
+            elif not attempt.begun and silent > PATIENCE:  # others may have taken its cores
+                ray.cancel(ref, force=True)
+                self._roster.ask_again(attempt.member)
+                self._end(ref, attempt, None, waiting)
 
     def _bind(self, ledger: Ledger, jobs: Sequence[AnyJob]) -> None:
         """Seeds of which there are runs go where these came from."""
@@ -268,16 +280,18 @@ class Driver:
         self,
         ref: Any,
         attempt: Attempt,
-        end: Event | str,
+        end: Event | str | None,
         waiting: list[AnyJob],
     ) -> None:
-        """A job is over, or to be done again: where it died, or its machine cannot do it."""
+        """A job is over, or to be done again: it died, or its machine cannot do it or is full."""
         del self._running[ref]
         attempt.receiver.close()
         attempt.member.busy -= 1
         job, member = attempt.job, attempt.member
         tell: Callable[..., None] = partial(self._tell, job=attempt.number)
-        if isinstance(end, str):
+        if end is None:
+            pass
+        elif isinstance(end, str):
             self._deaths[job] += 1
             if self._deaths[job] >= DEATHS:
                 tell("error", message=f"{end}; tried {DEATHS} times, the last on {member.host}")

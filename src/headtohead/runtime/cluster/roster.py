@@ -337,6 +337,11 @@ class Roster:
         """No more jobs for `member`."""
         self._leave_out(member.id, member.host, why, disk=disk)
 
+    def ask_again(self, member: Member) -> None:
+        """`member` may have no room, or be gone: it says again what it is before it gets a job."""
+        if self._members.pop(member.id, None) is not None:
+            self._forget(member)
+
     def _leave_out(self, machine: str, host: str, why: str, *, disk: bool = False) -> None:
         if machine in self._left_out:
             return
