@@ -43,6 +43,9 @@ SILENCE = 120.0
 PATIENCE = 300.0
 """Seconds that a job may wait for its machine's cores before it is given to any machine again."""
 
+NOT_BEGUN: Event = {"event": "not begun"}
+"""How a job ends whose machine went, or had no room, before it began: nothing is wrong with it."""
+
 CONNECT = 20.0
 """Seconds in which a cluster's head must answer."""
 
@@ -163,8 +166,7 @@ class Driver:
                 self._end(ref, attempt, "its machine does not answer", waiting)
             elif not attempt.begun and silent > PATIENCE:  # others may have taken its cores
                 ray.cancel(ref, force=True)
-                self._roster.ask_again(attempt.member)
-                self._end(ref, attempt, None, waiting)
+                self._end(ref, attempt, NOT_BEGUN, waiting)
 
     def _bind(self, ledger: Ledger, jobs: Sequence[AnyJob]) -> None:
         """Seeds of which there are runs go where these came from."""
@@ -244,6 +246,9 @@ class Driver:
                 "more for each run by --per-run memory=GIB, then give the same command again.",
             }
         except ray.exceptions.RayError as error:
+            if not attempt.begun:
+                return NOT_BEGUN
+            self._roster.look_again()
             return f"{type(error).__name__}: {brief(str(error), 200)}"
         attempt.heard, attempt.begun = time.monotonic(), True
         kind = event["event"]
@@ -280,7 +285,7 @@ class Driver:
         self,
         ref: Any,
         attempt: Attempt,
-        end: Event | str | None,
+        end: Event | str,
         waiting: list[AnyJob],
     ) -> None:
         """A job is over, or to be done again: it died, or its machine cannot do it or is full."""
@@ -289,14 +294,14 @@ class Driver:
         attempt.member.busy -= 1
         job, member = attempt.job, attempt.member
         tell: Callable[..., None] = partial(self._tell, job=attempt.number)
-        if end is None:
-            pass
-        elif isinstance(end, str):
+        if isinstance(end, str):
             self._deaths[job] += 1
             if self._deaths[job] >= DEATHS:
                 tell("error", message=f"{end}; tried {DEATHS} times, the last on {member.host}")
                 return
             tell("note", message=f"lost on {member.host} ({end}); it is done again")
+        elif end is NOT_BEGUN:
+            self._roster.ask_again(member)
         elif end["event"] == "refused":
             self._roster.leave_out(member, f"cannot do such runs: {end['message']}")
         elif end.get("exit_code") == StorageError.exit_code:
