@@ -177,7 +177,7 @@ def test_a_study_survives_every_kind_of_death_to_the_bit(
 
     parent = start_until_epochs(words, out, 1)
     parent.send_signal(signal.SIGINT)
-    _, told = parent.communicate(timeout=60)
+    _, told = parent.communicate(timeout=PATIENCE)
     assert parent.returncode == 130, told
     assert "same command" in told
     assert "Traceback" not in told

@@ -100,12 +100,13 @@ def test_the_text_says_all_of_it_and_no_file_name_reaches_the_terminal_raw(
 def test_one_of_a_thing_is_told_as_one(source: Source, prepared: PreparedSet) -> None:
     """Else the first command that a user types answers in broken English."""
     found = check(source, prepared)
-    one = replace(found, usable=1, found=1, distinct_sizes=1, imbalance=1.0)
+    few = found.duplicates[:1]
+    one = replace(found, usable=1, found=1, distinct_sizes=1, imbalance=1.0, duplicates=few)
     text = render_check(one)
     assert "1 usable image of 1 file in" in text
     assert "1 different size\n" in text
     assert "of the largest class, as many as of the smallest" in text
-    assert "near-duplicate group (each stays in one split)" in text
+    assert "1 near-duplicate group (each stays in one split)" in text
     assert "\n1 file quarantined" in text
 
 

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 import headtohead
 from headtohead import cli
 from headtohead.config import options
+from headtohead.config.augmentation import augment_text, read_augment
 from headtohead.config.from_options import arguments_for, study_from
 from headtohead.config.options import (
     OPTIONS,
@@ -136,7 +137,7 @@ def test_augmentation_is_read_and_written(
     file.write_text("recipe: {augment: {flip: true, crop: 0.5}}\n")
     found = study_from(file, augment=text).recipe.augment
     assert (found.flip, found.crop, found.color) == (flip, crop, color)
-    assert options.read_augment(options.augment_text(found)) == found.model_dump()
+    assert read_augment(augment_text(found)) == found.model_dump()
 
 
 @pytest.mark.parametrize("text", ["flop", "", "flip=1", "crop", "crop=much", "none,flip"])

@@ -28,7 +28,7 @@ DOCS = ROOT / "docs"
 SECTIONS = {
     "guides": (
         *("data", "backbones", "planning", "study_file", "heads", "own_head"),
-        *("tuning", "deploy", "devices", "cluster"),
+        *("tuning", "deploy", "devices", "large_data", "cluster"),
     ),
     "concepts": ("statistics", "claims", "fairness", "evaluation"),
     "reference": ("cli", "python", "study_schema"),

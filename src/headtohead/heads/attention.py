@@ -28,21 +28,23 @@ def attend(
     Plain products rather than a fused kernel: the same on every device, in ONNX and when counted.
     """
     size = len(key.weight) // heads
-    asked = queries.unflatten(2, (heads, size)) * size**-0.5
+    asked = torch.unflatten(queries, 2, (heads, size)) * size**-0.5
     few = queries.shape[1] < tokens.shape[1]
     if few:
-        of_bias = torch.einsum("nqhs,hs->nhq", asked, key.bias.unflatten(0, (heads, size)))
-        asked = torch.einsum("nqhs,hsc->nhqc", asked, key.weight.unflatten(0, (heads, size)))
+        of_bias = torch.einsum("nqhs,hs->nhq", asked, torch.unflatten(key.bias, 0, (heads, size)))
+        asked = torch.einsum("nqhs,hsc->nhqc", asked, torch.unflatten(key.weight, 0, (heads, size)))
         scores = asked.flatten(1, 2) @ tokens.transpose(1, 2)
-        scores = scores.unflatten(1, (heads, -1)) + of_bias[..., None]  # (N, heads, Q, P)
+        scores = torch.unflatten(scores, 1, (heads, -1)) + of_bias[..., None]  # (N, heads, Q, P)
     else:
         scores = asked.transpose(1, 2) @ _by_head(key(tokens), heads).transpose(2, 3)
     weights = scores.softmax(dim=3)
     if dropout:
         weights = functional.dropout(weights, dropout)
     if few:
-        means = (weights.flatten(1, 2) @ tokens).unflatten(1, (heads, -1))  # (N, heads, Q, C)
-        found = torch.einsum("nhqc,hsc->nhqs", means, value.weight.unflatten(0, (heads, size)))
+        means = torch.unflatten(weights.flatten(1, 2) @ tokens, 1, (heads, -1))  # (N, heads, Q, C)
+        found = torch.einsum(
+            "nhqc,hsc->nhqs", means, torch.unflatten(value.weight, 0, (heads, size))
+        )
         # The bias comes with every weight: they add up to 1, but for dropout.
         found = found + weights.sum(3, keepdim=True) * value.bias.reshape(heads, 1, size)
     else:
@@ -52,7 +54,7 @@ def attend(
 
 def _by_head(each: Tensor, heads: int) -> Tensor:
     """(N, P, D) → (N, heads, P, D / heads)."""
-    return each.unflatten(2, (heads, -1)).transpose(1, 2)
+    return torch.unflatten(each, 2, (heads, -1)).transpose(1, 2)
 
 
 class TransformerMlp(nn.Module):

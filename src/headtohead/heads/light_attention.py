@@ -111,11 +111,12 @@ class EfficientProbing(Head):
     def _attention(self, features: Tensor) -> Tensor:
         """(N, C, H, W) → (N, Q, H·W) weights that add up to 1."""
         seen = places(features)
-        return ((self.queries * seen.shape[2] ** -0.5) @ seen.transpose(1, 2)).softmax(dim=2)
+        scores = (self.queries * seen.shape[2] ** -0.5) @ seen.transpose(1, 2)
+        return torch.softmax(scores, dim=2)
 
     def _slices(self) -> Tensor:
         """(Q, D/Q, C): the weights of each query's slice of the values."""
-        return self.value.weight.unflatten(0, (len(self.queries), -1))
+        return torch.unflatten(self.value.weight, 0, (len(self.queries), -1))
 
 
 class GatedAttention(Head):

@@ -216,7 +216,9 @@ def _maps(
     every = torch.from_numpy(pictures.labels).to(device)
     maps = features_of(model, pictures.pixels, device)
     with torch.no_grad():
-        for features, labels in zip(maps.split(BATCH), every.split(BATCH), strict=True):
+        for features, labels in zip(
+            torch.split(maps, BATCH), torch.split(every, BATCH), strict=True
+        ):
             own = own_maps(model.head, features)
             gradcam = gradcam_of(model.head, features, labels).cpu().numpy()
             if isinstance(own, torch.Tensor):

@@ -4,7 +4,7 @@ An interval over seeds holds for one test split; this one says what other test p
 to the same trained networks. The two stand side by side and are never mixed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -79,13 +79,12 @@ def picture_interval(
     """
     if not pairs:
         return None
-    rows = np.concatenate([_shared(first, second) for first, second in pairs.values()])
+    distinct, place = _places([_shared(first, second) for first, second in pairs.values()])
     values = np.concatenate([_lead(first, second) for first, second in pairs.values()])
     signs = np.concatenate([difference(first, second) for first, second in pairs.values()])
     # Negative, so that no row without a group can share a group's number.
-    distinct, place = np.unique(rows, return_inverse=True)
     cluster = np.array([groups.get(row, -1 - row) for row in distinct.tolist()], dtype=np.int64)
-    _, position = np.unique(cluster[place], return_inverse=True)
+    position = np.unique(cluster, return_inverse=True)[1][place]
     mean = float(values.mean())
     sums = np.bincount(position, weights=values)
     sizes = np.bincount(position)
@@ -99,6 +98,14 @@ def picture_interval(
         half = float(stdtrit(count - 1, 1 - level / 2) * error)
         low, high = mean - half, mean + half
     return PictureInterval(mean, low, high, level, len(distinct), count, differing, len(pairs))
+
+
+def _places(rows: Sequence[Rows]) -> tuple[Rows, Rows]:
+    """The distinct rows of all seeds, ascending, and the place among them of each, seed by seed."""
+    distinct, place = np.unique(rows[0], return_inverse=True)
+    if all(np.array_equal(rows[0], other) for other in rows[1:]):  # one split for all seeds
+        return distinct, np.tile(place, len(rows))
+    return np.unique(np.concatenate(rows), return_inverse=True)
 
 
 def share_interval(right: int, images: int, level: float) -> tuple[float, float]:

@@ -49,8 +49,8 @@ class PictureTable:
         if VARIES in self.splits:
             return None
         places: dict[int, set[str]] = {}
-        for group, split in zip(self.groups.tolist(), self.splits, strict=True):
-            places.setdefault(group, set()).add(split)
+        for row, group in self.shared_groups().items():
+            places.setdefault(group, set()).add(self.splits[row])
         return sum(len(found) > 1 for found in places.values())
 
 

@@ -31,7 +31,9 @@ function card(found) {
   bar.append(fill);
   const maps = made("div", "maps");
   maps.append(...found.evidence.map(picture));
-  const kind = found.exact ? "the head's own map" : "Grad-CAM";
+  const kind = found.exact
+    ? "the head's own maps: their mean is the logit"
+    : "Grad-CAM, an approximation: its colours need not add up to the answer";
   box.append(
     made("h2", "", `${found.head}, seed ${found.seed}`),
     made("p", "answer", `${found.evidence[0].label}: ${percent(found.evidence[0].probability)}`),

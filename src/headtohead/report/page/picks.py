@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,31 +70,27 @@ def opinions_of(found: Mapping[str, Sequence[SplitPredictions]]) -> Opinions | N
     if not found:
         return None
     per_head = [_means(splits) for splits in found.values()]
-    shared = sorted(set.intersection(*(set(means) for means, _ in per_head)))
-    if not shared:
+    shared = reduce(np.intersect1d, (rows for rows, _, _ in per_head))
+    if not len(shared):
         return None
-    labels = per_head[0][1]
-    return Opinions(
-        tuple(found),
-        np.array(shared),
-        np.array([labels[row] for row in shared]),
-        np.array([[means[row] for row in shared] for means, _ in per_head]),
-    )
+    places = [np.searchsorted(rows, shared) for rows, _, _ in per_head]
+    means = [mean[at] for (_, mean, _), at in zip(per_head, places, strict=True)]
+    return Opinions(tuple(found), shared, per_head[0][2][places[0]], np.stack(means))
 
 
 def _means(
     splits: Sequence[SplitPredictions],
-) -> tuple[dict[int, NDArray[np.float64]], dict[int, int]]:
-    """Row → mean probabilities over the seeds that tested it, and row → label."""
-    gathered: dict[int, list[NDArray[np.float64]]] = {}
-    labels: dict[int, int] = {}
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+    """Rows (n,) that some seed tested, mean probabilities (n, classes) over those, and labels."""
+    rows = reduce(np.union1d, (split.rows for split in splits))
+    times, labels = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
+    total = np.zeros((len(rows), probabilities(splits[0].best[:1]).shape[1]))
     for split in splits:
-        for row, label, p in zip(
-            split.rows.tolist(), split.labels.tolist(), probabilities(split.best), strict=True
-        ):
-            gathered.setdefault(row, []).append(p)
-            labels[row] = label
-    return {row: np.mean(ps, axis=0) for row, ps in gathered.items()}, labels
+        at = np.searchsorted(rows, split.rows)
+        total[at] += probabilities(split.best)
+        times[at] += 1
+        labels[at] = split.labels
+    return rows, total / times[:, None], labels
 
 
 def mistakes(opinions: Opinions, count: int) -> list[Pick]:
