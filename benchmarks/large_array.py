@@ -32,11 +32,20 @@ from headtohead.data.split import split
 from headtohead.store.records import EpochRecord
 from headtohead.training.inputs import Pictures
 from headtohead.training.run import RunPlan, train
-from large_data import Anonymous
+from memory import anonymous_kb
+from processes import Sampler
 
 COPY_EVERY, CHUNK, BATCH = 200, 1000, 64
 SHARES = (0.8, 0.1, 0.1)
 Block: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+class Anonymous(Sampler):
+    """The peak of what no file backs, of one process, in bytes."""
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.05):
+            self.peak = max(self.peak, 1024 * anonymous_kb(self.pid))
 
 
 def draw(base: PreparedSet, count: int, folder: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A study on new images: classes matched, differences told, the same statistics."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,9 @@ def command(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, ["evaluate", *map(str, arguments)])
 
 
-def cache_of(trained: Trained) -> Path:
-    return trained.prepared.folder.parent.parent
+def cache_of(trained: Trained, folder: Path) -> Path:
+    """A copy of the study's cache: what else is prepared must not lie beside the study's images."""
+    return Path(shutil.copytree(trained.prepared.folder.parents[1], folder / "cache"))
 
 
 def test_the_test_split_scores_as_in_the_study(trained: Trained, tmp_path: Path) -> None:
@@ -38,7 +40,9 @@ def test_the_test_split_scores_as_in_the_study(trained: Trained, tmp_path: Path)
         target = tmp_path / "new" / name.replace("cat/", "Cat/")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes((trained.source / name).read_bytes())
-    told = command(trained.out, "--data", tmp_path / "new", "--cache", cache_of(trained), "--json")
+    told = command(
+        trained.out, "--data", tmp_path / "new", "--cache", cache_of(trained, tmp_path), "--json"
+    )
     assert told.exit_code == 0, told.stderr
     content = json.loads(told.stdout)
     scores = {(run["head"], run["seed"]): run["accuracy"] for run in content["runs"]}
@@ -81,14 +85,14 @@ def test_images_that_were_trained_on_are_told_and_left_out(
         name = trained.prepared.names[row]
         image = Image.open(trained.source / name)
         image.save(new / name.split("/")[0] / f"again-{row}.jpg", quality=92)
-    options = ("--data", new, "--cache", cache_of(trained), "--json")
+    options = ("--data", new, "--cache", cache_of(trained, tmp_path), "--json")
     content = json.loads(command(trained.out, *options).stdout)
     assert content["images"] == 11
     found = content["in_the_study"]
     assert (found["images"], found["train"], found["validation"], found["test"]) == (3, 3, 0, 0)
     content = json.loads(command(trained.out, *options, "--new-only").stdout)
     assert content["images"] == 8
-    elsewhere = command(trained.out, "--data", new, "--cache", tmp_path, "--new-only")
+    elsewhere = command(trained.out, "--data", new, "--cache", tmp_path / "none", "--new-only")
     assert elsewhere.exit_code == 3
     assert "--cache" in elsewhere.stderr
     nothing = command(trained.out, "--data", trained.source, *options[2:], "--new-only")

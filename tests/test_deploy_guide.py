@@ -30,6 +30,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("guide")
     trained = trained_study(folder)
     shutil.move(trained.out, folder / "runs/pets")
+    shutil.copytree(trained.prepared.folder.parents[1], folder / "cache")
     full_ledger(folder / "runs/birds", heads=("fc", "gap"), seeds=2, epochs=1)
     labelled = write_pictures(
         folder / "photographs/labelled", {"cat": 4, "dog": 4}, size=48, seed=5

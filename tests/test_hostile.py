@@ -10,7 +10,7 @@ from hostile import Case, cases
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return trained_study(tmp_path_factory.mktemp("hostile"), epochs=1)
+    return trained_study(tmp_path_factory.mktemp("hostile"))
 
 
 def test_there_are_forty() -> None:

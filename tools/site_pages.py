@@ -17,7 +17,7 @@ from pydantic_core import PydanticUndefined
 
 import headtohead
 from headtohead.cli import main
-from headtohead.config import recipe, search_space, study
+from headtohead.config import execution, recipe, search_space, study
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -28,7 +28,7 @@ DOCS = ROOT / "docs"
 SECTIONS = {
     "guides": (
         *("data", "backbones", "planning", "study_file", "heads", "own_head"),
-        *("tuning", "deploy", "devices", "large_data"),
+        *("tuning", "deploy", "devices", "large_data", "cluster"),
     ),
     "concepts": ("statistics", "claims", "fairness", "evaluation"),
     "reference": ("cli", "python", "study_schema"),
@@ -43,6 +43,7 @@ STANDING = {"index", "start", *SECTIONS}
 MODELS = (
     *(study.StudySpec, study.PicturesSpec, study.SplitSpec, study.BackboneSpec, study.HeadSpec),
     *(recipe.RecipeSpec, recipe.AugmentSpec, study.VerdictSpec),
+    *(execution.ExecutionSpec, execution.PerRunSpec),
     *(search_space.TuningSpec, search_space.RecipeSpace, search_space.AugmentSpace),
 )
 

@@ -33,7 +33,6 @@ PACKAGES = {
     "headtohead": ("headtohead", "timm", "torch"),
 }
 ACCURACY = re.compile(r"^accuracy ([\d.]+)", re.MULTILINE)
-TABLE = re.compile(r"^[* ] \w+ +[\d,]+ .*", re.MULTILINE)
 KEPT = 3000
 """Characters of a failed side's words that are kept."""
 
@@ -73,7 +72,8 @@ def asked(side: str, programs: Path, photographs: Path, lite0: Path) -> dict[str
         return {**found, "failed": (ended.errors or ended.output)[-KEPT:]}
     accuracy = ACCURACY.findall(ended.output)
     answer = {"accuracy": float(accuracy[-1])} if accuracy else {}
-    return {**found, **answer, "table": TABLE.findall(ended.output)}
+    printed = {"printed": ended.output.splitlines()} if side == "headtohead" else {}
+    return {**found, **answer, **printed}
 
 
 def main() -> None:
@@ -85,7 +85,7 @@ def main() -> None:
         found = asked(side, Path(programs).absolute(), photographs, lite0)
         kept = {"machine": machine(), "sides": {**kept.get("sides", {}), side: found}}
         out.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-        print(side, {name: value for name, value in found.items() if name != "table"})
+        print(side, {name: value for name, value in found.items() if name != "printed"})
 
 
 if __name__ == "__main__":

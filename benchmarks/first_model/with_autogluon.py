@@ -17,6 +17,8 @@ predictor.fit(
         "model.names": ["timm_image"],
         "model.timm_image.checkpoint_name": "lite0",
         "model.timm_image.image_size": 128,
+        "env.batch_size": 32,
+        "optim.lr": 1e-3,
         "optim.max_epochs": 3,
         "env.num_workers": 0,
         "env.num_gpus": 0,

@@ -1,6 +1,5 @@
 """The command line: thin, and quick to start (what a command needs is imported inside it)."""
 
-import io
 import json
 import shlex
 import sys
@@ -254,18 +253,17 @@ def data_check(source: str, as_json: bool, **options: Any) -> None:
     type=PATH,
     default=Path("pictures.png"),
     show_default=True,
-    help="The PNG to write.",
+    help="The picture to write, .png or .jpg.",
 )
 def data_show(source: str, out: Path, **options: Any) -> None:
     """Make a contact sheet of SOURCE: some images of each class."""
-    from headtohead.core.files import expanded, write_atomic
+    from headtohead.core.files import expanded
+    from headtohead.core.pictures import format_of, write_picture
     from headtohead.data_commands import data_show as show
 
-    buffer = io.BytesIO()
-    show(source, **options).save(buffer, format="PNG")
-    out = expanded(out)
-    write_atomic(out, buffer.getvalue())
-    click.echo(out)
+    format_of(out)  # that it can be written is known before the work
+    write_picture(show(source, **options), out)
+    click.echo(expanded(out))
 
 
 for _command in COMMANDS:

@@ -65,12 +65,12 @@ def predict(folder: Path, images: tuple[str, ...], top: int, form: str, **which:
     type=PATH,
     default=Path("explained.png"),
     show_default=True,
-    help="The PNG to write.",
+    help="The picture to write, .png or .jpg.",
 )
 def explain(
     folder: Path, images: tuple[str, ...], masks: Path | None, out: Path, **which: Any
 ) -> None:
-    """Draw where a model of the study in FOLDER looks on IMAGES, for both classes, as a PNG."""
+    """Draw where a model of the study in FOLDER looks on IMAGES, for both classes."""
     from headtohead.deploy.commands import explain as run
     from headtohead.runtime.progress import Display
 

@@ -56,7 +56,7 @@ MOST = {"check_estimator_cloneable", "check_set_params", "check_requires_y_none"
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return trained_study(tmp_path_factory.mktemp("sklearn"), epochs=1)
+    return trained_study(tmp_path_factory.mktemp("sklearn"))
 
 
 def made(trained: Trained) -> headtohead.StudyClassifier:

@@ -1,6 +1,5 @@
 """What the commands do with a finished study: words in, lines and files out."""
 
-import io
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headtohead.core.errors import DataError, brief
-from headtohead.core.files import expanded, sha256_of, write_atomic
+from headtohead.core.files import expanded, sha256_of
+from headtohead.core.pictures import format_of, write_picture
 from headtohead.core.system import cache_folder
 from headtohead.core.text import counted
 from headtohead.data.prepare import kept
@@ -75,9 +75,10 @@ def explain(
     device: str,
     trust: Collection[str],
 ) -> None:
-    """Write one sheet of all images as a PNG. Raises DataError where some could not be read."""
+    """Write one sheet of all images, PNG or JPEG. Raises DataError where some cannot be read."""
     from headtohead.deploy.explain import MOST_ROWS, explanations, masks_of, sheet
 
+    format_of(out)  # that it can be written is known before the work
     if masks is not None:
         check_masks_folder(masks)
     predictor = open_predictor(folder, head, seed, device=device, trust=trust)
@@ -103,10 +104,8 @@ def explain(
         rows = [
             one.image(path.name, mask) for one, path, mask in zip(found, files, drawn, strict=True)
         ]
-        buffer = io.BytesIO()
         title = f"{member.head} seed {member.seed}: red speaks for the class, blue against it"
-        sheet(rows, title).save(buffer, format="PNG")
-        write_atomic(expanded(out), buffer.getvalue())
+        write_picture(sheet(rows, title), out)
         say(str(out))
     unreadable.raise_if_any(len(shown))
 

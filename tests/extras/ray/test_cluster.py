@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,25 @@ def test_machines_that_share_nothing_leave_the_same_bits(
     assert (out / "evidence" / "speed" / "session.npz").is_file()
     assert not list(out.glob("runs/*/*/resume.safetensors"))
     assert not [path for path in out.rglob(".*") if path.name != ".lock"]
+
+
+def test_a_machine_that_does_not_answer_is_left_out(
+    site: Site,
+    plain: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Else one that hangs keeps a study waiting for ever."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    monkeypatch.setattr("headtohead.runtime.ray.DRIVER", "impatient")
+    with ThreadPoolExecutor(1) as waiting:
+        done = waiting.submit(site.compare, site.study("silent"), "silent")
+        wait_for(lambda: processes(b"headtohead.runtime.worker", site.found["raylets"]))
+        (victim, *_) = processes(b"ray::work", site.found["raylets"])
+        os.kill(victim, signal.SIGSTOP)
+        out = done.result()
+    assert ledger(out) == plain
+    assert capfd.readouterr().err.count("is left out: it does not answer") == 1
 
 
 def test_killed_workers_machines_and_commands_cost_no_finished_run(

@@ -82,7 +82,7 @@ def _means(
     splits: Sequence[SplitPredictions],
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
     """Rows (n,) that some seed tested, mean probabilities (n, classes) over those, and labels."""
-    rows = reduce(np.union1d, (split.rows for split in splits))
+    rows = np.unique(np.concatenate([split.rows for split in splits]))
     times, labels = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
     total = np.zeros((len(rows), probabilities(splits[0].best[:1]).shape[1]))
     for split in splits:

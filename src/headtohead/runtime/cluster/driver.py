@@ -40,6 +40,12 @@ DEATHS = 5
 SILENCE = 120.0
 """Seconds without a sign of life after which a machine does not answer: see `node.BEAT`."""
 
+PATIENCE = 300.0
+"""Seconds that a job may wait for its machine's cores before it is given to any machine again."""
+
+NOT_BEGUN: Event = {"event": "not begun"}
+"""How a job ends whose machine went, or had no room, before it began: nothing is wrong with it."""
+
 CONNECT = 20.0
 """Seconds in which a cluster's head must answer."""
 
@@ -65,7 +71,7 @@ def main() -> None:
         tell("failed", message=str(error), exit_code=error.exit_code)
     except Exception as error:
         traceback.print_exc()
-        tell("failed", message=f"Ray: {brief(error, 300)}; see {setup['log']}", exit_code=4)
+        tell("failed", message=f"Ray: {brief(str(error), 300)}; see {setup['log']}", exit_code=4)
     ray.shutdown()
 
 
@@ -102,8 +108,8 @@ def _connect(setup: dict[str, Any]) -> None:
         traceback.print_exc()
         where = f"the Ray cluster at {address}" if address else "Ray"
         raise UsageError(
-            f"cannot reach {where}: {brief(error, 300)}. Start it, or name another by --executor "
-            f"ray:ADDRESS; see {setup['log']}"
+            f"cannot reach {where}: {brief(str(error), 300)}. Start it, or name another by "
+            f"--executor ray:ADDRESS; see {setup['log']}"
         ) from error
 
 
@@ -148,11 +154,19 @@ class Driver:
                 attempt = self._running[ref]
                 if (end := self._hear(ledger, ref, attempt)) is not None:
                     self._end(ref, attempt, end, waiting)
-            for ref, attempt in list(self._running.items()):
-                if attempt.begun and time.monotonic() - attempt.heard > SILENCE:
-                    ray.cancel(ref, force=True)
-                    self._roster.leave_out(attempt.member, "does not answer")
-                    self._end(ref, attempt, "its machine does not answer", waiting)
+            self._watch(waiting)
+
+    def _watch(self, waiting: list[AnyJob]) -> None:
+        """Take jobs back from machines that are silent, or have no room for long."""
+        for ref, attempt in list(self._running.items()):
+            silent = time.monotonic() - attempt.heard
+            if attempt.begun and silent > SILENCE:
+                ray.cancel(ref, force=True)
+                self._roster.leave_out(attempt.member, "does not answer")
+                self._end(ref, attempt, "its machine does not answer", waiting)
+            elif not attempt.begun and silent > PATIENCE:  # others may have taken its cores
+                ray.cancel(ref, force=True)
+                self._end(ref, attempt, NOT_BEGUN, waiting)
 
     def _bind(self, ledger: Ledger, jobs: Sequence[AnyJob]) -> None:
         """Seeds of which there are runs go where these came from."""
@@ -232,7 +246,10 @@ class Driver:
                 "more for each run by --per-run memory=GIB, then give the same command again.",
             }
         except ray.exceptions.RayError as error:
-            return f"{type(error).__name__}: {brief(error, 200)}"
+            if not attempt.begun:
+                return NOT_BEGUN
+            self._roster.look_again()
+            return f"{type(error).__name__}: {brief(str(error), 200)}"
         attempt.heard, attempt.begun = time.monotonic(), True
         kind = event["event"]
         try:
@@ -271,7 +288,7 @@ class Driver:
         end: Event | str,
         waiting: list[AnyJob],
     ) -> None:
-        """A job is over, or to be done again: where it died, or its machine cannot do it."""
+        """A job is over, or to be done again: it died, or its machine cannot do it or is full."""
         del self._running[ref]
         attempt.receiver.close()
         attempt.member.busy -= 1
@@ -283,6 +300,8 @@ class Driver:
                 tell("error", message=f"{end}; tried {DEATHS} times, the last on {member.host}")
                 return
             tell("note", message=f"lost on {member.host} ({end}); it is done again")
+        elif end is NOT_BEGUN:
+            self._roster.ask_again(member)
         elif end["event"] == "refused":
             self._roster.leave_out(member, f"cannot do such runs: {end['message']}")
         elif end.get("exit_code") == StorageError.exit_code:

@@ -1,6 +1,7 @@
 """The machines of a Ray cluster: who is there, of which kind, what each has, who is left out."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +28,7 @@ ABSENT = 60.0
 """Seconds without any machine after which a study ends: a new one may come."""
 
 FETCHES = 3
-"""Times that a machine may fail to fetch what it needs."""
+"""Times that a machine may fail to say what it is, or to fetch what it needs."""
 
 
 @dataclass
@@ -55,6 +56,7 @@ class Roster:
         self._members: dict[str, Member] = {}
         self._left_out: dict[str, str] = {}
         self._disk = False
+        self._unanswered: Counter[str] = Counter()
         self._pending: dict[Any, tuple[str, str, float]] = {}  # machine, place or "", since when
         self._goods: dict[str, Any] = {}
         self._sources: dict[str, list[tuple[str, str]]] = {}
@@ -179,12 +181,13 @@ class Roster:
                 member.failures += 1
                 if member.failures >= FETCHES:
                     self._leave_out(
-                        machine, member.host, f"cannot fetch {place}: {brief(error, 200)}"
+                        machine, member.host, f"cannot fetch {place}: {brief(str(error), 200)}"
                     )
-            elif found:
-                self._leave_out(
-                    machine, self._host(machine), f"does not answer: {brief(error, 200)}"
-                )
+            elif found and not place:
+                self._unanswered[machine] += 1
+                if self._unanswered[machine] >= FETCHES:  # it is still there, and asked again
+                    why = f"does not answer: {brief(str(error), 200)}"
+                    self._leave_out(machine, self._host(machine), why)
             return
         if found is None:
             return
@@ -336,6 +339,15 @@ class Roster:
     def leave_out(self, member: Member, why: str, *, disk: bool = False) -> None:
         """No more jobs for `member`."""
         self._leave_out(member.id, member.host, why, disk=disk)
+
+    def look_again(self) -> None:
+        """Something died: see at once who is still there."""
+        self._refreshed = 0.0
+
+    def ask_again(self, member: Member) -> None:
+        """`member` may have no room, or be gone: it says again what it is before it gets a job."""
+        if self._members.pop(member.id, None) is not None:
+            self._forget(member)
 
     def _leave_out(self, machine: str, host: str, why: str, *, disk: bool = False) -> None:
         if machine in self._left_out:
