@@ -7,12 +7,17 @@ for each other.
 
 import importlib
 import os
+import signal
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell starts what it leaves in the background deaf to Ctrl-C, and so are all that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile(
     "headtohead",
