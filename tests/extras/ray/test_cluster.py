@@ -26,6 +26,9 @@ from headtohead.runtime.cluster import goods  # noqa: E402
 sys.path.append(str(Path(__file__).parents[2]))
 from photographs import write_pictures  # noqa: E402
 
+thorough = pytest.mark.skipif(
+    "HEADTOHEAD_THOROUGH" not in os.environ, reason="takes minutes: HEADTOHEAD_THOROUGH=1 runs it"
+)
 STUDY = """name: small
 data: {source}
 pictures: {{image_size: 36}}
@@ -155,6 +158,7 @@ def test_machines_that_share_nothing_leave_the_same_bits(
     assert not [path for path in out.rglob(".*") if path.name != ".lock"]
 
 
+@thorough
 def test_a_machine_that_does_not_answer_is_left_out(
     site: Site,
     plain: dict[str, Any],
@@ -213,6 +217,7 @@ def above(pid: int, parents: dict[int, int]) -> Iterator[int]:
         yield pid
 
 
+@thorough
 def test_features_are_computed_once_and_fetched(site: Site) -> None:
     """Else each machine computes them, perhaps by another layout of memory: other bits."""
     more = "backbone: {train: none}"
@@ -236,6 +241,7 @@ def test_a_disk_without_room_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
         goods.fetch(wanted, str(tmp_path), [])
 
 
+@thorough
 def test_a_lost_head_is_told_and_the_study_resumes(site: Site, plain: dict[str, Any]) -> None:
     """The last test: it ends the cluster."""
     study = site.study("headless")
