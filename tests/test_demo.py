@@ -105,7 +105,6 @@ BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
 
 
-@pytest.mark.xdist_group("browser")
 @pytest.mark.skipif(
     BROWSER is None or DRIVER is None,
     reason="no chromium with its chromedriver here (Debian: chromium, chromium-driver)",

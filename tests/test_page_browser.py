@@ -25,14 +25,10 @@ from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
-# One worker opens the one browser.
-pytestmark = [
-    pytest.mark.skipif(
-        BROWSER is None or DRIVER is None,
-        reason="no chromium with its chromedriver here (Debian: chromium, chromium-driver)",
-    ),
-    pytest.mark.xdist_group("browser"),
-]
+pytestmark = pytest.mark.skipif(
+    BROWSER is None or DRIVER is None,
+    reason="no chromium with its chromedriver here (Debian: chromium, chromium-driver)",
+)
 FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
     *("--no-first-run", "--disable-background-networking", "--disable-component-update"),
@@ -59,6 +55,13 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+# What opens is laid out in the next frame: nothing in it can be reached before.
+OPENED = """
+for (const d of document.querySelectorAll('details')) d.open = true
+requestAnimationFrame(() => requestAnimationFrame(arguments[0]))
+"""
+
+
 @pytest.fixture(scope="module")
 def driver() -> Iterator[Any]:
     options = webdriver.ChromeOptions()
@@ -76,7 +79,7 @@ def browser(driver: Any, page: Path) -> Any:
     driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
     driver.get(page.as_uri())
-    driver.execute_script("for (const d of document.querySelectorAll('details')) d.open = true")
+    driver.execute_async_script(OPENED)
     return driver
 
 
