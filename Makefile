@@ -33,7 +33,7 @@ test-extras:
 
 .venv-extras/.installed: pyproject.toml constraints.txt
 	test -x .venv-extras/bin/python || $(PYTHON) -m venv .venv-extras
-	.venv-extras/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[export,fast,hf,ray,tfds,tune]' hypothesis pytest pytest-xdist
+	.venv-extras/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[export,fast,hf,ray,tfds,tune]' hypothesis pytest pytest-xdist scikit-learn
 	touch $@
 
 .venv-extras-vision/.installed: pyproject.toml tests/extras/vision/constraints.txt

@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from guides import ROOT, commands_of, python_blocks, typed, with_headtohead
 from photographs import write_pictures
@@ -25,6 +27,9 @@ NOT_HERE = {
     "--device cuda": "needs a GPU",
     "demo": "never ends by itself: tests/test_deploy_guide.py starts it",
     "../shared": "needs photographs that are not part of the repository",
+    "flowers.yaml": "needs photographs and weights that are not part of the repository",
+    "cats.yaml": "needs photographs and weights that are not part of the repository",
+    "tuned.yaml": "needs photographs and weights that are not part of the repository",
     "--trials 8": "is the command above it with more options, of a study that is quoted",
 }
 LINES = [(page, line) for page in PAGES for line in commands_of(page)]
@@ -52,6 +57,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     new.parent.mkdir()
     new.symlink_to(folder / "path/to/photographs/cat")
     (folder / "one.jpg").symlink_to(next(new.iterdir()))
+    for photograph in (folder / "path/to/photographs").glob("*/*"):
+        mask = folder / "path/to/masks" / photograph.parent.name / f"{photograph.stem}.png"
+        mask.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.tri(48, dtype=np.uint8)).save(mask)
     (folder / "docs").symlink_to(ROOT / "docs")
     (folder / "mine.py").write_text(python_blocks("docs/own_head.md")[0])
     study = (ROOT / "docs/study_file.md").read_text(encoding="utf-8")
@@ -70,6 +79,8 @@ def test_a_command_of_the_documents_works(place: Path, page: str, line: str) -> 
             pytest.skip(reason)
     if "onnx" in line:
         pytest.importorskip("onnxscript")
+    if "--until-decided" in line:  # declared before any run, so in a folder of its own
+        line += " --out runs/sequential"
     done = typed(line, place, with_headtohead(place))
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()

@@ -324,7 +324,7 @@ def test_a_set_without_pictures_or_classes_is_refused(
     """Else something else than what the user meant is learned."""
     kinds = datasets.Features(
         {
-            "image": datasets.Value("string") if "pictures" in said else datasets.Image(),
+            "image": datasets.Value("string") if "images" in said else datasets.Image(),
             "labels": datasets.Value("string"),
         }
     )
