@@ -21,7 +21,7 @@ from headtohead.probes.speed import StepRunner, step_runner
 from headtohead.training import batch_norm
 from headtohead.training.device import choose_device, set_up_worker
 from headtohead.training.inputs import Pictures
-from headtohead.training.plans import RunPlan
+from stages import plan_of
 
 
 def cpu_seconds(work: Callable[[], object]) -> float:
@@ -75,16 +75,7 @@ def main() -> None:
     print(f"| head | {count:,} images, CPU s | a step, CPU s | steps an epoch | share, % |")
     print("|---|---|---|---|---|")
     for head in spec.heads:
-        plan = RunPlan(
-            key="",
-            head=head,
-            seed=0,
-            head_spec=spec.heads[head],
-            backbone=spec.backbone,
-            recipe=spec.recipe_for(head),
-            image_size=size,
-            classes=2,
-        )
+        plan = plan_of(spec, head)
         steps = plan.recipe.steps(asked.images)
         runner = step_runner(plan, pictures, rows[: plan.recipe.batch(count)])
         found = rounds_of(runner, pictures, rows, asked.steps, asked.rounds)

@@ -63,19 +63,24 @@ def reporting(folder: Path) -> float:
         return cpu_seconds(lambda: render(StudyData(Ledger.open(place))))
 
 
-def of_a_run(spec: StudySpec, head: str, counts: dict[str, int]) -> dict[str, float]:
-    """Processor seconds of each stage of one run of `head`."""
-    size, device = spec.pictures.image_size, choose_device("cpu")
-    plan = RunPlan(
+def plan_of(spec: StudySpec, head: str) -> RunPlan:
+    """A run of `head` on two classes."""
+    return RunPlan(
         key="",
         head=head,
         seed=0,
         head_spec=spec.heads[head],
         backbone=spec.backbone,
         recipe=spec.recipe_for(head),
-        image_size=size,
+        image_size=spec.pictures.image_size,
         classes=2,
     )
+
+
+def of_a_run(spec: StudySpec, head: str, counts: dict[str, int]) -> dict[str, float]:
+    """Processor seconds of each stage of one run of `head`."""
+    size, device = spec.pictures.image_size, choose_device("cpu")
+    plan = plan_of(spec, head)
     recipe, train = plan.recipe, counts["train"]
     batch = recipe.batch(train)
     drawn = np.random.default_rng(0)

@@ -8,6 +8,7 @@ import torch
 from captum.attr import LayerGradCam
 
 from headtohead.backbones.tutorial_cnn import TutorialCNN
+from headtohead.claims.class_maps import _means
 from headtohead.heads.catalog import class_maps_of
 from headtohead.heads.classifier import Classifier
 from headtohead.heads.pooling import GlobalAverage
@@ -239,3 +240,13 @@ def test_maps_of_shipped_heads_are_never_refused(name: str) -> None:
     """Else a head's exact maps vanish by rounding."""
     maps = collect_class_maps(classifier(name, 3, WIDE), pictures(classes=3), CPU)
     assert maps.unfit is None
+
+
+def test_seeds_measured_in_steps_of_two_widths_are_drawn_together() -> None:
+    """Else a frozen study of before, to which seeds are added, has no report any more."""
+    fine, coarse = np.linspace(1, 0, 11)[None].repeat(3, 0), np.linspace(0.5, 0, 6)[None]
+    found = _means([fine, coarse])
+    np.testing.assert_allclose(
+        found, [[100, 80, 60, 40, 20, 0], [50, 40, 30, 20, 10, 0]], atol=1e-12
+    )
+    np.testing.assert_allclose(_means([fine]), 100 * np.linspace(1, 0, 11)[None])

@@ -293,8 +293,14 @@ def _curve_chart(way: _Way, found: MapsByRun, styles: Mapping[str, HeadStyle]) -
 
 
 def _means(curves: Sequence[Values]) -> Values:
-    """(m, steps + 1) curves of each seed → (seeds, steps + 1) means over pictures, in per cent."""
-    return np.array([100 * np.asarray(curve, np.float64).mean(axis=0) for curve in curves])
+    """(m, steps + 1) curves of each seed → (seeds, steps + 1) means over images, in per cent.
+
+    Where seeds were measured in steps of different width (a frozen backbone's in fewer since), the
+    wider ones are all that is kept: they are among the others.
+    """
+    means = [100 * np.asarray(curve, np.float64).mean(axis=0) for curve in curves]
+    steps = min(len(mean) for mean in means) - 1
+    return np.array([mean[:: (len(mean) - 1) // steps] for mean in means])
 
 
 def _line(label: str, row: Values) -> Line:
