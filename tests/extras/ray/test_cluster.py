@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,9 @@ from headtohead.core.errors import RunError, StorageError  # noqa: E402
 from headtohead.core.files import sha256_of  # noqa: E402
 from headtohead.runtime.cluster import goods  # noqa: E402
 
-sys.path.append(str(Path(__file__).parents[2]))
+sys.path += [str(Path(__file__).parents[2]), str(Path(__file__).parents[3] / "benchmarks")]
 from photographs import write_pictures  # noqa: E402
+from ray_drill import content  # noqa: E402
 
 thorough = pytest.mark.skipif(
     "HEADTOHEAD_THOROUGH" not in os.environ, reason="takes minutes: HEADTOHEAD_THOROUGH=1 runs it"
@@ -37,7 +37,6 @@ seeds: 2
 recipe: {{epochs: {epochs}, batch_size: 16}}
 {more}
 """
-TIMES = {"seconds", "cpu_seconds", "pictures_per_second"}
 
 
 class Site:
@@ -112,21 +111,6 @@ def ledger(out: Path) -> dict[str, Any]:
     found = (path for part in ("runs", "evidence") for path in out.glob(f"{part}/**/*"))
     kept = (path for path in found if path.is_file() and "session" not in path.name)
     return {str(path.relative_to(out)): content(path) for path in kept}
-
-
-def content(path: Path) -> Any:
-    """What must be the same: everything but times, and the order of a header's entries."""
-    if path.suffix == ".safetensors":
-        raw = path.read_bytes()
-        header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
-        return header["__metadata__"]["sha256"]
-    if path.name == "history.jsonl":
-        lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-        return [{k: v for k, v in line.items() if k not in TIMES} for line in lines]
-    if path.name == "run.json":
-        record = json.loads(path.read_bytes())
-        return {k: v for k, v in record.items() if k not in {*TIMES, "files"}}
-    return sha256(path.read_bytes()).hexdigest()
 
 
 def wait_for(what: Callable[[], Any], seconds: float = 240) -> Any:
