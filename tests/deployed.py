@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from safetensors.torch import save_file
 
 import headtohead
+from headtohead.backbones.catalog import backbone_of
+from headtohead.config.backbone import BackboneSpec
 from headtohead.data.prepared import PreparedSet, load_prepared
 from headtohead.store.ledger import Ledger
 from photographs import write_pictures
@@ -53,11 +56,17 @@ def _train(
     seeds: int = 2,
     epochs: int = 1,
     resize: str = "antialias",
+    *,
+    frozen: bool = False,
 ) -> None:
     source = write_pictures(folder / "source", classes or {"cat": 40, "dog": 40}, size=48)
+    weights = None
+    if frozen:
+        weights = folder.with_suffix(".safetensors")  # stays where it is: a study names its file
+        save_file(backbone_of(BackboneSpec()).state_dict(), weights)
     comparison = headtohead.compare(
         data=source, heads=heads, seeds=seeds, epochs=epochs, batch_size=16,
-        image_size=SIDE, resize=resize,
+        image_size=SIDE, resize=resize, weights=weights,
         out=folder / "out", cache=folder / "cache", device="cpu", workers=1,
     )  # fmt: skip
     comparison.raise_for_failures()

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
@@ -14,6 +15,7 @@ from headtohead.data.pipeline import split_study
 from headtohead.probes.base import read_run
 from headtohead.probes.predictions import PREDICTIONS
 from headtohead.stats.metrics import accuracy
+from headtohead.stats.metrics import evaluate as scores_of
 from photographs import write_pictures
 
 
@@ -59,6 +61,33 @@ def test_the_test_split_scores_as_in_the_study(trained: Trained, tmp_path: Path)
     tested = len(found.test.rows)
     expected = {"images": tested, "exactly": tested, "train": 0, "validation": 0, "test": tested}
     assert content["in_the_study"] == expected
+
+
+def test_a_frozen_backbone_sees_new_images_once(tmp_path: Path) -> None:
+    """Else a study of forty runs takes forty times as long on new images."""
+    trained = trained_study(tmp_path, frozen=True)
+    predicted = {
+        (head, seed): read_run(trained.ledger, PREDICTIONS, head, seed)
+        for head in ("fc", "gap")
+        for seed in (0, 1)
+    }
+    rows = {row for found in predicted.values() if found for row in found.test.rows.tolist()}
+    for name in (trained.prepared.names[row] for row in rows):
+        target = tmp_path / "new" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes((trained.source / name).read_bytes())
+    cache = cache_of(trained, tmp_path)
+    before = set((cache / "features").iterdir())
+    told = command(trained.out, "--data", tmp_path / "new", "--cache", cache, "--json")
+    assert told.exit_code == 0, told.stderr
+    (new,) = {path for path in set((cache / "features").iterdir()) - before if path.is_dir()}
+    assert np.load(new / "features.npy", mmap_mode="r").shape[:2] == (1, len(rows))
+    for run in json.loads(told.stdout)["runs"]:
+        found = predicted[run["head"], run["seed"]]
+        assert found is not None
+        expected = scores_of(found.test.best, found.test.labels, 2)
+        assert run["cross_entropy"] == pytest.approx(expected.cross_entropy, rel=1e-5)
+        assert run["accuracy"] == expected.accuracy
 
 
 def test_other_classes_and_shares_are_told(trained: Trained, tmp_path: Path) -> None:

@@ -243,3 +243,22 @@ def test_the_estimator_is_scikit_learns(trained: Trained) -> None:
     assert made.predict_proba(images).shape == (6, 2)
     with pytest.raises(UsageError, match="bird"):
         made.fit(images, ["bird"] * 6)
+
+
+def test_an_ensemble_shows_an_image_to_its_frozen_backbone_once(tmp_path: Path) -> None:
+    """Else seven seeds take seven times as long, though the backbone is one and the same."""
+    trained = trained_study(tmp_path, frozen=True)
+    study = headtohead.load(trained.out)
+    ensemble = study.predictor("gap", ensemble=True)
+    calls = [0] * len(ensemble.members)
+    for number, member in enumerate(ensemble.members):
+
+        def count(*_: object, number: int = number) -> None:
+            calls[number] += 1
+
+        member.model.backbone.register_forward_hook(count)
+    pixels = np.asarray(trained.prepared.images[:70])
+    found = ensemble.of_pixels(pixels)
+    assert sum(calls) == 2  # batches of 64 and of 6
+    each = [study.predictor("gap", seed=seed).of_pixels(pixels) for seed in (0, 1)]
+    assert np.array_equal(found, np.mean(each, axis=0))

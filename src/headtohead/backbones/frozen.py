@@ -7,7 +7,7 @@ the model is put into: `model.train()` moves no statistic of it.
 import copy
 import json
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Self, final
 
@@ -94,6 +94,14 @@ class Frozen(Held):
     def state_dict(self, *args: Any, destination: Any = None, **kwargs: Any) -> Any:
         """Nothing."""
         return {} if destination is None else destination
+
+
+def are_one(backbones: Sequence[Backbone]) -> bool:
+    """Whether all are frozen and have the same weights, so that one can stand for any."""
+    first = backbones[0]
+    return isinstance(first, Frozen) and all(
+        isinstance(other, Frozen) and other.seen is first.seen for other in backbones
+    )
 
 
 def _with_own(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:

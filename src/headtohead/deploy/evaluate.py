@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,12 @@ from headtohead.analysis.results import RunResult, primary_of
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import DataError, UsageError
 from headtohead.core.text import counted
+from headtohead.data.features import key_of
 from headtohead.data.pipeline import look_at
 from headtohead.data.prepared import PreparedSet, printable
 from headtohead.data.progress import Progress
 from headtohead.deploy.overlap import Overlap, overlap
-from headtohead.deploy.predictor import logits_of
+from headtohead.deploy.predictor import device_of
 from headtohead.deploy.runs import load_model
 from headtohead.report.comparisons import HeadComparison, comparisons_of
 from headtohead.report.summary import Summary
@@ -28,6 +29,9 @@ from headtohead.stats.metrics import Evaluation, predictions
 from headtohead.stats.metrics import evaluate as scores
 from headtohead.stats.over_images import Answers
 from headtohead.store.ledger import Ledger, StudyFile
+
+if TYPE_CHECKING:
+    from headtohead.heads.classifier import Classifier
 
 SHIFT = 0.05
 """Class shares that differ by more than so much in all (half the sum of the differences) are told.
@@ -138,11 +142,10 @@ def evaluate(
     shares, shift = _shares(file, labels)
     found: list[RunEvaluation] = []
     answers: dict[tuple[str, int], Answers] = {}
-    images = prepared.images
     for number, run in enumerate(finished):
         progress("evaluating runs", number, len(finished))
         model = load_model(ledger, run.head, run.seed, device=device, trust=trust)
-        logits = np.concatenate([logits_of(model, images[part]) for part in _parts(rows)])
+        logits = _logits(model, file.study, prepared, rows, run.seed, cache, progress)
         found.append(RunEvaluation(run.head, run.seed, scores(logits, labels, len(file.classes))))
         answers[run.head, run.seed] = answers_scored(
             rows, labels, predictions(logits), len(file.classes), file.study.verdict.metric
@@ -222,9 +225,36 @@ def _told(known: Overlap | None, images: int, cache: Path, *, new_only: bool) ->
     return [f"{known.told}. The figures are too good for new images: --new-only leaves these out."]
 
 
-def _parts(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    for first in range(0, len(rows), 1024):
-        yield rows[first : first + 1024]
+def _logits(
+    model: "Classifier",
+    study: StudySpec,
+    prepared: PreparedSet,
+    rows: NDArray[np.int64],
+    seed: int,
+    cache: Path,
+    progress: Progress,
+) -> NDArray[np.float32]:
+    """Of the prepared images `rows`, on what the study evaluates its own: images, or features.
+
+    A frozen backbone sees each image once, for all runs that share its weights.
+    """
+    from headtohead.training.evaluate import infer
+    from headtohead.training.features import frozen_features
+    from headtohead.training.inputs import Inputs, Pictures
+
+    device = device_of(model)
+    inputs: Inputs
+    if study.backbone.frozen:
+        key = key_of(study, prepared.digest, seed=seed, device=device.type)
+        inputs = frozen_features(
+            dataclasses.replace(key, views=1), study.backbone, prepared, cache,
+            seed=seed, device=device,
+            tell=lambda done, total, _: progress("computing features", done, total),
+        )  # fmt: skip
+    else:
+        inputs = Pictures(prepared.images, prepared.labels, device)
+    logits, _ = infer(model, inputs, rows)
+    return np.asarray(logits.cpu().numpy(), np.float32)
 
 
 def _shares(

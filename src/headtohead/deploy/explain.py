@@ -3,18 +3,24 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from headtohead.data.prepared import printable
-from headtohead.deploy.predictor import device_of, logits_of
+from headtohead.deploy.predictor import device_of
 from headtohead.deploy.reading import Pixels
 from headtohead.deploy.runs import Member
 from headtohead.probes.images import mask_file, read_mask
 from headtohead.report.charts.overlay import field_of, overlay
 from headtohead.stats.metrics import probabilities
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from headtohead.heads.base import Head
 
 TILE, GAP, CAPTION, SCALE = 224, 12, 34, 22
 """Pixels: an image's side on a sheet, the space between two, the line above, the scale below."""
@@ -64,12 +70,20 @@ class Explanation:
 
 def explanations(member: Member, classes: Sequence[str], pixels: Pixels) -> list[Explanation]:
     """Of prepared images (n, side, side, 3), by the head's own maps where it has them."""
+    import torch
+
+    from headtohead.probes.seen import features_of
+    from headtohead.training.evaluate import BATCH
+
     if not len(pixels):
         return []
-    model = member.model
-    shares = probabilities(logits_of(model, pixels) / member.temperature)
+    model = member.model.eval()
+    features = features_of(model, pixels, device_of(model), shared=False)
+    with torch.no_grad():
+        logits = torch.cat([model.head(part) for part in torch.split(features, BATCH)])
+    shares = probabilities(logits.cpu().numpy() / member.temperature)
     ranked = np.argsort(-shares, axis=1, kind="stable")[:, :2]
-    maps = [_maps(member, pixels, ranked[:, k]) for k in range(ranked.shape[1])]
+    maps = [_maps(model.head, features, ranked[:, k]) for k in range(ranked.shape[1])]
     found = []
     for at, image in enumerate(pixels):
         evidence = []
@@ -84,31 +98,22 @@ def explanations(member: Member, classes: Sequence[str], pixels: Pixels) -> list
 
 
 def _maps(
-    member: Member, pixels: Pixels, labels: NDArray[np.int64]
+    head: "Head", features: "Tensor", labels: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], bool]:
     """(n, h, w) maps of each image's label in logits, and whether they are the head's own."""
     import torch
 
     from headtohead.probes.class_maps import gradcam_of, of_class
     from headtohead.training.evaluate import BATCH
-    from headtohead.training.inputs import Pictures
 
-    model = member.model.eval()
-    pictures = Pictures(
-        np.require(pixels, np.uint8, ["C", "W"]),
-        np.ascontiguousarray(labels, np.int64),
-        device_of(model),
-    )
+    wanted = torch.from_numpy(np.ascontiguousarray(labels, np.int64)).to(features.device)
     found, exact = [], True
     with torch.no_grad():
-        for rows in torch.split(pictures.rows(np.arange(len(pictures))), BATCH):
-            inputs, wanted = pictures.batch(rows)
-            features = model.backbone(inputs)
-            own = model.head.class_maps(features)
+        parts = zip(torch.split(features, BATCH), torch.split(wanted, BATCH), strict=True)
+        for maps, asked in parts:
+            own = head.class_maps(maps)
             exact = own is not None
-            values = (
-                gradcam_of(model.head, features, wanted) if own is None else of_class(own, wanted)
-            )
+            values = gradcam_of(head, maps, asked) if own is None else of_class(own, asked)
             found.append(values.cpu().numpy())
     return np.asarray(np.concatenate(found), np.float32), exact
 

@@ -78,9 +78,10 @@ class Predictor:
         """(n, K) calibrated probabilities of prepared images (n, side, side, 3) uint8."""
         if not len(pixels):
             return np.empty((0, len(self.classes_)))
+        found = logits_of_each([member.model for member in self.members], pixels)
         each = [
-            probabilities(logits_of(member.model, pixels) / member.temperature)
-            for member in self.members
+            probabilities(logits / member.temperature)
+            for member, logits in zip(self.members, found, strict=True)
         ]
         return np.asarray(np.mean(each, axis=0), np.float64)
 
@@ -121,6 +122,26 @@ def logits_of(model: "Classifier", pixels: Pixels) -> NDArray[np.float32]:
     pictures = Pictures(np.require(pixels, np.uint8, ["C", "W"]), unknown, device_of(model))
     logits, _ = infer(model, pictures, np.arange(len(pixels)))
     return np.asarray(logits.cpu().numpy(), np.float32)
+
+
+def logits_of_each(models: Sequence["Classifier"], pixels: Pixels) -> list[NDArray[np.float32]]:
+    """What `logits_of` gives for each model; a frozen backbone of all sees each image once."""
+    import torch
+
+    from headtohead.backbones.frozen import are_one
+    from headtohead.probes.seen import features_of
+    from headtohead.training.evaluate import BATCH
+
+    if not are_one([model.backbone for model in models]):
+        return [logits_of(model, pixels) for model in models]
+    found: list[list[NDArray[np.float32]]] = [[] for _ in models]
+    for first in range(0, len(pixels), BATCH):
+        part, device = pixels[first : first + BATCH], device_of(models[0])
+        with torch.inference_mode():
+            maps = features_of(models[0], part, device, shared=False)
+            for model, logits in zip(models, found, strict=True):
+                logits.append(model.eval().head(maps).cpu().numpy())
+    return [np.concatenate(logits) for logits in found]
 
 
 def device_of(model: "Classifier") -> "torch.device":

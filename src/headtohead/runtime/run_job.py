@@ -55,8 +55,9 @@ class Workplace:
             self._features = None  # their memory is free before the next are read
             cache = self.prepared.folder.parents[1]
             found = frozen_features(
-                study, self.prepared, cache, seed=seed, device=device, tell=watch.features
-            )
+                key, study.backbone, self.prepared, cache,
+                seed=seed, device=device, tell=watch.features,
+            )  # fmt: skip
             self._features = key, found
         return self._features[1]
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headtohead.backbones.frozen import Frozen, frozen_backbone
-from headtohead.config.study import BackboneSpec, StudySpec
+from headtohead.config.study import BackboneSpec
 from headtohead.core.streams import stream_seed
-from headtohead.data.features import LAYOUT, Extraction, FeatureKey, Maps, key_of, open_features
+from headtohead.data.features import LAYOUT, Extraction, FeatureKey, Maps, open_features
 from headtohead.data.prepared import PreparedSet
 from headtohead.training.acceleration import fastest
 from headtohead.training.inputs import Features, without_copy
@@ -32,7 +32,8 @@ Tell: TypeAlias = Callable[[int, int, float], None]
 
 
 def frozen_features(
-    study: StudySpec,
+    key: FeatureKey,
+    spec: BackboneSpec,
     prepared: PreparedSet,
     cache: Path,
     *,
@@ -40,17 +41,16 @@ def frozen_features(
     device: torch.device,
     tell: Tell,
 ) -> Features:
-    """The study's features, from the cache if they are there, else computed into it.
+    """The features of `key`, from the cache if they are there, else computed into it by `spec`.
 
     Other processes that want the same share the work. `seed` is that of the runs to come: it
     matters where the backbone's weights are random. Raises UsageError where the backbone cannot be
     built or its weights have changed, StorageError and DataError as the cache does.
     """
-    key = key_of(study, prepared.digest, seed=seed, device=device.type)
     folder = key.folder(cache)
     found = open_features(folder)
     if found is None:
-        compute(key, study.backbone, prepared.images, folder, seed=seed, device=device, tell=tell)
+        compute(key, spec, prepared.images, folder, seed=seed, device=device, tell=tell)
         found = open_features(folder)
     if found is None:
         raise FileNotFoundError(folder)

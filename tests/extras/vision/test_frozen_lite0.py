@@ -14,6 +14,7 @@ import torch
 from headtohead.backbones.catalog import resolve
 from headtohead.config.from_options import study_from
 from headtohead.config.study import StudySpec
+from headtohead.data.features import key_of
 from headtohead.data.pipeline import prepare_study, split_study
 from headtohead.data.prepared import PreparedSet
 from headtohead.data.split import Split
@@ -84,7 +85,10 @@ def frozen(tmp_path_factory: pytest.TempPathFactory) -> Frozen:
     spec = spec.model_copy(update={"backbone": resolve(spec.backbone)[0]})
     cache, cpu = folder / "cache", torch.device("cpu")
     _, prepared = prepare_study(spec, cache=cache, progress=lambda *_: None)
-    features = frozen_features(spec, prepared, cache, seed=0, device=cpu, tell=lambda *_: None)
+    key = key_of(spec, prepared.digest, seed=0, device=cpu.type)
+    features = frozen_features(
+        key, spec.backbone, prepared, cache, seed=0, device=cpu, tell=lambda *_: None
+    )
     return Frozen(spec, prepared, features, split_study(spec, prepared, 0))
 
 
