@@ -112,7 +112,11 @@ def test_labels_are_the_shortest_that_differ() -> None:
 def test_what_cannot_be_meant_is_refused(folders: tuple[Path, Path, Path]) -> None:
     with pytest.raises(UsageError, match="twice"):
         read_several([folders[0], folders[0].parent / "first"])
-    for arguments in ((folders[0], "--out", "x.html"), (*folders, "--figures")):
+    for arguments in (
+        (folders[0], "--out", "x.html"),
+        (*folders, "--figures"),
+        (*folders, "--out", "page.txt"),
+    ):
         told = report(*arguments)
         assert told.exit_code == 2
         assert len(told.stderr.strip().splitlines()) == 1

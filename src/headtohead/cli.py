@@ -193,7 +193,7 @@ def _report_several(
 ) -> None:
     from rich.console import Console
 
-    from headtohead.core.files import expanded, write_atomic
+    from headtohead.core.files import expanded, see_suffix, write_atomic
     from headtohead.report.formats.several import SeveralTable, several_json
     from headtohead.report.page.several import several_page
     from headtohead.report.several import read_several
@@ -204,8 +204,9 @@ def _report_several(
             f"{', '.join(given)} of one study alone; received {len(folders)} folders. Run "
             f"`headtohead report` on each with it."
         )
-    several = read_several([expanded(folder) for folder in folders])
     page = expanded(out or Path("studies.html"))
+    see_suffix(page, "a page", ".html", ".htm")
+    several = read_several([expanded(folder) for folder in folders])
     write_atomic(page, several_page(several))
     if as_json:
         click.echo(several_json(several))

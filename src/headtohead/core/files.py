@@ -71,6 +71,15 @@ def check_out(out: Path) -> None:
         raise storage_error(out, error) from error
 
 
+def see_suffix(out: Path, what: str, *suffixes: str) -> None:
+    """Raises UsageError where the name of `out` ends in none of `suffixes`: it would mislead."""
+    if out.suffix.lower() not in suffixes:
+        raise UsageError(
+            f"--out {brief(str(out))}: the name of {what} ends in {', '.join(suffixes)}; name it "
+            f"{brief(out.stem)}{suffixes[0]}."
+        )
+
+
 def storage_error(path: Path, error: OSError) -> StorageError:
     """The clear form of an operating-system error met while writing `path`."""
     reason = error.strerror or str(error)

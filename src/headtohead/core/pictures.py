@@ -4,8 +4,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headtohead.core.errors import UsageError, brief
-from headtohead.core.files import expanded, write_atomic
+from headtohead.core.files import expanded, see_suffix, write_atomic
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -15,13 +14,8 @@ FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 
 def format_of(out: Path) -> str:
     """The format of a picture named `out`. Raises UsageError for one that is not written."""
-    known = FORMATS.get(out.suffix.lower())
-    if known is None:
-        raise UsageError(
-            f"--out {brief(str(out))}: a picture's name ends in {', '.join(FORMATS)}; "
-            f"name it {brief(out.stem)}.png."
-        )
-    return known
+    see_suffix(out, "a picture", *FORMATS)
+    return FORMATS[out.suffix.lower()]
 
 
 def write_picture(image: "Image", out: Path) -> None:

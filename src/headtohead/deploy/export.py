@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from headtohead.analysis.results import RunResult
 from headtohead.core.errors import RunError, UsageError
-from headtohead.core.files import expanded, write_atomic
+from headtohead.core.files import expanded, see_suffix, write_atomic
 from headtohead.deploy.card import card, metadata_of
 from headtohead.deploy.reading import Pixels
 from headtohead.deploy.runs import chosen, load_model, temperature_of
@@ -68,9 +68,11 @@ class Subject:
 class Format:
     """How a format is written, which script runs it, and whether it gives calibrated shares.
 
-    One that `resizes` takes images of any size; the others take prepared ones.
+    Its files' names end in `suffix`. One that `resizes` takes images of any size; the others take
+    prepared ones.
     """
 
+    suffix: str
     write: Callable[[Subject, Path], None]
     script: str | None
     calibrated: bool
@@ -90,16 +92,18 @@ def export(
 ) -> list[Path]:
     """Write a run's model to `out` in a format of FORMATS; the files that were written.
 
-    By default the winner's. Raises UsageError for what the format cannot take or a package that
-    is not installed, RunError where the proof fails, and as `headtohead.deploy.runs` says.
+    By default the winner's. Raises UsageError for another suffix than the format's, for what it
+    cannot take or a package that is not installed, RunError where the proof fails, and as
+    `headtohead.deploy.runs` says.
     """
+    place, known = expanded(out), FORMATS[form]
+    see_suffix(place, f"a file of the format {form}", known.suffix)
     (which,) = chosen(summary, head, seed)
     run = next(r for r in summary.runs if (r.head, r.seed) == which)
     model = load_model(ledger, *which, device="cpu", trust=trust, plain=True)
     temperature, _ = temperature_of(ledger, *which)
     subject = Subject(ledger, run, model, temperature, metadata_of(summary, run, temperature))
     images, source = _images(ledger, run.seed)
-    place, known = expanded(out), FORMATS[form]
     with tempfile.TemporaryDirectory(prefix="headtohead-") as name:
         made = Path(name) / place.name
         known.write(subject, made)
@@ -334,8 +338,8 @@ def _needed(*packages: str) -> Any:
 
 
 FORMATS: Mapping[str, Format] = {
-    "onnx": Format(_write_onnx, "run_onnx.py", calibrated=True, resizes=True),
-    "torch": Format(_write_torch, "run_torch.py", calibrated=True),
-    "safetensors": Format(_write_safetensors, None, calibrated=True),
-    "keras": Format(_write_keras, "run_keras.py", calibrated=False, beside=(".json",)),
+    "onnx": Format(".onnx", _write_onnx, "run_onnx.py", calibrated=True, resizes=True),
+    "torch": Format(".pt2", _write_torch, "run_torch.py", calibrated=True),
+    "safetensors": Format(".safetensors", _write_safetensors, None, calibrated=True),
+    "keras": Format(".keras", _write_keras, "run_keras.py", calibrated=False, beside=(".json",)),
 }

@@ -34,8 +34,6 @@ def write_keras(model: "Classifier", head: str, metadata: dict[str, str], path: 
             f"keras is for the backbone tutorial_cnn with the heads {', '.join(HEADS)}; received "
             f"{metadata['backbone']} with {head}: use --format onnx."
         )
-    if path.suffix != ".keras":
-        raise UsageError(f"Keras asks for a name that ends in .keras; received {path.name!r}.")
     keras = _keras()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of NumPy's, within Keras
