@@ -15,10 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from fuzzing import inputs
 from headtohead.config.images import PicturesSpec
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import HeadToHeadError
@@ -58,10 +59,6 @@ SETS = st.builds(
     SPLITS,
     st.dictionaries(NAMES | ANY_NAME, TREES, max_size=3),
     st.dictionaries(NAMES | ANY_NAME, TREES, max_size=1),
-)
-FUZZ = settings(
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 
@@ -131,7 +128,7 @@ def fresh(tmp_path: Path) -> Path:
     return Path(tempfile.mkdtemp(dir=tmp_path))  # not emptied: removing takes longer than all else
 
 
-@settings(FUZZ, max_examples=120)
+@inputs(120)
 @given(tree=SETS | st.dictionaries(NAMES | ANY_NAME, TREES, min_size=1, max_size=5))
 def test_everything_in_a_folder_is_listed_or_passed_over(
     tmp_path: Path, tree: dict[str, object]
@@ -149,7 +146,7 @@ def test_everything_in_a_folder_is_listed_or_passed_over(
     assert len(source.classes) >= 2
 
 
-@settings(FUZZ, max_examples=6)
+@inputs(6)
 @given(tree=SETS)
 def test_what_is_listed_is_prepared_or_quarantined(tmp_path: Path, tree: dict[str, object]) -> None:
     """A file that is no image would vanish from the counts."""
@@ -210,7 +207,7 @@ def tarred(members: list[tuple[str, str]]) -> bytes:
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-@settings(FUZZ, max_examples=80)
+@inputs(80)
 @given(odd=MEMBERS, pack=st.sampled_from((zipped, tarred)), good=st.booleans())
 def test_everything_in_an_archive_is_listed_or_passed_over(
     tmp_path: Path, odd: list[tuple[str, str]], pack: object, good: bool
@@ -233,7 +230,7 @@ def test_everything_in_an_archive_is_listed_or_passed_over(
     assert len(list(leaves(folder))) == len(files)
 
 
-@settings(FUZZ, max_examples=4)
+@inputs(4)
 @given(odd=MEMBERS)
 def test_a_study_of_an_archive_counts_every_member(
     tmp_path: Path, odd: list[tuple[str, str]]

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from fuzzing import inputs
 from headtohead.cli import main
 from headtohead.config.reading import load_study
 
@@ -23,12 +24,6 @@ LONGEST = 1500
 """Characters of what a refusal says; click's usage has three lines of its own."""
 
 BASE: dict[str, Any] = load_study("article-tuned").model_dump(mode="json")
-FUZZ = settings(
-    max_examples=80,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
 
 FOUND = (
     "seeds: 7\nseeds: 2",
@@ -111,7 +106,7 @@ def places(value: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
-@settings(FUZZ, max_examples=30)
+@inputs(30)
 @given(place=st.sampled_from(places(BASE)), value=values)
 def test_any_value_in_any_field(place: tuple[Any, ...], value: Any, tmp_path: Path) -> None:
     """Else a slip in one field of a study ends in a traceback."""
@@ -123,7 +118,7 @@ def test_any_value_in_any_field(place: tuple[Any, ...], value: Any, tmp_path: Pa
     plan(yaml.safe_dump(content, allow_unicode=True), tmp_path)
 
 
-@FUZZ
+@inputs(80)
 @given(
     text=st.lists(
         st.sampled_from([*"ab:{}[],-&*!|>'\"%#?@`~<= \n\t01.", "heads", "gap", "\u0085", "\n- "]),
@@ -154,7 +149,7 @@ commands = st.sampled_from(
 )
 
 
-@FUZZ
+@inputs(80)
 @given(command=commands, rest=st.lists(words, max_size=5))
 @example(command=["heads"], rest=["--classes", "-5"])
 @example(command=["heads"], rest=["--image-size", "100000"])
