@@ -153,8 +153,8 @@ def main(calls: int, channels: list[int]) -> None:
     rows = [row for shape in shapes for row in rows_of(Layer.drawn(*shape), ours, calls)]
     best = [2.0 * SIDE**3 / t / 1e9 for t in peak]
     rows.append([f"product of matrices, {SIDE} × {SIDE}", "", spread(best), "", "", ""])
-    head = ["one core", "PyTorch, ms a picture", "GFLOP/s", "error"]
-    print(table([*head, "headtohead, ms a picture", "error"], rows))
+    head = ["one core", "PyTorch, ms an image", "GFLOP/s", "error"]
+    print(table([*head, "headtohead, ms an image", "error"], rows))
 
 
 if __name__ == "__main__":

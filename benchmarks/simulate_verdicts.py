@@ -84,7 +84,7 @@ def rare_failures(rng: np.random.Generator, size: tuple[int, int], pairs: int) -
 SYMMETRIC: dict[str, Draw] = {
     "normal": normal,
     "skewed heads, equal": skewed_heads,
-    "discrete (200 pictures)": discrete,
+    "discrete (200 images)": discrete,
     "tied (half are 0)": tied,
 }
 SKEWED: dict[str, Draw] = {
@@ -179,7 +179,7 @@ def coverage(studies: int) -> Iterator[str]:
 
 def pictures(studies: int) -> Iterator[str]:
     """How often the 95 % interval over pictures holds the truth, in a quarter of the studies."""
-    yield "| test pictures | duplicated | seeds | cluster-robust | every picture alone |"
+    yield "| test images | duplicated | seeds | cluster-robust | every image alone |"
     yield "|---|---|---|---|---|"
     for count, share, seeds in ((100, 0, 7), (500, 0, 7), (500, 0.4, 7), (500, 0.4, 1)):
         hits = np.zeros(2)
