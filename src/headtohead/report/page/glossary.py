@@ -133,15 +133,23 @@ SILENT = frozenset(
 _TAG = re.compile(r"(<!--.*?-->|<[^>]*>)", re.S)
 _NAMED = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 _TERM = re.compile(
-    "|".join(f"(?P<t{at}>(?<![\\w-])(?:{term.pattern})(?![\\w-]))" for at, term in enumerate(TERMS))
+    r"(?P<before>\(?)(?:"
+    + "|".join(
+        f"(?P<t{at}>(?<![\\w-])(?:{term.pattern})(?![\\w-]))" for at, term in enumerate(TERMS)
+    )
+    + r")(?P<after>[).,;:]*)"
 )
+_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*(?: \d+)?")
+"""An option of the command line as texts name it, with its number."""
+
 _VOID = frozenset({"meta", "img", "br", "input", "wbr", "hr"})
 
 
 def explain(html: str) -> str:
-    """The page with a button at each term's first place in every section.
+    """The page with a button at each term's first place in every section, and whole options.
 
-    Text within `SILENT` elements, or within one of class "name" (what users have named), stays.
+    A line breaks neither within an option nor between a button and its punctuation. Text within
+    `SILENT` elements, or within one of class "name" (what users have named), stays.
     """
     parts = _TAG.split(html)
     open_tags: list[tuple[str, bool]] = []
@@ -152,7 +160,7 @@ def explain(html: str) -> str:
             if part.startswith("<section"):
                 told = set()
         elif part and not any(silent for _, silent in open_tags):
-            parts[at] = _TERM.sub(partial(_button, told), part)
+            parts[at] = _OPTION.sub(_whole, _TERM.sub(partial(_button, told), part))
     return "".join(parts)
 
 
@@ -176,7 +184,13 @@ def _button(told: set[str], found: "re.Match[str]") -> str:
     if term.key in told:
         return found[0]
     told.add(term.key)
-    return term_button(term.key, found[0])
+    before, after = found["before"], found["after"]
+    button = term_button(term.key, found[0].removeprefix(before).removesuffix(after))
+    return f'<span class="whole">{before}{button}{after}</span>' if before or after else button
+
+
+def _whole(found: "re.Match[str]") -> str:
+    return f'<span class="whole">{found[0]}</span>'
 
 
 def term_in(text: str) -> Term | None:
