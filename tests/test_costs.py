@@ -1,7 +1,10 @@
 """What a model costs, counted."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+from torch.nn.modules.module import register_module_forward_hook
 from torch.utils.flop_counter import FlopCounterMode
 
 from headtohead.config.recipe import RecipeSpec
@@ -58,3 +61,22 @@ def test_training_keeps_what_it_needs(head: str) -> None:
     assert 4 <= found.activation_bytes_head < found.activation_bytes_backbone
     assert found.activation_bytes == found.activation_bytes_backbone + found.activation_bytes_head
     assert collect_costs(plan("fc")).activation_bytes_head > 4 * (2304 + 100)
+
+
+def test_a_backbone_is_counted_once_and_another_anew() -> None:
+    """Else every run of a study computes it again, or costs are those of another backbone."""
+    first, small = collect_costs(plan("gap")), collect_costs(plan("gap", image_size=48))
+    assert small.multiply_adds_backbone < first.multiply_adds_backbone
+    assert small.multiply_adds_head == first.multiply_adds_head
+    other = replace(plan("fc"), backbone=BackboneSpec(options={"widths": [4, 6]}))
+    own = collect_costs(other)
+    assert own.weight_bytes_backbone < first.weight_bytes_backbone
+    calls = []
+    handle = register_module_forward_hook(lambda module, *_: calls.append(type(module).__name__))
+    try:
+        again = collect_costs(other)
+    finally:
+        handle.remove()
+    assert again == own
+    assert "FullyConnected" in calls
+    assert "TutorialCNN" not in calls

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from headtohead.core.errors import UsageError
 from headtohead.heads.base import ClosedFormHead, Head
-from headtohead.heads.regions import regions_of
+from headtohead.heads.pools import regions_of
 from headtohead.heads.table import FAMILIES, HEADS, build_head, own_options
 from headtohead.testing import SIZES, check_head
 

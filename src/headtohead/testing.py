@@ -20,13 +20,13 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.gradcheck import GradcheckError, gradcheck
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from headtohead.backbones.testing import check_backbone as check_backbone
 from headtohead.core.errors import UsageError
-from headtohead.heads.base import ClosedFormHead, Head
+from headtohead.heads.base import ClosedFormHead, Head, PooledHead
 from headtohead.heads.metric import classes_for
 from headtohead.heads.table import build_head, build_head_of
 
@@ -147,6 +147,9 @@ def _check_at(case: _Case, found: Checked) -> None:
         _check_class_maps(head, given, case.outputs)
     _check_extremes(head, features)
     _check_saved_and_loaded(head, case.build(), features)
+    if isinstance(head, PooledHead):
+        for given in (features, case.signed()):
+            _check_pool(head, given)
     for note in _check_invariances(head, case.signed()):
         if note not in found.skipped:
             found.skipped.append(note)
@@ -217,6 +220,26 @@ def _check_rows_are_independent(head: Head, features: Tensor) -> None:
     _close(_evaluated(head, other)[:1], together[:1], "an image's logits depend on others")
     alone = torch.cat([_evaluated(head, row[None]) for row in features])
     _close(alone, together, "logits depend on the batch's size")
+
+
+def _check_pool(head: PooledHead, features: Tensor) -> None:
+    """What is pooled once, for all seeds and by other batches, must be what `forward` pools."""
+    features = features.contiguous(memory_format=torch.channels_last)
+    assert not isinstance(head.pool, nn.Module), "a fixed pool is no module: it has no parameters"
+    assert hash(head.pool) == hash(copy.deepcopy(head).pool), "a fixed pool's hash must not change"
+    with torch.no_grad():
+        pooled = head.pool(features)
+        logits = head.classify(pooled)
+    assert pooled.dtype == torch.float32, "a fixed pool must give float32"
+    assert torch.equal(logits, _evaluated(head, features)), (
+        "forward must be classify(pool(features)), to the bit"
+    )
+    with torch.no_grad():
+        for size in (1, 2, len(features)):
+            again = torch.cat([head.pool(part) for part in torch.split(features, size)])
+            assert torch.equal(again, pooled), (
+                "a fixed pool must draw nothing and see each image by itself, to the bit"
+            )
 
 
 def _check_memory_layout(head: Head, features: Tensor) -> None:

@@ -1,6 +1,7 @@
 """Networks that were not written for headtohead, as backbones: of libraries, and of the user's."""
 
 from abc import abstractmethod
+from typing import Any, Self
 
 from torch import Tensor, nn
 
@@ -10,6 +11,13 @@ from headtohead.core.errors import UsageError
 
 MOST_PREFIXES = 8
 """Tokens before the grid that are believed where the network does not tell their number."""
+
+
+class _OfAllCopies(dict[int, Geometry]):
+    """By image size. A copy of a network is of the same layers, and has its maps measured."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
 
 
 class LibraryBackbone(Backbone):
@@ -36,7 +44,7 @@ class LibraryBackbone(Backbone):
         self.identity = name
         self.name = name
         self._normalize = Normalize(normalization)
-        self._known: dict[int, Geometry] = {}
+        self._known = _OfAllCopies()
         self._last = image_size
 
     @abstractmethod

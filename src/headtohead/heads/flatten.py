@@ -8,8 +8,9 @@ from torch.nn import functional
 
 from headtohead.backbones.layers import BatchNorm, are_widths, convolution, dense
 from headtohead.core.errors import UsageError
-from headtohead.heads.base import Head, HeadEntry, flatten
+from headtohead.heads.base import Head, HeadEntry, PooledHead, flatten
 from headtohead.heads.options import dropout_share, whole
+from headtohead.heads.pools import WindowMeans
 
 
 class FlattenLinear(Head):
@@ -65,7 +66,7 @@ class FullConvolution(Head):
         return shares * places + bias[:, None, None]
 
 
-class AveragePool(Head):
+class AveragePool(PooledHead):
     """Average of each `window` × `window` cell, flattened, then one linear layer.
 
     With a window of 2 this is what the article's code does where its text speaks of Global
@@ -86,11 +87,12 @@ class AveragePool(Head):
                 f"{window} × {window}; received {size[0]} × {size[1]}: use larger images."
             )
         self.window, self.cells = window, cells
+        self.pool = WindowMeans(window)
         self.linear = dense(channels * cells[0] * cells[1], outputs)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(N, C, H, W) → (N, outputs) logits."""
-        logits: Tensor = self.linear(flatten(functional.avg_pool2d(features, self.window)))
+    def classify(self, pooled: Tensor) -> Tensor:
+        """(N, cells · C) → (N, outputs) logits."""
+        logits: Tensor = self.linear(pooled)
         return logits
 
     def class_maps(self, features: Tensor) -> Tensor:

@@ -5,11 +5,12 @@ from torch import Tensor
 
 from headtohead.backbones.layers import BatchNorm, convolution, dense
 from headtohead.core.errors import UsageError
-from headtohead.heads.base import Head, HeadEntry, classwise
+from headtohead.heads.base import Head, HeadEntry, PooledHead, classwise
 from headtohead.heads.options import whole
+from headtohead.heads.pools import means
 
 
-class SqueezeExcitation(Head):
+class SqueezeExcitation(PooledHead):
     """Feature maps scaled by σ(W₂·ReLU(W₁·mean)), then mean and one linear layer: SE, then `gap`.
 
     Hu et al. 2018 (arXiv 1709.01507); timm's `SEModule`. `reduction` divides the channels to the
@@ -19,6 +20,7 @@ class SqueezeExcitation(Head):
     permutation_invariant = True
     translation_invariant = True
     fixed_attention = True
+    pool = staticmethod(means)
 
     def __init__(
         self, channels: int, size: tuple[int, int], outputs: int, reduction: int = 16
@@ -28,10 +30,9 @@ class SqueezeExcitation(Head):
         self.squeeze, self.excite = dense(channels, hidden), dense(hidden, channels)
         self.linear = dense(channels, outputs)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(N, C, H, W) → (N, outputs) logits."""
-        mean = features.mean(dim=(2, 3))
-        logits: Tensor = self.linear(mean * self._gate(mean))
+    def classify(self, pooled: Tensor) -> Tensor:
+        """(N, C) → (N, outputs) logits."""
+        logits: Tensor = self.linear(pooled * self._gate(pooled))
         return logits
 
     def class_maps(self, features: Tensor) -> Tensor:

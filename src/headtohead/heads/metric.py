@@ -4,8 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from headtohead.heads.base import ClosedFormHead, Head, HeadEntry
+from headtohead.heads.base import ClosedFormHead, HeadEntry, PooledHead
 from headtohead.heads.options import flag, number
+from headtohead.heads.pools import means
 
 SMALLEST_NORM = 1e-6
 """The least norm that a vector is divided by."""
@@ -24,7 +25,7 @@ def as_logits(scores: Tensor, outputs: int) -> Tensor:
     return scores if outputs > 1 else scores[:, 1:] - scores[:, :1]
 
 
-class Cosine(Head):
+class Cosine(PooledHead):
     """s · cos(mean(x), w_k): the angle to one learned vector a class, times a scale.
 
     Gidaris & Komodakis 2018 (arXiv 1804.09458), Luo et al. 2018 (arXiv 1702.05870). Without the
@@ -34,6 +35,7 @@ class Cosine(Head):
 
     permutation_invariant = True
     translation_invariant = True
+    pool = staticmethod(means)
 
     def __init__(
         self,
@@ -53,9 +55,9 @@ class Cosine(Head):
         else:
             self.register_buffer("scale", start)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(N, C, H, W) → (N, outputs) logits."""
-        mean = functional.normalize(features.mean(dim=(2, 3)), dim=1, eps=SMALLEST_NORM)
+    def classify(self, pooled: Tensor) -> Tensor:
+        """(N, C) → (N, outputs) logits."""
+        mean = functional.normalize(pooled, dim=1, eps=SMALLEST_NORM)
         weight = functional.normalize(self.weight, dim=1, eps=SMALLEST_NORM)
         return as_logits(self.scale * functional.linear(mean, weight), self.outputs)
 

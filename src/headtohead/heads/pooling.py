@@ -8,13 +8,34 @@ from torch.nn import functional
 
 from headtohead.backbones.constants import BATCH_NORM_EPSILON
 from headtohead.backbones.layers import BatchNorm, dense
-from headtohead.heads.base import Head, HeadEntry, classwise
+from headtohead.heads.base import Head, HeadEntry, PooledHead, classwise
 from headtohead.heads.flatten import FullyConnected
 from headtohead.heads.options import dropout_share, whole
+from headtohead.heads.pools import Largest, halves, maxima, means, means_and_maxima
 
 
 class GlobalPool(Head):
-    """A pool over all places, then one linear layer. Abstract: `pool` is the head's own.
+    """A pool that learns or draws, over all places, then one linear layer. `pool` is abstract."""
+
+    permutation_invariant = True
+    translation_invariant = True
+
+    def __init__(self, channels: int, size: tuple[int, int], outputs: int) -> None:
+        super().__init__(channels, size, outputs)
+        self.linear = dense(channels, outputs)
+
+    @abstractmethod
+    def pool(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, C)."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, outputs) logits."""
+        logits: Tensor = self.linear(self.pool(features))
+        return logits
+
+
+class LinearOnPool(PooledHead):
+    """A fixed `pool`, then one linear layer.
 
     `values`: how many numbers the pool gives for each feature map.
     """
@@ -27,49 +48,39 @@ class GlobalPool(Head):
         super().__init__(channels, size, outputs)
         self.linear = dense(self.values * channels, outputs)
 
-    @abstractmethod
-    def pool(self, features: Tensor) -> Tensor:
-        """(N, C, H, W) → (N, values · C)."""
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(N, C, H, W) → (N, outputs) logits."""
-        logits: Tensor = self.linear(self.pool(features))
+    def classify(self, pooled: Tensor) -> Tensor:
+        """(N, values · C) → (N, outputs) logits."""
+        logits: Tensor = self.linear(pooled)
         return logits
 
 
-class GlobalAverage(GlobalPool):
+class GlobalAverage(LinearOnPool):
     """Mean of each feature map, then one linear layer (Lin et al. 2013, arXiv 1312.4400)."""
 
-    def pool(self, features: Tensor) -> Tensor:
-        """(N, C, H, W) → (N, C): the means."""
-        return features.mean(dim=(2, 3))
+    pool = staticmethod(means)
 
     def class_maps(self, features: Tensor) -> Tensor:
         """The class activation maps of Zhou et al. 2016 (arXiv 1512.04150), bias included."""
         return classwise(self.linear, features)
 
 
-class GlobalMax(GlobalPool):
+class GlobalMax(LinearOnPool):
     """Largest value of each feature map, then one linear layer: MAC, maximum activations.
 
     Tolias et al. 2016 (arXiv 1511.05879); timm's `SelectAdaptivePool2d("max")`. Where several
     places share the maximum, they share the gradient.
     """
 
-    def pool(self, features: Tensor) -> Tensor:
-        """(N, C, H, W) → (N, C): the maxima."""
-        return features.amax(dim=(2, 3))
+    pool = staticmethod(maxima)
 
 
-class AverageAndMax(GlobalPool):
+class AverageAndMax(LinearOnPool):
     """Half the mean plus half the maximum: timm's `SelectAdaptivePool2d("avgmax")`."""
 
-    def pool(self, features: Tensor) -> Tensor:
-        """(N, C, H, W) → (N, C)."""
-        return 0.5 * (features.mean(dim=(2, 3)) + features.amax(dim=(2, 3)))
+    pool = staticmethod(halves)
 
 
-class ConcatAverageMax(GlobalPool):
+class ConcatAverageMax(LinearOnPool):
     """Means and maxima side by side: fastai's concat pooling, timm's `"catavgmax"`.
 
     The order is timm's, [mean; max]; fastai has [max; mean], the same function.
@@ -77,26 +88,29 @@ class ConcatAverageMax(GlobalPool):
 
     values = 2
 
-    def pool(self, features: Tensor) -> Tensor:
-        """(N, C, H, W) → (N, 2 · C)."""
-        return torch.cat([features.mean(dim=(2, 3)), features.amax(dim=(2, 3))], dim=1)
+    pool = staticmethod(means_and_maxima)
 
 
-class MixedPool(GlobalPool):
+class MixedPool(PooledHead):
     """a · max + (1 - a) · mean with one learned share a (Lee et al. 2016, arXiv 1509.08985).
 
     a is the sigmoid of a parameter that starts at 0, so that it starts at 1/2 and stays in (0, 1).
     """
 
+    permutation_invariant = True
+    translation_invariant = True
+    pool = staticmethod(means_and_maxima)
+
     def __init__(self, channels: int, size: tuple[int, int], outputs: int) -> None:
         super().__init__(channels, size, outputs)
+        self.linear = dense(channels, outputs)
         self.share = nn.Parameter(torch.zeros(1))
 
-    def pool(self, features: Tensor) -> Tensor:
-        """(N, C, H, W) → (N, C)."""
-        return torch.lerp(
-            features.mean(dim=(2, 3)), features.amax(dim=(2, 3)), self.share.sigmoid()
-        )
+    def classify(self, pooled: Tensor) -> Tensor:
+        """(N, 2 · C) → (N, outputs) logits."""
+        mean, largest = pooled.chunk(2, dim=1)
+        logits: Tensor = self.linear(torch.lerp(mean, largest, self.share.sigmoid()))
+        return logits
 
 
 class GatedPool(GlobalPool):
@@ -120,7 +134,7 @@ class GatedPool(GlobalPool):
         return torch.lerp(features.mean(dim=(2, 3)), features.amax(dim=(2, 3)), share)
 
 
-class KMax(GlobalPool):
+class KMax(LinearOnPool):
     """Mean of the k largest values of each feature map; of all where there are fewer than k.
 
     k = 1 is `gmp`, k = N is `gap`. arXiv 1911.07344; WILDCAT's pool (`wildcat`) without minima.
@@ -128,14 +142,10 @@ class KMax(GlobalPool):
 
     def __init__(self, channels: int, size: tuple[int, int], outputs: int, k: int = 4) -> None:
         super().__init__(channels, size, outputs)
-        self.k = min(whole("k", k), size[0] * size[1])
-
-    def pool(self, features: Tensor) -> Tensor:
-        """(N, C, H, W) → (N, C)."""
-        return features.flatten(2).topk(self.k, dim=2).values.mean(dim=2)
+        self.pool = Largest(min(whole("k", k), size[0] * size[1]))
 
 
-class NormedGlobalAverage(Head):
+class NormedGlobalAverage(PooledHead):
     """Mean of each feature map, batch norm, then one linear layer: `gap` with the norm switched on.
 
     The norm (Ioffe & Szegedy 2015, arXiv 1502.03167) stands after the pool, as the article's
@@ -144,15 +154,16 @@ class NormedGlobalAverage(Head):
 
     permutation_invariant = True
     translation_invariant = True
+    pool = staticmethod(means)
 
     def __init__(self, channels: int, size: tuple[int, int], outputs: int) -> None:
         super().__init__(channels, size, outputs)
         self.norm = BatchNorm(channels)
         self.linear = dense(channels, outputs)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(N, C, H, W) → (N, outputs) logits."""
-        logits: Tensor = self.linear(self.norm(features.mean(dim=(2, 3))))
+    def classify(self, pooled: Tensor) -> Tensor:
+        """(N, C) → (N, outputs) logits."""
+        logits: Tensor = self.linear(self.norm(pooled))
         return logits
 
     def class_maps(self, features: Tensor) -> Tensor:
@@ -165,7 +176,7 @@ class NormedGlobalAverage(Head):
         return functional.conv2d(features, weight[:, :, None, None], bias)
 
 
-class LayerNormLinear(Head):
+class LayerNormLinear(PooledHead):
     """Mean of each feature map, layer norm over the channels, one linear layer: ConvNeXt's head.
 
     Liu et al. 2022 (arXiv 2201.03545); timm's `NormMlpClassifierHead` without hidden layer
@@ -174,19 +185,20 @@ class LayerNormLinear(Head):
 
     permutation_invariant = True
     translation_invariant = True
+    pool = staticmethod(means)
 
     def __init__(self, channels: int, size: tuple[int, int], outputs: int) -> None:
         super().__init__(channels, size, outputs)
         self.norm = nn.LayerNorm(channels, eps=1e-6)
         self.linear = dense(channels, outputs)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(N, C, H, W) → (N, outputs) logits."""
-        logits: Tensor = self.linear(self.norm(features.mean(dim=(2, 3))))
+    def classify(self, pooled: Tensor) -> Tensor:
+        """(N, C) → (N, outputs) logits."""
+        logits: Tensor = self.linear(self.norm(pooled))
         return logits
 
 
-class PooledMlp(Head):
+class PooledMlp(PooledHead):
     """Mean of each feature map, linear, GELU, dropout, linear: one hidden layer after the pool.
 
     timm's `NormMlpClassifierHead` with `hidden_size` and no norm. `hidden` is the layer's width,
@@ -195,6 +207,7 @@ class PooledMlp(Head):
 
     permutation_invariant = True
     translation_invariant = True
+    pool = staticmethod(means)
 
     def __init__(
         self,
@@ -209,14 +222,14 @@ class PooledMlp(Head):
         self.dropout = nn.Dropout(dropout_share(dropout))
         self.linear = dense(hidden, outputs)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(N, C, H, W) → (N, outputs) logits."""
-        hidden = functional.gelu(self.hidden(features.mean(dim=(2, 3))))
+    def classify(self, pooled: Tensor) -> Tensor:
+        """(N, C) → (N, outputs) logits."""
+        hidden = functional.gelu(self.hidden(pooled))
         logits: Tensor = self.linear(self.dropout(hidden))
         return logits
 
 
-class PooledFullyConnected(Head):
+class PooledFullyConnected(PooledHead):
     """Mean of each feature map, then the article's fully connected classifier, made wide.
 
     A control: it pools as `gap` does and has as many parameters as `fc`. With the default widths,
@@ -226,6 +239,7 @@ class PooledFullyConnected(Head):
 
     permutation_invariant = True
     translation_invariant = True
+    pool = staticmethod(means)
 
     def __init__(
         self,
@@ -238,9 +252,9 @@ class PooledFullyConnected(Head):
         super().__init__(channels, size, outputs)
         self.classifier = FullyConnected(channels, (1, 1), outputs, hidden, dropout)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(N, C, H, W) → (N, outputs) logits."""
-        logits: Tensor = self.classifier(features.mean(dim=(2, 3), keepdim=True))
+    def classify(self, pooled: Tensor) -> Tensor:
+        """(N, C) → (N, outputs) logits."""
+        logits: Tensor = self.classifier(pooled[:, :, None, None])
         return logits
 
 

@@ -5,7 +5,8 @@ from torch import Tensor, nn
 
 from headtohead.heads.base import HeadEntry
 from headtohead.heads.options import flag, number
-from headtohead.heads.pooling import GlobalPool
+from headtohead.heads.pooling import GlobalPool, LinearOnPool
+from headtohead.heads.pools import soft
 
 GEM_FLOOR = 1e-6
 """Values below are raised to this, as in the original: powers need positive numbers."""
@@ -82,16 +83,13 @@ class LogSumExp(GlobalPool):
         return largest.flatten(1) + mean.log() / r
 
 
-class SoftPool(GlobalPool):
+class SoftPool(LinearOnPool):
     """Σ x·eˣ / Σ eˣ of each feature map: its values weighted by their own softmax.
 
     Stergiou et al. 2021 (arXiv 2101.00440), over the whole map.
     """
 
-    def pool(self, features: Tensor) -> Tensor:
-        """(N, C, H, W) → (N, C)."""
-        values = features.flatten(2)
-        return (values * values.softmax(dim=2)).sum(dim=2)
+    pool = staticmethod(soft)
 
 
 class StochasticPool(GlobalPool):

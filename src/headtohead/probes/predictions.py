@@ -79,8 +79,10 @@ def _predictions(model: "Classifier", context: Context) -> Predictions:
     """Of one model, as if its best epoch were its last."""
     from headtohead.training.evaluate import infer
 
+    pictures = context.pictures.for_head(model.head)
+
     def of(rows: NDArray[np.int64]) -> SplitPredictions:
-        logits, labels = infer(model, context.pictures, rows)
+        logits, labels = infer(model, pictures, rows)
         values = logits.cpu().numpy()
         return SplitPredictions(rows, labels.cpu().numpy(), best=values, last=values)
 

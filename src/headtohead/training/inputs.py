@@ -1,7 +1,8 @@
 """What a model is trained on, in batches: a prepared set's images, or features computed of them."""
 
 import warnings
-from typing import Any, Protocol, final
+from abc import ABC, abstractmethod
+from typing import Any, Protocol, cast, final
 
 import numpy as np
 import torch
@@ -10,10 +11,14 @@ from torch import Tensor, nn
 
 from headtohead.backbones.base import Backbone
 from headtohead.config.recipe import AugmentSpec
+from headtohead.heads.base import Head, Pool, PooledHead
 from headtohead.training.augment import Augmentation, mirrored
 
 MOST_OF_A_GPU = 0.5
 """Of a GPU's free memory: images or features that take more stay on the host."""
+
+MOST_POOLED, POOLED_AT_ONCE = 2**29, 64
+"""Bytes that a process keeps of pooled maps, and rows that are pooled at once."""
 
 
 class Inputs(Protocol):
@@ -39,8 +44,14 @@ class Inputs(Protocol):
     def augmented(self, rows: Tensor, draws: Tensor, by: Augmentation) -> tuple[Tensor, Tensor]:
         """A batch changed as its (n, 7) `draws` say."""
 
+    def for_head(self, head: Head) -> "Inputs":
+        """The same images in the form that takes this head the least work, to the same bits."""
+
     def maps(self, backbone: Backbone, inputs: Tensor) -> Tensor:
-        """The feature maps (n, C, h, w) of a batch's inputs."""
+        """The feature maps (n, C, h, w) of a batch's inputs, or what is kept in their place."""
+
+    def classify(self, head: Head, maps: Tensor) -> Tensor:
+        """What the head says of what `maps` gave: (n, outputs)."""
 
     def logits(self, model: nn.Module, inputs: Tensor) -> Tensor:
         """What a `Classifier` says of a batch's inputs, (n, outputs)."""
@@ -80,6 +91,15 @@ class Pictures:
         pictures, labels = self.batch(rows)
         return by(pictures, draws), labels
 
+    def for_head(self, head: Head) -> Inputs:
+        """The pictures themselves."""
+        return self
+
+    def classify(self, head: Head, maps: Tensor) -> Tensor:
+        """The head's logits of maps."""
+        logits: Tensor = head(maps)
+        return logits
+
     def maps(self, backbone: Backbone, inputs: Tensor) -> Tensor:
         """What the backbone makes of pictures."""
         features: Tensor = backbone(inputs)
@@ -95,30 +115,28 @@ class Pictures:
         return torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)
 
 
-@final
-class Features:
-    """The feature maps that a frozen backbone has of all pictures: the backbone never runs.
+class _OfViews(ABC):
+    """What is kept of every view of every picture, row by row: the backbone never runs.
 
-    They are kept as `Pictures` keeps images.
+    Rows lie view after view. They are kept as `Pictures` keeps images.
     """
 
     def __init__(
-        self, features: NDArray[np.generic], labels: NDArray[np.int64], device: torch.device
+        self, kept: Tensor, views: int, labels: NDArray[np.int64], device: torch.device
     ) -> None:
-        """`features` is (views, N, h, w, C) float16 or float32; view 1 is of mirrored pictures."""
+        """`kept` is (views · N, …), view 1 of mirrored pictures; `labels` (N,)."""
         self.device = device
         self.labels = labels
-        kept = without_copy(features.reshape(-1, *features.shape[2:]))
         self.capturable = _fits(kept, device)
-        self._features = kept.to(device) if self.capturable else kept
+        self._kept = kept.to(device) if self.capturable else kept
         self._labels = torch.from_numpy(labels).to(device)
-        self._views = len(features)
+        self._views = views
 
     def __len__(self) -> int:
         return len(self._labels)
 
     def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Feature maps (n, C, h, w) float32, channels last in memory, and labels (n,)."""
+        """What is kept of the rows (n,), float32, and labels (n,)."""
         return self._of(rows), torch.index_select(self._labels, 0, rows)
 
     def augmented(self, rows: Tensor, draws: Tensor, by: Augmentation) -> tuple[Tensor, Tensor]:
@@ -134,15 +152,91 @@ class Features:
 
     def logits(self, model: nn.Module, inputs: Tensor) -> Tensor:
         """What the model's head says."""
-        logits: Tensor = model.get_submodule("head")(inputs)
-        return logits
+        return self.classify(cast(Head, model.get_submodule("head")), inputs)
+
+    @abstractmethod
+    def classify(self, head: Head, maps: Tensor) -> Tensor:
+        """What the head says of the inputs."""
 
     def rows(self, rows: NDArray[np.int64]) -> Tensor:
         """Row numbers as a tensor on the device."""
         return torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)
 
+    @abstractmethod
     def _of(self, rows: Tensor) -> Tensor:
-        return _drawn(self._features, rows).to(torch.float32).permute(0, 3, 1, 2)
+        """The inputs of rows of all views."""
+
+
+@final
+class Features(_OfViews):
+    """The feature maps that a frozen backbone has of all pictures."""
+
+    def __init__(
+        self, features: NDArray[np.generic], labels: NDArray[np.int64], device: torch.device
+    ) -> None:
+        """`features` is (views, N, h, w, C) float16 or float32; view 1 is of mirrored pictures."""
+        kept = without_copy(features.reshape(-1, *features.shape[2:]))
+        super().__init__(kept, len(features), labels, device)
+        self._pooled: dict[Pool, Pooled] = {}
+
+    def for_head(self, head: Head) -> Inputs:
+        """What the head's pool makes of the maps, kept for other heads with an equal pool.
+
+        The maps themselves for any other head, on a GPU, whose steps are no shorter for it, and
+        where what is pooled would take more than MOST_POOLED bytes.
+        """
+        if not isinstance(head, PooledHead) or self.device.type != "cpu":
+            return self
+        if head.pool not in self._pooled:
+            found = self._pool(head.pool)
+            if found is None:
+                return self
+            if sum(p.nbytes for p in self._pooled.values()) + found.nbytes > MOST_POOLED:
+                self._pooled.clear()
+            self._pooled[head.pool] = Pooled(found, self._views, self.labels, self.device)
+        return self._pooled[head.pool]
+
+    @torch.no_grad()
+    def _pool(self, pool: Pool) -> Tensor | None:
+        """(views · N, values), in batches of which none depends on another; None if too large."""
+        rows = torch.arange(len(self._kept))
+        row = pool(self._of(rows[:1]))
+        if row.nbytes * len(rows) > MOST_POOLED:
+            return None
+        found = row.new_empty((len(rows), *row.shape[1:]))
+        for part in torch.split(rows, POOLED_AT_ONCE):
+            found[part] = pool(self._of(part))
+        return found
+
+    def classify(self, head: Head, maps: Tensor) -> Tensor:
+        """The head's logits of maps."""
+        logits: Tensor = head(maps)
+        return logits
+
+    def _of(self, rows: Tensor) -> Tensor:
+        """(n, C, h, w), channels last in memory."""
+        return _drawn(self._kept, rows).to(torch.float32).permute(0, 3, 1, 2)
+
+
+@final
+class Pooled(_OfViews):
+    """What one fixed pool makes of all feature maps, (n, values) a batch."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all of it."""
+        return self._kept.nbytes
+
+    def for_head(self, head: Head) -> Inputs:
+        """Itself: it is of the head's pool already."""
+        return self
+
+    def classify(self, head: Head, maps: Tensor) -> Tensor:
+        """The logits of a `PooledHead` of what its pool made of maps."""
+        return cast(PooledHead, head).classify(maps)
+
+    def _of(self, rows: Tensor) -> Tensor:
+        return _drawn(self._kept, rows)
 
 
 def without_copy(array: NDArray[Any]) -> Tensor:

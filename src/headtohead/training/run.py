@@ -44,7 +44,8 @@ def train(
     check_precision(plan.recipe.arithmetic, pictures.device)
     state = RunState.begin(plan, pictures.device, len(split.train), folder, watcher)
     watcher.start(len(state.history))
-    training = epochs_of(plan, state.model, state.optimizer, pictures, split.train)
+    inputs = pictures.for_head(state.model.head)
+    training = epochs_of(plan, state.model, state.optimizer, inputs, split.train)
     failure = None
     while failure is None and len(state.history) < plan.epochs(state.model):
         failure = _train_epoch(plan, state, training, split, folder, watcher)

@@ -73,8 +73,7 @@ class EagerGradients:
         )
         with autocast:
             features = self.pictures.maps(self.model.backbone, inputs)
-        logits: Tensor = self.model.head(features.float())
-        return logits
+        return self.pictures.classify(self.model.head, features.float())
 
 
 Replay: TypeAlias = Callable[[], None]
