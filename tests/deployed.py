@@ -9,6 +9,7 @@ from typing import Any
 from filelock import FileLock
 
 import headtohead
+from forked import quick
 from headtohead.data.prepared import PreparedSet, load_prepared
 from headtohead.store.ledger import Ledger
 from photographs import write_pictures
@@ -55,9 +56,10 @@ def _train(
     resize: str = "antialias",
 ) -> None:
     source = write_pictures(folder / "source", classes or {"cat": 40, "dog": 40}, size=48)
-    comparison = headtohead.compare(
-        data=source, heads=heads, seeds=seeds, epochs=epochs, batch_size=16,
-        image_size=SIDE, resize=resize,
-        out=folder / "out", cache=folder / "cache", device="cpu", workers=1,
-    )  # fmt: skip
+    with quick():
+        comparison = headtohead.compare(
+            data=source, heads=heads, seeds=seeds, epochs=epochs, batch_size=16,
+            image_size=SIDE, resize=resize,
+            out=folder / "out", cache=folder / "cache", device="cpu", workers=1,
+        )  # fmt: skip
     comparison.raise_for_failures()
