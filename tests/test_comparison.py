@@ -35,6 +35,7 @@ recipe: {epochs: 3, batch_size: 16, shuffle_buffer: 50}
 """
 
 Command = Callable[..., list[str]]
+pytestmark = pytest.mark.usefixtures("quick_workers")  # of commands in this process: see `finish`
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def command(source: Path, cache: Path) -> Command:
 
 
 def finish(words: list[str], code: int = 0) -> Result:
-    """The command in this process; its workers are processes of their own."""
+    """The command in this process; its workers are processes of their own, forked."""
     done = CliRunner().invoke(main, words)
     assert done.exit_code == code, done.output
     assert "Traceback" not in done.stderr
