@@ -90,12 +90,17 @@ def saved(figure: Figure, suffix: str) -> bytes:
         figure.savefig(buffer, format=suffix, dpi=FILE_DPI, bbox_inches="tight", metadata=metadata)
     if suffix == "svg":
         return file_svg(buffer.getvalue())
-    packed = io.BytesIO()
     with Image.open(buffer) as image:
-        few = image.convert("RGB").quantize(
-            FILE_COLORS, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE
-        )
-        few.save(packed, "PNG", optimize=True, dpi=(FILE_DPI, FILE_DPI))
+        return few_colors(image.convert("RGB"))
+
+
+def few_colors(image: Image.Image) -> bytes:
+    """An RGB drawing as a PNG of a palette."""
+    packed = io.BytesIO()
+    few = image.quantize(
+        FILE_COLORS, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE
+    )
+    few.save(packed, "PNG", optimize=True, dpi=(FILE_DPI, FILE_DPI))
     return packed.getvalue()
 
 
