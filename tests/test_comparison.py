@@ -176,7 +176,7 @@ def test_a_study_survives_every_kind_of_death_to_the_bit(
     out = tmp_path / "killed"
     words = command(out, "--heads", "fc_dropout", "--workers", "2")
 
-    parent = start_until_epochs(words, out, 1)
+    parent = start_until_epochs([*words, "--workers", "1"], out, 1)
     parent.send_signal(signal.SIGINT)
     _, told = parent.communicate(timeout=PATIENCE)
     assert parent.returncode == 130, told
