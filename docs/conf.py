@@ -13,7 +13,7 @@ copyright = author  # noqa: A001  # Sphinx's name for it
 version = release = headtohead.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "site_pages"]
-exclude_patterns = ["ledgers/**", "reports/**", "article/**", "figures/**"]
+exclude_patterns = ["ledgers/**", "article/**", "figures/**"]
 myst_heading_anchors = 4
 nitpicky = True
 # Types of other libraries, and of this one that have no page: the site links to none of them.

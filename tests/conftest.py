@@ -8,10 +8,13 @@ for each other.
 import importlib
 import os
 import signal
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from forked import quick
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -34,6 +37,13 @@ FIRST = ("test_comparison.py", "test_notebook.py", "test_deploy_guide.py", "test
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in FIRST)
+
+
+@pytest.fixture(scope="module")
+def quick_workers() -> Iterator[None]:
+    """Workers start without the seconds of their imports: where that start is not the point."""
+    with quick():
+        yield
 
 
 @pytest.fixture

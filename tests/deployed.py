@@ -10,6 +10,7 @@ from filelock import FileLock
 from safetensors.torch import save_file
 
 import headtohead
+from forked import quick
 from headtohead.backbones.catalog import backbone_of
 from headtohead.config.backbone import BackboneSpec
 from headtohead.data.prepared import PreparedSet, load_prepared
@@ -64,9 +65,10 @@ def _train(
     if frozen:
         weights = folder.with_suffix(".safetensors")  # stays where it is: a study names its file
         save_file(backbone_of(BackboneSpec()).state_dict(), weights)
-    comparison = headtohead.compare(
-        data=source, heads=heads, seeds=seeds, epochs=epochs, batch_size=16,
-        image_size=SIDE, resize=resize, weights=weights,
-        out=folder / "out", cache=folder / "cache", device="cpu", workers=1,
-    )  # fmt: skip
+    with quick():
+        comparison = headtohead.compare(
+            data=source, heads=heads, seeds=seeds, epochs=epochs, batch_size=16,
+            image_size=SIDE, resize=resize, weights=weights,
+            out=folder / "out", cache=folder / "cache", device="cpu", workers=1,
+        )  # fmt: skip
     comparison.raise_for_failures()

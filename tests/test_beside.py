@@ -58,6 +58,7 @@ def test_a_line_that_is_no_epoch_is_named(tmp_path: Path, line: str) -> None:
         read_beside(f"keras={tmp_path}")
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_heads_of_both_stand_side_by_side_at_their_last_common_epoch(tmp_path: Path) -> None:
     """Else two stacks are compared after unlike amounts of training."""
     ledger = full_ledger(tmp_path / "study", heads=("fc", "gap"), seeds=5, epochs=4)
@@ -84,6 +85,7 @@ def test_heads_of_both_stand_side_by_side_at_their_last_common_epoch(tmp_path: P
     assert 'id="beside"' not in arrange(gather(data, summarize(data), 0), 0)
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_runs_on_other_classes_are_refused_and_on_other_images_are_told(tmp_path: Path) -> None:
     """80 % of ten classes beside 80 % of two: the difference would say nothing of the software."""
     ours = full_ledger(tmp_path / "ours", heads=("gap",), seeds=1, epochs=1)

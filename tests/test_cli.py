@@ -23,6 +23,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_pictures(tmp_path_factory.mktemp("source"), {"cat": 30, "dog": 30})
 
 
+pytestmark = pytest.mark.usefixtures("quick_workers")
+
+
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path_factory.getbasetemp() / "cache"
@@ -203,6 +206,7 @@ def test_data_check_tells_a_test_split_taken_from_the_given_train(tmp_path: Path
     assert "±24.0 points" in told
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_the_tensorboard_command_can_be_pasted(tmp_path: Path) -> None:
     """A folder with a space or an apostrophe must reach TensorBoard whole."""
     folder = full_ledger(tmp_path / "it's mine", seeds=1).out

@@ -35,6 +35,7 @@ recipe: {epochs: 3, batch_size: 16, shuffle_buffer: 50}
 """
 
 Command = Callable[..., list[str]]
+pytestmark = pytest.mark.usefixtures("quick_workers")  # of commands in this process: see `finish`
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def command(source: Path, cache: Path) -> Command:
 
 
 def finish(words: list[str], code: int = 0) -> Result:
-    """The command in this process; its workers are processes of their own."""
+    """The command in this process; its workers are processes of their own, forked."""
     done = CliRunner().invoke(main, words)
     assert done.exit_code == code, done.output
     assert "Traceback" not in done.stderr
@@ -175,7 +176,7 @@ def test_a_study_survives_every_kind_of_death_to_the_bit(
     out = tmp_path / "killed"
     words = command(out, "--heads", "fc_dropout", "--workers", "2")
 
-    parent = start_until_epochs(words, out, 1)
+    parent = start_until_epochs([*words, "--workers", "1"], out, 1)
     parent.send_signal(signal.SIGINT)
     _, told = parent.communicate(timeout=PATIENCE)
     assert parent.returncode == 130, told

@@ -40,6 +40,18 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
+@pytest.fixture(scope="module")
+def torch_here() -> Torch:
+    """Asked once: it is seconds of imports."""
+    return machine.torch_of()
+
+
+@pytest.fixture
+def known_torch(torch_here: Torch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "torch_of", lambda: torch_here)
+
+
+@pytest.mark.usefixtures("known_torch")
 def test_the_facts_are_those_of_this_machine(cache: Path) -> None:
     """Else a user plans by numbers that are not theirs."""
     found = headtohead.doctor()
@@ -58,6 +70,7 @@ def test_the_facts_are_those_of_this_machine(cache: Path) -> None:
     assert str(cache) in lines
 
 
+@pytest.mark.usefixtures("known_torch")
 def test_the_command_tells_scripts_what_python_returns(cache: Path) -> None:
     """Else a script cannot ask before it starts a study."""
     told = json.loads(CliRunner().invoke(main, ["doctor", "--json"]).stdout)
@@ -90,6 +103,7 @@ def test_a_numba_that_cannot_be_loaded_is_told(
     assert [problem for problem in found.problems if "Numba needs NumPy" in problem.what]
 
 
+@pytest.mark.usefixtures("known_torch")
 def test_a_cache_that_cannot_be_written_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import matplotlib as mpl
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 
 from headtohead.core.errors import StorageError
 from headtohead.report.charts.chart import drawing, figure_file
@@ -21,7 +21,7 @@ from headtohead.report.charts.curves import (
     tracks_of,
     values_of,
 )
-from headtohead.report.charts.style import head_styles
+from headtohead.report.charts.style import KNOWN_HEADS, head_styles
 from headtohead.report.formats.figures import HEIGHT, WIDTH, Plot, plots, write_figures
 from headtohead.store.records import Failure
 from headtohead.study_data import StudyData
@@ -137,6 +137,20 @@ def test_a_head_keeps_its_colour_whatever_runs_beside_it() -> None:
     assert len(set(all_heads.values())) == 6
     many = head_styles(f"head{i}" for i in range(8))
     assert len(set(many.values())) == 8
+
+
+def test_few_colours_are_enough_for_every_head(tmp_path: Path) -> None:
+    """Else a head of a small PNG has another colour than on the page."""
+    heads = KNOWN_HEADS[:10]
+    ledger = full_ledger(tmp_path, heads=heads, seeds=2)
+    tracks = tracks_of(StudyData(ledger))
+    curves = tuple(curve(track, "val_accuracy", track.head) for track in tracks)
+    with Image.open(io.BytesIO(draw(Plot("x", "x", curves), SUBTITLE)["png"])) as image:
+        assert image.mode == "P"
+        pixels = np.asarray(image.convert("RGB")).reshape(-1, 3).astype(int)
+    for track in tracks:
+        off = np.abs(pixels - np.array(ImageColor.getrgb(track.style.color))).max(axis=1)
+        assert (off <= 12).sum() > 200, track.head
 
 
 def test_legend_does_not_cover_the_lines_and_fits(tmp_path: Path) -> None:

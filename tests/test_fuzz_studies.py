@@ -19,6 +19,8 @@ from fuzzing import inputs
 from headtohead.cli import main
 from headtohead.config.reading import load_study
 
+pytestmark = pytest.mark.usefixtures("quick_workers")
+
 CODES = {0, 2, 3, 4, 5}
 LONGEST = 1500
 """Characters of what a refusal says; click's usage has three lines of its own."""

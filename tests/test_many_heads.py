@@ -6,8 +6,11 @@ import pytest
 
 from headtohead.analysis.foremost import foremost
 from headtohead.config.reading import load_study
+from headtohead.report.charts.chart import saved
 from headtohead.report.charts.curves import tracks_of
+from headtohead.report.charts.panels import draw_panels
 from headtohead.report.charts.style import COLORS, KNOWN_HEADS, MARKERS, head_styles
+from headtohead.report.formats.figures import plots, sheets
 from headtohead.report.page.frame import THEME
 from headtohead.report.render import render
 from headtohead.store.ledger import Ledger
@@ -70,6 +73,18 @@ def test_ten_heads_are_drawn_in_full(ledger: Ledger) -> None:
     assert len(shown) == 10
     assert {"gap", "linear", "gem", "fc_dropout"} <= shown  # declared, and the best
     assert {track.head for track in tracks_of(data) if not track.faint} == shown
+
+
+def test_its_heads_share_a_figure(ledger: Ledger) -> None:
+    """Else the figures of a zoo are ninety files of 20 MB."""
+    tracks = tracks_of(StudyData(ledger))
+    assert [plot.name for plot in plots(tracks, "gap")] == ["all_heads_accuracy", "all_heads_loss"]
+    sheet, _ = sheets(tracks, "gap")
+    assert [len(panel.curves) for panel in sheet.panels].count(3) == 9  # the reference behind each
+    drawn = draw_panels(sheet.title, "", sheet.panels)
+    low, high = drawn.axes[0].get_ylim()
+    assert {axes.get_ylim() for axes in drawn.axes[:10]} == {(low, high)}
+    assert len(saved(drawn, "svg")) < LARGEST / 16
 
 
 def test_a_small_study_is_drawn_whole(tmp_path: Path) -> None:

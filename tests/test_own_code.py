@@ -117,7 +117,7 @@ def study(**fields: Any) -> StudySpec:
 
 
 def test_a_probe_and_a_claim_of_ones_own_are_collected_and_shown(
-    tmp_path: Path, no_report: None, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, quick_workers: None, no_report: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else a user who wants to measure something must change the package."""
     write_pictures(tmp_path / "source", {"cat": 60, "dog": 60})
@@ -200,6 +200,7 @@ def test_a_claim_of_ones_own_is_decided_and_shown_everywhere(tmp_path: Path) -> 
         assert mine["statement"] in (tmp_path / other).read_text(encoding="utf-8")
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_a_claim_found_in_a_ledger_runs_no_code_unasked(tmp_path: Path) -> None:
     """Else opening somebody's ledger runs their code; what it said stays in the family."""
     ledger = darkened_ledger(tmp_path)

@@ -95,6 +95,7 @@ def test_no_name_becomes_markup(rich: str) -> None:
     assert 'dog" onload="alert(1)' in page.words
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_values_cannot_end_their_script(tmp_path: Path) -> None:
     """A label that held `</script>` would end the data and start markup."""
     ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=1, epochs=1)
@@ -185,6 +186,7 @@ def test_text_and_lines_stand_out_in_light_and_dark(rich: str) -> None:
                 assert contrast(pair[place], found["paper"]) >= 3, (color, place)
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_one_seed(tmp_path: Path) -> None:
     """No interval, no verdict, and the page says so instead of showing a number for one."""
     words = Page(page_of(full_ledger(tmp_path, heads=("fc", "gap"), seeds=1, epochs=2))).words
@@ -193,6 +195,7 @@ def test_one_seed(tmp_path: Path) -> None:
     assert "1 seed, at least" in words
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_one_head(tmp_path: Path) -> None:
     """Nothing to compare with: the page shows the head and claims nothing."""
     words = Page(page_of(full_ledger(tmp_path, heads=("gap",), seeds=2, epochs=2))).words
@@ -202,6 +205,7 @@ def test_one_head(tmp_path: Path) -> None:
     assert "It takes the predictions of two heads to disagree" in words
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_a_failed_run_and_missing_predictions(tmp_path: Path) -> None:
     """A run that diverged is told with its reason, and what is unknown is not left blank."""
     ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=2)
@@ -226,6 +230,7 @@ def test_nothing_finished(tmp_path: Path) -> None:
     assert "No finished run, so no curve." in words
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_ten_classes_with_three_pictures(tmp_path: Path) -> None:
     """Small classes are shown, and it is said that little is known of them."""
     classes = [f"class {i}" for i in range(10)]
@@ -237,6 +242,7 @@ def test_ten_classes_with_three_pictures(tmp_path: Path) -> None:
     assert "One test image is 3.3 points of accuracy (30 test images)" in words
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_many_classes_list_their_commonest_confusions(tmp_path: Path) -> None:
     """A matrix of 40 × 40 is no picture; what is taken for what is."""
     classes = [f"c{i:02}" for i in range(40)]
@@ -248,6 +254,7 @@ def test_many_classes_list_their_commonest_confusions(tmp_path: Path) -> None:
     assert "the commonest confusions among 40 classes" in Page(page).words
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_fewer_pictures_on_request(tmp_path: Path) -> None:
     """`--pictures 2` makes a small page, `--pictures 0` one without any."""
     ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=1, epochs=1, per_class=60)
@@ -270,6 +277,7 @@ def changed(ledger: Ledger, **values: object) -> Ledger:
     return replace(ledger, file=ledger.file.model_validate(content | values))
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_the_split_is_told_as_it_was_made(tmp_path: Path) -> None:
     """ "0.8 / 0.1 / 0.1" of folders that the user divided himself is false, and looks checked."""
     ledger = study_ledger(tmp_path)
@@ -286,6 +294,7 @@ def test_the_split_is_told_as_it_was_made(tmp_path: Path) -> None:
         assert ("shares of" in words) == ("shares of" in said)
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_divided_duplicates_are_told(tmp_path: Path) -> None:
     """ "A group is never divided" is false where the user's own folders divide one."""
     ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=1, epochs=1, per_class=60)
@@ -297,6 +306,7 @@ def test_divided_duplicates_are_told(tmp_path: Path) -> None:
     assert "and 3 groups lie in more than one" in words[3]
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_the_study_on_the_page_names_its_masks(tmp_path: Path) -> None:
     """Else who runs the page's study file scores class maps by another rule."""
     ledger = study_ledger(tmp_path, data="photographs")
@@ -304,6 +314,7 @@ def test_the_study_on_the_page_names_its_masks(tmp_path: Path) -> None:
     assert "masks: some/masks" in page_of(changed(ledger, study={"masks": "some/masks"}))
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_heads_with_recipes_of_their_own_and_a_head_start(tmp_path: Path) -> None:
     """One number of epochs for heads that differ, and "the same weights" for heads that do not."""
     plain = study_ledger(tmp_path / "plain", epochs=4)
@@ -315,6 +326,7 @@ def test_heads_with_recipes_of_their_own_and_a_head_start(tmp_path: Path) -> Non
     assert "only what is head differs" not in words
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_one_kind_of_minus_and_no_difference_in_per_cent(tmp_path: Path) -> None:
     """−1 % of accuracy and −1 point of it are two things."""
     ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=3, epochs=2, per_class=60)
@@ -327,6 +339,7 @@ def test_one_kind_of_minus_and_no_difference_in_per_cent(tmp_path: Path) -> None
     assert not re.search(r"(?<![\w.)-])-\d", shown)
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_the_method_names_another_precision(tmp_path: Path) -> None:
     """Else a reader takes networks trained in bfloat16 for ones trained in float32."""
     ledger = study_ledger(tmp_path)
@@ -338,6 +351,7 @@ def test_the_method_names_another_precision(tmp_path: Path) -> None:
     assert "training steps in bf16, evaluation in float32" in words
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_claims_about_pooling_are_open_where_they_were_asked(tmp_path: Path) -> None:
     """Whoever compares two `fc` heads did not ask about pooling; who did must not search."""
     pools = StudyData(study_ledger(tmp_path / "gap", heads=("fc", "gap"), reference="gap"))
@@ -354,6 +368,7 @@ def test_the_list_of_pooling_heads_is_the_familys() -> None:
     assert set(FAMILIES["global pools"]) == POOLING
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_masks_and_inexact_maps_are_shown(tmp_path: Path) -> None:
     """Where the object is must be seen beside the map; maps that are left out must be told."""
     ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=1, epochs=1, per_class=60)
@@ -377,6 +392,7 @@ def test_masks_and_inexact_maps_are_shown(tmp_path: Path) -> None:
     assert "off by <2> logits" in Page(page_of(ledger, 2)).words
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_the_first_screen_names_the_costs_and_the_next_step(tmp_path: Path) -> None:
     """An answer without its price and without what to do is half an answer."""
     ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=2)

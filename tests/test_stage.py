@@ -22,7 +22,7 @@ from headtohead.store.ledger import Ledger
 from headtohead.study_data import StudyData
 from photographs import write_pictures
 
-pytestmark = pytest.mark.usefixtures("no_report")
+pytestmark = pytest.mark.usefixtures("quick_workers", "no_report")
 
 Run = Callable[..., Comparison]
 

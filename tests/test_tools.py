@@ -71,7 +71,9 @@ def test_links_are_those_of_the_site() -> None:
         (ROOT, "![a](docs/figures/house.svg)", "![a](/figures/house.svg)"),
         (ROOT / "docs", "[a](../README.md)", "[a](start.md)"),
         (ROOT / "docs", "[a](../src/headtohead/cli.py)", "a (`src/headtohead/cli.py`)"),
-        (ROOT / "docs", "[a](reports/drawn.html)", '<a href="reports/drawn.html">a</a>'),
+        (ROOT / "docs", "[a](ledgers/drawn)", '<a href="reports/drawn.html">a</a>'),
+        (ROOT / "docs", "[a](ledgers/null/report.md)", '<a href="reports/null.html">a</a>'),
+        (ROOT / "docs", "[a](ledgers/tuned/tuning.md)", "a (`docs/ledgers/tuned/tuning.md`)"),
         (ROOT / "docs", "[a](https://b.c)", "[a](https://b.c)"),
     ):
         assert site_pages.rewritten(text, base) == expected

@@ -29,6 +29,8 @@ from headtohead.tuning.trials import (
 from ledgers import add_run, study_ledger
 from photographs import write_pictures
 
+pytestmark = pytest.mark.usefixtures("quick_workers")
+
 PATIENCE = 60.0  # seconds
 SEARCH = """
 heads: [fc_dropout, gap]

@@ -18,7 +18,7 @@ from headtohead.training.run import train
 from photographs import write_pictures
 from test_features import frozen_spec
 
-pytestmark = pytest.mark.usefixtures("no_report")
+pytestmark = pytest.mark.usefixtures("quick_workers", "no_report")
 
 TIMING = {"seconds", "cpu_seconds", "pictures_per_second"}
 

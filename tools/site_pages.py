@@ -1,13 +1,15 @@
 """A Sphinx extension: the site's pages from docs/*.md, and what is generated from the code.
 
 A page holds `<!-- generated: NAME -->` where a part is generated. Links in docs/*.md are written
-for a reader of the repository: those to pages and pictures stay, those to reports are opened, and
-those to other files become the file's path, because the site carries no source.
+for a reader of the repository: those to pages and pictures stay, those to a kept study's folder or
+report.md open its page, which is made from the ledger as `headtohead report` makes it, and those to
+other files become the file's path, because the site carries no source.
 """
 
 import inspect
 import re
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +20,16 @@ from pydantic_core import PydanticUndefined
 import headtohead
 from headtohead.cli import main
 from headtohead.config import execution, recipe, search_space, study
+from headtohead.report.render import render
+from headtohead.store.ledger import Ledger
+from headtohead.study_data import StudyData
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
+LEDGERS = DOCS / "ledgers"
 
 SECTIONS = {
     "guides": (
@@ -201,8 +207,9 @@ def _link(match: re.Match[str], base: Path) -> str:
         return f"{picture}[{text}]({page}{'#' + anchor if anchor else ''})"
     if picture:
         return f"![{text}](/{file.relative_to(DOCS)})"
-    if file.parent == DOCS / "reports":
-        return f'<a href="reports/{file.name}">{text}</a>'
+    folder = file.parent if file.name == "report.md" else file
+    if folder.parent == LEDGERS:
+        return f'<a href="reports/{folder.name}.html">{text}</a>'
     inside = file.relative_to(ROOT)
     return f"{text}" if str(inside) in text else f"{text} (`{inside}`)"
 
@@ -229,7 +236,17 @@ def _on_source(_: "Sphinx", __: str, source: list[str]) -> None:
 
 def _on_finish(app: "Sphinx", error: Exception | None) -> None:
     if error is None:
-        shutil.copytree(DOCS / "reports", Path(app.outdir) / "reports", dirs_exist_ok=True)
+        write_reports(Path(app.outdir) / "reports")
+
+
+def write_reports(folder: Path) -> None:
+    """The page of every kept study, made from its ledger."""
+    folder.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as name:
+        for ledger in sorted(LEDGERS.iterdir()):
+            copy = Path(shutil.copytree(ledger, Path(name) / ledger.name))
+            render(StudyData(Ledger.open(copy)))
+            shutil.move(copy / "report.html", folder / f"{ledger.name}.html")
 
 
 def _on_docstring(app: "Sphinx", *about: Any) -> None:

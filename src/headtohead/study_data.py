@@ -273,7 +273,8 @@ class StudyData:
         silent = [f"{r.head} seed {r.seed}" for r in self.finished if (r.head, r.seed) not in known]
         if not silent:
             return ()
+        named = ", ".join(silent) if len(silent) < len(self.finished) else "any run"
         return (
-            f"No {what} of {', '.join(silent)}: the same command again collects it while the "
+            f"No {what} of {named}: the same command again collects it while the "
             f"run's weights are there",
         )

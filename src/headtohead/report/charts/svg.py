@@ -1,4 +1,4 @@
-"""A matplotlib figure as SVG that lives inside a page: small, without clashes, in the page's theme.
+"""A matplotlib figure as SVG: small, and inside a page without clashes and in the page's theme.
 
 matplotlib writes a file of its own: ids that repeat from figure to figure, colours fixed in
 style attributes. Inside a page the ids must differ, and colours must follow light and dark, so
@@ -21,6 +21,9 @@ _DROPPED = {"font-family", "font-style", "font-weight", "font-variant", "font-st
 # A style element would rule the whole page, which also forbids any that it does not know.
 _UNWANTED = {f"{{{SVG}}}metadata", f"{{{SVG}}}style"}
 _HREF = f"{{{XLINK}}}href"
+FONTS = "DejaVu Sans, Verdana, sans-serif"
+"""What matplotlib lays text out with, and what is as wide."""
+
 _LONG = re.compile(r"-?\d+\.\d{2,}")
 _COLORED = {"fill": "f", "stroke": "s"}
 
@@ -53,6 +56,37 @@ def inline_svg(figure: Figure, name: str, title: str, description: str) -> str:
     ET.register_namespace("", SVG)
     ET.register_namespace("xlink", XLINK)
     return ET.tostring(root, encoding="unicode")
+
+
+def file_svg(content: bytes) -> bytes:
+    """What matplotlib wrote, as a smaller file: shorter numbers, and a shared style once."""
+    root = ET.fromstring(content)  # noqa: S314 - our own
+    for parent in list(root.iter()):
+        for child in [c for c in parent if c.tag in _UNWANTED]:
+            parent.remove(child)
+    for element in root.iter():
+        declared = [d for d in _declarations(element.get("style", "")) if d[0] != "font-family"]
+        if declared:
+            element.set("style", ";".join(f"{key}:{value}" for key, value in declared))
+        _shortened(element, decimals=2)
+    for parent in root.iter():
+        _hand_up(parent)
+    root.attrib.update({"font-family": FONTS, "stroke-linejoin": "round"})
+    ET.register_namespace("", SVG)
+    ET.register_namespace("xlink", XLINK)
+    written: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return written
+
+
+def _hand_up(parent: ET.Element) -> None:
+    """The style that all children share becomes their parent's; opacity is not inherited."""
+    styles = {child.get("style") for child in parent}
+    if len(parent) > 1 and len(styles) == 1 and "style" not in parent.attrib:
+        (shared,) = styles
+        if shared and not re.search(r"(^|;)opacity:", shared):
+            parent.set("style", shared)
+            for child in parent:
+                del child.attrib["style"]
 
 
 def color_class(color: str) -> str:
@@ -100,15 +134,15 @@ def _identified(element: ET.Element, name: str, used: set[str]) -> None:
         element.set("clip-path", clip.replace("url(#", f"url(#{name}-"))
 
 
-def _shortened(element: ET.Element) -> None:
-    """One decimal of a point is finer than any screen."""
+def _shortened(element: ET.Element, decimals: int = 1) -> None:
+    """One decimal of a point is finer than any screen, two than any print."""
     element.tail = None
     if element.tag != f"{{{SVG}}}text":
         element.text = None
     for key in ("d", "x", "y", "transform", "width", "height"):
         value = element.get(key)
         if value:
-            value = _LONG.sub(lambda match: f"{float(match.group()):.1f}", value)
+            value = _LONG.sub(lambda match: f"{float(match.group()):.{decimals}f}", value)
             element.set(key, " ".join(value.split()))
     if element.get("transform", "").startswith("rotate(-0 "):  # of every label: no turn at all
         del element.attrib["transform"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from headtohead.analysis.baseline import baseline_of
 from headtohead.core.files import write_atomic
-from headtohead.report.charts.chart import Chart, drawing, figure_file
+from headtohead.report.charts.chart import Chart, drawing, figure_file, saved
 from headtohead.report.charts.curves import (
     QUANTITIES,
     Curve,
@@ -17,6 +17,7 @@ from headtohead.report.charts.curves import (
     draw_curves,
     tracks_of,
 )
+from headtohead.report.charts.panels import Panel, draw_panels
 from headtohead.store.ledger import StudyFile
 from headtohead.study_data import StudyData
 
@@ -50,6 +51,15 @@ class Plot:
     curves: tuple[Curve, ...]
 
 
+@dataclass(frozen=True)
+class Sheet:
+    """A figure of several panels to draw."""
+
+    name: str
+    title: str
+    panels: tuple[Panel, ...]
+
+
 def write_figures(data: StudyData, metrics: Sequence[EpochMetric] = METRICS) -> list[Path]:
     """Draw the article's figures of `metrics` into `<out>/figures`; the paths written.
 
@@ -58,14 +68,18 @@ def write_figures(data: StudyData, metrics: Sequence[EpochMetric] = METRICS) -> 
     tracks = tracks_of(data)
     about = _about(data.file, tracks)
     largest = baseline_of(data.file).shares
-    paths = []
+    folder, paths = data.out / "figures", []
     for plot in plots(tracks, data.reference, metrics):
         with drawing(WIDTH, HEIGHT) as paper:
             draw_curves(paper, plot.curves, largest)
             for suffix in SUFFIXES:
-                path = data.out / "figures" / f"{plot.name}.{suffix}"
-                write_atomic(path, figure_file(paper.figure, suffix, plot.title, about))
-                paths.append(path)
+                paths.append(folder / f"{plot.name}.{suffix}")
+                write_atomic(paths[-1], figure_file(paper.figure, suffix, plot.title, about))
+    for sheet in sheets(tracks, data.reference, metrics):
+        figure = draw_panels(sheet.title, about, sheet.panels, largest)
+        for suffix in SUFFIXES:
+            paths.append(folder / f"{sheet.name}.{suffix}")
+            write_atomic(paths[-1], saved(figure, suffix))
     return paths
 
 
@@ -88,9 +102,9 @@ def plots(
 ) -> Iterator[Plot]:
     """Each head alone, the reference against each other head, and all heads together.
 
-    Of a large study's faint heads there is no figure of their own.
+    Of a large study, where some heads are faint, the last alone: `sheets` has the others.
     """
-    own = [one for one in tracks if not one.faint]
+    own = () if any(one.faint for one in tracks) else tracks
     for metric in metrics:
         for one in own:
             yield Plot(
@@ -124,6 +138,36 @@ def plots(
                     for one in sorted(tracks, key=lambda one: not one.faint)
                 ),
             )
+
+
+def sheets(
+    tracks: Sequence[Track], reference: str, metrics: Sequence[EpochMetric] = METRICS
+) -> Iterator[Sheet]:
+    """Of a large study: the heads that are not faint, a panel each, the reference behind each."""
+    own = [one for one in tracks if not one.faint]
+    if len(own) == len(tracks):
+        return
+    first = [one for one in own if one.head == reference]
+    for metric in metrics:
+        behind = [
+            replace(_curve(one, metric.validation, f"{reference}, validation"), means=True)
+            for one in first
+        ]
+        yield Sheet(
+            f"each_head_{metric.name}",
+            f"Each head against {reference}: {metric.name}",
+            tuple(
+                Panel(
+                    one.head,
+                    (
+                        *(curve for curve in behind if one.head != reference),
+                        _curve(one, metric.running, "training, running", "--"),
+                        _curve(one, metric.validation, "validation"),
+                    ),
+                )
+                for one in own
+            ),
+        )
 
 
 def _curve(track: Track, quantity: str, label: str, dashes: str = "-") -> Curve:

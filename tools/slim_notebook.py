@@ -1,0 +1,50 @@
+"""Make the committed outputs of a notebook small.
+
+    python tools/slim_notebook.py notebooks/article.ipynb
+
+An image that Jupyter keeps as PNG and as JPEG stays as JPEG; charts become PNGs of few colours, as
+`headtohead report --figures` writes them.
+"""
+
+import base64
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from PIL import Image
+
+from headtohead.report.charts.chart import few_colors
+
+WIDEST = 840
+"""Pixels of a chart, half as many again as the notebook shows."""
+
+
+def slim(notebook: Any) -> None:
+    """Change the outputs of `notebook`."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if "image/jpeg" in data:
+                data.pop("image/png", None)
+            if "image/png" in data:
+                data["image/png"] = base64.b64encode(_packed(data["image/png"])).decode()
+
+
+def _packed(encoded: str) -> bytes:
+    content = base64.b64decode(encoded)
+    with Image.open(io.BytesIO(content)) as image:
+        if image.width <= WIDEST:
+            return content
+        drawn = image.convert("RGB")
+    drawn.thumbnail((WIDEST, WIDEST), Image.Resampling.LANCZOS)
+    return few_colors(drawn)
+
+
+if __name__ == "__main__":
+    path = Path(sys.argv[1])
+    read = nbformat.read(path, as_version=4)
+    slim(read)
+    nbformat.write(read, path)
+    print(f"{path}: {path.stat().st_size:,} bytes")
