@@ -37,7 +37,7 @@ VARIABLES = {
 }
 """Ray tells nobody what it is used for, leaves environments as they are, and gives up in time."""
 
-_ERRORS: dict[int, type[HeadToHeadError]] = {
+ERRORS: dict[int, type[HeadToHeadError]] = {
     kind.exit_code: kind for kind in (UsageError, DataError, RunError, StorageError)
 }
 
@@ -127,7 +127,7 @@ class RayExecutor:
             if kind == "said":
                 self._note(event["message"])
             elif kind == "failed":
-                raise _ERRORS.get(event["exit_code"], RunError)(event["message"])
+                raise ERRORS.get(event["exit_code"], RunError)(event["message"])
             else:
                 on_event(there[event.pop("job")], event)
         raise RunError(self._loss())

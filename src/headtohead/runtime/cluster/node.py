@@ -45,7 +45,7 @@ def look(asked: dict[str, Any]) -> dict[str, Any]:
 
     `asked` names the device, the driver's cache, its token in --out, and places in the cache.
     """
-    cache = Path(os.environ.get(CACHE_VARIABLE) or asked["cache"] or cache_folder()).absolute()
+    cache = cache_here(asked["cache"])
     has = {}
     for place, there in asked["places"].items():
         own = [cache / place, *([Path(there)] if asked["shared"] else [])]
@@ -59,6 +59,11 @@ def look(asked: dict[str, Any]) -> dict[str, Any]:
         "has": has,
         "out": asked["shared"] and _reads(*asked["token"]),
     }
+
+
+def cache_here(named: str | None) -> Path:
+    """The cache of this machine: its HEADTOHEAD_CACHE, what the command `named`, or its user's."""
+    return Path(os.environ.get(CACHE_VARIABLE) or named or cache_folder()).absolute()
 
 
 def _reads(path: str, content: str) -> bool:
