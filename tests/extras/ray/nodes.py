@@ -14,7 +14,7 @@ from ray.cluster_utils import Cluster
 SIZE = {"num_cpus": 1, "object_store_memory": 100 << 20}
 
 # Ray lets its tasks give way to all other work (niceness 15): beside a busy test they would starve.
-os.environ["RAY_worker_niceness"] = "0"
+os.environ.update(RAY_worker_niceness="0")
 
 if __name__ == "__main__":
     first, *others = json.loads(sys.argv[1])
