@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 ray = pytest.importorskip("ray")
 
 import headtohead  # noqa: E402
+from headtohead.backbones.tutorial_cnn import TutorialCNN  # noqa: E402
 from headtohead.console import INTERRUPTED  # noqa: E402
 from headtohead.core.errors import RunError, StorageError  # noqa: E402
 from headtohead.core.files import sha256_of  # noqa: E402
@@ -276,6 +279,21 @@ def processes(text: bytes, below: list[int]) -> list[int]:
 def above(pid: int, parents: dict[int, int]) -> Iterator[int]:
     while pid := parents.get(pid, 0):
         yield pid
+
+
+@thorough
+def test_weights_in_a_file_are_fetched(site: Site) -> None:
+    """Else only machines that have the same file at the same path can train on them."""
+    torch.manual_seed(7)
+    weights = site.folder / "begin.safetensors"
+    save_file(TutorialCNN().state_dict(), weights)
+    more = f"backbone: {{weights: {weights}, train: all}}"
+    here = site.compare(site.study("weighted", more), "weighted", executor="local", workers=1)
+    sent = site.study("weighted-sent", f"{more}\nexecution: {{shared: false}}")
+    assert ledger(site.compare(sent, "weighted-sent")) == ledger(here)
+    kept = list(site.folder.glob("cache-*/weights/*/*/begin.safetensors"))
+    assert kept
+    assert {sha256_of(path) for path in kept} == {sha256_of(weights)}
 
 
 @thorough

@@ -12,6 +12,7 @@ import ray
 import headtohead
 from headtohead.core.errors import RunError, StorageError, UsageError, brief
 from headtohead.data.features import key_of
+from headtohead.data.prepared import MANIFEST
 from headtohead.runtime.cluster import goods, node
 from headtohead.runtime.cluster.goods import on
 from headtohead.runtime.cluster.seats import Kind, Machine, kind_of, seed_of
@@ -66,16 +67,14 @@ class Roster:
         self._frozen: Ledger | None = None
         prepared = Path(setup["prepared"])
         self._prepared = f"prepared/{prepared.name}"
-        self._needs = {self._prepared: str(prepared)}
-        weights = setup["weights"]
+        self._needs = {self._prepared: (str(prepared), MANIFEST)}
         self._weights = None
-        if weights is not None:
-            self._weights = f"weights/{setup['question']['backbone']['weights_sha256'][:16]}"
-            self._needs[self._weights] = weights
-        for place, there in self._needs.items():
-            self._sources[place] = [
-                (self._me, there if place == self._prepared else str(Path(there).parent))
-            ]
+        if setup["weights"] is not None:
+            file, digest = Path(setup["weights"]), setup["question"]["backbone"]["weights_sha256"]
+            self._weights = f"weights/{digest}/{file.name}"
+            self._needs[self._weights] = str(file.parent), file.name
+        for place, (folder, _) in self._needs.items():
+            self._sources[place] = [(self._me, folder)]
 
     def _choose_device(self) -> str:
         self._nodes = {found["NodeID"]: found for found in ray.nodes() if found["Alive"]}
@@ -197,8 +196,7 @@ class Roster:
 
     def _have(self, member: Member, place: str, folder: str) -> None:
         member.places[place] = folder
-        if place != self._weights or Path(folder).suffix == "":
-            self._sources.setdefault(place, []).append((member.id, folder))
+        self._sources.setdefault(place, []).append((member.id, folder))
 
     def _fetch(self, member: Member, place: str, cache: str) -> None:
         """Ask `member` to fetch, unless it does, or too many do: sources double as they fetch."""
@@ -209,7 +207,7 @@ class Roster:
         start = len(at_it) % len(sources)
         first, folder = sources[start]
         if place not in self._goods:
-            name = Path(self._setup["weights"]).name if place == self._weights else None
+            name = Path(place).name if place == self._weights else None
             hashing = ray.remote(goods.goods_of).options(num_cpus=0, scheduling_strategy=on(first))
             self._goods[place] = hashing.remote(place, folder, name)
         task = ray.remote(goods.fetch).options(
@@ -305,9 +303,7 @@ class Roster:
         if self._weights is None:
             named: str | None = self._setup["question"]["backbone"].get("weights")
             return named
-        found = Path(member.places[self._weights])
-        name = Path(self._setup["weights"]).name
-        return str(found / name if found.is_dir() else found)
+        return f"{member.places[self._weights]}/{Path(self._weights).name}"
 
     def look_again(self) -> None:
         """Something died: see at once who is still there."""
