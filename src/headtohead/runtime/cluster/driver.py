@@ -121,7 +121,7 @@ class Attempt:
     def __init__(self, number: int, job: AnyJob, member: Member, receiver: Receiver) -> None:
         self.number, self.job, self.member, self.receiver = number, job, member, receiver
         self.heard = time.monotonic()
-        self.begun = self.over = False
+        self.begun = False
 
 
 class Driver:

@@ -330,7 +330,10 @@ class Roster:
     def _forget(self, member: Member) -> None:
         """It is gone: what it was computing is computed elsewhere, and nothing fetched from it."""
         for place, sources in self._sources.items():
-            self._sources[place] = [source for source in sources if source[0] != member.id]
+            others = [source for source in sources if source[0] != member.id]
+            if len(others) < len(sources):
+                self._goods.pop(place, None)  # its hashes may have been there
+            self._sources[place] = others
         there = {self._cache_of(m) for m in self.usable()}
         self._computing = {p: where for p, where in self._computing.items() if where in there}
 
