@@ -14,7 +14,7 @@ import headtohead
 from headtohead.cli import main
 from headtohead.core.system import usable_cores
 from headtohead.runtime import machine
-from headtohead.runtime.doctor import Machine, problems
+from headtohead.runtime.examination import Machine, problems
 from headtohead.runtime.machine import Disk, Memory, Package, Torch, disk_at
 
 SOUND = Machine(
@@ -158,7 +158,7 @@ def test_a_containers_limits_count(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_little_room_and_old_or_missing_packages_are_told() -> None:
     """Each of them stops a study in its middle, or at its first import."""
     assert found_problems() == []
-    assert len(found_problems(disks=(Disk("current folder", ".", 1 << 20, None),))) == 1
+    assert len(found_problems(disks=(Disk("results", ".", 1 << 20, None),))) == 1
     for version, count in (("2.6.1", 1), ("2.7", 0), ("2.7.0+cpu", 0), ("2.10.0", 0), (None, 1)):
         package = Package("torch", version, "2.7", None)
         assert len(found_problems(packages=(package, *SOUND.packages[1:]))) == count, version

@@ -80,16 +80,17 @@ def test_an_option_written_once_is_everywhere(monkeypatch: pytest.MonkeyPatch) -
         (headtohead.tune, "tune", TuneOptions),
         (headtohead.data_check, "data", PictureOptions),
         (headtohead.data_show, "data", PictureOptions),
+        (headtohead.doctor, "doctor", None),
     ],
-    ids=["compare", "plan", "tune", "data_check", "data_show"],
+    ids=["compare", "plan", "tune", "data_check", "data_show", "doctor"],
 )
 def test_python_takes_and_documents_what_the_command_takes(
-    function: typing.Any, name: str, typed: type
+    function: typing.Any, name: str, typed: type | None
 ) -> None:
     """Else a script cannot ask for what the command line can, or never learns of it."""
     table = {option.name for option in options_of(name)}
     own = set(inspect.signature(function).parameters) - {"study", "source", "rows", "options"}
-    assert own | set(typing.get_type_hints(typed)) == table
+    assert own | set(typing.get_type_hints(typed) if typed else ()) == table
     assert {
         line.strip().partition(":")[0]
         for line in function.__doc__.partition("Options:")[2].splitlines()
@@ -114,8 +115,9 @@ def test_every_place_is_a_field_and_every_choice_a_value() -> None:
         for choice in option.choices:
             study = study_from("quick", **{option.name: choice})
             assert option.of(study) == choice
-    assert {c for option in OPTIONS for c in option.commands} == {"compare", "plan", "tune", "data"}
-    for name in ("compare", "plan", "tune", "data"):
+    commands = {"compare", "plan", "tune", "data", "doctor"}
+    assert {c for option in OPTIONS for c in option.commands} == commands
+    for name in commands:
         names = [option.name for option in options_of(name)]
         assert len(names) == len(set(names))
 

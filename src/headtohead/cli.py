@@ -308,15 +308,17 @@ def backbones(
 
 
 @main.command()
+@_options("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-def doctor(as_json: bool) -> None:
+def doctor(as_json: bool, **options: Any) -> None:
     """Say what this machine has, what a study would use of it, and what stands in the way.
 
-    Cores, memory, GPUs, disks, versions, decoders and extras; problems, each with a remedy.
+    Cores, memory, GPUs, disks, versions, decoders and extras; problems, each with a remedy. With
+    --executor ray it says so of each machine of the cluster.
     """
     from headtohead.runtime.doctor import doctor as examine
 
-    found = examine()
+    found = examine(**options)
     click.echo(json.dumps(found.to_dict(), indent=1) if as_json else str(found))
 
 

@@ -1,4 +1,4 @@
-"""Every option of `compare`, `plan`, `tune` and `data`, written once.
+"""Every option of `compare`, `plan`, `tune`, `data` and `doctor`, written once.
 
 The command line, the documentation of the Python functions, the study that is run and the page's
 command all come from `OPTIONS`. Imports little: `headtohead --help` reads this file.
@@ -252,11 +252,12 @@ OPTIONS: tuple[Option, ...] = (
         "cache",
         Path,
         "Folder for prepared images.",
-        IMAGES,
+        (*IMAGES, "doctor"),
         default="HEADTOHEAD_CACHE, or the user's cache",
     ),
     Option("out", Path, "Folder for results.", RUNNING, default="runs/<study>-<digest>"),
     Option("out", Path, "Folder for results.", ("tune",), default="runs/<study>-tuning-<digest>"),
+    Option("out", Path, "Folder for results.", ("doctor",), default="the current folder"),
     Option(
         "masks",
         Path,
@@ -286,7 +287,7 @@ OPTIONS: tuple[Option, ...] = (
         "executor",
         str,
         "Where runs are trained: local or a Ray cluster.",
-        TRAINING,
+        (*TRAINING, "doctor"),
         "execution.executor",
         default="local",
         metavar="local|ray[:ADDRESS]",

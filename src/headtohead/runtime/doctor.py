@@ -1,218 +1,125 @@
-"""`headtohead doctor`: what this machine has, what would be used, and what stands in the way."""
+"""`headtohead doctor`: what this machine has, or each machine of a Ray cluster."""
 
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from headtohead.core.errors import UsageError
-from headtohead.core.system import CACHE_VARIABLE, cache_folder
-from headtohead.runtime import machine
-from headtohead.runtime.machine import Disk, Memory, Package, Torch
+from pydantic import TypeAdapter
 
-SHOWN = ("torch", "numpy", "pillow", "scipy")
-"""Packages whose versions are printed; all of them are in the JSON."""
+from headtohead.config.from_options import study_from
+from headtohead.config.options import documented
+from headtohead.core.errors import RunError
+from headtohead.core.files import expanded
+from headtohead.core.processes import Process, module_command
+from headtohead.runtime.examination import Machine, Problem, examine, lines_of, problem_lines
+from headtohead.runtime.ray import ERRORS, VARIABLES, check_ray
 
-WORKER_MEMORY, COMMAND_MEMORY = 700 << 20, 300 << 20
-"""What a worker and the command take at 100 px: docs/full_scale.md measured 670 and 303 MB."""
-
-LITTLE_DISK = 2 << 30
-"""25,000 images at 100 px take 0.75 GB prepared; a study's weights as much again."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is wrong, and what to do about it."""
-
-    what: str
-    remedy: str
+CHECKUP = "headtohead.runtime.cluster.checkup"
+"""The module that asks a cluster's machines."""
 
 
 @dataclass(frozen=True)
-class Machine:
-    """What `doctor` found. Sizes in bytes; printing it gives the lines of the command."""
+class Node:
+    """A machine of a cluster: its name, what Ray offers of it, what its numbers depend on.
 
-    versions: dict[str, str]
-    cores: dict[str, Any]
-    memory: Memory
-    disks: tuple[Disk, ...]
-    packages: tuple[Package, ...]
-    decoders: dict[str, str | None]
-    torch: Torch
-    drivers_gpus: tuple[str, ...]
-    problems: tuple[Problem, ...] = ()
+    `machine` is what was found on it; None where it did not answer, with the `error`.
+    """
+
+    name: str
+    offered: dict[str, float]
+    environment: dict[str, str]
+    machine: Machine | None
+    error: str | None
+
+    def lines(self) -> Iterator[str]:
+        """One line a fact."""
+        cores, gpus = (f"{self.offered.get(name, 0):g}" for name in ("CPU", "GPU"))
+        memory = self.offered.get("memory", 0) / 2**30
+        yield f"{self.name}: Ray offers {cores} cores, {gpus} GPUs, {memory:.1f} GiB of memory"
+        told = lines_of(self.machine) if self.machine else [f"It does not answer: {self.error}"]
+        yield from (f"  {line}" for line in told)
+
+
+@dataclass(frozen=True)
+class Machines:
+    """What `doctor` found of a cluster; printing it gives the lines of the command."""
+
+    nodes: tuple[Node, ...]
 
     @property
-    def extras(self) -> dict[str, bool]:
-        """Whether all packages of an extra are installed."""
-        found: dict[str, bool] = {}
-        for package in self.packages:
-            if package.extra is not None:
-                found[package.extra] = found.get(package.extra, True) and bool(package.version)
-        return found
-
-    @property
-    def use(self) -> dict[str, Any]:
-        """What `compare` would use without options: device, worker processes, kernels."""
-        devices = self.torch.devices
-        fast = self.extras.get("fast", False) and self.torch.numba_error is None
-        on_cpu = devices[:1] == ("cpu",)
-        return {
-            "devices": sorted(set(devices)),
-            "workers": len(devices),
-            "kernels": "fused" if fast and on_cpu else "plain",
-        }
+    def problems(self) -> tuple[Problem, ...]:
+        """Those of the cluster as a whole: each machine has its own."""
+        kinds = [node.environment for node in self.nodes if node.environment]
+        unlike = [name for name in (kinds or [{}])[0] if len({kind[name] for kind in kinds}) > 1]
+        silent = [node.name for node in self.nodes if node.machine is None]
+        found = []
+        if silent:
+            found.append(
+                Problem(
+                    f"no answer from {', '.join(silent)}",
+                    "Install the same headtohead there, or end Ray there: it would be left out.",
+                )
+            )
+        if unlike:
+            told = "; ".join(
+                f"{node.name}: {', '.join(node.environment[name] for name in unlike)}"
+                for node in self.nodes
+                if node.environment
+            )
+            found.append(
+                Problem(
+                    f"numbers differ between machines, by {', '.join(unlike)} ({told})",
+                    "Make them alike, or leave some out: all heads of a seed are trained on like "
+                    "ones, which may keep others waiting.",
+                )
+            )
+        return tuple(found)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values, for JSON."""
-        return {**asdict(self), "extras": self.extras, "use": self.use}
+        nodes = [
+            {**asdict(node), "machine": node.machine.to_dict() if node.machine else None}
+            for node in self.nodes
+        ]
+        return {"nodes": nodes, "problems": [asdict(problem) for problem in self.problems]}
 
     def __str__(self) -> str:
-        return "\n".join(_lines(self))
+        lines = [line for node in self.nodes for line in (*node.lines(), "")]
+        return "\n".join([*lines, "The cluster:", *problem_lines(self.problems)])
 
 
-def doctor() -> Machine:
+@documented("doctor")
+def doctor(
+    *,
+    executor: str | None = None,
+    out: str | Path | None = None,
+    cache: str | Path | None = None,
+) -> Machine | Machines:
     """What this machine has, what a study would use of it, and problems with their remedies.
 
-    Starts one process that loads torch; writes nothing that stays.
+    Of a Ray cluster the same of each machine. Starts one process on each machine that loads torch;
+    writes nothing that stays. Raises UsageError for a cluster that cannot be reached, and RunError
+    for one that is lost meanwhile.
     """
-    disks, homeless = [machine.disk_at("current folder", Path.cwd())], []
+    execution = study_from(None, executor=executor).execution
+    if not execution.on_ray:
+        return examine(out=out or Path.cwd(), cache=cache)
+    check_ray()
+    asked = {
+        "address": execution.address,
+        "out": None if out is None else str(expanded(out).absolute()),
+        "cache": None if cache is None else str(expanded(cache).absolute()),
+    }
+    process = Process(module_command(CHECKUP), VARIABLES)
     try:
-        disks.insert(0, machine.disk_at("cache", cache_folder()))
-    except (UsageError, RuntimeError) as error:  # no home folder is known
-        homeless.append(Problem(f"no cache folder: {error}", f"Set {CACHE_VARIABLE} to a folder."))
-    found = Machine(
-        machine.versions(),
-        machine.cores(),
-        machine.memory_of(),
-        tuple(disks),
-        machine.packages(),
-        machine.decoders(),
-        machine.torch_of(),
-        machine.drivers_gpus(),
-    )
-    return Machine(**{**vars(found), "problems": (*homeless, *problems(found))})
-
-
-def problems(found: Machine) -> Iterator[Problem]:
-    """What stands in the way of a study on this machine, or makes it slow."""
-    pip = f"{sys.executable} -m pip install"
-    if found.torch.error is not None:
-        yield Problem(
-            f"PyTorch cannot be loaded: {found.torch.error}",
-            f"Install it again: {pip} --force-reinstall torch",
-        )
-    for package in found.packages:
-        if package.is_old:
-            yield Problem(
-                f"{package.name} {package.version} is older than {package.lowest}",
-                f"{pip} '{package.name}>={package.lowest}'",
-            )
-        elif package.extra is None and package.version is None:
-            yield Problem(f"{package.name} is not installed", f"{pip} {package.name}")
-    yield from _speed_problems(found, pip)
-    yield from _room_problems(found)
-
-
-def _speed_problems(found: Machine, pip: str) -> Iterator[Problem]:
-    if found.torch.numba_error is not None:
-        yield Problem(
-            f"Numba cannot be loaded: {found.torch.numba_error}",
-            f"{pip} --force-reinstall numba, or uninstall it: training is then slower",
-        )
-    elif found.packages and not found.extras.get("fast", False):
-        yield Problem(
-            "Numba is not installed: the tutorial's backbone trains slower on the CPU",
-            f"{pip} 'headtohead[fast]'",
-        )
-    if found.drivers_gpus and found.torch.error is None and not found.torch.gpus:
-        built = "a build for the CPU" if found.torch.cuda is None else f"CUDA {found.torch.cuda}"
-        yield Problem(
-            f"the driver lists {found.drivers_gpus[0]}, and PyTorch "
-            f"{found.torch.version} ({built}) cannot use it",
-            "Install the build of PyTorch for the driver's CUDA version.",
-        )
-    limit, usable = found.cores["limit"], found.cores["usable"]
-    if limit is not None and limit < usable:
-        yield Problem(
-            f"the container allows the time of {limit:g} of {usable} cores",
-            f"Use --workers {max(int(limit), 1)}.",
-        )
-
-
-def _room_problems(found: Machine) -> Iterator[Problem]:
-    usable, workers = found.memory.usable, len(found.torch.devices)
-    needed = COMMAND_MEMORY + workers * WORKER_MEMORY
-    if usable is not None and usable < needed:
-        fitting = max((usable - COMMAND_MEMORY) // WORKER_MEMORY, 1)
-        yield Problem(
-            f"{workers} workers take about {_size(needed)} of memory; there are {_size(usable)}",
-            f"Use --workers {fitting}.",
-        )
-    for disk in found.disks:
-        option = f"{CACHE_VARIABLE} or --cache" if disk.role == "cache" else "--out"
-        if disk.error is not None:
-            yield Problem(
-                f"the {disk.role} {disk.path} cannot be written: {disk.error}",
-                f"Choose another folder by {option}.",
-            )
-        elif disk.free is not None and disk.free < LITTLE_DISK:
-            yield Problem(
-                f"only {_size(disk.free)} are free at the {disk.role} {disk.path}",
-                f"Free some space, or choose another folder by {option}.",
-            )
-
-
-def _lines(found: Machine) -> Iterator[str]:
-    """One line a fact, then the problems."""
-    for name, text in _facts(found):
-        yield f"{name:<15} {text}"
-    if not found.problems:
-        yield "No problems."
-    for problem in found.problems:
-        yield f"Problem: {problem.what}."
-        yield f"  {problem.remedy}"
-
-
-def _facts(found: Machine) -> Iterator[tuple[str, str]]:
-    cores, memory, torch = found.cores, found.memory, found.torch
-    versions = {package.name: package.version for package in found.packages}
-    yield "System", f"{found.versions['system']}, Python {found.versions['python']}"
-    yield (
-        "Cores",
-        f"{cores['usable']} usable of {cores['present']}"
-        + (f", limited to the time of {cores['limit']:g}" if cores["limit"] else ""),
-    )
-    yield (
-        "Memory",
-        f"{_size(memory.total)}, {_size(memory.available)} available"
-        + (f", limited to {_size(memory.limit)}" if memory.limit else ""),
-    )
-    gpus = [f"{gpu['name']} ({_size(gpu['memory'])})" for gpu in torch.gpus]
-    yield "GPUs", ", ".join(gpus) or ("not known" if torch.error else "none that PyTorch can use")
-    for disk in found.disks:
-        yield disk.role.capitalize(), f"{disk.path}, {_size(disk.free)} free"
-    listed = {**versions, "torch": torch.version or versions.get("torch")}
-    yield "Versions", ", ".join(f"{name} {listed.get(name) or 'missing'}" for name in SHOWN)
-    yield "Decoders", ", ".join(f"{k} {v or 'no'}" for k, v in found.decoders.items())
-    extras = [name for name, there in found.extras.items() if there]
-    missing = [name for name, there in found.extras.items() if not there]
-    yield "Extras", (", ".join(extras) or "none") + f"; not installed: {', '.join(missing)}"
-    use = found.use
-    yield (
-        "Would be used",
-        f"{', '.join(use['devices']) or 'nothing'}, {use['workers']} "
-        f"{'worker' if use['workers'] == 1 else 'workers'}, {use['kernels']} kernels of the "
-        "tutorial's backbone",
-    )
-
-
-def _size(count: int | None) -> str:
-    """Bytes in the largest unit that gives at least 1."""
-    if count is None:
-        return "an unknown amount"
-    for unit, shift in (("GiB", 30), ("MiB", 20)):
-        if count >> shift:
-            return f"{count / (1 << shift):.1f} {unit}"
-    return f"{count} bytes"
+        process.send(asked)
+        for event in process.events():
+            if event["event"] == "failed":
+                raise ERRORS.get(event["exit_code"], RunError)(event["message"])
+            return Machines(TypeAdapter(tuple[Node, ...]).validate_python(event["nodes"]))
+    finally:
+        process.kill()
+        process.close()
+    where = execution.address or "this machine"
+    raise RunError(f"the Ray cluster at {where} was lost. Start its head node again.")

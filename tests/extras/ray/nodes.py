@@ -1,17 +1,20 @@
 """A Ray cluster on this machine, in a process of its own: `python nodes.py VARIABLES`.
 
 VARIABLES is a JSON list: one machine of a core for each mapping of environment variables, the first
-of them the head. Prints
-the address and the raylets' process numbers, the head's first, and the head's own; ends when its
-standard input closes.
+of them the head. Prints the address and the raylets' process numbers, the head's first, and the
+head's own; ends when its standard input closes.
 """
 
 import json
+import os
 import sys
 
 from ray.cluster_utils import Cluster
 
 SIZE = {"num_cpus": 1, "object_store_memory": 100 << 20}
+
+# Ray lets its tasks give way to all other work (niceness 15): beside a busy test they would starve.
+os.environ.update(RAY_worker_niceness="0")
 
 if __name__ == "__main__":
     first, *others = json.loads(sys.argv[1])

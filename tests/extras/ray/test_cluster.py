@@ -14,13 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 ray = pytest.importorskip("ray")
 
 import headtohead  # noqa: E402
+from headtohead.backbones.tutorial_cnn import TutorialCNN  # noqa: E402
+from headtohead.console import INTERRUPTED  # noqa: E402
 from headtohead.core.errors import RunError, StorageError  # noqa: E402
 from headtohead.core.files import sha256_of  # noqa: E402
+from headtohead.core.system import usable_cores  # noqa: E402
 from headtohead.runtime.cluster import goods  # noqa: E402
+from headtohead.runtime.doctor import Machines  # noqa: E402
 
 sys.path += [str(Path(__file__).parents[2]), str(Path(__file__).parents[3] / "benchmarks")]
 from photographs import write_pictures  # noqa: E402
@@ -36,6 +42,13 @@ heads: [gap, fc]
 seeds: 2
 recipe: {{epochs: {epochs}, batch_size: 16}}
 {more}
+"""
+UNTIL_DECIDED = "verdict: {reference: gap, until_decided: fc, looks: [7, 8]}"
+TUNING = """tuning:
+  trials: 3
+  epochs: 1
+  recipe: {learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}}
+  options: {fc: {hidden: [[100, 100], [20, 20]]}}
 """
 
 
@@ -142,6 +155,73 @@ def test_machines_that_share_nothing_leave_the_same_bits(
     assert not [path for path in out.rglob(".*") if path.name != ".lock"]
 
 
+def test_the_doctor_examines_every_machine(site: Site, tmp_path: Path) -> None:
+    """Else what stands in the way on one of many machines is found when it is left out."""
+    found = headtohead.doctor(executor=site.executor, out=tmp_path / "runs")
+    assert isinstance(found, Machines)
+    assert len({node.name for node in found.nodes}) == 4
+    assert found.problems == ()
+    caches = set()
+    for node in found.nodes:
+        assert node.machine is not None
+        assert node.offered["CPU"] == node.machine.use["workers"] == 1
+        assert node.machine.cores["usable"] == len(usable_cores())
+        cache, results = node.machine.disks
+        assert results.path == str(tmp_path / "runs")
+        caches.add(Path(cache.path).name)
+        assert (cache.error is not None) == (cache.path.endswith("cache-3"))
+        assert any("cache-3" in problem.what for problem in node.machine.problems) == (
+            cache.path.endswith("cache-3")
+        )
+    assert caches == {f"cache-{number}" for number in range(4)}
+    assert all(node.name in str(found) for node in found.nodes)
+
+
+def test_after_ctrl_c_nothing_runs_and_the_same_command_resumes(
+    site: Site, plain: dict[str, Any]
+) -> None:
+    """Else machines that others wait for go on with what nobody wants."""
+    study, out = (
+        site.study("interrupted", "execution: {shared: false}"),
+        site.folder / "interrupted",
+    )
+    command = site.command(study, "interrupted")
+    wait_for(lambda: list(out.glob("runs/*/*/run.json")))
+    wait_for(lambda: processes(b"headtohead.runtime.worker", site.found["raylets"]))
+    command.send_signal(signal.SIGINT)
+    _, said = command.communicate(timeout=60)
+    assert command.returncode == INTERRUPTED
+    assert "Run the same command to resume" in said
+    wait_for(lambda: not processes(b"headtohead.runtime.worker", site.found["raylets"]), 30)
+    finished = {path: path.read_bytes() for path in out.glob("runs/*/*/run.json")}
+    assert len(finished) < 4, "it was interrupted too late"
+    site.compare(study, "interrupted")
+    assert ledger(out) == plain
+    assert all(path.read_bytes() == content for path, content in finished.items())
+
+
+@thorough
+def test_looks_are_taken_as_on_one_machine(site: Site) -> None:
+    """Each look waits for its pairs, wherever they are trained."""
+    study = site.study("looks", UNTIL_DECIDED, epochs=1)
+    here = site.compare(study, "looks-here", executor="local", workers=1)
+    there = site.compare(study, "looks-there")
+    assert ledger(there) == ledger(here)
+    assert (there / "looks.json").read_bytes() == (here / "looks.json").read_bytes()
+
+
+@thorough
+def test_trials_are_those_of_one_machine(site: Site) -> None:
+    """What is proposed next follows from all trials before, wherever they were trained."""
+    study, given = site.study("tuned", TUNING), {"cache": site.folder / "cache"}
+    here, there = site.folder / "tuned-here", site.folder / "tuned-there"
+    headtohead.tune(study, out=here, workers=1, **given)
+    headtohead.tune(study, out=there, executor=site.executor, **given)
+    assert len(list(here.glob("trials/runs/*/*/run.json"))) == 6
+    assert ledger(there / "trials") == ledger(here / "trials")
+    assert (there / "tuned.yaml").read_bytes() == (here / "tuned.yaml").read_bytes()
+
+
 @thorough
 def test_a_machine_that_does_not_answer_is_left_out(
     site: Site,
@@ -199,6 +279,21 @@ def processes(text: bytes, below: list[int]) -> list[int]:
 def above(pid: int, parents: dict[int, int]) -> Iterator[int]:
     while pid := parents.get(pid, 0):
         yield pid
+
+
+@thorough
+def test_weights_in_a_file_are_fetched(site: Site) -> None:
+    """Else only machines that have the same file at the same path can train on them."""
+    torch.manual_seed(7)
+    weights = site.folder / "begin.safetensors"
+    save_file(TutorialCNN().state_dict(), weights)
+    more = f"backbone: {{weights: {weights}, train: all}}"
+    here = site.compare(site.study("weighted", more), "weighted", executor="local", workers=1)
+    sent = site.study("weighted-sent", f"{more}\nexecution: {{shared: false}}")
+    assert ledger(site.compare(sent, "weighted-sent")) == ledger(here)
+    kept = list(site.folder.glob("cache-*/weights/*/*/begin.safetensors"))
+    assert kept
+    assert {sha256_of(path) for path in kept} == {sha256_of(weights)}
 
 
 @thorough

@@ -62,7 +62,7 @@ def main() -> None:
     tell: Say = partial(say, output)
     log_to(Path(setup["log"]))
     try:
-        _connect(setup)
+        connect(setup["address"], f"; see {setup['log']}")
         driver = Driver(setup, tell)
         while True:
             driver.run([from_data(data) for data in messages.get()["jobs"]])
@@ -91,9 +91,11 @@ def _listen(source: Any, messages: "queue.Queue[dict[str, Any]]") -> None:
     os._exit(0)
 
 
-def _connect(setup: dict[str, Any]) -> None:
-    """Join the cluster, or start one on this machine where none is named and none runs."""
-    address = setup["address"]
+def connect(address: str | None, more: str = "") -> None:
+    """Join the cluster, or start one on this machine where none is named and none runs.
+
+    Raises UsageError, whose message ends with `more`.
+    """
     if address is not None and address.startswith("ray://"):
         raise UsageError(
             f"--executor ray:{address}: Ray's client is not supported. Run the command on a "
@@ -109,7 +111,7 @@ def _connect(setup: dict[str, Any]) -> None:
         where = f"the Ray cluster at {address}" if address else "Ray"
         raise UsageError(
             f"cannot reach {where}: {brief(str(error), 300)}. Start it, or name another by "
-            f"--executor ray:ADDRESS; see {setup['log']}"
+            f"--executor ray:ADDRESS{more}."
         ) from error
 
 
@@ -119,7 +121,7 @@ class Attempt:
     def __init__(self, number: int, job: AnyJob, member: Member, receiver: Receiver) -> None:
         self.number, self.job, self.member, self.receiver = number, job, member, receiver
         self.heard = time.monotonic()
-        self.begun = self.over = False
+        self.begun = False
 
 
 class Driver:
@@ -162,7 +164,7 @@ class Driver:
             silent = time.monotonic() - attempt.heard
             if attempt.begun and silent > SILENCE:
                 ray.cancel(ref, force=True)
-                self._roster.leave_out(attempt.member, "does not answer")
+                self._roster.leave_out(attempt.member.id, "does not answer")
                 self._end(ref, attempt, "its machine does not answer", waiting)
             elif not attempt.begun and silent > PATIENCE:  # others may have taken its cores
                 ray.cancel(ref, force=True)
@@ -183,12 +185,10 @@ class Driver:
         limit = self._setup["workers"]
         while limit is None or len(self._running) < limit:
             at_work = [attempt.job for attempt in self._running.values()]
-            members = self._roster.usable()
-            found = choose(waiting, at_work, members, self._bound, self._roster.able)
-            if found is None:
+            there, able = self._roster.usable(), self._roster.able
+            if (found := choose(waiting, at_work, there, self._bound, able)) is None:
                 return
-            job, machine = found
-            member = next(member for member in members if member is machine)
+            job, member = found
             waiting.remove(job)
             seed = seed_of(job)
             if self._bound.get(seed, member.kind) != member.kind:
@@ -205,9 +205,7 @@ class Driver:
             member.busy += 1
 
     def _start(self, ledger: Ledger, job: AnyJob, member: Member) -> Any:
-        probe = None
-        if isinstance(job, SessionJob):
-            probe = probe_named(ledger.file.study, job.probe)
+        probe = probe_named(ledger.file.study, job.probe) if isinstance(job, SessionJob) else None
         weights = self._roster.weights(member)
         shared = member.out and weights == ledger.file.study.backbone.weights
         names = parcels.reads(ledger, job, probe)
@@ -303,9 +301,9 @@ class Driver:
         elif end is NOT_BEGUN:
             self._roster.ask_again(member)
         elif end["event"] == "refused":
-            self._roster.leave_out(member, f"cannot do such runs: {end['message']}")
+            self._roster.leave_out(member.id, f"cannot do such runs: {end['message']}")
         elif end.get("exit_code") == StorageError.exit_code:
-            self._roster.leave_out(member, f"cannot be written to: {end['message']}", disk=True)
+            self._roster.leave_out(member.id, f"cannot be written to: {end['message']}", disk=True)
         else:
             tell(**end)
             return

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 import headtohead
 from headtohead.core.errors import StorageError
-from headtohead.core.files import write_atomic
+from headtohead.core.files import sha256_of, write_atomic
 from headtohead.core.processes import Process, module_command
 from headtohead.core.system import CACHE_VARIABLE, cache_folder, cpu_name
 from headtohead.runtime.cluster import parcels
@@ -43,14 +43,15 @@ Order: TypeAlias = dict[str, Any]
 def look(asked: dict[str, Any]) -> dict[str, Any]:
     """A task: what this machine is, what its cache has, and which folders it shares.
 
-    `asked` names the device, the driver's cache, its token in --out, and places in the cache.
+    `asked` names the device, the driver's cache, its token in --out, and places in a cache, each
+    with the driver's folder and a file that must be there.
     """
-    cache = Path(os.environ.get(CACHE_VARIABLE) or asked["cache"] or cache_folder()).absolute()
+    cache = cache_here(asked["cache"])
     has = {}
-    for place, there in asked["places"].items():
-        own = [cache / place, *([Path(there)] if asked["shared"] else [])]
-        if found := [str(folder) for folder in own if folder.is_dir()]:
-            has[place] = found[0]
+    for place, (there, file) in asked["places"].items():
+        for folder in (cache / place, *([Path(there)] if asked["shared"] else [])):
+            if place not in has and _is_there(place, folder / file):
+                has[place] = str(folder)
     return {
         "host": socket.gethostname(),
         "version": headtohead.__version__,
@@ -59,6 +60,17 @@ def look(asked: dict[str, Any]) -> dict[str, Any]:
         "has": has,
         "out": asked["shared"] and _reads(*asked["token"]),
     }
+
+
+def _is_there(place: str, file: Path) -> bool:
+    """Whether that file is here: `place` tells weights apart from others of the same name."""
+    kind, digest, *_ = place.split("/")
+    return file.is_file() and (kind != "weights" or sha256_of(file) == digest)
+
+
+def cache_here(named: str | None) -> Path:
+    """The cache of this machine: its HEADTOHEAD_CACHE, what the command `named`, or its user's."""
+    return Path(os.environ.get(CACHE_VARIABLE) or named or cache_folder()).absolute()
 
 
 def _reads(path: str, content: str) -> bool:

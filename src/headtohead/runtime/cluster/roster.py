@@ -12,6 +12,7 @@ import ray
 import headtohead
 from headtohead.core.errors import RunError, StorageError, UsageError, brief
 from headtohead.data.features import key_of
+from headtohead.data.prepared import MANIFEST
 from headtohead.runtime.cluster import goods, node
 from headtohead.runtime.cluster.goods import on
 from headtohead.runtime.cluster.seats import Kind, Machine, kind_of, seed_of
@@ -44,7 +45,6 @@ class Member(Machine):
     cache: str = ""
     out: bool = False
     places: dict[str, str] = field(default_factory=dict)
-    failures: int = 0
 
 
 class Roster:
@@ -56,7 +56,7 @@ class Roster:
         self._members: dict[str, Member] = {}
         self._left_out: dict[str, str] = {}
         self._disk = False
-        self._unanswered: Counter[str] = Counter()
+        self._failures: Counter[str] = Counter()
         self._pending: dict[Any, tuple[str, str, float]] = {}  # machine, place or "", since when
         self._goods: dict[str, Any] = {}
         self._sources: dict[str, list[tuple[str, str]]] = {}
@@ -67,16 +67,14 @@ class Roster:
         self._frozen: Ledger | None = None
         prepared = Path(setup["prepared"])
         self._prepared = f"prepared/{prepared.name}"
-        self._needs = {self._prepared: str(prepared)}
-        weights = setup["weights"]
+        self._needs = {self._prepared: (str(prepared), MANIFEST)}
         self._weights = None
-        if weights is not None:
-            self._weights = f"weights/{setup['question']['backbone']['weights_sha256'][:16]}"
-            self._needs[self._weights] = weights
-        for place, there in self._needs.items():
-            self._sources[place] = [
-                (self._me, there if place == self._prepared else str(Path(there).parent))
-            ]
+        if setup["weights"] is not None:
+            file, digest = Path(setup["weights"]), setup["question"]["backbone"]["weights_sha256"]
+            self._weights = f"weights/{digest}/{file.name}"
+            self._needs[self._weights] = str(file.parent), file.name
+        for place, (folder, _) in self._needs.items():
+            self._sources[place] = [(self._me, folder)]
 
     def _choose_device(self) -> str:
         self._nodes = {found["NodeID"]: found for found in ray.nodes() if found["Alive"]}
@@ -128,11 +126,7 @@ class Roster:
         for ref, (machine, place, since) in list(self._pending.items()):
             if not place and now - since > ANSWER:
                 del self._pending[ref]
-                self._leave_out(
-                    machine,
-                    self._nodes.get(machine, {}).get("NodeManagerHostname", machine),
-                    "does not answer",
-                )
+                self.leave_out(machine, "does not answer")
         for member in self._members.values():
             for place in self._needs.keys() - member.places.keys():
                 self._fetch(member, place, member.cache)
@@ -164,50 +158,30 @@ class Roster:
         """Take an answer."""
         machine, place, _ = self._pending.pop(ref)
         found = self._nodes.get(machine)
+        if found is None or (place and machine not in self._members):
+            return  # it is gone, or left out
         try:
             answer = ray.get(ref)
         except (OSError, StorageError) as error:
-            if found:
-                self._leave_out(
-                    machine,
-                    self._host(machine),
-                    brief(str(getattr(error, "cause", error)), 300),
-                    disk=True,
-                )
-            return
+            why = brief(str(getattr(error, "cause", error)), 300)
+            self.leave_out(machine, why, disk=True)
         except ray.exceptions.RayError as error:
-            if found and place and machine in self._members:
-                member = self._members[machine]
-                member.failures += 1
-                if member.failures >= FETCHES:
-                    self._leave_out(
-                        machine, member.host, f"cannot fetch {place}: {brief(str(error), 200)}"
-                    )
-            elif found and not place:
-                self._unanswered[machine] += 1
-                if self._unanswered[machine] >= FETCHES:  # it is still there, and asked again
-                    why = f"does not answer: {brief(str(error), 200)}"
-                    self._leave_out(machine, self._host(machine), why)
-            return
-        if found is None:
-            return
-        if place:
-            self._have(self._members[machine], place, answer)
+            self._failures[machine] += 1
+            if self._failures[machine] >= FETCHES:  # until then it is asked again
+                what = f"cannot fetch {place}" if place else "does not answer"
+                self.leave_out(machine, f"{what}: {brief(str(error), 200)}")
         else:
-            self._welcome(machine, found, answer)
-
-    def _host(self, machine: str) -> str:
-        return str(self._nodes.get(machine, {}).get("NodeManagerHostname", machine))
+            if place:
+                self._have(self._members[machine], place, answer)
+            else:
+                self._welcome(machine, found, answer)
 
     def _welcome(self, machine: str, found: dict[str, Any], answer: dict[str, Any]) -> None:
-        if answer["version"] != headtohead.__version__:
-            self._leave_out(
-                machine,
-                answer["host"],
-                f"has headtohead {answer['version']}, not {headtohead.__version__}",
-            )
+        version = answer["version"]
+        if version != headtohead.__version__:
+            self.leave_out(machine, f"has headtohead {version}, not {headtohead.__version__}")
             return
-        member = Member(
+        member = self._members[machine] = Member(
             machine,
             kind_of(answer["environment"]),
             self._slots(found),
@@ -216,15 +190,13 @@ class Roster:
             cache=answer["cache"],
             out=answer["out"],
         )
-        self._members[machine] = member
         for place, folder in answer["has"].items():
             self._have(member, place, folder)
         self._refreshed = 0.0  # what it lacks is fetched at once
 
     def _have(self, member: Member, place: str, folder: str) -> None:
         member.places[place] = folder
-        if place != self._weights or Path(folder).suffix == "":
-            self._sources.setdefault(place, []).append((member.id, folder))
+        self._sources.setdefault(place, []).append((member.id, folder))
 
     def _fetch(self, member: Member, place: str, cache: str) -> None:
         """Ask `member` to fetch, unless it does, or too many do: sources double as they fetch."""
@@ -235,7 +207,7 @@ class Roster:
         start = len(at_it) % len(sources)
         first, folder = sources[start]
         if place not in self._goods:
-            name = Path(self._setup["weights"]).name if place == self._weights else None
+            name = Path(place).name if place == self._weights else None
             hashing = ray.remote(goods.goods_of).options(num_cpus=0, scheduling_strategy=on(first))
             self._goods[place] = hashing.remote(place, folder, name)
         task = ray.remote(goods.fetch).options(
@@ -260,7 +232,7 @@ class Roster:
                 self.settle(ref)
             self.refresh()
 
-    def able(self, job: AnyJob, machine: Machine) -> bool:
+    def able(self, job: AnyJob, member: Member) -> bool:
         """Whether the machine has the features that `job` is trained on, or is to compute them.
 
         They are computed on one machine and fetched by the others: by which layout of memory a
@@ -268,8 +240,7 @@ class Roster:
         """
         if self._frozen is None:
             return True
-        member, place = self._members[machine.id], self._place(seed_of(job))
-        where = self._cache_of(member)
+        place, where = self._place(seed_of(job)), self._cache_of(member)
         if place in member.places:
             return True
         if place in self._computing:
@@ -332,13 +303,7 @@ class Roster:
         if self._weights is None:
             named: str | None = self._setup["question"]["backbone"].get("weights")
             return named
-        found = Path(member.places[self._weights])
-        name = Path(self._setup["weights"]).name
-        return str(found / name if found.is_dir() else found)
-
-    def leave_out(self, member: Member, why: str, *, disk: bool = False) -> None:
-        """No more jobs for `member`."""
-        self._leave_out(member.id, member.host, why, disk=disk)
+        return f"{member.places[self._weights]}/{Path(self._weights).name}"
 
     def look_again(self) -> None:
         """Something died: see at once who is still there."""
@@ -349,19 +314,26 @@ class Roster:
         if self._members.pop(member.id, None) is not None:
             self._forget(member)
 
-    def _leave_out(self, machine: str, host: str, why: str, *, disk: bool = False) -> None:
+    def leave_out(self, machine: str, why: str, *, disk: bool = False) -> None:
+        """No more jobs for that machine; `disk` says whether its disk is the reason."""
         if machine in self._left_out:
             return
+        member = self._members.pop(machine, None)
+        known = self._nodes.get(machine, {})
+        host = member.host if member else known.get("NodeManagerHostname", machine)
         self._left_out[machine] = f"{host} {why}"
         self._disk = self._disk or disk
         self._note(f"{host} is left out: it {why}")
-        if (member := self._members.pop(machine, None)) is not None:
+        if member is not None:
             self._forget(member)
 
     def _forget(self, member: Member) -> None:
         """It is gone: what it was computing is computed elsewhere, and nothing fetched from it."""
         for place, sources in self._sources.items():
-            self._sources[place] = [source for source in sources if source[0] != member.id]
+            others = [source for source in sources if source[0] != member.id]
+            if len(others) < len(sources):
+                self._goods.pop(place, None)  # its hashes may have been there
+            self._sources[place] = others
         there = {self._cache_of(m) for m in self.usable()}
         self._computing = {p: where for p, where in self._computing.items() if where in there}
 

@@ -14,6 +14,7 @@ Kind: TypeAlias = tuple[tuple[str, str], ...]
 """Names and values of the environment that a run's numbers depend on, in order of the names."""
 
 SomeJob = TypeVar("SomeJob", bound=AnyJob)
+SomeMachine = TypeVar("SomeMachine", bound="Machine")
 
 ALIKE = ("torch", "platform", "device", "processor", "kernels")
 """Of `headtohead.analysis.pairs.NUMERIC_ENVIRONMENT`, what machines may differ in."""
@@ -52,10 +53,10 @@ def kind_before(environment: Mapping[str, str], kinds: Collection[Kind]) -> Kind
 def choose(
     waiting: Sequence[SomeJob],
     running: Collection[AnyJob],
-    machines: Collection[Machine],
+    machines: Collection[SomeMachine],
     bound: Mapping[int, Kind],
-    able: Callable[[SomeJob, Machine], bool],
-) -> tuple[SomeJob, Machine] | None:
+    able: Callable[[SomeJob, SomeMachine], bool],
+) -> tuple[SomeJob, SomeMachine] | None:
     """The next job and the machine for it; None where nothing can be started now.
 
     `bound` says which kind has trained, or trains, a seed. A seed whose kind is gone goes to any
