@@ -4,9 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from headtohead.cli import main
+from headtohead.heads.base import PooledHead
+from headtohead.heads.table import build_head
 from headtohead.testing import check_head
 from photographs import write_pictures
 
@@ -33,6 +36,19 @@ def test_it_is_fifteen_lines_and_passes_the_harness(own: str) -> None:
     """Else the page teaches a head that does not work."""
     assert len([line for line in own.splitlines() if line.strip()]) <= 15
     check_head("mine:GlobalMax")
+
+
+def test_its_pooled_head_passes_the_harness(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the page teaches a pool whose values may not be kept."""
+    (code,) = re.findall(r"```python\n# moments\.py\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (tmp_path / "moments.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    check_head("moments:Moments")
+    head = build_head("moments:Moments", 8, (7, 7), 1)
+    assert isinstance(head, PooledHead)
+    assert head.pool(torch.ones(2, 8, 7, 7)).shape == (2, 16)
 
 
 def test_one_file_is_enough_to_list_it_and_to_plan_with_it(own: str) -> None:

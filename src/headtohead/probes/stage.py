@@ -1,11 +1,13 @@
 """The probe stage: which evidence is missing, and collecting it from finished weights."""
 
 from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headtohead.probes.base import Context, Probe, of_heads, write_run, write_session
 from headtohead.probes.class_maps import CLASS_MAPS, UNFIT
-from headtohead.probes.images import images_path, read_images
+from headtohead.probes.images import ProbeImages, images_path, read_images
 from headtohead.probes.table import probe_named, probes_of
 from headtohead.store.evidence import evidence_path, read_evidence
 from headtohead.store.ledger import Ledger
@@ -51,7 +53,7 @@ def collect_missing(
     images = None
     if any("images" in probe.needs for probe in probes):
         place = images_path(ledger.out, study.split.seed_for(seed))
-        images = read_images(place, ledger.file.digest)
+        images = _images(place, ledger.file.digest)
     context = Context((plan,), pictures, split, ledger.run_folder(head, seed), images)
     for probe in probes:
         if images is not None or "images" not in probe.needs:
@@ -59,6 +61,17 @@ def collect_missing(
             if probe is CLASS_MAPS and UNFIT in found:
                 note(f"its class maps are not exact, and are left out: {found[UNFIT]}")
             write_run(ledger, probe, head, seed, found)
+
+
+def _images(place: Path, digest: str) -> ProbeImages | None:
+    """The images of a split, which a process reads again only when their file is another."""
+    written = place.stat().st_mtime_ns if place.is_file() else 0
+    return _read_once(place, digest, written)
+
+
+@lru_cache(maxsize=1)
+def _read_once(place: Path, digest: str, written: int) -> ProbeImages | None:
+    return read_images(place, digest)
 
 
 def collect_session(
