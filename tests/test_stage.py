@@ -1,5 +1,6 @@
 """The probe stage of a real study: collected once, completed later, told where it cannot be."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,9 @@ from PIL import Image
 
 from headtohead.claims.judge import judge
 from headtohead.compare import compare
+from headtohead.probes import stage
 from headtohead.probes.base import read_run, read_session
-from headtohead.probes.images import images_path, read_images
+from headtohead.probes.images import ProbeImages, images_path, read_images, write_images
 from headtohead.probes.speed import SPEED
 from headtohead.probes.stage import lost, to_collect
 from headtohead.probes.translation import TRANSLATION
@@ -130,3 +132,24 @@ def test_what_cannot_be_collected_any_more_is_told(
     assert "gap seed 0: weights deleted: class_maps" in capsys.readouterr().err
     assert is_done(ledger, Job("gap", 0))
     assert any("gap seed 0" in note for note in judge(StudyData(ledger))[2].notes)
+
+
+def test_probe_images_are_read_once_and_again_where_they_changed(tmp_path: Path) -> None:
+    """Else every run unpacks them, or runs are probed on images that are no longer there."""
+    place, rows = tmp_path / "split-0.npz", np.arange(2)
+
+    def keep(value: int) -> None:
+        shown = np.full((2, 4, 4, 3), value, np.uint8)
+        write_images(place, "study", ProbeImages(rows, rows, shown, shown))
+
+    assert stage._images(place, "study") is None
+    keep(1)
+    os.utime(place, ns=(1, 1))
+    first = stage._images(place, "study")
+    assert first is not None
+    assert stage._images(place, "study") is first
+    assert stage._images(place, "other") is None
+    keep(2)
+    second = stage._images(place, "study")
+    assert second is not None
+    assert int(second.pixels.max()) == 2
