@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from multiprocessing import forkserver
 from multiprocessing.reduction import DupFd
 from types import MappingProxyType
 from typing import IO, Any
@@ -18,9 +19,6 @@ from typing import IO, Any
 import pytest
 
 from headtohead.core.processes import Process
-
-READY = ("headtohead.runtime.worker", "headtohead.runtime.timing")
-"""Imported once, before anything is forked."""
 
 
 @contextmanager
@@ -41,8 +39,7 @@ class ForkedProcess(Process):
         errors: IO[Any] | None = None,
     ) -> None:
         assert command[-2] == "-m"
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(list(READY))
+        context = _server()
         theirs, mine = os.pipe()
         heard, said = os.pipe()
         fds = (theirs, said, 2 if errors is None else errors.fileno())
@@ -55,6 +52,16 @@ class ForkedProcess(Process):
             os.close(fd)
         self._process = _Ends(process)  # type: ignore[assignment]
         self._stdin, self._stdout = os.fdopen(mine, "wb"), os.fdopen(heard, "rb")
+
+
+def _server() -> Any:
+    """Where processes are forked; started by the first call, with this process's `sys.path`."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["forked_ready"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(entry for entry in sys.path if entry))
+        forkserver.ensure_running()
+    return context
 
 
 class _Passed:
@@ -95,6 +102,7 @@ def _serve(module: str, variables: dict[str, str], *fds: int) -> None:
     for place, fd in enumerate(fds):
         os.dup2(fd, place)
         os.close(fd)
+    assert module in sys.modules, "forked_ready could not be imported"
     os.environ.clear()
     os.environ.update(variables)
     os.setsid()
