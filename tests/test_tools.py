@@ -9,8 +9,15 @@ import pytest
 
 import sbom
 import site_pages
+import slim_ledger
 from headtohead.cli import main
 from headtohead.config.options import OPTIONS
+from headtohead.probes.costs import COSTS
+from headtohead.probes.predictions import PREDICTIONS
+from headtohead.probes.translation import TRANSLATION
+from headtohead.store.ledger import Ledger
+from headtohead.study_data import StudyData
+from reports import rich_ledger
 from test_architecture import LAYERS
 
 ROOT = Path(__file__).parent.parent
@@ -92,6 +99,21 @@ def test_the_drawn_house_has_every_layer() -> None:
     drawn = (ROOT / "docs" / "figures" / "house.svg").read_text(encoding="utf-8")
     rooms = re.findall(r"<text x[^>]*>([\w.]+)</text>", drawn)
     assert rooms == [name for layer in LAYERS for name in layer]
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_a_slim_ledger_reports_the_same_numbers(tmp_path: Path) -> None:
+    """Else a kept study is made small at the cost of what documents quote."""
+    ledger = rich_ledger(tmp_path / "run", heads=("fc", "gap"), seeds=2, epochs=1)
+    slim_ledger.slim(ledger.out, tmp_path / "kept", without=("translation",))
+    kept, whole = StudyData(Ledger.open(tmp_path / "kept")), StudyData(ledger)
+    assert kept.results == whole.results
+    assert all(not len(run.validation.rows) for run in kept.evidence(PREDICTIONS).values())
+    assert {seed for _, seed in kept.evidence(COSTS)} == {0}
+    assert (kept.evidence(TRANSLATION), kept.images(0)) == ({}, None)
+    before = {"claims": [{"name": "speed", "outcome": "supported"}], "notes": []}
+    with pytest.raises(SystemExit, match="claims"):
+        slim_ledger._compare(before, {"claims": [], "notes": []}, ("translation",))
 
 
 def test_the_bill_of_materials_names_what_is_installed() -> None:

@@ -30,6 +30,7 @@ from headtohead.study_data import StudyData
 
 KEPT = ("study.yaml", "tuning.json", "tuning.md", "looks.json")
 OF_RUNS = ("run.json", "history.jsonl")
+OF_IMAGES = ("pictures", "thumbnails")
 MAPS = ("rows", "labels", "gradcam", "exact")
 
 
@@ -45,7 +46,7 @@ def slim(source: Path, target: Path, without: tuple[str, ...] = ()) -> None:
     _pack_pictures(source, target)
     for path in sorted((source / "evidence").rglob("*.npz")):
         probe = path.relative_to(source / "evidence").parts[0]
-        if probe not in (*without, "images"):
+        if probe not in (*without, *OF_IMAGES):
             _copy_evidence(path, probe, source, target)
     _compare(_summary(source), _summary(target, report=True), without)
 
