@@ -10,6 +10,8 @@ from headtohead.config.from_options import study_from
 from headtohead.core.errors import UsageError
 from headtohead.runtime.preflight import PreflightAnswer, answer_of, first_worker, question_about
 
+pytestmark = pytest.mark.usefixtures("quick_workers")
+
 
 def answer(
     heads: str = "gap", device: str = "cpu", workers: int | None = None, **options: object
