@@ -12,8 +12,10 @@ from click.testing import CliRunner
 
 import headtohead
 from headtohead.cli import main
+from headtohead.core.errors import RunError, UsageError
 from headtohead.core.system import usable_cores
-from headtohead.runtime import machine
+from headtohead.runtime import doctor, machine
+from headtohead.runtime.doctor import Machines
 from headtohead.runtime.examination import Machine, problems
 from headtohead.runtime.machine import Disk, Memory, Package, Torch, disk_at
 
@@ -76,6 +78,69 @@ def test_the_command_tells_scripts_what_python_returns(cache: Path) -> None:
     told = json.loads(CliRunner().invoke(main, ["doctor", "--json"]).stdout)
     assert told["use"]["workers"] == len(told["torch"]["devices"])
     assert told["disks"][0] == {**told["disks"][0], "role": "cache", "error": None}
+
+
+CHECKUP = """
+import json, sys
+asked = json.loads(sys.stdin.readline())
+for line in open(asked["out"]):
+    print(line)
+"""
+"""Stands for the process that asks a cluster: says what is in --out."""
+
+
+@pytest.fixture
+def answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of what the cluster answers."""
+    (tmp_path / "a_checkup.py").write_text(CHECKUP)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(doctor, "CHECKUP", "a_checkup")
+    monkeypatch.setattr(doctor, "check_ray", lambda: None)
+    return tmp_path / "answer"
+
+
+def test_a_clusters_machines_are_told_one_by_one(answer: Path) -> None:
+    """What is wrong with one is told of that one, what differs between them of all."""
+    low = dataclasses.replace(SOUND, disks=(Disk("cache", "/small", 1 << 20, None),))
+    kinds = ({"torch": "2", "kernels": "fused"}, {"torch": "2", "kernels": "plain"}, {})
+    nodes = [
+        {
+            "name": name,
+            "offered": {"CPU": 2.0},
+            "environment": kind,
+            "machine": found and dataclasses.replace(found, problems=(*problems(found),)).to_dict(),
+            "error": None if found else "gone",
+        }
+        for name, found, kind in zip("abc", (SOUND, low, None), kinds, strict=True)
+    ]
+    answer.write_text(json.dumps({"event": "nodes", "nodes": nodes}))
+    found = headtohead.doctor(executor="ray:head:1", out=answer)
+    assert isinstance(found, Machines)
+    assert [node.machine and len(node.machine.problems) for node in found.nodes] == [0, 1, None]
+    silent, unlike = found.problems
+    assert "c" in silent.what
+    assert "kernels" in unlike.what
+    assert "torch" not in unlike.what
+    assert json.loads(json.dumps(found.to_dict()))["nodes"][1]["machine"]["use"]["workers"] == 2
+    lines = str(found).splitlines()
+    assert lines.index("b: Ray offers 2 cores, 0 GPUs, 0.0 GiB of memory") < next(
+        number for number, line in enumerate(lines) if "/small" in line
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "error"),
+    [
+        ('{"event": "failed", "message": "cannot reach", "exit_code": 2}', UsageError),
+        ("", RunError),
+    ],
+)
+def test_a_cluster_that_cannot_be_asked_is_told(
+    told: str, error: type[Exception], answer: Path
+) -> None:
+    answer.write_text(told)
+    with pytest.raises(error, match=r"cannot reach|was lost"):
+        headtohead.doctor(executor="ray:head:1", out=answer)
 
 
 def test_a_torch_that_cannot_be_loaded_is_told(
