@@ -31,13 +31,11 @@ LEAVING = 10.0
 
 VARIABLES = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ENABLE_AUTO_CONNECT": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_gcs_rpc_server_reconnect_timeout_s": "30",
 }
-"""Ray tells nobody what it is used for, joins nothing again that was left, leaves environments as
-they are, and gives up in time."""
+"""Ray tells nobody what it is used for, leaves environments as they are, and gives up in time."""
 
 ERRORS: dict[int, type[HeadToHeadError]] = {
     kind.exit_code: kind for kind in (UsageError, DataError, RunError, StorageError)
