@@ -74,9 +74,10 @@ def check_out(out: Path) -> None:
 def see_suffix(out: Path, what: str, *suffixes: str) -> None:
     """Raises UsageError where the name of `out` ends in none of `suffixes`: it would mislead."""
     if out.suffix.lower() not in suffixes:
+        name = out.name.split(".")[0] or "out"
         raise UsageError(
             f"--out {brief(str(out))}: the name of {what} ends in {', '.join(suffixes)}; name it "
-            f"{brief(out.stem)}{suffixes[0]}."
+            f"{brief(name)}{suffixes[0]}."
         )
 
 

@@ -95,11 +95,18 @@ def saved(figure: Figure, suffix: str) -> bytes:
 
 
 def few_colors(image: Image.Image) -> bytes:
-    """An RGB drawing as a PNG of a palette, which is found on every third pixel: that is enough."""
+    """An RGB drawing as a PNG of a palette, which is found on every third pixel: that is enough.
+
+    The colour of its first pixel, the paper, stays as it is.
+    """
     size = (max(1, image.width // 3), max(1, image.height // 3))
     palette = image.resize(size, Image.Resampling.NEAREST).quantize(
         FILE_COLORS, Image.Quantize.MAXCOVERAGE, kmeans=1
     )
+    paper = np.array(image.getpixel((0, 0)))
+    colors = np.array(palette.getpalette()).reshape(-1, 3)
+    colors[np.abs(colors - paper).sum(axis=1).argmin()] = paper
+    palette.putpalette(colors.ravel().tolist())
     packed = io.BytesIO()
     few = image.quantize(palette=palette, dither=Image.Dither.NONE)
     few.save(packed, "PNG", optimize=True, dpi=(FILE_DPI, FILE_DPI))
