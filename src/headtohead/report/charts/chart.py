@@ -97,7 +97,8 @@ def saved(figure: Figure, suffix: str) -> bytes:
 def few_colors(image: Image.Image) -> bytes:
     """An RGB drawing as a PNG of a palette, which is found on every third pixel: that is enough.
 
-    The colour of its first pixel, the paper, stays as it is.
+    The colour of its first pixel, the paper, stays as it is: Pillow may take any colour of the
+    palette that is as near as these.
     """
     size = (max(1, image.width // 3), max(1, image.height // 3))
     palette = image.resize(size, Image.Resampling.NEAREST).quantize(
@@ -105,7 +106,8 @@ def few_colors(image: Image.Image) -> bytes:
     )
     paper = np.array(image.getpixel((0, 0)))
     colors = np.array(palette.getpalette()).reshape(-1, 3)
-    colors[np.abs(colors - paper).sum(axis=1).argmin()] = paper
+    apart = np.abs(colors - paper).max(axis=1)
+    colors[apart <= max(8, apart.min())] = paper
     palette.putpalette(colors.ravel().tolist())
     packed = io.BytesIO()
     few = image.quantize(palette=palette, dither=Image.Dither.NONE)
