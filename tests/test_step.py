@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 from headtohead.config.recipe import AugmentSpec, Precision
 from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.core.errors import RunError, UsageError
+from headtohead.heads.capture import Operations
 from headtohead.heads.classifier import Classifier, build_classifier
 from headtohead.heads.pooling import GlobalAverage
 from headtohead.heads.table import HEADS
@@ -113,22 +114,6 @@ def test_recording_moves_nothing() -> None:
     assert all(parameter.grad is None for parameter in made.parameters())
 
 
-# What waits for the device, or brings a value to it: no CUDA graph can hold it.
-WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "lift_fresh", "is_nonzero", "equal"}
-
-
-class Operations(TorchDispatchMode):
-    """Names of all operations, of the backward pass too."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: set[str] = set()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.seen.add(func.overloadpacket.__name__)
-        return func(*args, **(kwargs or {}))
-
-
 @pytest.mark.parametrize("head", HEADS)
 def test_every_shipped_head_can_be_captured(head: str) -> None:
     """Else its first step on a GPU ends the run. (In bf16 the CPU takes the GPU's operations.)"""
@@ -138,14 +123,14 @@ def test_every_shipped_head_can_be_captured(head: str) -> None:
     with Operations() as operations:
         eager(torch.arange(2), draws)
     assert {"convolution", "convolution_backward", "grid_sampler_2d"} <= operations.seen
-    assert operations.seen & WAITING == set()
+    assert operations.waiting() == []
 
 
 def test_an_operation_that_waits_is_seen() -> None:
     """Else the test above passes whatever a head does."""
     with Operations() as operations:
         bool(torch.ones(2).max() > 0)
-    assert operations.seen & WAITING
+    assert operations.waiting()
 
 
 def test_the_cpu_takes_its_steps_eagerly() -> None:

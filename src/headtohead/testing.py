@@ -22,11 +22,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.autograd.gradcheck import GradcheckError, gradcheck
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from headtohead.backbones.testing import check_backbone as check_backbone
 from headtohead.core.errors import UsageError
 from headtohead.heads.base import ClosedFormHead, Head, PooledHead
+from headtohead.heads.capture import Operations
 from headtohead.heads.metric import classes_for
 from headtohead.heads.table import build_head, build_head_of
 
@@ -38,9 +38,6 @@ SIZES: tuple[Size, ...] = ((1, 1), (3, 5), (7, 7), (14, 14))
 OUTPUTS = (1, 3)
 BATCH = 5
 RELATIVE, ABSOLUTE = 1e-4, 1e-5
-
-WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "lift_fresh", "is_nonzero", "equal"}
-"""Operations that wait for the device, or bring a value to it: no CUDA graph can hold them."""
 
 
 @dataclass
@@ -332,26 +329,11 @@ def _check_invariances(head: Head, features: Tensor) -> list[str]:
     return skipped
 
 
-class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Names of all operations, of the backward pass too."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.seen: set[str] = set()
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Do the operation, and note it."""
-        self.seen.add(func.overloadpacket.__name__)
-        return func(*args, **(kwargs or {}))
-
-
 def _check_capture(head: Head, features: Tensor) -> None:
     """Seen on the CPU: the operations that a step on a GPU would take."""
-    with _Operations() as operations:
+    with Operations() as operations:
         _gradients(head.train(), features)
-    waiting = ", ".join(sorted(operations.seen & WAITING))
+    waiting = ", ".join(operations.waiting())
     assert not (waiting and head.capturable), (
         f"a step cannot be captured as a CUDA graph ({waiting}): say capturable = False"
     )
