@@ -16,7 +16,7 @@ compare: setup
 	$(BIN)/headtohead compare
 
 test: lint
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check .
