@@ -1,17 +1,22 @@
 """How long a training step takes: what is measured, never how long it took."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from headtohead.config.recipe import RecipeSpec
 from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.data.split import Split
+from headtohead.heads.pools import Largest
 from headtohead.probes import speed
-from headtohead.training.inputs import Pictures
+from headtohead.training.inputs import Features, Pictures
 from headtohead.training.plans import RunPlan
 
 PIXELS = 24
+FROZEN = BackboneSpec(options={"widths": [4, 4]}, train="none")
 
 
 def plan(head: str, batch_size: int) -> RunPlan:
@@ -48,3 +53,25 @@ def test_every_head_is_timed_in_every_round(monkeypatch: pytest.MonkeyPatch) -> 
     assert found.wall.shape == found.cpu.shape == (2, speed.ROUNDS)
     assert (found.wall > 0).all()
     assert (found.cpu > 0).all()
+
+
+def test_a_head_on_frozen_features_is_timed_as_it_is_trained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else a head looks as slow as its pool, which its runs make once: dozens of times too slow."""
+    maps = np.random.default_rng(0).random((1, 20, 3, 3, 4), np.float32)
+    features = Features(maps, np.arange(20) % 2, torch.device("cpu"))
+    pooled: list[int] = []
+    pool = Largest.__call__
+
+    def counted(self: Largest, maps: Tensor) -> Tensor:
+        pooled.append(len(maps))
+        return pool(self, maps)
+
+    monkeypatch.setattr(Largest, "__call__", counted)
+    frozen = replace(plan("kmax", 8), backbone=FROZEN)
+    runner = speed.step_runner(frozen, features, np.arange(8, 16))
+    before = list(pooled)
+    runner.step()
+    runner.step()
+    assert pooled == before == [1, 8]  # one to know the shape, then the batch

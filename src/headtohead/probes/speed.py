@@ -122,7 +122,10 @@ def collect_speed(plans: "Sequence[RunPlan]", pictures: "Inputs", split: "Split"
 
 
 def step_runner(plan: "RunPlan", pictures: "Inputs", batch: NDArray[np.int64]) -> StepRunner:
-    """The plan's model, to be trained on the rows `batch` of `pictures` again and again."""
+    """The plan's model, to be trained on the rows `batch` of `pictures` again and again.
+
+    As its run trains it: on what the head's pool made of them where that is kept.
+    """
     import torch
 
     from headtohead.training.closed_form import Fitted
@@ -133,8 +136,9 @@ def step_runner(plan: "RunPlan", pictures: "Inputs", batch: NDArray[np.int64]) -
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     recipe = plan.recipe
     optimizer = optimizer_of(model, recipe)
-    rows = pictures.rows(batch)
+    inputs = pictures.part(batch).for_head(model.head)
+    rows = inputs.rows(np.arange(len(batch)))
     if model.head.closed_form:
-        return StepRunner(model, Step(Fitted(model, pictures), optimizer), rows)
-    eager = EagerGradients(model, pictures, None, recipe.arithmetic)
+        return StepRunner(model, Step(Fitted(model, inputs), optimizer), rows)
+    eager = EagerGradients(model, inputs, None, recipe.arithmetic)
     return StepRunner(model, Step(gradients_on_device(eager, rows, None), optimizer), rows)

@@ -51,13 +51,13 @@ def _time(question: PreflightQuestion, timing: TimingQuestion, output: IO[str]) 
     ):
         plan = RunPlan("", head, 0, spec, question.backbone, recipe, side, timing.classes)
         rows = np.arange(batch, dtype=np.int64)
-        if question.backbone.frozen:
+        if question.backbone.frozen and not isinstance(pictures, Features):
             pictures = _features(plan, labels, device)
         runner = step_runner(plan, pictures, rows)
         runner.step()
         seconds = float(np.median([runner.step()[0] for _ in range(STEPS)]))
         began = time.perf_counter()
-        measure(runner.model, pictures, rows)
+        measure(runner.model, pictures.for_head(runner.model.head), rows)
         evaluation = (time.perf_counter() - began) / batch
         say(output, "times", head=head, step=seconds, image=evaluation)
 

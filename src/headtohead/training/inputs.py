@@ -2,7 +2,8 @@
 
 import warnings
 from abc import ABC, abstractmethod
-from typing import Any, Protocol, cast, final
+from copy import copy
+from typing import Any, Protocol, Self, cast, final
 
 import numpy as np
 import torch
@@ -46,6 +47,9 @@ class Inputs(Protocol):
 
     def for_head(self, head: Head) -> "Inputs":
         """The same images in the form that takes this head the least work, to the same bits."""
+
+    def part(self, rows: NDArray[np.int64]) -> "Inputs":
+        """The images of `rows` (n,) alone, copied, numbered from 0."""
 
     def maps(self, backbone: Backbone, inputs: Tensor) -> Tensor:
         """The feature maps (n, C, h, w) of a batch's inputs, or what is kept in their place."""
@@ -95,6 +99,13 @@ class Pictures:
         """The pictures themselves."""
         return self
 
+    def part(self, rows: NDArray[np.int64]) -> "Pictures":
+        """The pictures of `rows` alone, copied."""
+        part = copy(self)
+        part.labels = self.labels[rows]
+        part._images, part._labels = self._images[rows], self._labels[rows]
+        return part
+
     def classify(self, head: Head, maps: Tensor) -> Tensor:
         """The head's logits of maps."""
         logits: Tensor = head(maps)
@@ -134,6 +145,15 @@ class _OfViews(ABC):
 
     def __len__(self) -> int:
         return len(self._labels)
+
+    def part(self, rows: NDArray[np.int64]) -> Self:
+        """What is kept of `rows` alone, in every view, copied."""
+        part = copy(self)
+        part.labels = self.labels[rows]
+        part._labels = self._labels[rows]
+        views = self._kept.view(self._views, len(self), *self._kept.shape[1:])
+        part._kept = views[:, rows].flatten(0, 1)
+        return part
 
     def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """What is kept of the rows (n,), float32, and labels (n,)."""
@@ -178,6 +198,12 @@ class Features(_OfViews):
         kept = without_copy(features.reshape(-1, *features.shape[2:]))
         super().__init__(kept, len(features), labels, device)
         self._pooled: dict[Pool, Pooled] = {}
+
+    def part(self, rows: NDArray[np.int64]) -> Self:
+        """The maps of `rows` alone, in every view, copied."""
+        part = super().part(rows)
+        part._pooled = {}
+        return part
 
     def for_head(self, head: Head) -> Inputs:
         """What the head's pool makes of the maps, kept for other heads with an equal pool.
