@@ -38,7 +38,7 @@ SECTIONS = {
     ),
     "concepts": ("statistics", "claims", "fairness", "evaluation"),
     "reference": ("cli", "python", "study_schema"),
-    "results": ("reports", "article", "full_scale"),
+    "results": ("reports", "article", "full_scale", "zoo"),
     "benchmarks": ("peers", "speed", "measuring"),
     "design": ("contributing", "releasing", "changelog"),
 }
