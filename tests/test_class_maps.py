@@ -17,6 +17,7 @@ from headtohead.heads.pooling import GlobalAverage
 from headtohead.heads.table import HEADS, build_head
 from headtohead.probes.class_maps import (
     CLASS_MAPS,
+    FEWER_CURVES,
     FEWER_STEPS,
     STEPS,
     Curves,
@@ -171,6 +172,22 @@ def test_a_seeds_curves_on_a_frozen_backbone_are_of_its_own_images(head: str, se
         logits = model(torch.from_numpy(taken).permute(0, 3, 1, 2) / 255).detach()[:, 0]
         said = torch.sigmoid(logits * torch.from_numpy(2 * shown.labels[mine] - 1))
         np.testing.assert_allclose(maps.gradcam_curves.deletion[:, k], said, rtol=1e-3, atol=1e-5)
+
+
+def test_another_head_of_a_seed_costs_its_own_mixed_images_alone() -> None:
+    """Else 25 heads × 7 seeds cost many times what the features cost."""
+    first, shown, sizes = frozen_classifier("gap"), pictures(5), []
+    first.backbone.register_forward_hook(lambda _, given, __: sizes.append(len(given[0])))
+    other = Classifier(first.backbone, frozen_classifier("gap").head)
+    mixed = FEWER_CURVES * (FEWER_STEPS - 1)
+    found = []
+    for model, seed in ((first, 0), (other, 0), (first, 1), (other, 1)):
+        collect_class_maps(model, shown, CPU, seed)
+        found.append(sum(sizes))
+        sizes.clear()
+    ends = 2 * FEWER_CURVES  # the mean and the blurred copy of each
+    shared = ends + 2 * mixed  # in random order, deletion and insertion
+    assert found == [5 + shared + 2 * mixed, 2 * mixed, shared + 2 * mixed, 2 * mixed]
 
 
 def test_seven_seeds_take_other_images_of_every_class_apart() -> None:
