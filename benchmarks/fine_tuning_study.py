@@ -1,12 +1,13 @@
 """What do epochs of fine-tuning on photographs cost, from JPEG files on, beside timm's own way?
 
     python benchmarks/fine_tuning_study.py --data FOLDER --network NAME --image-size N
-        [--train all|none] [--weights FILE] [--images N] [--epochs N] [--rounds N]
+        [--train all|none] [--images N] [--epochs N] [--rounds N]
 
 FOLDER has two folders of JPEG photographs; N of them are copied into train, validation and test.
 headtohead decodes each once and then trains `gap` by its own run: with statistics of batch norm
 as they came, evaluation on validation and on a sample of the training images in each epoch, and
-files to resume from; a frozen network computes its features once. timm's way is its own parts put
+files to resume from; a frozen network computes its features once. Weights are
+random: they change no time. timm's way is its own parts put
 together as its training script does: `ImageDataset`, `create_loader` without augmentation, the
 network in training mode (in evaluation mode where it is frozen), `create_optimizer_v2`, and
 evaluation on validation; every epoch decodes every image. Both take AdamW, the same batches' size,
@@ -56,8 +57,6 @@ def ours(given: argparse.Namespace, photographs: Path, folder: Path) -> None:
         "learning_rate": RATE, "batch_norm": "frozen",
     }  # fmt: skip
     backbone = {"name": f"timm:{given.network}", "train": given.train}
-    if given.weights:
-        backbone |= {"weights": given.weights, "weights_match": "order"}
     content = {
         "name": "fine-tuning", "data": str(photographs), "heads": ["gap"], "seeds": 1,
         "pictures": {"image_size": given.image_size}, "backbone": backbone, "recipe": recipe,
@@ -173,7 +172,6 @@ def main() -> None:
     parser.add_argument("--network", default="tf_efficientnet_lite0", help="a name of timm's")
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--train", choices=("all", "none"), default="all")
-    parser.add_argument("--weights", help="of headtohead's side: a .pth file, by order")
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
