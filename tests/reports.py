@@ -73,7 +73,8 @@ def add_evidence(ledger: Ledger) -> None:
         maps = rng.normal(0, 1, (PROBED, CELLS, CELLS)).astype(np.float32)
         exact = maps * 0.9 if head == "gap" else None
         found = ClassMaps(
-            rows, labels, 3.0, 6.0, maps, exact, curves, curves, curves if head == "gap" else None
+            *(rows, labels, 3.0, 6.0, maps, exact, curves, curves),
+            *(curves if head == "gap" else None, np.arange(len(curve))),
         )
         write_run(ledger, CLASS_MAPS, head, seed, CLASS_MAPS.pack(found))
         named = np.where(rng.random((len(shifts), PROBED)) < 0.8, labels, 1 - labels % 2)

@@ -1,5 +1,6 @@
 """Where a model looks, by one method for all heads."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,19 +8,24 @@ import pytest
 import torch
 from captum.attr import LayerGradCam
 
+from headtohead.backbones.frozen import Frozen
 from headtohead.backbones.tutorial_cnn import TutorialCNN
-from headtohead.claims.class_maps import _means
+from headtohead.claims.class_maps import _means, same_images
 from headtohead.heads.catalog import class_maps_of
 from headtohead.heads.classifier import Classifier
 from headtohead.heads.pooling import GlobalAverage
 from headtohead.heads.table import HEADS, build_head
 from headtohead.probes.class_maps import (
     CLASS_MAPS,
+    FEWER_CURVES,
+    FEWER_STEPS,
     STEPS,
+    Curves,
     _shares,
     collect_class_maps,
     gradcam_of,
     of_class,
+    taken_apart,
 )
 from headtohead.probes.images import ProbeImages
 from headtohead.stats.maps import area_gain, at_pixels
@@ -143,6 +149,96 @@ def test_a_curve_is_what_the_model_says_of_each_mixed_picture(head: str, outputs
             both = torch.cat([-logits, logits], 1) / 2 if outputs == 1 else logits
             said = both.softmax(1)[torch.arange(3), torch.from_numpy(shown.labels)]
             np.testing.assert_allclose(curves.deletion[:, k], said, rtol=1e-3, atol=1e-5)
+
+
+def frozen_classifier(head: str) -> Classifier:
+    model = classifier(head)
+    model.backbone = Frozen(model.backbone)
+    return model
+
+
+@pytest.mark.parametrize("head", ["gap", "fc_small"])
+@pytest.mark.parametrize("seed", [0, 2])
+def test_a_seeds_curves_on_a_frozen_backbone_are_of_its_own_images(head: str, seed: int) -> None:
+    """Else a curve is told of an image that it does not show, or all seeds show the same two."""
+    model, shown = frozen_classifier(head), pictures(5)
+    maps = collect_class_maps(model, shown, CPU, seed)
+    mine = [[0, 1], [2, 3], [4, 0]][seed]
+    assert maps.apart.tolist() == mine
+    share = _shares(at_pixels(maps.gradcam[mine], SIDE, maps.first, maps.stride))
+    mean = np.zeros_like(shown.pixels) + shown.pixels.mean((1, 2), keepdims=True).astype("u1")
+    for k in range(FEWER_STEPS + 1):
+        taken = np.where((share < k / FEWER_STEPS)[..., None], mean[mine], shown.pixels[mine])
+        logits = model(torch.from_numpy(taken).permute(0, 3, 1, 2) / 255).detach()[:, 0]
+        said = torch.sigmoid(logits * torch.from_numpy(2 * shown.labels[mine] - 1))
+        np.testing.assert_allclose(maps.gradcam_curves.deletion[:, k], said, rtol=1e-3, atol=1e-5)
+
+
+def test_another_head_of_a_seed_costs_its_own_mixed_images_alone() -> None:
+    """Else 25 heads × 7 seeds cost many times what the features cost."""
+    first, shown, sizes = frozen_classifier("gap"), pictures(5), []
+    first.backbone.register_forward_hook(lambda _, given, __: sizes.append(len(given[0])))
+    other = Classifier(first.backbone, frozen_classifier("gap").head)
+    mixed = FEWER_CURVES * (FEWER_STEPS - 1)
+    found = []
+    for model, seed in ((first, 0), (other, 0), (first, 1), (other, 1)):
+        collect_class_maps(model, shown, CPU, seed)
+        found.append(sum(sizes))
+        sizes.clear()
+    ends = 2 * FEWER_CURVES  # the mean and the blurred copy of each
+    shared = ends + 2 * mixed  # in random order, deletion and insertion
+    assert found == [5 + shared + 2 * mixed, 2 * mixed, shared + 2 * mixed, 2 * mixed]
+
+
+def test_seven_seeds_take_other_images_of_every_class_apart() -> None:
+    """Else the claim stands on the same few images, however many seeds there are."""
+    seeds = [taken_apart(96, seed, frozen=True) for seed in range(7)]
+    assert np.unique(np.concatenate(seeds)).tolist() == list(range(14))
+    assert [(apart % 2).tolist() for apart in seeds] == [[0, 1]] * 7
+    assert taken_apart(96, 5, frozen=False).tolist() == list(range(24))
+    assert [taken_apart(count, 3, frozen=True).tolist() for count in (0, 1)] == [[], [0]]
+
+
+def test_evidence_of_before_has_the_curves_of_the_first_images() -> None:
+    """Else a study of an earlier version has no class maps any more, or other numbers."""
+    maps = collect_class_maps(frozen_classifier("gap"), pictures(5), CPU, 2)
+    arrays = CLASS_MAPS.pack(maps)
+    assert CLASS_MAPS.describe(arrays).apart.tolist() == [4, 0]
+    del arrays["apart"]
+    before = CLASS_MAPS.describe(arrays)
+    assert before.apart.tolist() == [0, 1]
+    np.testing.assert_array_equal(before.gradcam_curves.deletion, maps.gradcam_curves.deletion)
+
+
+def test_heads_of_a_seed_are_compared_over_the_images_of_both() -> None:
+    """Else a head that is added to a study of before is compared by other images' curves."""
+    model, shown = frozen_classifier("gap"), pictures(5)
+    new = {("new", seed): collect_class_maps(model, shown, CPU, seed) for seed in range(3)}
+    rows = np.arange(4, dtype=np.float32)[:, None].repeat(6, axis=1)
+    curve = {0: rows, 1: rows, 2: rows[:3]}
+    old = {
+        ("old", seed): replace(
+            maps,
+            gradcam_curves=Curves(curve[seed], curve[seed]),
+            random_curves=Curves(curve[seed], curve[seed]),
+            exact_curves=None,
+            apart=np.arange(4) if seed < 2 else np.array([1, 2, 3]),
+        )
+        for (_, seed), maps in new.items()
+    }
+    kept, without = same_images({**old, **new})
+    assert without == [2]
+    for seed, images in enumerate(([0, 1], [2, 3], [])):
+        for head in ("old", "new"):
+            assert kept[head, seed].apart.tolist() == images
+            assert len(kept[head, seed].random_curves.insertion) == len(images)
+        assert kept["old", seed].gradcam_curves.deletion[:, 0].tolist() == images
+    alike, without = same_images(new)
+    assert without == []
+    for run, maps in new.items():
+        np.testing.assert_array_equal(
+            alike[run].gradcam_curves.insertion, maps.gradcam_curves.insertion
+        )
 
 
 def test_maps_hang_on_no_other_picture() -> None:

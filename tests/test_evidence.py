@@ -39,7 +39,7 @@ def class_maps(exact: bool) -> ClassMaps:
     maps = RNG.normal(size=(3, 4, 4)).astype(np.float32) * 50
     return ClassMaps(
         *(ROWS, ROWS % 2, 10.5, 8.0, maps, maps + 1 if exact else None),
-        *(curves(), curves(), curves() if exact else None),
+        *(curves(), curves(), curves() if exact else None, np.array([2, 0])),
     )
 
 

@@ -1,5 +1,6 @@
 """Frozen means frozen: nothing of a held backbone moves, whoever trains the model."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from headtohead.accel import is_accelerated
 from headtohead.backbones.frozen import (
     Frozen,
     with_checkpointing,
@@ -74,6 +76,44 @@ def test_nothing_of_a_frozen_backbone_moves_in_a_run(tmp_path: Path, cached: boo
     assert same(before, state_of(model.backbone.trunk))  # type: ignore[arg-type]
     assert record.parameters.backbone == sum(p.numel() for p in TutorialCNN((4, 6)).parameters())
     assert record.parameters.trainable == record.parameters.head
+
+
+def test_a_lent_backbone_is_one_and_a_plain_one_is_its_own(tmp_path: Path) -> None:
+    """Else each run copies the backbone four times, or an export changes that of later runs."""
+    own = plan(frozen_spec(tmp_path))
+    first, second = (own.build(lent=True) for _ in range(2))
+    alone = own.build_plain()
+    assert first.backbone is second.backbone
+    assert first.head is not second.head
+    assert alone.backbone is not first.backbone
+    ours = {id(tensor) for tensor in first.backbone.parameters()}
+    assert ours.isdisjoint({id(tensor) for tensor in alone.backbone.parameters()})
+    assert not is_accelerated(alone)
+    assert same(state_of(alone.backbone.trunk), state_of(first.backbone.trunk))  # type: ignore[arg-type]
+    shown = torch.rand(2, 3, SIZE, SIZE)
+    with torch.no_grad():
+        torch.testing.assert_close(alone.eval()(shown), first.eval()(shown))
+
+
+def test_a_lent_backbone_wears_the_heads_of_finished_runs(tmp_path: Path) -> None:
+    """Else probes measure another head than was trained, or the first one's everywhere."""
+    spec = frozen_spec(tmp_path)
+    source = inputs(tmp_path / "f", spec)
+    for head in ("fc", "gap"):
+        train(plan(spec, head), source, parts(40, 15), tmp_path / head, Silent())
+    models = {
+        (head, lent): finished_model(plan(spec, head), tmp_path / head, "last", CPU, lent=lent)
+        for lent in (True, False)
+        for head in ("fc", "gap")
+    }
+    for head in ("fc", "gap"):
+        kept, lent = (models[head, way].model for way in (False, True))
+        assert same(state_of(kept.head), state_of(lent.head))
+        weights = checkpoint.load(tmp_path / head / LAST)[0]
+        assert {f"head.{name}" for name in lent.head.state_dict()} == set(weights)
+    own = replace(plan(spec, "fc"), head_spec=HeadSpec(head="gap"))
+    with pytest.raises(checkpoint.DamagedCheckpointError, match="do not fit"):
+        finished_model(own, tmp_path / "fc", "last", CPU, lent=True)
 
 
 def test_a_head_on_features_is_the_joined_model_on_pictures(tmp_path: Path) -> None:

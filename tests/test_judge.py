@@ -45,7 +45,7 @@ def maps_of(head: str, seed: int) -> ClassMaps:
     maps[1::2, :, 1], maps[1::2, :, 0] = share, 1 - share
     flat, steep = np.full((4, 11), 0.5, np.float32), np.full((4, 11), share, np.float32)
     random, found = Curves(flat, flat), Curves(1 - steep, steep)
-    return ClassMaps(ROWS, ROWS % 2, 3.5, 8.0, maps, None, random, found, None)
+    return ClassMaps(ROWS, ROWS % 2, 3.5, 8.0, maps, None, random, found, None, np.arange(4))
 
 
 def moved(head: str, seed: int) -> Translation:

@@ -1,5 +1,6 @@
 """What probes show to every run is seen once by a frozen backbone, and by all others each time."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headtohead.backbones.frozen import Frozen
+from headtohead.heads.base import Pool, PooledHead
 from headtohead.heads.classifier import Classifier
 from headtohead.probes import seen
 from headtohead.probes.seen import features_of, logits_of
@@ -43,6 +45,48 @@ def test_another_head_on_the_same_frozen_backbone_costs_no_backbone(tmp_path: Pa
     logits_of(second, images()[1:10], CPU)
     logits_of(second, shown, CPU, shared=False)
     assert sizes == [9, 9]  # other images, and images of no other run
+
+
+@pytest.mark.parametrize("head", ["gap", "softpool", "fc"])
+def test_what_a_pool_made_of_shown_images_is_kept_for_all_heads(tmp_path: Path, head: str) -> None:
+    """Else each run pools 600 windows anew; or a head is measured on another pool's values."""
+    spec, shown = frozen_spec(tmp_path), images()[:9]
+    model = plan(spec, head).build_plain()
+    before = logits_of(model, shown, CPU)
+    sizes = counted(model)
+    for other in ("gmp", head, "gap", head):  # the second time by what the first one kept
+        logits_of(plan(spec, other).build_plain(), shown, CPU, name="nine")
+        assert torch.equal(logits_of(model, shown, CPU, name="nine"), before)
+    assert sizes == []
+    pools: list[int] = []
+    if isinstance(model.head, PooledHead):
+        pool = model.head.pool
+        model.head.__dict__["pool"] = Counting(pool, pools)
+        logits_of(model, shown, CPU, name="nine")
+        logits_of(model, shown, CPU, name="nine")
+        assert pools == [9]
+
+
+@dataclass(frozen=True)
+class Counting:
+    """A pool that tells how many images it was given."""
+
+    pool: Pool
+    told: list[int] = field(compare=False)
+
+    def __call__(self, features: Tensor) -> Tensor:
+        self.told.append(len(features))
+        return self.pool(features)
+
+
+def test_pooled_values_never_push_out_maps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a backbone of large maps computes its 600 windows again in every run."""
+    model = plan(frozen_spec(tmp_path), "gap").build_plain()
+    assert isinstance(model.backbone, Frozen)
+    one = features_of(model, images()[:4], CPU, name="four").nbytes
+    monkeypatch.setattr(seen, "MOST_BYTES", one)
+    logits_of(model, images()[:4], CPU, name="four")
+    assert [kept.nbytes for kept in model.backbone.seen.values()] == [one]
 
 
 def test_a_trained_backbone_sees_them_in_every_run(tmp_path: Path) -> None:

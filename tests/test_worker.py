@@ -1,5 +1,6 @@
 """A worker trains what its ledger says, in the order that its recipe says."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,14 +8,18 @@ import torch
 
 import headtohead
 from headtohead.config.from_options import study_from
+from headtohead.config.images import SplitSpec
+from headtohead.core.errors import UsageError
 from headtohead.data.pipeline import prepare_study, split_study
 from headtohead.data.split import in_stored_order
+from headtohead.runtime.run_job import Workplace
 from headtohead.store.ledger import Ledger
 from headtohead.store.records import LAST, EpochRecord, read_history
 from headtohead.training import checkpoint
 from headtohead.training.inputs import Pictures
 from headtohead.training.plans import run_plan
 from headtohead.training.run import train
+from ledgers import study_ledger
 from photographs import write_pictures
 from test_features import frozen_spec
 
@@ -110,3 +115,38 @@ def test_a_frozen_study_computes_its_features_once(tmp_path: Path) -> None:
     assert len(again.ledger.runs()) == 4
     assert (features / "features.npy").stat().st_mtime_ns == before
     assert len([path for path in (cache / "features").iterdir() if path.is_dir()]) == 1
+
+
+def test_a_worker_reads_a_study_again_when_it_was_extended(tmp_path: Path) -> None:
+    """Else it parses YAML for every run, or knows nothing of heads and seeds that were added."""
+    source = write_pictures(tmp_path / "source", {"cat": 12, "dog": 12})
+    spec = study_from("standard", data=str(source), image_size=36)
+    _, prepared = prepare_study(spec, cache=tmp_path / "cache", progress=lambda *_: None)
+    out = tmp_path / "out"
+    study_ledger(out, seeds=2)
+    place = Workplace(out, prepared.folder, torch.device("cpu"))
+    first = place.ledger()
+    assert place.ledger() is first
+    study_ledger(out, seeds=3)
+    assert (first.file.study.seeds, place.ledger().file.study.seeds) == (2, 3)
+    (out / "study.yaml").unlink()
+    with pytest.raises(UsageError, match="holds no study"):
+        place.ledger()
+
+
+@pytest.mark.parametrize("mode", ["fixed", "per-seed"])
+def test_a_worker_takes_each_seeds_own_split(tmp_path: Path, mode: str) -> None:
+    """Else runs of one seed are trained on another's images."""
+    source = write_pictures(tmp_path / "source", {"cat": 12, "dog": 12})
+    spec = study_from("standard", data=str(source), image_size=36)
+    _, prepared = prepare_study(spec, cache=tmp_path / "cache", progress=lambda *_: None)
+    ledger = study_ledger(tmp_path / "out", seeds=2)
+    study = ledger.file.study.model_copy(update={"split": SplitSpec.model_validate({"mode": mode})})
+    ledger = replace(ledger, file=ledger.file.model_copy(update={"study": study}))
+    place = Workplace(ledger.out, prepared.folder, torch.device("cpu"))
+    found = [place.split(ledger, seed) for seed in (0, 1, 0)]
+    for seed, split in zip((0, 1, 0), found, strict=True):
+        own = split_study(study, prepared, seed)
+        assert split.train.tolist() == own.train.tolist()
+        assert split.test.tolist() == own.test.tolist()
+    assert (found[0] is found[1]) == (mode == "fixed")

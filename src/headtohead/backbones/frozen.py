@@ -9,7 +9,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Any, Self, final
+from typing import Any, Self, TypeAlias, final
 
 import torch
 from torch import Tensor, nn
@@ -73,16 +73,20 @@ class Held(Backbone):
         return self.trunk.smallest_image()
 
 
+Key: TypeAlias = tuple[object, ...]
+"""Of what is kept in `Frozen.seen`: the device, the images, and what was made of their maps."""
+
+
 @final
 class Frozen(Held):
     """A backbone that is not trained at all. It is no part of a model's saved state.
 
     Loading a state leaves it as it is: its weights are those that it was built with. `seen` holds
-    feature maps of images that probes show to every run, by the images' digest: all backbones of
-    the same weights in a process share it (see `headtohead.probes.seen`).
+    feature maps of images that probes show to every run: all backbones of the same weights in a
+    process share it (see `headtohead.probes.seen`).
     """
 
-    def __init__(self, trunk: Backbone, seen: dict[str, Tensor] | None = None) -> None:
+    def __init__(self, trunk: Backbone, seen: dict[Key, Tensor] | None = None) -> None:
         super().__init__(trunk.requires_grad_(False).eval())
         self.seen = {} if seen is None else seen
         self.register_load_state_dict_pre_hook(_with_own)  # type: ignore[no-untyped-call]
@@ -90,6 +94,11 @@ class Frozen(Held):
     def held(self) -> Iterable[nn.Module]:
         """All of it."""
         return (self.trunk,)
+
+    def train(self, mode: bool = True) -> Self:
+        """Change nothing of the trunk, whose hundreds of modules are in evaluation mode already."""
+        self.training = mode
+        return self
 
     def state_dict(self, *args: Any, destination: Any = None, **kwargs: Any) -> Any:
         """Nothing."""
@@ -162,18 +171,29 @@ def with_checkpointing(trunk: Backbone) -> Backbone:
     )
 
 
-def frozen_backbone(spec: BackboneSpec, seed: int) -> Frozen:
-    """The frozen backbone of `spec`, a model of its own; PyTorch's random state is `seed`'s.
+def frozen_backbone(spec: BackboneSpec, seed: int, *, lent: bool = False) -> Frozen:
+    """The frozen backbone of `spec`; PyTorch's random state is `seed`'s.
 
-    Its weights are read once in a process. Raises UsageError as `backbone_of` does.
+    A model of its own, or where `lent` the process's one, to be computed with and not to be
+    changed: a copy takes as long as some hundred steps of a light head. Its weights are read once
+    in a process. Raises UsageError as `backbone_of` does.
     """
     told = spec.model_dump(mode="json")
     key = json.dumps([told, None if spec.weights else seed], sort_keys=True)
+    return _lent(key, seed) if lent else _copied(key, seed)
+
+
+def _copied(key: str, seed: int) -> Frozen:
     return Frozen(copy.deepcopy(_trunk(key, seed)), _seen(key))
 
 
 @lru_cache(maxsize=1)
-def _seen(key: str) -> dict[str, Tensor]:
+def _lent(key: str, seed: int) -> Frozen:
+    return _copied(key, seed)
+
+
+@lru_cache(maxsize=1)
+def _seen(key: str) -> dict[Key, Tensor]:
     """What `Frozen.seen` is for this key; that of another key is dropped, with its memory."""
     return {}
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Literal, final
 
 import numpy as np
@@ -70,9 +71,13 @@ def class_map_question(data: StudyData) -> Question:
         lost = LOST if maps and not seen else ""
         unmasked = sorted({seed for _, seed in maps.keys() - seen.keys()})
         if seen and unmasked:
-            notes += (f"Left out, their masks are lost: seeds {', '.join(map(str, unmasked))}",)
+            notes += (f"Left out, their masks are lost: seeds {_listed(unmasked)}",)
     else:
-        score, what, lost = _gains(data, maps, "gradcam"), BY_CURVES, ""
+        pair = {run: maps[run] for run in maps if run[0] in (data.reference, data.against)}
+        alike, without = same_images(pair)
+        score, what, lost = _gains(data, alike, "gradcam"), BY_CURVES, ""
+        if without:
+            notes += (f"Left out, no image was taken apart for both: seeds {_listed(without)}",)
     return Question(
         statement=f"{data.reference}'s class maps find the object better than {data.against}'s",
         tested=f"{what}, {data.reference} minus {data.against}",
@@ -100,6 +105,26 @@ def mask_scores(
                     )
                 scores[kind][head, seed] = score_maps(values, objects[key]).mean()
     return scores
+
+
+def same_images(found: MapsByRun) -> tuple[MapsByRun, list[int]]:
+    """`found` with the curves of the images that all runs of a seed took apart.
+
+    And the seeds that have no such image: of a frozen study of before, to which a head was added.
+    """
+    kept: dict[tuple[str, int], ClassMaps] = {}
+    without = []
+    for seed in sorted({seed for _, seed in found}):
+        runs = {run: maps for run, maps in found.items() if run[1] == seed}
+        common = reduce(np.intersect1d, (maps.apart for maps in runs.values()))
+        if not len(common) and any(len(maps.apart) for maps in runs.values()):
+            without.append(seed)
+        kept |= {run: maps.curves_of(common) for run, maps in runs.items()}
+    return kept, without
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds))
 
 
 def _mask_measures(
@@ -131,7 +156,7 @@ def _mask_measures(
     return beyond, rows
 
 
-def _curve_measures(data: StudyData, found: dict[tuple[str, int], ClassMaps]) -> list[Measure]:
+def _curve_measures(data: StudyData, found: MapsByRun) -> list[Measure]:
     names = {"gradcam": "Grad-CAM", "exact": "exact map"}
     return [
         measure(
@@ -143,7 +168,7 @@ def _curve_measures(data: StudyData, found: dict[tuple[str, int], ClassMaps]) ->
     ]
 
 
-def _gains(data: StudyData, found: dict[tuple[str, int], ClassMaps], kind: str) -> BySeed:
+def _gains(data: StudyData, found: MapsByRun, kind: str) -> BySeed:
     def gain(maps: ClassMaps) -> float | None:
         curves, random = getattr(maps, f"{kind}_curves"), maps.random_curves
         if curves is None or not len(curves.deletion):
@@ -281,11 +306,13 @@ def _curve_chart(way: _Way, found: MapsByRun, styles: Mapping[str, HeadStyle]) -
             )
         paper.axes.set(xlabel=way.axis, ylabel="probability of the true class (%)", xlim=(0, 100))
         keep_within(paper.axes, 0, 100)
-        pictures = max(len(maps.gradcam_curves.deletion) for maps in found.values())
+        each = max(len(maps.apart) for maps in found.values())
+        every = len(np.unique(np.concatenate([maps.apart for maps in found.values()])))
+        images = f"{every} test images" + (f", {each} for each seed" if each < every else "")
         return paper.finish(
             f"maps-{way.field}",
             way.title,
-            f"{pictures} test images, the most important pixels first. Solid: in Grad-CAM's "
+            f"{images}, the most important pixels first. Solid: in Grad-CAM's "
             "order, mean over seeds (faint: each seed); dashed: in random maps' order. "
             f"The further {way.better} the dashed line, the more the map shows what counts.",
             f"{way.title}. {'; '.join(told)}.",

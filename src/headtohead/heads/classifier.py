@@ -77,15 +77,24 @@ def outputs_for(classes: int) -> int:
 
 
 def build_classifier(
-    backbone: BackboneSpec, name: str, head: HeadSpec, *, image_size: int, classes: int, seed: int
+    backbone: BackboneSpec,
+    name: str,
+    head: HeadSpec,
+    *,
+    image_size: int,
+    classes: int,
+    seed: int,
+    lent: bool = False,
 ) -> Classifier:
     """The model of candidate `name` as it stands before its first step.
 
     For one seed every candidate gets the same backbone weights: backbone and head are drawn from
-    streams of their own. Raises UsageError for names, options or sizes that do not fit.
+    streams of their own. Of a frozen backbone `lent` takes the process's one, which is not to be
+    changed (see `headtohead.backbones.frozen.frozen_backbone`). Raises UsageError for names,
+    options or sizes that do not fit.
     """
     with torch.random.fork_rng(devices=[]):
-        trunk = _trunk(backbone, stream_seed(seed, "init/backbone"))
+        trunk = _trunk(backbone, stream_seed(seed, "init/backbone"), lent=lent)
         size = trunk.map_size(image_size)
         torch.manual_seed(stream_seed(seed, "init/head", name))
         top = build_head(
@@ -94,10 +103,10 @@ def build_classifier(
     return Classifier(trunk, NormedHead(top, trunk.channels) if backbone.norm else top)
 
 
-def _trunk(spec: BackboneSpec, seed: int) -> Backbone:
+def _trunk(spec: BackboneSpec, seed: int, *, lent: bool) -> Backbone:
     """The backbone, as much of it to be trained as `spec` says."""
     if spec.frozen:
-        return frozen_backbone(spec, seed)
+        return frozen_backbone(spec, seed, lent=lent)
     torch.manual_seed(seed)
     trunk = backbone_of(spec)
     return trunk if spec.stages is None else with_last_stages(trunk, spec.stages)

@@ -75,14 +75,14 @@ class Context:
         """
         from headtohead.training.plans import finished_model
 
-        return finished_model(self.plan, self.folder, "best", self.device)
+        return finished_model(self.plan, self.folder, "best", self.device, lent=True)
 
     @cached_property
     def last(self) -> "Finished":
         """That with the weights of the last epoch; raises as `best` does."""
         from headtohead.training.plans import finished_model
 
-        return finished_model(self.plan, self.folder, "last", self.device)
+        return finished_model(self.plan, self.folder, "last", self.device, lent=True)
 
 
 class Probe(Protocol[Found_co]):

@@ -1,6 +1,6 @@
 """The class-map probe: where a finished model looks, by one method for all heads."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, final
 
 import numpy as np
@@ -32,8 +32,9 @@ CURVE_PICTURES = 24
 STEPS = 10
 """Shares of the pixels at which a curve is looked at: every tenth."""
 
-FEWER_CURVES, FEWER_STEPS = 6, 5
-"""On a frozen backbone, which costs far more than its heads and sees each step of every curve."""
+FEWER_CURVES, FEWER_STEPS = 2, 5
+"""On a frozen backbone, which costs far more than its heads and sees each step of every curve. Each
+seed takes the next images: seven seeds show 14."""
 
 BLUR = 0.1
 """Radius of the blur that an insertion starts from, as a share of the side."""
@@ -54,13 +55,17 @@ Values = NDArray[np.float32]
 class Curves:
     """The true class's probability as pixels go or come in one order of importance.
 
-    `deletion`, `insertion`: (m, steps + 1) float32 in [0, 1], of the first m probe images; in
+    `deletion`, `insertion`: (m, steps + 1) float32 in [0, 1], of m of the probe images; in
     column k a share k / steps of the pixels, the most important first, is taken away from the
     picture (deletion) or has come back to its blurred copy (insertion).
     """
 
     deletion: NDArray[np.float32]
     insertion: NDArray[np.float32]
+
+    def of(self, chosen: NDArray[np.bool_]) -> "Curves":
+        """Those of some of the m images."""
+        return Curves(self.deletion[chosen], self.insertion[chosen])
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,8 @@ class ClassMaps:
     whose mean is that logit; None for heads that have none, and where the mean was found to be
     another: `unfit` says why. Cell i's centre lies at pixel
     `first` + i · `stride`, in both directions, counted from the centre of pixel 0.
+    `apart` is (m,) int64: which of the n images the curves are of, the same for all heads of a
+    seed.
     """
 
     rows: NDArray[np.int64]
@@ -85,7 +92,15 @@ class ClassMaps:
     random_curves: Curves
     gradcam_curves: Curves
     exact_curves: Curves | None
+    apart: NDArray[np.int64]
     unfit: str | None = None
+
+    def curves_of(self, apart: NDArray[np.int64]) -> "ClassMaps":
+        """The same with the curves of these images alone, which are some of its `apart`."""
+        kept = np.isin(self.apart, apart)
+        curves = {f"{name}_curves": getattr(self, f"{name}_curves") for name in CURVES}
+        some = {name: found and found.of(kept) for name, found in curves.items()}
+        return replace(self, apart=self.apart[kept], **some)
 
 
 @final
@@ -97,8 +112,8 @@ class ClassMapsProbe:
 
     def collect(self, context: Context) -> Arrays:
         """Maps by the best epoch's weights."""
-        model = context.best.model
-        return self.pack(collect_class_maps(model, context.shown, context.device))
+        model, seed = context.best.model, context.plan.seed
+        return self.pack(collect_class_maps(model, context.shown, context.device, seed))
 
     @staticmethod
     def pack(maps: ClassMaps) -> Arrays:
@@ -107,6 +122,7 @@ class ClassMapsProbe:
             "rows": maps.rows,
             "labels": maps.labels,
             "geometry": np.array([maps.first, maps.stride]),
+            "apart": maps.apart,
         }
         for name in ("gradcam", "exact"):
             values: NDArray[np.float32] | None = getattr(maps, name)
@@ -124,9 +140,13 @@ class ClassMapsProbe:
         return arrays
 
     def describe(self, arrays: Arrays) -> ClassMaps:
-        """The inverse of `pack`, up to the rounding of float16."""
+        """The inverse of `pack`, up to the rounding of float16.
+
+        Evidence of before `apart` was kept has the curves of the first images.
+        """
         first, stride = (float(value) for value in arrays["geometry"])
         has_exact = "exact" in arrays
+        random_curves = _curves(arrays, "random")
         return ClassMaps(
             rows=arrays["rows"],
             labels=arrays["labels"],
@@ -134,9 +154,10 @@ class ClassMapsProbe:
             stride=stride,
             gradcam=_map(arrays, "gradcam"),
             exact=_map(arrays, "exact") if has_exact else None,
-            random_curves=_curves(arrays, "random"),
+            random_curves=random_curves,
             gradcam_curves=_curves(arrays, "gradcam"),
             exact_curves=_curves(arrays, "exact") if has_exact else None,
+            apart=arrays.get("apart", np.arange(len(random_curves.deletion))),
             unfit=str(arrays[UNFIT]) if UNFIT in arrays else None,
         )
 
@@ -145,21 +166,26 @@ CLASS_MAPS = ClassMapsProbe()
 
 
 def collect_class_maps(
-    model: "Classifier", pictures: ProbeImages, device: "torch.device"
+    model: "Classifier", pictures: ProbeImages, device: "torch.device", seed: int = 0
 ) -> ClassMaps:
-    """Maps of the probe images by `model` on `device`, and what they are worth to it."""
+    """Maps of the probe images by `model` on `device`, and what they are worth to it.
+
+    `seed` is the run's: on a frozen backbone each takes others of the images apart.
+    """
     first, stride = model.backbone.first, model.backbone.stride
-    found = _maps(model.eval(), pictures, device)
+    features = features_of(model, pictures.pixels, device, name=f"{pictures.digest} pixels")
+    found = _maps(model.head, features, pictures.labels)
     gradcam = np.concatenate([maps for maps, _ in found])
     unfit = next((maps for _, maps in found if isinstance(maps, str)), None)
     own = [maps for _, maps in found if not isinstance(maps, str) and maps is not None]
     exact = np.concatenate(own) if own and unfit is None else None
     chance = stream(0, "random maps").random(gradcam.shape, dtype=np.float32)
 
-    few = _TakenApart(model, pictures, device)
+    apart = taken_apart(len(pictures.rows), seed, frozen=model.is_frozen)
+    few = _TakenApart(model, pictures, apart, features)
 
     def curves(maps: Values, *, shared: bool = False) -> Curves:
-        return few.curves(at_pixels(maps[: few.count], few.side, first, stride), shared=shared)
+        return few.curves(at_pixels(maps[apart], few.side, first, stride), shared=shared)
 
     gradcam_curves = curves(gradcam)
     exact_curves = None
@@ -176,8 +202,21 @@ def collect_class_maps(
         random_curves=curves(chance, shared=True),
         gradcam_curves=gradcam_curves,
         exact_curves=exact_curves,
+        apart=apart,
         unfit=unfit,
     )
+
+
+def taken_apart(count: int, seed: int, *, frozen: bool) -> NDArray[np.int64]:
+    """Which of `count` probe images the runs of `seed` take apart: all heads the same.
+
+    Without a frozen backbone the first ones. With it few, of each seed the next, and round again:
+    probe images have their classes in turn.
+    """
+    if not frozen:
+        return np.arange(min(count, CURVE_PICTURES))
+    few = min(count, FEWER_CURVES)
+    return (few * seed + np.arange(few)) % max(count, 1)
 
 
 def of_class(values: "Tensor", labels: "Tensor") -> "Tensor":
@@ -205,7 +244,7 @@ def gradcam_of(head: "Head", features: "Tensor", labels: "Tensor") -> "Tensor":
 
 
 def _maps(
-    model: "Classifier", pictures: ProbeImages, device: "torch.device"
+    head: "Head", features: "Tensor", labels: NDArray[np.int64]
 ) -> list[tuple[Values, Values | str | None]]:
     """Per batch: Grad-CAM in logits, and the head's own maps, None, or why they are no maps."""
     import torch
@@ -213,16 +252,15 @@ def _maps(
     from headtohead.training.evaluate import BATCH
 
     found: list[tuple[Values, Values | str | None]] = []
-    every = torch.from_numpy(pictures.labels).to(device)
-    maps = features_of(model, pictures.pixels, device)
+    every = torch.from_numpy(labels).to(features.device)
     with torch.no_grad():
-        for features, labels in zip(
-            torch.split(maps, BATCH), torch.split(every, BATCH), strict=True
+        for maps, targets in zip(
+            torch.split(features, BATCH), torch.split(every, BATCH), strict=True
         ):
-            own = own_maps(model.head, features)
-            gradcam = gradcam_of(model.head, features, labels).cpu().numpy()
+            own = own_maps(head, maps)
+            gradcam = gradcam_of(head, maps, targets).cpu().numpy()
             if isinstance(own, torch.Tensor):
-                found.append((gradcam, of_class(own, labels).cpu().numpy()))
+                found.append((gradcam, of_class(own, targets).cpu().numpy()))
             else:
                 found.append((gradcam, own))
     return found
@@ -268,18 +306,29 @@ class _End:
 
 
 class _TakenApart:
-    """The first few probe images and what `model` says of them in parts."""
+    """Some probe images, `apart` of them, and what `model` says of them in parts.
 
-    def __init__(self, model: "Classifier", pictures: ProbeImages, device: "torch.device") -> None:
-        self._model, self._device = model, device
-        most = FEWER_CURVES if model.is_frozen else CURVE_PICTURES
+    `features` are the backbone's maps of all probe images.
+    """
+
+    def __init__(
+        self,
+        model: "Classifier",
+        pictures: ProbeImages,
+        apart: NDArray[np.int64],
+        features: "Tensor",
+    ) -> None:
+        import torch
+
+        self._model, self._device = model, features.device
         self._steps = FEWER_STEPS if model.is_frozen else STEPS
-        pixels = pictures.pixels[:most]
-        self.count = len(pixels)
-        self._labels = pictures.labels[:most]
+        pixels = pictures.pixels[apart]
+        self._labels = pictures.labels[apart]
         self.side = pixels.shape[1]
         mean = pixels.mean((1, 2), keepdims=True).astype(np.uint8)
-        self._whole = self._end(pixels)
+        with torch.no_grad():
+            logits = model.head(features[torch.from_numpy(apart).to(self._device)])
+        self._whole = _End(pixels, self._known(logits))
         self._mean = self._end(np.broadcast_to(mean, pixels.shape))
         self._blurred = self._end(np.stack([_blurred(picture) for picture in pixels]))
 
@@ -310,10 +359,13 @@ class _TakenApart:
 
     def _probability(self, pixels: NDArray[np.uint8], *, shared: bool) -> Values:
         """(n,) probabilities of the true class of n pictures, m after m."""
+        return self._known(logits_of(self._model, pixels, self._device, shared=shared))
+
+    def _known(self, logits: "Tensor") -> Values:
+        """(n,) probabilities of the true class by (n, outputs) logits, m pictures after m."""
         import torch
 
-        logits = logits_of(self._model, pixels, self._device, shared=shared)
-        targets = torch.from_numpy(np.resize(self._labels, len(pixels))).to(logits.device)
+        targets = torch.from_numpy(np.resize(self._labels, len(logits))).to(logits.device)
         if logits.shape[1] == 1:
             known = of_class(logits, targets).sigmoid()
         else:

@@ -96,22 +96,22 @@ def collect_costs(plan: "RunPlan") -> Costs:
     """Costs of the plan's model; its weights do not matter."""
     from headtohead.backbones.counting import multiply_adds
 
-    model = plan.build()
-    recipe = plan.recipe
+    head, recipe = plan.build(lent=True).head, plan.recipe
     told = (plan.backbone.model_dump_json(), recipe.batch_norm, recipe.checkpointing)
     key = repr((*told, plan.image_size))
     if key not in _KNOWN:
         _KNOWN.clear()
-        _KNOWN[key] = _of_backbone(model.backbone, plan.image_size)
+        # Its own, on the CPU: the one that is lent may lie on a GPU.
+        _KNOWN[key] = _of_backbone(plan.build().backbone, plan.image_size)
     backbone = _KNOWN[key]
     maps = backbone.maps
     return Costs(
         multiply_adds_backbone=backbone.multiply_adds,
-        multiply_adds_head=multiply_adds(model.head, maps[:1]),
+        multiply_adds_head=multiply_adds(head, maps[:1]),
         weight_bytes_backbone=backbone.weight_bytes,
-        weight_bytes_head=_weight_bytes(model.head),
+        weight_bytes_head=_weight_bytes(head),
         activation_bytes_backbone=backbone.activation_bytes,
-        activation_bytes_head=_kept(model.head, maps.detach().requires_grad_()) // BATCH,
+        activation_bytes_head=_kept(head, maps.detach().requires_grad_()) // BATCH,
     )
 
 

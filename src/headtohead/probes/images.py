@@ -7,7 +7,9 @@ Imports no torch: it is done before any worker starts.
 """
 
 from collections.abc import Iterable, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
+from hashlib import sha256
 from itertools import chain, zip_longest
 from pathlib import Path
 
@@ -57,6 +59,14 @@ class ProbeImages:
     labels: NDArray[np.int64]
     pixels: NDArray[np.uint8]
     wide: NDArray[np.uint8]
+
+    @cached_property
+    def digest(self) -> str:
+        """Of all that is in them: what was computed of others has another."""
+        digest = sha256(repr((self.pixels.shape, self.wide.shape)).encode())
+        for array in (self.rows, self.labels, self.pixels, self.wide):
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
 
     def first(self, count: int) -> "ProbeImages":
         """The first so many."""
@@ -120,7 +130,8 @@ def masks_path(out: Path, split: int) -> Path:
 
 def write_images(path: Path, key: str, pictures: ProbeImages) -> None:
     """Write the probe images of the study with the digest `key`. Raises StorageError."""
-    write_evidence(path, PICTURES, key, vars(pictures))
+    arrays = {field.name: getattr(pictures, field.name) for field in fields(pictures)}
+    write_evidence(path, PICTURES, key, arrays)
 
 
 def read_images(path: Path, key: str) -> ProbeImages | None:

@@ -1,7 +1,8 @@
 """What a model says of images that probes show to every run: a frozen backbone sees them once.
 
-Its feature maps of them stay in the process, for all heads and seeds: on a frozen backbone a probe
-then costs what its head costs. A backbone that is trained is another one in every run.
+Its feature maps of them stay in the process, for all heads and seeds, and so does what a head's
+fixed pool makes of them: on a frozen backbone a probe then costs what its head costs. A backbone
+that is trained is another one in every run.
 """
 
 import hashlib
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from headtohead.backbones.frozen import Key
+    from headtohead.heads.base import PooledHead
     from headtohead.heads.classifier import Classifier
 
 
@@ -22,11 +25,17 @@ MOST_BYTES = 2**29
 
 
 def features_of(
-    model: "Classifier", images: NDArray[np.uint8], device: "torch.device", *, shared: bool = True
+    model: "Classifier",
+    images: NDArray[np.uint8],
+    device: "torch.device",
+    *,
+    shared: bool = True,
+    name: str | None = None,
 ) -> "Tensor":
     """The backbone's maps (n, C, h, w) of `images` (n, H, W, 3), without gradients.
 
-    `shared`: other runs will ask for the same images.
+    `shared`: other runs will ask for the same images. `name` says which they are, no others having
+    it; without one they are known by a digest of all their bytes.
     """
     import torch
 
@@ -44,25 +53,67 @@ def features_of(
 
     if not (shared and isinstance(backbone, Frozen)):
         return compute()
-    digest = hashlib.sha256(repr((images.shape, str(device))).encode())
-    digest.update(np.ascontiguousarray(images).data)
-    key = digest.hexdigest()
+    key = (str(device), name or _digest(images))
     if key not in backbone.seen:
         found = compute()
-        if sum(kept.nbytes for kept in backbone.seen.values()) + found.nbytes > MOST_BYTES:
+        if _bytes(backbone.seen) + found.nbytes > MOST_BYTES:
             backbone.seen.clear()
         backbone.seen[key] = found
     return backbone.seen[key]
 
 
 def logits_of(
-    model: "Classifier", images: NDArray[np.uint8], device: "torch.device", *, shared: bool = True
+    model: "Classifier",
+    images: NDArray[np.uint8],
+    device: "torch.device",
+    *,
+    shared: bool = True,
+    name: str | None = None,
 ) -> "Tensor":
     """(n, outputs) logits of `images` (n, H, W, 3) in evaluation mode; see `features_of`."""
     import torch
 
+    from headtohead.backbones.frozen import Frozen
+    from headtohead.heads.base import PooledHead
     from headtohead.training.evaluate import BATCH
 
+    head, backbone = model.eval().head, model.backbone
     with torch.no_grad():
-        maps = features_of(model, images, device, shared=shared)
-        return torch.cat([model.head(part) for part in torch.split(maps, BATCH)])
+        if name and isinstance(backbone, Frozen) and isinstance(head, PooledHead):
+            pooled = _pooled(model, head, backbone.seen, images, device, name)
+            return torch.cat([head.classify(part) for part in torch.split(pooled, BATCH)])
+        maps = features_of(model, images, device, shared=shared, name=name)
+        return torch.cat([head(part) for part in torch.split(maps, BATCH)])
+
+
+def _pooled(
+    model: "Classifier",
+    head: "PooledHead",
+    seen: "dict[Key, Tensor]",
+    images: NDArray[np.uint8],
+    device: "torch.device",
+    name: str,
+) -> "Tensor":
+    """What the head's pool makes of shared images, kept for heads with an equal pool if it fits."""
+    import torch
+
+    from headtohead.training.evaluate import BATCH
+
+    key = (str(device), name, head.pool)
+    if key in seen:
+        return seen[key]
+    maps = features_of(model, images, device, name=name)
+    found = torch.cat([head.pool(part) for part in torch.split(maps, BATCH)])
+    if _bytes(seen) + found.nbytes <= MOST_BYTES:
+        seen[key] = found
+    return found
+
+
+def _bytes(seen: "dict[Key, Tensor]") -> int:
+    return sum(kept.nbytes for kept in seen.values())
+
+
+def _digest(images: NDArray[np.uint8]) -> str:
+    digest = hashlib.sha256(repr(images.shape).encode())
+    digest.update(np.ascontiguousarray(images).data)
+    return digest.hexdigest()

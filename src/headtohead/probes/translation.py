@@ -120,6 +120,7 @@ def collect_translation(
     """Predictions of `model` on `device` in every window of the wide images."""
     from headtohead.training.evaluate import predicted
 
+    every = pictures
     if model.is_frozen:
         pictures = pictures.first(FEWER)
     side = pictures.pixels.shape[1]
@@ -128,5 +129,6 @@ def collect_translation(
     said = []
     for down, right in (shifts + margin).tolist():
         window = pictures.wide[:, down : down + side, right : right + side]
-        said.append(predicted(logits_of(model, window, device)).cpu().numpy())
+        name = f"{every.digest} first {len(pictures.rows)} {down} {right}"
+        said.append(predicted(logits_of(model, window, device, name=name)).cpu().numpy())
     return Translation(pictures.rows, pictures.labels, shifts, fine, np.stack(said))

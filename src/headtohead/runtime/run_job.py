@@ -16,10 +16,10 @@ from headtohead.core.source_code import loaded_digest, source_digest
 from headtohead.data.features import FeatureKey, key_of
 from headtohead.data.pipeline import split_study
 from headtohead.data.prepared import PreparedSet, load_prepared
-from headtohead.data.split import in_stored_order
+from headtohead.data.split import Split, in_stored_order
 from headtohead.probes.stage import collect_missing, collect_session
 from headtohead.runtime.jobs import AnyJob, FiguresJob, Job, SessionJob
-from headtohead.store.ledger import Ledger
+from headtohead.store.ledger import STUDY_FILE, Ledger
 from headtohead.store.records import EpochRecord
 from headtohead.training.features import frozen_features
 from headtohead.training.inputs import Features, Inputs, Pictures
@@ -37,13 +37,37 @@ class Tell(Protocol):
 
 
 class Workplace:
-    """What stays from job to job: the ledger's folder, the images and the device."""
+    """What stays from job to job: the ledger's folder, the images, a split and the device."""
 
     def __init__(self, out: Path, prepared: Path, device: torch.device) -> None:
         self.out = out
         self.prepared: PreparedSet = load_prepared(prepared)
         self.pictures = Pictures(self.prepared.images, self.prepared.labels, device)
         self._features: tuple[FeatureKey, Features] | None = None
+        self._ledger: tuple[tuple[int, ...], Ledger] | None = None
+        self._split: tuple[tuple[str, int], Split] | None = None
+
+    def ledger(self) -> Ledger:
+        """The ledger, whose study is read again when its file is another.
+
+        Raises as `Ledger.open` does.
+        """
+        try:
+            found = (self.out / STUDY_FILE).stat()
+        except OSError:
+            return Ledger.open(self.out)  # which says what is wrong
+        written = (found.st_ino, found.st_mtime_ns, found.st_size)
+        if self._ledger is None or self._ledger[0] != written:
+            self._ledger = written, Ledger.open(self.out)
+        return self._ledger[1]
+
+    def split(self, ledger: Ledger, seed: int) -> Split:
+        """The split that replicate `seed` is trained on; the last one is kept. Raises DataError."""
+        study = ledger.file.study
+        key = (ledger.file.digest, study.split.seed_for(seed))
+        if self._split is None or self._split[0] != key:
+            self._split = key, split_study(study, self.prepared, seed)
+        return self._split[1]
 
     def inputs(self, ledger: Ledger, seed: int, watch: "Watch") -> Inputs:
         """The images; their features, kept from job to job, where the backbone is frozen."""
@@ -67,11 +91,11 @@ def run_job(job: AnyJob, place: Workplace, tell: Tell) -> str:
 
     Raises the errors of `headtohead.training.run.train` and of probes.
     """
-    ledger = Ledger.open(place.out)
+    ledger = place.ledger()
     watch = Watch(tell)
     if isinstance(job, SessionJob):
         plans = tuple(_plan(ledger, head, 0) for head in job.heads)
-        parts = split_study(ledger.file.study, place.prepared, 0)
+        parts = place.split(ledger, 0)
         collect_session(ledger, job.probe, plans, place.inputs(ledger, 0, watch), parts)
         return "finished"
     if isinstance(job, FiguresJob):
@@ -87,7 +111,7 @@ def run_job(job: AnyJob, place: Workplace, tell: Tell) -> str:
 
 def _train_and_probe(ledger: Ledger, job: Job, place: Workplace, watch: "Watch") -> str:
     plan = _plan(ledger, job.head, job.seed)
-    parts = split_study(ledger.file.study, place.prepared, job.seed)
+    parts = place.split(ledger, job.seed)
     run = ledger.run(job.head, job.seed)
     ordered = in_stored_order(parts, place.prepared) if plan.recipe.stored_order else parts
     inputs = place.inputs(ledger, job.seed, watch)

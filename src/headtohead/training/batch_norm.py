@@ -97,7 +97,8 @@ def _norms(model: nn.Module) -> list[Norm]:
         )
     ]
     for module, training in was_training.items():
-        module.training = training
+        if module.training != training:
+            module.training = training
     return moving
 
 

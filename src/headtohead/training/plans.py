@@ -21,6 +21,8 @@ from headtohead.training.acceleration import fastest
 
 Epoch: TypeAlias = Literal["best", "last"]
 
+_HEAD = "head."
+
 FILES: dict[Epoch, str] = {"best": BEST, "last": LAST}
 
 
@@ -43,9 +45,12 @@ class RunPlan:
     after: Path | None = None
     source: str | None = None
 
-    def build(self) -> Classifier:
-        """The model before its first step, by the fastest kernels that are there."""
-        model = self.build_plain()
+    def build(self, *, lent: bool = False) -> Classifier:
+        """The model before its first step, by the fastest kernels that are there.
+
+        Where `lent`, a frozen backbone is the process's one, for all runs: nothing may change it.
+        """
+        model = self._built(lent=lent)
         if self.recipe.checkpointing and not model.is_frozen:
             model.backbone = with_checkpointing(model.backbone)
         model.backbone = fastest(model.backbone)
@@ -53,6 +58,9 @@ class RunPlan:
 
     def build_plain(self) -> Classifier:
         """The same model by PyTorch's own kernels alone."""
+        return self._built(lent=False)
+
+    def _built(self, *, lent: bool) -> Classifier:
         model = build_classifier(
             self.backbone,
             self.head,
@@ -60,6 +68,7 @@ class RunPlan:
             image_size=self.image_size,
             classes=self.classes,
             seed=self.seed,
+            lent=lent,
         )
         if self.recipe.batch_norm == "frozen" and not model.is_frozen:
             model.backbone = with_frozen_norms(model.backbone)
@@ -95,13 +104,20 @@ def run_plan(ledger: Ledger, head: str, seed: int) -> RunPlan:
 
 
 def finished_model(
-    plan: RunPlan, folder: Path, epoch: Epoch, device: torch.device, *, plain: bool = False
+    plan: RunPlan,
+    folder: Path,
+    epoch: Epoch,
+    device: torch.device,
+    *,
+    plain: bool = False,
+    lent: bool = False,
 ) -> Finished:
     """The model of the finished run of `plan` in `folder`, by the weights of an epoch.
 
     Computed by the fastest kernels that are there; where `plain`, by PyTorch's own alone, which
-    other programs can read. Raises FileNotFoundError where the weights are gone, and
-    DamagedCheckpointError where they are damaged, of another run, or do not fit the model.
+    other programs can read. `lent` is that of `RunPlan.build`. Raises FileNotFoundError where the
+    weights are gone, and DamagedCheckpointError where they are damaged, of another run, or do not
+    fit the model.
     """
     path = folder / FILES[epoch]
     weights, saved = checkpoint.load(path)
@@ -110,9 +126,14 @@ def finished_model(
             f"{path}: its weights are those of another run (key {str(saved.get('key'))[:8]!r}, "
             f"expected {plan.key[:8]!r})"
         )
-    model = _untrained(plan, weights)
+    lent = lent and plan.backbone.frozen and all(name.startswith(_HEAD) for name in weights)
+    model = plan.build(lent=True) if lent else _untrained(plan, weights)
     try:
-        model.load_state_dict(weights)
+        if lent:
+            own = {name.removeprefix(_HEAD): value for name, value in weights.items()}
+            model.head.load_state_dict(own)
+        else:
+            model.load_state_dict(weights)
     except RuntimeError as error:
         raise checkpoint.DamagedCheckpointError(
             f"{path}: its tensors do not fit the model ({' '.join(str(error).split())[:160]})"

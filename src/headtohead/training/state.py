@@ -34,9 +34,10 @@ class RunState:
 
         `train` is the number of training images.
         """
-        model = plan.build().to(device)
+        model = plan.build(lent=True).to(device)
         check_outputs(model, plan.head, image_size=plan.image_size, classes=plan.classes)
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        trained = model.head if model.is_frozen else model
+        trained.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = optimizer_of(model, plan.recipe, schedule_of(plan.recipe, train))
         state = cls(model, optimizer)
         try:
