@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DATA ?= path/to/photographs
 
-.PHONY: setup compare test test-extras lint format docs house sbom wheel lowest peers bench clean
+.PHONY: setup compare test test-extras lint style format docs house sbom wheel lowest peers bench clean
 
 setup: .venv/.installed
 
@@ -20,13 +20,22 @@ setup: .venv/.installed
 compare: .venv/.runs
 	$(BIN)/headtohead compare
 
-test: lint
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+# mypy has one core's work for half a minute: it runs beside pytest, and what it says comes last.
+test: style
+	@mkdir -p build
+	@echo "$(BIN)/mypy, beside pytest"; \
+	$(BIN)/mypy >build/mypy.txt 2>&1 & types=$$!; \
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder; tested=$$?; \
+	wait $$types; typed=$$?; \
+	echo "mypy:"; cat build/mypy.txt; \
+	test $$tested = 0 -a $$typed = 0
 
-lint: setup
+lint: style
+	$(BIN)/mypy
+
+style: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 
 # What needs heavy optional extras, in environments of their own: data sets of hubs, networks of
 # libraries, whose torchvision imports beside one version of torch alone, the wheel and the site.

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from forked import quick
+from undrawn import undrawn
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -31,12 +32,22 @@ settings.register_profile(
 )
 settings.load_profile("headtohead")
 
-# Files whose few tests take longest: started first, so that no process waits for them at the end.
-FIRST = ("test_comparison.py", "test_notebook.py", "test_deploy_guide.py", "test_tuning.py")
+# Files that take longest, in the order in which they are started: no process waits for them at the
+# end. The second needs no compiled kernels, which the first has to make on a machine without them.
+FIRST = (
+    "test_comparison.py",
+    "test_fuzz_data.py",
+    "test_notebook.py",
+    "test_warming.py",
+    "test_deploy_guide.py",
+    "test_export.py",
+    "test_tuning.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.name not in FIRST)
+    order = {name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(FIRST)))
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +71,7 @@ def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_drawing() -> Iterator[None]:
     """Charts are planned and none is drawn: for tests of tables and words alone."""
-    drawing = importlib.import_module("headtohead.report.charts.chart")
-    monkeypatch.setattr(drawing, "inline_svg", lambda *_: "<svg></svg>")
+    with undrawn():
+        yield

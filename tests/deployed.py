@@ -16,6 +16,7 @@ from headtohead.config.backbone import BackboneSpec
 from headtohead.data.prepared import PreparedSet, load_prepared
 from headtohead.store.ledger import Ledger
 from photographs import write_pictures
+from undrawn import undrawn
 
 SIDE = 32
 
@@ -65,7 +66,7 @@ def _train(
     if frozen:
         weights = folder.with_suffix(".safetensors")  # stays where it is: a study names its file
         save_file(backbone_of(BackboneSpec()).state_dict(), weights)
-    with quick():
+    with quick(), undrawn():
         comparison = headtohead.compare(
             data=source, heads=heads, seeds=seeds, epochs=epochs, batch_size=16,
             image_size=SIDE, resize=resize, weights=weights,

@@ -82,6 +82,7 @@ def test_a_class_without_a_value_shows_a_dash_and_not_zero() -> None:
     assert over_seeds(np.array([0.5, 0.7])) == "60.0 ± 14.1"
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_a_report_writes_both_tables_and_shows_the_winner_first(tmp_path: Path) -> None:
     """Otherwise nobody finds which files to look at."""
     ledger = full_ledger(tmp_path, heads=("gap", "fc"), seeds=2, classes=("a", "b", "=c"))

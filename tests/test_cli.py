@@ -143,6 +143,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(source: Path, tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_the_folder_of_another_study_is_left_alone(
     source: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -40,7 +40,7 @@ pytestmark = pytest.mark.usefixtures("quick_workers")  # of commands in this pro
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_pictures(tmp_path_factory.mktemp("source"), {"cat": 120, "dog": 120})
+    return write_pictures(tmp_path_factory.mktemp("source"), {"cat": 60, "dog": 60})
 
 
 @pytest.fixture(scope="module")
@@ -225,6 +225,7 @@ def test_a_shared_backbone_goes_from_head_to_head_also_over_a_kill(
     assert curves(whole)[later][0] != separate[later][0]
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_a_run_that_diverges_is_told_and_the_others_go_on(tmp_path: Path, command: Command) -> None:
     wild = "wild: {head: fc, recipe: {learning_rate: 1.0e+38}}"
     study, out = SMALL.replace("fc_dropout: {recipe: {epochs: 8}}", wild), tmp_path / "out"
@@ -236,6 +237,7 @@ def test_a_run_that_diverges_is_told_and_the_others_go_on(tmp_path: Path, comman
     assert runs["wild"].failure is not None
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_a_study_without_weights_still_reports_and_draws_the_same_figures(
     tmp_path: Path, command: Command, undisturbed: Path
 ) -> None:
@@ -316,6 +318,7 @@ def test_a_head_and_a_backbone_of_the_users_own_are_found_in_the_current_folder(
     assert (maps.first, maps.stride) == (0, 8)
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_seeds_are_added_up_to_the_declared_looks(tmp_path: Path, command: Command) -> None:
     """One seed is asked for and a look at two pairs declared: the second seed is trained."""
     study = SMALL.replace("{recipe: {epochs: 8}}", "")
@@ -330,5 +333,5 @@ def test_seeds_are_added_up_to_the_declared_looks(tmp_path: Path, command: Comma
     assert len(Ledger.open(out).runs()) == 4
     with (out / "pictures.csv").open() as file:
         pictures = list(csv.DictReader(file))
-    assert len(pictures) == 240
+    assert len(pictures) == 120
     assert {row["split"] for row in pictures} == {"train", "validation", "test"}

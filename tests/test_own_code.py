@@ -117,7 +117,7 @@ def study(**fields: Any) -> StudySpec:
 
 
 def test_a_probe_and_a_claim_of_ones_own_are_collected_and_shown(
-    tmp_path: Path, quick_workers: None, no_report: None, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, quick_workers: None, no_drawing: None
 ) -> None:
     """Else a user who wants to measure something must change the package."""
     write_pictures(tmp_path / "source", {"cat": 60, "dog": 60})
@@ -134,7 +134,6 @@ def test_a_probe_and_a_claim_of_ones_own_are_collected_and_shown(
         "workers": 1,
     }
     compare(file, **settings)
-    monkeypatch.undo()  # from here on it reports
     weights = tmp_path / "out/runs/gap/seed-0/best.safetensors"
     trained = weights.stat().st_mtime_ns
 

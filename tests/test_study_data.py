@@ -30,9 +30,11 @@ def watch(event, arguments):
             opened[os.path.relpath(path, folder)] += 1
 
 sys.addaudithook(watch)
+from undrawn import undrawn
 from headtohead.cli import main
 for _ in range(2):
-    main(["report", folder], standalone_mode=False)
+    with undrawn():
+        main(["report", folder], standalone_mode=False)
     found_each_time.append(dict(opened))
     opened.clear()
 with open(found, "w") as handle:
@@ -46,6 +48,7 @@ def test_a_report_opens_each_file_of_a_ledger_at_most_once(tmp_path: Path) -> No
     ledger = rich_ledger(out, heads=("fc", "fc_dropout", "gap"), seeds=2, epochs=2)
     subprocess.run(
         [sys.executable, "-c", COUNT_OPENED, str(out), str(tmp_path / "opened.json")],
+        cwd=Path(__file__).parent,
         check=True,
         capture_output=True,
     )
