@@ -16,7 +16,7 @@ from headtohead.core.errors import RunError
 from headtohead.core.streams import stream
 from headtohead.data.split import Split
 from headtohead.store.records import EpochRecord, RunRecord, read_history
-from headtohead.training import checkpoint
+from headtohead.training import checkpoint, state
 from headtohead.training.inputs import Pictures
 from headtohead.training.plans import RunPlan
 from headtohead.training.run import train
@@ -132,6 +132,29 @@ def test_a_kill_between_history_and_resume_repeats_one_epoch(
         train(plan(augment=AUGMENT), pictures(), parts(), tmp_path, Killed())
     with (tmp_path / "history.jsonl").open("a") as history:
         history.write(read_history(undisturbed)[1].model_dump_json() + "\n" + '{"epoch": 3, "lo')
+    watcher = Silent()
+    train(plan(augment=AUGMENT), pictures(), parts(), tmp_path, watcher)
+    assert watcher.started == 1
+    assert_same_run(undisturbed, tmp_path)
+
+
+def test_a_position_that_is_slow_to_write_is_written_seldom_and_gone_on_from(
+    undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lost: a large head's time, half of it for half a gigabyte after each short epoch."""
+    monkeypatch.setattr(state, "SLOW", 0.0)
+    monkeypatch.setattr(state, "SHARE", 1e-9)
+
+    class KilledLater(Silent):
+        def epoch(self, record: EpochRecord) -> None:
+            super().epoch(record)
+            if record.epoch == 2:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(plan(augment=AUGMENT), pictures(), parts(), tmp_path, KilledLater())
+    assert checkpoint.load(tmp_path / "resume.safetensors")[1]["epoch"] == 1
+    assert len(read_history(tmp_path)) == 2
     watcher = Silent()
     train(plan(augment=AUGMENT), pictures(), parts(), tmp_path, watcher)
     assert watcher.started == 1

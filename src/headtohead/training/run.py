@@ -32,7 +32,7 @@ from headtohead.training.state import RunState
 def train(
     plan: RunPlan, pictures: Inputs, split: Split, folder: Path, watcher: Watcher
 ) -> RunRecord:
-    """Train the run into `folder`, going on from its last complete epoch, and record it.
+    """Train the run into `folder`, going on from its last saved epoch, and record it.
 
     The same plan and pictures give bit-identical epochs on the same machine, interrupted or not.
     `split` is read in its own order where the recipe has a stored one. A loss that is not finite

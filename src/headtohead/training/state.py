@@ -1,5 +1,6 @@
 """What an epoch of a run changes, and how it lies on disk between two epochs."""
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,15 +17,23 @@ from headtohead.training.optimizer import Optimizer, optimizer_of
 from headtohead.training.plans import RunPlan
 from headtohead.training.schedule import schedule_of
 
+SLOW, SHARE = 0.5, 0.1
+"""Seconds from which a position takes long to write, and the share of a run's time for such."""
+
 
 @dataclass
 class RunState:
-    """The model, its optimizer and the epochs so far."""
+    """The model, its optimizer and the epochs so far.
+
+    `written` is when the last position was written, and `took` the seconds that this took.
+    """
 
     model: Classifier
     optimizer: Optimizer
     history: list[EpochRecord] = field(default_factory=list)
     best: EpochRecord | None = None
+    written: float = 0.0
+    took: float = 0.0
 
     @classmethod
     def begin(
@@ -72,11 +81,18 @@ class RunState:
         self.optimizer.restore(parts["optimizer"], steps)
 
     def save(self, plan: RunPlan, folder: Path) -> None:
-        """Weights of the best epoch, then the position: a crash between costs one epoch."""
+        """Weights of the best epoch, then the position: a crash between costs one epoch.
+
+        A position that takes long to write is written less often than epochs end, where these are
+        short: a run that is killed repeats the epochs since the last one, to the same bits.
+        """
         record = self.history[-1]
         weights = self.model.state_dict()
         if self.best is record:
             checkpoint.save(folder / BEST, weights, key=plan.key, epoch=record.epoch)
+        began = time.perf_counter()
+        if self.took >= SLOW and began - self.written < self.took / SHARE:
+            return
         tensors = {f"model/{name}": value for name, value in weights.items()}
         tensors |= {f"optimizer/{name}": value for name, value in self.optimizer.state().items()}
         checkpoint.save(
@@ -87,6 +103,8 @@ class RunState:
             steps=self.optimizer.steps,
             **({} if plan.source is None else {"source": plan.source}),
         )
+        self.written = time.perf_counter()
+        self.took = self.written - began
 
 
 def _inherit(model: Classifier, folder: Path) -> None:
