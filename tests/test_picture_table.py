@@ -1,6 +1,6 @@
 """`pictures.csv` tells a report which picture is which row, without the prepared set."""
 
-import gzip
+import lzma
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +59,7 @@ def test_a_table_that_was_packed_is_read(tmp_path: Path) -> None:
     """Else a ledger that is put by must keep megabytes of names, or loses its groups."""
     write_pictures(tmp_path, picture_table(prepared(tmp_path), None))
     plain = read_pictures(tmp_path)
-    packed = gzip.compress((tmp_path / PICTURES_FILE).read_bytes())
+    packed = lzma.compress((tmp_path / PICTURES_FILE).read_bytes())
     (tmp_path / PACKED_FILE).write_bytes(packed)
     (tmp_path / PICTURES_FILE).unlink()
     found = read_pictures(tmp_path)

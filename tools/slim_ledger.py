@@ -12,8 +12,8 @@ named. Formats stay those of the ledger, and reports say what is not there.
 """
 
 import argparse
-import gzip
 import json
+import lzma
 import shutil
 import sys
 import tempfile
@@ -60,7 +60,7 @@ def _copy(path: Path, source: Path, target: Path) -> Path:
 def _pack_pictures(source: Path, target: Path) -> None:
     if (source / PICTURES_FILE).is_file():
         content = (source / PICTURES_FILE).read_bytes()
-        (target / PACKED_FILE).write_bytes(gzip.compress(content, 9, mtime=0))
+        (target / PACKED_FILE).write_bytes(lzma.compress(content))
     elif (source / PACKED_FILE).is_file():
         shutil.copy(source / PACKED_FILE, target / PACKED_FILE)
 

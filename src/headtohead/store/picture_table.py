@@ -1,9 +1,8 @@
 """`pictures.csv`: which picture is which row, for reports that do not have the prepared set."""
 
 import csv
-import gzip
 import io
-import zlib
+import lzma
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,8 @@ from headtohead.data.prepared import PreparedSet, printable
 from headtohead.data.split import Split
 
 PICTURES_FILE = "pictures.csv"
-PACKED_FILE = "pictures.csv.gz"
-"""What `gzip pictures.csv` leaves, in a ledger that is put by."""
+PACKED_FILE = "pictures.csv.xz"
+"""What `xz pictures.csv` leaves, in a ledger that is put by."""
 COLUMNS = ("row", "name", "label", "group", "split")
 VARIES = "per-seed"
 """Stands for the split of a study whose pictures are split anew for each seed."""
@@ -94,7 +93,7 @@ def read_pictures(out: Path) -> PictureTable | None:
         return None
     except (
         *(IndexError, ValueError, csv.Error),
-        *(EOFError, gzip.BadGzipFile, zlib.error),
+        *(EOFError, lzma.LZMAError),
     ) as error:
         raise UsageError(
             f"{path} cannot be read ({error}). Delete it: the command that made the study writes "
@@ -104,7 +103,7 @@ def read_pictures(out: Path) -> PictureTable | None:
 
 def _opened(path: Path) -> TextIO:
     if path.name == PACKED_FILE:
-        return cast("TextIO", gzip.open(path, "rt", encoding="utf-8", newline=""))
+        return cast("TextIO", lzma.open(path, "rt", encoding="utf-8", newline=""))
     return path.open(encoding="utf-8", newline="")
 
 
