@@ -70,6 +70,7 @@ def driver() -> Iterator[Any]:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     browser = webdriver.Chrome(options=options, service=Service(DRIVER))
+    browser.set_script_timeout(600)  # axe takes long on a busy machine
     yield browser
     browser.quit()
 

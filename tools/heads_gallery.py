@@ -33,6 +33,7 @@ START = """# The heads
 Every head that comes with headtohead. Parameters are those on {maps} feature maps with
 {classes} classes; `headtohead heads --maps CxHxW --classes N` counts them for yours, and
 `headtohead heads NAME` explains one. [A head of your own](own_head.md) is one class.
+How all compare on the same features: [every head](zoo.md).
 
 The picture says which places of the maps decide: the size of the logit's derivative at each of
 7 × 7 places, computed with the head itself and its first weights, on the feature maps below. Dark
