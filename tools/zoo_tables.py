@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -23,7 +24,7 @@ from matplotlib.figure import Figure
 from headtohead.heads.table import FAMILIES
 from headtohead.report.charts.chart import saved
 from headtohead.report.charts.style import COLORS, MARKERS, STYLE, head_styles
-from headtohead.stats import compare_family, paired_difference
+from headtohead.stats import compare_family, paired_difference, spread
 from headtohead.stats.family import points
 from headtohead.stats.paired import PairedDifference
 
@@ -41,7 +42,9 @@ ZOO = {
 }
 """Studies of all heads, and what their columns are called."""
 
-DRAWN = ("zoo-flowers", "zoo-cats")
+WHOLE = ("zoo-flowers", "zoo-cats")
+"""With seven seeds of every head."""
+
 TICKS = {1e3: "1,000", 1e4: "10,000", 1e5: "100,000", 1e6: "1 million", 1e7: "10 million"}
 ASKED = ("linear", "gem", "attention")
 BACKBONES = {
@@ -124,13 +127,11 @@ def _cell(found: Study, head: str) -> str:
     """`81.3 ± 2.1 ▲`: mean, standard deviation over seeds, and how it stands to the reference."""
     if head not in found.accuracies:
         return "–"
-    values = list(found.accuracies[head].values())
-    mean = found.mean(head)
-    if len(values) == 1:
-        return f"{100 * mean:.1f}"
-    sd = (sum((v - mean) ** 2 for v in values) / (len(values) - 1)) ** 0.5
+    over_seeds = spread(list(found.accuracies[head].values()))
+    if over_seeds is None or over_seeds.sd is None:
+        return f"{100 * found.mean(head):.1f}"
     mark = "" if head == REFERENCE else _mark(paired_difference(found.against(head), LEVEL))
-    return f"{100 * mean:.1f} ± {100 * sd:.1f}{mark}"
+    return f"{100 * over_seeds.mean:.1f} ± {100 * over_seeds.sd:.1f}{mark}"
 
 
 def _mark(difference: PairedDifference) -> str:
@@ -157,8 +158,10 @@ def verdicts() -> str:
 
 
 def _interval(found: PairedDifference) -> str:
-    if found.mean is None or found.low is None or found.high is None:
+    if found.mean is None:
         return "–"
+    if found.low is None or found.high is None:
+        return f"{points(found.mean)} of every seed"
     return f"{points(found.mean)} ({points(found.low)} to {points(found.high)})"
 
 
@@ -206,14 +209,12 @@ def per_class() -> str:
 def correlations() -> str:
     """Whether more parameters go with more accuracy: Spearman's rank correlation over heads."""
     lines = ["| data | heads | rank correlation of parameters and test accuracy |", "|---|---|---|"]
-    for name, title in ZOO.items():
+    for name in WHOLE:
         found = study(name)
-        if len(found.parameters) <= len(ASKED) + 1:
-            continue
         names = [head for head in found.parameters if head != "class_mean"]
         sizes = _ranks([float(found.parameters[head]) for head in names])
         scores = _ranks([found.mean(head) for head in names])
-        lines.append(f"| {title} | {len(names)} | {_correlation(sizes, scores):+.2f} |")
+        lines.append(f"| {ZOO[name]} | {len(names)} | {np.corrcoef(sizes, scores)[0, 1]:+.2f} |")
     return "\n".join(lines)
 
 
@@ -223,20 +224,13 @@ def _ranks(values: Sequence[float]) -> list[float]:
     return [ordered.index(v) + (ordered.count(v) - 1) / 2 for v in values]
 
 
-def _correlation(first: Sequence[float], second: Sequence[float]) -> float:
-    a, b = sum(first) / len(first), sum(second) / len(second)
-    shared = sum((x - a) * (y - b) for x, y in zip(first, second, strict=True))
-    spread = sum((x - a) ** 2 for x in first) * sum((y - b) ** 2 for y in second)
-    return shared / spread**0.5
-
-
 def parameters_figure() -> bytes:
-    """Test accuracy by parameters, a panel for each of DRAWN, a colour for each family."""
+    """Test accuracy by parameters, a panel for each of WHOLE, a colour for each family."""
     with style.context(["default", STYLE]):
         figure = Figure(figsize=(11, 4.2), layout="constrained")
         FigureCanvasSVG(figure)
         places = figure.subplots(1, 2).ravel().tolist()
-        for axes, name in zip(places, DRAWN, strict=True):
+        for axes, name in zip(places, WHOLE, strict=True):
             _scatter(axes, study(name), ZOO[name])
         handles, labels = places[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4)
