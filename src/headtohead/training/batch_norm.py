@@ -13,7 +13,7 @@ statistics are for, has none either (its noise adds to the variance of what foll
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -57,30 +57,43 @@ def recompute_statistics(
         return
     size = min(batch_size, len(rows))
     used = rows[: len(rows) // size * size]
-    with _collecting(model, norms) as found:
+    with _collecting(model, norms, len(used) // size) as found:
         for part in torch.split(pictures.rows(used), size):
             inputs, _ = pictures.batch(part)
             pictures.logits(model, inputs)
     for norm, moments in zip(norms, found, strict=True):
-        if moments.means:  # a layer that the forward pass leaves out keeps what it has
+        if moments.count:  # a layer that the forward pass leaves out keeps what it has
             mean, variance = moments.population()
             _assign(norm, mean, variance)
 
 
-@dataclass
 class _Moments:
-    """One layer's batches: their means and biased variances, each (channels,)."""
+    """One layer's batches: their means and biased variances, each (channels,).
 
-    means: list[Tensor] = field(default_factory=list)
-    variances: list[Tensor] = field(default_factory=list)
+    Those of `batches` lie in one block, made at the first of them: small tensors made one by one
+    would lie where the next batch's maps were, which then need new memory.
+    """
+
+    def __init__(self, batches: int) -> None:
+        self._batches = batches
+        self._means: list[Tensor] = []
+        self._variances: list[Tensor] = []
+        self.count = 0
 
     def add(self, mean: Tensor, variance: Tensor) -> None:
-        self.means.append(mean.detach().double())
-        self.variances.append(variance.detach().double())
+        """One batch. A layer that is used twice in a forward pass has two of each."""
+        row = self.count % self._batches
+        for blocks, values in (self._means, mean), (self._variances, variance):
+            if row == 0:
+                blocks.append(values.new_empty((self._batches, len(values)), dtype=torch.float64))
+            blocks[-1][row] = values.detach()
+        self.count += 1
 
     def population(self) -> tuple[Tensor, Tensor]:
-        means = torch.stack(self.means)
-        return means.mean(0), torch.stack(self.variances).mean(0) + means.var(0, correction=0)
+        """The mean and the variance of all batches together."""
+        means = torch.cat(self._means)[: self.count]
+        variances = torch.cat(self._variances)[: self.count]
+        return means.mean(0), variances.mean(0) + means.var(0, correction=0)
 
 
 def _norms(model: nn.Module) -> list[Norm]:
@@ -103,9 +116,9 @@ def _norms(model: nn.Module) -> list[Norm]:
 
 
 @contextmanager
-def _collecting(model: nn.Module, norms: list[Norm]) -> Iterator[list[_Moments]]:
-    """Every batch that the norms see while this lasts; they alone are in training mode."""
-    found = [_Moments() for _ in norms]
+def _collecting(model: nn.Module, norms: list[Norm], batches: int) -> Iterator[list[_Moments]]:
+    """Each of so many batches that the norms see; they alone are in training mode meanwhile."""
+    found = [_Moments(batches) for _ in norms]
     handles = []
     model.eval()
     for norm, moments in zip(norms, found, strict=True):
