@@ -61,7 +61,7 @@ def test_a_reference_that_lags_leaves_nothing_to_judge(tmp_path: Path) -> None:
     summary = summarize(StudyData(ledger))
     assert set(outcomes(summary).values()) == {"not judged"}
     for item in summary.comparisons:
-        assert "gap names 99.0 % of its training images" in item.comparison.better.rule
+        assert "99.0" in item.comparison.better.rule.split()
 
 
 def test_the_remedy_comes_first_everywhere_and_is_not_more_seeds(tmp_path: Path) -> None:

@@ -221,7 +221,7 @@ def test_a_head_that_lags_wins_and_loses_no_claim(tmp_path: Path) -> None:
     outcomes = {name: claim.outcome for name, claim in found.items()}
     assert outcomes.pop("parameters") == "supported", "they are counted, not evaluated"
     assert set(outcomes.values()) == {"not judged"}
-    assert "gap names 90.0 % of its training images" in found["overfitting"].rule
+    assert {"90.0", "70.0"} <= {*found["overfitting"].rule.split()}
     assert found["overfitting"].difference is not None
 
 

@@ -31,7 +31,7 @@ def test_as_good_with_fewer_parameters_is_chosen(tmp_path: Path) -> None:
         "Choose gap: 24 times fewer parameters than fc."
     )
     assert found.reasons == (
-        "gap and fc are level in test accuracy on average; no interval can be had: all 7 "
+        "gap and fc are level in test accuracy on average; no interval: all 7 "
         "differences are equal.",
     )
 

@@ -201,7 +201,7 @@ def test_equal_differences_have_no_interval(values: list[float]) -> None:
     found = statistics.paired_difference(values, LEVEL)
     assert (found.low, found.high) == (None, None)
     alike = "both" if len(values) == 2 else f"all {len(values)}"
-    assert found.why_no_interval == f"no interval can be had: {alike} differences are equal"
+    assert found.why_no_interval == f"no interval: {alike} differences are equal"
 
 
 def test_equal_differences_are_decided_by_their_sign() -> None:

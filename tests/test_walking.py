@@ -9,10 +9,10 @@ def test_one_line_tells_all_that_was_passed_over() -> None:
     passed += [PassedOver("a\nb/runs", OWN), PassedOver("x/.\x1b[31m", HIDDEN)]
     passed += [PassedOver(name, SYSTEMS) for name in ("#recycle", "lost+found", "__pycache__")]
     assert passed_over_line(passed) == (
-        "Passed over 8 entries: 6 left by a system (@eaDir (3), #recycle, lost+found, …); "
+        "Ignored 8 entries: 6 left by a system (@eaDir (3), #recycle, lost+found, …); "
         "1 of headtohead's own (runs); 1 hidden (.\\x1b[31m)."
     )
     assert passed_over_line([PassedOver("a", OWN)]) == (
-        "Passed over 1 entry: 1 of headtohead's own (a)."
+        "Ignored 1 entry: 1 of headtohead's own (a)."
     )
     assert passed_over_line([]) is None

@@ -300,7 +300,7 @@ def heads(name: str | None, image_size: int, classes: int, maps: str | None) -> 
 def backbones(
     name: str | None, image_size: int | None, weights: str | None, weights_match: str
 ) -> None:
-    """List the backbones whose names hold NAME, or describe the one of that name."""
+    """List the backbones whose names contain NAME, or describe the one of that name."""
     see_current_folder()
     from headtohead.backbones.describe import backbones as describe
 

@@ -100,7 +100,7 @@ def evaluate(folder: Path, as_json: bool, **options: Any) -> None:
 
 @click.command()
 @click.argument("folder", type=PATH)
-@click.option("--heads", help="These alone, by commas; default: every head of the study.")
+@click.option("--heads", help="Only these heads, separated by commas; default: all of the study.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option(
     "--port",

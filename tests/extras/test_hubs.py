@@ -344,7 +344,7 @@ def test_pictures_without_a_class_are_refused(tmp_path: Path) -> None:
 def test_a_set_that_is_not_there_is_told(tmp_path: Path) -> None:
     """Else a slip in the name ends in a library's stack trace."""
     for name in ("hf:nobody/no-such-set", "tfds:no_such_set_anywhere"):
-        with pytest.raises(DataError, match="cannot be had"):
+        with pytest.raises(DataError, match="could not be loaded"):
             opened(name, tmp_path)
 
 

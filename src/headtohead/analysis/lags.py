@@ -8,7 +8,7 @@ from headtohead.stats.family import plural
 from headtohead.store.ledger import Run
 
 REMEDY = (
-    "Use batch_norm: recomputed in the recipe, which takes the statistics anew before each "
+    "Use batch_norm: recomputed in the recipe, which computes the statistics again before each "
     "evaluation, or train for more steps (more epochs, smaller batches)"
 )
 
@@ -42,8 +42,8 @@ def lag_text(head: str, found: Lag) -> str:
     """One head's two training accuracies."""
     over = f", mean over {found.seeds} seeds" if found.seeds > 1 else ""
     return (
-        f"{head} names {100 * found.running:.1f} % of its training images rightly while it trains "
-        f"and {100 * found.evaluated:.1f} % evaluated after the same epoch{over}"
+        f"{head}: training accuracy {100 * found.running:.1f} % while it trains, "
+        f"{100 * found.evaluated:.1f} % evaluated after the same epoch{over}"
     )
 
 

@@ -59,8 +59,8 @@ class Loaded:
             found.append(f"{self.source}: names were matched without the prefix {self.prefix!r}.")
         if self.passed_over:
             found.append(
-                f"{self.source}: {len(self.passed_over)} tensors of its classifier were passed "
-                f"over ({_few(self.passed_over)})."
+                f"{self.source}: {len(self.passed_over)} tensors of its classifier were "
+                f"ignored ({_few(self.passed_over)})."
             )
         return found
 

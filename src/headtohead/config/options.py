@@ -147,7 +147,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "min_steps",
         int,
-        "Least training steps of a run: epochs are added until it has them.",
+        "Fewest training steps of a run; epochs are added where needed.",
         RUNNING,
         "recipe.min_steps",
         unset=1,
@@ -295,7 +295,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "per_run",
         str,
-        "What a run takes of a Ray cluster: cores, GPUs and GiB of memory.",
+        "What Ray reserves for each run: cores, GPUs and GiB of memory.",
         TRAINING,
         "execution.per_run",
         default="cores=1,gpus=1",

@@ -54,7 +54,7 @@ def hub_folder(source: str, *, cache: Path, progress: Progress) -> Path:
 
     Splits named train, validation and test stay what they are; where train is all there is, the
     classes lie directly below. Raises UsageError where the library is missing and DataError where
-    the set cannot be had or has no pictures with classes.
+    the set cannot be loaded or has no pictures with classes.
     """
     hub, _, name = source.partition(":")
     if not name:
@@ -252,6 +252,6 @@ def _missing(extra: str, error: ModuleNotFoundError) -> UsageError:
 def _refused(source: str, error: Exception) -> DataError:
     said = " ".join(str(error).split())[:300]
     return DataError(
-        f"{source} cannot be had ({type(error).__name__}: {said}). Check the name and the network, "
-        f"or name a folder that the library has prepared."
+        f"{source} could not be loaded ({type(error).__name__}: {said}). Check the name and the "
+        f"network, or name a folder that the library has prepared."
     )

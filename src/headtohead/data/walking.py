@@ -161,7 +161,7 @@ def passed_over_line(passed: Sequence[PassedOver]) -> str | None:
         more = ["…"] if len(names) > _EXAMPLES else []
         parts.append(f"{sum(names.values()):,} {why} ({', '.join([*shown, *more])})")
     count = "1 entry" if len(passed) == 1 else f"{len(passed):,} entries"
-    return printable(f"Passed over {count}: {'; '.join(parts)}.")
+    return printable(f"Ignored {count}: {'; '.join(parts)}.")
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

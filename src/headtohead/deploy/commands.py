@@ -209,6 +209,6 @@ class _Unreadable:
     def raise_if_any(self, total: int) -> None:
         if self._count:
             raise DataError(
-                f"could not read {self._count:,} of {counted(total, 'file')}: the reasons stand "
+                f"could not read {self._count:,} of {counted(total, 'file')}: see the reasons "
                 f"above."
             )

@@ -211,7 +211,7 @@ def _told(known: Overlap | None, images: int, cache: Path, *, new_only: bool) ->
     if known is None:
         reason = (
             f"whether the study has these images, too, cannot be told: its prepared images are no "
-            f"more in the cache {printable(str(cache))}"
+            f"longer in the cache {printable(str(cache))}"
         )
         if new_only:
             raise DataError(f"{reason}. Name their folder by --cache, or leave out --new-only.")

@@ -211,7 +211,7 @@ ATTENTION: dict[str, HeadEntry] = {
     "attention": HeadEntry(
         AttentionPool,
         {},
-        "CLIP's attention pool: the mean asks, the places answer",
+        "CLIP's attention pool: the mean is the query, the places are keys and values",
         formula="W·P·MHA(query: mean(x) + e₀; keys, values: [mean(x); x] + e) + b",
         parameters="4*(D*D + D) + (N + 1)*D + D*K + K",
         source="CLIP, Radford et al. 2021, arXiv 2103.00020",

@@ -161,7 +161,7 @@ LIGHT_ATTENTION: dict[str, HeadEntry] = {
     "simpool": HeadEntry(
         SimPool,
         {},
-        "SimPool: the mean asks, a power mean answers",
+        "SimPool: attention with the mean as query, then a power mean",
         formula="W·(Σ a·vᵞ)^(1/γ) + b, a = softmax(mean(x)·Q·K·LN(x)/√D), v = LN(x) - min + 1e-6",
         parameters="2*D*D + 2*D + D*K + K",
         source="Psomas et al. 2023, arXiv 2309.06891",

@@ -45,8 +45,8 @@ def state_notes(
         for unlike in dict.fromkeys(item.flagged.values()):
             seeds = [seed for seed, found in item.flagged.items() if found == unlike]
             yield (
-                f"{item.first} and {item.other} are no pair at {_seeds(seeds)}: they ran in "
-                f"different environments ({unlike})."
+                f"{item.first} and {item.other} are not compared at {_seeds(seeds)}: they ran "
+                f"in different environments ({unlike})."
             )
     if runs and len(file.study.heads) > 1 and reference not in {run.head for run in runs}:
         yield f"No comparison: the reference {reference} has no run yet."
@@ -166,7 +166,7 @@ def picture_notes(
     if file.study.split.mode == "per-seed":
         yield (
             "Images are split anew for each seed, so that one seed's test images train other "
-            "seeds' networks: neither interval says what other photographs would give, the one "
+            "seeds' networks: neither interval covers other images: the one "
             "over seeds is likely too short for that (Nadeau & Bengio 2003), and the one over "
             "images takes the networks as they are."
         )

@@ -65,13 +65,13 @@ class PairedDifference:
 
     @property
     def why_no_interval(self) -> str:
-        """In words, why no interval can be had; empty where there is one."""
+        """In words, why there is no interval; empty where there is one."""
         if self.low is not None:
             return ""
         if self.n < 2:
             return f"{self.n or 'no'} seed{'' if self.n == 1 else 's'}, no interval"
         alike = "both" if self.n == 2 else f"all {self.n}"
-        return f"no interval can be had: {alike} differences are equal"
+        return f"no interval: {alike} differences are equal"
 
     @property
     def p_agreed(self) -> float | None:

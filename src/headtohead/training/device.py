@@ -57,7 +57,7 @@ def check_precision(precision: Precision, device: torch.device) -> None:
     """Raises UsageError where `device` does not have the precision."""
     if precision == "tf32" and device.type != "cuda":
         raise UsageError(
-            f"precision 'tf32' is there on NVIDIA GPUs alone; received {str(device)!r} as the "
+            f"precision 'tf32' needs an NVIDIA GPU; received {str(device)!r} as the "
             f"device. Use --precision float32, or bf16."
         )
 

@@ -100,9 +100,9 @@ class Tuning:
         yield (
             f"Validation accuracies in %, best of {counted(record.epochs, 'epoch')}, seed "
             f"{seeds}; one more of the {record.pictures:,} images right adds "
-            f"{100 / record.pictures:.2g}. The best of many trials is flattered by having been "
-            f"chosen, and says nothing of other heads: that is for the comparison, with seeds and "
-            f"a test split that no trial has seen."
+            f"{100 / record.pictures:.2g}. The best of many trials looks better than it is, "
+            f"having been chosen, and says nothing of other heads: that is for the comparison, "
+            f"with seeds and a test split that no trial has seen."
         )
         for note in record.notes:
             yield f"Note: {note}"

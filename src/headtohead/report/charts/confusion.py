@@ -91,7 +91,7 @@ def _confusion_chart(table: ConfusionTable) -> Chart:
         )
         return paper.finish(
             f"confusion-{table.head}",
-            f"{table.head}: what is taken for what",
+            f"{table.head}: confusion matrix",
             "Test split at the best epoch, all seeds together.",
-            f"Named rightly: {right}.",
+            f"Correct: {right}.",
         )

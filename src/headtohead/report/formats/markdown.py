@@ -56,7 +56,7 @@ def _lines(content: Content) -> Iterator[str]:
     if content.backbone:
         yield f"\n## The backbone: {escape(file.study.backbone.name)}\n"
         yield from table(("topic", "what is known"), content.backbone)
-    yield "\n## Do it again\n"
+    yield "\n## Reproduce\n"
     yield _fenced(content.command)
     yield f"Made by headtohead {file.headtohead}; digest `{file.digest[:16]}`."
 

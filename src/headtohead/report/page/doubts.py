@@ -44,8 +44,8 @@ def why_and_remedy(summary: Summary) -> str:
     their = "their" if len(summary.lags) > 1 else "its"
     return (
         f"The batch-norm statistics of {names(list(summary.lags))} are behind {their} weights: "
-        f"training images are named rightly less often when evaluated than while training, by more "
-        f"than {100 * LAG:g} points. {REMEDY}. More seeds do not help."
+        f"training accuracy is lower when evaluated than while training, by more than "
+        f"{100 * LAG:g} points. {REMEDY}. More seeds do not help."
     )
 
 

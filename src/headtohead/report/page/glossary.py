@@ -22,8 +22,8 @@ TERMS: Final = (
         "holm",
         "Holm's correction",
         r"Holm(?:[’'](?:s correction|s level)|(?:&#39;)s correction|-adjusted)?",
-        "Who makes several tests finds something by chance sooner. Holm's correction makes each "
-        "test stricter, so that all of them together keep the level.",
+        "Of several tests, one is more likely to find a difference that is chance. Holm's "
+        "correction makes each test stricter, so that all of them together keep the level.",
     ),
     Term(
         "ece",
@@ -111,8 +111,7 @@ TERMS: Final = (
         "over-fitting",
         "Over-fitting",
         r"[Oo]ver-fitting",
-        "Doing better on the training images than on new ones: learned by heart instead of "
-        "understood.",
+        "Doing better on the training images than on new ones: memorised instead of understood.",
     ),
     Term(
         "p-value",

@@ -91,7 +91,7 @@ class Roster:
             )
         if device == "cpu" and "tf32" in self._setup["question"]["precisions"]:
             raise UsageError(
-                "precision 'tf32' is there on NVIDIA GPUs alone; received 'cpu' as the cluster's "
+                "precision 'tf32' needs an NVIDIA GPU; received 'cpu' as the cluster's "
                 "device. Use --precision float32, or bf16."
             )
         return device
