@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from headtohead.core.errors import UsageError
 from headtohead.heads.base import ClosedFormHead, Head
-from headtohead.heads.pools import regions_of
+from headtohead.heads.pools import RegionMaxima, regions_of
 from headtohead.heads.table import FAMILIES, HEADS, build_head, own_options
 from headtohead.testing import SIZES, check_head
 
@@ -266,6 +266,20 @@ def test_rmac_takes_the_regions_of_its_source() -> None:
     wide = [columns.start for _, columns in regions_of((4, 8), 1)]
     assert wide == [0, 0, 2, 4]
     assert len(regions_of((1, 1), 3)) == 2
+    # Where two overlaps are equally near to 40 %, float32 decides, as there.
+    assert [len(regions_of(size, 1)) for size in ((5, 9), (9, 5))] == [3, 3]
+
+
+def test_rmac_divides_each_region_by_its_norm_over_all_maps() -> None:
+    """Else a region's strongest map counts as much as its weakest."""
+    features = torch.rand(2, 3, 7, 7, generator=torch.Generator().manual_seed(0))
+    expected = torch.zeros(2, 3)
+    whole = [(slice(0, 7), slice(0, 7))] * 2  # the whole map, and the only region of scale 1
+    corners = [(rows, columns) for rows in (0, 3) for columns in (0, 3)]
+    for rows, columns in [*whole, *((slice(r, r + 4), slice(c, c + 4)) for r, c in corners)]:
+        largest = features[:, :, rows, columns].flatten(2).max(dim=2).values
+        expected += largest / (largest.square().sum(1, keepdim=True).sqrt() + 1e-6)
+    torch.testing.assert_close(RegionMaxima((7, 7), 2)(features), expected)
 
 
 def test_wildcat_by_hand() -> None:

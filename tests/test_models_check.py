@@ -63,6 +63,20 @@ def test_what_to_know_of_heads_is_said_before_any_work() -> None:
     assert "2 comparisons" in few
 
 
+def test_a_norm_before_the_heads_is_reckoned_with() -> None:
+    """Else a head that discards negative values loses half of what it is given, unsaid."""
+    spec = resolve_study("quick", heads="gap,gem,stochastic,gmp", seeds=7)
+    said = {}
+    for norm in (False, True):
+        backbone = spec.backbone.model_copy(update={"norm": norm})
+        asked = question_about(
+            spec.model_copy(update={"backbone": backbone}), "cpu", 1, deterministic=False
+        )
+        said[norm] = " ".join(answer_or_refusal(asked).guidance)
+    assert "stochastic" not in said[False]
+    assert {"gem", "stochastic", "negative"} <= {*said[True].replace(",", " ").split()}
+
+
 def test_a_head_that_no_memory_holds_is_refused_with_its_size(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

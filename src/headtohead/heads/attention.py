@@ -231,9 +231,9 @@ ATTENTION: dict[str, HeadEntry] = {
         ClassAttention,
         {},
         "CaiT's class token in two layers of attention",
-        formula="W·LN(c) + b; per block c += s₁·CA(c, x), c += s₂·MLP(LN(c))",
+        formula="W·LN(c) + b; per block c += s₁·CA(LN(c), LN(x)), c += s₂·MLP(LN(c))",
         parameters="blocks*((4 + 2*ratio)*D*D + (11 + ratio)*D) + 3*D + D*K + K",
         source="CaiT, Touvron et al. 2021, arXiv 2103.17239",
-        when="much data; the largest of the attention heads.",
+        when="much data; some 24·D² weights.",
     ),
 }

@@ -160,7 +160,7 @@ CLASS_MAPS: dict[str, HeadEntry] = {
         formula="mean over places of (W·x + b)",
         parameters="D*K + K",
         source="Lin et al. 2013, arXiv 1312.4400",
-        when="class maps are the product; otherwise gap is the same.",
+        when="when you need the class maps themselves; otherwise use gap.",
     ),
     "wildcat": HeadEntry(
         Wildcat,
@@ -178,6 +178,6 @@ CLASS_MAPS: dict[str, HeadEntry] = {
         formula="mean s + λ·Σ s·softmax(T·s), s = W·x/‖W‖",
         parameters="heads*D*K",
         source="Zhu & Wu 2021, arXiv 2108.02456",
-        when="small objects, several classes in an image; costs no more than gap.",
+        when="small objects, several classes in an image; no more parameters than gap.",
     ),
 }

@@ -110,6 +110,9 @@ class AveragePool(PooledHead):
 class FullyConnected(Head):
     """The article's classifier: flatten, batch norm, dense, ReLU, batch norm, dense, ReLU, dense.
 
+    The tutorial's "fully connected" models, after the classifiers of AlexNet (Krizhevsky et al.
+    2012) and VGG (arXiv 1409.1556); the layers are Keras's.
+
     `hidden` are the widths of the two dense layers; `dropout` is the share of the first one's
     activations that is zeroed in training (Srivastava et al. 2014).
     """
@@ -213,10 +216,10 @@ FLATTEN: dict[str, HeadEntry] = {
         FullConvolution,
         {},
         "a convolution as large as the maps: the same function as linear",
-        formula="X ∗ W + b, W of H × W",
+        formula="X ∗ V + b, V as large as the maps",
         parameters="N*D*K + K",
         source="LeCun et al. 1998; OverFeat, arXiv 1312.6229",
-        when="to check that an implementation's order of weights does not matter.",
+        when="as a check: it can give the same logits as linear.",
     ),
     "avgpool2x2": HeadEntry(
         AveragePool,
@@ -234,6 +237,6 @@ FLATTEN: dict[str, HeadEntry] = {
         formula="W·vec(V·x at each place) + b",
         parameters="(D + 1)*maps + N*maps*K + K",
         source="1 × 1 convolution: arXiv 1312.4400",
-        when="to tell what pooling does from what few parameters do.",
+        when="to separate the effect of pooling from that of few parameters.",
     ),
 }

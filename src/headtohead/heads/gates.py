@@ -51,6 +51,7 @@ class Cbam(Head):
     Woo et al. 2018 (arXiv 1807.06521); timm's `CbamModule`. The channels' gate is
     σ(M(mean) + M(max)) with one MLP M without biases, `reduction` dividing its width (at least
     1); the places' is σ(BN(a `kernel` × `kernel` convolution of the channels' mean and maximum)).
+    BN adds 1e-3 to variances, as Keras does; timm's adds 1e-5.
     """
 
     permutation_invariant = False

@@ -17,10 +17,10 @@ BYTES_A_PARAMETER = 16
 ONE_PLACE = "one linear layer on the only place"
 
 POOLS = {
-    *("gap", "nin", "gmp", "avg_max", "mixed", "gated", "kmax", "lse", "softpool", "linear"),
-    *("conv", "abmil"),
+    *("gap", "nin", "gmp", "avg_max", "concat_avg_max", "mixed", "gated", "kmax", "lse"),
+    *("softpool", "spp", "linear", "conv", "wildcat", "abmil"),
 }
-"""Heads that hand a single place through and have one linear layer: all the same on 1 × 1 maps."""
+"""Heads that are linear in a single place: all the same on 1 × 1 maps."""
 
 NON_NEGATIVE_POOLS = {"gem", "stochastic"}
 """The same, on maps without negative values."""
@@ -108,19 +108,23 @@ def too_large(parameters: Mapping[str, int], available: int) -> list[str]:
     ]
 
 
-def negative_inputs(needs_non_negative: Collection[str], smallest: float) -> list[str]:
-    """A sentence where heads discard what is negative and the backbone's maps reach below zero.
+def negative_inputs(
+    needs_non_negative: Collection[str], smallest: float, *, normed: bool = False
+) -> list[str]:
+    """A sentence where heads discard what is negative and their feature maps reach below zero.
 
     `needs_non_negative` are the candidates whose class says so; `smallest` is the least value of
-    the backbone's feature maps on some images.
+    the feature maps on some images; `normed`: after a batch norm.
     """
     names = list(needs_non_negative)
     if smallest >= 0 or not names:
         return []
     verb = "discards" if len(names) == 1 else "discard"
+    where = ", normalised," if normed else ""
+    other = "leave out the backbone's norm" if normed else "take a backbone that ends in ReLU"
     return [
-        f"The backbone's feature maps have negative values (down to {smallest:.3g}), which "
-        f"{_listed(names)} {verb}: use lse or softpool instead, or a backbone that ends in ReLU."
+        f"The backbone's feature maps{where} have negative values (down to {smallest:.3g}), which "
+        f"{_listed(names)} {verb}: use lse or softpool instead, or {other}."
     ]
 
 

@@ -162,7 +162,7 @@ LIGHT_ATTENTION: dict[str, HeadEntry] = {
         SimPool,
         {},
         "SimPool: attention with the mean as query, then a power mean",
-        formula="W·(Σ a·vᵞ)^(1/γ) + b, a = softmax(mean(x)·Q·K·LN(x)/√D), v = LN(x) - min + 1e-6",
+        formula="W·(Σ a·vᵞ)^(1/γ) + b, a = softmax(Q·mean(x) · K·LN(x)/√D), v = LN(x) - min + 1e-6",
         parameters="2*D*D + 2*D + D*K + K",
         source="Psomas et al. 2023, arXiv 2309.06891",
         when="attention maps of objects at 2·D² weights, at any resolution.",
@@ -174,7 +174,7 @@ LIGHT_ATTENTION: dict[str, HeadEntry] = {
         formula="W·[Σ aⱼ·(V·x)ⱼ for each slice j] + b, aⱼ = softmax(qⱼ·x/√D)",
         parameters="D*D + queries*D + D*K + K",
         source="Psomas et al., ICLR 2026, arXiv 2506.10178",
-        when="frozen backbones: the most accurate of attentive probes at their size.",
+        when="frozen backbones: by its paper the most accurate attentive probe of its size.",
     ),
     "abmil": HeadEntry(
         GatedAttention,

@@ -124,7 +124,7 @@ METRIC: dict[str, HeadEntry] = {
         formula="μₖ·mean(x) - ‖μₖ‖²/2, μₖ the mean of class k",
         parameters="0",
         source="Mensink et al. 2013; scikit-learn, NearestCentroid",
-        when="the floor for frozen features: a head that loses to it has learned nothing.",
+        when="the floor for frozen features: nothing is trained. Hard to beat with few images.",
     ),
     "cosine": HeadEntry(
         Cosine,

@@ -352,10 +352,10 @@ POOLING: dict[str, HeadEntry] = {
     "gap_fc": HeadEntry(
         PooledFullyConnected,
         {},
-        "control: pooled as gap, with as many parameters as fc",
+        "control: pooled as gap, then a wide fc",
         formula="fc on mean(x)",
         parameters="2*D + (D + 3)*hidden[0] + (hidden[0] + 1)*hidden[1] + (hidden[1] + 1)*K",
         source="a control of this project",
-        when="to tell what pooling does from what few parameters do.",
+        when="to separate the effect of pooling from that of few parameters.",
     ),
 }

@@ -19,7 +19,8 @@ ROOT_FLOOR = 1e-5
 class Reduction(nn.Sequential):
     """1 × 1 convolution without bias, batch norm, ReLU, as fast-MPN-COV reduces feature maps.
 
-    Nothing where there are no more than `width` feature maps already.
+    Nothing where there are no more than `width` feature maps already. Batch norm adds 1e-3 to
+    variances, as Keras does; PyTorch adds 1e-5.
     """
 
     def __init__(self, channels: int, width: int) -> None:
@@ -161,13 +162,13 @@ SECOND_ORDER: dict[str, HeadEntry] = {
         formula="W·normalise(signed √ of mean(x·xᵀ)) + b",
         parameters="(D*reduce + 2*reduce)*(D > reduce) + min(D, reduce)**2*K + K",
         source="Lin et al. 2015, arXiv 1504.07889",
-        when="fine-grained classes told apart by textures; D² weights a class.",
+        when="fine-grained classes told apart by textures; min(D, reduce)² weights a class.",
     ),
     "isqrt_cov": HeadEntry(
         RootCovariance,
         {},
         "matrix square root of the places' covariance",
-        formula="W·triangle(√Cov(x)) + b, √ by 3 Newton-Schulz iterations",
+        formula="W·triangle(√Cov(x)) + b, √ by Newton-Schulz iterations",
         parameters=(
             "(D*reduce + 2*reduce)*(D > reduce) + min(D, reduce)*(min(D, reduce) + 1)//2*K + K"
         ),

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+from torch.nn import functional
 
 from headtohead.backbones.base import Backbone
 from headtohead.config.study import HeadSpec
@@ -48,10 +49,11 @@ def _available(device: torch.device) -> int:
     return min((count for count in known if count is not None), default=1 << 62)
 
 
-def guidance(models: Models, backbone: Backbone, image_size: int) -> list[str]:
+def guidance(models: Models, backbone: Backbone, image_size: int, *, normed: bool) -> list[str]:
     """Sentences on heads that are one function, and on pools that the backbone's maps do not suit.
 
-    The maps' values are looked at on a few random images.
+    The maps' values are looked at on a few random images; `normed`: batch norm stands between them
+    and every head.
     """
     entries = {name: head_entry(head.head or name) for name, head in models}
     asked = {
@@ -59,20 +61,24 @@ def guidance(models: Models, backbone: Backbone, image_size: int) -> list[str]:
         for name, head in models
         if head.after is None and not head.recipe  # others differ in how they are trained
     }
-    smallest = _smallest_value(backbone, image_size)
+    smallest = _smallest_value(backbone, image_size, normed=normed)
     picky = [name for name, entry in entries.items() if entry.cls.needs_non_negative]
     size = backbone.map_size(image_size)
     return [
         *same_functions(asked, size, non_negative=smallest >= 0),
-        *negative_inputs(picky, smallest),
+        *negative_inputs(picky, smallest, normed=normed),
     ]
 
 
-def _smallest_value(backbone: Backbone, image_size: int) -> float:
+def _smallest_value(backbone: Backbone, image_size: int, *, normed: bool) -> float:
+    """Of what heads are given."""
     random = stream(0, "guidance").random((IMAGES, 3, image_size, image_size), "float32")
     trained = backbone.training
     backbone.eval()
     with torch.no_grad():
-        smallest = float(backbone(torch.from_numpy(random)).min())
+        maps = backbone(torch.from_numpy(random))
+        if normed:
+            maps = functional.batch_norm(maps, None, None, training=True)
+        smallest = float(maps.min())
     backbone.train(trained)
     return smallest

@@ -43,10 +43,11 @@ def answer(question: PreflightQuestion) -> PreflightAnswer:
     resolved, backbone, notes = resolve(question.backbone)
     if resolved.stages:
         with_last_stages(backbone, resolved.stages)  # as many as there are
-    size = backbone.map_size(question.image_size)
+    image_size, models = question.image_size, question.models
+    size = backbone.map_size(image_size)
     setups = worker_setups(question.device, question.workers, deterministic=question.deterministic)
     device = torch.device(setups[0]["device"])
-    refuse_too_large(question.models, backbone.channels, size, device)
+    refuse_too_large(models, backbone.channels, size, device)
     _build_heads(question, backbone.channels, size)
     for precision in question.precisions:
         check_precision(precision, device)
@@ -56,7 +57,7 @@ def answer(question: PreflightQuestion) -> PreflightAnswer:
         backbone=resolved,
         about=facts(resolved, backbone),
         notes=tuple(notes),
-        guidance=tuple(guidance(question.models, backbone, question.image_size)),
+        guidance=tuple(guidance(models, backbone, image_size, normed=resolved.norm)),
     )
 
 
