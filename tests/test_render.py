@@ -129,7 +129,7 @@ VERDICTS = {  # what docs/article.md, claims.md, reports.md and statistics.md sa
     "null": {"gap_again": "inconclusive"},
     "tuned": {"fc": "inconclusive", "fc_dropout": "supported", "avgpool2x2": "refuted"},
 }
-# Kept without this evidence, which no document cites, to keep the repository small.
+# Kept without this evidence, to keep the repository small: documents have its figures, made before.
 THIN = {
     "controls": {"class_maps", "translation"},
     "drawn": {"class_maps"},
