@@ -32,6 +32,7 @@ class SpeedClaim:
     """A step takes less time, and so does the way to the target."""
 
     name = "speed"
+    tested = False
 
     def question(self, data: StudyData) -> Question:
         """Both parts must agree, see `faster`."""

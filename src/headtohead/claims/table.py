@@ -1,5 +1,6 @@
 """The claims: those that come with headtohead, and those of the user's own that a study names."""
 
+from collections.abc import Collection
 from typing import final
 
 from headtohead.claims import class_maps, overfitting, parameters, speed, translation
@@ -39,9 +40,24 @@ def claims_of(data: StudyData) -> tuple[Claim, ...]:
     not imported and says so. Raises UsageError for one that cannot be imported, is no claim or
     has a name that is taken.
     """
+    return _claims(data.study, data.own)
+
+
+def tested_claims(study: StudySpec) -> tuple[str, ...]:
+    """The names of the claims that share Holm's correction, before anything is measured.
+
+    Imports the study's own: call it for a study that the user's command named. Raises UsageError
+    as `claims_of` does.
+    """
+    found = _claims(study, frozenset(study.claims))
+    return tuple(claim.name for claim in found if getattr(claim, "tested", True))
+
+
+def _claims(study: StudySpec, own: Collection[str]) -> tuple[Claim, ...]:
+    """`own` are those of the study's own claims whose code may be run."""
     found = [*CLAIMS]
-    for entry in data.study.claims:
-        claim = own_claim(entry) if entry in data.own else _Unread(entry)
+    for entry in study.claims:
+        claim = own_claim(entry) if entry in own else _Unread(entry)
         if claim.name in [known.name for known in found]:
             raise UsageError(f"claim {entry!r}: the name {claim.name!r} is taken; choose another.")
         found.append(claim)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from headtohead.config.study import StudySpec, prepared_text
 from headtohead.data.holdout import holdout_lines
-from headtohead.runtime.forecast import CLAIM_TESTS, EFFECTS, Forecast
+from headtohead.runtime.forecast import EFFECTS, Forecast
 from headtohead.runtime.steps import step_lines
 from headtohead.stats.family import plural
 
@@ -49,7 +49,7 @@ def _images_and_steps(found: Forecast) -> Iterator[str]:
 
 def _families(found: Forecast) -> Iterator[str]:
     study = found.study
-    rule, reference = study.verdict, study.reference
+    rule, reference, claims = study.verdict, study.reference, found.tested_claims
     if not found.primary_tests:
         yield "One head: nothing to compare, no verdict."
         return
@@ -70,8 +70,8 @@ def _families(found: Forecast) -> Iterator[str]:
         if left := study.heads_without_verdict:
             yield f"Estimates without a verdict: {', '.join(left)}."
     yield (
-        f"Family of claims (over-fitting, class maps, translation), {CLAIM_TESTS} tests: at least "
-        f"{found.claim_seeds} seeds."
+        f"Family of claims ({', '.join(name.replace('_', ' ') for name in claims)}), "
+        f"{plural(len(claims), 'test')}: at least {found.claim_seeds} seeds."
     )
 
 
