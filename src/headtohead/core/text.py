@@ -22,6 +22,14 @@ def counted(number: int, word: str) -> str:
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
+_DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+def in_words(number: int) -> str:
+    """`five`, `12`: words below ten, as in running text."""
+    return _DIGITS[number] if number < len(_DIGITS) else str(number)
+
+
 def digits_of_seconds(seconds: float) -> int:
     """Digits after the point: one below ten seconds, as a head on a frozen backbone takes."""
     return 1 if seconds < 10 else 0
