@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headtohead.claims.table import POOLING
 from headtohead.probes.base import write_run
 from headtohead.probes.class_maps import CLASS_MAPS
 from headtohead.probes.images import Masks, masks_path, write_masks
@@ -380,13 +379,6 @@ def test_claims_about_pooling_are_open_where_they_were_asked(tmp_path: Path) -> 
     assert gather(pools, summarize(pools)).claims_open
     assert not gather(plain, summarize(plain)).claims_open
     assert gather(plain, summarize(plain), claims=True).claims_open
-
-
-def test_the_list_of_pooling_heads_is_the_familys() -> None:
-    """A pooling head that is added and not listed would hide its claims."""
-    from headtohead.heads.table import FAMILIES
-
-    assert set(FAMILIES["global pools"]) == POOLING
 
 
 @pytest.mark.usefixtures("no_drawing")

@@ -8,6 +8,7 @@ from headtohead.claims.base import Claim, ClaimFigure, Question
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import UsageError
 from headtohead.core.own_code import own_instance
+from headtohead.heads.families import names_of
 from headtohead.study_data import StudyData
 
 CLAIMS: tuple[Claim, ...] = (
@@ -20,17 +21,11 @@ CLAIMS: tuple[Claim, ...] = (
 """What every study is asked. The page, the tables and `summary.json` follow from it."""
 
 
-POOLING = frozenset(
-    {"gap", "gmp", "avg_max", "concat_avg_max", "mixed", "gated", "kmax", "mlp", "ln_linear"}
-    | {"gap_bn", "gap_fc", "gem", "lse", "softpool", "stochastic", "spp", "rmac"}
-)
-"""The family "global pools" of `heads.table`, which imports torch: a report must not."""
-
-
 def about_pooling(study: StudySpec) -> bool:
     """Whether the claims concern what was asked: the reference pools, or claims were added."""
     reference = study.heads[study.reference]
-    return (reference.head or study.reference) in POOLING or bool(study.claims)
+    pools = names_of("global pools")
+    return (reference.head or study.reference) in pools or bool(study.claims)
 
 
 def claims_of(data: StudyData) -> tuple[Claim, ...]:
