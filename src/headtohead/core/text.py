@@ -17,9 +17,10 @@ def points(share: float) -> str:
     return "one point" if value == 1 else f"{value:g} points"
 
 
-def counted(number: int, word: str) -> str:
-    """`1 group`, `2,498 groups`."""
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
+def counted(number: float, word: str) -> str:
+    """`1 group`, `2,498 groups`, `0.5 points`."""
+    shown = f"{number:,}" if isinstance(number, int) else f"{number:g}"
+    return f"{shown} {word}{'' if number == 1 else 's'}"
 
 
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
