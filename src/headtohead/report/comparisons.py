@@ -8,7 +8,6 @@ from headtohead.analysis.lags import why_not_judged
 from headtohead.analysis.pairs import Pairing, answers_of, pairing
 from headtohead.analysis.results import RunResult
 from headtohead.core.text import counted
-from headtohead.runtime.interim import LooksRecord
 from headtohead.stats import Lag, PairComparison, Verdict, compare_pairs, not_judged, seeds_needed
 from headtohead.stats.family import Pair, points
 from headtohead.stats.over_images import (
@@ -19,6 +18,7 @@ from headtohead.stats.over_images import (
     picture_interval,
 )
 from headtohead.store.ledger import StudyFile
+from headtohead.store.looks import LooksRecord
 from headtohead.study_data import StudyData
 
 
