@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -168,9 +169,29 @@ def test_numba_is_imported_in_one_folder() -> None:
     using = {
         path.parent.name
         for path in package.rglob("*.py")
-        if any(
-            line.strip().startswith(("import numba", "from numba"))
-            for line in path.read_text(encoding="utf-8").splitlines()
-        )
+        if imports_numba(path.read_text(encoding="utf-8"))
     }
     assert using == {"accel"}
+
+
+def imports_numba(source: str) -> bool:
+    """Whether a source loads Numba by a statement or by `import_module` or `__import__`."""
+    named = r"^\s*(import|from) +numba\b|(import_module|__import__)\(\s*[\"']numba\b"
+    return re.search(named, source, re.MULTILINE) is not None
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("import numba", True),
+        ("    from numba.core import config", True),
+        ('importlib.import_module("numba")', True),
+        ("import_module(\n    'numba.core'\n)", True),
+        ('__import__("numba")', True),
+        ('find_spec("numba")', False),
+        ('metadata.version("numba")', False),
+    ],
+)
+def test_every_way_of_importing_numba_is_found(source: str, found: bool) -> None:
+    """Else the test above passes whatever is imported."""
+    assert imports_numba(source) is found

@@ -31,7 +31,6 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("claims",),
     ("report.charts",),
     ("study_data",),
-    ("runtime.jobs", "runtime.interim"),
     ("analysis",),
     ("probes",),
     ("training",),

@@ -11,10 +11,11 @@ from torch import Tensor
 from commands import run
 from deployed import Trained, trained_study
 from headtohead.backbones.base import Backbone, Normalization
-from headtohead.deploy.explain import OUTLINE, TILE, explanations
+from headtohead.deploy.explain import TILE, explanations
 from headtohead.deploy.runs import Member
 from headtohead.heads.classifier import Classifier
 from headtohead.heads.table import build_head
+from headtohead.report.charts.overlay import OUTLINE, edge_of
 
 RED, BLUE = (230, 30, 30), (30, 30, 230)
 
@@ -97,6 +98,15 @@ def test_the_drawing_shows_image_maps_and_mask() -> None:
     edge = CAPTION + (8 * TILE) // 32
     for left in columns:
         assert tuple(tiles[edge, left + (12 * TILE) // 32]) == OUTLINE
+
+
+def test_an_edge_is_as_thick_as_it_was_asked() -> None:
+    """Else an outline hides the object, or the border of the image has none."""
+    inside = np.zeros((5, 6), bool)
+    inside[:, :5] = True
+    assert edge_of(inside, 1).sum() == 25 - 9
+    assert edge_of(inside, 2).sum() == 25 - 1
+    assert not edge_of(inside, 1)[:, 5].any()
 
 
 @pytest.fixture(scope="module")

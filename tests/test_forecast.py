@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from headtohead.claims.judge import judge
 from headtohead.cli import main
 from headtohead.config.from_options import study_from
 from headtohead.config.reading import load_study
@@ -17,9 +18,11 @@ from headtohead.runtime.forecast_text import render_forecast
 from headtohead.runtime.plan import STATISTICS
 from headtohead.stats.power import expected_power, seeds_to_find
 from headtohead.store.ledger import Ledger
+from headtohead.study_data import StudyData
 from headtohead.training.batch_norm import MOST
-from ledgers import add_run, study_ledger
+from ledgers import add_run, full_ledger, study_ledger
 from photographs import write_pictures
+from test_own_code import KeepsItsAnswer
 
 
 @pytest.fixture(autouse=True)
@@ -166,6 +169,25 @@ def test_four_heads_need_seven_seeds_as_documented() -> None:
     found = forecast(load_study("article"))
     assert (found.primary_tests, found.primary_seeds, found.claim_seeds) == (3, 7, 7)
     assert found.remaining is None
+
+
+class Counted(KeepsItsAnswer):
+    """A claim with a rule of its own."""
+
+    name = "counted"
+    tested = False
+
+
+def test_claims_of_ones_own_are_counted_as_the_judge_counts_them(tmp_path: Path) -> None:
+    """Else a plan tells a user too few seeds, and no claim of theirs is ever decided."""
+    own = ("test_own_code:KeepsItsAnswer", "test_forecast:Counted")
+    told = forecast(StudySpec.model_validate({"claims": own}))
+    assert told.tested_claims == ("overfitting", "class_maps", "translation", "darkness")
+    assert told.claim_seeds == 8
+    assert "4 tests: at least 8 seeds" in str(told)
+    judged = judge(StudyData(full_ledger(tmp_path, seeds=2, epochs=2)))
+    family = tuple(claim.name for claim in judged if claim.difference is not None)
+    assert forecast(load_study("article")).tested_claims == family
 
 
 def test_finished_runs_tell_the_time_of_missing_ones(tmp_path: Path) -> None:

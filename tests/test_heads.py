@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from headtohead.core.errors import UsageError
 from headtohead.heads.base import ClosedFormHead, Head
+from headtohead.heads.families import names_of
 from headtohead.heads.pools import RegionMaxima, regions_of
 from headtohead.heads.table import FAMILIES, HEADS, build_head, own_options
 from headtohead.testing import SIZES, check_head
@@ -128,6 +129,13 @@ def test_every_head_is_documented() -> None:
     for name, entry in HEADS.items():
         assert all((entry.summary, entry.formula, entry.source, entry.when)), name
         assert entry.cls.__doc__, name
+
+
+def test_a_familys_names_are_read_without_torch_as_they_are() -> None:
+    """Else a pooling head that is added hides its claims, or must be listed a second time."""
+    assert {family: names_of(family) for family in FAMILIES} == {
+        family: frozenset(entries) for family, entries in FAMILIES.items()
+    }
 
 
 def test_the_controls_are_as_large_as_they_say() -> None:

@@ -11,16 +11,14 @@ from headtohead.core.errors import UsageError
 from headtohead.report.comparisons import look_differences
 from headtohead.report.summary import summarize
 from headtohead.runtime.interim import (
-    LOOKS_FILE,
-    LooksRecord,
     check_design,
     declare,
     follow,
     look_jobs,
-    read_looks,
 )
 from headtohead.runtime.jobs import Job
 from headtohead.store.ledger import Ledger
+from headtohead.store.looks import LOOKS_FILE, LooksRecord, read_looks
 from headtohead.study_data import StudyData
 from ledgers import ENVIRONMENT, add_run, study_ledger
 

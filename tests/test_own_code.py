@@ -195,8 +195,12 @@ def test_a_claim_of_ones_own_is_decided_and_shown_everywhere(tmp_path: Path) -> 
     assert mine["statement"] in page
     assert 'data-chart="darkness"' in page
     assert "seed 3: 0.73" in page  # the pointer reads its figure
+    assert "translation and darkness are tested with the same three tests" in page
     for other in ("report.md", "tables/claims.tex"):
-        assert mine["statement"] in (tmp_path / other).read_text(encoding="utf-8")
+        text = (tmp_path / other).read_text(encoding="utf-8")
+        assert mine["statement"] in text
+        assert "The six claims" in text
+    assert "The six claims</h2>" in page
 
 
 @pytest.mark.usefixtures("no_drawing")

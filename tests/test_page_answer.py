@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from headtohead.core.text import minus, names, points
+from headtohead.core.text import counted, minus, names, points
 from headtohead.report.page.answer import answer, fewer_parameters
 from headtohead.report.summary import Summary, summarize
 from headtohead.study_data import StudyData
@@ -188,6 +188,8 @@ def test_one_kind_of_minus(text: str, shown: str) -> None:
 def test_margins_and_ratios_read_like_a_sentence(tmp_path: Path) -> None:
     """ "Within 0.5 points", "24 times fewer", and no ratio where there is nothing to boast of."""
     assert [points(0.01), points(0.005)] == ["one point", "0.5 points"]
+    told = [counted(number, "point") for number in (1, 2498, 1.0, 0.5)]
+    assert told == ["1 point", "2,498 points", "1 point", "0.5 points"]
     summary = summarize(
         StudyData(full_ledger(tmp_path, heads=("fc", "gap", "avgpool2x2"), seeds=1, epochs=1))
     )

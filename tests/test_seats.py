@@ -4,7 +4,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from headtohead.runtime.cluster.seats import ALIKE, Kind, Machine, choose, kind_before, kind_of
+from headtohead.runtime.cluster.seats import (
+    ALIKE,
+    ClusterMachine,
+    Kind,
+    choose,
+    kind_before,
+    kind_of,
+)
 from headtohead.runtime.jobs import AnyJob, Job, SessionJob
 
 INTEL = kind_of({"torch": "2", "processor": "Intel", "device": "cpu", "kernels": "fused"})
@@ -16,7 +23,7 @@ def jobs(heads: str, seeds: int) -> list[AnyJob]:
 
 
 def all_placed(
-    waiting: Sequence[AnyJob], machines: list[Machine], bound: dict[int, Kind] | None = None
+    waiting: Sequence[AnyJob], machines: list[ClusterMachine], bound: dict[int, Kind] | None = None
 ) -> list[tuple[AnyJob, str]]:
     """Everything that can be started at once, in its order."""
     left, running, placed = list(waiting), list[AnyJob](), list[tuple[AnyJob, str]]()
@@ -33,7 +40,7 @@ def all_placed(
 
 def test_all_heads_of_a_seed_go_to_one_kind() -> None:
     """Else heads are compared across processors that round differently."""
-    machines = [Machine("a", INTEL, 3), Machine("b", AMD, 3)]
+    machines = [ClusterMachine("a", INTEL, 3), ClusterMachine("b", AMD, 3)]
     placed = all_placed(jobs("xyz", 2), machines)
     assert len(placed) == 6
     where: dict[int, set[str]] = {}
@@ -44,14 +51,14 @@ def test_all_heads_of_a_seed_go_to_one_kind() -> None:
 
 def test_machines_of_one_kind_share_a_seed_and_the_emptiest_comes_first() -> None:
     """Else a cluster of equal machines trains on one of them."""
-    machines = [Machine("a", INTEL, 1), Machine("b", INTEL, 4)]
+    machines = [ClusterMachine("a", INTEL, 1), ClusterMachine("b", INTEL, 4)]
     placed = all_placed(jobs("xy", 1), machines)
     assert [machine for _, machine in placed] == ["b", "b"]
     assert {machine for _, machine in all_placed(jobs("vwxyz", 1), machines)} == {"a", "b"}
 
 
 def test_a_seed_waits_for_its_kind_and_others_pass_it() -> None:
-    machines = [Machine("a", INTEL, 1, busy=1), Machine("b", AMD, 1)]
+    machines = [ClusterMachine("a", INTEL, 1, busy=1), ClusterMachine("b", AMD, 1)]
     found = choose(jobs("x", 2), [], machines, {0: INTEL}, lambda job, machine: True)
     assert found is not None
     assert (found[0], found[1].id) == (Job("x", 1), "b")
@@ -59,43 +66,47 @@ def test_a_seed_waits_for_its_kind_and_others_pass_it() -> None:
 
 def test_a_seed_whose_kind_is_gone_is_trained_all_the_same() -> None:
     """Its pairs are flagged; else the study never ends."""
-    assert all_placed(jobs("x", 1), [Machine("b", AMD, 1)], {0: INTEL}) == [(Job("x", 0), "b")]
+    assert all_placed(jobs("x", 1), [ClusterMachine("b", AMD, 1)], {0: INTEL}) == [
+        (Job("x", 0), "b")
+    ]
 
 
 def test_a_slow_machine_of_its_own_kind_gets_no_last_seed() -> None:
     """Else ten machines wait while one trains a whole seed."""
-    machines = [Machine("fast", INTEL, 10, busy=9), Machine("slow", AMD, 1)]
+    machines = [ClusterMachine("fast", INTEL, 10, busy=9), ClusterMachine("slow", AMD, 1)]
     assert [where for _, where in all_placed(jobs("xyz", 1), machines)] == ["fast"]
-    machines = [Machine("fast", INTEL, 10, busy=10), Machine("slow", AMD, 1)]
+    machines = [ClusterMachine("fast", INTEL, 10, busy=10), ClusterMachine("slow", AMD, 1)]
     assert [where for _, where in all_placed(jobs("xyz", 20), machines)] == ["slow"]
 
 
 @pytest.mark.parametrize("kinds", [1, 2, 5])
 def test_something_can_always_start_on_an_idle_cluster(kinds: int) -> None:
     found = [kind_of({"processor": str(number)}) for number in range(kinds)]
-    machines = [Machine(str(n), kind, 1) for n, kind in enumerate(found)]
+    machines = [ClusterMachine(str(n), kind, 1) for n, kind in enumerate(found)]
     assert all_placed(jobs("xyz", 1), machines)
 
 
 def test_a_run_waits_for_the_one_that_it_starts_from() -> None:
     """Else a head starts from a backbone that nobody has trained yet."""
     first, second = Job("a", 0), Job("b", 0, after="a")
-    machine = Machine("m", INTEL, 2)
+    machine = ClusterMachine("m", INTEL, 2)
     assert all_placed([second, first], [machine]) == [(first, "m")]
-    found = choose([second], [first], [Machine("m", INTEL, 2)], {}, lambda job, machine: True)
+    found = choose(
+        [second], [first], [ClusterMachine("m", INTEL, 2)], {}, lambda job, machine: True
+    )
     assert found is None
 
 
 def test_a_full_cluster_and_a_machine_without_images_get_nothing() -> None:
-    machine = Machine("m", INTEL, 1, busy=1)
+    machine = ClusterMachine("m", INTEL, 1, busy=1)
     assert choose(jobs("x", 1), [], [machine], {}, lambda job, machine: True) is None
-    assert choose(jobs("x", 1), [], [Machine("m", INTEL, 1)], {}, lambda *_: False) is None
+    assert choose(jobs("x", 1), [], [ClusterMachine("m", INTEL, 1)], {}, lambda *_: False) is None
     assert choose(jobs("x", 1), [], [], {}, lambda *_: True) is None
 
 
 def test_the_session_goes_where_seed_0_was_trained() -> None:
     """Else the speed of all heads is that of another processor than their runs'."""
-    machines = [Machine("a", INTEL, 8), Machine("b", AMD, 1)]
+    machines = [ClusterMachine("a", INTEL, 8), ClusterMachine("b", AMD, 1)]
     assert all_placed([SessionJob("speed", ("x",))], machines, {0: AMD})[0][1] == "b"
 
 

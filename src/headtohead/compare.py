@@ -28,7 +28,7 @@ from headtohead.report.render import render
 from headtohead.report.summary import Summary
 from headtohead.result import Comparison
 from headtohead.runtime.executors import asked_here, executor_of
-from headtohead.runtime.interim import LooksRecord, check_design, follow
+from headtohead.runtime.interim import check_design, follow
 from headtohead.runtime.jobs import Job, jobs_of
 from headtohead.runtime.preflight import answer_of, first_worker, guidance_of, question_about
 from headtohead.runtime.progress import Display
@@ -36,6 +36,7 @@ from headtohead.runtime.renewal import Renewal, renew
 from headtohead.runtime.runner import StudyRunner
 from headtohead.runtime.steps import step_lines
 from headtohead.store.ledger import Ledger, StudyFile, hold, refuse_another
+from headtohead.store.looks import LooksRecord
 from headtohead.store.new_study import default_out, study_file
 from headtohead.store.picture_table import picture_table, write_pictures
 from headtohead.study_data import StudyData

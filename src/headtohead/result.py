@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from headtohead.core.errors import RunError, UsageError, brief
 from headtohead.core.files import expanded
+from headtohead.core.text import counted
 from headtohead.deploy.opening import predictor_of
 from headtohead.deploy.predictor import Predictor
 from headtohead.deploy.runs import chosen, load_model
 from headtohead.report.formats.terminal import render_text
 from headtohead.report.summary import Summary, summarize
-from headtohead.stats.family import plural
 from headtohead.store.ledger import Ledger, failures_of
 from headtohead.study_data import StudyData
 
@@ -129,7 +129,7 @@ class Comparison:
             told = [brief(failure, 250).rstrip(".") for failure in self.failures[:TOLD]]
             more = [f"and {len(self.failures) - TOLD} more"] if len(self.failures) > TOLD else []
             raise RunError(
-                f"{plural(len(self.failures), 'run')} failed: {'; '.join((*told, *more))}. The "
+                f"{counted(len(self.failures), 'run')} failed: {'; '.join((*told, *more))}. The "
                 f"others are complete in {self.out}; --retry-failed trains failed ones again."
             )
 

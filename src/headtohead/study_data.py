@@ -33,9 +33,9 @@ from headtohead.probes.images import (
     read_masks,
 )
 from headtohead.probes.predictions import PREDICTIONS
-from headtohead.runtime.interim import LooksRecord, read_looks
 from headtohead.stats import Lag
 from headtohead.store.ledger import Ledger, Run, StudyFile
+from headtohead.store.looks import LooksRecord, read_looks
 from headtohead.store.picture_table import PictureTable, read_pictures
 
 Found = TypeVar("Found")

@@ -2,9 +2,8 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from headtohead.core.text import names
+from headtohead.core.text import counted, names
 from headtohead.stats import LAG, Lag, lag
-from headtohead.stats.family import plural
 from headtohead.store.ledger import Run
 
 REMEDY = (
@@ -51,7 +50,7 @@ def lags_note(found: Mapping[str, Lag]) -> str:
     """What a reader must know of all numbers of these heads."""
     told = "; ".join(
         f"{head} {100 * one.running:.1f} % as it trains, {100 * one.evaluated:.1f} % evaluated, "
-        f"{plural(round(100 * one.excess, 1), 'point')} less"
+        f"{counted(round(100 * one.excess, 1), 'point')} less"
         for head, one in found.items()
     )
     return (

@@ -74,7 +74,11 @@ class ClaimFigure:
 
 
 class Claim(Protocol):
-    """A claim that the study's reference holds against another head, `data.against`."""
+    """A claim that the study's reference holds against another head, `data.against`.
+
+    One whose question gives a ruling says `tested = False`: `plan` counts all others as tests of
+    one family.
+    """
 
     @property
     def name(self) -> str:

@@ -44,6 +44,7 @@ class ParametersClaim:
     """The whole model with the reference has fewer parameters."""
 
     name = "parameters"
+    tested = False
 
     def question(self, data: StudyData) -> Question:
         """Parameters, multiply-adds and bytes of every head."""

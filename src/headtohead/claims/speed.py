@@ -17,12 +17,12 @@ from headtohead.claims.base import (
     measure,
     pairs,
 )
+from headtohead.core.text import counted
 from headtohead.probes.speed import SPEED, Speed
 from headtohead.report.charts.chart import Chart
 from headtohead.report.charts.dots import Dot, DotChart, DotRow, dot_chart
 from headtohead.report.charts.style import HeadStyle, head_styles
 from headtohead.stats import Outcome, holm, paired_difference, seeds_needed, verdict
-from headtohead.stats.family import plural
 from headtohead.stats.targets import Approach, reached
 from headtohead.study_data import StudyData
 
@@ -32,6 +32,7 @@ class SpeedClaim:
     """A step takes less time, and so does the way to the target."""
 
     name = "speed"
+    tested = False
 
     def question(self, data: StudyData) -> Question:
         """Both parts must agree, see `faster`."""
@@ -148,7 +149,7 @@ def faster(
         f"both parts must agree. Per step: {_PART[per_step]}, × {np.median(ratio):.3f} "
         f"({ratio.min():.3f} to {ratio.max():.3f} over {len(ratio)} rounds). To the target: "
         f"{_PART[to_target] if goal.declared else 'an estimate'}{saved} "
-        f"({100 * (1 - level):g} % t interval), {plural(difference.n, 'seed')}, at least "
+        f"({100 * (1 - level):g} % t interval), {counted(difference.n, 'seed')}, at least "
         f"{seeds_needed(1, level)} needed"
     )
     if not goal.declared:

@@ -1,5 +1,6 @@
 """The claims: those that come with headtohead, and those of the user's own that a study names."""
 
+from collections.abc import Collection
 from typing import final
 
 from headtohead.claims import class_maps, overfitting, parameters, speed, translation
@@ -7,6 +8,7 @@ from headtohead.claims.base import Claim, ClaimFigure, Question
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import UsageError
 from headtohead.core.own_code import own_instance
+from headtohead.heads.families import names_of
 from headtohead.study_data import StudyData
 
 CLAIMS: tuple[Claim, ...] = (
@@ -19,17 +21,11 @@ CLAIMS: tuple[Claim, ...] = (
 """What every study is asked. The page, the tables and `summary.json` follow from it."""
 
 
-POOLING = frozenset(
-    {"gap", "gmp", "avg_max", "concat_avg_max", "mixed", "gated", "kmax", "mlp", "ln_linear"}
-    | {"gap_bn", "gap_fc", "gem", "lse", "softpool", "stochastic", "spp", "rmac"}
-)
-"""The family "global pools" of `heads.table`, which imports torch: a report must not."""
-
-
 def about_pooling(study: StudySpec) -> bool:
     """Whether the claims concern what was asked: the reference pools, or claims were added."""
     reference = study.heads[study.reference]
-    return (reference.head or study.reference) in POOLING or bool(study.claims)
+    pools = names_of("global pools")
+    return (reference.head or study.reference) in pools or bool(study.claims)
 
 
 def claims_of(data: StudyData) -> tuple[Claim, ...]:
@@ -39,9 +35,24 @@ def claims_of(data: StudyData) -> tuple[Claim, ...]:
     not imported and says so. Raises UsageError for one that cannot be imported, is no claim or
     has a name that is taken.
     """
+    return _claims(data.study, data.own)
+
+
+def tested_claims(study: StudySpec) -> tuple[str, ...]:
+    """The names of the claims that share Holm's correction, before anything is measured.
+
+    Imports the study's own: call it for a study that the user's command named. Raises UsageError
+    as `claims_of` does.
+    """
+    found = _claims(study, frozenset(study.claims))
+    return tuple(claim.name for claim in found if getattr(claim, "tested", True))
+
+
+def _claims(study: StudySpec, own: Collection[str]) -> tuple[Claim, ...]:
+    """`own` are those of the study's own claims whose code may be run."""
     found = [*CLAIMS]
-    for entry in data.study.claims:
-        claim = own_claim(entry) if entry in data.own else _Unread(entry)
+    for entry in study.claims:
+        claim = own_claim(entry) if entry in own else _Unread(entry)
         if claim.name in [known.name for known in found]:
             raise UsageError(f"claim {entry!r}: the name {claim.name!r} is taken; choose another.")
         found.append(claim)

@@ -154,8 +154,8 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("epochs", int, "Epochs of each trial.", ("tune",), "tuning.epochs", default="5"),
     Option("batch_size", int, "Images in a training step.", TRAINING, "recipe.batch_size"),
-    Option("learning_rate", float, "Learning rate of Adam.", RUNNING, "recipe.learning_rate"),
-    Option("weight_decay", float, "Weight decay of Adam.", RUNNING, "recipe.weight_decay"),
+    Option("learning_rate", float, "Learning rate.", RUNNING, "recipe.learning_rate"),
+    Option("weight_decay", float, "Weight decay.", RUNNING, "recipe.weight_decay"),
     Option(
         "schedule",
         str,

@@ -43,6 +43,9 @@ class AugmentSpec(Spec):
     color: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
+MOMENTUM = 0.9
+"""That of `sgd` where the recipe names none."""
+
 _DEFAULTS = ("float32", "constant", "adam", "all", "none")
 
 

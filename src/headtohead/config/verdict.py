@@ -17,7 +17,7 @@ class VerdictSpec(Spec):
 
     `metric` is the primary metric and `margin` a share in its unit. The best epoch, the winner and
     the seed that ships are chosen by validation accuracy whatever the metric is.
-    `claims_against` is the head that the reference's five claims are made against. `pairs` is the
+    `claims_against` is the head that the reference's claims are made against. `pairs` is the
     family of comparisons that get verdicts: a name stands for the reference against that head, a
     list of two for these; by default it is the reference against every other head. `target` is
     the validation accuracy that "trains faster" asks the time to. `until_decided` names the one

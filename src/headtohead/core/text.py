@@ -17,9 +17,18 @@ def points(share: float) -> str:
     return "one point" if value == 1 else f"{value:g} points"
 
 
-def counted(number: int, word: str) -> str:
-    """`1 group`, `2,498 groups`."""
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
+def counted(number: float, word: str) -> str:
+    """`1 group`, `2,498 groups`, `0.5 points`."""
+    shown = f"{number:,}" if isinstance(number, int) else f"{number:g}"
+    return f"{shown} {word}{'' if number == 1 else 's'}"
+
+
+_DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+def in_words(number: int) -> str:
+    """`five`, `12`: words below ten, as in running text."""
+    return _DIGITS[number] if number < len(_DIGITS) else str(number)
 
 
 def digits_of_seconds(seconds: float) -> int:

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 
 from headtohead.analysis.results import RunResult
+from headtohead.core.text import counted
 from headtohead.data.prepared import printable
 from headtohead.report.summary import Summary
-from headtohead.stats.family import plural
 from headtohead.stats.over_images import share_interval
 
 
@@ -97,7 +97,7 @@ def _verdicts(summary: Summary, head: str) -> Iterator[str]:
 
 
 def _limits(summary: Summary, metadata: Mapping[str, str], proof: str) -> str:
-    seeds = plural(len({run.seed for run in summary.runs}), "seed")
+    seeds = counted(len({run.seed for run in summary.runs}), "seed")
     return f"""
 ## Confidence
 

@@ -14,7 +14,7 @@ from headtohead.deploy.predictor import device_of
 from headtohead.deploy.reading import Pixels
 from headtohead.deploy.runs import Member
 from headtohead.probes.images import mask_file, read_mask
-from headtohead.report.charts.overlay import field_of, overlay
+from headtohead.report.charts.overlay import edge_of, field_of, outlined, overlay
 from headtohead.stats.metrics import probabilities
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ TILE, GAP, CAPTION, SCALE = 224, 12, 34, 22
 MOST_ROWS = 60
 """Images on a sheet, at most."""
 
-INK, PAPER, OUTLINE = (34, 34, 34), (255, 255, 255), (255, 215, 0)
+INK, PAPER = (34, 34, 34), (255, 255, 255)
+OUTLINE_WIDTH = 2
 
 
 @dataclass(frozen=True)
@@ -165,20 +166,9 @@ def _put(
     if mask is not None:
         large = Image.fromarray(np.asarray(mask == 1, np.uint8) * 255)
         inside = np.asarray(large.resize((TILE, TILE), Image.Resampling.NEAREST)) > 0
-        drawn = np.array(tile)
-        drawn[_outline(inside)] = OUTLINE
-        tile = Image.fromarray(drawn)
+        tile = Image.fromarray(outlined(np.asarray(tile), edge_of(inside, OUTLINE_WIDTH)))
     row.paste(tile, (left, CAPTION))
     ImageDraw.Draw(row).text((left, GAP), _short(title, TILE), fill=INK, font=_font())
-
-
-def _outline(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The pixels of a mask that touch what is outside, two pixels thick."""
-    core = inside
-    for _ in range(2):
-        padded = np.pad(core, 1)
-        core = core & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return inside & ~core
 
 
 def _scale(row: Image.Image, column: int, limit: float) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from headtohead.core.text import names
 from headtohead.stats.family import seeds_needed
 
 Size = tuple[int, int]
@@ -76,17 +77,17 @@ def same_functions(
         if function is not None:
             groups.setdefault(function, []).append(name)
     found = []
-    for function, names in groups.items():
-        if len(names) < 2:
+    for function, alike in groups.items():
+        if len(alike) < 2:
             continue
         if function == ONE_PLACE:
             found.append(
-                f"The feature maps are 1 × 1: {_listed(names)} are the same function there. Use "
+                f"The feature maps are 1 × 1: {names(alike)} are the same function there. Use "
                 f"larger images, or one of these heads."
             )
         else:
             found.append(
-                f"{_listed(names)} are the same function, {function}: they differ in their "
+                f"{names(alike)} are the same function, {function}: they differ in their "
                 f"initial weights alone. One of them is enough."
             )
     return found
@@ -116,15 +117,15 @@ def negative_inputs(
     `needs_non_negative` are the candidates whose class says so; `smallest` is the least value of
     the feature maps on some images; `normed`: after a batch norm.
     """
-    names = list(needs_non_negative)
-    if smallest >= 0 or not names:
+    heads = list(needs_non_negative)
+    if smallest >= 0 or not heads:
         return []
-    verb = "discards" if len(names) == 1 else "discard"
+    verb = "discards" if len(heads) == 1 else "discard"
     where = ", normalised," if normed else ""
     other = "leave out the backbone's norm" if normed else "take a backbone that ends in ReLU"
     return [
         f"The backbone's feature maps{where} have negative values (down to {smallest:.3g}), which "
-        f"{_listed(names)} {verb}: use lse or softpool instead, or {other}."
+        f"{names(heads)} {verb}: use lse or softpool instead, or {other}."
     ]
 
 
@@ -146,11 +147,6 @@ def too_few_seeds(seeds: int, comparisons: int, level: float) -> list[str]:
         f"{comparisons} comparisons at level {level:g} need at least {needed} seeds for any "
         f"verdict; the study has {seeds}. Use --seeds {needed}, or {fewer}."
     ]
-
-
-def _listed(names: Collection[str]) -> str:
-    *others, last = names
-    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _gigabytes(count: int) -> str:

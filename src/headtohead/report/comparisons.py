@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from headtohead.analysis.lags import why_not_judged
 from headtohead.analysis.pairs import Pairing, answers_of, pairing
 from headtohead.analysis.results import RunResult
-from headtohead.runtime.interim import LooksRecord
+from headtohead.core.text import counted
 from headtohead.stats import Lag, PairComparison, Verdict, compare_pairs, not_judged, seeds_needed
-from headtohead.stats.family import Pair, plural, points
+from headtohead.stats.family import Pair, points
 from headtohead.stats.over_images import (
     Answers,
     McNemar,
@@ -18,6 +18,7 @@ from headtohead.stats.over_images import (
     picture_interval,
 )
 from headtohead.store.ledger import StudyFile
+from headtohead.store.looks import LooksRecord
 from headtohead.study_data import StudyData
 
 
@@ -102,7 +103,7 @@ def _idle(comparison: PairComparison) -> PairComparison:
     found = comparison.difference
     if found.n >= seeds_needed(comparison.tests, found.level):
         return comparison
-    reason = f"{plural(found.n, 'seed')}; neither head beats the largest class"
+    reason = f"{counted(found.n, 'seed')}; neither head beats the largest class"
     return dataclasses.replace(
         comparison,
         better=dataclasses.replace(comparison.better, rule=reason),

@@ -21,9 +21,9 @@ from headtohead.report.notes import (
     state_notes,
     training_notes,
 )
-from headtohead.runtime.interim import LooksRecord
 from headtohead.stats import Lag, Spread, seeds_needed, spread
 from headtohead.store.ledger import StudyFile
+from headtohead.store.looks import LooksRecord
 from headtohead.store.picture_table import PictureTable
 from headtohead.store.records import EpochRecord, Parameters
 from headtohead.study_data import StudyData

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from headtohead.claims.table import tested_claims
 from headtohead.config.differences import differences, head_with_other_settings
 from headtohead.config.study import StudySpec
 from headtohead.core.files import unreadable
@@ -15,8 +16,6 @@ from headtohead.stats.sequential import Design
 from headtohead.store.ledger import STUDY_FILE, Ledger, another_study, refuse_other_settings
 
 EFFECTS = (0.5, 1.0, 1.5, 2.0, 3.0)
-CLAIM_TESTS = 3
-"""Over-fitting, class maps, translation: the claims' family."""
 
 RUNS = Path("runs")
 
@@ -51,6 +50,7 @@ class Forecast:
 
     `images` is None where they are not on this machine yet. `remaining` is the seconds of all
     missing runs one after the other, None where a head with missing runs has no known time.
+    `tested_claims` share one correction: a verdict on any of them takes `claim_seeds`.
     `workers` share the missing runs. `backbone` is what is known of a backbone with weights, in
     words by topic. `able` are the looks of a sequential design that can decide. `guidance` is what
     should be known before hours are spent. As text it is what the command prints.
@@ -62,6 +62,7 @@ class Forecast:
     heads: tuple[HeadTime, ...]
     primary_tests: int
     primary_seeds: int
+    tested_claims: tuple[str, ...]
     claim_seeds: int
     able: tuple[int, ...]
     power: tuple[Power, ...]
@@ -103,14 +104,15 @@ def forecast(
 ) -> Forecast:
     """Count, and read times from the study's folder: `out`, else what RUNS has of this study.
 
-    `measured` is the seconds of a run of heads without a finished one. Raises UsageError where
-    `out` holds another study.
+    `measured` is the seconds of a run of heads without a finished one. The study's own claims
+    are imported. Raises UsageError where `out` holds another study, or a claim cannot be imported.
     """
     ledger = _ledger_of(spec, out)
     level = spec.verdict.level
     sequential = spec.verdict.until_decided is not None
     tests = 1 if sequential else len(spec.family)
     needed = seeds_needed(tests, level)
+    claims = tested_claims(spec)
     design = Design(spec.verdict.looks, level, spec.verdict.spending)
     shown = sorted({needed, spec.seeds, *spec.verdict.looks})
     heads = tuple(_head_time(spec, ledger, head, measured.get(head)) for head in spec.heads)
@@ -123,7 +125,8 @@ def forecast(
         heads=heads,
         primary_tests=tests,
         primary_seeds=needed,
-        claim_seeds=seeds_needed(CLAIM_TESTS, level),
+        tested_claims=claims,
+        claim_seeds=seeds_needed(len(claims), level),
         able=design.able() if sequential else (),
         power=expected_power(EFFECTS, shown, tests=tests, level=level) if tests else (),
         remaining=sum(h.missing * (h.seconds or 0.0) for h in open_heads) if known else None,

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from headtohead.config.study import StudySpec, prepared_text
+from headtohead.core.text import counted
 from headtohead.data.holdout import holdout_lines
-from headtohead.runtime.forecast import CLAIM_TESTS, EFFECTS, Forecast
+from headtohead.runtime.forecast import EFFECTS, Forecast
 from headtohead.runtime.steps import step_lines
-from headtohead.stats.family import plural
 
 
 def render_forecast(found: Forecast) -> str:
@@ -17,10 +17,10 @@ def render_forecast(found: Forecast) -> str:
 
 def _counts(found: Forecast) -> Iterator[str]:
     study = found.study
-    heads, seeds = plural(len(study.heads), "head"), plural(study.seeds, "seed")
+    heads, seeds = counted(len(study.heads), "head"), counted(study.seeds, "seed")
     done = found.runs - found.missing
     where = f" ({done} finished in {found.ledger})" if found.ledger else ""
-    runs = plural(found.runs, "run")
+    runs = counted(found.runs, "run")
     yield from (f"Note: {sentence}" for sentence in found.guidance)
     yield f"{study.name}: {heads} × {seeds} = {runs}, {found.missing} to do{where}."
 
@@ -49,7 +49,7 @@ def _images_and_steps(found: Forecast) -> Iterator[str]:
 
 def _families(found: Forecast) -> Iterator[str]:
     study = found.study
-    rule, reference = study.verdict, study.reference
+    rule, reference, claims = study.verdict, study.reference, found.tested_claims
     if not found.primary_tests:
         yield "One head: nothing to compare, no verdict."
         return
@@ -64,14 +64,14 @@ def _families(found: Forecast) -> Iterator[str]:
     else:
         yield (
             f"Primary family, {rule.metric.replace('_', ' ')}: {family_text(study)}, "
-            f"{plural(found.primary_tests, 'test')} at level {rule.level:g} (Holm): at least "
+            f"{counted(found.primary_tests, 'test')} at level {rule.level:g} (Holm): at least "
             f"{found.primary_seeds} seeds, {study.seeds} planned."
         )
         if left := study.heads_without_verdict:
             yield f"Estimates without a verdict: {', '.join(left)}."
     yield (
-        f"Family of claims (over-fitting, class maps, translation), {CLAIM_TESTS} tests: at least "
-        f"{found.claim_seeds} seeds."
+        f"Family of claims ({', '.join(name.replace('_', ' ') for name in claims)}), "
+        f"{counted(len(claims), 'test')}: at least {found.claim_seeds} seeds."
     )
 
 
@@ -109,7 +109,7 @@ def _time(found: Forecast) -> Iterator[str]:
         workers = min(found.workers, found.missing)
         yield (
             f"Estimated training time: {_clock(found.remaining / workers)} with "
-            f"{plural(workers, 'worker')}, {_clock(found.remaining)} of work in all; probes "
+            f"{counted(workers, 'worker')}, {_clock(found.remaining)} of work in all; probes "
             f"excluded."
         )
 

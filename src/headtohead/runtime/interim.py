@@ -1,94 +1,19 @@
-"""`looks.json`: the sequential design that a study follows, and the looks taken so far.
+"""Following a sequential design: it is declared before its data, and looked at as declared.
 
-Written before the first pair is trained and after each look, so that no design is chosen after
-its data, no look is taken twice, and every later report says which design was followed.
+It is written down before the first pair is trained and after each look (`store.looks`), so that no
+design is chosen after its data, and no look is taken twice.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
-
-from pydantic import ValidationError
 
 from headtohead.config.study import StudySpec
-from headtohead.config.verdict import Metric
 from headtohead.core.errors import UsageError
-from headtohead.core.files import write_atomic
 from headtohead.runtime.jobs import Job
 from headtohead.stats import DECIMALS
-from headtohead.stats.sequential import Design, Spending, take_looks
+from headtohead.stats.sequential import take_looks
 from headtohead.store.ledger import STUDY_FILE, Ledger, StudyFile
-from headtohead.store.records import Record
-
-LOOKS_FILE = "looks.json"
-
-
-class LookRecord(Record):
-    """One look as it was taken: the differences it saw, reference minus other, seed by seed."""
-
-    n: int
-    differences: tuple[float, ...]
-    mean: float
-    p: float
-    spent: float
-    p_t: float
-    nominal: float
-    low: float | None
-    high: float | None
-    decision: Literal[-1, 0, 1]
-
-
-class LooksRecord(Record):
-    """The design, as it was declared, and the looks in their order.
-
-    `seeds` is how many seeds the study's other heads were to have when it was declared. Earlier
-    versions say no `metric`: theirs was test accuracy.
-    """
-
-    format: Literal[1] = 1
-    reference: str
-    other: str
-    looks: tuple[int, ...]
-    level: float
-    spending: Spending
-    seeds: int
-    metric: Metric = "test_accuracy"
-    taken: tuple[LookRecord, ...] = ()
-
-    @property
-    def design(self) -> Design:
-        """What was declared."""
-        return Design(self.looks, self.level, self.spending)
-
-    @property
-    def decision(self) -> Literal[-1, 0, 1]:
-        """1: the reference is better; -1: the other; 0: not decided by now."""
-        return self.taken[-1].decision if self.taken else 0
-
-    @property
-    def next_look(self) -> int | None:
-        """How many pairs the next look needs; None where the design has come to its end."""
-        if self.decision or len(self.taken) == len(self.looks):
-            return None
-        return self.looks[len(self.taken)]
-
-
-def read_looks(out: Path) -> LooksRecord | None:
-    """The design that the study in `out` follows; None where it follows none.
-
-    Raises UsageError for a file that cannot be read.
-    """
-    path = out / LOOKS_FILE
-    try:
-        return LooksRecord.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except ValidationError as error:
-        raise UsageError(
-            f"{path} cannot be read as looks of this version: {error}. Restore it: without it "
-            f"nothing says how often the comparison was looked at."
-        ) from error
+from headtohead.store.looks import LOOKS_FILE, LookRecord, LooksRecord, read_looks, write_looks
 
 
 def declare(ledger: Ledger, spec: StudySpec, seeds: int) -> LooksRecord:
@@ -98,7 +23,7 @@ def declare(ledger: Ledger, spec: StudySpec, seeds: int) -> LooksRecord:
     were finished, and so could be seen, before any design was declared.
     """
     wanted = _wanted(spec, seeds)
-    return _agreed(ledger, wanted) or _write(ledger, wanted)
+    return _agreed(ledger, wanted) or write_looks(ledger.out, wanted)
 
 
 def check_design(out: Path, file: StudyFile) -> None:
@@ -167,7 +92,7 @@ def take_look(ledger: Ledger, record: LooksRecord, differences: tuple[float, ...
             )
     look = take_looks(differences, record.design)[-1]
     taken = (*record.taken, LookRecord(differences=differences, **vars(look)))
-    return _write(ledger, record.model_copy(update={"taken": taken}))
+    return write_looks(ledger.out, record.model_copy(update={"taken": taken}))
 
 
 def describe(record: LooksRecord) -> str:
@@ -233,9 +158,3 @@ def look_jobs(spec: StudySpec, record: LooksRecord, pairs: int) -> list[Job]:
 def _with_seeds(ledger: Ledger, seeds: int) -> Ledger:
     study = ledger.file.study.model_copy(update={"seeds": seeds})
     return Ledger.create(ledger.out, ledger.file.model_copy(update={"study": study}))
-
-
-def _write(ledger: Ledger, record: LooksRecord) -> LooksRecord:
-    content = json.dumps(record.model_dump(mode="json"), indent=1)
-    write_atomic(ledger.out / LOOKS_FILE, f"{content}\n".encode())
-    return record

@@ -12,8 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from headtohead.core.text import counted
 from headtohead.runtime.jobs import Job
-from headtohead.stats.family import plural
 from headtohead.store.ledger import Ledger
 
 PLAIN_INTERVAL = 10.0  # seconds between two plain lines on the same subject
@@ -89,7 +89,7 @@ class Display:
         pictures = " + ".join(f"{sum(counts[part].values()):,}" for part in counts)
         self._print(
             f"{study.name}: {pictures} images (train + validation + test), "
-            f"{plural(len(jobs), 'run')}, {len(jobs) - len(waiting)} of them done before, into "
+            f"{counted(len(jobs), 'run')}, {len(jobs) - len(waiting)} of them done before, into "
             f"{ledger.out}"
         )
         self._began, self._at_begin = time.monotonic(), self._epochs()[0]
@@ -173,7 +173,7 @@ class Display:
             )
         done, total = self._epochs()
         rest = len(self._rows) - len(shown)
-        more = f"{plural(rest, 'more run')} · " if rest else ""
+        more = f"{counted(rest, 'more run')} · " if rest else ""
         return Group(table, Text(f"{more}{done:.0f} of {total} epochs · {self._left()}"))
 
     def _shown(self) -> list[Job]:

@@ -14,9 +14,9 @@ from headtohead.core.errors import UsageError
 from headtohead.core.files import sha256_of, storage_error
 from headtohead.core.source_code import source_digest
 from headtohead.probes.stage import to_collect
-from headtohead.runtime.interim import read_looks
 from headtohead.runtime.jobs import Job
 from headtohead.store.ledger import STUDY_FILE, Ledger, StudyFile
+from headtohead.store.looks import read_looks
 from headtohead.store.records import HISTORY, RECORD, RESUME, RunRecord, read_history
 
 

@@ -4,15 +4,14 @@
 a torch that cannot be loaded is an answer.
 """
 
-import importlib
 import json
 import sys
-from importlib.util import find_spec
 from typing import Any
 
 import torch
 
 from headtohead.core.system import usable_cores
+from headtohead.training.acceleration import numba_error
 from headtohead.training.device import choose_device, spread
 
 
@@ -21,23 +20,13 @@ def checked() -> dict[str, Any]:
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     properties = [torch.cuda.get_device_properties(index) for index in range(gpus)]
     devices = spread(choose_device("auto"), None, len(usable_cores()), gpus)
-    error = _numba_error() if find_spec("numba") and find_spec("headtohead.accel") else None
     return {
         "version": torch.__version__,
         "cuda": torch.version.cuda,
         "gpus": [{"name": gpu.name, "memory": gpu.total_memory} for gpu in properties],
         "devices": devices,
-        "numba_error": error,
+        "numba_error": numba_error(),
     }
-
-
-def _numba_error() -> str | None:
-    """Why Numba cannot be loaded; None where it can."""
-    try:
-        importlib.import_module("numba")
-    except Exception as error:  # a package may fail in any way when it is loaded
-        return f"{type(error).__name__}: {error}".splitlines()[0]
-    return None
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from headtohead.core.text import counted
 from headtohead.stats.deciding import Deciding, Key, deciding, holm_levels
 from headtohead.stats.location import Floats, Side, agreed_p
 from headtohead.stats.paired import (
@@ -128,7 +129,7 @@ def compare_pairs(
             ),
             not_worse=_not_worse(
                 f"{pair[0]} is at least as good as {pair[1]} within "
-                f"{plural(100 * margin, 'point')}",
+                f"{counted(100 * margin, 'point')}",
                 found[pair],
                 (at_margin["greater"][pair], at_margin["less"][pair]),
                 tests,
@@ -176,7 +177,7 @@ def verdict(
     )
     numbers = (
         f"mean {points(difference.mean or 0.0)}, {interval}, p = {p_holm:.3g} "
-        f"({TESTS}; Holm over {tests}), {plural(difference.n, 'seed')}"
+        f"({TESTS}; Holm over {tests}), {counted(difference.n, 'seed')}"
     )
     if p_holm <= level and low > 0:
         return Verdict(claim, "supported", f"{numbers}: above 0, p ≤ {level:g}")
@@ -235,8 +236,8 @@ def _not_worse(
     above, below = p_holm
     shown = difference.why_no_interval or f"lower bound {points(low)} points"
     numbers = (
-        f"one-sided at {half:g}, margin {plural(100 * margin, 'point')}: {shown}, "
-        f"p = {above:.3g} (as above; Holm over {tests}), {plural(difference.n, 'seed')}"
+        f"one-sided at {half:g}, margin {counted(100 * margin, 'point')}: {shown}, "
+        f"p = {above:.3g} (as above; Holm over {tests}), {counted(difference.n, 'seed')}"
     )
     if above <= half and low > -margin:
         return Verdict(claim, "supported", numbers)
@@ -249,12 +250,7 @@ def _not_worse(
 def _too_few(claim: str, n: int, needed: int) -> Verdict | None:
     if n >= needed:
         return None
-    return Verdict(claim, "inconclusive", f"{plural(n, 'seed')}, at least {needed} needed")
-
-
-def plural(number: float, word: str) -> str:
-    """`1 seed`, `7 seeds`."""
-    return f"{number:g} {word}{'' if number == 1 else 's'}"
+    return Verdict(claim, "inconclusive", f"{counted(n, 'seed')}, at least {needed} needed")
 
 
 def points(share: float) -> str:

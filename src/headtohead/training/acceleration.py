@@ -50,6 +50,15 @@ def get_ready(backbone: BackboneSpec) -> None:
     warm_up(build_backbone(backbone.name, backbone.options))
 
 
+def numba_error() -> str | None:
+    """Why Numba cannot be loaded; None where it can, or nothing here takes it."""
+    if not _is_there():
+        return None
+    from headtohead.accel import loading
+
+    return loading.numba_error()
+
+
 def lend(cores: Sequence[int | None]) -> None:
     """Let faster kernels use these cores beside the process's own: see `accel.shards.lend`."""
     if not _is_there():

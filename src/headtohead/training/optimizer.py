@@ -12,15 +12,13 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
-from headtohead.config.recipe import RecipeSpec
+from headtohead.config.recipe import MOMENTUM, RecipeSpec
 from headtohead.heads.classifier import Classifier
 from headtohead.training.schedule import Factor, constant
 
 BETA_1, BETA_2 = 0.9, 0.999
 EPSILON = 1e-7
 EPSILON_OF_PYTORCH = 1e-8
-MOMENTUM = 0.9
-"""Of SGD, where the recipe names none."""
 
 
 class Rates(NamedTuple):

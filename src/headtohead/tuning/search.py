@@ -24,7 +24,6 @@ from headtohead.runtime.preflight import answer_of, first_worker, question_about
 from headtohead.runtime.progress import Display
 from headtohead.runtime.renewal import Renewal, renew
 from headtohead.runtime.runner import StudyRunner
-from headtohead.stats.family import plural
 from headtohead.store.ledger import STUDY_FILE, Ledger, StudyFile, hold
 from headtohead.store.new_study import study_file
 from headtohead.tuning.proposals import optuna, propose
@@ -254,7 +253,7 @@ def _train(ledger: Ledger, jobs: list[Job], runner: StudyRunner) -> None:
     """Train what is not over. Raises RunError where a run could not be finished."""
     if errors := runner.train(ledger, jobs):
         raise RunError(
-            f"not finished: {plural(len(errors), 'trial')}: {'; '.join(errors)}. Run the same "
+            f"not finished: {counted(len(errors), 'trial')}: {'; '.join(errors)}. Run the same "
             f"command to resume."
         )
 

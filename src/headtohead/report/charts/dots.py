@@ -139,12 +139,21 @@ def _by_value(dot: Dot) -> float:
 def _apart(paper: Drawing, dots: Sequence[Dot]) -> list[tuple[Dot, float]]:
     """Dots by value, each with the rows by which it goes down so that none covers another."""
     ordered = sorted(dots, key=_by_value)
-    levels = levels_of(paper, [dot.value for dot in ordered])
-    step = min(STEP, (LOWEST - BELOW) / max(max(levels, default=0), 1))
-    return [(dot, step * level) for dot, level in zip(ordered, levels, strict=True)]
+    down = lowered(paper, [dot.value for dot in ordered], STEP, LOWEST - BELOW)
+    return list(zip(ordered, down, strict=True))
 
 
-def levels_of(paper: Drawing, values: Sequence[float]) -> list[int]:
+def lowered(paper: Drawing, values: Sequence[float], step: float, most: float) -> list[float]:
+    """The rows by which each of the rising `values` goes down, `step` by step and at most `most`.
+
+    None then covers one before it.
+    """
+    levels = _levels(paper, values)
+    step = min(step, most / max(max(levels, default=0), 1))
+    return [step * level for level in levels]
+
+
+def _levels(paper: Drawing, values: Sequence[float]) -> list[int]:
     """The row below the first in which each of the rising `values` covers none before it."""
     taken: list[float] = []  # by level: the place of its last dot
     found = []

@@ -10,6 +10,8 @@ from PIL import Image
 from headtohead.stats.maps import Maps, at_pixels
 
 COLORS = "RdBu_r"
+OUTLINE = (255, 221, 0)
+"""Yellow, which no map's colour is."""
 
 
 class MapGeometry(Protocol):
@@ -44,3 +46,21 @@ def overlay(
     alpha = 0.75 * np.abs(share)[..., None] ** 0.7
     mixed = (1 - alpha) * (0.15 + 0.8 * grey) + alpha * color
     return np.asarray(np.clip(255 * mixed, 0, 255).round(), np.uint8)
+
+
+def edge_of(inside: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
+    """The outermost `width` pixels of a region: those that near what is outside, or the border."""
+    core = inside
+    for _ in range(width):
+        wide = np.pad(core, 1)
+        core = core & wide[:-2, 1:-1] & wide[2:, 1:-1] & wide[1:-1, :-2] & wide[1:-1, 2:]
+    return inside & ~core
+
+
+def outlined(pixels: NDArray[np.uint8], edge: NDArray[np.bool_] | None) -> NDArray[np.uint8]:
+    """The image with an object's edge drawn; the image itself where there is none."""
+    if edge is None:
+        return pixels
+    drawn = pixels.copy()
+    drawn[edge] = OUTLINE
+    return drawn

@@ -47,9 +47,8 @@ def latex_tables(content: Content) -> Mapping[str, bytes]:
         )
     if content.rows and content.judged:
         tables["claims.tex"] = _table(
-            f"{first}{'The claims' if content.own_claims else 'The five claims'}. Means and "
-            "intervals over seeds are in points, in the claim's favour; parameters are counted, "
-            "and speed has a rule of its own.",
+            f"{first}{content.claims_title}. Means and intervals over seeds are in points, in the "
+            "claim's favour; parameters are counted, and speed has a rule of its own.",
             "claims",
             ("Claim", "verdict", "mean", "over seeds", "seeds"),
             list(map(_claim, content.judged)),

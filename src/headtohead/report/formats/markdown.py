@@ -81,7 +81,7 @@ def _verdicts(content: Content) -> Iterator[str]:
                 yield _item(f"{item.pair}: {seeds}; over test images, not seeds: {over}")
         yield ""
     if content.claims:
-        yield f"## {'The claims' if content.own_claims else 'The five claims'}\n"
+        yield f"## {content.claims_title}\n"
         if content.own_claims:
             yield f"{escape(content.own_claims)}\n"
         yield from table(

@@ -4,11 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from headtohead.core.text import names, points
+from headtohead.core.text import counted, names, points
 from headtohead.report.page import doubts
 from headtohead.report.page.reasons import reason
 from headtohead.report.summary import HeadComparison, HeadResult, Summary, validation
-from headtohead.stats.family import plural
 from headtohead.stats.power import MOST_SEEDS, seeds_to_find
 
 FEW = 4
@@ -282,7 +281,7 @@ def _few_seeds(summary: Summary, tested: Sequence[HeadComparison]) -> bool:
 def _too_few(summary: Summary, tested: Sequence[HeadComparison]) -> str:
     most = max(item.comparison.difference.n for item in tested)
     return (
-        f"Not decided: {plural(most, 'seed')} cannot tell a difference from chance; it takes at "
+        f"Not decided: {counted(most, 'seed')} cannot tell a difference from chance; it takes at "
         f"least {summary.seeds_needed}."
     )
 

@@ -8,7 +8,7 @@ from headtohead.analysis.foremost import foremost
 from headtohead.claims.base import ClaimFigure, JudgedClaim
 from headtohead.claims.judge import judge
 from headtohead.claims.table import CLAIMS, about_pooling, claims_of
-from headtohead.core.text import names
+from headtohead.core.text import in_words, names
 from headtohead.probes.predictions import SplitPredictions
 from headtohead.probes.speed import SPEED, Speed
 from headtohead.report.beside import Beside
@@ -148,19 +148,28 @@ class Content:
 
     @property
     def claims_title(self) -> str:
-        """What their section is called: there are more than five where a user added some."""
-        return "The claims" if self.own_claims else "The five claims about pooling"
+        """What their part of a report is called."""
+        return f"The {in_words(len(self.figures))} claims"
 
     @property
     def own_claims(self) -> str:
         """Which claims are the study's own, in a sentence; empty where none is."""
-        shipped = {claim.name for claim in CLAIMS}
-        own = [claim for claim in self.judged if claim.name not in shipped]
+        own = self._own
         if not own:
             return ""
-        tested = [claim.name for claim in own if claim.difference is not None]
+        tested = self.own_tested
         family = f" {names(tested)} {'is' if len(tested) == 1 else 'are'} in the same family."
         return f"The study's own: {names([c.name for c in own])}.{family if tested else ''}"
+
+    @property
+    def own_tested(self) -> list[str]:
+        """The names of those that share the claims' correction."""
+        return [claim.name for claim in self._own if claim.difference is not None]
+
+    @property
+    def _own(self) -> list[JudgedClaim]:
+        shipped = {claim.name for claim in CLAIMS}
+        return [claim for claim in self.judged if claim.name not in shipped]
 
     @property
     def faint(self) -> frozenset[str]:

@@ -13,7 +13,7 @@ from headtohead.report.charts.chart import (
     name_rows,
     shortened,
 )
-from headtohead.report.charts.dots import levels_of
+from headtohead.report.charts.dots import lowered
 from headtohead.report.charts.style import GRID, INK, NEUTRAL
 from headtohead.report.page.findings import picture_bounds
 from headtohead.report.summary import HeadComparison, Summary
@@ -80,9 +80,7 @@ def _draw_row(paper: Drawing, summary: Summary, item: HeadComparison, row: int) 
     pairs = zip(item.comparison.difference.differences, item.seeds, strict=True)
     ordered = sorted((100 * value, seed) for value, seed in pairs)
     values = [value for value, _ in ordered]
-    levels = levels_of(paper, values)
-    step = min(STEP, DEEPEST / max(max(levels, default=0), 1))
-    below = [row + BELOW + step * level for level in levels]
+    below = [row + BELOW + down for down in lowered(paper, values, STEP, DEEPEST)]
     seeds = axes.plot(values, below, "o", color=NEUTRAL, markersize=4)
     paper.belongs(index, *seeds)
     said = [f"seed {seed}: {value:+.2f} points" for value, seed in ordered]

@@ -12,7 +12,7 @@ from PIL import Image
 
 from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps
 from headtohead.probes.images import ProbeImages
-from headtohead.report.charts.overlay import field_of, overlay
+from headtohead.report.charts.overlay import edge_of, field_of, outlined, overlay
 from headtohead.report.page.picks import Pick
 from headtohead.report.page.thumbnails import Thumbnails
 from headtohead.study_data import StudyData
@@ -21,7 +21,6 @@ QUALITY = 82
 COMMON_COLUMNS = 8
 """With more maps beside each other, they are not shown a second time on a common scale."""
 
-OUTLINE = (255, 221, 0)
 MAP_SIDE = 160
 """Pixels that a picture of the grid of maps has at most: it is shown at 120, beside many others."""
 
@@ -153,7 +152,7 @@ def map_grid(data: StudyData, seed: int, count: int) -> MapGrid | None:
         label, pixels = classes[int(pictures.labels[at])], pictures.pixels[at]
         edge = outlines.get(int(pictures.rows[at]))
         one = {name: (maps, values[at]) for name, (maps, values) in columns.items()}
-        picture = Shown(small_address(_outlined(pixels, edge)), f"Test image of class {label}", "")
+        picture = Shown(small_address(outlined(pixels, edge)), f"Test image of class {label}", "")
         own, shared = (_drawn(one, ends, label, pixels, edge) for ends in (limits, again))
         rows.append(MapRow(label, picture, own, shared))
     ends = tuple(limits.values())
@@ -172,7 +171,7 @@ def _drawn(
     for name, end in ends.items():
         geometry, values = maps[name]
         laid = overlay(pixels, field_of(values, pixels, geometry), end)
-        address = small_address(_outlined(laid, edge))
+        address = small_address(outlined(laid, edge))
         found.append(Shown(address, f"{name}: where it sees {label}", ""))
     return tuple(found)
 
@@ -194,25 +193,8 @@ def _outlines(data: StudyData, seed: int, pictures: ProbeImages) -> dict[int, ND
     for row, mask in zip(masks.rows.tolist(), masks.masks, strict=True):
         inside = mask == 1
         if mask.shape == (side, side) and inside.any():
-            found[row] = inside & ~_worn(inside, width)
+            found[row] = edge_of(inside, width)
     return found
-
-
-def _worn(inside: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
-    """The region without its outermost `width` pixels."""
-    for _ in range(width):
-        wide = np.pad(inside, 1, constant_values=False)
-        inside = inside & wide[:-2, 1:-1] & wide[2:, 1:-1] & wide[1:-1, :-2] & wide[1:-1, 2:]
-    return inside
-
-
-def _outlined(pixels: NDArray[np.uint8], edge: NDArray[np.bool_] | None) -> NDArray[np.uint8]:
-    """The image with the object's edge in yellow, which no map's colour is."""
-    if edge is None:
-        return pixels
-    drawn = pixels.copy()
-    drawn[edge] = OUTLINE
-    return drawn
 
 
 def unfit_maps(data: StudyData) -> Iterator[str]:

@@ -7,7 +7,7 @@ from headtohead.core.text import points
 from headtohead.report.page.content import PICTURES, Content, gather
 from headtohead.report.page.frame import GLYPHS, colors, part, policy, template, values
 from headtohead.report.page.glossary import TERMS, explain
-from headtohead.report.page.setting import epochs_text, split_text
+from headtohead.report.page.setting import epochs_text, optimizer_text, split_text
 from headtohead.report.page.tables import falling_first
 from headtohead.report.summary import Summary
 from headtohead.study_data import StudyData
@@ -46,6 +46,7 @@ def arrange(page: Content, pictures: int = PICTURES) -> str:
             planned=planned,
             majority=file.majority_share("test"),
             epochs=epochs_text(file.study),
+            optimizer=optimizer_text(file.study.recipe),
             split=split_text(file),
             followers=[name for name, head in file.study.heads.items() if head.after],
             margin=points(file.study.verdict.margin),

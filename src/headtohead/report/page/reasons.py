@@ -1,8 +1,8 @@
 """Why the answer is what it is: each comparison in a sentence."""
 
-from headtohead.core.text import minus, names, points, signed
+from headtohead.core.text import counted, minus, names, points, signed
 from headtohead.report.summary import HeadComparison, Summary
-from headtohead.stats.family import deciding_text, plural
+from headtohead.stats.family import deciding_text
 
 
 def reason(summary: Summary, item: HeadComparison) -> str:
@@ -45,7 +45,7 @@ def _why_open(summary: Summary, item: HeadComparison) -> str:
         margin = points(summary.file.study.verdict.margin)
         return f": {item.first} is not behind by more than the margin of {margin}"
     if difference.n < summary.seeds_needed:
-        return f"; {plural(difference.n, 'seed')} decide nothing"
+        return f"; {counted(difference.n, 'seed')} decide nothing"
     if difference.low is None or difference.high is None or difference.low <= 0 <= difference.high:
         return ": either may be ahead"
     together = f", adjusted for {found.tests} comparisons" if found.tests > 1 else ""

@@ -3,6 +3,7 @@
 import shlex
 
 from headtohead.config.from_options import arguments_for
+from headtohead.config.recipe import MOMENTUM, RecipeSpec
 from headtohead.config.strict_yaml import write_yaml
 from headtohead.config.study import StudySpec, prepared_text
 from headtohead.core.text import counted, names
@@ -88,6 +89,14 @@ def recipe_text(study: StudySpec) -> str:
     own = [head for head, spec in study.heads.items() if spec.recipe]
     parts += [f"{names(own)} otherwise"] if own else []
     return ", ".join(parts)
+
+
+def optimizer_text(recipe: RecipeSpec) -> str:
+    """`Adam`, `AdamW` or `SGD with momentum 0.9`: what a recipe's steps are taken by."""
+    if recipe.optimizer != "sgd":
+        return "AdamW" if recipe.optimizer == "adamw" else "Adam"
+    momentum = MOMENTUM if recipe.momentum is None else recipe.momentum
+    return f"SGD with momentum {momentum:g}"
 
 
 def backbone_text(study: StudySpec) -> str:

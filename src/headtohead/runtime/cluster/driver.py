@@ -26,7 +26,7 @@ from headtohead.probes.table import probe_named
 from headtohead.runtime.cluster import node, parcels
 from headtohead.runtime.cluster.goods import on
 from headtohead.runtime.cluster.parcels import DamagedParcelError, Receiver
-from headtohead.runtime.cluster.roster import Member, Roster
+from headtohead.runtime.cluster.roster import KnownMachine, Roster
 from headtohead.runtime.cluster.seats import Kind, choose, kind_before, seed_of
 from headtohead.runtime.executor import Event
 from headtohead.runtime.jobs import AnyJob, Job, SessionJob, as_data, from_data
@@ -118,7 +118,7 @@ def connect(address: str | None, more: str = "") -> None:
 class Attempt:
     """A job on a machine."""
 
-    def __init__(self, number: int, job: AnyJob, member: Member, receiver: Receiver) -> None:
+    def __init__(self, number: int, job: AnyJob, member: KnownMachine, receiver: Receiver) -> None:
         self.number, self.job, self.member, self.receiver = number, job, member, receiver
         self.heard = time.monotonic()
         self.begun = False
@@ -204,7 +204,7 @@ class Driver:
             self._running[ref] = Attempt(self._numbers[job], job, member, Receiver(self._out, job))
             member.busy += 1
 
-    def _start(self, ledger: Ledger, job: AnyJob, member: Member) -> Any:
+    def _start(self, ledger: Ledger, job: AnyJob, member: KnownMachine) -> Any:
         probe = probe_named(ledger.file.study, job.probe) if isinstance(job, SessionJob) else None
         weights = self._roster.weights(member)
         shared = member.out and weights == ledger.file.study.backbone.weights

@@ -15,7 +15,7 @@ from headtohead.data.features import key_of
 from headtohead.data.prepared import MANIFEST
 from headtohead.runtime.cluster import goods, node
 from headtohead.runtime.cluster.goods import on
-from headtohead.runtime.cluster.seats import Kind, Machine, kind_of, seed_of
+from headtohead.runtime.cluster.seats import ClusterMachine, Kind, kind_of, seed_of
 from headtohead.runtime.jobs import AnyJob
 from headtohead.store.ledger import Ledger
 
@@ -33,8 +33,8 @@ FETCHES = 3
 
 
 @dataclass
-class Member(Machine):
-    """A machine that answered.
+class KnownMachine(ClusterMachine):
+    """A machine that said what it is.
 
     `places` are the folders of what it has (see `goods`), by their place in a cache; `out` says
     whether it sees the ledger's own folder.
@@ -53,7 +53,7 @@ class Roster:
     def __init__(self, setup: dict[str, Any], note: Callable[[str], None]) -> None:
         self._setup, self._note = setup, note
         self._me = ray.get_runtime_context().get_node_id()
-        self._members: dict[str, Member] = {}
+        self._members: dict[str, KnownMachine] = {}
         self._left_out: dict[str, str] = {}
         self._disk = False
         self._failures: Counter[str] = Counter()
@@ -181,7 +181,7 @@ class Roster:
         if version != headtohead.__version__:
             self.leave_out(machine, f"has headtohead {version}, not {headtohead.__version__}")
             return
-        member = self._members[machine] = Member(
+        member = self._members[machine] = KnownMachine(
             machine,
             kind_of(answer["environment"]),
             self._slots(found),
@@ -194,11 +194,11 @@ class Roster:
             self._have(member, place, folder)
         self._refreshed = 0.0  # what it lacks is fetched at once
 
-    def _have(self, member: Member, place: str, folder: str) -> None:
+    def _have(self, member: KnownMachine, place: str, folder: str) -> None:
         member.places[place] = folder
         self._sources.setdefault(place, []).append((member.id, folder))
 
-    def _fetch(self, member: Member, place: str, cache: str) -> None:
+    def _fetch(self, member: KnownMachine, place: str, cache: str) -> None:
         """Ask `member` to fetch, unless it does, or too many do: sources double as they fetch."""
         at_it = [machine for machine, what, _ in self._pending.values() if what == place]
         sources = self._sources[place]
@@ -216,7 +216,7 @@ class Roster:
         ref = task.remote(self._goods[place], cache, [*sources[start:], *sources[:start]])
         self._pending[ref] = member.id, place, time.monotonic()
 
-    def usable(self) -> list[Member]:
+    def usable(self) -> list[KnownMachine]:
         """Machines that can do a job now, or when one of theirs is over."""
         return [m for m in self._members.values() if self._needs.keys() <= m.places.keys()]
 
@@ -227,12 +227,12 @@ class Roster:
     def wait(self) -> None:
         """Until every machine that is there has said what it is, or does not answer."""
         self.refresh()
-        while looks := [ref for ref, (_, place, _) in self._pending.items() if not place]:
-            for ref in ray.wait(looks, timeout=1)[0]:
+        while unanswered := [ref for ref, (_, place, _) in self._pending.items() if not place]:
+            for ref in ray.wait(unanswered, timeout=1)[0]:
                 self.settle(ref)
             self.refresh()
 
-    def able(self, job: AnyJob, member: Member) -> bool:
+    def able(self, job: AnyJob, member: KnownMachine) -> bool:
         """Whether the machine has the features that `job` is trained on, or is to compute them.
 
         They are computed on one machine and fetched by the others: by which layout of memory a
@@ -250,14 +250,14 @@ class Roster:
             return False
         return True
 
-    def begin(self, job: AnyJob, member: Member) -> None:
+    def begin(self, job: AnyJob, member: KnownMachine) -> None:
         """`member` is given `job`: what is not there for it yet, it computes."""
         if self._frozen is not None:
             place = self._place(seed_of(job))
             if place not in member.places:
                 self._computing[place] = self._cache_of(member)
 
-    def features_ready(self, seed: int, member: Member) -> None:
+    def features_ready(self, seed: int, member: KnownMachine) -> None:
         """A run of the seed has begun on `member`: its features are complete there."""
         if self._frozen is None:
             return
@@ -277,13 +277,13 @@ class Roster:
             self._sources[place] = [(self._me, str(mine))]
         return place
 
-    def _cache_of(self, member: Member) -> tuple[str, str]:
+    def _cache_of(self, member: KnownMachine) -> tuple[str, str]:
         """Where `member` keeps features: its host, none where all share it, and the folder."""
         prepared = member.places[self._prepared]
         host = "" if prepared == self._setup["prepared"] else member.host
         return host, str(Path(prepared).parents[1])
 
-    def order(self, member: Member) -> dict[str, Any]:
+    def order(self, member: KnownMachine) -> dict[str, Any]:
         """What `member` is told with every job."""
         question = {**self._setup["question"], "device": self._device, "workers": 1}
         if self._weights is not None:
@@ -298,7 +298,7 @@ class Roster:
             },
         }
 
-    def weights(self, member: Member) -> str | None:
+    def weights(self, member: KnownMachine) -> str | None:
         """The backbone's weights as `member` finds them; None for random ones."""
         if self._weights is None:
             named: str | None = self._setup["question"]["backbone"].get("weights")
@@ -309,7 +309,7 @@ class Roster:
         """Something died: see at once who is still there."""
         self._refreshed = 0.0
 
-    def ask_again(self, member: Member) -> None:
+    def ask_again(self, member: KnownMachine) -> None:
         """`member` may have no room, or be gone: it says again what it is before it gets a job."""
         if self._members.pop(member.id, None) is not None:
             self._forget(member)
@@ -327,7 +327,7 @@ class Roster:
         if member is not None:
             self._forget(member)
 
-    def _forget(self, member: Member) -> None:
+    def _forget(self, member: KnownMachine) -> None:
         """It is gone: what it was computing is computed elsewhere, and nothing fetched from it."""
         for place, sources in self._sources.items():
             others = [source for source in sources if source[0] != member.id]

@@ -14,14 +14,14 @@ Kind: TypeAlias = tuple[tuple[str, str], ...]
 """Names and values of the environment that a run's numbers depend on, in order of the names."""
 
 SomeJob = TypeVar("SomeJob", bound=AnyJob)
-SomeMachine = TypeVar("SomeMachine", bound="Machine")
+SomeMachine = TypeVar("SomeMachine", bound="ClusterMachine")
 
 ALIKE = ("torch", "platform", "device", "processor", "kernels")
 """Of `headtohead.analysis.pairs.NUMERIC_ENVIRONMENT`, what machines may differ in."""
 
 
 @dataclass
-class Machine:
+class ClusterMachine:
     """A machine and how many runs it can do at once; `busy` of them are being done."""
 
     id: str
@@ -88,7 +88,9 @@ def _ready(waiting: Sequence[SomeJob], running: Collection[AnyJob]) -> Iterator[
             yield job
 
 
-def _worth(seed: int, waiting: Iterable[AnyJob], machines: Collection[Machine]) -> Iterator[Kind]:
+def _worth(
+    seed: int, waiting: Iterable[AnyJob], machines: Collection[ClusterMachine]
+) -> Iterator[Kind]:
     """The kinds that a seed may be given to, of which no run has been done.
 
     One slow machine of its own kind must not keep all others waiting at the end: it is given a
