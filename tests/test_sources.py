@@ -315,9 +315,8 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
     """A single picture given as data would end in a traceback."""
     file = made(tmp_path, "one.jpg") / "one.jpg"
     message = refusal(file, tmp_path)
-    assert stated(message, repr(str(file)), "folder", "zip", "tar")[:4] == [
-        *(repr(str(file)), "folder", "zip", "tar"),
-    ]
+    assert repr(str(file)) in message
+    assert stated(message, "folder", "zip", "tar")[:3] == ["folder", "zip", "tar"]
     with tarfile.open(tmp_path / "cut.tar.gz", "w:gz") as archive:
         archive.add(file, "cat/1.jpg")
     whole = (tmp_path / "cut.tar.gz").read_bytes()
