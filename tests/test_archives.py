@@ -167,12 +167,11 @@ def test_bombs_are_refused(tmp_path: Path, kind: str) -> None:
     """A small download would fill the disk."""
     bomb = PACKERS[kind]({f"Cat/{number}.bmp": bytes(2**20) for number in range(4)})
     many = PACKERS[kind]({f"Cat/{number}.jpg": b"" for number in range(40)})
-    size = "more than 1,000,000 bytes"
-    assert size in refusal(tmp_path, bomb, Limits(total_bytes=1_000_000))
-    assert "more than 30 members" in refusal(tmp_path, many, Limits(members=30))
+    assert "1,000,000 bytes" in refusal(tmp_path, bomb, Limits(total_bytes=1_000_000))
+    assert "30 members" in refusal(tmp_path, many, Limits(members=30))
     if kind != "tar":  # which does not compress
         tight = Limits(ratio=50, ratio_from_bytes=2**20)
-        assert "more than 50 times its size" in refusal(tmp_path, bomb, tight)
+        assert "50 times" in refusal(tmp_path, bomb, tight)
 
 
 def test_empty_files_count_for_what_they_take(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from headtohead.report.summary import summarize
 from headtohead.store.picture_table import PictureTable
 from headtohead.study_data import StudyData
 from ledgers import add_run, full_ledger, study_ledger
+from stated import stated
 
 
 def split(rows: list[int], labels: list[int], named: list[int], sure: float) -> SplitPredictions:
@@ -70,9 +71,9 @@ def test_the_most_confused_pair_is_of_the_largest_share_of_its_class() -> None:
     """By number alone a large class's few mistakes hide that half of a small one is lost."""
     counts = np.array([[90, 10, 0], [5, 5, 0], [0, 0, 20]])
     lines = list(confused("gap", counts, ("cat", "fox", "owl")))
-    assert lines == [
-        "gap takes fox for cat in 50.0 % of its test images (5 of 10 answers).",
-        "gap takes cat for fox in 10.0 % of its test images (10 of 100 answers).",
+    assert [stated(line, "gap", "cat", "fox", "owl") for line in lines] == [
+        ["gap", "fox", "cat", "50.0", "5", "10"],
+        ["gap", "cat", "fox", "10.0", "10", "100"],
     ]
 
 

@@ -55,7 +55,7 @@ def test_a_folder_in_the_way_is_named_and_left(tmp_path: Path) -> None:
     """Else a failed write leaves rubbish behind or takes away what stood there."""
     (tmp_path / "run.json").mkdir()
     (tmp_path / "run.json" / "kept").touch()
-    with pytest.raises(StorageError, match=r"cannot write .*run\.json: .*choose a folder"):
+    with pytest.raises(StorageError, match=r"run\.json: .*choose a folder"):
         write_atomic(tmp_path / "run.json", b"new")
     assert names_in(tmp_path) == ["run.json"]
     assert names_in(tmp_path / "run.json") == ["kept"]
@@ -94,7 +94,7 @@ def test_a_folder_that_may_not_be_written_is_told_before_the_work(below: str) ->
 def test_a_file_in_the_way_of_a_folder_is_told_before_the_work(tmp_path: Path) -> None:
     """Else `plan` tells hours of work that `compare` then refuses."""
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="file is a file; name a folder"):
+    with pytest.raises(UsageError, match="out: file is a file"):
         check_out(tmp_path / "file" / "deep" / "out")
     check_out(tmp_path / "new" / "out")
     assert names_in(tmp_path) == ["file"]
@@ -113,7 +113,7 @@ def test_a_folder_that_takes_no_files_is_named() -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a disk that is full")
 def test_a_full_disk_is_named() -> None:
     """Else a full disk ends a study of hours with a traceback."""
-    with pytest.raises(StorageError, match=r"No space left on device\. Free some space"):
+    with pytest.raises(StorageError, match=r"No space .*\. Free"):
         append_line(Path("/dev/full"), "one more epoch")
 
 

@@ -10,6 +10,7 @@ from PIL import Image, features
 from headtohead.data import formats
 from headtohead.data.decode import DECODER, Undecodable, decode
 from headtohead.data.formats import decoder_identity, formats_of, reads_avif, unread
+from stated import stated
 
 HEIC = b"\0\0\0\x18ftypheic" + bytes(40)
 
@@ -38,7 +39,7 @@ PSD = b"8BPS\0\1" + bytes(6) + b"\0\3\0\0\0\x28\0\0\0\x3c\0\x08\0\3" + bytes(40)
 )
 def test_a_format_that_is_not_accepted_is_named(data: bytes, name: str) -> None:
     """A user would search for damage in a sound file that only needs to be saved otherwise."""
-    assert unread(data) == f"a format that is not accepted: {name}"
+    assert unread(data).endswith(f"not accepted: {name}")
     with pytest.raises(Undecodable, match=f"not accepted: {name}"):
         decode(data)
 
@@ -46,8 +47,8 @@ def test_a_format_that_is_not_accepted_is_named(data: bytes, name: str) -> None:
 def test_what_is_no_picture_is_called_so() -> None:
     """Else text would be called a format."""
     assert unread(b"<html>404</html>") == "not an image"
-    assert unread(b"\x89PNG\r\n\x1a\n") == "truncated or damaged header (begins like a PNG)"
-    assert unread(b"RIFF\0\0") == "truncated or damaged header (begins like a WebP)"
+    for data, name in ((b"\x89PNG\r\n\x1a\n", "PNG"), (b"RIFF\0\0", "WebP")):
+        assert stated(unread(data), "damaged header", name) == ["damaged header", name]
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def test_avif_is_read_or_says_what_helps(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(features, "check", lambda name: name != "avif")
     assert not reads_avif()
     for data in (b"\0\0\0\x18ftypavif" + bytes(40), general):
-        assert unread(data).startswith("AVIF, which this Pillow cannot read")
+        assert stated(unread(data), "AVIF", "HEIC", "Pillow")[:2] == ["AVIF", "Pillow"]
     monkeypatch.undo()
     if reads_avif():
         assert decode(saved("AVIF")).shape == (10, 20, 3)

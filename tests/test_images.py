@@ -83,7 +83,7 @@ def test_an_original_that_is_gone_is_named(
     """Else the study stops at a file with a traceback."""
     source, pictures = prepared
     elsewhere = Source(tmp_path, source.classes, ())
-    with pytest.raises(DataError, match=r"cat-000\.jpg cannot be read any more"):
+    with pytest.raises(DataError, match=r"cat-000\.jpg cannot be read"):
         probe.collect_images(elsewhere, pictures, np.array([0]), margin=8, progress=nothing)
 
 
@@ -132,7 +132,7 @@ def test_mistakes_with_masks_are_named(
     rows = np.array([0])
     with pytest.raises(UsageError, match="nowhere is not a folder"):
         probe.collect_masks(tmp_path / "nowhere", prepared[1], rows)
-    with pytest.raises(UsageError, match=r"no mask of the 1 .* cat/cat-000\.png"):
+    with pytest.raises(UsageError, match=r"no mask .* 1 .*cat/cat-000\.png"):
         probe.collect_masks(tmp_path, prepared[1], rows)
     (tmp_path / "cat-000.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"cat-000\.png cannot be read"):

@@ -21,6 +21,7 @@ from headtohead.store.ledger import Ledger
 from headtohead.store.looks import LOOKS_FILE, LooksRecord, read_looks
 from headtohead.study_data import StudyData
 from ledgers import ENVIRONMENT, add_run, study_ledger
+from stated import stated
 
 
 def differences(ledger: Ledger, record: LooksRecord) -> dict[int, float]:
@@ -78,8 +79,9 @@ def test_the_report_follows_the_design_and_says_so(tmp_path: Path) -> None:
     summary = summarize(StudyData(Ledger.open(tmp_path)))
     by_head = {item.other: item.comparison for item in summary.comparisons}
     assert by_head["fc"].better.outcome == "supported"
-    assert "sequential, declared beforehand: looks at 7, 8, 10 pairs" in by_head["fc"].better.rule
-    assert "look 1 of 3 at 7 pairs" in by_head["fc"].better.rule
+    rule = by_head["fc"].better.rule
+    assert stated(rule, "sequential", "looks")[:5] == ["sequential", "looks", "7", "8", "10"]
+    assert stated(rule.partition(" look ")[2])[:3] == ["1", "3", "7"]
     others = (
         by_head["fc"].not_worse,
         by_head["fc_dropout"].better,
@@ -133,9 +135,9 @@ def test_a_design_that_is_declared_after_its_pairs_is_refused(tmp_path: Path) ->
     ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=2)
     for head in ("fc", "gap"):
         add_run(ledger, head, 0)
-    with pytest.raises(UsageError, match="1 finished pairs of gap and fc"):
+    with pytest.raises(UsageError, match=r"1 .* gap and fc"):
         declare(ledger, design(ledger), 2)
-    with pytest.raises(UsageError, match="1 finished pairs of gap and fc"):
+    with pytest.raises(UsageError, match=r"1 .* gap and fc"):
         check_design(tmp_path, ledger.file.model_copy(update={"study": design(ledger)}))
     assert not (tmp_path / LOOKS_FILE).exists()
 
@@ -167,7 +169,7 @@ def test_runs_that_changed_after_a_look_are_refused(tmp_path: Path) -> None:
     record = (tmp_path / LOOKS_FILE).read_text().replace("7\n ]", "7,\n  8\n ]")
     (tmp_path / LOOKS_FILE).write_text(record)
     add_run(Ledger.open(tmp_path), "gap", 3, skill=0.95)
-    with pytest.raises(UsageError, match="changed after the look at 7"):
+    with pytest.raises(UsageError, match="look at 7"):
         followed(Ledger.open(tmp_path), design(ledger, looks=[7, 8]), {})
 
 

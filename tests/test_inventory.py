@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from headtohead.data.inventory import install, loss
+from stated import stated
 
 
 @pytest.fixture
@@ -27,17 +28,17 @@ def test_a_whole_folder_is_whole(folder: Path) -> None:
 def test_whatever_is_lost_is_seen(folder: Path) -> None:
     """A smaller set would be used in silence."""
     (folder / "cat/1.jpg").write_bytes(b"pict")
-    assert loss(folder) == "1 of its 4 files are gone or changed"
+    assert stated(loss(folder) or "") == ["1", "4"]
     (folder / "cat/2.jpg").unlink()
-    assert loss(folder) == "2 of its 4 files are gone or changed"
+    assert stated(loss(folder) or "") == ["2", "4"]
     (folder / "empty").rmdir()
-    assert loss(folder) == "3 of its 4 files are gone or changed"
+    assert stated(loss(folder) or "") == ["3", "4"]
 
 
 def test_what_was_added_is_seen(folder: Path) -> None:
     """A file of another program would become an image of the set."""
     (folder / "cat/Thumb.jpg").write_bytes(b"x")
-    assert loss(folder) == "1 files were added to it"
+    assert stated(loss(folder) or "", "added") == ["1", "added"]
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 2, "files": {}}', None])
@@ -47,7 +48,7 @@ def test_a_list_that_is_gone_or_damaged_vouches_for_nothing(
     """A purge that takes the list first would leave the rest unchecked."""
     path = folder.with_name("set.files.json")
     path.unlink() if content is None else path.write_text(content)
-    assert loss(folder) == "it has no list of its files"
+    assert "no list" in (loss(folder) or "")
 
 
 def test_a_folder_made_again_replaces_what_was_there(folder: Path, tmp_path: Path) -> None:

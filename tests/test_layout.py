@@ -92,7 +92,7 @@ def test_classes_stay_classes(tmp_path: Path, names: tuple[str, ...]) -> None:
 def test_names_that_look_alike_are_told_apart(tmp_path: Path) -> None:
     """A reader would see 'café' refused beside 'café'."""
     one, other = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
-    with pytest.raises(DataError, match="composed in one and decomposed in the other") as caught:
+    with pytest.raises(DataError, match=r"\bcomposed .* decomposed") as caught:
         opened(tmp_path / "a", *(f"train/{c}/1" for c in (one, "x")), f"test/{other}/1", "test/x/1")
     assert ascii(one) in str(caught.value)
     assert ascii(other) in str(caught.value)

@@ -129,7 +129,7 @@ def test_the_notebook_installs_what_it_needs(
 
 def test_the_notebook_alone_says_what_is_missing(tmp_path: Path) -> None:
     """Else a hosted service that opened the notebook alone fails on a path that says nothing."""
-    with pytest.raises(CellExecutionError, match="Set REPOSITORY above to the address to clone"):
+    with pytest.raises(CellExecutionError, match="REPOSITORY"):
         run_in(tmp_path, installing())
 
 

@@ -11,15 +11,19 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from click import Command
 from click.testing import CliRunner
 
 import headtohead
+import site_pages
 from headtohead import cli
 from headtohead.config import options
 from headtohead.config.augmentation import augment_text, read_augment
 from headtohead.config.from_options import arguments_for, study_from
 from headtohead.config.options import (
     OPTIONS,
+    RUNNING,
+    TRAINING,
     Option,
     PictureOptions,
     StudyOptions,
@@ -30,10 +34,19 @@ from headtohead.config.study import StudySpec
 from headtohead.core.errors import UsageError
 from headtohead.report.page.setting import command
 
+PYTHON = {
+    "compare": "headtohead.compare",
+    "plan": "headtohead.runtime.plan",
+    "tune": "headtohead.tuning.search",
+}
 
-def _fresh_cli() -> ModuleType:
-    """The command line as it is built from the table as it stands."""
-    spec = importlib.util.spec_from_file_location("fresh_cli", cli.__file__)
+
+def _fresh(name: str) -> ModuleType:
+    """A module as it is built from the table as it stands."""
+    known = importlib.util.find_spec(name)
+    assert known is not None
+    assert known.origin is not None
+    spec = importlib.util.spec_from_file_location("fresh", known.origin)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -45,31 +58,45 @@ class _AskedError(Exception):
     """Stands where a worker would be started."""
 
 
-def test_an_option_written_once_is_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("commands", [RUNNING, TRAINING], ids=["all but tune", "tune too"])
+def test_an_option_written_once_is_everywhere(
+    commands: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else an option that one command has is forgotten in another, or in the page's command."""
-    margin = Option(
-        "margin", float, "Margin of non-inferiority.", ("compare", "plan"), "verdict.margin"
-    )
+    margin = Option("margin", float, "Margin of non-inferiority.", commands, "verdict.margin")
     monkeypatch.setattr(options, "OPTIONS", (*OPTIONS, margin))
-    main = _fresh_cli().main
-    for name in ("compare", "plan"):
-        assert "--margin FLOAT" in CliRunner().invoke(main, [name, "--help"]).stdout
-    assert "--margin" not in CliRunner().invoke(main, ["tune", "--help"]).stdout
-
+    main = _fresh("headtohead.cli").main
+    monkeypatch.setattr(site_pages, "main", main)
+    reference = site_pages.command_line().split("\n## ")
     received: list[StudySpec] = []
 
     def ask(spec: StudySpec, *_: object, **__: object) -> None:
         received.append(spec)
         raise _AskedError
 
-    module = importlib.import_module("headtohead.compare")
-    monkeypatch.setattr(module, "question_about", ask)
-    with pytest.raises(_AskedError):
-        headtohead.compare("quick", margin=0.02)  # type: ignore[call-arg]
+    for name, module in PYTHON.items():
+        fresh = _fresh(module)
+        (page,) = (page for page in reference if page.startswith(f"headtohead {name}\n"))
+        assert {
+            "the command's help": "--margin FLOAT" in _help(main, name),
+            "the site's reference": f"| `--margin FLOAT` | {margin.told} |" in page,
+            "Python's help": f"    margin: {margin.told}" in getattr(fresh, name).__doc__,
+        } == dict.fromkeys(
+            ("the command's help", "the site's reference", "Python's help"), name in commands
+        )
+        if name != "tune":  # which asks nobody before it has a search
+            monkeypatch.setattr(fresh, "question_about", ask)
+            with pytest.raises(_AskedError):
+                getattr(fresh, name)("quick", margin=0.02)
+    monkeypatch.setattr(importlib.import_module("headtohead.compare"), "question_about", ask)
     with pytest.raises(_AskedError):
         CliRunner().invoke(main, ["compare", "quick", "--margin", "0.02"], catch_exceptions=False)
-    assert [study.verdict.margin for study in received] == [0.02, 0.02]
+    assert [study.verdict.margin for study in received] == [0.02] * 3
     assert command(received[0]) == "headtohead compare quick --margin 0.02"
+
+
+def _help(main: Command, name: str) -> str:
+    return CliRunner().invoke(main, [name, "--help"]).stdout
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,9 @@ from headtohead.report.page.answer import answer, fewer_parameters
 from headtohead.report.summary import Summary, summarize
 from headtohead.study_data import StudyData
 from ledgers import add_run, change_epochs, full_ledger, study_ledger
+from stated import stated
+
+HEADS = ("fc", "fc_dropout", "gap", "avgpool2x2")
 
 
 def judged(out: Path, skills: Mapping[str, float], seeds: int = 7) -> Summary:
@@ -25,24 +28,25 @@ def judged(out: Path, skills: Mapping[str, float], seeds: int = 7) -> Summary:
 def test_as_good_with_fewer_parameters_is_chosen(tmp_path: Path) -> None:
     """The sentence of the issue this product answers: equally good, so take the small one."""
     found = answer(judged(tmp_path, {"fc": 0.85, "gap": 0.85}))
-    assert found.certainty == "decided"
-    assert found.sentence == (
-        "gap is at least as good as fc within one point. "
-        "Choose gap: 24 times fewer parameters than fc."
-    )
-    assert found.reasons == (
-        "gap and fc are level in test accuracy on average; no interval: all 7 "
-        "differences are equal.",
-    )
+    assert (found.certainty, found.chosen) == ("decided", "gap")
+    assert stated(found.sentence, *HEADS, "beats", "one point", "Choose", "fewer") == [
+        *("gap", "fc", "one point"),
+        *("Choose", "gap", "24", "fewer", "fc"),
+    ]
+    (reason,) = found.reasons
+    assert stated(reason, *HEADS, "level", "ahead", "no interval") == [
+        *("gap", "fc", "level", "no interval", "7"),
+    ]
 
 
 def test_better_and_as_good_are_told_apart(tmp_path: Path) -> None:
     """ "Beats" is said of what was beaten alone."""
     found = answer(judged(tmp_path, {"fc": 0.80, "fc_dropout": 0.85, "gap": 0.85}))
-    assert found.sentence == (
-        "gap is at least as good as fc_dropout within one point, and it beats fc. "
-        "Choose gap: 24 times fewer parameters than fc."
-    )
+    assert found.chosen == "gap"
+    assert stated(found.sentence, *HEADS, "beats", "one point", "Choose", "fewer") == [
+        *("gap", "fc_dropout", "one point", "beats", "fc"),
+        *("Choose", "gap", "24", "fewer", "fc"),
+    ]
 
 
 def test_the_page_does_not_contradict_its_table(tmp_path: Path) -> None:
@@ -51,18 +55,21 @@ def test_the_page_does_not_contradict_its_table(tmp_path: Path) -> None:
     assert summary.winner is not None
     assert summary.winner.head == "fc_dropout"
     found = answer(summary)
-    assert found.sentence.endswith("Choose gap: 24 times fewer parameters than fc_dropout.")
-    assert found.more.startswith("By mean validation accuracy alone fc_dropout would be taken (")
+    assert found.chosen == "gap"
+    assert stated(found.sentence, *HEADS, "Choose", "fewer")[-5:] == [
+        *("Choose", "gap", "24", "fewer", "fc_dropout"),
+    ]
+    assert stated(found.more, *HEADS, "validation")[:2] == ["validation", "fc_dropout"]
 
 
 def test_a_beaten_reference_is_not_chosen(tmp_path: Path) -> None:
     """A page that praises its reference whatever the numbers is worth nothing."""
     found = answer(judged(tmp_path, {"fc": 0.92, "gap": 0.85}))
-    assert found.certainty == "decided"
-    assert found.sentence == (
-        "fc beats gap by 7.0 points of test accuracy, with 24 times more parameters. Choose fc."
-    )
-    assert found.reasons[0].startswith("fc is 7.0 points of test accuracy ahead of gap")
+    assert (found.certainty, found.chosen) == ("decided", "fc")
+    assert stated(found.sentence, *HEADS, "beats", "more", "fewer", "Choose") == [
+        *("fc", "beats", "gap", "7.0", "24", "more", "Choose", "fc"),
+    ]
+    assert stated(found.reasons[0], *HEADS, "ahead")[:4] == ["fc", "7.0", "ahead", "gap"]
 
 
 def test_of_several_better_heads_validation_chooses(tmp_path: Path) -> None:
@@ -72,23 +79,31 @@ def test_of_several_better_heads_validation_chooses(tmp_path: Path) -> None:
         for head, skill in (("fc", 0.92), ("fc_dropout", 0.95), ("gap", 0.85)):
             add_run(ledger, head, seed, skill=skill + 0.01 * (seed % 2))
     found = answer(summarize(StudyData(ledger)))
-    assert found.sentence == (
-        "fc (by 7.0 points) and fc_dropout (by 10.0 points) beat gap on test accuracy. Choose "
-        "fc_dropout: of these it does best on validation, with 24 times more parameters than gap."
-    )
+    assert found.chosen == "fc_dropout"
+    words = (*HEADS, "beat", "Choose", "validation", "more", "fewer")
+    assert stated(found.sentence, *words) == [
+        *("fc", "7.0", "fc_dropout", "10.0", "beat", "gap"),
+        *("Choose", "fc_dropout", "validation", "24", "more", "gap"),
+    ]
     change_epochs(ledger, "fc", val_accuracy=0.99)
-    assert "Choose fc: of these it does best" in answer(summarize(StudyData(ledger))).sentence
+    other = answer(summarize(StudyData(ledger)))
+    assert other.chosen == "fc"
+    assert stated(other.sentence, *words)[6:] == [
+        *("Choose", "fc", "validation", "24", "more", "gap"),
+    ]
 
 
 def test_too_few_seeds_decide_nothing(tmp_path: Path) -> None:
     """Seven points apart on two seeds: chance does that, too."""
-    found = answer(judged(tmp_path, {"fc": 0.78, "gap": 0.85}, seeds=2))
-    assert found.certainty == "open"
-    assert found.sentence == (
-        "Not decided: 2 seeds cannot tell a difference from chance; it takes at least 6."
-    )
-    assert found.more.startswith("So far gap does best on the validation images")
-    assert found.more.endswith("with 24 times fewer parameters than fc.")
+    summary = judged(tmp_path, {"fc": 0.78, "gap": 0.85}, seeds=2)
+    found = answer(summary)
+    assert summary.winner is not None
+    best = f"{100 * summary.winner.validation:.1f}"
+    assert (found.certainty, found.chosen) == ("open", "")
+    assert stated(found.sentence, *HEADS, "Not decided") == ["Not decided", "2", "6"]
+    assert stated(found.more, *HEADS, "best", "validation", "fewer") == [
+        *("gap", "best", "validation", best, "24", "fewer", "fc"),
+    ]
 
 
 def test_what_is_settled_and_what_is_open_are_both_said(tmp_path: Path) -> None:
@@ -100,14 +115,15 @@ def test_what_is_settled_and_what_is_open_are_both_said(tmp_path: Path) -> None:
         add_run(ledger, "fc", seed, skill=0.75 + 0.01 * (seed % 2))
         add_run(ledger, "fc_dropout", seed, skill=0.85 + noise[seed])
     found = answer(summarize(StudyData(ledger)))
-    assert found.certainty == "open"
-    assert found.sentence == (
-        "gap beats fc. Against fc_dropout no head is shown to be better. gap needs 24 times fewer "
-        "parameters than fc."
-    )
-    assert "fc_dropout was 0.7 points of test accuracy ahead of gap on average" in found.more
-    assert "which may be chance. It would take more than 200 seeds to settle" in found.more
-    assert found.reasons[1].endswith("points: either may be ahead.")
+    assert (found.certainty, found.chosen) == ("open", "")
+    assert stated(found.sentence, *HEADS, "beats", "no head", "better", "fewer") == [
+        *("gap", "beats", "fc", "fc_dropout", "no head", "better"),
+        *("gap", "24", "fewer", "fc"),
+    ]
+    assert stated(found.more, *HEADS, "ahead", "chance", "more than", "seeds")[:7] == [
+        *("fc_dropout", "0.7", "ahead", "gap", "chance", "more than", "200"),
+    ]
+    assert found.reasons[1].endswith("either may be ahead.")
 
 
 def test_an_interval_without_zero_that_decides_nothing_says_why(tmp_path: Path) -> None:
@@ -118,17 +134,14 @@ def test_an_interval_without_zero_that_decides_nothing_says_why(tmp_path: Path) 
         for other in ("fc", "fc_dropout"):
             add_run(ledger, other, seed, skill=0.80)
     found = answer(summarize(StudyData(ledger)))
-    assert re.search(r"About \d\d seeds would settle a lead of that size", found.more)
-    reason = found.reasons[0]
-    assert "gap's true lead on this split lies between +0." in reason
-    assert "Not decided all the same: the largest p of the three tests, adjusted for 2 " in reason
-    assert reason.endswith(
-        "above 0.05: decided by the sign-flip test, whose 97.5 % interval (Holm's level 0.025) is "
-        "−1.00 to +7.00 points."
-    )
-    shown = re.search(r"is (\S+), above 0\.05:", reason)
-    assert shown is not None
-    assert float(shown[1]) > 0.05
+    assert re.search(r" \d\d seeds ", found.more)
+    confidence, low, high, *why = stated(found.reasons[0].partition("; ")[2], "Not decided")
+    assert (confidence, why[0]) == ("95", "Not decided")
+    assert 0 < float(low) < float(high)
+    compared, p, *deciding = stated(found.reasons[0].partition("Not decided")[2], "sign-flip")
+    assert compared == "2"
+    assert float(p) > 0.05
+    assert deciding == ["0.05", "sign-flip", "97.5", "0.025", "−1.00", "+7.00"]
 
 
 def test_what_rounds_to_nothing_is_level(tmp_path: Path) -> None:
@@ -142,7 +155,7 @@ def test_what_rounds_to_nothing_is_level(tmp_path: Path) -> None:
     (reason,) = answer(summarize(StudyData(one))).reasons
     assert "0.0 points" not in " ".join((said.sentence, said.more, *said.reasons))
     assert "on average" not in reason
-    assert reason.endswith("from one seed: no interval can be given.")
+    assert stated(reason, "one seed", "no interval")[-2:] == ["one seed", "no interval"]
 
 
 def test_a_head_without_runs_leaves_the_choice_open(tmp_path: Path) -> None:
@@ -152,7 +165,7 @@ def test_a_head_without_runs_leaves_the_choice_open(tmp_path: Path) -> None:
         add_run(ledger, "gap", seed, skill=0.85)
         add_run(ledger, "fc", seed, skill=0.75 + 0.01 * (seed % 2))
     found = answer(summarize(StudyData(ledger)))
-    assert found.certainty == "open"
+    assert (found.certainty, found.chosen) == ("open", "")
     assert "Choose" not in found.sentence
 
 
@@ -161,8 +174,10 @@ def test_without_the_reference_nothing_is_compared(tmp_path: Path) -> None:
     ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=2)
     add_run(ledger, "fc", 0)
     found = answer(summarize(StudyData(ledger)))
-    assert (found.certainty, found.sentence) == ("nothing", "Nothing can be compared yet.")
-    assert "gap, the reference, and another head must have finished the same seed" in found.more
+    assert (found.certainty, found.chosen) == ("nothing", "")
+    assert stated(found.more, *HEADS, "reference", "same seed")[:4] == [
+        *("gap", "reference", "same seed", "fc"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -193,10 +208,8 @@ def test_margins_and_ratios_read_like_a_sentence(tmp_path: Path) -> None:
     summary = summarize(
         StudyData(full_ledger(tmp_path, heads=("fc", "gap", "avgpool2x2"), seeds=1, epochs=1))
     )
-    assert fewer_parameters(summary, "gap", ["fc", "avgpool2x2"]) == (
-        "24 times fewer parameters than fc"
-    )
-    assert fewer_parameters(summary, "gap", ["avgpool2x2"]) == (
-        "1.2 times fewer parameters than avgpool2x2"
-    )
+    many = fewer_parameters(summary, "gap", ["fc", "avgpool2x2"])
+    assert stated(many, *HEADS, "fewer") == ["24", "fewer", "fc"]
+    some = fewer_parameters(summary, "gap", ["avgpool2x2"])
+    assert stated(some, *HEADS, "fewer") == ["1.2", "fewer", "avgpool2x2"]
     assert fewer_parameters(summary, "fc", ["gap"]) == ""

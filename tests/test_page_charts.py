@@ -21,6 +21,7 @@ from headtohead.report.summary import summarize
 from headtohead.study_data import StudyData
 from ledgers import full_ledger
 from reports import PROBED, SIDE, rich_ledger
+from stated import stated
 
 LONG = ("laboratory.heads.GlobalMaximumThenLinear", "W" * 64)
 
@@ -87,7 +88,7 @@ def test_the_forest_tells_of_no_interval_that_is_not_there(tmp_path: Path) -> No
     two = full_ledger(tmp_path / "two", heads=("fc", "gap"), seeds=3, epochs=1)
     forest = gather(StudyData(two), summarize(StudyData(two))).forest
     assert forest is not None
-    assert "Line: 95 % interval (Student's t) over seeds." in forest.caption
+    assert stated(forest.caption, "Line", "Student's t")[:3] == ["Line", "95", "Student's t"]
 
 
 def test_class_maps_are_drawn_against_chance(tmp_path: Path) -> None:
@@ -111,7 +112,7 @@ def test_class_maps_are_drawn_against_chance(tmp_path: Path) -> None:
     assert [series.label for series in deletion.series if series.head == 1] == [
         *("gap, random maps", "gap, seed 0", "gap, seed 1", "gap, mean of 2 seeds")
     ]
-    assert deletion.series[0].said[0] == "0 % of the pixels: 90.0 %"
+    assert stated(deletion.series[0].said[0]) == ["0", "90.0"]
 
 
 def test_speed_is_drawn_round_by_round(tmp_path: Path) -> None:
@@ -139,7 +140,10 @@ def test_a_target_that_was_missed_is_told_from_one_reached_last(tmp_path: Path) 
         ]
         path.write_text("\n".join(lines) + "\n")
     (chart,) = speed_charts(StudyData(ledger))
-    assert set(chart.series[0].said) == {"seed 0: epoch 3", "seed 1: not within 3 epochs"}
+    assert [stated(text, "not") for text in sorted(chart.series[0].said)] == [
+        ["0", "3"],
+        ["1", "not", "3"],
+    ]
     assert "Triangles: not reached" in chart.caption
 
 

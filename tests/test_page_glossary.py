@@ -22,16 +22,15 @@ def test_names_links_and_markup_stay_as_they_are() -> None:
 
 def test_a_line_breaks_neither_in_an_option_nor_before_a_bracket() -> None:
     """On a phone "--out" would read as two dashes and a word, and a bracket begin a line."""
-    found = explain("<p>a line (Student's t) over seeds: --seeds 12 in a new --out, a - b</p>")
+    text = "a line (Student's t) over seeds: --seeds 12 in a new --out, a - b"
+    found = explain(f"<p>{text}</p>")
     whole = re.findall(r'<span class="whole">(.*?)</span>', found)
     assert [re.sub("<[^>]*>", "", one) for one in whole] == [
         "(Student's t)",
         "--seeds 12",
         "--out",
     ]
-    assert re.sub("<[^>]*>", "", found) == (
-        "a line (Student's t) over seeds: --seeds 12 in a new --out, a - b"
-    )
+    assert re.sub("<[^>]*>", "", found) == text
 
 
 def test_every_term_finds_its_own_title() -> None:

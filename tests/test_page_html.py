@@ -2,9 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import replace
-from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,45 +22,11 @@ from headtohead.store.ledger import Ledger
 from headtohead.store.records import Failure
 from headtohead.study_data import StudyData
 from ledgers import add_run, full_ledger, study_ledger
+from pages import Page, fact, said, section
 from reports import PROBED, SIDE, rich_ledger
+from stated import stated
 
 HOSTILE = "<script>alert('x')</script>"
-VOID = {"meta", "img", "br", "input"}
-
-
-class Page(HTMLParser):
-    """Every element with its attributes and the text within it; complains of unbalanced tags."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.texts: list[tuple[str, str]] = []
-        self._open: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, {key: value or "" for key, value in attrs}))
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, {key: value or "" for key, value in attrs}))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append((self._open[-1] if self._open else "", data))
-
-    def all(self, *tags: str) -> Iterator[tuple[str, dict[str, str]]]:
-        return ((tag, attributes) for tag, attributes in self.elements if tag in tags)
-
-    @property
-    def words(self) -> str:
-        shown = (text for tag, text in self.texts if tag not in ("script", "style"))
-        return " ".join(" ".join(shown).split())
 
 
 def page_of(ledger: Ledger, pictures: int = 12) -> str:
@@ -149,8 +113,8 @@ def test_everything_is_readable_without_sight(rich: str) -> None:
 
 def test_the_answer_is_the_first_thing_said(rich: str) -> None:
     """Whoever must choose reads one sentence."""
-    words = Page(rich).words
-    assert words.index("Not decided: 2 seeds cannot tell") < words.index("Results of every head")
+    assert stated(said(rich), "Not decided") == ["Not decided", "2", "6"]
+    assert rich.index('<p class="answer">') < rich.index("<section ")
 
 
 def test_the_page_is_small(rich: str) -> None:
@@ -188,20 +152,25 @@ def test_text_and_lines_stand_out_in_light_and_dark(rich: str) -> None:
 @pytest.mark.usefixtures("no_drawing")
 def test_one_seed(tmp_path: Path) -> None:
     """No interval, no verdict, and the page says so instead of showing a number for one."""
-    words = Page(page_of(full_ledger(tmp_path, heads=("fc", "gap"), seeds=1, epochs=2))).words
-    assert "Not decided: 1 seed cannot tell a difference from chance" in words
-    assert "from one seed: no interval can be given" in words
-    assert "1 seed, at least" in words
+    page = page_of(full_ledger(tmp_path, heads=("fc", "gap"), seeds=1, epochs=2))
+    assert stated(said(page), "Not decided") == ["Not decided", "1", "6"]
+    reason = stated(section(page, "believe"), "one seed", "no interval")
+    assert "one seed, no interval" in ", ".join(reason)
+    assert "1 seed, at least" in section(page, "verdicts")
 
 
 @pytest.mark.usefixtures("no_drawing")
 def test_one_head(tmp_path: Path) -> None:
     """Nothing to compare with: the page shows the head and claims nothing."""
-    words = Page(page_of(full_ledger(tmp_path, heads=("gap",), seeds=2, epochs=2))).words
-    assert "With one head there is nothing to compare it with" in words
-    assert "One head alone: there is no difference to judge." in words
-    assert "this study has one head" in words
-    assert "It takes the predictions of two heads to disagree" in words
+    data = StudyData(full_ledger(tmp_path, heads=("gap",), seeds=2, epochs=2))
+    content = gather(data, summarize(data))
+    page = arrange(content)
+    assert (content.answer.certainty, content.answer.chosen) == ("nothing", "")
+    assert content.answer.more in section(page, "believe")
+    assert "One head alone" in section(page, "verdicts")
+    assert "one head" in section(page, "claims")
+    assert content.seen.heads == 1
+    assert "two heads" in section(page, "sees")
 
 
 @pytest.mark.usefixtures("no_drawing")
@@ -211,22 +180,25 @@ def test_a_failed_run_and_missing_predictions(tmp_path: Path) -> None:
     reason = f"loss is not finite {HOSTILE}"
     add_run(ledger, "fc", 0, failure=Failure(reason=reason, epoch=1, step=3))
     add_run(ledger, "gap", 0, predictions=False)
-    page = Page(page_of(ledger))
-    assert reason in page.words
-    assert "0 + 1 failed" in page.words
-    assert "2 of 4" not in page.words
-    assert "1 of 4 runs finished" in page.words
-    assert "No predictions on the test split are kept" in page.words
-    assert "Translation was not measured" in page.words
-    assert "No class maps: the folder holds no evidence" in page.words
-    assert "not kept in this study's folder" in page.words
+    page = page_of(ledger)
+    words = Page(page).words
+    assert reason in words
+    assert "0 + 1 failed" in section(page, "results")
+    assert re.findall(r"(\d+) of (\d+) runs", words) == [("1", "4")]
+    assert "No predictions" in section(page, "trust")
+    assert section(page, "movement").count("not measured") == 2
+    assert "No class maps" in section(page, "sees")
+    assert "not kept" in fact(page, "sizes, duplicates, quarantine")
 
 
 def test_nothing_finished(tmp_path: Path) -> None:
     """A report in the first minute of a study opens, too."""
-    words = Page(page_of(study_ledger(tmp_path))).words
-    assert "Nothing can be said yet: no run is finished." in words
-    assert "No finished run, so no curve." in words
+    data = StudyData(study_ledger(tmp_path))
+    content = gather(data, summarize(data))
+    page = arrange(content)
+    assert (content.answer.certainty, content.curves) == ("nothing", ())
+    assert said(page) == content.answer.sentence
+    assert "no curve" in section(page, "curves")
 
 
 @pytest.mark.usefixtures("no_drawing")
@@ -236,21 +208,34 @@ def test_ten_classes_with_three_pictures(tmp_path: Path) -> None:
     ledger = full_ledger(
         tmp_path, heads=("fc", "gap"), seeds=2, epochs=2, classes=classes, per_class=3
     )
-    words = Page(page_of(ledger)).words
-    assert "10 classes have fewer than 20 test images" in words
-    assert "One test image is 3.3 points of accuracy (30 test images)" in words
+    data = StudyData(ledger)
+    content = gather(data, summarize(data))
+    numbers = [stated(caveat) for caveat in content.caveats]
+    assert ["10", "20"] in numbers
+    assert ["3.3", "30"] in numbers
+    page = Page(arrange(content))
+    assert all(caveat in page.words for caveat in content.caveats)
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_many_classes_list_their_commonest_confusions(tmp_path: Path) -> None:
+def test_many_classes_list_their_commonest_confusions(tmp_path: Path, rich: str) -> None:
     """A matrix of 40 × 40 is no picture; what is taken for what is."""
     classes = [f"c{i:02}" for i in range(40)]
     ledger = full_ledger(
         tmp_path, heads=("fc", "gap"), seeds=1, epochs=1, classes=classes, per_class=4
     )
-    page = page_of(ledger)
+    data = StudyData(ledger)
+    content = gather(data, summarize(data))
+    page = arrange(content)
+    assert 'class="confusion"' in rich
     assert 'class="confusion"' not in page
-    assert "the commonest confusions among 40 classes" in Page(page).words
+    for table in content.confusions:
+        assert [found[2] for found in table.listed] == sorted(
+            (found[2] for found in table.listed), reverse=True
+        )
+        (true, named, *_), *_ = table.listed
+        assert f'<td class="text">{true}</td><td class="text">{named}</td>' in page
+    assert section(page, "trust").count("among 40 classes") == len(content.confusions) == 2
 
 
 @pytest.mark.usefixtures("no_drawing")
@@ -280,29 +265,30 @@ def changed(ledger: Ledger, **values: object) -> Ledger:
 def test_the_split_is_told_as_it_was_made(tmp_path: Path) -> None:
     """ "0.8 / 0.1 / 0.1" of folders that the user divided himself is false, and looks checked."""
     ledger = study_ledger(tmp_path)
-    sizes = "1,600 / 200 / 200 images"
+    sizes, shares = ("1,600", "200", "200"), ("shares", "0.8", "0.1", "0.1")
     cases = {
-        None: f"split {sizes}, one split for all seeds",
-        (): f"{sizes}, one split for all seeds: shares of 0.8 / 0.1 / 0.1, near-duplicates kept",
-        ("train", "validation", "test"): f"{sizes}: as the source gave them",
-        ("train", "test"): "validation by shares of 0.8 / 0.1 / 0.1, the rest as the source gave",
+        None: [*sizes, "one split"],
+        (): [*sizes, "one split", *shares, "near-duplicates"],
+        ("train", "validation", "test"): [*sizes, "source"],
+        ("train", "test"): [*sizes, "one split", "validation", *shares, "source"],
     }
-    for given, said in cases.items():
-        words = Page(page_of(changed(ledger, given=given))).words
-        assert said in words
-        assert ("shares of" in words) == ("shares of" in said)
+    words = ("one split", "validation", "shares", "near-duplicates", "source")
+    for given, expected in cases.items():
+        text = fact(page_of(changed(ledger, given=given)), "split")
+        assert stated(text, *words) == expected
 
 
 @pytest.mark.usefixtures("no_drawing")
 def test_divided_duplicates_are_told(tmp_path: Path) -> None:
     """ "A group is never divided" is false where the user's own folders divide one."""
     ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=1, epochs=1, per_class=60)
-    words = [Page(page_of(changed(ledger, leaks=n), 0)).words for n in (None, 0, 1, 3)]
-    assert "2 images in 1 group of (near-)identical ones" in words[0]
-    assert "divided between splits" not in words[0]
-    assert "no group is divided between splits" in words[1]
-    assert "the source gave splits, and 1 group lies in more than one" in words[2]
-    assert "and 3 groups lie in more than one" in words[3]
+    facts = [fact(page_of(changed(ledger, leaks=n), 0), "duplicates") for n in (None, 0, 1, 3)]
+    assert [stated(text, "no group", "source") for text in facts] == [
+        ["2", "1"],
+        ["2", "1", "no group"],
+        ["2", "1", "source", "1"],
+        ["2", "1", "source", "3"],
+    ]
 
 
 @pytest.mark.usefixtures("no_drawing")
@@ -317,22 +303,32 @@ def test_the_study_on_the_page_names_its_masks(tmp_path: Path) -> None:
 def test_heads_with_recipes_of_their_own_and_a_head_start(tmp_path: Path) -> None:
     """One number of epochs for heads that differ, and "the same weights" for heads that do not."""
     plain = study_ledger(tmp_path / "plain", epochs=4)
-    assert "· 4 epochs ·" in Page(page_of(plain)).words
+    before = Page(page_of(plain)).words
+    assert "· 4 epochs ·" in before
+    assert "what is head" in before
     heads = {"fc": {"recipe": {"epochs": 9}}, "gap": {"after": "fc"}}
-    words = Page(page_of(changed(plain, study={"heads": heads}))).words
-    assert "· 4 to 9 epochs ·" in words
-    assert "the same backbone weights (but gap, which starts from the backbone" in words
-    assert "only what is head differs" not in words
+    page = page_of(changed(plain, study={"heads": heads}))
+    assert "· 4 to 9 epochs" in Page(page).words
+    assert "(but gap, which" in section(page, "method")
+    assert "what is head" not in section(page, "method")
 
 
 @pytest.mark.usefixtures("no_drawing")
 def test_one_kind_of_minus_and_no_difference_in_per_cent(tmp_path: Path) -> None:
     """−1 % of accuracy and −1 point of it are two things."""
     ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=3, epochs=2, per_class=60)
-    words = Page(page_of(ledger, 0)).words
-    assert "training minus validation accuracy, last epoch (points)" in words
-    assert "beyond random maps (points)" in words
-    assert "accuracy on the centre crop (%)" in words
+    data = StudyData(ledger)
+    content = gather(data, summarize(data), 0)
+    units = {row.name: row.unit for claim in content.judged for row in claim.measures}
+    names = [row.name for claim in content.claims for row in claim.measures]
+    for differences, unit in (("training minus", "points"), ("beyond random", "points")):
+        assert {found for name, found in units.items() if differences in name} == {unit}
+    assert "share" in units.values()
+    written = {"points": "(points)", "share": "(%)"}
+    for (name, unit), shown in zip(units.items(), names, strict=True):
+        assert unit not in written or shown == f"{name} {written[unit]}"
+    words = Page(arrange(content, 0)).words
+    assert all(name in words for name in names if name.startswith("training minus"))
     shown = words.partition("Method")[0]
     assert "−" in shown
     assert not re.search(r"(?<![\w.)-])-\d", shown)
@@ -342,12 +338,12 @@ def test_one_kind_of_minus_and_no_difference_in_per_cent(tmp_path: Path) -> None
 def test_the_method_names_another_precision(tmp_path: Path) -> None:
     """Else a reader takes networks trained in bfloat16 for ones trained in float32."""
     ledger = study_ledger(tmp_path)
-    assert "training steps in" not in Page(page_of(ledger)).words
+    assert "<dt>precision</dt>" not in page_of(ledger)
     content = ledger.file.model_dump()
     content["study"]["recipe"]["precision"] = "bf16"
     other = replace(ledger, file=ledger.file.model_validate(content))
-    words = Page(page_of(other)).words
-    assert "training steps in bf16, evaluation in float32" in words
+    precision = fact(page_of(other), "precision")
+    assert stated(precision, "bf16", "evaluation", "float32") == ["bf16", "evaluation", "float32"]
 
 
 @pytest.mark.usefixtures("no_drawing")

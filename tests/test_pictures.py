@@ -25,7 +25,7 @@ def test_the_suffix_is_honoured(tmp_path: Path, name: str, form: str) -> None:
 @pytest.mark.parametrize("name", ["sheet", "sheet.gif", "sheet.png.txt"])
 def test_another_suffix_is_refused_before_the_work(tmp_path: Path, name: str) -> None:
     """Else a file is written whose name says something else, or minutes are spent first."""
-    with pytest.raises(UsageError, match=r"\.png, \.jpg, \.jpeg; name it sheet\.png\."):
+    with pytest.raises(UsageError, match=r"\.png, \.jpg, .* sheet\.png\."):
         write_picture(Image.new("RGB", (4, 3)), tmp_path / name)
     source = write_pictures(tmp_path / "photos", {"cat": 3, "dog": 3})
     cache = tmp_path / "cache"

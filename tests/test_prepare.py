@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from headtohead.data.prepare import lost_line, prepare, unreadable_per_class
 from headtohead.data.prepared import PreparedSet
 from headtohead.data.resize import resize
 from headtohead.data.sources import Source, open_source
+from stated import stated
 
 REPOSITORY = Path(__file__).parents[1]
 DATA = REPOSITORY.parent / "shared/data"
@@ -177,7 +179,7 @@ def test_most_of_one_class_unreadable_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pictures/dog/b.jpg").write_text("<html>")
     prepared = run(tmp_path / "pictures", tmp_path / "cache")  # 2 of 9
     assert unreadable_per_class(prepared) == {"dog": 2}
-    assert lost_line({"dog": 2}, prepared) == "2 files cannot be decoded: dog 2 of 9"
+    assert stated(lost_line({"dog": 2}, prepared) or "", "dog") == ["2", "dog", "2", "9"]
     (tmp_path / "pictures/dog/c.json").write_text("{}")
     for name in "01":
         (tmp_path / f"pictures/dog/{name}.png").unlink()
@@ -307,7 +309,7 @@ def test_a_killed_worker_is_an_error_that_names_its_picture(many: Path, tmp_path
         workers = workers_of(process.pid)
         os.kill(workers[0], signal.SIGKILL)
         _, errors = process.communicate()
-    assert "RunError: a process that decodes images ended with signal SIGKILL" in errors
+    assert re.search("RunError: .*SIGKILL", errors)
     assert str(many) in errors
     wait_until(lambda: not any(Path(f"/proc/{pid}/fd").exists() for pid in workers))
     assert len(run(many, tmp_path, image_size=48).names) == 400

@@ -14,6 +14,7 @@ from headtohead.store.ledger import Ledger
 from headtohead.store.records import Failure, RunRecord
 from headtohead.study_data import StudyData
 from ledgers import add_run, study_ledger
+from stated import stated
 
 HEAD = "own_h2h:Own"
 NAME = "own_h2h.Own"
@@ -128,8 +129,8 @@ def test_a_damaged_history_is_told_left_out_and_trained_again(ledger: Ledger, ho
         path.write_text({"cut": "".join(lines[:-1]), "edited": edited, "empty": ""}[how])
     assert over(ledger) == ALL - {("gap", 1)}
     assert [(head, seed) for head, seed, _ in ledger.damaged()] == [("gap", 1)]
-    notes = " ".join(summarize(StudyData(ledger)).notes)
-    assert "gap seed 1 is left out" in notes
+    (note,) = (note for note in summarize(StudyData(ledger)).notes if "left out" in note)
+    assert stated(note, "fc", "gap", "headtohead compare")[:2] == ["gap", "1"]
     said: list[str] = []
     renew(ledger.out, ledger.file, Renewal(), said.append)
     assert not ledger.run_folder("gap", 1).exists()

@@ -17,7 +17,7 @@ from headtohead.data.sources import PictureFile
 def test_a_limit_that_starves_a_class_names_one_that_does_not() -> None:
     """Lost: which limit would do; the class would be called too small."""
     files = files_of({("a", None): 60, ("b", None): 3, ("tiny", None): 2})
-    with pytest.raises(UsageError, match=r"limit 20 takes 1 of the 3 files of class 'b'") as caught:
+    with pytest.raises(UsageError, match=r"limit 20 .*1 .*3 .*'b'") as caught:
         check_limit(files, 20)
     enough = int(str(caught.value).partition("at least ")[2].partition(",")[0])
     check_limit(files, enough)

@@ -224,9 +224,9 @@ def test_duplicates_across_given_splits_are_reported() -> None:
 
 def test_a_class_too_small_is_named_with_its_count_and_the_minimum() -> None:
     """Lost: which class to add pictures to."""
-    with pytest.raises(DataError, match=r"'class-1' is too small: it has 2 .* at least 3"):
+    with pytest.raises(DataError, match=r"'class-1' .* 2 .* 3"):
         split(prepared([0] * 20 + [1] * 2), fractions=FRACTIONS, seed=0)
-    with pytest.raises(DataError, match=r"it has 4 images \(1 that"):
+    with pytest.raises(DataError, match=r"4 images \(1 "):
         split(prepared([0] * 20 + [1] * 4, [*range(20), *[99] * 4]), fractions=FRACTIONS, seed=0)
 
 

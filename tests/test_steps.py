@@ -7,6 +7,7 @@ import pytest
 from headtohead.config.from_options import study_from
 from headtohead.config.study import StudySpec
 from headtohead.runtime.steps import FEWEST, SMALLEST_BATCH, step_lines, steps_of
+from stated import stated
 
 
 def study(**recipe: object) -> StudySpec:
@@ -46,7 +47,7 @@ def test_heads_with_recipes_of_their_own_are_told_apart() -> None:
     )
     lines = list(step_lines(spec, 640))
     assert [line.partition(":")[0] for line in lines] == ["Steps of fc", "Warning", "Steps of gap"]
-    assert "epochs: 30 in the recipe of fc" in lines[1]
+    assert stated(lines[1], "epochs: 30", "recipe of fc")[-2:] == ["epochs: 30", "recipe of fc"]
 
 
 def test_a_fixed_number_of_steps_is_not_helped_by_batches() -> None:

@@ -257,7 +257,7 @@ def test_the_reference_is_named_or_gap_or_the_first_head() -> None:
 
 
 def test_a_head_starts_after_one_that_is_there() -> None:
-    with pytest.raises(ValidationError, match="'fcc' is an unknown head; choose from fc, gap"):
+    with pytest.raises(ValidationError, match=r"'fcc' .* fc, gap"):
         StudySpec.model_validate({"heads": {"fc": {}, "gap": {"after": "fcc"}}})
     with pytest.raises(ValidationError, match="fc after gap"):
         StudySpec.model_validate({"heads": {"fc": {"after": "gap"}, "gap": {"after": "fc"}}})

