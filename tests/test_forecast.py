@@ -24,6 +24,7 @@ from headtohead.training.batch_norm import MOST
 from ledgers import add_run, full_ledger, study_ledger
 from photographs import write_pictures
 from stated import stated
+from test_own_code import KeepsItsAnswer
 
 
 @pytest.fixture(autouse=True)
