@@ -104,7 +104,7 @@ def test_runs_of_a_small_folder_are_found(source: Path) -> None:
         *("--no-timing", "--cache", "cache"),
     )
     assert told.exit_code == 0, told.output
-    (runs,) = (line for line in told.output.splitlines() if "to do" in line)
+    runs = next(line for line in told.output.splitlines() if "to do" in line)
     assert stated(runs, "kept") == ["2", "2", "4", "3", "1", "kept"]
 
 
