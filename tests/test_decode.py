@@ -281,7 +281,7 @@ def test_every_odd_picture_is_decoded_or_refused_for_the_right_reason() -> None:
 def test_photographs_rotated_by_exif_look_alike() -> None:
     """Real cameras' orientations would not be understood, though made ones are."""
     files = sorted((SHARED / "odd_images").glob("exif_orientation_*"))
-    assert len(files) == 8
+    assert len(files) == 5
     pictures = [resize(decode_file(file), (60, 90), "antialias").astype(int) for file in files]
     for picture in pictures[1:]:
         # They differ by the number drawn in the middle and by JPEG alone.
