@@ -25,7 +25,7 @@ from headtohead.heads.table import FAMILIES
 from headtohead.report.charts.chart import saved
 from headtohead.report.charts.style import COLORS, MARKERS, STYLE, head_styles
 from headtohead.stats import compare_family, paired_difference, spread
-from headtohead.stats.family import points
+from headtohead.stats.family import deciding_text, points
 from headtohead.stats.paired import PairedDifference
 
 ROOT = Path(__file__).parent.parent
@@ -42,10 +42,13 @@ ZOO = {
 }
 """Studies of all heads, and what their columns are called."""
 
-WHOLE = ("zoo-flowers", "zoo-cats")
-"""With seven seeds of every head."""
+TOLD_APART = ("zoo-flowers", "zoo-cats", "zoo-drawn")
+"""Those whose heads differ: most name all of the pets rightly."""
 
-TICKS = {1e3: "1,000", 1e4: "10,000", 1e5: "100,000", 1e6: "1 million", 1e7: "10 million"}
+SAME = {"nin": "gap", "conv": "linear"}
+"""Heads that are one function, in `same-flowers`."""
+
+TICKS = {1e3: "1k", 1e4: "10k", 1e5: "100k", 1e6: "1M", 1e7: "10M"}
 ASKED = ("linear", "gem", "attention")
 BACKBONES = {
     "zoo": "EfficientNet-Lite0",
@@ -53,7 +56,7 @@ BACKBONES = {
     "mobilenet": "MobileNetV2",
 }
 RIVALS = ("gem", "gmp", "concat_avg_max", "linear", "fc", "simpool", "mlp")
-PER_CLASS = (10, 50, 250, 2000)
+PER_CLASS = (10, 50, 250, 2000, 10_000)
 FEW = ("gap", "gem", "gmp", "linear", "fc", "class_mean")
 
 
@@ -153,7 +156,19 @@ def verdicts() -> str:
         for head, result in compare_family(pairs, REFERENCE, LEVEL, MARGIN).items():
             better, not_worse = result.better.outcome, result.not_worse.outcome
             interval = _interval(result.difference)
+            why = deciding_text(result.deciding).removeprefix(": ")
+            better = f"{better}, {why}" if why else better
             lines.append(f"| {title} | `{head}` | {interval} | {better} | {not_worse} |")
+    return "\n".join(lines)
+
+
+def same() -> str:
+    """What other first weights of the same function bring."""
+    lines = ["| flowers | against, the same function | difference, points |", "|---|---|---|"]
+    found = study("same-flowers")
+    for head, other in SAME.items():
+        difference = paired_difference(found.against(head, other), LEVEL)
+        lines.append(f"| `{head}` | `{other}` | {_interval(difference)} |")
     return "\n".join(lines)
 
 
@@ -209,7 +224,7 @@ def per_class() -> str:
 def correlations() -> str:
     """Whether more parameters go with more accuracy: Spearman's rank correlation over heads."""
     lines = ["| data | heads | rank correlation of parameters and test accuracy |", "|---|---|---|"]
-    for name in WHOLE:
+    for name in TOLD_APART:
         found = study(name)
         names = [head for head in found.parameters if head != "class_mean"]
         sizes = _ranks([float(found.parameters[head]) for head in names])
@@ -225,12 +240,12 @@ def _ranks(values: Sequence[float]) -> list[float]:
 
 
 def parameters_figure() -> bytes:
-    """Test accuracy by parameters, a panel for each of WHOLE, a colour for each family."""
+    """Test accuracy by parameters, a panel for each of TOLD_APART, a colour for each family."""
     with style.context(["default", STYLE]):
-        figure = Figure(figsize=(11, 4.2), layout="constrained")
+        figure = Figure(figsize=(13, 4.2), layout="constrained")
         FigureCanvasSVG(figure)
-        places = figure.subplots(1, 2).ravel().tolist()
-        for axes, name in zip(places, WHOLE, strict=True):
+        places = figure.subplots(1, 3).ravel().tolist()
+        for axes, name in zip(places, TOLD_APART, strict=True):
             _scatter(axes, study(name), ZOO[name])
         handles, labels = places[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4)
@@ -247,7 +262,7 @@ def _scatter(axes: Axes, found: Study, title: str) -> None:
         looks = {"color": COLORS[place], "marker": MARKERS[place], "linestyle": ""}
         axes.plot(sizes, scores, label=family, **looks)
     axes.axhline(100 * found.mean(REFERENCE), color=COLORS[-1], linewidth=1, linestyle="--")
-    axes.set(title=title, xscale="log", xlabel="parameters of the head")
+    axes.set(title=title, xscale="log", xlabel="parameters of the head (k: thousand, M: million)")
     axes.set_xticks(list(TICKS), list(TICKS.values()))
     axes.minorticks_off()
     axes.set_ylabel("test accuracy, %")
@@ -279,6 +294,7 @@ def per_class_figure() -> bytes:
 
 TABLES: dict[str, Callable[[], str]] = {
     "heads": heads,
+    "same": same,
     "verdicts": verdicts,
     "correlations": correlations,
     "backbones": backbones,
