@@ -7,10 +7,13 @@ import pytest
 
 from headtohead.config.from_options import study_from
 from headtohead.config.reading import resolve_study
+from headtohead.config.study import HeadSpec
 from headtohead.core.errors import UsageError
-from headtohead.runtime import heads_check
+from headtohead.heads.table import HEADS, build_head
+from headtohead.runtime import models_check
+from headtohead.runtime.heads_check import sizes_of
 from headtohead.runtime.models_check import answer, answer_or_refusal, worker_setups
-from headtohead.runtime.preflight import guidance_of, question_about
+from headtohead.runtime.preflight import guidance_of, question_about, refuse_too_large
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity here")
@@ -81,8 +84,26 @@ def test_a_head_that_no_memory_holds_is_refused_with_its_size(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Else the worker is killed while it builds it, and nobody learns by which head."""
-    monkeypatch.setattr(heads_check, "_available", lambda device: 1_000_000)
+    monkeypatch.setattr(models_check, "available_memory", lambda device: 1_000_000)
     spec = resolve_study("quick", heads="gap,fc")
     refusal = answer_or_refusal(question_about(spec, "cpu", 1, deterministic=False)).refusal
     assert refusal is not None
     assert re.match(r"fc has [\d,]{7,} parameters", refusal)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_heads_size_is_known_for_any_number_of_classes(name: str) -> None:
+    """Else a head of gigabytes at 10,000 classes is counted as what it is at two."""
+    found = sizes_of([(name, HeadSpec())], 32, (4, 3))[name]
+    for classes, outputs in ((2, 1), (3, 3), (10, 10)):
+        built = build_head(name, 32, (4, 3), outputs)
+        assert found.for_classes(classes) == sum(p.numel() for p in built.parameters())
+
+
+def test_heads_too_large_for_all_classes_are_refused_once_these_are_known() -> None:
+    """Else they are refused at two classes, where they fit, and end a worker at 10,000."""
+    sizes = sizes_of([("netvlad", HeadSpec()), ("gap", HeadSpec())], 1280, (7, 7))
+    refuse_too_large(sizes, 10**9, classes=2)
+    with pytest.raises(UsageError, match=r"^netvlad has [\d,]{11,} parameters") as refusal:
+        refuse_too_large(sizes, 10**9, classes=10_000)
+    assert "gap" not in str(refusal.value)

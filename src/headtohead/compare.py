@@ -30,7 +30,13 @@ from headtohead.result import Comparison
 from headtohead.runtime.executors import asked_here, executor_of
 from headtohead.runtime.interim import check_design, follow
 from headtohead.runtime.jobs import Job, jobs_of
-from headtohead.runtime.preflight import answer_of, first_worker, guidance_of, question_about
+from headtohead.runtime.preflight import (
+    answer_of,
+    first_worker,
+    guidance_of,
+    question_about,
+    refuse_too_large,
+)
 from headtohead.runtime.progress import Display
 from headtohead.runtime.renewal import Renewal, renew
 from headtohead.runtime.runner import StudyRunner
@@ -89,6 +95,8 @@ def compare(
         )
         for line in told(source, prepared):
             display.note(line)
+        if not execution.on_ray:  # whose machines have memory of their own
+            refuse_too_large(machine.sizes, machine.memory, classes=len(prepared.classes))
         file = study_file(spec, prepared, machine.about)
         folder = place or default_out(file)
         keep = partial(

@@ -7,12 +7,12 @@ from torch.nn import functional
 
 from headtohead.backbones.base import Backbone
 from headtohead.config.study import HeadSpec
-from headtohead.core.errors import UsageError
 from headtohead.core.streams import stream
 from headtohead.heads.classifier import outputs_for
-from headtohead.heads.guidance import Asked, negative_inputs, same_functions, too_large
+from headtohead.heads.guidance import Asked, negative_inputs, same_functions
 from headtohead.heads.table import build_head, head_entry
 from headtohead.runtime.machine import memory_of
+from headtohead.runtime.preflight import HeadSize
 
 IMAGES = 2
 """Random images whose feature maps say whether values below zero are to be expected."""
@@ -21,26 +21,27 @@ Models = Sequence[tuple[str, HeadSpec]]
 Size = tuple[int, int]
 
 
-def refuse_too_large(models: Models, channels: int, size: Size, device: torch.device) -> None:
-    """Raises UsageError for heads whose parameters do not fit into memory, before they are built.
+def sizes_of(models: Models, channels: int, size: Size) -> dict[str, HeadSize]:
+    """Each head's parameters, counted without memory.
 
-    A head that cannot be counted without memory is left to its building.
+    A head that cannot be counted so is left out, and to its building.
     """
-    counts: dict[str, int] = {}
+    found = {}
     for name, head in models:
         try:
-            with torch.device("meta"):  # shapes alone, no memory
-                built = build_head(
-                    head.head or name, channels, size, outputs_for(2), **head.options
-                )
+            with torch.device("meta"):  # shapes alone
+                heads = [
+                    build_head(head.head or name, channels, size, outputs_for(n), **head.options)
+                    for n in (2, 3, 4)
+                ]
         except Exception:  # noqa: S112 - told where it is built in earnest
             continue
-        counts[name] = sum(parameter.numel() for parameter in built.parameters())
-    if sentences := too_large(counts, _available(device)):
-        raise UsageError(" ".join(sentences))
+        two, three, four = (sum(weight.numel() for weight in h.parameters()) for h in heads)
+        found[name] = HeadSize(two=two, three=three, further=four - three)
+    return found
 
 
-def _available(device: torch.device) -> int:
+def available_memory(device: torch.device) -> int:
     """Bytes that training may take on `device`."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]

@@ -15,8 +15,8 @@ from headtohead.core.system import usable_cores
 from headtohead.heads.classifier import outputs_for
 from headtohead.heads.table import build_head
 from headtohead.probes.translation import whole_stride
-from headtohead.runtime.heads_check import guidance, refuse_too_large
-from headtohead.runtime.preflight import PreflightAnswer, PreflightQuestion
+from headtohead.runtime.heads_check import available_memory, guidance, sizes_of
+from headtohead.runtime.preflight import PreflightAnswer, PreflightQuestion, refuse_too_large
 from headtohead.training.device import check_precision, choose_device, spread
 
 
@@ -47,7 +47,8 @@ def answer(question: PreflightQuestion) -> PreflightAnswer:
     size = backbone.map_size(image_size)
     setups = worker_setups(question.device, question.workers, deterministic=question.deterministic)
     device = torch.device(setups[0]["device"])
-    refuse_too_large(models, backbone.channels, size, device)
+    sizes, memory = sizes_of(models, backbone.channels, size), available_memory(device)
+    refuse_too_large(sizes, memory, classes=2)  # before they are built
     _build_heads(question, backbone.channels, size)
     for precision in question.precisions:
         check_precision(precision, device)
@@ -57,6 +58,8 @@ def answer(question: PreflightQuestion) -> PreflightAnswer:
         backbone=resolved,
         about=facts(resolved, backbone),
         notes=tuple(notes),
+        sizes=sizes,
+        memory=memory,
         guidance=tuple(guidance(models, backbone, image_size, normed=resolved.norm)),
     )
 

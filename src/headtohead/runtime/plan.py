@@ -22,6 +22,7 @@ from headtohead.runtime.preflight import (
     first_worker,
     guidance_of,
     question_about,
+    refuse_too_large,
 )
 from headtohead.runtime.process import StandbyProcesses
 from headtohead.runtime.progress import Display
@@ -67,6 +68,8 @@ def plan(
         if folder is not None:
             refuse_another(folder, spec)
         listing = list_study(spec, cache=cache_folder(cache), progress=display.progress)
+        if listing is not None and not spec.execution.on_ray:
+            refuse_too_large(answer.sizes, answer.memory, classes=len(listing.classes))
         images = None if listing is None else _images(spec, listing)
         if images is not None:
             spec = spec.for_images(images.train)

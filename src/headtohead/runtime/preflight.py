@@ -3,7 +3,7 @@
 Can these models be built, and on what would this machine's workers train? Imports no torch.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from headtohead.core.errors import UsageError, brief
 from headtohead.core.files import expanded
 from headtohead.core.processes import module_command
 from headtohead.core.system import CACHE_VARIABLE
-from headtohead.heads.guidance import too_few_seeds
+from headtohead.heads.guidance import too_few_seeds, too_large
 from headtohead.runtime.process import StandbyProcesses
 from headtohead.store.records import Record
 
@@ -32,11 +32,24 @@ class PreflightQuestion(Record):
     deterministic: bool
 
 
+class HeadSize(Record):
+    """A head's parameters for two classes, for three, and how many each further class adds."""
+
+    two: int
+    three: int
+    further: int
+
+    def for_classes(self, classes: int) -> int:
+        """Parameters for so many classes."""
+        return self.two if classes == 2 else self.three + (classes - 3) * self.further
+
+
 class PreflightAnswer(Record):
     """A setup for each worker, the backbone with its weights' SHA-256, and its stride in pixels.
 
     `about` is what a report says of the backbone: see `headtohead.backbones.describe.facts`;
-    `guidance` is what should be known of the heads before hours are spent. Or why there is none.
+    `guidance` is what should be known of the heads before hours are spent; `memory` is the bytes
+    that training may take on that device. Or why there is none.
     """
 
     setups: tuple[dict[str, Any], ...] = ()
@@ -45,6 +58,8 @@ class PreflightAnswer(Record):
     about: dict[str, str] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
     guidance: tuple[str, ...] = ()
+    sizes: dict[str, HeadSize] = Field(default_factory=dict)
+    memory: int = 0
     refusal: str | None = None
 
 
@@ -111,6 +126,13 @@ def guidance_of(spec: StudySpec, answer: PreflightAnswer) -> tuple[str, ...]:
     tests = len(spec.family) if spec.verdict.until_decided is None else 0
     few = too_few_seeds(spec.seeds, tests, spec.verdict.level) if tests else []
     return (*answer.guidance, *few)
+
+
+def refuse_too_large(sizes: Mapping[str, HeadSize], memory: int, *, classes: int) -> None:
+    """Raises UsageError for heads whose parameters do not fit into `memory` bytes in training."""
+    counts = {name: size.for_classes(classes) for name, size in sizes.items()}
+    if sentences := too_large(counts, memory):
+        raise UsageError(" ".join(sentences))
 
 
 def answer_of(standby: StandbyProcesses) -> PreflightAnswer:
