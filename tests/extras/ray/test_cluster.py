@@ -120,9 +120,13 @@ def plain(site: Site) -> dict[str, Any]:
 
 
 def ledger(out: Path) -> dict[str, Any]:
-    """Every file of runs and their evidence, by name; not the speed of this machine."""
+    """Every file of runs and their evidence, by name; not the speed of this machine.
+
+    Nor hidden files: what a killed process had begun to write, which nothing reads.
+    """
     found = (path for part in ("runs", "evidence") for path in out.glob(f"{part}/**/*"))
-    kept = (path for path in found if path.is_file() and "session" not in path.name)
+    left_out = (".", "session")
+    kept = (path for path in found if path.is_file() and not path.name.startswith(left_out))
     return {str(path.relative_to(out)): content(path) for path in kept}
 
 
