@@ -16,7 +16,8 @@ from headtohead.heads.pools import WindowMeans
 class FlattenLinear(Head):
     """All values of all feature maps, then one linear layer: W·vec(X) + b.
 
-    The plainest head that weighs every place by itself: softmax regression on the feature maps.
+    The plainest head that weighs every place by itself: softmax regression on the feature maps
+    (scikit-learn's `LogisticRegression` has the same function).
     """
 
     permutation_invariant = False
@@ -42,6 +43,7 @@ class FlattenLinear(Head):
 class FullConvolution(Head):
     """A convolution as large as the feature maps: the same function as flatten and linear.
 
+    So LeNet-5's C5 (LeCun et al. 1998) and the classifiers of OverFeat (arXiv 1312.6229).
     Its weights are those of `linear` in another order; its initial values are drawn for another
     shape (Glorot's rule counts a kernel's places among inputs and outputs), and are smaller.
     """
