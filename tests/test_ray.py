@@ -77,13 +77,20 @@ def test_events_come_with_their_jobs_and_figures_are_drawn_here(
     with executor:
         first = run(executor, jobs)
         second = run(executor, [Job("c", 1)])
+        drawn = run(executor, [FiguresJob("loss")])
+        third = run(executor, [Job("d", 1)])
     ends = [job for job, event in first if event["event"] == "done"]
     assert ends == [jobs[1], jobs[0], jobs[2]]
     assert [(job, event["event"]) for job, event in second] == [
         (Job("c", 1), "start"),
         (Job("c", 1), "done"),
     ]
-    assert noted == ["host is left out"] * 3
+    assert drawn == [(FiguresJob("loss"), {"event": "done", "status": "finished"})]
+    assert [(job, event["event"]) for job, event in third] == [
+        (Job("d", 1), "start"),
+        (Job("d", 1), "done"),
+    ]
+    assert noted == ["host is left out"] * 4
     assert (tmp_path / "seen").read_text() == "secret ended"
     assert not (tmp_path / "logs" / ".ray-token").exists()
 

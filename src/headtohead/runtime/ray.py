@@ -91,6 +91,7 @@ class RayExecutor:
     ) -> None:
         self._setup, self._local, self._note = setup, local, note
         self._process: Process | None = None
+        self._left = False
         self._events: Iterator[Event] = iter(())
 
     def __enter__(self) -> Self:
@@ -99,24 +100,21 @@ class RayExecutor:
     def __exit__(self, *_: object) -> None:
         with self._local:
             pass
-        if self._process is None:
-            return
-        Path(self._setup["token"][0]).unlink(missing_ok=True)
-        self._process.hang_up()
-        until = time.monotonic() + LEAVING
-        while not self._process.is_dead() and time.monotonic() < until:
-            time.sleep(0.05)
-        self._process.kill()
-        self._process.close()
+        self._end()
 
     def alone(self) -> None:
-        """As `Executor` says: what may still be getting ready here is ended."""
-        self._local.alone()
+        """As `Executor` says: the one process that waits here, for what is drawn, does nothing."""
 
     def run(self, jobs: Sequence[SomeJob], on_event: Callable[[SomeJob, Event], None]) -> None:
-        """As `Executor` says. Raises RunError where the cluster is lost, or has no machine."""
-        self._local.run([job for job in jobs if isinstance(job, FiguresJob)], on_event)
+        """As `Executor` says. Raises RunError where the cluster is lost, or has no machine.
+
+        The cluster is left as soon as there are figures to draw: they come last.
+        """
+        drawn = [job for job in jobs if isinstance(job, FiguresJob)]
         there = [job for job in jobs if not isinstance(job, FiguresJob)]
+        if drawn:
+            self._leave()
+            self._local.run(drawn, on_event)
         if not there:
             return
         self._send({"jobs": [as_data(job) for job in there]})
@@ -132,7 +130,28 @@ class RayExecutor:
                 on_event(there[event.pop("job")], event)
         raise RunError(self._loss())
 
+    def _leave(self) -> None:
+        """Ask the process that knows Ray to end what runs on the cluster, and itself."""
+        if self._process is not None:
+            Path(self._setup["token"][0]).unlink(missing_ok=True)
+            self._process.hang_up()
+            self._left = True
+
+    def _end(self) -> None:
+        """Leave, and wait until that process is gone."""
+        self._leave()
+        if self._process is None:
+            return
+        until = time.monotonic() + LEAVING
+        while not self._process.is_dead() and time.monotonic() < until:
+            time.sleep(0.05)
+        self._process.kill()
+        self._process.close()
+        self._process, self._left = None, False
+
     def _send(self, message: dict[str, Any]) -> None:
+        if self._left:
+            self._end()
         if self._process is None:
             # Machines that see the token may write to the ledger themselves.
             path, content = self._setup["token"]
