@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headtohead.config.reading import resolve_study
+from headtohead.config.study_files import resolve_study
 from headtohead.core.system import cache_folder
 from headtohead.data.pipeline import prepare_study, split_study
 from headtohead.data.split import Split
@@ -26,7 +26,7 @@ from headtohead.heads.classifier import Classifier
 from headtohead.store.records import LAST, EpochRecord
 from headtohead.training import batch_norm, checkpoint
 from headtohead.training.device import choose_device, set_up_worker
-from headtohead.training.evaluate import infer, predicted
+from headtohead.training.inference import infer, predicted
 from headtohead.training.inputs import Pictures
 from headtohead.training.plans import RunPlan
 from headtohead.training.run import train

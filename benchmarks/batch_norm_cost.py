@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from headtohead.config.reading import resolve_study
+from headtohead.config.study_files import resolve_study
 from headtohead.probes.speed import StepRunner, step_runner
 from headtohead.training import batch_norm
 from headtohead.training.device import choose_device, set_up_worker

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from frozen import CPU, Side, seconds_of
-from headtohead.backbones.catalog import backbone_of
+from headtohead.backbones.table import backbone_of
 from headtohead.config.recipe import RecipeSpec
 from headtohead.config.study import BackboneSpec
 from headtohead.heads.classifier import Classifier

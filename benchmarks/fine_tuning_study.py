@@ -41,11 +41,11 @@ def ours(given: argparse.Namespace, photographs: Path, folder: Path) -> None:
     import torch
     import yaml
 
-    from headtohead.config.reading import load_study
-    from headtohead.data.features import key_of
+    from headtohead.config.study_files import load_study
+    from headtohead.data.feature_cache import key_of
     from headtohead.data.pipeline import prepare_study, split_study
     from headtohead.training.device import set_up_worker
-    from headtohead.training.features import frozen_features
+    from headtohead.training.feature_extraction import frozen_features
     from headtohead.training.inputs import Inputs, Pictures
     from headtohead.training.plans import RunPlan
     from headtohead.training.run import train

@@ -31,7 +31,7 @@ from headtohead.config.study import BackboneSpec
 from headtohead.heads.classifier import Classifier
 from headtohead.heads.table import HEADS, build_head
 from headtohead.training.device import set_up_worker
-from headtohead.training.features import LAYOUTS, Network
+from headtohead.training.feature_extraction import LAYOUTS, Network
 from headtohead.training.inputs import Features
 from headtohead.training.optimizer import optimizer_of
 from headtohead.training.step import EagerGradients, Step

@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from headtohead.config.reading import resolve_study
 from headtohead.config.study import StudySpec
+from headtohead.config.study_files import resolve_study
 from headtohead.data.synthetic.source import DEFAULT_COUNT, draw_share
 from headtohead.probes.class_maps import collect_class_maps
 from headtohead.probes.costs import collect_costs
-from headtohead.probes.images import ProbeImages, margin_of
+from headtohead.probes.probe_images import ProbeImages, margin_of
 from headtohead.probes.speed import step_runner
 from headtohead.probes.translation import collect_translation
 from headtohead.report.render import render
@@ -32,7 +32,7 @@ from headtohead.store.ledger import Ledger
 from headtohead.study_data import StudyData
 from headtohead.training import batch_norm
 from headtohead.training.device import choose_device, set_up_worker
-from headtohead.training.evaluate import measure
+from headtohead.training.inference import measure
 from headtohead.training.inputs import Pictures
 from headtohead.training.plans import RunPlan
 from headtohead.training.sample import FEWEST_SAMPLED

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from headtohead.config.reading import resolve_study
+from headtohead.config.study_files import resolve_study
 from headtohead.core.system import cache_folder
 from headtohead.data.pipeline import prepare_study, split_study
 

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 import headtohead
 from forked import quick
-from headtohead.backbones.catalog import backbone_of
+from headtohead.backbones.table import backbone_of
 from headtohead.config.backbone import BackboneSpec
 from headtohead.data.prepared import PreparedSet, load_prepared
 from headtohead.store.ledger import Ledger

@@ -11,7 +11,7 @@ from headtohead.data.prepared import PICTURES, PreparedSet, Quarantined
 from headtohead.probes.base import write_run, write_session
 from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps, Curves
 from headtohead.probes.costs import COSTS, Costs
-from headtohead.probes.images import ProbeImages, images_path, write_images
+from headtohead.probes.probe_images import ProbeImages, images_path, write_images
 from headtohead.probes.speed import SPEED, Speed
 from headtohead.probes.translation import TRANSLATION, Translation
 from headtohead.report.page.thumbnails import keep_thumbnails

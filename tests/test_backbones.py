@@ -9,9 +9,9 @@ from click.testing import CliRunner
 from torch import Tensor, nn
 
 from headtohead.backbones.base import Normalization, Normalize
-from headtohead.backbones.catalog import ALIASES, BACKBONES, build_backbone
 from headtohead.backbones.describe import facts
 from headtohead.backbones.own import OwnBackbone
+from headtohead.backbones.table import ALIASES, BACKBONES, build_backbone
 from headtohead.backbones.tutorial_cnn import TutorialCNN
 from headtohead.cli import main
 from headtohead.config.study import BackboneSpec, HeadSpec

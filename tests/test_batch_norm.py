@@ -13,7 +13,7 @@ from headtohead.heads.classifier import Classifier, build_classifier
 from headtohead.store.records import BEST, LAST
 from headtohead.training import checkpoint
 from headtohead.training.batch_norm import MOST, recompute_statistics, statistics_rows
-from headtohead.training.evaluate import infer
+from headtohead.training.inference import infer
 from headtohead.training.inputs import Pictures
 from headtohead.training.run import train
 from test_run import Silent, parts, pictures, plan

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headtohead.config.candidates import candidate_name, candidate_text, options_from
-from headtohead.config.reading import parse_study, resolve_study
 from headtohead.config.study import StudySpec
+from headtohead.config.study_files import parse_study, resolve_study
 from headtohead.core.errors import UsageError
 
 

@@ -11,8 +11,8 @@ from captum.attr import LayerGradCam
 from headtohead.backbones.frozen import Frozen
 from headtohead.backbones.tutorial_cnn import TutorialCNN
 from headtohead.claims.class_maps import _means, same_images
-from headtohead.heads.catalog import class_maps_of
 from headtohead.heads.classifier import Classifier
+from headtohead.heads.describe import class_maps_of
 from headtohead.heads.pooling import GlobalAverage
 from headtohead.heads.table import HEADS, build_head
 from headtohead.probes.class_maps import (
@@ -27,7 +27,7 @@ from headtohead.probes.class_maps import (
     of_class,
     taken_apart,
 )
-from headtohead.probes.images import ProbeImages
+from headtohead.probes.probe_images import ProbeImages
 from headtohead.stats.maps import area_gain, at_pixels
 from headtohead.store.evidence import read_evidence, write_evidence
 

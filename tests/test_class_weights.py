@@ -11,7 +11,7 @@ from headtohead.config.recipe import RecipeSpec
 from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.heads.classifier import build_classifier
 from headtohead.training.class_weights import balanced, class_weights, training_loss
-from headtohead.training.evaluate import cross_entropy
+from headtohead.training.inference import cross_entropy
 from headtohead.training.inputs import Features, Pictures
 from headtohead.training.step import EagerGradients, RecordedGradients
 

@@ -10,7 +10,8 @@ import pytest
 
 from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps, Curves
 from headtohead.probes.costs import COSTS, Costs
-from headtohead.probes.images import (
+from headtohead.probes.predictions import PREDICTIONS, Predictions, SplitPredictions
+from headtohead.probes.probe_images import (
     Masks,
     ProbeImages,
     images_path,
@@ -20,7 +21,6 @@ from headtohead.probes.images import (
     write_images,
     write_masks,
 )
-from headtohead.probes.predictions import PREDICTIONS, Predictions, SplitPredictions
 from headtohead.probes.speed import SPEED, Speed
 from headtohead.probes.table import PROBES
 from headtohead.probes.translation import TRANSLATION, Translation

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from headtohead.config.reading import load_study, resolve_study
 from headtohead.config.study import StudySpec
+from headtohead.config.study_files import load_study, resolve_study
 from headtohead.core.errors import UsageError
 from headtohead.report.page.answer import answer
 from headtohead.report.summary import summarize

@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 from headtohead.claims.judge import judge
 from headtohead.cli import main
 from headtohead.config.from_options import study_from
-from headtohead.config.reading import load_study
 from headtohead.config.study import StudySpec
+from headtohead.config.study_files import load_study
 from headtohead.core.errors import UsageError
 from headtohead.runtime.forecast import forecast
 from headtohead.runtime.forecast_text import render_forecast

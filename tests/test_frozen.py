@@ -23,12 +23,12 @@ from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.core.errors import UsageError
 from headtohead.store.records import BEST, LAST
 from headtohead.training import checkpoint
-from headtohead.training.evaluate import infer
-from headtohead.training.features import compute
+from headtohead.training.feature_extraction import compute
+from headtohead.training.inference import infer
 from headtohead.training.inputs import Features, Inputs, Pictures
 from headtohead.training.plans import RunPlan, finished_model
 from headtohead.training.run import train
-from test_features import COUNT, CPU, SIZE, frozen_spec, images, key
+from test_feature_cache import COUNT, CPU, SIZE, frozen_spec, images, key
 from test_run import Silent, parts
 
 LABELS = np.arange(COUNT) % 2

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from fuzzing import inputs
 from headtohead.cli import main
-from headtohead.config.reading import load_study
+from headtohead.config.study_files import load_study
 
 pytestmark = pytest.mark.usefixtures("quick_workers")
 

@@ -13,7 +13,7 @@ from headtohead.core.streams import stream
 from headtohead.probes.base import write_run, write_session
 from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps, Curves
 from headtohead.probes.costs import COSTS, Costs
-from headtohead.probes.images import Masks, masks_path, write_masks
+from headtohead.probes.probe_images import Masks, masks_path, write_masks
 from headtohead.probes.speed import SPEED, Speed
 from headtohead.probes.translation import TRANSLATION, Translation
 from headtohead.store.ledger import Ledger, StudyFile

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from headtohead.analysis.foremost import foremost
-from headtohead.config.reading import load_study
+from headtohead.analysis.shown_in_full import shown_in_full
+from headtohead.config.study_files import load_study
 from headtohead.report.charts.chart import saved
 from headtohead.report.charts.curves import tracks_of
 from headtohead.report.charts.panels import draw_panels
@@ -69,7 +69,7 @@ def test_its_reports_are_small(ledger: Ledger) -> None:
 def test_ten_heads_are_drawn_in_full(ledger: Ledger) -> None:
     """Else a chart is a web of 210 lines."""
     data = StudyData(ledger)
-    shown = foremost(data.study, data.by_head)
+    shown = shown_in_full(data.study, data.by_head)
     assert len(shown) == 10
     assert {"gap", "linear", "gem", "fc_dropout"} <= shown  # declared, and the best
     assert {track.head for track in tracks_of(data) if not track.faint} == shown

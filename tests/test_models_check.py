@@ -6,8 +6,8 @@ import re
 import pytest
 
 from headtohead.config.from_options import study_from
-from headtohead.config.reading import resolve_study
 from headtohead.config.study import HeadSpec
+from headtohead.config.study_files import resolve_study
 from headtohead.core.errors import UsageError
 from headtohead.heads.table import HEADS, build_head
 from headtohead.runtime import models_check

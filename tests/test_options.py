@@ -10,6 +10,7 @@ import typing
 from pathlib import Path
 from types import ModuleType
 
+import click
 import pytest
 from click import Command
 from click.testing import CliRunner
@@ -21,6 +22,7 @@ from headtohead.config import options
 from headtohead.config.augmentation import augment_text, read_augment
 from headtohead.config.from_options import arguments_for, study_from
 from headtohead.config.options import (
+    MODELS,
     OPTIONS,
     RUNNING,
     TRAINING,
@@ -142,11 +144,21 @@ def test_every_place_is_a_field_and_every_choice_a_value() -> None:
         for choice in option.choices:
             study = study_from("quick", **{option.name: choice})
             assert option.of(study) == choice
-    commands = {"compare", "plan", "tune", "data", "doctor"}
-    assert {c for option in OPTIONS for c in option.commands} == commands
+    commands = {c for option in OPTIONS for c in option.commands}
+    assert commands == {*cli.main.commands} - {"heads", "report", "studies"}
     for name in commands:
         names = [option.name for option in options_of(name)]
         assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("name", [*MODELS, "backbones"])
+def test_commands_on_models_take_what_the_table_says(name: str) -> None:
+    """Else a help text is written twice, and one of the two goes stale."""
+    context = cli.main.commands[name]
+    found = {o.name: o for o in context.params if isinstance(o, click.Option)}
+    for option in options_of(name):
+        assert found[option.name].help == option.told
+        assert found[option.name].multiple == option.many
 
 
 @pytest.mark.parametrize(

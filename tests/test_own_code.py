@@ -34,7 +34,7 @@ class Darkened:
     needs: frozenset[Need] = frozenset({"best", "images"})
 
     def collect(self, context: Context) -> Arrays:
-        from headtohead.training.evaluate import infer
+        from headtohead.training.inference import infer
         from headtohead.training.inputs import Pictures
 
         shown, model = context.shown, context.best.model

@@ -10,7 +10,7 @@ from matplotlib.text import Text
 from headtohead.claims.class_maps import class_map_charts
 from headtohead.claims.parameters import parameters_chart, spread_out
 from headtohead.claims.speed import speed_charts
-from headtohead.probes.images import Masks, masks_path, write_masks
+from headtohead.probes.probe_images import Masks, masks_path, write_masks
 from headtohead.report.charts.chart import WIDTH, Chart
 from headtohead.report.charts.confusion import confusion_charts
 from headtohead.report.charts.dots import Dot, DotChart, DotRow, dot_chart

@@ -11,7 +11,7 @@ import pytest
 
 from headtohead.probes.base import write_run
 from headtohead.probes.class_maps import CLASS_MAPS
-from headtohead.probes.images import Masks, masks_path, write_masks
+from headtohead.probes.probe_images import Masks, masks_path, write_masks
 from headtohead.report.charts.chart import Series
 from headtohead.report.page.content import gather
 from headtohead.report.page.frame import THEME

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from headtohead.analysis.pairs import TARGET_METRICS
-from headtohead.analysis.results import METRICS
+from headtohead.analysis.run_results import METRICS
 from headtohead.report.summary import Summary, summarize
 from headtohead.stats import t_interval
 from headtohead.store.picture_table import PictureTable, write_pictures

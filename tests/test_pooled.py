@@ -19,12 +19,12 @@ from headtohead.testing import check_head
 from headtohead.training import checkpoint, inputs
 from headtohead.training.augment import Augmentation
 from headtohead.training.batch_norm import recompute_statistics
-from headtohead.training.evaluate import infer
+from headtohead.training.inference import infer
 from headtohead.training.inputs import Features, Pooled
 from headtohead.training.optimizer import optimizer_of
 from headtohead.training.run import train
 from headtohead.training.step import EagerGradients, Step
-from test_features import CPU, frozen_spec
+from test_feature_cache import CPU, frozen_spec
 from test_frozen import inputs as features_of
 from test_frozen import plan, same
 from test_run import Silent, parts

@@ -21,7 +21,7 @@ from deployed import SIDE, Trained, trained_study
 from headtohead.cli import main
 from headtohead.core.errors import RunError, UsageError
 from headtohead.data.decode_pool import CHUNK
-from headtohead.deploy.reading import FEW, read_all
+from headtohead.deploy.image_files import FEW, read_all
 from headtohead.deploy.runs import temperature_of
 from headtohead.probes.base import read_run
 from headtohead.probes.predictions import PREDICTIONS

@@ -11,7 +11,7 @@ from headtohead.config.execution import ExecutionSpec
 from headtohead.config.from_options import study_from
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import RunError, StorageError, UsageError
-from headtohead.runtime import executors, ray
+from headtohead.runtime import ray, startup
 from headtohead.runtime.executor import Event
 from headtohead.runtime.jobs import AnyJob, FiguresJob, Job
 from headtohead.runtime.local import LocalExecutor
@@ -120,17 +120,17 @@ def test_without_ray_it_is_told_how_to_install_it(monkeypatch: pytest.MonkeyPatc
     spec = study_from("quick", executor="ray")
     question = question_about(spec, "cuda", None, deterministic=False)
     with pytest.raises(UsageError, match=r"headtohead\[ray\]"):
-        executors.asked_here(spec.execution, question)
+        startup.asked_here(spec.execution, question)
 
 
 def test_this_machine_needs_none_of_the_clusters_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else nobody without a GPU can start a study on a cluster that has some."""
-    monkeypatch.setattr(executors, "check_ray", lambda: None)
+    monkeypatch.setattr(startup, "check_ray", lambda: None)
     spec = study_from("quick", executor="ray:head:6379", precision="tf32")
     question = question_about(spec, "cuda", 40, deterministic=False)
-    here = executors.asked_here(spec.execution, question)
+    here = startup.asked_here(spec.execution, question)
     assert (here.device, here.precisions, here.workers) == ("cpu", (), None)
-    assert executors.asked_here(ExecutionSpec(), question) == question
+    assert startup.asked_here(ExecutionSpec(), question) == question
 
 
 def test_a_study_says_where_it_runs_and_its_digest_and_file_do_not(tmp_path: Path) -> None:

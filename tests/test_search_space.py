@@ -2,14 +2,14 @@
 
 import pytest
 
-from headtohead.config.reading import (
+from headtohead.config.study import StudySpec
+from headtohead.config.study_files import (
     DEFAULT_SEARCH,
     load_study,
     parse_study,
     resolve_study,
     resolve_tuning,
 )
-from headtohead.config.study import StudySpec
 from headtohead.core.errors import UsageError
 
 RATES = "recipe: {learning_rate: {low: 1e-4, high: 1e-2, log: true}}"

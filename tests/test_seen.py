@@ -14,7 +14,7 @@ from headtohead.heads.base import Pool, PooledHead
 from headtohead.heads.classifier import Classifier
 from headtohead.probes import seen
 from headtohead.probes.seen import features_of, logits_of
-from test_features import CPU, frozen_spec, images
+from test_feature_cache import CPU, frozen_spec, images
 from test_frozen import plan
 
 

@@ -13,7 +13,7 @@ from headtohead.claims.judge import judge
 from headtohead.compare import compare
 from headtohead.probes import stage
 from headtohead.probes.base import read_run, read_session
-from headtohead.probes.images import ProbeImages, images_path, read_images, write_images
+from headtohead.probes.probe_images import ProbeImages, images_path, read_images, write_images
 from headtohead.probes.speed import SPEED
 from headtohead.probes.stage import lost, to_collect
 from headtohead.probes.translation import TRANSLATION

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from headtohead.config.reading import parse_study
 from headtohead.config.recipe import RecipeSpec
 from headtohead.config.strict_yaml import write_yaml
 from headtohead.config.study import BackboneSpec, HeadSpec, StudySpec
+from headtohead.config.study_files import parse_study
 from headtohead.store.ledger import Ledger
 
 LEDGERS = Path(__file__).parents[1] / "docs" / "ledgers"

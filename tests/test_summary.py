@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headtohead.analysis.results import METRICS
+from headtohead.analysis.run_results import METRICS
 from headtohead.probes.base import read_run, write_run
 from headtohead.probes.predictions import PREDICTIONS, Predictions, SplitPredictions
 from headtohead.report.summary import reference_of, summarize

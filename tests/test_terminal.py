@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from headtohead.analysis.results import METRICS
+from headtohead.analysis.run_results import METRICS
 from headtohead.report.formats.csv import results_csv
 from headtohead.report.formats.summary import summary_json
 from headtohead.report.formats.terminal import render_table

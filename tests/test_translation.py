@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from headtohead.probes.images import ProbeImages
+from headtohead.probes.probe_images import ProbeImages
 from headtohead.probes.translation import collect_translation, windows
 from test_class_maps import SIDE, classifier
 

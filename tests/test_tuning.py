@@ -14,12 +14,12 @@ from click.testing import CliRunner, Result
 
 import headtohead
 from headtohead.cli import main
-from headtohead.config.reading import load_study, parse_study
 from headtohead.config.study import StudySpec
+from headtohead.config.study_files import load_study, parse_study
 from headtohead.core.errors import UsageError
 from headtohead.store.ledger import Ledger, StudyFile
 from headtohead.store.records import Failure
-from headtohead.tuning.results import TuningRecord, write_results
+from headtohead.tuning.search_results import TuningRecord, write_results
 from headtohead.tuning.trials import (
     FIRST_SEED,
     candidate,

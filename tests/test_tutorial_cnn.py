@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headtohead.backbones.catalog import build_backbone
+from headtohead.backbones.table import build_backbone
 from headtohead.core.errors import UsageError
 
 

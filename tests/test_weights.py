@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from headtohead.backbones.catalog import backbone_of, build_backbone, resolve
+from headtohead.backbones.table import backbone_of, build_backbone, resolve
 from headtohead.backbones.tutorial_cnn import TutorialCNN
 from headtohead.backbones.weights import load_weights, read_state, state_sha256
 from headtohead.config.study import BackboneSpec

@@ -21,7 +21,7 @@ from headtohead.training.plans import run_plan
 from headtohead.training.run import train
 from ledgers import study_ledger
 from photographs import write_pictures
-from test_features import frozen_spec
+from test_feature_cache import frozen_spec
 
 pytestmark = pytest.mark.usefixtures("quick_workers", "no_report")
 

@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from headtohead.heads.base import ClosedFormHead, Head
-from headtohead.heads.catalog import head_facts
+from headtohead.heads.describe import head_facts
 from headtohead.heads.table import FAMILIES, HEADS, build_head
 
 ROOT = Path(__file__).parent.parent

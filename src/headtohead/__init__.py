@@ -18,8 +18,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from headtohead.compare import compare
-    from headtohead.config.reading import load_study
     from headtohead.config.study import StudySpec
+    from headtohead.config.study_files import load_study
     from headtohead.core.errors import (
         DataError,
         HeadToHeadError,
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from headtohead.data_commands import data_check, data_show
     from headtohead.deploy.estimator import StudyClassifier
     from headtohead.heads.base import Head
-    from headtohead.heads.catalog import heads
     from headtohead.heads.classifier import Classifier, build_classifier
+    from headtohead.heads.describe import heads
     from headtohead.heads.table import build_head
     from headtohead.result import Comparison, load
     from headtohead.runtime.doctor import doctor
@@ -76,7 +76,7 @@ _HOMES = {
     "headtohead.result": ("Comparison", "load"),
     "headtohead.deploy.estimator": ("StudyClassifier",),
     "headtohead.data_commands": ("data_check", "data_show"),
-    "headtohead.heads.catalog": ("heads",),
+    "headtohead.heads.describe": ("heads",),
     "headtohead.heads.classifier": ("Classifier", "build_classifier"),
     "headtohead.heads.base": ("Head",),
     "headtohead.heads.table": ("build_head",),
@@ -84,7 +84,7 @@ _HOMES = {
     "headtohead.runtime.doctor": ("doctor",),
     "headtohead.runtime.plan": ("plan",),
     "headtohead.store.ledger": ("Ledger",),
-    "headtohead.config.reading": ("load_study",),
+    "headtohead.config.study_files": ("load_study",),
     "headtohead.tuning.search": ("tune",),
 }
 

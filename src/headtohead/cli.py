@@ -3,7 +3,6 @@
 import json
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,9 @@ import click
 
 import headtohead
 from headtohead.cli_models import COMMANDS
-from headtohead.config.options import Option, options_of
-from headtohead.console import PATH, Group
+from headtohead.console import PATH, Group, table_options
 from headtohead.core.errors import UsageError, brief
 from headtohead.core.own_code import see_current_folder
-
-_Command = Callable[..., Any]
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -28,34 +24,9 @@ def main() -> None:
     """
 
 
-def _options(command: str) -> Callable[[_Command], _Command]:
-    """The options that the table of `headtohead.config.options` has for a command."""
-
-    def with_options(function: _Command) -> _Command:
-        for option in reversed(options_of(command)):
-            function = click.option(
-                option.flag,
-                option.name,
-                type=_type_of(option),
-                is_flag=option.type is bool,
-                default=option.value,
-                help=option.told,
-                metavar=option.metavar,
-            )(function)
-        return function
-
-    return with_options
-
-
-def _type_of(option: Option) -> Any:
-    if option.choices:
-        return click.Choice(option.choices)
-    return {Path: PATH, bool: None}.get(option.type, option.type)
-
-
 @main.command()
 @click.argument("study", required=False)
-@_options("compare")
+@table_options("compare")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def compare(as_json: bool, **options: Any) -> None:
     """Train every head of STUDY with every seed, and say which wins.
@@ -73,7 +44,7 @@ def compare(as_json: bool, **options: Any) -> None:
 
 @main.command()
 @click.argument("study", required=False)
-@_options("plan")
+@table_options("plan")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def plan(as_json: bool, **options: Any) -> None:
     """Say what `compare` with the same options takes: runs, seeds, steps, power and time.
@@ -92,7 +63,7 @@ def plan(as_json: bool, **options: Any) -> None:
 
 @main.command()
 @click.argument("study", required=False)
-@_options("tune")
+@table_options("tune")
 @click.option("--json", "as_json", is_flag=True, help="Print every trial as JSON.")
 def tune(as_json: bool, **options: Any) -> None:
     """Search each head's settings on validation; write the study that compares the winners.
@@ -169,7 +140,7 @@ def _report_one(
 ) -> None:
     from headtohead.core.files import expanded
     from headtohead.report.beside import read_beside
-    from headtohead.report.page.content import PICTURES
+    from headtohead.report.page.content import SHOWN_IMAGES
     from headtohead.report.render import render
     from headtohead.store.ledger import Ledger, hold
     from headtohead.study_data import StudyData
@@ -180,7 +151,7 @@ def _report_one(
     with hold(folder):
         summary = render(
             data,
-            pictures=PICTURES if pictures is None else pictures,
+            pictures=SHOWN_IMAGES if pictures is None else pictures,
             beside=others,
             figures=figures,
             claims=claims is not None,
@@ -235,7 +206,7 @@ def data() -> None:
 
 @data.command("check")
 @click.argument("source")
-@_options("data")
+@table_options("data")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def data_check(source: str, as_json: bool, **options: Any) -> None:
     """Count, measure and verify the images of SOURCE; list what cannot be used, and why."""
@@ -248,7 +219,7 @@ def data_check(source: str, as_json: bool, **options: Any) -> None:
 
 @data.command("show")
 @click.argument("source")
-@_options("data")
+@table_options("data")
 @click.option(
     "--out",
     type=PATH,
@@ -281,7 +252,7 @@ for _command in COMMANDS:
 def heads(name: str | None, image_size: int, classes: int, maps: str | None) -> None:
     """List the heads that can be compared by family, or describe one: formula, size, source."""
     see_current_folder()
-    from headtohead.heads.catalog import heads as describe
+    from headtohead.heads.describe import heads as describe
 
     click.echo(describe(name, image_size=image_size, classes=classes, maps=maps))
 
@@ -289,16 +260,9 @@ def heads(name: str | None, image_size: int, classes: int, maps: str | None) -> 
 @main.command()
 @click.argument("name", required=False)
 @click.option("--image-size", type=int, help="Side of the images in pixels; default: its own.")
-@click.option("--weights", metavar="FILE|pretrained|random", help="Weights it starts with.")
-@click.option(
-    "--weights-match",
-    type=click.Choice(["name", "order"]),
-    default="name",
-    show_default=True,
-    help="Match the tensors of a weights file by name or by order.",
-)
+@table_options("backbones")
 def backbones(
-    name: str | None, image_size: int | None, weights: str | None, weights_match: str
+    name: str | None, image_size: int | None, weights: str | None, weights_match: str | None
 ) -> None:
     """List the backbones whose names contain NAME, or describe the one of that name."""
     see_current_folder()
@@ -308,7 +272,7 @@ def backbones(
 
 
 @main.command()
-@_options("doctor")
+@table_options("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def doctor(as_json: bool, **options: Any) -> None:
     """Say what this machine has, what a study would use of it, and what stands in the way.
@@ -326,7 +290,7 @@ def doctor(as_json: bool, **options: Any) -> None:
 @click.argument("name", required=False)
 def studies(name: str | None) -> None:
     """List the studies that come with headtohead, or print one as YAML."""
-    from headtohead.config.reading import load_study, shipped_studies
+    from headtohead.config.study_files import load_study, shipped_studies
 
     shipped = shipped_studies()
     if name in shipped:

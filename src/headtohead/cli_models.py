@@ -1,41 +1,19 @@
 """The commands that use a finished study's models: predict, explain, evaluate, demo, export."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from headtohead.console import PATH
+from headtohead.console import PATH, table_options
 from headtohead.core.own_code import see_current_folder
-
-_Command = Callable[..., Any]
-
-_RUN_OPTIONS = (
-    click.option("--head", help="A head of the study; default: the winner on validation."),
-    click.option("--seed", type=int, help="Its seed; default: the best one on validation."),
-    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
-    click.option(
-        "--trust",
-        multiple=True,
-        metavar="MODULE:CLASS",
-        help="Import this head or backbone of your own, which the study names.",
-    ),
-)
-
-
-def _run_options(function: _Command) -> _Command:
-    """The options of commands that use a finished study's models."""
-    for option in reversed(_RUN_OPTIONS):
-        function = option(function)
-    return function
 
 
 @click.command()
 @click.argument("folder", type=PATH)
 @click.argument("images", nargs=-1, required=True)
-@_run_options
+@table_options("predict")
 @click.option("--ensemble", is_flag=True, help="Average all seeds of the head.")
 @click.option("--top", type=click.IntRange(min=1), default=1, help="Likeliest classes to show.")
 @click.option(
@@ -58,7 +36,7 @@ def predict(folder: Path, images: tuple[str, ...], top: int, form: str, **which:
 @click.command()
 @click.argument("folder", type=PATH)
 @click.argument("images", nargs=-1, required=True)
-@_run_options
+@table_options("explain")
 @click.option("--masks", type=PATH, help="Draw the objects of these masks.")
 @click.option(
     "--out",
@@ -82,9 +60,7 @@ def explain(
 @click.command()
 @click.argument("folder", type=PATH)
 @click.option("--data", required=True, help="New labelled images, as for `headtohead compare`.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--trust", multiple=True, metavar="MODULE:CLASS", help="As for `headtohead predict`.")
-@click.option("--cache", type=PATH, help="Folder for prepared images.")
+@table_options("evaluate")
 @click.option("--new-only", is_flag=True, help="Leave out images that the study has, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def evaluate(folder: Path, as_json: bool, **options: Any) -> None:
@@ -109,8 +85,7 @@ def evaluate(folder: Path, as_json: bool, **options: Any) -> None:
     show_default=True,
     help="Port of the page; 0 for any free one.",
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--trust", multiple=True, metavar="MODULE:CLASS", help="As for `headtohead predict`.")
+@table_options("demo")
 def demo(folder: Path, **options: Any) -> None:
     """Show a local page: drop a photograph, see each head's answer and where it looks.
 
@@ -125,9 +100,7 @@ def demo(folder: Path, **options: Any) -> None:
 
 @click.command()
 @click.argument("folder", type=PATH)
-@click.option("--head", help="A head of the study; default: the winner on validation.")
-@click.option("--seed", type=int, help="Its seed; default: the best one on validation.")
-@click.option("--trust", multiple=True, metavar="MODULE:CLASS", help="As for `headtohead predict`.")
+@table_options("export")
 @click.option(
     "--format", "form", type=click.Choice(["onnx", "torch", "safetensors", "keras"]),
     required=True, help="onnx takes headtohead[export]; keras is for tutorial_cnn alone.",

@@ -18,28 +18,26 @@ from headtohead.config.study import StudySpec
 from headtohead.core.files import expanded
 from headtohead.core.system import cache_folder
 from headtohead.data.holdout import holdout_lines
-from headtohead.data.pipeline import prepare_study, split_study, told
+from headtohead.data.pipeline import split_study
 from headtohead.data.prepared import PreparedSet
-from headtohead.probes.images import check_masks_folder, keep_images, margin_of
+from headtohead.probes.probe_images import check_masks_folder, keep_images, margin_of
 from headtohead.probes.table import probes_of
 from headtohead.report.comparisons import look_differences
 from headtohead.report.page.thumbnails import keep_thumbnails
 from headtohead.report.render import render
 from headtohead.report.summary import Summary
 from headtohead.result import Comparison
-from headtohead.runtime.executors import asked_here, executor_of
 from headtohead.runtime.interim import check_design, follow
 from headtohead.runtime.jobs import Job, jobs_of
 from headtohead.runtime.preflight import (
-    answer_of,
-    first_worker,
     guidance_of,
     question_about,
     refuse_too_large,
 )
 from headtohead.runtime.progress import Display
-from headtohead.runtime.renewal import Renewal, renew
+from headtohead.runtime.retraining import Retraining, clear_outdated
 from headtohead.runtime.runner import StudyRunner
+from headtohead.runtime.startup import start_up
 from headtohead.runtime.steps import step_lines
 from headtohead.store.ledger import Ledger, StudyFile, hold, refuse_another
 from headtohead.store.looks import LooksRecord
@@ -69,7 +67,7 @@ def compare(
     `study` is a shipped study's name or a YAML file; by default it is `quick`, on drawn images,
     or `standard` where `data` is given. The options win over it; they have the names and the
     meaning of the command's. The same call again resumes, skips what is finished and adds what is
-    new; for what is trained again see `headtohead.runtime.renewal`.
+    new; for what is trained again see `headtohead.runtime.retraining`.
     Raises UsageError, DataError, StorageError, and RunError where no worker can start; runs that
     failed are told in `Comparison.failures`.
     """
@@ -77,25 +75,14 @@ def compare(
     place, masks = _path(out), _path(spec.masks)
     _check_what_is_named(spec, masks, cache)
     question = question_about(spec, device, workers, deterministic=deterministic)
-    execution, spec = spec.execution, spec.where_it_runs_aside()
-    with (
-        first_worker(asked_here(execution, question), cache) as standby,
-        Display() as display,
-    ):
-        machine = answer_of(standby)
+    with start_up(spec, question, cache) as startup:
+        spec, machine, display = startup.study, startup.machine, startup.display
         for line in (*machine.notes, *guidance_of(spec, machine)):
             display.note(line)
-        spec = spec.model_copy(update={"backbone": machine.backbone})
         agree = partial(_agree, place, spec)
         agree()
-        if not execution.on_ray:
-            standby.start(min(len(machine.setups), len(spec.heads) * spec.seeds))
-        source, prepared = prepare_study(
-            spec, cache=cache_folder(cache), progress=display.progress, agree=agree
-        )
-        for line in told(source, prepared):
-            display.note(line)
-        if not execution.on_ray:  # whose machines have memory of their own
+        source, prepared = startup.prepare(len(spec.heads) * spec.seeds, agree)
+        if not startup.execution.on_ray:  # whose machines have memory of their own
             refuse_too_large(machine.sizes, machine.memory, classes=len(prepared.classes))
         file = study_file(spec, prepared, machine.about)
         folder = place or default_out(file)
@@ -107,15 +94,9 @@ def compare(
             masks=masks,
             progress=display.progress,
         )
-        with (
-            hold(folder),
-            executor_of(
-                *(execution, question, machine, standby, folder, prepared),
-                cache=cache,
-                note=display.note,
-            ) as executor,
-        ):
-            ledger = _open(folder, file, prepared, Renewal(retry_failed, retrain_changed), display)
+        with hold(folder), startup.executor(folder, prepared) as executor:
+            retraining = Retraining(retry_failed, retrain_changed)
+            ledger = _open(folder, file, prepared, retraining, display)
             return _run_and_report(ledger, prepared, StudyRunner(executor, display), keep)
 
 
@@ -140,12 +121,12 @@ def _agree(place: Path | None, spec: StudySpec, prepared: str | None = None) -> 
 
 
 def _open(
-    folder: Path, file: StudyFile, prepared: PreparedSet, renewal: Renewal, display: Display
+    folder: Path, file: StudyFile, prepared: PreparedSet, retraining: Retraining, display: Display
 ) -> Ledger:
     """The study's ledger, new or extended, with its table of images; the caller holds it."""
     spec = file.study
     check_design(folder, file)
-    renew(folder, file, renewal, display.note)
+    clear_outdated(folder, file, retraining, display.note)
     if spec.tuning is not None:
         display.note("Using default settings; `headtohead tune` tunes each head first.")
     if spec.masks is not None:

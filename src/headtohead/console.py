@@ -1,20 +1,50 @@
-"""How a command ends: one line on standard error and an exit code, whatever goes wrong."""
+"""What all commands share: options from one table; an end in one line and an exit code."""
 
 import contextlib
 import errno
 import io
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from headtohead.config.options import Option, options_of
 from headtohead.core.errors import HeadToHeadError, StorageError, brief, one_line
+
+Command = Callable[..., Any]
 
 INTERRUPTED = 130
 PATH = click.Path(readable=False, path_type=Path)
 """Whether it may be read is the command's to find out: click's own answer takes several lines."""
+
+
+def table_options(command: str) -> Callable[[Command], Command]:
+    """The options that the table of `headtohead.config.options` has for a command."""
+
+    def with_options(function: Command) -> Command:
+        for option in reversed(options_of(command)):
+            function = click.option(
+                option.flag,
+                option.name,
+                type=_type_of(option),
+                is_flag=option.type is bool,
+                multiple=option.many,
+                default=option.value,
+                help=option.told,
+                metavar=option.metavar,
+            )(function)
+        return function
+
+    return with_options
+
+
+def _type_of(option: Option) -> Any:
+    if option.choices:
+        return click.Choice(option.choices)
+    return {Path: PATH, bool: None}.get(option.type, option.type)
 
 
 class Group(click.Group):

@@ -20,11 +20,12 @@ from headtohead.analysis.pairs import (
     pairing,
     targets_of,
 )
-from headtohead.analysis.results import RunResult, run_result
+from headtohead.analysis.run_results import RunResult, run_result
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import UsageError
 from headtohead.probes.base import Probe, read_run, read_session
-from headtohead.probes.images import (
+from headtohead.probes.predictions import PREDICTIONS
+from headtohead.probes.probe_images import (
     Masks,
     ProbeImages,
     images_path,
@@ -32,7 +33,6 @@ from headtohead.probes.images import (
     read_images,
     read_masks,
 )
-from headtohead.probes.predictions import PREDICTIONS
 from headtohead.stats import Lag
 from headtohead.store.ledger import Ledger, Run, StudyFile
 from headtohead.store.looks import LooksRecord, read_looks

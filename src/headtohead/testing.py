@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.autograd.gradcheck import GradcheckError, gradcheck
 
-from headtohead.backbones.testing import check_backbone as check_backbone
+from headtohead.backbones.check import check_backbone as check_backbone
 from headtohead.core.errors import UsageError
 from headtohead.heads.base import ClosedFormHead, Head, PooledHead
 from headtohead.heads.capture import Operations

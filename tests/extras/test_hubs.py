@@ -12,7 +12,7 @@ from PIL import Image
 
 from headtohead.cli import main
 from headtohead.core.errors import DataError
-from headtohead.data.progress import Progress
+from headtohead.data.long_tasks import Progress
 from headtohead.data.sources import Source, open_source
 
 os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from headtohead.analysis.results import METRICS, PRIMARY, RunResult
+from headtohead.analysis.run_results import METRICS, PRIMARY, RunResult
 from headtohead.config.verdict import Metric
 from headtohead.probes.predictions import Predictions, SplitPredictions
 from headtohead.stats import DECIMALS, Estimate, estimate

@@ -6,8 +6,8 @@ from pathlib import PurePath
 import torch
 
 from headtohead.backbones.base import Backbone
-from headtohead.backbones.catalog import ALIASES, BACKBONES, FAMILIES, resolve
 from headtohead.backbones.counting import multiply_adds
+from headtohead.backbones.table import ALIASES, BACKBONES, FAMILIES, resolve
 from headtohead.backbones.weights import network_of
 from headtohead.config.study import BackboneSpec
 from headtohead.core.errors import UsageError
@@ -21,7 +21,7 @@ def backbones(
     *,
     image_size: int | None = None,
     weights: str | None = None,
-    weights_match: str = "name",
+    weights_match: str | None = None,
 ) -> str:
     """A list of backbones, or a description of one, as `headtohead backbones` prints it.
 
@@ -33,11 +33,7 @@ def backbones(
         return _all()
     if _is_one(name):
         spec = BackboneSpec.model_validate(
-            {
-                "name": name,
-                "weights": weights,
-                "weights_match": weights_match,
-            }
+            {"name": name, "weights": weights, "weights_match": weights_match or "name"}
         )
         found, backbone, notes = resolve(spec)
         return "\n".join([*describe(found, backbone, image_size), *notes])

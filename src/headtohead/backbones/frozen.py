@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from headtohead.backbones.base import Backbone
-from headtohead.backbones.catalog import backbone_of
 from headtohead.backbones.layers import BatchNorm
 from headtohead.backbones.stages import stages_of
+from headtohead.backbones.table import backbone_of
 from headtohead.config.study import BackboneSpec
 from headtohead.core.errors import UsageError
 
@@ -73,7 +73,7 @@ class Held(Backbone):
         return self.trunk.smallest_image()
 
 
-Key: TypeAlias = tuple[object, ...]
+SeenKey: TypeAlias = tuple[object, ...]
 """Of what is kept in `Frozen.seen`: the device, the images, and what was made of their maps."""
 
 
@@ -86,7 +86,7 @@ class Frozen(Held):
     process share it (see `headtohead.probes.seen`).
     """
 
-    def __init__(self, trunk: Backbone, seen: dict[Key, Tensor] | None = None) -> None:
+    def __init__(self, trunk: Backbone, seen: dict[SeenKey, Tensor] | None = None) -> None:
         super().__init__(trunk.requires_grad_(False).eval())
         self.seen = {} if seen is None else seen
         self.register_load_state_dict_pre_hook(_with_own)  # type: ignore[no-untyped-call]
@@ -193,7 +193,7 @@ def _lent(key: str, seed: int) -> Frozen:
 
 
 @lru_cache(maxsize=1)
-def _seen(key: str) -> dict[Key, Tensor]:
+def _seen(key: str) -> dict[SeenKey, Tensor]:
     """What `Frozen.seen` is for this key; that of another key is dropped, with its memory."""
     return {}
 

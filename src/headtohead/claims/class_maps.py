@@ -9,7 +9,7 @@ import numpy as np
 
 from headtohead.claims.base import BySeed, ClaimFigure, Measure, Question, measure, pairs
 from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps
-from headtohead.probes.images import Masks
+from headtohead.probes.probe_images import Masks
 from headtohead.report.charts.chart import Chart, drawing, keep_within
 from headtohead.report.charts.dots import Dot, DotChart, DotRow, dot_chart
 from headtohead.report.charts.lines import (

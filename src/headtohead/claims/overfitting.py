@@ -5,7 +5,7 @@ from typing import final
 
 import numpy as np
 
-from headtohead.analysis.results import loss_rise
+from headtohead.analysis.run_results import loss_rise
 from headtohead.claims.base import BySeed, ClaimFigure, Question, measure, pairs
 from headtohead.report.charts.curves import OVERFIT, curve_chart, tracks_of
 from headtohead.stats import estimate

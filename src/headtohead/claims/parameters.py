@@ -8,7 +8,7 @@ from typing import final
 import numpy as np
 
 from headtohead.analysis.baseline import baseline_of
-from headtohead.analysis.results import RunResult
+from headtohead.analysis.run_results import RunResult
 from headtohead.claims.base import ClaimFigure, Measure, Question, Ruling, Unit
 from headtohead.probes.costs import COSTS
 from headtohead.report.charts.chart import (

@@ -19,7 +19,7 @@ def study_from(study: str | Path | None, **options: Any) -> "StudySpec":
     name of that data. Raises UsageError, and TypeError for an option that there is not.
     """
     # Imported here because reading a study needs pydantic, which no help text does.
-    from headtohead.config.reading import name_after, resolve_study
+    from headtohead.config.study_files import name_after, resolve_study
 
     if study is not None and not isinstance(study, str | os.PathLike):
         raise UsageError(
@@ -45,7 +45,7 @@ def study_from(study: str | Path | None, **options: Any) -> "StudySpec":
 
 def arguments_for(study: "StudySpec") -> list[str] | None:
     """The arguments of `compare` that give exactly this study; None where there are none."""
-    from headtohead.config.reading import shipped_studies
+    from headtohead.config.study_files import shipped_studies
 
     # What was found of weights on this machine, and where it ran, is no part of what a user writes.
     study = study.model_copy(update={"backbone": study.backbone.unresolved()}).where_it_runs_aside()

@@ -1,4 +1,4 @@
-"""Every option of `compare`, `plan`, `tune`, `data` and `doctor`, written once.
+"""Every option that more than one command takes, or that a study remembers, written once.
 
 The command line, the documentation of the Python functions, the study that is run and the page's
 command all come from `OPTIONS`. Imports little: `headtohead --help` reads this file.
@@ -22,6 +22,8 @@ SOURCES = "A folder, an archive, cats_vs_dogs, tfds:NAME, hf:OWNER/NAME or synth
 RUNNING = ("compare", "plan")
 TRAINING = (*RUNNING, "tune")
 IMAGES = (*TRAINING, "data")
+ONE_MODEL = ("predict", "explain", "export")
+MODELS = (*ONE_MODEL, "evaluate", "demo")
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -42,8 +44,8 @@ class Option:
 
     `place` is where it goes in a study (`recipe.epochs`), None where it changes no study. `value`
     is what it is where it is not given, `default` what the help says of that. `unset` is what
-    None means at its place. `read` makes the study's value of what was given, and `write` the
-    command line's text of the study's value.
+    None means at its place; `many` may be given more than once. `read` makes the study's value of
+    what was given, and `write` the command line's text of the study's value.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Option:
     unset: Any = None
     metavar: str | None = None
     switch: str | None = None
+    many: bool = False
     read: Callable[[Any], Any] = _same
     write: Callable[[Any], Any] = _same
 
@@ -101,7 +104,7 @@ OPTIONS: tuple[Option, ...] = (
         "weights",
         str,
         "Weights that the backbone starts with.",
-        TRAINING,
+        (*TRAINING, "backbones"),
         "backbone.weights",
         default="random",
         unset="random",
@@ -112,7 +115,7 @@ OPTIONS: tuple[Option, ...] = (
         "weights_match",
         str,
         "Match the tensors of a weights file by name or by order.",
-        TRAINING,
+        (*TRAINING, "backbones"),
         "backbone.weights_match",
         choices=("name", "order"),
         default="name",
@@ -252,7 +255,7 @@ OPTIONS: tuple[Option, ...] = (
         "cache",
         Path,
         "Folder for prepared images.",
-        (*IMAGES, "doctor"),
+        (*IMAGES, "evaluate", "doctor"),
         default="HEADTOHEAD_CACHE, or the user's cache",
     ),
     Option("out", Path, "Folder for results.", RUNNING, default="runs/<study>-<digest>"),
@@ -274,7 +277,14 @@ OPTIONS: tuple[Option, ...] = (
         ("compare",),
         value=False,
     ),
-    Option("device", str, "auto, cpu, cuda or cuda:N.", TRAINING, default="auto", value="auto"),
+    Option(
+        "device",
+        str,
+        "auto, cpu, cuda or cuda:N.",
+        (*TRAINING, "predict", "explain", "evaluate", "demo"),
+        default="auto",
+        value="auto",
+    ),
     Option(
         "deterministic",
         bool,
@@ -310,6 +320,16 @@ OPTIONS: tuple[Option, ...] = (
         ("plan",),
         value=True,
         switch="--timing/--no-timing",
+    ),
+    Option("head", str, "A head of the study.", ONE_MODEL, default="the winner on validation"),
+    Option("seed", int, "Its seed.", ONE_MODEL, default="the best one on validation"),
+    Option(
+        "trust",
+        str,
+        "Import this head or backbone of your own, which the study names.",
+        MODELS,
+        metavar="MODULE:CLASS",
+        many=True,
     ),
 )
 

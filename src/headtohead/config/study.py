@@ -1,4 +1,4 @@
-"""A study: a question as data. Frozen models; `headtohead.config.reading` reads them."""
+"""A study: a question as data. Frozen models; `headtohead.config.study_files` reads them."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Self

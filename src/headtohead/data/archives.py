@@ -24,7 +24,7 @@ from typing import IO, cast
 
 from headtohead.core.errors import DataError, StorageError
 from headtohead.data.inventory import install, loss, tell_loss
-from headtohead.data.progress import Progress, taking_turns
+from headtohead.data.long_tasks import Progress, taking_turns
 
 _CHUNK = 2**20
 _GROWING = ".partial"

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from headtohead.core.errors import RunError, StorageError
 from headtohead.core.processes import Pool, Process, Worker, module_command
+from headtohead.data.long_tasks import Progress
 from headtohead.data.prepared import PICTURES, printable
-from headtohead.data.progress import Progress
 from headtohead.data.rowfile import layout, open_rows, reserve
 
-Outcome = list[int] | str  # [height, width], or why there is no picture
+Decoding = list[int] | str  # [height, width], or why there is no picture
 
 CHUNK = 64
 """Pictures between two records: at most this many per worker are decoded again after a kill."""
@@ -87,7 +87,7 @@ def fill(
 
 def decode_chunks(
     folder: Path, paths: Sequence[Path], *, image_size: int, resize: str, workers: int
-) -> Generator[tuple[int, list[Outcome], NDArray[np.uint8]]]:
+) -> Generator[tuple[int, list[Decoding], NDArray[np.uint8]]]:
     """Decode `paths` into a new `folder` that nobody resumes; each chunk as soon as it is there.
 
     Yields the number of its first file, each file's outcome, and the rows (n, size, size, 3), read
@@ -130,7 +130,7 @@ class _DecodingWorker(Worker):
         self.log = folder / f"worker-{number}.log"
         self.position = folder / f"worker-{number}.position"
         self.position.write_bytes(b"")
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[Decoding] = []
         variables = {name: value for name, value in _MEMORY.items() if name not in os.environ}
         with self.log.open("w") as log:
             super().__init__(
@@ -160,7 +160,7 @@ class _DecodingWorker(Worker):
 
 def _decode(
     folder: Path, plan: _Plan, missing: list[int], workers: int, step: Callable[[int], None]
-) -> Generator[tuple[int, list[Outcome]]]:
+) -> Generator[tuple[int, list[Decoding]]]:
     """Yield each chunk of `missing` with its outcomes once its rows are on disk."""
     array = folder / PICTURES
     job = {
@@ -248,7 +248,7 @@ def _nothing_yet(plan: _Plan) -> Decoded:
     return Decoded(np.zeros((len(plan.paths), 2), np.int64), {})
 
 
-def _note(decoded: Decoded, chunk: int, outcomes: list[Outcome]) -> None:
+def _note(decoded: Decoded, chunk: int, outcomes: list[Decoding]) -> None:
     for file, outcome in enumerate(outcomes, chunk * CHUNK):
         if isinstance(outcome, str):
             decoded.reasons[file] = outcome

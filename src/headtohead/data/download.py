@@ -16,7 +16,7 @@ import pooch
 import requests
 
 from headtohead.core.errors import DataError, StorageError
-from headtohead.data.progress import Progress, taking_turns
+from headtohead.data.long_tasks import Progress, taking_turns
 
 _CHUNK = 2**15  # a chunk that a broken connection leaves incomplete is lost
 _WORTH_ANOTHER_TRY = 2**18  # bytes; a connection that brought so many was not in vain

@@ -31,7 +31,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from headtohead.data.progress import Progress
+from headtohead.data.long_tasks import Progress
 
 ALGORITHM = 1
 """Raised when a change here can change a group: prepared sets are keyed by it."""

@@ -19,7 +19,7 @@ from typing import Any
 
 from headtohead.core.errors import DataError, UsageError
 from headtohead.data.inventory import install, loss, tell_loss
-from headtohead.data.progress import Progress, taking_turns
+from headtohead.data.long_tasks import Progress, taking_turns
 
 SPLITS = MappingProxyType(
     {"train": "train", "validation": "validation", "valid": "validation", "val": "validation"}

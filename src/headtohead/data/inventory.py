@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from headtohead.core.files import write_atomic
-from headtohead.data.progress import Progress
+from headtohead.data.long_tasks import Progress
 
 FORMAT = 1
 _EMPTY_FOLDER = -1  # in place of a size

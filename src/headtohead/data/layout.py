@@ -13,7 +13,7 @@ LAYOUT = (
     "or with train/, validation/ and test/ above such subfolders."
 )
 
-Tell = Callable[[Path], str]
+Mention = Callable[[Path], str]
 """How a path is called in messages: as the user knows it, in quotes."""
 
 _BASES = {
@@ -50,7 +50,7 @@ def split_of(name: str) -> str | None:
     return None
 
 
-def arrange(root: Path, walk: Walk, tell: Tell) -> dict[str | None, list[Path]]:
+def arrange(root: Path, walk: Walk, tell: Mention) -> dict[str | None, list[Path]]:
     """Split → its class folders, sorted by name; the only split is None where none are given.
 
     Raises `DataError` where the folders are neither classes nor splits with the same classes, and
@@ -72,7 +72,7 @@ def arrange(root: Path, walk: Walk, tell: Tell) -> dict[str | None, list[Path]]:
 
 
 def _split_folders(
-    root: Path, tops: Sequence[Path], named: Sequence[Path], tell: Tell
+    root: Path, tops: Sequence[Path], named: Sequence[Path], tell: Mention
 ) -> dict[str | None, Path]:
     """Which folder is which split; refuses what would silently leave images out."""
     parts: dict[str | None, Path] = {}
@@ -99,7 +99,7 @@ def _split_folders(
 
 
 def _refuse_unclear(
-    root: Path, tops: Sequence[Path], named: Sequence[Path], walk: Walk, tell: Tell
+    root: Path, tops: Sequence[Path], named: Sequence[Path], walk: Walk, tell: Mention
 ) -> None:
     """Raise `DataError` where two or more folders side by side are most likely not classes."""
     if len(tops) < 2:
@@ -140,7 +140,7 @@ def _refuse_unclear(
         )
 
 
-def _class_folders(split: str | None, folder: Path, walk: Walk, tell: Tell) -> list[Path]:
+def _class_folders(split: str | None, folder: Path, walk: Walk, tell: Mention) -> list[Path]:
     """At least two class folders, sorted by name."""
     classes = walk.subfolders(folder)
     if len(classes) > 1:
@@ -171,7 +171,7 @@ def _passed(walk: Walk, folder: Path) -> str:
     return "" if line is None else f" {line}"
 
 
-def _refuse_twins(folder: Path, classes: Sequence[Path], tell: Tell) -> None:
+def _refuse_twins(folder: Path, classes: Sequence[Path], tell: Mention) -> None:
     seen: dict[str, str] = {}
     for path in classes:
         other = seen.setdefault(_composed(path.name), path.name)

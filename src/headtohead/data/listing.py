@@ -11,7 +11,7 @@ from headtohead.config.study import StudySpec
 from headtohead.data.archives import extracted_folder
 from headtohead.data.download import CATS_VS_DOGS
 from headtohead.data.hubs import is_hub
-from headtohead.data.progress import Progress
+from headtohead.data.long_tasks import Progress
 from headtohead.data.selection import select
 from headtohead.data.sources import PictureFile, open_source
 from headtohead.data.synthetic.source import DEFAULT_COUNT

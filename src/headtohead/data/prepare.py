@@ -24,6 +24,7 @@ from headtohead.data.decode import DECODER
 from headtohead.data.decode_pool import Decoded, fill
 from headtohead.data.duplicates import near_duplicates
 from headtohead.data.formats import decoder_identity
+from headtohead.data.long_tasks import Progress, taking_turns
 from headtohead.data.prepared import (
     MANIFEST,
     PICTURES,
@@ -33,7 +34,6 @@ from headtohead.data.prepared import (
     printable,
     write_manifest,
 )
-from headtohead.data.progress import Progress, taking_turns
 from headtohead.data.resize import RESIZE_METHODS
 from headtohead.data.rowfile import keep_rows, open_rows
 from headtohead.data.selection import Selection, hash_files, select

@@ -12,8 +12,8 @@ from headtohead.core.errors import UsageError
 from headtohead.data.decode import DECODER
 from headtohead.data.duplicates import ALGORITHM
 from headtohead.data.formats import decoder_identity
+from headtohead.data.long_tasks import Progress
 from headtohead.data.prepared import FORMAT, printable
-from headtohead.data.progress import Progress
 from headtohead.data.sources import PictureFile
 
 _BATCH = 256  # files between two progress reports

@@ -13,8 +13,8 @@ from headtohead.core.errors import DataError, StorageError
 from headtohead.data.archives import extract, extracted_folder, refuse_other_files
 from headtohead.data.hubs import hub_folder, is_hub
 from headtohead.data.inventory import loss
-from headtohead.data.layout import LAYOUT, Tell, arrange
-from headtohead.data.progress import Progress
+from headtohead.data.layout import LAYOUT, Mention, arrange
+from headtohead.data.long_tasks import Progress
 from headtohead.data.walking import LOOSE, PassedOver, Walk, is_own, passed_over_line
 
 __all__ = ["NAMED_SOURCES", "PictureFile", "Progress", "Source", "list_unlabelled", "open_source"]
@@ -228,7 +228,7 @@ def _read(top: Path, given: str, progress: Progress) -> Source:
     return Source(root, tuple(sorted(names)), tuple(files), _passed_over(walk, top), given)
 
 
-def _empty_class(folder: Path, given: str, tell: Tell) -> DataError:
+def _empty_class(folder: Path, given: str, tell: Mention) -> DataError:
     todo = "Extract it, put images into it or remove it, and give the folder"
     return DataError(
         f"no image in the class folder {tell(folder)}. "

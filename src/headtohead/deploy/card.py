@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from headtohead.analysis.results import RunResult
+from headtohead.analysis.run_results import RunResult
 from headtohead.core.text import counted
 from headtohead.data.prepared import printable
 from headtohead.report.summary import Summary

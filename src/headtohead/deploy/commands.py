@@ -13,14 +13,14 @@ from headtohead.core.files import expanded, sha256_of
 from headtohead.core.pictures import format_of, write_picture
 from headtohead.core.system import cache_folder
 from headtohead.core.text import counted
+from headtohead.data.long_tasks import Progress
 from headtohead.data.prepare import kept
 from headtohead.data.prepared import file_hashes, printable
-from headtohead.data.progress import Progress
 from headtohead.deploy.answers import FORMATS, Answer
+from headtohead.deploy.image_files import Read, paths_of, read_all
 from headtohead.deploy.opening import open_predictor
-from headtohead.deploy.reading import Read, paths_of, read_all
 from headtohead.deploy.runs import chosen, load_members
-from headtohead.probes.images import check_masks_folder
+from headtohead.probes.probe_images import check_masks_folder
 from headtohead.report.summary import summarize
 from headtohead.store.ledger import Ledger
 from headtohead.study_data import StudyData
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 LONGEST = 500
 """Characters of a name that a line shows."""
 
-Say = Callable[[str], None]
+Print = Callable[[str], None]
 
 
 def predict(
@@ -39,8 +39,8 @@ def predict(
     names: Collection[str],
     top: int,
     form: str,
-    say: Say,
-    note: Say,
+    say: Print,
+    note: Print,
     progress: Progress,
     *,
     head: str | None,
@@ -49,7 +49,7 @@ def predict(
     device: str,
     trust: Collection[str],
 ) -> None:
-    """Say the answers as they come. Raises DataError at the end where files could not be read."""
+    """Print the answers as they come. Raises DataError at the end where files could not be read."""
     predictor = open_predictor(folder, head, seed, ensemble=ensemble, device=device, trust=trust)
     paths = paths_of(names, sys.stdin)
     unreadable = _Unreadable(note)
@@ -67,8 +67,8 @@ def explain(
     names: Collection[str],
     out: Path,
     masks: Path | None,
-    say: Say,
-    note: Say,
+    say: Print,
+    note: Print,
     *,
     head: str | None,
     seed: int | None,
@@ -150,7 +150,7 @@ def export(
 
 def demo(
     folder: Path,
-    say: Say,
+    say: Print,
     *,
     heads: str | None,
     host: str,
@@ -187,8 +187,8 @@ class _Learned:
                 self._count += sha256_of(answer.path) in self._hashes
             yield answer
 
-    def tell(self, note: Say) -> None:
-        """Say how many there were, if any."""
+    def tell(self, note: Print) -> None:
+        """Print how many there were, if any."""
         if self._count:
             note(
                 f"{counted(self._count, 'file')} of the study's own among them, byte for byte: "
@@ -199,7 +199,7 @@ class _Learned:
 class _Unreadable:
     """Tells each file that cannot be read, and counts them."""
 
-    def __init__(self, note: Say) -> None:
+    def __init__(self, note: Print) -> None:
         self._note, self._count = note, 0
 
     def __call__(self, read: Read) -> None:

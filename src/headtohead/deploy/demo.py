@@ -22,7 +22,7 @@ from headtohead.data.decode import Undecodable, decode
 from headtohead.data.prepared import printable
 from headtohead.data.resize import resize
 from headtohead.deploy.explain import Evidence, Explanation, explanations
-from headtohead.deploy.reading import Pixels
+from headtohead.deploy.image_files import Pixels
 from headtohead.deploy.runs import Member
 from headtohead.report.charts.overlay import overlay
 from headtohead.store.ledger import StudyFile

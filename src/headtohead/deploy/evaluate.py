@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtohead.analysis.pairs import answers_scored
-from headtohead.analysis.results import RunResult, primary_of
+from headtohead.analysis.run_results import RunResult, primary_of
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import DataError, UsageError
 from headtohead.core.text import counted
-from headtohead.data.features import key_of
+from headtohead.data.feature_cache import key_of
+from headtohead.data.long_tasks import Progress
 from headtohead.data.pipeline import look_at
 from headtohead.data.prepared import PreparedSet, printable
-from headtohead.data.progress import Progress
 from headtohead.deploy.overlap import Overlap, overlap
 from headtohead.deploy.predictor import device_of
 from headtohead.deploy.runs import load_model
@@ -238,8 +238,8 @@ def _logits(
 
     A frozen backbone sees each image once, for all runs that share its weights.
     """
-    from headtohead.training.evaluate import infer
-    from headtohead.training.features import frozen_features
+    from headtohead.training.feature_extraction import frozen_features
+    from headtohead.training.inference import infer
     from headtohead.training.inputs import Inputs, Pictures
 
     device = device_of(model)

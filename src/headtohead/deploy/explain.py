@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from headtohead.data.prepared import printable
+from headtohead.deploy.image_files import Pixels
 from headtohead.deploy.predictor import device_of
-from headtohead.deploy.reading import Pixels
 from headtohead.deploy.runs import Member
-from headtohead.probes.images import mask_file, read_mask
+from headtohead.probes.probe_images import mask_file, read_mask
 from headtohead.report.charts.overlay import edge_of, field_of, outlined, overlay
 from headtohead.stats.metrics import probabilities
 
@@ -74,7 +74,7 @@ def explanations(member: Member, classes: Sequence[str], pixels: Pixels) -> list
     import torch
 
     from headtohead.probes.seen import features_of
-    from headtohead.training.evaluate import BATCH
+    from headtohead.training.inference import BATCH
 
     if not len(pixels):
         return []
@@ -105,7 +105,7 @@ def _maps(
     import torch
 
     from headtohead.probes.class_maps import gradcam_of, of_class
-    from headtohead.training.evaluate import BATCH
+    from headtohead.training.inference import BATCH
 
     wanted = torch.from_numpy(np.ascontiguousarray(labels, np.int64)).to(features.device)
     found, exact = [], True

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headtohead.analysis.results import RunResult
+from headtohead.analysis.run_results import RunResult
 from headtohead.core.errors import RunError, UsageError
 from headtohead.core.files import expanded, see_suffix, write_atomic
 from headtohead.deploy.card import card, metadata_of
-from headtohead.deploy.reading import Pixels
+from headtohead.deploy.image_files import Pixels
 from headtohead.deploy.runs import chosen, load_model, temperature_of
-from headtohead.probes.images import images_path, read_images
+from headtohead.probes.probe_images import images_path, read_images
 from headtohead.report.summary import Summary
 from headtohead.store.ledger import Ledger
 

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from headtohead.core.text import counted, names
 from headtohead.data.duplicates import matches
+from headtohead.data.long_tasks import Progress
 from headtohead.data.pipeline import split_study
 from headtohead.data.prepare import kept
 from headtohead.data.prepared import PreparedSet
-from headtohead.data.progress import Progress
 from headtohead.store.ledger import SplitName, StudyFile
 
 USED: dict[SplitName, str] = {

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from headtohead.core.errors import UsageError
 from headtohead.deploy.answers import Answer, answer_of
-from headtohead.deploy.reading import Pixels, Read, pixels_of, read_all
+from headtohead.deploy.image_files import Pixels, Read, pixels_of, read_all
 from headtohead.deploy.runs import Member
 from headtohead.stats.metrics import probabilities
 from headtohead.store.ledger import Ledger
@@ -52,7 +52,7 @@ class Predictor:
     def pixels(self, images: Iterable[Any]) -> Pixels:
         """(n, side, side, 3) uint8 of paths, PIL images or arrays, as the models were trained on.
 
-        Raises DataError and UsageError as `headtohead.deploy.reading.pixels_of` does.
+        Raises DataError and UsageError as `headtohead.deploy.image_files.pixels_of` does.
         """
         if isinstance(images, str | Path):
             raise UsageError(f"give a list of images; received one path, {str(images)!r}.")
@@ -96,7 +96,7 @@ class Predictor:
     ) -> Iterator[Answer]:
         """An answer for each file that can be read, in order, some at a time in memory.
 
-        The others go to `on_unreadable`. Raises as `headtohead.deploy.reading.read_all` does.
+        The others go to `on_unreadable`. Raises as `headtohead.deploy.image_files.read_all` does.
         """
         done = 0
         for reads in read_all(paths, side=self.image_size, method=self.resize, workers=workers):
@@ -114,7 +114,7 @@ class Predictor:
 
 def logits_of(model: "Classifier", pixels: Pixels) -> NDArray[np.float32]:
     """(n, side, side, 3) uint8 → (n, outputs) logits, as evaluation in training computes them."""
-    from headtohead.training.evaluate import infer
+    from headtohead.training.inference import infer
     from headtohead.training.inputs import Pictures
 
     unknown = np.zeros(len(pixels), np.int64)
@@ -130,7 +130,7 @@ def logits_of_each(models: Sequence["Classifier"], pixels: Pixels) -> list[NDArr
 
     from headtohead.backbones.frozen import are_one
     from headtohead.probes.seen import features_of
-    from headtohead.training.evaluate import BATCH
+    from headtohead.training.inference import BATCH
 
     if not are_one([model.backbone for model in models]):
         return [logits_of(model, pixels) for model in models]

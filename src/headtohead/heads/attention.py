@@ -7,7 +7,7 @@ from torch.nn import functional
 from headtohead.backbones.layers import dense
 from headtohead.heads.base import Head, HeadEntry, places
 from headtohead.heads.light_attention import LIGHT_ATTENTION
-from headtohead.heads.options import divides, number, whole
+from headtohead.heads.option_checks import divides, number, whole
 
 
 def attend(

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from headtohead.backbones.base import Backbone
-from headtohead.backbones.catalog import backbone_of
 from headtohead.backbones.frozen import Frozen, frozen_backbone, with_last_stages
+from headtohead.backbones.table import backbone_of
 from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.core.errors import RunError
 from headtohead.core.streams import stream_seed

@@ -9,7 +9,7 @@ from torch.nn import functional
 from headtohead.backbones.layers import BatchNorm, are_widths, convolution, dense
 from headtohead.core.errors import UsageError
 from headtohead.heads.base import Head, HeadEntry, PooledHead, flatten
-from headtohead.heads.options import dropout_share, whole
+from headtohead.heads.option_checks import dropout_share, whole
 from headtohead.heads.pools import WindowMeans
 
 

@@ -6,7 +6,7 @@ from torch import Tensor
 from headtohead.backbones.layers import BatchNorm, convolution, dense
 from headtohead.core.errors import UsageError
 from headtohead.heads.base import Head, HeadEntry, PooledHead, classwise
-from headtohead.heads.options import whole
+from headtohead.heads.option_checks import whole
 from headtohead.heads.pools import means
 
 

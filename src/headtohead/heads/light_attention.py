@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from headtohead.backbones.layers import dense
 from headtohead.core.errors import UsageError
 from headtohead.heads.base import Head, HeadEntry, classwise, maps_of, places
-from headtohead.heads.options import divides, number, whole
+from headtohead.heads.option_checks import divides, number, whole
 
 SMALLEST_VALUE = 1e-6
 """SimPool's values are shifted to start here: a power needs positive numbers."""

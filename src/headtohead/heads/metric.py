@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from headtohead.heads.base import ClosedFormHead, HeadEntry, PooledHead
-from headtohead.heads.options import flag, number
+from headtohead.heads.option_checks import flag, number
 from headtohead.heads.pools import means
 
 SMALLEST_NORM = 1e-6

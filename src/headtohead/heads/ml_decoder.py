@@ -9,7 +9,7 @@ from torch.nn import functional
 from headtohead.backbones.layers import dense
 from headtohead.heads.attention import attend
 from headtohead.heads.base import Head, HeadEntry, places
-from headtohead.heads.options import divides, dropout_share, whole
+from headtohead.heads.option_checks import divides, dropout_share, whole
 
 
 class MLDecoder(Head):

@@ -10,7 +10,7 @@ from headtohead.backbones.constants import BATCH_NORM_EPSILON
 from headtohead.backbones.layers import BatchNorm, dense
 from headtohead.heads.base import Head, HeadEntry, PooledHead, classwise
 from headtohead.heads.flatten import FullyConnected
-from headtohead.heads.options import dropout_share, whole
+from headtohead.heads.option_checks import dropout_share, whole
 from headtohead.heads.pools import Largest, halves, maxima, means, means_and_maxima
 
 

@@ -3,7 +3,7 @@
 from headtohead.backbones.layers import are_widths
 from headtohead.core.errors import UsageError
 from headtohead.heads.base import HeadEntry
-from headtohead.heads.options import whole
+from headtohead.heads.option_checks import whole
 from headtohead.heads.pooling import LinearOnPool
 from headtohead.heads.pools import CellMaxima, RegionMaxima
 

@@ -7,7 +7,7 @@ from torch.nn import functional
 from headtohead.backbones.layers import BatchNorm, convolution, dense
 from headtohead.core.errors import UsageError
 from headtohead.heads.base import Head, HeadEntry
-from headtohead.heads.options import whole
+from headtohead.heads.option_checks import whole
 
 SMALLEST_NORM = 1e-6
 """The least norm that a vector is divided by."""

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from headtohead.heads.base import HeadEntry
-from headtohead.heads.options import flag, number
+from headtohead.heads.option_checks import flag, number
 from headtohead.heads.pooling import GlobalPool, LinearOnPool
 from headtohead.heads.pools import soft
 

@@ -9,7 +9,7 @@ from typing import Any
 from headtohead.core.errors import UsageError, brief, one_line
 from headtohead.heads.attention import ATTENTION
 from headtohead.heads.base import Head, HeadEntry
-from headtohead.heads.class_maps import CLASS_MAPS
+from headtohead.heads.class_map_heads import CLASS_MAPS
 from headtohead.heads.flatten import FLATTEN
 from headtohead.heads.gates import GATES
 from headtohead.heads.metric import METRIC

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar
 
 from headtohead.core.files import digest_of
-from headtohead.probes.images import ProbeImages
+from headtohead.probes.probe_images import ProbeImages
 from headtohead.store.evidence import (
     Arrays,
     evidence_path,

@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 from headtohead.core.errors import brief
 from headtohead.core.streams import stream
 from headtohead.probes.base import Context, Need
-from headtohead.probes.images import ProbeImages
+from headtohead.probes.probe_images import ProbeImages
 from headtohead.probes.seen import features_of, logits_of
 from headtohead.stats.maps import at_pixels
 from headtohead.store.evidence import Arrays
@@ -48,7 +48,7 @@ CONTRACT = 2e-3
 TINY = 1e-6
 """In logits: where maps and logits are all but zero."""
 
-Values = NDArray[np.float32]
+Floats32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def collect_class_maps(
     apart = taken_apart(len(pictures.rows), seed, frozen=model.is_frozen)
     few = _TakenApart(model, pictures, apart, features)
 
-    def curves(maps: Values, *, shared: bool = False) -> Curves:
+    def curves(maps: Floats32, *, shared: bool = False) -> Curves:
         return few.curves(at_pixels(maps[apart], few.side, first, stride), shared=shared)
 
     gradcam_curves = curves(gradcam)
@@ -245,13 +245,13 @@ def gradcam_of(head: "Head", features: "Tensor", labels: "Tensor") -> "Tensor":
 
 def _maps(
     head: "Head", features: "Tensor", labels: NDArray[np.int64]
-) -> list[tuple[Values, Values | str | None]]:
+) -> list[tuple[Floats32, Floats32 | str | None]]:
     """Per batch: Grad-CAM in logits, and the head's own maps, None, or why they are no maps."""
     import torch
 
-    from headtohead.training.evaluate import BATCH
+    from headtohead.training.inference import BATCH
 
-    found: list[tuple[Values, Values | str | None]] = []
+    found: list[tuple[Floats32, Floats32 | str | None]] = []
     every = torch.from_numpy(labels).to(features.device)
     with torch.no_grad():
         for maps, targets in zip(
@@ -287,7 +287,7 @@ def own_maps(head: "Head", features: "Tensor") -> "Tensor | str | None":
     return maps
 
 
-def _differ_by_constants(one: Values, other: Values) -> bool:
+def _differ_by_constants(one: Floats32, other: Floats32) -> bool:
     """Whether the (n, h, w) maps differ by a constant in each picture, up to rounding.
 
     As those of global average pooling do. They put pixels in one order then.
@@ -302,7 +302,7 @@ class _End:
     """Pictures from which curves set out or at which they arrive, in whatever order of pixels."""
 
     pixels: NDArray[np.uint8]
-    probability: Values
+    probability: Floats32
 
 
 class _TakenApart:
@@ -332,7 +332,7 @@ class _TakenApart:
         self._mean = self._end(np.broadcast_to(mean, pixels.shape))
         self._blurred = self._end(np.stack([_blurred(picture) for picture in pixels]))
 
-    def curves(self, maps: Values, *, shared: bool) -> Curves:
+    def curves(self, maps: Floats32, *, shared: bool) -> Curves:
         """Deletion and insertion by the order of (m, side, side) `maps`, largest value first.
 
         `shared`: other runs have the same maps.
@@ -345,7 +345,7 @@ class _TakenApart:
 
     def _between(
         self, share: NDArray[np.float64], start: _End, end: _End, *, shared: bool
-    ) -> Values:
+    ) -> Floats32:
         """(m, steps + 1) probabilities of the true class as pixels of `end` replace `start`'s."""
         mixed = np.stack([start.pixels] * (self._steps - 1))
         for k, pixels in enumerate(mixed, start=1):
@@ -357,11 +357,11 @@ class _TakenApart:
     def _end(self, pixels: NDArray[np.uint8]) -> _End:
         return _End(pixels, self._probability(pixels, shared=True))
 
-    def _probability(self, pixels: NDArray[np.uint8], *, shared: bool) -> Values:
+    def _probability(self, pixels: NDArray[np.uint8], *, shared: bool) -> Floats32:
         """(n,) probabilities of the true class of n pictures, m after m."""
         return self._known(logits_of(self._model, pixels, self._device, shared=shared))
 
-    def _known(self, logits: "Tensor") -> Values:
+    def _known(self, logits: "Tensor") -> Floats32:
         """(n,) probabilities of the true class by (n, outputs) logits, m pictures after m."""
         import torch
 
@@ -373,7 +373,7 @@ class _TakenApart:
         return np.asarray(known.cpu().numpy(), np.float32)
 
 
-def _shares(maps: Values) -> NDArray[np.float64]:
+def _shares(maps: Floats32) -> NDArray[np.float64]:
     """Each pixel's place in the order of its (side, side) map, as a share: 0 is the largest.
 
     Equal values go in a fixed random order, the same for every map.

@@ -77,7 +77,7 @@ PREDICTIONS = PredictionsProbe()
 
 def _predictions(model: "Classifier", context: Context) -> Predictions:
     """Of one model, as if its best epoch were its last."""
-    from headtohead.training.evaluate import infer
+    from headtohead.training.inference import infer
 
     pictures = context.pictures.for_head(model.head)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from headtohead.backbones.frozen import Key
+    from headtohead.backbones.frozen import SeenKey
     from headtohead.heads.base import PooledHead
     from headtohead.heads.classifier import Classifier
 
@@ -40,7 +40,7 @@ def features_of(
     import torch
 
     from headtohead.backbones.frozen import Frozen
-    from headtohead.training.evaluate import BATCH
+    from headtohead.training.inference import BATCH
     from headtohead.training.inputs import Pictures
 
     backbone = model.eval().backbone
@@ -75,7 +75,7 @@ def logits_of(
 
     from headtohead.backbones.frozen import Frozen
     from headtohead.heads.base import PooledHead
-    from headtohead.training.evaluate import BATCH
+    from headtohead.training.inference import BATCH
 
     head, backbone = model.eval().head, model.backbone
     with torch.no_grad():
@@ -89,7 +89,7 @@ def logits_of(
 def _pooled(
     model: "Classifier",
     head: "PooledHead",
-    seen: "dict[Key, Tensor]",
+    seen: "dict[SeenKey, Tensor]",
     images: NDArray[np.uint8],
     device: "torch.device",
     name: str,
@@ -97,7 +97,7 @@ def _pooled(
     """What the head's pool makes of shared images, kept for heads with an equal pool if it fits."""
     import torch
 
-    from headtohead.training.evaluate import BATCH
+    from headtohead.training.inference import BATCH
 
     key = (str(device), name, head.pool)
     if key in seen:
@@ -109,7 +109,7 @@ def _pooled(
     return found
 
 
-def _bytes(seen: "dict[Key, Tensor]") -> int:
+def _bytes(seen: "dict[SeenKey, Tensor]") -> int:
     return sum(kept.nbytes for kept in seen.values())
 
 

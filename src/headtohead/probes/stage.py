@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from headtohead.probes.base import Context, Probe, of_heads, write_run, write_session
 from headtohead.probes.class_maps import CLASS_MAPS, UNFIT
-from headtohead.probes.images import ProbeImages, images_path, read_images
+from headtohead.probes.probe_images import ProbeImages, images_path, read_images
 from headtohead.probes.table import probe_named, probes_of
 from headtohead.store.evidence import evidence_path, read_evidence
 from headtohead.store.ledger import Ledger

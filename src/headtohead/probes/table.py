@@ -8,8 +8,8 @@ from headtohead.core.own_code import own_instance
 from headtohead.probes.base import Need, Probe
 from headtohead.probes.class_maps import CLASS_MAPS
 from headtohead.probes.costs import COSTS
-from headtohead.probes.images import MASKS, PICTURES
 from headtohead.probes.predictions import PREDICTIONS
+from headtohead.probes.probe_images import MASKS, PICTURES
 from headtohead.probes.speed import SPEED
 from headtohead.probes.translation import TRANSLATION
 

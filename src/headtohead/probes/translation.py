@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtohead.probes.base import Context, Need
-from headtohead.probes.images import ProbeImages
+from headtohead.probes.probe_images import ProbeImages
 from headtohead.probes.seen import logits_of
 from headtohead.store.evidence import Arrays
 
@@ -118,7 +118,7 @@ def collect_translation(
     model: "Classifier", pictures: ProbeImages, device: "torch.device"
 ) -> Translation:
     """Predictions of `model` on `device` in every window of the wide images."""
-    from headtohead.training.evaluate import predicted
+    from headtohead.training.inference import predicted
 
     every = pictures
     if model.is_frozen:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from headtohead.analysis.results import RunResult
+from headtohead.analysis.run_results import RunResult
 from headtohead.core.text import counted, no_formula
 from headtohead.probes.predictions import SplitPredictions
 from headtohead.report.summary import Summary

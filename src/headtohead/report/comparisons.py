@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from headtohead.analysis.lags import why_not_judged
 from headtohead.analysis.pairs import Pairing, answers_of, pairing
-from headtohead.analysis.results import RunResult
+from headtohead.analysis.run_results import RunResult
 from headtohead.core.text import counted
 from headtohead.stats import Lag, PairComparison, Verdict, compare_pairs, not_judged, seeds_needed
 from headtohead.stats.family import Pair, points

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from headtohead.analysis.lags import lags_note
-from headtohead.analysis.results import IN_WORDS, RunResult
+from headtohead.analysis.run_results import IN_WORDS, RunResult
 from headtohead.backbones.constants import BATCH_NORM_MOMENTUM
 from headtohead.report.comparisons import HeadComparison
 from headtohead.stats import Lag

@@ -12,9 +12,9 @@ from headtohead.report.formats.latex import latex_tables
 from headtohead.report.formats.markdown import report_markdown
 from headtohead.report.formats.summary import summary_json
 from headtohead.report.formats.tensorboard import make_whole
-from headtohead.report.page.content import PICTURES, Content, gather
+from headtohead.report.page.content import SHOWN_IMAGES, Content, gather
+from headtohead.report.page.hard_images import predictions_on_test
 from headtohead.report.page.html import arrange
-from headtohead.report.page.picks import predictions_on_test
 from headtohead.report.summary import Summary, summarize
 from headtohead.study_data import StudyData
 
@@ -22,7 +22,7 @@ from headtohead.study_data import StudyData
 def render(
     data: StudyData,
     *,
-    pictures: int = PICTURES,
+    pictures: int = SHOWN_IMAGES,
     beside: Sequence[Beside] = (),
     figures: bool = False,
     claims: bool = False,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from headtohead.analysis.results import PRIMARY
+from headtohead.analysis.run_results import PRIMARY
 from headtohead.core.errors import UsageError
 from headtohead.core.text import names
 from headtohead.data.prepared import printable
@@ -26,7 +26,7 @@ FEW = 4
 NAMED = 5
 """Winners that the headline names; more are counted, and have won the least."""
 
-Outcome = Literal["reference", "beats", "behind", "equal", "open", "not judged", "no verdict"]
+Standing = Literal["reference", "beats", "behind", "equal", "open", "not judged", "no verdict"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Place:
     values: tuple[tuple[int, float], ...]
     failed: int
     chosen: bool
-    outcome: Outcome
+    outcome: Standing
     verdict: str
 
 
@@ -155,7 +155,7 @@ def _place(summary: Summary, found: HeadResult) -> Place:
     )
 
 
-def outcome_of(summary: Summary, head: str) -> tuple[Outcome, str]:
+def outcome_of(summary: Summary, head: str) -> tuple[Standing, str]:
     """How `head` stands to the study's reference by the study's verdicts, and that in words."""
     reference = summary.reference
     if head == reference:
@@ -169,7 +169,7 @@ def outcome_of(summary: Summary, head: str) -> tuple[Outcome, str]:
     return _judged(item, head, reference)
 
 
-def _judged(item: HeadComparison, head: str, reference: str) -> tuple[Outcome, str]:
+def _judged(item: HeadComparison, head: str, reference: str) -> tuple[Standing, str]:
     won = _won(item)
     if won is not None:
         if won[0] == head:

@@ -11,7 +11,7 @@ from headtohead.analysis.pairs import (
     Targets,
     estimates,
 )
-from headtohead.analysis.results import IN_WORDS, METRICS, RunResult
+from headtohead.analysis.run_results import IN_WORDS, METRICS, RunResult
 from headtohead.core.errors import UsageError
 from headtohead.report.comparisons import HeadComparison, comparisons_of
 from headtohead.report.notes import (

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from headtohead.backbones.catalog import resolve
 from headtohead.backbones.describe import facts
 from headtohead.backbones.frozen import with_last_stages
+from headtohead.backbones.table import resolve
 from headtohead.core.errors import HeadToHeadError, UsageError, brief, one_line
 from headtohead.core.source_code import loaded_digest
 from headtohead.core.system import usable_cores

@@ -13,8 +13,7 @@ from headtohead.core.system import cache_folder
 from headtohead.data.listing import Listing, list_study
 from headtohead.data.pipeline import split_study
 from headtohead.data.prepared import GIVEN_SPLITS
-from headtohead.probes.images import check_masks_folder
-from headtohead.runtime.executors import asked_here
+from headtohead.probes.probe_images import check_masks_folder
 from headtohead.runtime.forecast import Forecast, Images, forecast
 from headtohead.runtime.preflight import (
     TimingQuestion,
@@ -26,6 +25,7 @@ from headtohead.runtime.preflight import (
 )
 from headtohead.runtime.process import StandbyProcesses
 from headtohead.runtime.progress import Display
+from headtohead.runtime.startup import asked_here
 from headtohead.store.ledger import refuse_another
 
 STATISTICS = 2048

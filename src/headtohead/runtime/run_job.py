@@ -13,7 +13,7 @@ import torch
 
 from headtohead.core.errors import RunError
 from headtohead.core.source_code import loaded_digest, source_digest
-from headtohead.data.features import FeatureKey, key_of
+from headtohead.data.feature_cache import FeatureKey, key_of
 from headtohead.data.pipeline import split_study
 from headtohead.data.prepared import PreparedSet, load_prepared
 from headtohead.data.split import Split, in_stored_order
@@ -21,7 +21,7 @@ from headtohead.probes.stage import collect_missing, collect_session
 from headtohead.runtime.jobs import AnyJob, FiguresJob, Job, SessionJob
 from headtohead.store.ledger import STUDY_FILE, Ledger
 from headtohead.store.records import EpochRecord
-from headtohead.training.features import frozen_features
+from headtohead.training.feature_extraction import frozen_features
 from headtohead.training.inputs import Features, Inputs, Pictures
 from headtohead.training.plans import RunPlan, run_plan
 from headtohead.training.run import train

@@ -20,7 +20,7 @@ from headtohead.runtime.models_check import answer_or_refusal
 from headtohead.runtime.pipes import own_output, say
 from headtohead.runtime.preflight import PreflightQuestion, TimingQuestion
 from headtohead.training.device import choose_device, set_up_worker
-from headtohead.training.evaluate import measure
+from headtohead.training.inference import measure
 from headtohead.training.inputs import Features, Inputs, Pictures
 from headtohead.training.plans import RunPlan
 

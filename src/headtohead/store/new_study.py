@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import headtohead
-from headtohead.config.reading import name_after
 from headtohead.config.study import StudySpec
+from headtohead.config.study_files import name_after
 from headtohead.data.pipeline import split_study
 from headtohead.data.prepare import unreadable_per_class
 from headtohead.data.prepared import GIVEN_SPLITS, PreparedSet

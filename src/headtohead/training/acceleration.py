@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from headtohead.backbones.base import Backbone
-from headtohead.backbones.catalog import build_backbone
+from headtohead.backbones.table import build_backbone
 from headtohead.config.recipe import Precision
 from headtohead.config.study import BackboneSpec
 

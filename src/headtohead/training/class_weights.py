@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headtohead.config.recipe import RecipeSpec
-from headtohead.training.evaluate import cross_entropy
+from headtohead.training.inference import cross_entropy
 
 
 def balanced(labels: NDArray[np.int64], classes: int) -> NDArray[np.float64]:

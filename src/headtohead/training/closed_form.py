@@ -9,7 +9,7 @@ from torch import Tensor
 
 from headtohead.heads.base import ClosedFormHead
 from headtohead.heads.classifier import Classifier
-from headtohead.training.evaluate import cross_entropy, predicted
+from headtohead.training.inference import cross_entropy, predicted
 from headtohead.training.inputs import Inputs
 
 

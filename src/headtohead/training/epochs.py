@@ -15,7 +15,7 @@ from headtohead.training.augment import Augmentation, augmentation
 from headtohead.training.batch_norm import recompute_statistics, statistics_rows
 from headtohead.training.class_weights import class_weights
 from headtohead.training.closed_form import fit
-from headtohead.training.evaluate import cross_entropy, infer, predicted
+from headtohead.training.inference import cross_entropy, infer, predicted
 from headtohead.training.inputs import Inputs
 from headtohead.training.optimizer import Optimizer
 from headtohead.training.plans import RunPlan

@@ -22,7 +22,7 @@ from headtohead.training import checkpoint
 from headtohead.training.acceleration import kernels_of
 from headtohead.training.device import check_precision, environment
 from headtohead.training.epochs import Epochs, Watcher, epochs_of, recompute
-from headtohead.training.evaluate import measure
+from headtohead.training.inference import measure
 from headtohead.training.inputs import Inputs
 from headtohead.training.plans import RunPlan
 from headtohead.training.sample import training_sample

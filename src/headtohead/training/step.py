@@ -23,7 +23,7 @@ from headtohead.core.errors import RunError
 from headtohead.heads.classifier import Classifier
 from headtohead.training.augment import Augmentation
 from headtohead.training.class_weights import training_loss
-from headtohead.training.evaluate import predicted
+from headtohead.training.inference import predicted
 from headtohead.training.inputs import Inputs
 from headtohead.training.optimizer import Optimizer
 

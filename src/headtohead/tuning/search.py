@@ -9,25 +9,23 @@ from pydantic import JsonValue
 
 from headtohead.config.from_options import study_from
 from headtohead.config.options import TuneOptions, documented
-from headtohead.config.reading import resolve_tuning
 from headtohead.config.study import HeadSpec, StudySpec
+from headtohead.config.study_files import resolve_tuning
 from headtohead.config.verdict import VerdictSpec
 from headtohead.core.errors import RunError, UsageError
 from headtohead.core.files import check_out, digest_of, expanded, storage_error
 from headtohead.core.streams import stream_seed
-from headtohead.core.system import cache_folder
 from headtohead.core.text import counted
-from headtohead.data.pipeline import prepare_study, told
-from headtohead.runtime.executors import asked_here, executor_of
 from headtohead.runtime.jobs import Job, is_done
-from headtohead.runtime.preflight import answer_of, first_worker, question_about
+from headtohead.runtime.preflight import question_about
 from headtohead.runtime.progress import Display
-from headtohead.runtime.renewal import Renewal, renew
+from headtohead.runtime.retraining import Retraining, clear_outdated
 from headtohead.runtime.runner import StudyRunner
+from headtohead.runtime.startup import start_up
 from headtohead.store.ledger import STUDY_FILE, Ledger, StudyFile, hold
 from headtohead.store.new_study import study_file
 from headtohead.tuning.proposals import optuna, propose
-from headtohead.tuning.results import Tuning, write_results
+from headtohead.tuning.search_results import Tuning, write_results
 from headtohead.tuning.trials import (
     candidate,
     trial_head,
@@ -72,33 +70,17 @@ def tune(
         spec, device, workers, deterministic=deterministic, models=_edges(spec)
     )
     untuned = {head: untuned_values(spec, head) for head in spec.heads}
-    execution, spec = spec.execution, spec.where_it_runs_aside()
-    with (
-        first_worker(asked_here(execution, question), cache) as standby,
-        Display() as display,
-    ):
-        machine = answer_of(standby)
-        spec = spec.model_copy(update={"backbone": machine.backbone})
-        if not execution.on_ray:
-            standby.start(min(len(machine.setups), len(spec.heads) * tuning_of(spec).seeds))
-        source, prepared = prepare_study(spec, cache=cache_folder(cache), progress=display.progress)
-        for line in told(source, prepared):
-            display.note(line)
+    with start_up(spec, question, cache) as startup:
+        spec, display = startup.study, startup.display
+        _, prepared = startup.prepare(len(spec.heads) * tuning_of(spec).seeds)
         file = study_file(spec, prepared)
         folder = place or _default_out(file)
         _refuse_foreign(folder)
         trials_folder = folder / TRIALS
-        with (
-            hold(trials_folder),
-            executor_of(
-                *(execution, question, machine, standby, trials_folder, prepared),
-                cache=cache,
-                note=display.note,
-            ) as executor,
-        ):
+        with hold(trials_folder), startup.executor(trials_folder, prepared) as executor:
             runner = StudyRunner(executor, display)
             file = _as_trials(trials_folder, file)
-            _renew(trials_folder, file, display)
+            _clear_outdated(trials_folder, file, display)
             ledger = _search(trials_folder, file, spec, runner, untuned)
             return write_results(folder, ledger, spec)
 
@@ -159,8 +141,8 @@ def _as_trials(folder: Path, file: StudyFile) -> StudyFile:
     return file.model_copy(update={"tunes": tunes})
 
 
-def _renew(folder: Path, file: StudyFile, display: Display) -> None:
-    """Clear trials of the heads of `file` that must be trained again. Raises as `renew` does."""
+def _clear_outdated(folder: Path, file: StudyFile, display: Display) -> None:
+    """Clear trials of the heads of `file` that must be trained again; raises what that raises."""
     if not (folder / STUDY_FILE).is_file():
         return
     before = Ledger.open(folder).file
@@ -170,7 +152,7 @@ def _renew(folder: Path, file: StudyFile, display: Display) -> None:
     mine = {name: head for name, head in known if name.rpartition("-")[0] in file.study.heads}
     study = before.study.model_copy(update={"heads": mine})
     there = before.model_copy(update={"study": study})
-    renew(folder, there, Renewal(retrain_changed=None), display.note)
+    clear_outdated(folder, there, Retraining(retrain_changed=None), display.note)
 
 
 def _searched(study: StudySpec, heads: list[str]) -> object:

@@ -8,7 +8,7 @@ from pydantic import JsonValue
 from headtohead.config.search_space import OPTION, Choices, Range, TuningSpec
 from headtohead.config.study import HeadSpec, StudySpec
 from headtohead.core.errors import UsageError
-from headtohead.heads.catalog import head_options
+from headtohead.heads.describe import head_options
 from headtohead.runtime.jobs import Job
 from headtohead.store.ledger import Ledger
 from headtohead.store.records import Record

@@ -25,7 +25,7 @@ from headtohead.console import INTERRUPTED  # noqa: E402
 from headtohead.core.errors import RunError, StorageError  # noqa: E402
 from headtohead.core.files import sha256_of  # noqa: E402
 from headtohead.core.system import usable_cores  # noqa: E402
-from headtohead.runtime.cluster import goods  # noqa: E402
+from headtohead.runtime.cluster import file_sets  # noqa: E402
 from headtohead.runtime.doctor import Machines  # noqa: E402
 
 sys.path += [str(Path(__file__).parents[2]), str(Path(__file__).parents[3] / "benchmarks")]
@@ -318,10 +318,10 @@ def test_features_are_computed_once_and_fetched(site: Site) -> None:
 
 
 def test_a_disk_without_room_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(goods, "ROOM", 1 << 62)
-    wanted = goods.Goods("prepared/x", (("pictures.npy", 10, "0" * 64),))
+    monkeypatch.setattr(file_sets, "ROOM", 1 << 62)
+    wanted = file_sets.FileSet("prepared/x", (("pictures.npy", 10, "0" * 64),))
     with pytest.raises(StorageError, match="not enough space"):
-        goods.fetch(wanted, str(tmp_path), [])
+        file_sets.fetch(wanted, str(tmp_path), [])
 
 
 @thorough

@@ -12,18 +12,18 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from headtohead.backbones.catalog import resolve
+from headtohead.backbones.table import resolve
 from headtohead.config.from_options import study_from
 from headtohead.config.study import StudySpec
-from headtohead.data.features import key_of
+from headtohead.data.feature_cache import key_of
 from headtohead.data.pipeline import prepare_study, split_study
 from headtohead.data.prepared import PreparedSet
 from headtohead.data.split import Split
 from headtohead.stats.metrics import accuracy, cross_entropy
 from headtohead.store.records import LAST, EpochRecord
 from headtohead.training import checkpoint
-from headtohead.training.evaluate import infer
-from headtohead.training.features import frozen_features
+from headtohead.training.feature_extraction import frozen_features
+from headtohead.training.inference import infer
 from headtohead.training.inputs import Features
 from headtohead.training.plans import RunPlan
 from headtohead.training.run import train

@@ -11,9 +11,9 @@ from PIL import Image
 from torch import Tensor
 
 from headtohead.backbones.base import Normalization
-from headtohead.backbones.catalog import build_backbone, resolve
+from headtohead.backbones.check import check_backbone
 from headtohead.backbones.external import LibraryBackbone
-from headtohead.backbones.testing import check_backbone
+from headtohead.backbones.table import build_backbone, resolve
 from headtohead.backbones.weights import load_weights, read_state
 from headtohead.cli import main
 from headtohead.config.study import BackboneSpec

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from headtohead.backbones.base import Normalization
-from headtohead.backbones.catalog import build_backbone, resolve
+from headtohead.backbones.check import check_backbone
 from headtohead.backbones.external import LibraryBackbone
-from headtohead.backbones.testing import check_backbone
+from headtohead.backbones.table import build_backbone, resolve
 from headtohead.config.study import BackboneSpec
 from headtohead.core.errors import UsageError
 

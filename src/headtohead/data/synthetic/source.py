@@ -11,7 +11,7 @@ from headtohead.core.errors import DataError, StorageError, UsageError
 from headtohead.core.processes import Pool, Process, Worker, module_command
 from headtohead.core.system import usable_cores
 from headtohead.data.inventory import install, loss, tell_loss
-from headtohead.data.progress import Progress
+from headtohead.data.long_tasks import Progress
 from headtohead.data.selection import select
 from headtohead.data.sources import PictureFile
 from headtohead.data.synthetic.photograph import LABELS, named, photograph

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from headtohead.analysis.foremost import foremost
+from headtohead.analysis.shown_in_full import shown_in_full
 from headtohead.report.charts.chart import (
     Chart,
     Drawing,
@@ -51,7 +51,7 @@ class Track:
 def tracks_of(data: StudyData) -> list[Track]:
     """Heads with finished runs, in the study's order."""
     runs = [run for run in data.runs if run.record.status == "finished" and run.history]
-    shown = foremost(data.study, data.by_head)
+    shown = shown_in_full(data.study, data.by_head)
     tracks = []
     for index, (head, style) in enumerate(head_styles(data.study.heads).items()):
         mine = [run for run in runs if run.record.head == head]

@@ -3,7 +3,7 @@
 import csv
 import io
 
-from headtohead.analysis.results import METRICS, PRIMARY, RunResult
+from headtohead.analysis.run_results import METRICS, PRIMARY, RunResult
 from headtohead.report.charts.style import LARGEST_CLASS
 from headtohead.report.summary import Summary
 from headtohead.stats.over_images import share_interval

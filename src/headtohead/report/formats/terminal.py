@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from headtohead.analysis.baseline import Baseline
-from headtohead.analysis.results import PRIMARY
+from headtohead.analysis.run_results import PRIMARY
 from headtohead.core.text import counted, digits_of_seconds, names
 from headtohead.report.charts.style import LARGEST_CLASS
 from headtohead.report.comparisons import HeadComparison

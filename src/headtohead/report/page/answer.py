@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from headtohead.core.text import counted, names, points
-from headtohead.report.page import doubts
+from headtohead.report.page import validity
 from headtohead.report.page.reasons import reason
 from headtohead.report.summary import HeadComparison, HeadResult, Summary, validation
 from headtohead.stats.power import MOST_SEEDS, seeds_to_find
@@ -40,14 +40,16 @@ def answer(summary: Summary) -> ShortAnswer:
         return _not_judged(summary, tested)
     if summary.nothing_learned:
         reasons = tuple(reason(summary, item) for item in tested)
-        if doubts.too_few_images(summary):
-            return ShortAnswer(doubts.not_shown(summary), doubts.MORE_IMAGES, "few", reasons)
-        return ShortAnswer(doubts.nothing_learned(summary), doubts.LEARN_MORE, "unlearned", reasons)
+        if validity.too_few_images(summary):
+            return ShortAnswer(validity.not_shown(summary), validity.MORE_IMAGES, "few", reasons)
+        return ShortAnswer(
+            validity.nothing_learned(summary), validity.LEARN_MORE, "unlearned", reasons
+        )
     found = _compared(summary, able, tested)
     return replace(
         found,
-        sentence=_joined(found.sentence, doubts.lost(summary)),
-        more=_joined(doubts.lost_fairly(summary), found.more),
+        sentence=_joined(found.sentence, validity.lost(summary)),
+        more=_joined(validity.lost_fairly(summary), found.more),
     )
 
 
@@ -57,7 +59,7 @@ def opening(summary: Summary) -> Iterator[str]:
     if found.certainty in ("unjudged", "few", "unlearned"):
         yield f"{found.sentence} {found.more}"
     elif summary.at_majority:
-        yield _joined(doubts.lost(summary), doubts.lost_fairly(summary))
+        yield _joined(validity.lost(summary), validity.lost_fairly(summary))
 
 
 def _joined(*parts: str) -> str:
@@ -137,13 +139,13 @@ def without_verdict(summary: Summary) -> str:
 
 def _not_judged(summary: Summary, tested: Sequence[HeadComparison]) -> ShortAnswer:
     """What cannot be judged first, then what can, then the heads that learned nothing."""
-    parts = [doubts.not_judged(summary, tested)]
+    parts = [validity.not_judged(summary, tested)]
     judged = [item for item in tested if item.judged and item.first == summary.reference]
     if judged:
         parts.append(_of_the_rest(summary, judged))
-    parts.append(doubts.lost(summary))
+    parts.append(validity.lost(summary))
     reasons = tuple(reason(summary, item) for item in tested)
-    more = _joined(doubts.why_and_remedy(summary), doubts.lost_fairly(summary))
+    more = _joined(validity.why_and_remedy(summary), validity.lost_fairly(summary))
     return ShortAnswer(_joined(*parts), more, "unjudged", reasons)
 
 

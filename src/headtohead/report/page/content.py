@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from headtohead.analysis.baseline import Baseline
-from headtohead.analysis.foremost import foremost
+from headtohead.analysis.shown_in_full import shown_in_full
 from headtohead.claims.base import ClaimFigure, JudgedClaim
 from headtohead.claims.judge import judge
 from headtohead.claims.table import CLAIMS, about_pooling, claims_of
@@ -41,7 +41,12 @@ from headtohead.report.page.findings import (
 )
 from headtohead.report.page.forest import forest
 from headtohead.report.page.gallery import Card, MapGrid, cards, map_grid, unfit_maps
-from headtohead.report.page.picks import disagreements, mistakes, opinions_of, predictions_on_test
+from headtohead.report.page.hard_images import (
+    disagreements,
+    mistakes,
+    opinions_of,
+    predictions_on_test,
+)
 from headtohead.report.page.setting import backbone_facts, command, environments, study_yaml
 from headtohead.report.page.tables import (
     MISSING,
@@ -57,7 +62,7 @@ from headtohead.report.page.thumbnails import Facts, Thumbnails, read_thumbnails
 from headtohead.report.summary import HeadComparison, Summary
 from headtohead.study_data import StudyData
 
-PICTURES = 12
+SHOWN_IMAGES = 12
 """Test pictures in each grid of the page, unless it is asked for more or fewer."""
 
 
@@ -212,7 +217,7 @@ class Content:
 def gather(
     data: StudyData,
     summary: Summary,
-    pictures: int = PICTURES,
+    pictures: int = SHOWN_IMAGES,
     beside: Sequence[Beside] = (),
     claims: bool = False,
 ) -> Content:
@@ -244,7 +249,7 @@ def gather(
         estimates=estimate_rows(summary),
         targets=target_rows(summary),
         looks=looks_text(summary),
-        forest=forest(summary, foremost(data.study, data.by_head)),
+        forest=forest(summary, shown_in_full(data.study, data.by_head)),
         groups=(TOGETHER, *GROUPS),
         curves=_curves(tracks, summary.baseline),
         beside=tuple(beside_view(data.file, tracks, other) for other in beside),
@@ -265,7 +270,7 @@ def gather(
 
 def _keys(summary: Summary) -> tuple[HeadKey, ...]:
     known = {result.head for result in summary.heads}
-    shown = foremost(summary.file.study, {head.head: head.runs for head in summary.heads})
+    shown = shown_in_full(summary.file.study, {head.head: head.runs for head in summary.heads})
     return tuple(
         HeadKey(head, index, style.color, style.marker, head not in shown)
         for index, (head, style) in enumerate(head_styles(summary.file.study.heads).items())
@@ -291,7 +296,7 @@ def _reliability(found: dict[str, list[SplitPredictions]], data: StudyData) -> C
     entries = [
         trust(head, order.index(head), styles[head], splits)
         for head, splits in found.items()
-        if head in foremost(data.study, data.by_head)
+        if head in shown_in_full(data.study, data.by_head)
     ]
     return reliability_chart(entries, 1 / len(data.file.classes))
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps
-from headtohead.probes.images import ProbeImages
+from headtohead.probes.probe_images import ProbeImages
 from headtohead.report.charts.overlay import edge_of, field_of, outlined, overlay
-from headtohead.report.page.picks import Pick
+from headtohead.report.page.hard_images import Pick
 from headtohead.report.page.thumbnails import Thumbnails
 from headtohead.study_data import StudyData
 

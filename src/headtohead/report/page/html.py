@@ -4,7 +4,7 @@ from markupsafe import Markup
 
 import headtohead
 from headtohead.core.text import points
-from headtohead.report.page.content import PICTURES, Content, gather
+from headtohead.report.page.content import SHOWN_IMAGES, Content, gather
 from headtohead.report.page.frame import GLYPHS, colors, part, policy, template, values
 from headtohead.report.page.glossary import TERMS, explain
 from headtohead.report.page.setting import epochs_text, optimizer_text, split_text
@@ -22,12 +22,12 @@ CERTAINTY = {
 }
 
 
-def report_page(data: StudyData, summary: Summary, pictures: int = PICTURES) -> bytes:
+def report_page(data: StudyData, summary: Summary, pictures: int = SHOWN_IMAGES) -> bytes:
     """`report.html` in UTF-8; `pictures` test images in each grid."""
     return arrange(gather(data, summary, pictures), pictures).encode()
 
 
-def arrange(page: Content, pictures: int = PICTURES) -> str:
+def arrange(page: Content, pictures: int = SHOWN_IMAGES) -> str:
     """The page as HTML. Every name in it is escaped: only our own SVG and files are not."""
     file = page.summary.file
     counts = file.counts

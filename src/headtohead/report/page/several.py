@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import headtohead
-from headtohead.analysis.foremost import foremost
+from headtohead.analysis.shown_in_full import shown_in_full
 from headtohead.config.study import prepared_text
 from headtohead.core.text import minus, names
 from headtohead.data.prepared import printable
@@ -17,9 +17,9 @@ from headtohead.report.page.frame import GLYPHS, colors, part, policy, template,
 from headtohead.report.page.glossary import TERMS, explain
 from headtohead.report.page.setting import backbone_text, epochs_text, recipe_text
 from headtohead.report.page.tables import MISSING
-from headtohead.report.several import FEW, Entry, Outcome, Place, Several
+from headtohead.report.several import FEW, Entry, Place, Several, Standing
 
-TAGS: dict[Outcome, str] = {
+TAGS: dict[Standing, str] = {
     "reference": "",
     "beats": "supported",
     "behind": "refuted",
@@ -180,9 +180,9 @@ def _cell(place: Place) -> PlaceCell:
 
 
 def _drawn(entry: Entry) -> set[str]:
-    """The heads of a study that its chart has: all, or the foremost of many."""
+    """The heads of a study that its chart has: all, or the best of many."""
     runs = {head.head: head.runs for head in entry.summary.heads if head.head in entry.places}
-    return set(foremost(entry.summary.file.study, runs))
+    return set(shown_in_full(entry.summary.file.study, runs))
 
 
 def _charts(several: Several, drawn: dict[str, set[str]]) -> Iterator[Chart]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from headtohead.analysis.baseline import Baseline
-from headtohead.analysis.results import loss_rise
+from headtohead.analysis.run_results import loss_rise
 from headtohead.config.verdict import Metric
 from headtohead.core.text import digits_of_seconds, minus
 from headtohead.report.charts.curves import Track

@@ -18,7 +18,12 @@ from PIL import Image
 
 from headtohead.core.files import write_atomic
 from headtohead.data.prepared import PreparedSet, printable
-from headtohead.report.page.picks import disagreements, mistakes, opinions_of, predictions_on_test
+from headtohead.report.page.hard_images import (
+    disagreements,
+    mistakes,
+    opinions_of,
+    predictions_on_test,
+)
 from headtohead.study_data import StudyData
 
 FORMAT = 1

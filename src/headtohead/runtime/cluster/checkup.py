@@ -15,7 +15,7 @@ import ray
 from headtohead.core.errors import HeadToHeadError, brief
 from headtohead.runtime.cluster import node
 from headtohead.runtime.cluster.driver import connect
-from headtohead.runtime.cluster.goods import on
+from headtohead.runtime.cluster.file_sets import on
 from headtohead.runtime.examination import examine
 from headtohead.runtime.pipes import Say, log_to, own_input, own_output, say
 

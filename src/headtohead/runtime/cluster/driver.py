@@ -23,11 +23,11 @@ import ray
 
 from headtohead.core.errors import HeadToHeadError, StorageError, UsageError, brief
 from headtohead.probes.table import probe_named
-from headtohead.runtime.cluster import node, parcels
-from headtohead.runtime.cluster.goods import on
-from headtohead.runtime.cluster.parcels import DamagedParcelError, Receiver
-from headtohead.runtime.cluster.roster import KnownMachine, Roster
-from headtohead.runtime.cluster.seats import Kind, choose, kind_before, seed_of
+from headtohead.runtime.cluster import node, transfer
+from headtohead.runtime.cluster.file_sets import on
+from headtohead.runtime.cluster.membership import KnownMachine, Membership
+from headtohead.runtime.cluster.placement import Kind, choose, kind_before, seed_of
+from headtohead.runtime.cluster.transfer import DamagedFileError, Receiver
 from headtohead.runtime.executor import Event
 from headtohead.runtime.jobs import AnyJob, Job, SessionJob, as_data, from_data
 from headtohead.runtime.pipes import Say, log_to, own_input, own_output, say
@@ -134,24 +134,24 @@ class Driver:
         self._deaths: Counter[AnyJob] = Counter()
         self._bound: dict[int, Kind] = {}
         self._running: dict[Any, Attempt] = {}
-        self._roster = Roster(setup, lambda text: tell("said", message=text))
+        self._membership = Membership(setup, lambda text: tell("said", message=text))
 
     def run(self, jobs: Sequence[AnyJob]) -> None:
         """Do all jobs, and return when they are over. Raises RunError and StorageError."""
         ledger = Ledger.open(self._out)
-        self._roster.study(ledger)
+        self._membership.study(ledger)
         self._numbers = {job: number for number, job in enumerate(jobs)}
         self._deaths, waiting = Counter(), list(jobs)
         self._bind(ledger, waiting)
         while waiting or self._running:
-            self._roster.refresh()
+            self._membership.refresh()
             self._hand_out(ledger, waiting)
             if not self._running:
-                self._roster.check_hope()
-            ready, _ = ray.wait([*self._running, *self._roster.pending], timeout=TICK)
+                self._membership.check_hope()
+            ready, _ = ray.wait([*self._running, *self._membership.pending], timeout=TICK)
             for ref in ready:
                 if ref not in self._running:
-                    self._roster.settle(ref)
+                    self._membership.settle(ref)
                     continue
                 attempt = self._running[ref]
                 if (end := self._hear(ledger, ref, attempt)) is not None:
@@ -164,7 +164,7 @@ class Driver:
             silent = time.monotonic() - attempt.heard
             if attempt.begun and silent > SILENCE:
                 ray.cancel(ref, force=True)
-                self._roster.leave_out(attempt.member.id, "does not answer")
+                self._membership.leave_out(attempt.member.id, "does not answer")
                 self._end(ref, attempt, "its machine does not answer", waiting)
             elif not attempt.begun and silent > PATIENCE:  # others may have taken its cores
                 ray.cancel(ref, force=True)
@@ -175,8 +175,8 @@ class Driver:
         for seed in {seed_of(job) for job in jobs} - self._bound.keys():
             for head in ledger.file.study.heads:
                 if (run := ledger.run(head, seed)) is not None:
-                    self._roster.wait()
-                    kind = kind_before(run.record.environment, self._roster.kinds())
+                    self._membership.wait()
+                    kind = kind_before(run.record.environment, self._membership.kinds())
                     if kind is not None:
                         self._bound[seed] = kind
                     break
@@ -185,7 +185,7 @@ class Driver:
         limit = self._setup["workers"]
         while limit is None or len(self._running) < limit:
             at_work = [attempt.job for attempt in self._running.values()]
-            there, able = self._roster.usable(), self._roster.able
+            there, able = self._membership.usable(), self._membership.able
             if (found := choose(waiting, at_work, there, self._bound, able)) is None:
                 return
             job, member = found
@@ -199,21 +199,21 @@ class Driver:
                     f"be flagged.",
                 )
             self._bound[seed] = member.kind
-            self._roster.begin(job, member)
+            self._membership.begin(job, member)
             ref = self._start(ledger, job, member)
             self._running[ref] = Attempt(self._numbers[job], job, member, Receiver(self._out, job))
             member.busy += 1
 
     def _start(self, ledger: Ledger, job: AnyJob, member: KnownMachine) -> Any:
         probe = probe_named(ledger.file.study, job.probe) if isinstance(job, SessionJob) else None
-        weights = self._roster.weights(member)
+        weights = self._membership.weights(member)
         shared = member.out and weights == ledger.file.study.backbone.weights
-        names = parcels.reads(ledger, job, probe)
+        names = transfer.reads(ledger, job, probe)
         order = {
             "job": as_data(job),
             "out": str(self._out) if shared else None,
-            "files": [] if shared else parcels.packed(ledger, names, weights),
-            **self._roster.order(member),
+            "files": [] if shared else transfer.packed(ledger, names, weights),
+            **self._membership.order(member),
         }
         per_run = self._setup["per_run"]
         # What measures all heads is alone on its machine.
@@ -224,7 +224,7 @@ class Driver:
                 num_returns="streaming",
                 max_retries=0,  # Ray would retry without end what takes too much memory
                 num_cpus=cores,
-                num_gpus=per_run["gpus"] if self._roster.on_gpu else 0,
+                num_gpus=per_run["gpus"] if self._membership.on_gpu else 0,
                 memory=int((per_run["memory"] or 0) * 2**30) or None,
                 scheduling_strategy=on(member.id),
             )
@@ -246,20 +246,20 @@ class Driver:
         except ray.exceptions.RayError as error:
             if not attempt.begun:
                 return NOT_BEGUN
-            self._roster.look_again()
+            self._membership.look_again()
             return f"{type(error).__name__}: {brief(str(error), 200)}"
         attempt.heard, attempt.begun = time.monotonic(), True
         kind = event["event"]
         try:
             if kind == "piece":
                 attempt.receiver.take(event)
-        except DamagedParcelError as error:
+        except DamagedFileError as error:
             ray.cancel(ref, force=True)
             return str(error)
         if kind in ("here", "alive", "piece"):
             return None
         if kind == "start":
-            self._roster.features_ready(seed_of(attempt.job), attempt.member)
+            self._membership.features_ready(seed_of(attempt.job), attempt.member)
         if kind == "done":
             return self._checked(ledger, attempt.job, event)
         if kind == "died":
@@ -299,11 +299,13 @@ class Driver:
                 return
             tell("note", message=f"lost on {member.host} ({end}); it is done again")
         elif end is NOT_BEGUN:
-            self._roster.ask_again(member)
+            self._membership.ask_again(member)
         elif end["event"] == "refused":
-            self._roster.leave_out(member.id, f"cannot do such runs: {end['message']}")
+            self._membership.leave_out(member.id, f"cannot do such runs: {end['message']}")
         elif end.get("exit_code") == StorageError.exit_code:
-            self._roster.leave_out(member.id, f"cannot be written to: {end['message']}", disk=True)
+            self._membership.leave_out(
+                member.id, f"cannot be written to: {end['message']}", disk=True
+            )
         else:
             tell(**end)
             return

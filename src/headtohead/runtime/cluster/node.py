@@ -25,7 +25,7 @@ from headtohead.core.errors import StorageError
 from headtohead.core.files import sha256_of, write_atomic
 from headtohead.core.processes import Process, module_command
 from headtohead.core.system import CACHE_VARIABLE, cache_folder, cpu_name
-from headtohead.runtime.cluster import parcels
+from headtohead.runtime.cluster import transfer
 from headtohead.runtime.executor import Event
 from headtohead.runtime.jobs import AnyJob, Job, from_data
 from headtohead.runtime.machine import drivers_gpus
@@ -129,9 +129,9 @@ def _do(job: AnyJob, out: Path, order: Order, known: dict[str, str]) -> Iterator
         over = kind in ("done", "error", "died")
         due = kind == "epoch" and time.monotonic() - sent >= HOME_INTERVAL
         if not order["out"] and over:
-            yield from _files(out, parcels.writes(out, job), known)
+            yield from _files(out, transfer.writes(out, job), known)
         elif not order["out"] and due and isinstance(job, Job):
-            yield from _files(out, parcels.position(job), known)
+            yield from _files(out, transfer.position(job), known)
             sent = time.monotonic()
         yield event
         if over:
@@ -140,7 +140,7 @@ def _do(job: AnyJob, out: Path, order: Order, known: dict[str, str]) -> Iterator
 
 def _files(out: Path, names: list[str], known: dict[str, str]) -> Iterator[Event]:
     logs = [f"logs/{log.name}" for log in (out / "logs").glob("*.log") if log.stat().st_size]
-    for piece in parcels.changed(out, [*logs, *names], known):
+    for piece in transfer.changed(out, [*logs, *names], known):
         yield {"event": "piece", **piece}
 
 

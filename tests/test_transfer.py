@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from headtohead.core.errors import StorageError
-from headtohead.runtime.cluster import parcels
-from headtohead.runtime.cluster.parcels import DamagedParcelError, Receiver, changed, pieces
+from headtohead.runtime.cluster import transfer
+from headtohead.runtime.cluster.transfer import DamagedFileError, Receiver, changed, pieces
 from headtohead.runtime.jobs import FiguresJob, Job, SessionJob
 from headtohead.store.ledger import STUDY_FILE, Ledger
 from ledgers import full_ledger
@@ -26,7 +26,7 @@ def sent(root: Path, content: bytes, name: str = NAME) -> list[dict[str, Any]]:
 def test_a_file_arrives_as_it_was_sent(
     size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parcels, "PIECE", 10)
+    monkeypatch.setattr(transfer, "PIECE", 10)
     content = bytes(range(size))
     receiver = Receiver(tmp_path / "home", JOB)
     path = tmp_path / "home" / NAME
@@ -41,14 +41,14 @@ def test_an_altered_piece_leaves_what_stood_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else a bit that the network turned is taken for a weight."""
-    monkeypatch.setattr(parcels, "PIECE", 10)
+    monkeypatch.setattr(transfer, "PIECE", 10)
     first, second = sent(tmp_path / "away", bytes(20))
     receiver = Receiver(tmp_path / "home", JOB)
     path = tmp_path / "home" / NAME
     path.parent.mkdir(parents=True)
     path.write_bytes(b"before")
     receiver.take({**first, "content": b"x" * 10})
-    with pytest.raises(DamagedParcelError):
+    with pytest.raises(DamagedFileError):
         receiver.take(second)
     receiver.close()
     assert path.read_bytes() == b"before"
@@ -58,7 +58,7 @@ def test_an_altered_piece_leaves_what_stood_there(
 def test_a_sender_that_dies_leaves_nothing_and_the_next_begins_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parcels, "PIECE", 10)
+    monkeypatch.setattr(transfer, "PIECE", 10)
     first, second = sent(tmp_path / "away", b"a" * 10 + b"b" * 10)
     receiver = Receiver(tmp_path / "home", JOB)
     receiver.take(first)
@@ -82,7 +82,7 @@ def test_a_sender_that_dies_leaves_nothing_and_the_next_begins_anew(
 def test_nothing_but_the_jobs_own_files_is_written(name: str, tmp_path: Path) -> None:
     """Else a machine of the cluster can change other runs, or any file of this one."""
     piece = {"name": name, "content": b"", "first": True, "sha256": None}
-    with pytest.raises(DamagedParcelError):
+    with pytest.raises(DamagedFileError):
         Receiver(tmp_path / "home", JOB).take(piece)
     assert not list(tmp_path.rglob("*"))
 
@@ -123,22 +123,22 @@ def test_a_machine_gets_what_its_job_reads_and_sends_its_record_last(tmp_path: P
     """Else a run does not resume, or counts as finished before its weights are there."""
     ledger = full_ledger(tmp_path / "out", seeds=2, epochs=2)
     job = Job(next(iter(ledger.file.study.heads)), 1)
-    names = parcels.reads(ledger, job)
+    names = transfer.reads(ledger, job)
     own = f"runs/{job.head}/seed-1/"
     assert f"{own}run.json" in names
     assert not [name for name in names if "seed-0" in name]
-    written = parcels.writes(ledger.out, job)
+    written = transfer.writes(ledger.out, job)
     runs = [name for name in written if name.startswith("runs/")]
     assert runs[-1] == f"{own}run.json"
     evidence = written[len(runs) :]
     assert all(name.startswith("evidence/") for name in evidence)
     manifests = [name.endswith(".json") for name in evidence]
     assert manifests == sorted(manifests)
-    packed = parcels.packed(ledger, names, "elsewhere.pth")
+    packed = transfer.packed(ledger, names, "elsewhere.pth")
     assert [name for name, _, _ in packed] == [STUDY_FILE, *names]
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / STUDY_FILE).write_bytes(packed[0][1])
     there = Ledger.open(tmp_path / "there").file
     assert there.study.backbone.weights == "elsewhere.pth"
     assert there.digest == ledger.file.digest
-    assert parcels.writes(ledger.out, FiguresJob("accuracy")) == []
+    assert transfer.writes(ledger.out, FiguresJob("accuracy")) == []

@@ -1,4 +1,4 @@
-"""Computes a frozen backbone's features of a prepared set, once: see `headtohead.data.features`."""
+"""A frozen backbone's features of a prepared set, computed once into the feature cache."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from torch import Tensor
 from headtohead.backbones.frozen import Frozen, frozen_backbone
 from headtohead.config.study import BackboneSpec
 from headtohead.core.streams import stream_seed
-from headtohead.data.features import LAYOUT, Extraction, FeatureKey, Maps, open_features
+from headtohead.data.feature_cache import LAYOUT, Extraction, FeatureKey, MapShape, open_features
 from headtohead.data.prepared import PreparedSet
 from headtohead.training.acceleration import fastest
 from headtohead.training.inputs import Features, without_copy
@@ -27,7 +27,7 @@ LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channel
 TIMED, ROUNDS = 8, 2
 """Pictures that both layouts are timed on, and how often, after once that is not counted."""
 
-Tell: TypeAlias = Callable[[int, int, float], None]
+OnFeatures: TypeAlias = Callable[[int, int, float], None]
 """Told pictures done, of how many, and the seconds left."""
 
 
@@ -39,7 +39,7 @@ def frozen_features(
     *,
     seed: int,
     device: torch.device,
-    tell: Tell,
+    tell: OnFeatures,
 ) -> Features:
     """The features of `key`, from the cache if they are there, else computed into it by `spec`.
 
@@ -65,11 +65,11 @@ def compute(
     *,
     seed: int,
     device: torch.device,
-    tell: Tell,
+    tell: OnFeatures,
 ) -> None:
     """Compute the features of `images` (N, H, W, 3) into `folder`, or what of them is missing."""
     backbone = frozen_backbone(spec, stream_seed(seed, "init/backbone"))
-    maps: Maps = (backbone.channels, *backbone.map_size(key.image_size))
+    maps: MapShape = (backbone.channels, *backbone.map_size(key.image_size))
     network = Network(backbone, device)
     size = BATCH_ON_GPU if device.type == "cuda" else BATCH
     began, mine = time.monotonic(), 0

@@ -8,7 +8,7 @@ from headtohead.core.errors import UsageError
 from headtohead.core.files import sha256_of, write_atomic
 from headtohead.core.source_code import source_digest
 from headtohead.report.summary import summarize
-from headtohead.runtime.renewal import Renewal, renew
+from headtohead.runtime.retraining import Retraining, clear_outdated
 from headtohead.store.evidence import evidence_path
 from headtohead.store.ledger import Ledger
 from headtohead.store.records import Failure, RunRecord
@@ -67,7 +67,7 @@ ALL = {("gap", 0), ("gap", 1), (NAME, 0), (NAME, 1)}
 def test_what_is_as_it_was_stays(ledger: Ledger) -> None:
     """Else the same command again trains everything again."""
     said: list[str] = []
-    renew(ledger.out, ledger.file, Renewal(retrain_changed=True), said.append)
+    clear_outdated(ledger.out, ledger.file, Retraining(retrain_changed=True), said.append)
     assert over(ledger) == ALL
     assert said == []
 
@@ -75,7 +75,7 @@ def test_what_is_as_it_was_stays(ledger: Ledger) -> None:
 def test_failed_runs_are_tried_again_when_asked(ledger: Ledger) -> None:
     """Else a run that failed once, for want of memory, has failed for ever."""
     said: list[str] = []
-    renew(ledger.out, ledger.file, Renewal(retry_failed=True), said.append)
+    clear_outdated(ledger.out, ledger.file, Retraining(retry_failed=True), said.append)
     assert over(ledger) == ALL - {(NAME, 1)}
     assert [line.partition(":")[0] for line in said] == [f"{NAME} seed 1"]
 
@@ -84,7 +84,7 @@ def test_a_repaired_head_is_tried_again_unasked(ledger: Ledger, source: Path) ->
     """Else its author reads the old failure for ever."""
     changed(ledger, NAME, 0, status="failed", failure=NAN)
     source.write_text("class Own: pass\n")
-    renew(ledger.out, ledger.file, Renewal(), lambda _: None)
+    clear_outdated(ledger.out, ledger.file, Retraining(), lambda _: None)
     assert over(ledger) == {("gap", 0), ("gap", 1)}
 
 
@@ -92,7 +92,7 @@ def test_a_changed_head_is_refused_and_nothing_moves(ledger: Ledger, source: Pat
     """Else means are taken over two versions of a head."""
     source.write_text("class Own: pass\n")
     with pytest.raises(UsageError, match=rf"{NAME}.*--retrain-changed.*--out") as caught:
-        renew(ledger.out, ledger.file, Renewal(), lambda _: None)
+        clear_outdated(ledger.out, ledger.file, Retraining(), lambda _: None)
     assert "\n" not in str(caught.value)
     assert over(ledger) == ALL
 
@@ -102,7 +102,7 @@ def test_a_changed_head_is_trained_again_when_asked(ledger: Ledger, source: Path
     source.write_text("class Own: pass\n")
     evidence = evidence_path(ledger.out, "predictions", NAME, 0)
     assert evidence.exists()
-    renew(ledger.out, ledger.file, Renewal(retrain_changed=True), lambda _: None)
+    clear_outdated(ledger.out, ledger.file, Retraining(retrain_changed=True), lambda _: None)
     assert over(ledger) == {("gap", 0), ("gap", 1)}
     assert not evidence.exists()
     assert not evidence.with_suffix(".json").exists()
@@ -112,7 +112,7 @@ def test_a_changed_head_is_trained_again_when_asked(ledger: Ledger, source: Path
 def test_runs_of_version_0_1_have_no_source(ledger: Ledger, known: bool) -> None:
     """Else every older study with a head of one's own is refused; asked for, they are renewed."""
     changed(ledger, NAME, 0, source=None)
-    renew(ledger.out, ledger.file, Renewal(retrain_changed=known), lambda _: None)
+    clear_outdated(ledger.out, ledger.file, Retraining(retrain_changed=known), lambda _: None)
     assert ((NAME, 0) in over(ledger)) is not known
 
 
@@ -132,7 +132,7 @@ def test_a_damaged_history_is_told_left_out_and_trained_again(ledger: Ledger, ho
     (note,) = (note for note in summarize(StudyData(ledger)).notes if "left out" in note)
     assert stated(note, "fc", "gap", "headtohead compare")[:2] == ["gap", "1"]
     said: list[str] = []
-    renew(ledger.out, ledger.file, Renewal(), said.append)
+    clear_outdated(ledger.out, ledger.file, Retraining(), said.append)
     assert not ledger.run_folder("gap", 1).exists()
     assert [line.partition(":")[0] for line in said] == ["gap seed 1"]
 
@@ -142,7 +142,7 @@ def test_what_starts_from_a_renewed_run_is_renewed_with_it(tmp_path: Path) -> No
     ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=1, heads_after={"gap": "fc"})
     add_run(ledger, "fc", 0, failure=NAN)
     add_run(ledger, "gap", 0)
-    renew(tmp_path, ledger.file, Renewal(retry_failed=True), lambda _: None)
+    clear_outdated(tmp_path, ledger.file, Retraining(retry_failed=True), lambda _: None)
     assert over(ledger) == set()
 
 

@@ -11,17 +11,17 @@ from PIL import Image
 
 from headtohead.probes.base import read_run, write_run
 from headtohead.probes.class_maps import CLASS_MAPS
-from headtohead.probes.images import ProbeImages, images_path, write_images
 from headtohead.probes.predictions import SplitPredictions
+from headtohead.probes.probe_images import ProbeImages, images_path, write_images
 from headtohead.report.page.gallery import cards, data_address, map_grid
-from headtohead.report.page.html import report_page
-from headtohead.report.page.picks import (
+from headtohead.report.page.hard_images import (
     Opinions,
     disagreements,
     mistakes,
     opinions_of,
     predictions_on_test,
 )
+from headtohead.report.page.html import report_page
 from headtohead.report.page.thumbnails import keep_thumbnails, read_thumbnails
 from headtohead.report.summary import summarize
 from headtohead.study_data import StudyData

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from headtohead.backbones.layers import convolution
 from headtohead.core.errors import UsageError
 from headtohead.heads.base import Head, HeadEntry
-from headtohead.heads.options import number, whole
+from headtohead.heads.option_checks import number, whole
 
 TEMPERATURES = {
     1: (1,),

@@ -21,7 +21,7 @@ from headtohead.store.records import HISTORY, RECORD, RESUME, RunRecord, read_hi
 
 
 @dataclass(frozen=True)
-class Renewal:
+class Retraining:
     """Which runs, beside those whose files are damaged, are trained again.
 
     `retry_failed`: those that failed. `retrain_changed`: those of heads of the user's own whose
@@ -32,7 +32,9 @@ class Renewal:
     retrain_changed: bool | None = False
 
 
-def renew(out: Path, file: StudyFile, choice: Renewal, note: Callable[[str], None]) -> None:
+def clear_outdated(
+    out: Path, file: StudyFile, choice: Retraining, note: Callable[[str], None]
+) -> None:
     """Clear away the runs of `file`'s heads in `out` that must be trained again, and say which.
 
     The caller holds the folder. Nothing is done where it has no study yet, or another one (which
@@ -57,7 +59,9 @@ def renew(out: Path, file: StudyFile, choice: Renewal, note: Callable[[str], Non
         _clear(ledger, job)
 
 
-def _outdated(ledger: Ledger, name: str, head: str, choice: Renewal) -> Iterator[tuple[Job, str]]:
+def _outdated(
+    ledger: Ledger, name: str, head: str, choice: Retraining
+) -> Iterator[tuple[Job, str]]:
     """The runs of one head that must go, each with the reason."""
     source = source_digest(head)
     changed: list[Job] = []

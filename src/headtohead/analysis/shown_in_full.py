@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from headtohead.analysis.pairs import MANY
-from headtohead.analysis.results import RunResult
+from headtohead.analysis.run_results import RunResult
 from headtohead.config.study import StudySpec
 
 
-def foremost(study: StudySpec, by_head: Mapping[str, Sequence[RunResult]]) -> frozenset[str]:
+def shown_in_full(study: StudySpec, by_head: Mapping[str, Sequence[RunResult]]) -> frozenset[str]:
     """At most MANY heads with runs: the reference, the head of its claims, those of the declared
     family, then the best by mean validation accuracy. All heads where they are no more than that.
     """

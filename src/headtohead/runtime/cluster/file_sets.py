@@ -35,7 +35,7 @@ ROOM = 256 << 20
 
 
 @dataclass(frozen=True)
-class Goods:
+class FileSet:
     """Files by name, size and SHA-256, and their place in a cache."""
 
     place: str
@@ -52,10 +52,12 @@ def on(node: str) -> NodeAffinitySchedulingStrategy:
     return NodeAffinitySchedulingStrategy(node, soft=False)
 
 
-def goods_of(place: str, folder: str, name: str | None = None) -> Goods:
+def file_set_of(place: str, folder: str, name: str | None = None) -> FileSet:
     """The files in `folder`, hashed; the one called `name`, by default all."""
     paths = sorted(Path(folder).iterdir() if name is None else [Path(folder) / name])
-    return Goods(place, tuple((path.name, path.stat().st_size, sha256_of(path)) for path in paths))
+    return FileSet(
+        place, tuple((path.name, path.stat().st_size, sha256_of(path)) for path in paths)
+    )
 
 
 def read_piece(path: str, start: int) -> bytes:
@@ -65,35 +67,35 @@ def read_piece(path: str, start: int) -> bytes:
         return file.read(PIECE)
 
 
-def fetch(goods: Goods, cache: str, sources: Sequence[tuple[str, str]]) -> str:
-    """A task: have the goods in this machine's `cache`; returns their folder.
+def fetch(file_set: FileSet, cache: str, sources: Sequence[tuple[str, str]]) -> str:
+    """A task: have the files in this machine's `cache`; returns their folder.
 
     `sources` are machines that have them, each with its folder. Raises StorageError where there is
     no room, and Ray's errors where no source can be reached.
     """
-    target = Path(cache) / goods.place
+    target = Path(cache) / file_set.place
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(target.with_suffix(".lock")):  # others on this machine, or on its shared disk
         if target.is_dir():
             return str(target)
         part = target.with_suffix(".fetched")
         part.mkdir(exist_ok=True)
-        _check_room(goods, part)
-        for name, size, digest in goods.files:
+        _check_room(file_set, part)
+        for name, size, digest in file_set.files:
             _fetch_file(part / name, size, sources)
             if sha256_of(part / name) != digest:
                 (part / name).unlink()
-                raise OSError(f"{goods.place}/{name} did not arrive as it was sent")
+                raise OSError(f"{file_set.place}/{name} did not arrive as it was sent")
         part.rename(target)
     return str(target)
 
 
-def _check_room(goods: Goods, part: Path) -> None:
+def _check_room(file_set: FileSet, part: Path) -> None:
     there = sum(path.stat().st_size for path in part.iterdir())
-    free, needed = shutil.disk_usage(part).free, goods.size - there + ROOM
+    free, needed = shutil.disk_usage(part).free, file_set.size - there + ROOM
     if free < needed:
         raise StorageError(
-            f"not enough space in {part.parent}: {goods.place} needs {needed / 2**20:,.0f} MiB, "
+            f"not enough space in {part.parent}: {file_set.place} needs {needed / 2**20:,.0f} MiB, "
             f"{free / 2**20:,.0f} MiB are free"
         )
 

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 import headtohead
 from headtohead.cli import main
 from headtohead.core.errors import UsageError
-from headtohead.heads.catalog import class_maps_of, head_facts, head_options
+from headtohead.heads.describe import class_maps_of, head_facts, head_options
 from headtohead.heads.table import FAMILIES, HEADS
 
 

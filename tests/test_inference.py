@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.heads.classifier import build_classifier
-from headtohead.training.evaluate import BATCH, cross_entropy, infer, measure, predicted
+from headtohead.training.inference import BATCH, cross_entropy, infer, measure, predicted
 from headtohead.training.inputs import Pictures
 
 
@@ -84,7 +84,7 @@ from headtohead.heads.classifier import build_classifier
 from headtohead.training.acceleration import fastest
 from headtohead.training.batch_norm import recompute_statistics
 from headtohead.training.device import set_up_worker
-from headtohead.training.evaluate import infer
+from headtohead.training.inference import infer
 from headtohead.training.inputs import Pictures
 
 def memory():

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from headtohead.runtime.cluster.seats import (
+from headtohead.runtime.cluster.placement import (
     ALIKE,
     ClusterMachine,
     Kind,

@@ -17,9 +17,9 @@ from headtohead.config.recipe import AugmentSpec
 from headtohead.config.study import BackboneSpec
 from headtohead.core.errors import DataError
 from headtohead.core.files import sha256_of
-from headtohead.data.features import DONE, Extraction, FeatureKey, open_features
+from headtohead.data.feature_cache import DONE, Extraction, FeatureKey, open_features
 from headtohead.training.augment import Augmentation
-from headtohead.training.features import compute
+from headtohead.training.feature_extraction import compute
 from headtohead.training.inputs import Features, without_copy
 
 CPU = torch.device("cpu")

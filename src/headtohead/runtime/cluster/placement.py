@@ -8,12 +8,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
+from headtohead.runtime.executor import SomeJob
 from headtohead.runtime.jobs import AnyJob, Job
 
 Kind: TypeAlias = tuple[tuple[str, str], ...]
 """Names and values of the environment that a run's numbers depend on, in order of the names."""
 
-SomeJob = TypeVar("SomeJob", bound=AnyJob)
 SomeMachine = TypeVar("SomeMachine", bound="ClusterMachine")
 
 ALIKE = ("torch", "platform", "device", "processor", "kernels")

@@ -19,8 +19,8 @@ from PIL import Image, UnidentifiedImageError
 
 from headtohead.core.errors import DataError, UsageError
 from headtohead.data.decode import Undecodable, decode_file
+from headtohead.data.long_tasks import Progress
 from headtohead.data.prepared import PreparedSet, printable
-from headtohead.data.progress import Progress
 from headtohead.data.resize import resize
 from headtohead.data.sources import Source
 from headtohead.data.split import split

@@ -11,11 +11,11 @@ import ray
 
 import headtohead
 from headtohead.core.errors import RunError, StorageError, UsageError, brief
-from headtohead.data.features import key_of
+from headtohead.data.feature_cache import key_of
 from headtohead.data.prepared import MANIFEST
-from headtohead.runtime.cluster import goods, node
-from headtohead.runtime.cluster.goods import on
-from headtohead.runtime.cluster.seats import ClusterMachine, Kind, kind_of, seed_of
+from headtohead.runtime.cluster import file_sets, node
+from headtohead.runtime.cluster.file_sets import on
+from headtohead.runtime.cluster.placement import ClusterMachine, Kind, kind_of, seed_of
 from headtohead.runtime.jobs import AnyJob
 from headtohead.store.ledger import Ledger
 
@@ -36,7 +36,7 @@ FETCHES = 3
 class KnownMachine(ClusterMachine):
     """A machine that said what it is.
 
-    `places` are the folders of what it has (see `goods`), by their place in a cache; `out` says
+    `places` are the folders of what it has (see `file_sets`), by their place in a cache; `out` says
     whether it sees the ledger's own folder.
     """
 
@@ -47,7 +47,7 @@ class KnownMachine(ClusterMachine):
     places: dict[str, str] = field(default_factory=dict)
 
 
-class Roster:
+class Membership:
     """Keeps the list of machines. `note` is told once of each that is left out, and why."""
 
     def __init__(self, setup: dict[str, Any], note: Callable[[str], None]) -> None:
@@ -58,7 +58,7 @@ class Roster:
         self._disk = False
         self._failures: Counter[str] = Counter()
         self._pending: dict[Any, tuple[str, str, float]] = {}  # machine, place or "", since when
-        self._goods: dict[str, Any] = {}
+        self._file_sets: dict[str, Any] = {}
         self._sources: dict[str, list[tuple[str, str]]] = {}
         self._computing: dict[str, tuple[str, str]] = {}
         self._refreshed, self._seen = 0.0, time.monotonic()
@@ -206,14 +206,16 @@ class Roster:
             return
         start = len(at_it) % len(sources)
         first, folder = sources[start]
-        if place not in self._goods:
+        if place not in self._file_sets:
             name = Path(place).name if place == self._weights else None
-            hashing = ray.remote(goods.goods_of).options(num_cpus=0, scheduling_strategy=on(first))
-            self._goods[place] = hashing.remote(place, folder, name)
-        task = ray.remote(goods.fetch).options(
+            hashing = ray.remote(file_sets.file_set_of).options(
+                num_cpus=0, scheduling_strategy=on(first)
+            )
+            self._file_sets[place] = hashing.remote(place, folder, name)
+        task = ray.remote(file_sets.fetch).options(
             num_cpus=0, max_retries=0, scheduling_strategy=on(member.id)
         )
-        ref = task.remote(self._goods[place], cache, [*sources[start:], *sources[:start]])
+        ref = task.remote(self._file_sets[place], cache, [*sources[start:], *sources[:start]])
         self._pending[ref] = member.id, place, time.monotonic()
 
     def usable(self) -> list[KnownMachine]:
@@ -332,7 +334,7 @@ class Roster:
         for place, sources in self._sources.items():
             others = [source for source in sources if source[0] != member.id]
             if len(others) < len(sources):
-                self._goods.pop(place, None)  # its hashes may have been there
+                self._file_sets.pop(place, None)  # its hashes may have been there
             self._sources[place] = others
         there = {self._cache_of(m) for m in self.usable()}
         self._computing = {p: where for p, where in self._computing.items() if where in there}

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from headtohead.config.from_options import study_from
-from headtohead.config.reading import load_study, parse_study, resolve_study, shipped_studies
 from headtohead.config.strict_yaml import read_yaml
+from headtohead.config.study_files import load_study, parse_study, resolve_study, shipped_studies
 from headtohead.core.errors import UsageError
 
 

@@ -28,7 +28,7 @@ Piece: TypeAlias = dict[str, Any]
 """{"name", "content", "first", "sha256"}; the last of a file has its hash, others None."""
 
 
-class DamagedParcelError(HeadToHeadError):
+class DamagedFileError(HeadToHeadError):
     """A file did not arrive as it was sent."""
 
 
@@ -134,7 +134,7 @@ class Receiver:
         self._open: Path | None = None
 
     def take(self, piece: Mapping[str, Any]) -> None:
-        """One piece. Raises DamagedParcelError, and StorageError where it cannot be written."""
+        """One piece. Raises DamagedFileError, and StorageError where it cannot be written."""
         path = self._path(piece["name"])
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
@@ -148,7 +148,7 @@ class Receiver:
             if piece["sha256"] is None:
                 return
             if sha256_of(temporary) != piece["sha256"]:
-                raise DamagedParcelError(f"{piece['name']} did not arrive as it was sent")
+                raise DamagedFileError(f"{piece['name']} did not arrive as it was sent")
             temporary.replace(path)
             self._open = None
         except OSError as error:
@@ -160,7 +160,7 @@ class Receiver:
             len(parts) == len(own) and all(map(fnmatchcase, parts, own)) for own in self._own
         )
         if not taken:
-            raise DamagedParcelError(f"a file called {name!r} was sent, which is none of the job's")
+            raise DamagedFileError(f"a file called {name!r} was sent, which is none of the job's")
         return self._out / name
 
     def close(self) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from headtohead.backbones.catalog import build_backbone
 from headtohead.backbones.counting import multiply_adds
+from headtohead.backbones.table import build_backbone
 from headtohead.config.images import LARGEST
 from headtohead.core.errors import UsageError
 from headtohead.heads.base import Head
@@ -17,7 +17,7 @@ from headtohead.heads.classifier import Classifier, outputs_for
 from headtohead.heads.table import FAMILIES, build_head, head_entry, own_options
 from headtohead.store.records import Parameters
 
-Maps = tuple[int, int, int]
+MapShape = tuple[int, int, int]
 """Channels, height and width of feature maps."""
 
 
@@ -32,7 +32,7 @@ class HeadFacts:
     refusal: str | None = None
 
 
-def head_facts(name: str, maps: Maps, outputs: int) -> HeadFacts:
+def head_facts(name: str, maps: MapShape, outputs: int) -> HeadFacts:
     """Parameters, multiply-adds for one image, and kind of class maps, on `maps`.
 
     Raises UsageError for an unknown head.
@@ -146,7 +146,7 @@ def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(aligned).rstrip()
 
 
-def _maps_from(maps: str | Sequence[int] | None, image_size: int) -> Maps:
+def _maps_from(maps: str | Sequence[int] | None, image_size: int) -> MapShape:
     if maps is None:
         backbone = build_backbone("tutorial_cnn")
         return backbone.channels, *backbone.map_size(image_size)
@@ -162,7 +162,7 @@ def _maps_from(maps: str | Sequence[int] | None, image_size: int) -> Maps:
     return channels, height, width
 
 
-def _describe(name: str, maps: Maps, classes: int) -> str:
+def _describe(name: str, maps: MapShape, classes: int) -> str:
     entry = head_entry(name)
     facts = head_facts(name, maps, outputs_for(classes))
     if facts.refusal is not None:

@@ -13,7 +13,7 @@ from headtohead.data.pipeline import look_at
 from headtohead.data.prepared import PreparedSet
 from headtohead.data.resize import resize
 from headtohead.data.sources import Source
-from headtohead.probes import images as probe
+from headtohead.probes import probe_images as probe
 from ledgers import study_ledger
 from photographs import write_pictures
 

@@ -11,7 +11,7 @@ While it is computed it is called `<digest>.part`. Any number of processes compu
 each takes chunks of batches, by a file lock that its death releases, so that one that was killed
 costs the batches it had begun. A batch always holds the same images: who computes it, and when,
 changes nothing. The folder appears under its name complete or not at all. Imports no torch:
-`headtohead.training.features` computes.
+`headtohead.training.feature_extraction` computes.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ MOST_CHUNKS = 64
 WAIT = 0.1  # seconds between two looks at what other processes have done
 
 FeatureType = Literal["float16", "float32"]
-Maps = tuple[int, int, int]
+MapShape = tuple[int, int, int]
 """Channels, height and width of feature maps."""
 
 
@@ -124,7 +124,7 @@ class Extraction:
     @classmethod
     @contextlib.contextmanager
     def begin(
-        cls, folder: Path, key: FeatureKey, count: int, maps: Maps, batch: int
+        cls, folder: Path, key: FeatureKey, count: int, maps: MapShape, batch: int
     ) -> Iterator[Self]:
         """Begin to compute `folder`, or join those who do, for `count` images.
 

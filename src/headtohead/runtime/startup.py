@@ -1,0 +1,90 @@
+"""How every command that trains begins: a first worker answers, images are prepared meanwhile."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from headtohead.config.execution import ExecutionSpec
+from headtohead.config.study import StudySpec
+from headtohead.core.system import cache_folder
+from headtohead.data.pipeline import prepare_study, told
+from headtohead.data.prepared import PreparedSet
+from headtohead.data.sources import Source
+from headtohead.runtime.local import LocalExecutor, local_executor
+from headtohead.runtime.preflight import PreflightAnswer, PreflightQuestion, answer_of, first_worker
+from headtohead.runtime.process import StandbyProcesses
+from headtohead.runtime.progress import Display
+from headtohead.runtime.ray import RayExecutor, check_ray, ray_setup
+
+
+@dataclass(frozen=True)
+class Startup:
+    """A study whose models can be built, on the machine that said so.
+
+    `study` names the backbone's weights by their SHA-256 and is silent on where it is trained.
+    """
+
+    study: StudySpec
+    machine: PreflightAnswer
+    display: Display
+    execution: ExecutionSpec
+    question: PreflightQuestion
+    standby: StandbyProcesses
+    cache: str | Path | None
+
+    def prepare(
+        self, runs: int, agree: Callable[[str], None] = lambda digest: None
+    ) -> tuple[Source, PreparedSet]:
+        """The study's images; meanwhile workers for so many `runs` get ready.
+
+        `agree` is as in `prepare_study`, whose errors are raised.
+        """
+        if not self.execution.on_ray:
+            self.standby.start(min(len(self.machine.setups), runs))
+        found = prepare_study(
+            self.study,
+            cache=cache_folder(self.cache),
+            progress=self.display.progress,
+            agree=agree,
+        )
+        for line in told(*found):
+            self.display.note(line)
+        return found
+
+    def executor(self, out: Path, prepared: PreparedSet) -> LocalExecutor | RayExecutor:
+        """What does the jobs of a ledger in the folder `out`; to be used in a `with` statement."""
+        local = local_executor(self.standby, self.machine.setups, out, prepared)
+        if not self.execution.on_ray:
+            return local
+        question = self.question.model_copy(update={"backbone": self.machine.backbone})
+        place = None if self.cache is None else Path(self.cache)
+        setup = ray_setup(self.execution, question, out, prepared, cache=place)
+        return RayExecutor(setup, local, self.display.note)
+
+
+@contextmanager
+def start_up(
+    spec: StudySpec, question: PreflightQuestion, cache: str | Path | None
+) -> Iterator[Startup]:
+    """Wait for the first worker's answer to `question`, which is about `spec`.
+
+    Raises UsageError for models, a device or a precision that there cannot be, and RunError where
+    the worker dies.
+    """
+    execution, study = spec.execution, spec.where_it_runs_aside()
+    with first_worker(asked_here(execution, question), cache) as standby, Display() as display:
+        machine = answer_of(standby)
+        study = study.model_copy(update={"backbone": machine.backbone})
+        yield Startup(study, machine, display, execution, question, standby, cache)
+
+
+def asked_here(execution: ExecutionSpec, question: PreflightQuestion) -> PreflightQuestion:
+    """What this machine's first worker is asked: of a cluster's devices it knows nothing.
+
+    Raises UsageError where Ray is asked for and is not installed.
+    """
+    if not execution.on_ray:
+        return question
+    check_ray()
+    return question.model_copy(update={"device": "cpu", "precisions": (), "workers": None})
