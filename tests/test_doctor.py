@@ -12,12 +12,14 @@ from click.testing import CliRunner
 
 import headtohead
 from headtohead.cli import main
+from headtohead.core import limits
 from headtohead.core.errors import RunError, UsageError
+from headtohead.core.limits import Memory
 from headtohead.core.system import usable_cores
 from headtohead.runtime import doctor, machine
 from headtohead.runtime.doctor import Machines
 from headtohead.runtime.examination import Machine, problems
-from headtohead.runtime.machine import Disk, Memory, Package, Torch, disk_at
+from headtohead.runtime.machine import Disk, Package, Torch, disk_at
 from stated import stated
 
 SOUND = Machine(
@@ -208,9 +210,9 @@ def test_a_containers_limits_count(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """A worker for each core of the host is killed for memory, or waits, in a small container."""
     (tmp_path / "memory.max").write_text(f"{1 << 30}\n")
     (tmp_path / "cpu.max").write_text("150000 100000\n")
-    monkeypatch.setattr(machine, "CGROUP", tmp_path)
-    memory = machine.memory_of()
-    assert (memory.limit, memory.usable, machine.core_limit()) == (1 << 30, 1 << 30, 1.5)
+    monkeypatch.setattr(limits, "CGROUP", tmp_path)
+    memory = limits.memory_of()
+    assert (memory.limit, memory.usable, limits.core_limit()) == (1 << 30, 1 << 30, 1.5)
     told = list(
         problems(
             dataclasses.replace(
@@ -221,7 +223,7 @@ def test_a_containers_limits_count(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert [problem.remedy for problem in told] == ["Use --workers 1.", "Use --workers 1."]
     (tmp_path / "memory.max").write_text("max\n")
     (tmp_path / "cpu.max").write_text("max 100000\n")
-    assert (machine.memory_of().limit, machine.core_limit()) == (None, None)
+    assert (limits.memory_of().limit, limits.core_limit()) == (None, None)
 
 
 def test_little_room_and_old_or_missing_packages_are_told() -> None:

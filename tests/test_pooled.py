@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from headtohead.config.recipe import AugmentSpec, RecipeSpec
+from headtohead.core.limits import Memory
 from headtohead.heads.base import Head, PooledHead
 from headtohead.heads.classifier import Classifier
 from headtohead.heads.pooling import GlobalAverage
@@ -79,7 +80,7 @@ def test_a_runs_files_are_those_of_maps(tmp_path: Path, monkeypatch: pytest.Monk
         (tmp_path / folder).mkdir()
         source = features_of(tmp_path / "f", spec)
         if folder == "maps":
-            monkeypatch.setattr(inputs, "MOST_POOLED", 0)
+            monkeypatch.setattr(inputs, "most_pooled", lambda: 0)
         own = plan(spec, "mlp")
         assert isinstance(source.for_head(own.build().head), Pooled) == (folder == "pooled")
         train(own, source, split, tmp_path / folder, Silent())
@@ -136,7 +137,7 @@ def test_pooled_maps_are_dropped_before_they_fill_the_memory(
 ) -> None:
     """Else a study of many heads grows until its worker is killed."""
     one = COUNT * 6 * 4
-    monkeypatch.setattr(inputs, "MOST_POOLED", 2 * one)
+    monkeypatch.setattr(inputs, "most_pooled", lambda: 2 * one)
     source = features(6, (7, 7))
     for head in ("gap", "gmp", "concat_avg_max", "kmax", "rmac", "softpool"):
         source.for_head(build_head(head, 6, (7, 7), 3))
@@ -179,3 +180,11 @@ def test_a_copied_head_has_an_equal_pool() -> None:
         head = build_head(name, 6, (7, 7), 3)
         assert isinstance(head, PooledHead)
         assert copy.deepcopy(head).pool == head.pool == build_head(name, 6, (7, 7), 1).pool
+
+
+def test_more_is_kept_where_there_is_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else `spp` pools the same maps at every step; or eight workers fill a small machine."""
+    monkeypatch.setattr(inputs, "usable_cores", lambda: [0, 1])
+    for total, most in ((4, 2**29), (16, 2**30), (64, 2**32)):
+        monkeypatch.setattr(inputs, "memory_of", lambda t=total: Memory(t << 30, None, None))
+        assert inputs.most_pooled() == most

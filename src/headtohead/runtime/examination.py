@@ -8,9 +8,10 @@ from typing import Any
 
 from headtohead.core.errors import UsageError
 from headtohead.core.files import expanded
+from headtohead.core.limits import Memory, memory_of
 from headtohead.core.system import CACHE_VARIABLE, cache_folder
 from headtohead.runtime import machine
-from headtohead.runtime.machine import Disk, Memory, Package, Torch
+from headtohead.runtime.machine import Disk, Package, Torch
 
 SHOWN = ("torch", "numpy", "pillow", "scipy")
 """Packages whose versions are printed; all of them are in the JSON."""
@@ -99,7 +100,7 @@ def examine(
     found = Machine(
         machine.versions(),
         machine.cores(),
-        machine.memory_of(),
+        memory_of(),
         tuple(disks),
         machine.packages(),
         machine.decoders(),

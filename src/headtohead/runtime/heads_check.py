@@ -7,11 +7,11 @@ from torch.nn import functional
 
 from headtohead.backbones.base import Backbone
 from headtohead.config.study import HeadSpec
+from headtohead.core.limits import memory_of
 from headtohead.core.streams import stream
 from headtohead.heads.classifier import outputs_for
 from headtohead.heads.guidance import Asked, negative_inputs, same_functions
 from headtohead.heads.table import build_head, head_entry
-from headtohead.runtime.machine import memory_of
 from headtohead.runtime.preflight import HeadSize
 
 IMAGES = 2

@@ -12,14 +12,20 @@ from torch import Tensor, nn
 
 from headtohead.backbones.base import Backbone
 from headtohead.config.recipe import AugmentSpec
+from headtohead.core.limits import memory_of
+from headtohead.core.system import usable_cores
 from headtohead.heads.base import Head, Pool, PooledHead
 from headtohead.training.augment import Augmentation, mirrored
 
 MOST_OF_A_GPU = 0.5
 """Of a GPU's free memory: images or features that take more stay on the host."""
 
-MOST_POOLED, POOLED_AT_ONCE = 2**29, 64
-"""Bytes that a process keeps of pooled maps, and rows that are pooled at once."""
+LEAST_POOLED, SHARE_POOLED = 2**29, 8
+"""Bytes that a process keeps of pooled maps: so many, or one core's part of the memory divided by
+this, where that is more."""
+
+POOLED_AT_ONCE = 64
+"""Rows that are pooled at once."""
 
 
 class Inputs(Protocol):
@@ -209,7 +215,7 @@ class Features(_OfViews):
         """What the head's pool makes of the maps, kept for other heads with an equal pool.
 
         The maps themselves for any other head, on a GPU, whose steps are no shorter for it, and
-        where what is pooled would take more than MOST_POOLED bytes.
+        where what is pooled would take more than `most_pooled` bytes.
         """
         if not isinstance(head, PooledHead) or self.device.type != "cpu":
             return self
@@ -217,7 +223,7 @@ class Features(_OfViews):
             found = self._pool(head.pool)
             if found is None:
                 return self
-            if sum(p.nbytes for p in self._pooled.values()) + found.nbytes > MOST_POOLED:
+            if sum(p.nbytes for p in self._pooled.values()) + found.nbytes > most_pooled():
                 self._pooled.clear()
             self._pooled[head.pool] = Pooled(found, self._views, self.labels, self.device)
         return self._pooled[head.pool]
@@ -227,7 +233,7 @@ class Features(_OfViews):
         """(views · N, values), in batches of which none depends on another; None if too large."""
         rows = torch.arange(len(self._kept))
         row = pool(self._of(rows[:1]))
-        if row.nbytes * len(rows) > MOST_POOLED:
+        if row.nbytes * len(rows) > most_pooled():
             return None
         found = row.new_empty((len(rows), *row.shape[1:]))
         for part in torch.split(rows, POOLED_AT_ONCE):
@@ -263,6 +269,11 @@ class Pooled(_OfViews):
 
     def _of(self, rows: Tensor) -> Tensor:
         return _drawn(self._kept, rows)
+
+
+def most_pooled() -> int:
+    """Bytes that this process may keep of pooled maps, beside a worker on each other core."""
+    return max(LEAST_POOLED, (memory_of().usable or 0) // len(usable_cores()) // SHARE_POOLED)
 
 
 def without_copy(array: NDArray[Any]) -> Tensor:
