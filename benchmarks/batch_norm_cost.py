@@ -16,6 +16,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from headtohead.backbones.constants import BATCH_NORM_IMAGES
 from headtohead.config.study_files import resolve_study
 from headtohead.probes.speed import StepRunner, step_runner
 from headtohead.training import batch_norm
@@ -61,7 +62,7 @@ def main() -> None:
     asked = parser.parse_args()
     spec = resolve_study(asked.study, data="synthetic")
     size = spec.pictures.image_size
-    count = min(batch_norm.MOST, asked.images)
+    count = min(BATCH_NORM_IMAGES, asked.images)
     drawn = np.random.default_rng(0)
     device = choose_device("cpu")
     set_up_worker(None, device, deterministic=False)

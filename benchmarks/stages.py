@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from headtohead.backbones.constants import BATCH_NORM_IMAGES
 from headtohead.config.study import StudySpec
 from headtohead.config.study_files import resolve_study
 from headtohead.data.synthetic.source import DEFAULT_COUNT, draw_share
@@ -84,7 +85,7 @@ def of_a_run(spec: StudySpec, head: str, counts: dict[str, int]) -> dict[str, fl
     recipe, train = plan.recipe, counts["train"]
     batch = recipe.batch(train)
     drawn = np.random.default_rng(0)
-    statistics = np.arange(min(train, batch_norm.MOST))
+    statistics = np.arange(min(train, BATCH_NORM_IMAGES))
     total = max(len(statistics), EVALUATED)
     images = drawn.integers(0, 256, (total, size, size, 3), np.uint8)
     pictures = Pictures(images, drawn.integers(0, 2, total), device)

@@ -4,6 +4,19 @@ import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 
+from headtohead.report.page.content import gather
+from headtohead.report.page.html import arrange
+from headtohead.report.summary import summarize
+from headtohead.store.ledger import Ledger
+from headtohead.study_data import StudyData
+
+
+def report_page(ledger: Ledger, pictures: int = 12) -> str:
+    """The page of a ledger, with so many images in each grid."""
+    data = StudyData(ledger)
+    return arrange(gather(data, summarize(data), pictures), pictures)
+
+
 VOID = {"meta", "img", "br", "input"}
 
 

@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from headtohead.backbones.constants import BATCH_NORM_IMAGES
 from headtohead.backbones.layers import BatchNorm
 from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.heads.classifier import Classifier, build_classifier
 from headtohead.store.records import BEST, LAST
 from headtohead.training import checkpoint
-from headtohead.training.batch_norm import MOST, recompute_statistics, statistics_rows
+from headtohead.training.batch_norm import recompute_statistics, statistics_rows
 from headtohead.training.inference import infer
 from headtohead.training.inputs import Pictures
 from headtohead.training.run import train
@@ -178,7 +179,7 @@ def test_rows_are_the_same_for_every_head_and_mixed() -> None:
     """Else heads of one seed are measured by other images, or by batches of one class."""
     train = np.arange(5000)
     rows = statistics_rows(train, 3)
-    assert len(set(rows.tolist())) == MOST
+    assert len(set(rows.tolist())) == BATCH_NORM_IMAGES
     assert rows.tolist() == statistics_rows(train[::-1], 3).tolist()
     assert rows.tolist() != statistics_rows(train, 4).tolist()
     assert abs(float(np.mean(rows[:64])) - 2500) < 700

@@ -16,11 +16,9 @@ from headtohead.config.study_files import load_study
 from headtohead.core.errors import UsageError
 from headtohead.runtime.forecast import forecast
 from headtohead.runtime.forecast_text import render_forecast
-from headtohead.runtime.plan import STATISTICS
 from headtohead.stats.power import expected_power, seeds_to_find
 from headtohead.store.ledger import Ledger
 from headtohead.study_data import StudyData
-from headtohead.training.batch_norm import MOST
 from ledgers import add_run, full_ledger, study_ledger
 from photographs import write_pictures
 from stated import stated
@@ -106,11 +104,6 @@ def test_runs_of_a_small_folder_are_found(source: Path) -> None:
     assert told.exit_code == 0, told.output
     runs = [stated(line, "kept") for line in told.output.splitlines() if "to do" in line]
     assert ["2", "2", "4", "3", "1", "kept"] in runs
-
-
-def test_batch_norm_is_recomputed_over_as_many_images_as_training_says() -> None:
-    """The number stands twice, because planning imports no torch."""
-    assert STATISTICS == MOST
 
 
 def test_python_prints_what_the_command_prints(tmp_path: Path) -> None:

@@ -135,6 +135,23 @@ def test_defaults_are_the_same_in_python() -> None:
             assert parameter.default == option.value, option.name
 
 
+def _literals(option: Option) -> set[str]:
+    """What the study's field takes, where it takes some words alone."""
+    *parts, last = (option.place or "").split(".")
+    part: typing.Any = StudySpec()
+    for name in parts:
+        part = getattr(part, name)
+    kinds = [type(part).model_fields[last].annotation]
+    found: set[str] = set()
+    while kinds:
+        kind = kinds.pop()
+        if typing.get_origin(kind) is typing.Literal:
+            found |= set(typing.get_args(kind))
+        else:
+            kinds += [each for each in typing.get_args(kind) if each is not type(None)]
+    return found
+
+
 def test_every_place_is_a_field_and_every_choice_a_value() -> None:
     """Else an option is offered that no study can have."""
     for option in options_of("compare"):
@@ -144,6 +161,8 @@ def test_every_place_is_a_field_and_every_choice_a_value() -> None:
         for choice in option.choices:
             study = study_from("quick", **{option.name: choice})
             assert option.of(study) == choice
+        if isinstance(option.of(StudySpec()), str) and (offered := _literals(option)):
+            assert set(option.choices) == offered, option.name
     commands = {c for option in OPTIONS for c in option.commands}
     assert commands == {*cli.main.commands} - {"heads", "report", "studies"}
     for name in commands:

@@ -9,9 +9,6 @@ from typing import Any
 
 import pytest
 
-from headtohead.report.page.html import report_page
-from headtohead.report.summary import summarize
-from headtohead.study_data import StudyData
 from reports import rich_ledger
 
 selenium = pytest.importorskip("selenium", reason="the browser is driven by selenium")
@@ -22,6 +19,8 @@ from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
+
+from pages import report_page  # noqa: E402
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
@@ -51,7 +50,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder / "out", heads=("fc", "fc_dropout", "gap"), seeds=2, epochs=3, per_class=60
     )
     path = folder / "report.html"
-    path.write_bytes(report_page(StudyData(ledger), summarize(StudyData(ledger))))
+    path.write_text(report_page(ledger), encoding="utf-8")
     return path
 
 

@@ -21,11 +21,10 @@ from headtohead.report.page.hard_images import (
     opinions_of,
     predictions_on_test,
 )
-from headtohead.report.page.html import report_page
 from headtohead.report.page.thumbnails import keep_thumbnails, read_thumbnails
-from headtohead.report.summary import summarize
 from headtohead.study_data import StudyData
 from ledgers import full_ledger
+from pages import report_page
 from reports import PROBED, SIDE, prepared_set, rich_ledger
 
 
@@ -191,7 +190,7 @@ def test_maps_of_large_pictures_make_no_large_page(tmp_path: Path) -> None:
     assert len(grid.columns) == 16
     content = base64.b64decode(grid.rows[0].maps[0].address.partition(",")[2])
     assert Image.open(io.BytesIO(content)).size == (160, 160)
-    assert len(report_page(StudyData(ledger), summarize(StudyData(ledger)), 12)) < 3_000_000
+    assert len(report_page(ledger)) < 3_000_000
 
 
 def test_an_address_holds_the_picture() -> None:

@@ -16,13 +16,13 @@ from headtohead.report.charts.chart import Series
 from headtohead.report.page.content import gather
 from headtohead.report.page.frame import THEME
 from headtohead.report.page.gallery import map_grid
-from headtohead.report.page.html import arrange, report_page
+from headtohead.report.page.html import arrange
 from headtohead.report.summary import summarize
 from headtohead.store.ledger import Ledger
 from headtohead.store.records import Failure
 from headtohead.study_data import StudyData
 from ledgers import add_run, full_ledger, study_ledger
-from pages import Page, fact, said, section
+from pages import Page, fact, report_page, said, section
 from reports import PROBED, SIDE, rich_ledger
 from stated import stated
 
@@ -30,7 +30,7 @@ HOSTILE = "<script>alert('x')</script>"
 
 
 def page_of(ledger: Ledger, pictures: int = 12) -> str:
-    return report_page(StudyData(ledger), summarize(StudyData(ledger)), pictures).decode("utf-8")
+    return report_page(ledger, pictures)
 
 
 @pytest.fixture(scope="module")

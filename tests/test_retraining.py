@@ -128,7 +128,7 @@ def test_a_damaged_history_is_told_left_out_and_trained_again(ledger: Ledger, ho
         edited = text.replace('"val_accuracy":0.', '"val_accuracy":0.9')
         path.write_text({"cut": "".join(lines[:-1]), "edited": edited, "empty": ""}[how])
     assert over(ledger) == ALL - {("gap", 1)}
-    assert [(head, seed) for head, seed, _ in ledger.damaged()] == [("gap", 1)]
+    assert [(head, seed) for head, seed, _ in StudyData(ledger).damaged] == [("gap", 1)]
     (note,) = (note for note in summarize(StudyData(ledger)).notes if "left out" in note)
     assert stated(note, "fc", "gap", "headtohead compare")[:2] == ["gap", "1"]
     said: list[str] = []

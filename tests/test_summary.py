@@ -8,7 +8,7 @@ import pytest
 from headtohead.analysis.run_results import METRICS
 from headtohead.probes.base import read_run, write_run
 from headtohead.probes.predictions import PREDICTIONS, Predictions, SplitPredictions
-from headtohead.report.summary import reference_of, summarize
+from headtohead.report.summary import summarize
 from headtohead.store.ledger import Ledger, StudyFile
 from headtohead.store.picture_table import PictureTable, write_pictures
 from headtohead.store.records import Failure
@@ -96,7 +96,7 @@ def test_reference_is_never_chosen_by_results(tmp_path: Path) -> None:
     named = study_ledger(tmp_path / "a", heads=("fc", "gap"), reference="fc")
     gap = study_ledger(tmp_path / "b", heads=("fc", "gap"))
     first = study_ledger(tmp_path / "c", heads=("fc", "avgpool2x2"))
-    found = [reference_of(ledger.file) for ledger in (named, gap, first)]
+    found = [ledger.file.study.reference for ledger in (named, gap, first)]
     assert found == ["fc", "gap", "fc"]
     # In these runs gap wins and fc loses: the reference is the same when it loses as when it wins.
     for wanted in ("fc", "gap"):

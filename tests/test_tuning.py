@@ -14,8 +14,9 @@ from click.testing import CliRunner, Result
 
 import headtohead
 from headtohead.cli import main
+from headtohead.config.from_options import study_from
 from headtohead.config.study import StudySpec
-from headtohead.config.study_files import load_study, parse_study
+from headtohead.config.study_files import load_study, parse_study, resolve_tuning
 from headtohead.core.errors import UsageError
 from headtohead.store.ledger import Ledger, StudyFile
 from headtohead.store.records import Failure
@@ -26,6 +27,7 @@ from headtohead.tuning.trials import (
     trial_head,
     trials_of,
     untuned_values,
+    with_enough_steps,
 )
 from ledgers import add_run, study_ledger
 from photographs import write_pictures
@@ -281,3 +283,45 @@ def test_the_shipped_search_can_be_run() -> None:
     study = load_study("article-tuned")
     for head in study.heads:
         assert untuned_values(study, head)["learning_rate"] == 0.001
+
+
+def test_a_trial_has_the_steps_that_the_study_asks_for() -> None:
+    """Else a learning rate is chosen on networks that had hardly been trained."""
+    study = parse_study(SEARCH.replace("epochs: 6,", "epochs: 6, min_steps: 100,"), "search.yaml")
+    few, many = (with_enough_steps(study, images) for images in (96, 16_000))
+    assert [each.tuning and each.tuning.epochs for each in (few, many)] == [17, 1]
+    assert trial_head(few, "gap", {"batch_size": 16}).recipe["epochs"] == 17
+    plain = with_enough_steps(parse_study(SEARCH, "search.yaml"), 96)
+    assert plain.tuning is not None
+    assert plain.tuning.epochs == 1
+
+
+def test_heads_on_a_frozen_backbone_are_searched_by_what_they_can_take() -> None:
+    """Else `tune` of a frozen backbone refuses crops that nobody asked for."""
+    found = resolve_tuning(study_from("quick", train_backbone="none"))
+    assert found.tuning is not None
+    assert found.tuning.recipe.augment.model_dump(mode="json") == {
+        "flip": [False, True],
+        "crop": None,
+        "color": None,
+    }
+    whole = resolve_tuning(study_from("quick"))
+    assert whole.tuning is not None
+    assert whole.tuning.recipe.augment.crop is not None
+
+
+def test_heads_on_cached_features_are_tuned(tmp_path: Path) -> None:
+    """The search by default, on a frozen backbone, to the study that compares the winners."""
+    source = write_pictures(tmp_path / "source", {"cat": 40, "dog": 40})
+    common = ["--heads", "gap,gmp", "--image-size", "36", "--train-backbone", "none"]
+    search = ["--trials", "3", "--epochs", "1", "--batch-size", "16", "--workers", "1"]
+    out, cache = tmp_path / "out", tmp_path / "cache"
+    finish(
+        ["tune", "--data", str(source), *common, *search, "--cache", str(cache), "--out", str(out)]
+    )
+    record = json.loads((out / "tuning.json").read_bytes())
+    assert {head: len(each["trials"]) for head, each in record["heads"].items()} == {
+        "gap": 3,
+        "gmp": 3,
+    }
+    assert list((cache / "features").glob("*/features.npy"))

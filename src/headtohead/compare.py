@@ -11,17 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias, Unpack
 
-from headtohead.claims.table import own_claim
 from headtohead.config.from_options import study_from
 from headtohead.config.options import StudyOptions, documented
 from headtohead.config.study import StudySpec
 from headtohead.core.files import expanded
-from headtohead.core.system import cache_folder
 from headtohead.data.holdout import holdout_lines
 from headtohead.data.pipeline import split_study
 from headtohead.data.prepared import PreparedSet
 from headtohead.probes.probe_images import check_masks_folder, keep_images, margin_of
-from headtohead.probes.table import probes_of
 from headtohead.report.comparisons import look_differences
 from headtohead.report.page.thumbnails import keep_thumbnails
 from headtohead.report.render import render
@@ -37,7 +34,7 @@ from headtohead.runtime.preflight import (
 from headtohead.runtime.progress import Display
 from headtohead.runtime.retraining import Retraining, clear_outdated
 from headtohead.runtime.runner import StudyRunner
-from headtohead.runtime.startup import start_up
+from headtohead.runtime.startup import check_what_is_named, start_up
 from headtohead.runtime.steps import step_lines
 from headtohead.store.ledger import Ledger, StudyFile, hold, refuse_another
 from headtohead.store.looks import LooksRecord
@@ -73,7 +70,7 @@ def compare(
     """
     spec = study_from(study, **options)
     place, masks = _path(out), _path(spec.masks)
-    _check_what_is_named(spec, masks, cache)
+    check_what_is_named(spec, cache)
     question = question_about(spec, device, workers, deterministic=deterministic)
     with start_up(spec, question, cache) as startup:
         spec, machine, display = startup.study, startup.machine, startup.display
@@ -102,16 +99,6 @@ def compare(
 
 def _path(named: str | Path | None) -> Path | None:
     return None if named is None else expanded(named)
-
-
-def _check_what_is_named(spec: StudySpec, masks: Path | None, cache: str | Path | None) -> None:
-    """What cannot be imported or found is told before the work."""
-    probes_of(spec)
-    for claim in spec.claims:
-        own_claim(claim)
-    cache_folder(cache)
-    if masks is not None:
-        check_masks_folder(masks)
 
 
 def _agree(place: Path | None, spec: StudySpec, prepared: str | None = None) -> None:

@@ -72,7 +72,6 @@ class RunResult:
     scored_validation: float | None
     best: EpochRecord | None
     test_best: Evaluation | None
-    test_last: Evaluation | None
 
     @property
     def finished(self) -> bool:
@@ -108,7 +107,6 @@ def run_result(file: StudyFile, run: Run, found: Predictions | None) -> RunResul
         scored_validation=chosen if failure is None else file.majority_share("validation"),
         best=run.best,
         test_best=best,
-        test_last=last,
     )
 
 

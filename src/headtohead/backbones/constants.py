@@ -3,3 +3,6 @@
 BATCH_NORM_EPSILON = 1e-3
 BATCH_NORM_MOMENTUM = 0.99
 """Of the moving averages, as Keras counts it (PyTorch's is 1 - 0.99)."""
+
+BATCH_NORM_IMAGES = 2048
+"""Training images, at most, that statistics are recomputed over: docs/evaluation.md says why."""

@@ -40,7 +40,7 @@ class BackboneSpec(Spec):
     named, `none` with pretrained weights and `all` with random ones (`training`). `features` is
     the type that a frozen backbone's features are kept in. `norm` puts a batch norm without weights
     of its own between the feature maps and every head. The SHA-256 are filled in by
-    `headtohead.backbones.table.resolved`, before a digest is taken: of the weights, and of an
+    `headtohead.backbones.table.resolve`, before a digest is taken: of the weights, and of an
     architecture that is a file.
     """
 

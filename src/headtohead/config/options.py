@@ -184,7 +184,7 @@ OPTIONS: tuple[Option, ...] = (
         "Batch-norm statistics at evaluation.",
         TRAINING,
         "recipe.batch_norm",
-        choices=("recomputed", "moving"),
+        choices=("recomputed", "moving", "frozen"),
         default="recomputed",
     ),
     Option(

@@ -126,6 +126,8 @@ def resolve_tuning(spec: StudySpec, **overrides: int | None) -> StudySpec:
         tuning = load_study(DEFAULT_SEARCH).model_dump()["tuning"]
         options = tuning["options"]
         tuning["options"] = {head: options[head] for head in spec.heads if head in options}
+        if spec.backbone.frozen:  # whose features are computed once, of whole images
+            tuning["recipe"]["augment"] |= {"crop": None, "color": None}
     tuning |= {name: item for name, item in overrides.items() if item is not None}
     return _validated({**spec.model_dump(), "tuning": tuning}, f"study {spec.name}")
 

@@ -111,16 +111,16 @@ def _across(vectors: NDArray[np.float32], known: NDArray[np.float32]) -> Pairs:
     return np.concatenate(found)
 
 
-def regrouped(images: NDArray[np.uint8], groups: NDArray[np.int64], kept: str) -> NDArray[np.int64]:
-    """(N,) `groups` of near-duplicates of `images`, made finer as `kept` says.
+def regrouped(images: NDArray[np.uint8], groups: NDArray[np.int64], mode: str) -> NDArray[np.int64]:
+    """(N,) `groups` of near-duplicates of `images`, made finer as `mode` says.
 
     `near` leaves them, `exact` keeps together only images of equal pixels, `off` nothing. Only
     the images of groups are read.
     """
-    if kept == "near":
+    if mode == "near":
         return groups
     leader = np.arange(len(groups), dtype=np.int64)
-    if kept == "exact":
+    if mode == "exact":
         _, member, size = np.unique(groups, return_inverse=True, return_counts=True)
         seen: dict[bytes, int] = {}
         for row in np.flatnonzero(size[member] > 1).tolist():

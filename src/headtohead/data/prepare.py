@@ -96,7 +96,7 @@ def prepare(
     return prepared
 
 
-def kept(cache: Path, digest: str) -> PreparedSet | None:
+def cached_set(cache: Path, digest: str) -> PreparedSet | None:
     """The prepared set of this digest where `cache` still has it. Raises DataError if damaged."""
     folder = _place(cache, digest)
     return load_prepared(folder) if folder.is_dir() else None

@@ -14,7 +14,7 @@ from headtohead.core.pictures import format_of, write_picture
 from headtohead.core.system import cache_folder
 from headtohead.core.text import counted
 from headtohead.data.long_tasks import Progress
-from headtohead.data.prepare import kept
+from headtohead.data.prepare import cached_set
 from headtohead.data.prepared import file_hashes, printable
 from headtohead.deploy.answers import FORMATS, Answer
 from headtohead.deploy.image_files import Read, paths_of, read_all
@@ -176,7 +176,7 @@ class _Learned:
     """Counts files that are, byte for byte, those that the study's images were made of."""
 
     def __init__(self, folder: Path) -> None:
-        prepared = kept(cache_folder(None), Ledger.open(expanded(folder)).file.prepared)
+        prepared = cached_set(cache_folder(None), Ledger.open(expanded(folder)).file.prepared)
         self._hashes = frozenset() if prepared is None else file_hashes(prepared)
         self._count = 0
 

@@ -10,7 +10,7 @@ from headtohead.core.text import counted, names
 from headtohead.data.duplicates import matches
 from headtohead.data.long_tasks import Progress
 from headtohead.data.pipeline import split_study
-from headtohead.data.prepare import kept
+from headtohead.data.prepare import cached_set
 from headtohead.data.prepared import PreparedSet
 from headtohead.store.ledger import SplitName, StudyFile
 
@@ -54,7 +54,7 @@ def overlap(
 
     None where `cache` has the study's images no more. Raises DataError where they are damaged.
     """
-    known = kept(cache, file.prepared)
+    known = cached_set(cache, file.prepared)
     if known is None:
         return None
     images, theirs = new.images, known.images

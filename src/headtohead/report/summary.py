@@ -33,7 +33,6 @@ __all__ = [
     "HeadResult",
     "Summary",
     "Winner",
-    "reference_of",
     "shipped",
     "summarize",
     "validation",
@@ -173,14 +172,6 @@ def summarize(data: StudyData) -> Summary:
         baseline=baseline_of(file),
         standings=standing,
     )
-
-
-def reference_of(file: StudyFile) -> str:
-    """The head that others are compared with: the study's, else `gap`, else the first.
-
-    Never one chosen by results.
-    """
-    return file.study.reference
 
 
 def _leaks(file: StudyFile, pictures: PictureTable | None) -> int | None:

@@ -1,19 +1,17 @@
 """What a study will take, counted: runs, seeds, power, and time by finished runs."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from headtohead.claims.table import tested_claims
 from headtohead.config.differences import differences, head_with_other_settings
 from headtohead.config.study import StudySpec
-from headtohead.core.files import unreadable
-from headtohead.runtime.jobs import jobs_of
 from headtohead.stats import seeds_needed
 from headtohead.stats.power import Power, expected_power
 from headtohead.stats.sequential import Design
-from headtohead.store.ledger import STUDY_FILE, Ledger, another_study, refuse_other_settings
+from headtohead.store.ledger import STUDY_FILE, Ledger, Run, refuse_another
 
 EFFECTS = (0.5, 1.0, 1.5, 2.0, 3.0)
 
@@ -81,6 +79,16 @@ class Forecast:
         """Runs that are still to do."""
         return sum(head.missing for head in self.heads)
 
+    def measured(self, seconds: Mapping[str, float]) -> "Forecast":
+        """The same with the `seconds` that a run of heads without a finished one takes."""
+        heads = tuple(
+            replace(head, seconds=seconds[head.head], measured=True)
+            if head.seconds is None and head.head in seconds
+            else head
+            for head in self.heads
+        )
+        return replace(self, heads=heads, remaining=_remaining(heads))
+
     @property
     def without_time(self) -> list[str]:
         """Heads with missing runs that have no known time."""
@@ -98,14 +106,13 @@ def forecast(
     *,
     images: Images | None = None,
     workers: int = 1,
-    measured: Mapping[str, float] = MappingProxyType({}),
     guidance: tuple[str, ...] = (),
     backbone: Mapping[str, str] = MappingProxyType({}),
 ) -> Forecast:
     """Count, and read times from the study's folder: `out`, else what RUNS has of this study.
 
-    `measured` is the seconds of a run of heads without a finished one. The study's own claims
-    are imported. Raises UsageError where `out` holds another study, or a claim cannot be imported.
+    The study's own claims are imported. Raises UsageError where `out` holds something else or
+    another study, or a claim cannot be imported, and StorageError.
     """
     ledger = _ledger_of(spec, out)
     level = spec.verdict.level
@@ -115,9 +122,8 @@ def forecast(
     claims = tested_claims(spec)
     design = Design(spec.verdict.looks, level, spec.verdict.spending)
     shown = sorted({needed, spec.seeds, *spec.verdict.looks})
-    heads = tuple(_head_time(spec, ledger, head, measured.get(head)) for head in spec.heads)
-    open_heads = [head for head in heads if head.missing]
-    known = all(head.seconds is not None for head in open_heads)
+    runs = ledger.runs() if ledger else []
+    heads = tuple(_head_time(spec, runs, head) for head in spec.heads)
     return Forecast(
         study=spec,
         ledger=ledger.out if ledger else None,
@@ -129,41 +135,34 @@ def forecast(
         claim_seeds=seeds_needed(len(claims), level),
         able=design.able() if sequential else (),
         power=expected_power(EFFECTS, shown, tests=tests, level=level) if tests else (),
-        remaining=sum(h.missing * (h.seconds or 0.0) for h in open_heads) if known else None,
+        remaining=_remaining(heads),
         workers=workers,
         guidance=guidance,
         backbone=dict(backbone),
     )
 
 
-def _head_time(
-    spec: StudySpec, ledger: Ledger | None, head: str, measured: float | None
-) -> HeadTime:
-    jobs = [job for job in jobs_of(spec.heads, range(spec.seeds)) if job.head == head]
-    runs = ledger.runs() if ledger else []
-    over = {run.record.seed for run in runs if run.record.head == head}
-    seconds = [
-        run.record.seconds
-        for run in runs
-        if run.record.head == head and run.record.status == "finished"
-    ]
-    missing = sum(job.seed not in over for job in jobs)
-    mean = sum(seconds) / len(seconds) if seconds else measured
-    return HeadTime(head, len(jobs) - missing, missing, mean, not seconds and mean is not None)
+def _remaining(heads: Iterable[HeadTime]) -> float | None:
+    todo = [head for head in heads if head.missing]
+    if any(head.seconds is None for head in todo):
+        return None
+    return sum(head.missing * (head.seconds or 0.0) for head in todo)
+
+
+def _head_time(spec: StudySpec, runs: Sequence[Run], head: str) -> HeadTime:
+    mine = [run.record for run in runs if run.record.head == head]
+    over = {record.seed for record in mine}
+    seconds = [record.seconds for record in mine if record.status == "finished"]
+    missing = sum(seed not in over for seed in range(spec.seeds))
+    mean = sum(seconds) / len(seconds) if seconds else None
+    return HeadTime(head, spec.seeds - missing, missing, mean)
 
 
 def _ledger_of(spec: StudySpec, out: Path | None) -> Ledger | None:
     if out is not None:
-        try:
-            if not (out / STUDY_FILE).is_file():
-                return None
-        except OSError as error:
-            raise unreadable(out, error) from error
-        ledger = Ledger.open(out)
-        if found := differences(ledger.file.study, spec):
-            raise another_study(ledger, found)
-        refuse_other_settings(ledger, spec)
-        return ledger if _same_images(ledger.file.study, spec) else None
+        refuse_another(out, spec)
+        ledger = Ledger.open(out) if (out / STUDY_FILE).is_file() else None
+        return ledger if ledger and _same_images(ledger.file.study, spec) else None
     for path in sorted(path for name in {spec.name, "standard"} for path in _studies(name)):
         ledger = Ledger.open(path.parent)
         before = ledger.file.study

@@ -1,9 +1,9 @@
 """What `compare` would take, without training: `headtohead plan`."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
+from headtohead.backbones.constants import BATCH_NORM_IMAGES
 from headtohead.config.from_options import study_from
 from headtohead.config.options import StudyOptions, documented
 from headtohead.config.recipe import RecipeSpec
@@ -13,24 +13,17 @@ from headtohead.core.system import cache_folder
 from headtohead.data.listing import Listing, list_study
 from headtohead.data.pipeline import split_study
 from headtohead.data.prepared import GIVEN_SPLITS
-from headtohead.probes.probe_images import check_masks_folder
 from headtohead.runtime.forecast import Forecast, Images, forecast
 from headtohead.runtime.preflight import (
+    TIMING,
     TimingQuestion,
-    answer_of,
-    first_worker,
     guidance_of,
     question_about,
     refuse_too_large,
 )
 from headtohead.runtime.process import StandbyProcesses
-from headtohead.runtime.progress import Display
-from headtohead.runtime.startup import asked_here
+from headtohead.runtime.startup import check_what_is_named, start_up
 from headtohead.store.ledger import refuse_another
-
-STATISTICS = 2048
-"""Training images that batch-norm statistics are recomputed over, at most; that module, which says
-so, imports torch (a test compares the two)."""
 
 
 @documented("plan")
@@ -52,44 +45,34 @@ def plan(
     """
     spec = study_from(study, **options)
     folder = None if out is None else expanded(out)
-    if spec.masks is not None:
-        check_masks_folder(expanded(spec.masks))
+    check_what_is_named(spec, cache)
     question = question_about(spec, device, workers, deterministic=deterministic)
-    with (
-        first_worker(
-            asked_here(spec.execution, question), module="headtohead.runtime.timing"
-        ) as standby,
-        Display() as display,
-    ):
-        answer = answer_of(standby)
-        if spec.execution.on_ray:
-            display.note("Times are this machine's: those on a cluster are not known.")
-        spec = spec.model_copy(update={"backbone": answer.backbone})
+    with start_up(spec, question, cache, TIMING) as startup:
+        spec, answer, note = startup.study, startup.machine, startup.display.note
+        on_ray = startup.execution.on_ray
+        if on_ray:
+            note("Times are this machine's: those on a cluster are not known.")
         if folder is not None:
             refuse_another(folder, spec)
-        listing = list_study(spec, cache=cache_folder(cache), progress=display.progress)
-        if listing is not None and not spec.execution.on_ray:
+        listing = list_study(spec, cache=cache_folder(cache), progress=startup.display.progress)
+        if listing is not None and not on_ray:
             refuse_too_large(answer.sizes, answer.memory, classes=len(listing.classes))
         images = None if listing is None else _images(spec, listing)
-        if images is not None:
-            spec = spec.for_images(images.train)
-        counted = partial(
-            forecast,
-            spec,
+        found = forecast(
+            spec if images is None else spec.for_images(images.train),
             folder,
             images=images,
             workers=len(answer.setups),
             guidance=guidance_of(spec, answer),
             backbone=answer.about,
         )
-        found = counted()
         if not (timing and listing is not None and found.without_time):
             return found
-        display.note("Measuring a few training steps")
-        measured = _run_seconds(found, listing, answer.setups[0], standby)
-        if missed := [head for head in found.without_time if head not in measured]:
-            display.note(f"The steps of {', '.join(missed)} could not be timed; see above.")
-    return counted(measured=measured)
+        note("Measuring a few training steps")
+        found = found.measured(_run_seconds(found, listing, answer.setups[0], startup.standby))
+        if missed := found.without_time:
+            note(f"The steps of {', '.join(missed)} could not be timed; see above.")
+    return found
 
 
 def _images(spec: StudySpec, listing: Listing) -> Images:
@@ -135,5 +118,5 @@ def _seconds(recipe: RecipeSpec, images: Images, step: float, image: float) -> f
     evaluated = min(images.validation, images.train)
     evaluated += min(recipe.validation_pictures or images.validation, images.validation)
     if recipe.batch_norm != "moving":
-        evaluated += min(images.train, STATISTICS)
+        evaluated += min(images.train, BATCH_NORM_IMAGES)
     return recipe.epochs * (recipe.steps(images.train) * step + evaluated * image)

@@ -19,6 +19,10 @@ from headtohead.heads.guidance import too_few_seeds, too_large
 from headtohead.runtime.process import StandbyProcesses
 from headtohead.store.records import Record
 
+WORKER, TIMING = "headtohead.runtime.worker", "headtohead.runtime.timing"
+"""What a first worker runs: the second answers as the first does, and times steps instead of
+training."""
+
 
 class PreflightQuestion(Record):
     """What a study is about to train, each model that must be buildable, and on which machine."""
@@ -107,13 +111,12 @@ def question_about(
 def first_worker(
     question: PreflightQuestion,
     cache: str | Path | None = None,
-    module: str = "headtohead.runtime.worker",
+    module: str = WORKER,
 ) -> StandbyProcesses:
     """The first worker, getting ready; to be used in a `with` statement.
 
     `cache` is what `--cache` named: kernels are kept there where there is no other place. `module`
-    is what it runs: `headtohead.runtime.timing` answers as a worker does, and times steps instead
-    of training.
+    is what it runs, WORKER or TIMING.
     """
     variables = {} if cache is None else {CACHE_VARIABLE: str(expanded(cache).absolute())}
     standby = StandbyProcesses(module_command(module), question.model_dump(mode="json"), variables)

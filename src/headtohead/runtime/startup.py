@@ -5,14 +5,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from headtohead.claims.table import own_claim
 from headtohead.config.execution import ExecutionSpec
 from headtohead.config.study import StudySpec
+from headtohead.core.files import expanded
 from headtohead.core.system import cache_folder
 from headtohead.data.pipeline import prepare_study, told
 from headtohead.data.prepared import PreparedSet
 from headtohead.data.sources import Source
+from headtohead.probes.probe_images import check_masks_folder
+from headtohead.probes.table import probes_of
 from headtohead.runtime.local import LocalExecutor, local_executor
-from headtohead.runtime.preflight import PreflightAnswer, PreflightQuestion, answer_of, first_worker
+from headtohead.runtime.preflight import (
+    WORKER,
+    PreflightAnswer,
+    PreflightQuestion,
+    answer_of,
+    first_worker,
+)
 from headtohead.runtime.process import StandbyProcesses
 from headtohead.runtime.progress import Display
 from headtohead.runtime.ray import RayExecutor, check_ray, ray_setup
@@ -63,17 +73,34 @@ class Startup:
         return RayExecutor(setup, local, self.display.note)
 
 
+def check_what_is_named(spec: StudySpec, cache: str | Path | None) -> None:
+    """What cannot be imported or found is told before the work.
+
+    Imports the study's own probes and claims. Raises UsageError and DataError.
+    """
+    probes_of(spec)
+    for claim in spec.claims:
+        own_claim(claim)
+    cache_folder(cache)
+    if spec.masks is not None:
+        check_masks_folder(expanded(spec.masks))
+
+
 @contextmanager
 def start_up(
-    spec: StudySpec, question: PreflightQuestion, cache: str | Path | None
+    spec: StudySpec,
+    question: PreflightQuestion,
+    cache: str | Path | None,
+    module: str = WORKER,
 ) -> Iterator[Startup]:
-    """Wait for the first worker's answer to `question`, which is about `spec`.
+    """Wait for the first worker's answer to `question`, which is about `spec`; it runs `module`.
 
     Raises UsageError for models, a device or a precision that there cannot be, and RunError where
     the worker dies.
     """
     execution, study = spec.execution, spec.where_it_runs_aside()
-    with first_worker(asked_here(execution, question), cache) as standby, Display() as display:
+    asked = asked_here(execution, question)
+    with first_worker(asked, cache, module) as standby, Display() as display:
         machine = answer_of(standby)
         study = study.model_copy(update={"backbone": machine.backbone})
         yield Startup(study, machine, display, execution, question, standby, cache)

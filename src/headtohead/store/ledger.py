@@ -222,13 +222,6 @@ class Ledger:
         have = {run.record.head for run in self.runs()}
         return tuple(head for head in self.file.study.heads if head in have)
 
-    def damaged(self) -> list[tuple[str, int, str]]:
-        """Runs that are not counted, by head and seed, and why in words (see `damage`)."""
-        study = self.file.study
-        pairs = [(head, seed) for seed in range(study.seeds) for head in study.heads]
-        found = [(head, seed, self.damage(head, seed)) for head, seed in pairs]
-        return [(head, seed, why) for head, seed, why in found if why is not None]
-
     def failures(self) -> list[str]:
         """Runs that failed, in words."""
         return failures_of(self.runs())

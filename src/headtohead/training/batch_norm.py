@@ -22,12 +22,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from headtohead.backbones.constants import BATCH_NORM_IMAGES
 from headtohead.backbones.layers import BatchNorm
 from headtohead.core.streams import stream
 from headtohead.training.inputs import Inputs
-
-MOST = 2048
-"""Training images that statistics are computed over, at most: docs/evaluation.md says why."""
 
 Norm: TypeAlias = BatchNorm | _BatchNorm
 
@@ -38,7 +36,7 @@ def statistics_rows(train: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     The same for every head and epoch of one seed. In random order, since batches that hold one
     class each would not be batches as training has them.
     """
-    return stream(seed, "batch norm").permutation(np.sort(train))[:MOST]
+    return stream(seed, "batch norm").permutation(np.sort(train))[:BATCH_NORM_IMAGES]
 
 
 @torch.no_grad()

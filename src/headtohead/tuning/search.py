@@ -22,17 +22,20 @@ from headtohead.runtime.progress import Display
 from headtohead.runtime.retraining import Retraining, clear_outdated
 from headtohead.runtime.runner import StudyRunner
 from headtohead.runtime.startup import start_up
+from headtohead.runtime.steps import step_lines
 from headtohead.store.ledger import STUDY_FILE, Ledger, StudyFile, hold
 from headtohead.store.new_study import study_file
 from headtohead.tuning.proposals import optuna, propose
 from headtohead.tuning.search_results import Tuning, write_results
 from headtohead.tuning.trials import (
+    as_trained,
     candidate,
     trial_head,
     trial_jobs,
     trials_of,
     tuning_of,
     untuned_values,
+    with_enough_steps,
 )
 
 TRIALS = "trials"
@@ -74,6 +77,12 @@ def tune(
         spec, display = startup.study, startup.display
         _, prepared = startup.prepare(len(spec.heads) * tuning_of(spec).seeds)
         file = study_file(spec, prepared)
+        images = sum(file.counts["train"].values())
+        spec = with_enough_steps(spec, images)
+        for line in step_lines(as_trained(spec), images):
+            display.note(line)
+        searched = file.study.model_copy(update={"tuning": spec.tuning})
+        file = file.model_copy(update={"study": searched})
         folder = place or _default_out(file)
         _refuse_foreign(folder)
         trials_folder = folder / TRIALS

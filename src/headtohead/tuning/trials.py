@@ -45,6 +45,19 @@ def tuning_of(study: StudySpec) -> TuningSpec:
     return study.tuning
 
 
+def with_enough_steps(study: StudySpec, images: int) -> StudySpec:
+    """The study whose trials have as many epochs as its `min_steps` asks for on so many images."""
+    tuning = tuning_of(study)
+    epochs = study.recipe.model_copy(update={"epochs": tuning.epochs}).for_images(images).epochs
+    return study.model_copy(update={"tuning": tuning.model_copy(update={"epochs": epochs})})
+
+
+def as_trained(study: StudySpec) -> StudySpec:
+    """The study with the epochs that a trial has."""
+    recipe = {"epochs": tuning_of(study).epochs, "min_steps": None}
+    return study.model_copy(update={"recipe": study.recipe.model_copy(update=recipe)})
+
+
 def candidate(head: str, number: int) -> str:
     """What the trial is called in the ledger."""
     return f"{head}-{number:03}"

@@ -4,13 +4,11 @@ from markupsafe import Markup
 
 import headtohead
 from headtohead.core.text import points
-from headtohead.report.page.content import SHOWN_IMAGES, Content, gather
+from headtohead.report.page.content import SHOWN_IMAGES, Content
 from headtohead.report.page.frame import GLYPHS, colors, part, policy, template, values
 from headtohead.report.page.glossary import TERMS, explain
 from headtohead.report.page.setting import epochs_text, optimizer_text, split_text
 from headtohead.report.page.tables import falling_first
-from headtohead.report.summary import Summary
-from headtohead.study_data import StudyData
 
 CERTAINTY = {
     "decided": "decided",
@@ -20,11 +18,6 @@ CERTAINTY = {
     "few": "too few test images",
     "unlearned": "nothing learned",
 }
-
-
-def report_page(data: StudyData, summary: Summary, pictures: int = SHOWN_IMAGES) -> bytes:
-    """`report.html` in UTF-8; `pictures` test images in each grid."""
-    return arrange(gather(data, summary, pictures), pictures).encode()
 
 
 def arrange(page: Content, pictures: int = SHOWN_IMAGES) -> str:
