@@ -34,7 +34,10 @@ from headtohead.config.options import (
 )
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import UsageError
+from headtohead.deploy import answers, export
+from headtohead.report.page.content import SHOWN_IMAGES
 from headtohead.report.page.setting import command
+from headtohead.report.page.thumbnails import OF_EACH_KIND
 
 PYTHON = {
     "compare": "headtohead.compare",
@@ -289,3 +292,20 @@ def test_class_weights_none_is_the_study_of_earlier_versions() -> None:
     weighed = study_from("quick", class_weights="balanced", metric="macro_f1")
     assert weighed.digest("p") != named.digest("p")
     assert study_from("quick", metric="macro_f1").digest("p") == named.digest("p")
+
+
+def test_formats_are_those_that_can_be_written() -> None:
+    """Else a new format is there, and no command takes it."""
+    for name, formats in (("predict", answers.FORMATS), ("export", export.FORMATS)):
+        (option,) = (o for o in cli.main.commands[name].params if o.name == "form")
+        assert isinstance(option.type, click.Choice)
+        assert set(option.type.choices) == set(formats)
+
+
+def test_the_page_has_as_many_images_as_the_help_says() -> None:
+    """Else the report command promises another number."""
+    (option,) = (o for o in cli.main.commands["report"].params if o.name == "pictures")
+    assert isinstance(option, click.Option)
+    assert isinstance(option.type, click.IntRange)
+    assert option.type.max == OF_EACH_KIND
+    assert f"default: {SHOWN_IMAGES}" in str(option.help)
