@@ -10,11 +10,13 @@ import pytest
 from rich.console import Console
 
 from headtohead.analysis.run_results import METRICS
+from headtohead.config.verdict import Metric
 from headtohead.report.formats.csv import results_csv
 from headtohead.report.formats.summary import summary_json
 from headtohead.report.formats.terminal import render_table
 from headtohead.report.summary import Summary, summarize
 from headtohead.stats.over_images import share_interval
+from headtohead.store.ledger import Ledger
 from headtohead.store.records import Failure
 from headtohead.study_data import StudyData
 from ledgers import add_run, full_ledger, study_ledger
@@ -28,11 +30,17 @@ def _printed(summary: Summary, width: int = 80) -> str:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("width", [60, 80, 140])
-def test_table_keeps_its_numbers_whole_at_any_width(tmp_path: Path, width: int) -> None:
-    """A number cut by an ellipsis is a wrong number."""
+@pytest.mark.parametrize("metric", ["test_accuracy", "balanced_accuracy"])
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+def test_table_keeps_its_numbers_whole_at_any_width(
+    tmp_path: Path, width: int, metric: Metric
+) -> None:
+    """A number cut by an ellipsis, or at the edge, is a wrong number."""
     ledger = full_ledger(tmp_path, heads=("fc", "fc_dropout", "gap", "avgpool2x2"), seeds=2)
-    summary = summarize(StudyData(ledger))
+    study = ledger.file.study
+    verdict = study.verdict.model_copy(update={"metric": metric})
+    asked = ledger.file.model_copy(update={"study": study.model_copy(update={"verdict": verdict})})
+    summary = summarize(StudyData(Ledger(ledger.out, asked)))
     lines = _printed(summary, width).splitlines()
     assert max(map(len, lines)) <= width
     assert "…" not in "".join(lines)
@@ -43,6 +51,8 @@ def test_table_keeps_its_numbers_whole_at_any_width(tmp_path: Path, width: int) 
     assert test.sd is not None
     assert f"{100 * test.mean:.1f} ± {100 * test.sd:.1f}" in row
     assert "29,217" in row
+    (titles,) = (line for line in lines if line.split()[:2] == ["head", "params"])
+    assert titles.split()[-2:] == ["CPU", "s"]
 
 
 def test_times_are_the_processors(tmp_path: Path) -> None:

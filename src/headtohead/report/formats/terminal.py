@@ -2,7 +2,7 @@
 
 import io
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,25 +33,25 @@ WORDS: Any = {"break_long_words": False, "break_on_hyphens": False}
 class Column:
     """A column of the terminal's table: a metric, and how its numbers are written.
 
-    `scale` 100 writes shares in per cent. `room` is the least width of the terminal, in
-    characters, at which the column is shown.
+    `scale` 100 writes shares in per cent. Where the terminal is too narrow, columns are left out,
+    those with the largest `aside` first; those with 0 never are.
     """
 
     title: str
     metric: str
     scale: float = 100.0
     digits: int = 1
-    room: int = 0
+    aside: int = 0
 
 
 COLUMNS = (
-    Column("best val.", "best_val_accuracy"),
-    Column("last val.", "last_val_accuracy", room=76),
+    Column("best val.", "best_val_accuracy", aside=1),
+    Column("last val.", "last_val_accuracy", aside=3),
     Column("test", "test_accuracy"),
-    Column("over-fit", "last_overfit", room=60),
-    Column("AUROC", "test_auroc", room=104),
-    Column("ECE", "test_ece", room=116),
-    Column("Brier", "test_brier", scale=1.0, digits=3, room=132),
+    Column("over-fit", "last_overfit", aside=2),
+    Column("AUROC", "test_auroc", aside=4),
+    Column("ECE", "test_ece", aside=5),
+    Column("Brier", "test_brier", scale=1.0, digits=3, aside=6),
 )
 
 
@@ -207,11 +207,29 @@ def _estimate(summary: Summary, item: HeadComparison) -> str:
 
 
 def _grid(summary: Summary, width: int) -> Table:
-    columns = [column for column in _columns(summary) if column.room <= width]
+    """The table with as many columns as the width has room for, none of them cut."""
+    columns = list(_columns(summary))
+    longest = max(len(name) for name in (LARGEST_CLASS, *(head.head for head in summary.heads)))
+    console = Console(width=10_000)
+    while True:
+        table = _table(summary, columns)
+        least = max(columns, key=lambda column: column.aside)
+        folded = longest - _least_width(summary)
+        if not least.aside or console.measure(table).maximum - folded <= width:
+            return table
+        columns.remove(least)
+
+
+def _least_width(summary: Summary) -> int:
+    """Of the column of heads' names, which are folded where there is no room for them."""
+    widest = max(len(head.head) for head in summary.heads)
+    return max(min(widest, HEAD_WIDTH), *map(len, LARGEST_CLASS.split()))
+
+
+def _table(summary: Summary, columns: Sequence[Column]) -> Table:
     table = Table(box=None, padding=(0, 1), collapse_padding=True, pad_edge=False)
     table.add_column("", width=1)
-    widest = max(len(head.head) for head in summary.heads)
-    table.add_column("head", overflow="fold", min_width=min(widest, HEAD_WIDTH))
+    table.add_column("head", overflow="fold", min_width=_least_width(summary))
     table.add_column("params", justify="right", no_wrap=True)
     for column in columns:
         table.add_column(column.title, justify="right", no_wrap=True)
