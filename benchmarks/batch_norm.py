@@ -149,7 +149,7 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 train(plan, pictures, split, Path(folder), watcher)
                 model = plan.build().to(device)
-                model.load_state_dict(checkpoint.load(Path(folder) / LAST)[0])
+                model.load_state_dict(checkpoint.read(Path(folder) / LAST)[0])
             for line in rows_of(plan, model, pictures, split, watcher.last):
                 print(line, flush=True)
 

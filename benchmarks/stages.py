@@ -33,7 +33,7 @@ from headtohead.store.ledger import Ledger
 from headtohead.study_data import StudyData
 from headtohead.training import batch_norm
 from headtohead.training.device import choose_device, set_up_worker
-from headtohead.training.inference import measure
+from headtohead.training.inference import loss_and_accuracy
 from headtohead.training.inputs import Pictures
 from headtohead.training.plans import RunPlan
 from headtohead.training.sample import FEWEST_SAMPLED
@@ -96,7 +96,7 @@ def of_a_run(spec: StudySpec, head: str, counts: dict[str, int]) -> dict[str, fl
     recomputed = cpu_seconds(
         lambda: batch_norm.recompute_statistics(model, pictures, statistics, batch)
     )
-    one = cpu_seconds(lambda: measure(model, pictures, np.arange(EVALUATED))) / EVALUATED
+    one = cpu_seconds(lambda: loss_and_accuracy(model, pictures, np.arange(EVALUATED))) / EVALUATED
     sample = min(train, max(counts["validation"], FEWEST_SAMPLED))
     each = sample + counts["validation"]
     margin = margin_of(size, int(model.backbone.stride))

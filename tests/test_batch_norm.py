@@ -190,7 +190,7 @@ def test_saved_weights_carry_the_statistics_they_were_evaluated_with(tmp_path: P
     """Else what is handed over is not what was measured."""
     own = plan("fc_dropout", epochs=3)
     record = train(own, pictures(), parts(), tmp_path, Silent())
-    weights, _ = checkpoint.load(tmp_path / LAST)
+    weights, _ = checkpoint.read(tmp_path / LAST)
     made = own.build()
     made.load_state_dict(weights)
     rows = statistics_rows(parts().train, own.seed)

@@ -18,7 +18,7 @@ TENSORS = {
 
 def test_what_is_saved_comes_back_bit_for_bit(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "a.safetensors", TENSORS, key="k", epoch=4, best=None)
-    tensors, metadata = checkpoint.load(tmp_path / "a.safetensors")
+    tensors, metadata = checkpoint.read(tmp_path / "a.safetensors")
     assert metadata == {"key": "k", "epoch": 4, "best": None}
     assert tensors.keys() == TENSORS.keys()
     assert all(torch.equal(tensors[name], TENSORS[name]) for name in TENSORS)
@@ -27,12 +27,12 @@ def test_what_is_saved_comes_back_bit_for_bit(tmp_path: Path) -> None:
 def test_channels_last_weights_come_back_equal(tmp_path: Path) -> None:
     weight = torch.rand(4, 3, 5, 5).contiguous(memory_format=torch.channels_last)
     checkpoint.save(tmp_path / "a.safetensors", {"w": weight})
-    assert torch.equal(checkpoint.load(tmp_path / "a.safetensors")[0]["w"], weight)
+    assert torch.equal(checkpoint.read(tmp_path / "a.safetensors")[0]["w"], weight)
 
 
 def test_a_missing_file_is_told_apart_from_a_damaged_one(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        checkpoint.load(tmp_path / "none.safetensors")
+        checkpoint.read(tmp_path / "none.safetensors")
 
 
 @given(st.data())
@@ -49,7 +49,7 @@ def test_no_damage_goes_unnoticed(
         content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
     path.write_bytes(content)
     try:
-        tensors, metadata = checkpoint.load(path)
+        tensors, metadata = checkpoint.read(path)
     except checkpoint.DamagedCheckpointError:
         return
     # A flip in the header's padding may change nothing at all.
@@ -62,7 +62,7 @@ def test_tied_weights_are_written_once_and_come_back_under_both_names(tmp_path: 
     layer = torch.rand(50, 40)
     tensors = {"linear": layer, "again": layer, "flat": layer.view(-1), "row": layer[3]}
     checkpoint.save(tmp_path / "a.safetensors", tensors, key="k")
-    found, metadata = checkpoint.load(tmp_path / "a.safetensors")
+    found, metadata = checkpoint.read(tmp_path / "a.safetensors")
     assert metadata == {"key": "k"}
     assert found.keys() == tensors.keys()
     assert all(torch.equal(found[name], value) for name, value in tensors.items())

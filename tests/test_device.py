@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from headtohead.core.errors import UsageError
-from headtohead.training.device import PACKAGES, choose_device, environment, spread
+from headtohead.training.device import PACKAGES, choose_device, environment, worker_devices
 
 
 def test_auto_is_a_gpu_exactly_when_there_is_one() -> None:
@@ -39,7 +39,7 @@ def test_workers_are_spread_over_cores_and_gpus(
     device: str, workers: int | None, expected: list[str]
 ) -> None:
     """Else a second GPU stands idle, or `cuda:1` takes one that was not asked for."""
-    assert spread(torch.device(device), workers, cores=4, gpus=2) == expected
+    assert worker_devices(torch.device(device), workers, cores=4, gpus=2) == expected
 
 
 def test_the_environment_names_what_numbers_depend_on() -> None:

@@ -64,7 +64,7 @@ def test_nothing_of_a_frozen_backbone_moves_in_a_run(tmp_path: Path, cached: boo
     before = state_of(trunk.trunk)
     record = train(own, source, parts(40, 15), tmp_path, Silent())
     assert record.status == "finished"
-    weights, _ = checkpoint.load(tmp_path / LAST)
+    weights, _ = checkpoint.read(tmp_path / LAST)
     assert weights
     assert all(name.startswith("head.") for name in weights)
     model = own.build()
@@ -109,7 +109,7 @@ def test_a_lent_backbone_wears_the_heads_of_finished_runs(tmp_path: Path) -> Non
     for head in ("fc", "gap"):
         kept, lent = (models[head, way].model for way in (False, True))
         assert same(state_of(kept.head), state_of(lent.head))
-        weights = checkpoint.load(tmp_path / head / LAST)[0]
+        weights = checkpoint.read(tmp_path / head / LAST)[0]
         assert {f"head.{name}" for name in lent.head.state_dict()} == set(weights)
     own = replace(plan(spec, "fc"), head_spec=HeadSpec(head="gap"))
     with pytest.raises(checkpoint.DamagedCheckpointError, match="do not fit"):
@@ -122,7 +122,7 @@ def test_a_head_on_features_is_the_joined_model_on_pictures(tmp_path: Path) -> N
     own, source = plan(spec), inputs(tmp_path / "f", spec)
     train(own, source, parts(40, 15), tmp_path, Silent())
     model = own.build()
-    model.load_state_dict(checkpoint.load(tmp_path / BEST)[0])
+    model.load_state_dict(checkpoint.read(tmp_path / BEST)[0])
     rows = np.arange(COUNT)
     on_features, _ = infer(model, source, rows)
     on_pictures, _ = infer(model, Pictures(images(), LABELS, CPU), rows)
@@ -136,7 +136,7 @@ def test_a_closed_form_head_takes_one_epoch_and_is_fitted_to_all(tmp_path: Path)
     split = parts(39, 15)  # 39 is no multiple of the batch
     record = train(own, source, split, tmp_path, Silent())
     assert (record.epochs, record.parameters.trainable) == (1, 0)
-    weights, _ = checkpoint.load(tmp_path / LAST)
+    weights, _ = checkpoint.read(tmp_path / LAST)
     maps, labels = source.batch(source.rows(split.train))
     pooled = maps.double().mean((2, 3))
     for label in (0, 1):
@@ -155,7 +155,7 @@ def test_the_studys_norm_stands_before_every_head(tmp_path: Path) -> None:
         folder = tmp_path / head
         folder.mkdir()
         train(plan(spec, head), source, split, folder, Silent())
-        found.append(checkpoint.load(folder / LAST)[0])
+        found.append(checkpoint.read(folder / LAST)[0])
     for weights in found:
         torch.testing.assert_close(
             weights["head.norm.moving_mean"], maps.mean((0, 2, 3)), rtol=1e-3, atol=1e-4
@@ -169,7 +169,7 @@ def test_last_stages_alone_are_trained(tmp_path: Path) -> None:
     own = plan(spec)
     before = own.build().state_dict()
     record = train(own, Pictures(images(), LABELS, CPU), parts(40, 15), tmp_path, Silent())
-    after, _ = checkpoint.load(tmp_path / LAST)
+    after, _ = checkpoint.read(tmp_path / LAST)
     moved = {name for name in after if not torch.equal(before[name], after[name])}
     assert record.status == "finished"
     assert {name for name in moved if ".blocks.0." in name} == set()
@@ -189,7 +189,7 @@ def test_a_finished_run_with_frozen_norms_is_opened_again(tmp_path: Path, stages
     for plain in (False, True):
         model = finished_model(own, tmp_path, "best", CPU, plain=plain).model
         logits, _ = infer(model, shown, np.arange(COUNT))
-        state = checkpoint.load(tmp_path / BEST)[0]
+        state = checkpoint.read(tmp_path / BEST)[0]
         assert same(state_of(model), state)
         assert torch.isfinite(logits).all()
 
@@ -200,7 +200,7 @@ def test_frozen_norms_keep_their_statistics_and_train_their_scale(tmp_path: Path
     own = plan(spec, "gap", batch_norm="frozen")
     before = own.build().state_dict()
     train(own, Pictures(images(), LABELS, CPU), parts(40, 15), tmp_path, Silent())
-    after, _ = checkpoint.load(tmp_path / LAST)
+    after, _ = checkpoint.read(tmp_path / LAST)
     for name, value in after.items():
         assert torch.equal(value, before[name]) == ("moving" in name), name
     assert [m.training for m in with_frozen_norms(TutorialCNN()).train().modules()

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.heads.classifier import build_classifier
-from headtohead.training.inference import BATCH, cross_entropy, infer, measure, predicted
+from headtohead.training.inference import BATCH, cross_entropy, infer, loss_and_accuracy, predicted
 from headtohead.training.inputs import Pictures
 
 
@@ -51,7 +51,7 @@ def test_a_picture_gets_the_same_logit_whatever_is_evaluated_beside_it(
     alone, _ = infer(model, pictures, rows[-3:])
     torch.testing.assert_close(together[-3:], alone, rtol=1e-5, atol=1e-6)
     assert labels.tolist() == (rows % 2).tolist()
-    loss, accuracy = measure(model, pictures, rows)
+    loss, accuracy = loss_and_accuracy(model, pictures, rows)
     assert loss == pytest.approx(float(cross_entropy(together, labels)))
     assert accuracy == float((predicted(together) == labels).double().mean())
 
@@ -59,7 +59,7 @@ def test_a_picture_gets_the_same_logit_whatever_is_evaluated_beside_it(
 def test_evaluating_changes_nothing_in_the_model(pictures: Pictures) -> None:
     model = build_classifier(BackboneSpec(), "fc", HeadSpec(), image_size=24, classes=2, seed=0)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    measure(model, pictures, np.arange(30))
+    loss_and_accuracy(model, pictures, np.arange(30))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
@@ -70,8 +70,8 @@ def test_a_repeating_validation_counts_its_first_pictures_more_often(
     """Else the article's ten batches of 1,000 are not what its validation accuracy was."""
     model = build_classifier(BackboneSpec(), "gap", HeadSpec(), image_size=24, classes=2, seed=0)
     rows = np.random.default_rng(1).permutation(len(pictures))
-    literally = measure(model, pictures, np.resize(rows, seen))
-    assert measure(model, pictures, rows, seen=seen) == pytest.approx(literally, rel=1e-6)
+    literally = loss_and_accuracy(model, pictures, np.resize(rows, seen))
+    assert loss_and_accuracy(model, pictures, rows, seen=seen) == pytest.approx(literally, rel=1e-6)
 
 
 GROWTH = """

@@ -18,7 +18,7 @@ from headtohead.report.charts.curves import (
     together_charts,
     tracks_of,
 )
-from headtohead.report.charts.reliability import reliability, reliability_chart, trust
+from headtohead.report.charts.reliability import head_reliability, reliability, reliability_chart
 from headtohead.report.charts.style import HeadStyle, head_styles
 from headtohead.report.charts.svg import HEAD_ID
 from headtohead.study_data import StudyData
@@ -271,7 +271,7 @@ def test_reliability_shows_every_seed() -> None:
     logits = rng.normal(0, 2, (2, 100, 1)).astype(np.float32)
     labels = np.arange(100) % 2
     splits = [SplitPredictions(np.arange(100), labels, v, v) for v in logits]
-    chart = reliability_chart([trust("gap", 0, HeadStyle("#0072B2", "o"), splits)], 0.5)
+    chart = reliability_chart([head_reliability("gap", 0, HeadStyle("#0072B2", "o"), splits)], 0.5)
     assert chart is not None
     assert [s.label for s in chart.series] == [
         *("gap, one of 2 seeds", "gap, one of 2 seeds", "gap, all 2 seeds")

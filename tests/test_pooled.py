@@ -86,7 +86,7 @@ def test_a_runs_files_are_those_of_maps(tmp_path: Path, monkeypatch: pytest.Monk
         train(own, source, split, tmp_path / folder, Silent())
     for name in (BEST, LAST):
         assert same(
-            *(checkpoint.load(tmp_path / folder / name)[0] for folder in ("pooled", "maps"))
+            *(checkpoint.read(tmp_path / folder / name)[0] for folder in ("pooled", "maps"))
         )
     told = [read_history(tmp_path / folder) for folder in ("pooled", "maps")]
     assert [r.val_loss for r in told[0]] == [r.val_loss for r in told[1]]

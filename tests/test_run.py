@@ -87,7 +87,7 @@ def curves(folder: Path) -> list[dict[str, float]]:
 
 
 def weights(folder: Path, name: str) -> dict[str, torch.Tensor]:
-    return checkpoint.load(folder / f"{name}.safetensors")[0]
+    return checkpoint.read(folder / f"{name}.safetensors")[0]
 
 
 def assert_same_run(one: Path, other: Path) -> None:
@@ -153,7 +153,7 @@ def test_a_position_that_is_slow_to_write_is_written_seldom_and_gone_on_from(
 
     with pytest.raises(KeyboardInterrupt):
         train(plan(augment=AUGMENT), pictures(), parts(), tmp_path, KilledLater())
-    assert checkpoint.load(tmp_path / "resume.safetensors")[1]["epoch"] == 1
+    assert checkpoint.read(tmp_path / "resume.safetensors")[1]["epoch"] == 1
     assert len(read_history(tmp_path)) == 2
     watcher = Silent()
     train(plan(augment=AUGMENT), pictures(), parts(), tmp_path, watcher)

@@ -85,7 +85,7 @@ def test_workers_and_lent_cores_change_no_number(tmp_path: Path) -> None:
         )  # fmt: skip
         folder = Ledger.open(out).run_folder("gap", 0)
         history = [record.model_dump(exclude=TIMING) for record in read_history(folder)]
-        found.append((history, checkpoint.load(folder / LAST)[0]))
+        found.append((history, checkpoint.read(folder / LAST)[0]))
     (history, weights), (other_history, other_weights) = found
     assert history == other_history
     assert all(torch.equal(weight, other_weights[name]) for name, weight in weights.items())
@@ -110,7 +110,7 @@ def test_a_frozen_study_computes_its_features_once(tmp_path: Path) -> None:
     for head, epochs in (("gap", 2), ("class_mean", 1)):
         folder = ledger.run_folder(head, 0)
         assert len(read_history(folder)) == epochs
-        assert all(name.startswith("head.") for name in checkpoint.load(folder / LAST)[0])
+        assert all(name.startswith("head.") for name in checkpoint.read(folder / LAST)[0])
     again = headtohead.compare(study, seeds=2, out=out, cache=cache, device="cpu", workers=1)
     assert len(again.ledger.runs()) == 4
     assert (features / "features.npy").stat().st_mtime_ns == before

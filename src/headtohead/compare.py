@@ -42,7 +42,7 @@ from headtohead.store.new_study import default_out, study_file
 from headtohead.store.picture_table import picture_table, write_pictures
 from headtohead.study_data import StudyData
 
-Keep: TypeAlias = Callable[[Ledger, set[int]], None]
+SaveProbeImages: TypeAlias = Callable[[Ledger, set[int]], None]
 """Puts the images that probes look at into a ledger, for some seeds."""
 
 
@@ -69,42 +69,44 @@ def compare(
     failed are told in `Comparison.failures`.
     """
     spec = study_from(study, **options)
-    place, masks = _path(out), _path(spec.masks)
+    asked, masks = _path(out), _path(spec.masks)
     check_what_is_named(spec, cache)
     question = question_about(spec, device, workers, deterministic=deterministic)
     with start_up(spec, question, cache) as startup:
-        spec, machine, display = startup.study, startup.machine, startup.display
-        for line in (*machine.notes, *guidance_of(spec, machine)):
+        spec, preflight, display = startup.study, startup.preflight, startup.display
+        for line in (*preflight.notes, *guidance_of(spec, preflight)):
             display.note(line)
-        agree = partial(_agree, place, spec)
-        agree()
-        source, prepared = startup.prepare(len(spec.heads) * spec.seeds, agree)
+        refuse = partial(_refuse_another, asked, spec)
+        refuse()
+        source, prepared = startup.prepare(len(spec.heads) * spec.seeds, refuse)
         if not startup.execution.on_ray:  # whose machines have memory of their own
-            refuse_too_large(machine.sizes, machine.memory, classes=len(prepared.classes))
-        file = study_file(spec, prepared, machine.about)
-        folder = place or default_out(file)
-        keep = partial(
+            refuse_too_large(preflight.sizes, preflight.memory, classes=len(prepared.classes))
+        file = study_file(spec, prepared, preflight.about)
+        folder = asked or default_out(file)
+        save_probe_images = partial(
             keep_images,
             source=source,
             prepared=prepared,
-            margin=margin_of(spec.pictures.image_size, machine.stride),
+            margin=margin_of(spec.pictures.image_size, preflight.stride),
             masks=masks,
             progress=display.progress,
         )
         with hold(folder), startup.executor(folder, prepared) as executor:
             retraining = Retraining(retry_failed, retrain_changed)
             ledger = _open(folder, file, prepared, retraining, display)
-            return _run_and_report(ledger, prepared, StudyRunner(executor, display), keep)
+            return _run_and_report(
+                ledger, prepared, StudyRunner(executor, display), save_probe_images
+            )
 
 
 def _path(named: str | Path | None) -> Path | None:
     return None if named is None else expanded(named)
 
 
-def _agree(place: Path | None, spec: StudySpec, prepared: str | None = None) -> None:
+def _refuse_another(folder: Path | None, spec: StudySpec, prepared: str | None = None) -> None:
     """Refuse the folder of another study before any image is decoded."""
-    if place is not None:
-        refuse_another(place, spec, prepared)
+    if folder is not None:
+        refuse_another(folder, spec, prepared)
 
 
 def _open(
@@ -131,11 +133,11 @@ def _open(
 
 
 def _run_and_report(
-    ledger: Ledger, prepared: PreparedSet, runner: StudyRunner, keep: Keep
+    ledger: Ledger, prepared: PreparedSet, runner: StudyRunner, save_probe_images: SaveProbeImages
 ) -> Comparison:
     """Train and probe what is missing, measure all heads together, report on everything."""
     spec = ledger.file.study
-    failures = _train(ledger, runner, keep)
+    failures = _train(ledger, runner, save_probe_images)
     ledger = Ledger.open(ledger.out)  # looks add seeds
     failures += runner.measure_heads(ledger, spec.heads)
     runner.display.note("Drawing the report")
@@ -143,12 +145,12 @@ def _run_and_report(
     return Comparison(ledger, summary, (*failures, *missing))
 
 
-def _train(ledger: Ledger, runner: StudyRunner, keep: Keep) -> list[str]:
+def _train(ledger: Ledger, runner: StudyRunner, save_probe_images: SaveProbeImages) -> list[str]:
     """All runs of the study, or as many as its sequential design takes; failures in words."""
     spec = ledger.file.study
 
     def run(ledger: Ledger, jobs: list[Job]) -> list[str]:
-        keep(ledger, {job.seed for job in jobs})
+        save_probe_images(ledger, {job.seed for job in jobs})
         return runner.train(ledger, jobs)
 
     if spec.verdict.until_decided is None:

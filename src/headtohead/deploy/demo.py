@@ -21,7 +21,7 @@ from headtohead.core.errors import StorageError, UsageError
 from headtohead.data.decode import Undecodable, decode
 from headtohead.data.prepared import printable
 from headtohead.data.resize import resize
-from headtohead.deploy.explain import Evidence, Explanation, explanations
+from headtohead.deploy.explain import ClassEvidence, Explanation, explanations
 from headtohead.deploy.image_files import Pixels
 from headtohead.deploy.runs import Member
 from headtohead.report.charts.overlay import overlay
@@ -204,7 +204,7 @@ def _told(member: Member, found: Explanation) -> dict[str, Any]:
     }
 
 
-def _evidence(pixels: Pixels, found: Evidence) -> dict[str, Any]:
+def _evidence(pixels: Pixels, found: ClassEvidence) -> dict[str, Any]:
     return {
         "label": printable(found.label),
         "probability": found.probability,

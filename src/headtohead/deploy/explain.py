@@ -33,7 +33,7 @@ OUTLINE_WIDTH = 2
 
 
 @dataclass(frozen=True)
-class Evidence:
+class ClassEvidence:
     """What speaks for one class: `map` (side, side) float32 in logits, whose scale ends at `limit`.
 
     With one logit, class 1's evidence is the logit's and class 0's is its negative.
@@ -57,7 +57,7 @@ class Explanation:
     seed: int
     pixels: Pixels = field(repr=False)
     exact: bool
-    evidence: tuple[Evidence, ...]
+    evidence: tuple[ClassEvidence, ...]
 
     @property
     def label(self) -> str:
@@ -92,7 +92,7 @@ def explanations(member: Member, classes: Sequence[str], pixels: Pixels) -> list
             spread = field_of(values[at], image, model.backbone)
             label = int(ranked[at, k])
             limit = max(float(np.abs(spread).max()), 1e-9)
-            evidence.append(Evidence(classes[label], float(shares[at, label]), spread, limit))
+            evidence.append(ClassEvidence(classes[label], float(shares[at, label]), spread, limit))
         exact = maps[0][1]
         found.append(Explanation(member.head, member.seed, image, exact, tuple(evidence)))
     return found

@@ -15,7 +15,7 @@ from headtohead.core.errors import UsageError
 if TYPE_CHECKING:
     from headtohead.heads.classifier import Classifier
 
-HEADS = ("fc", "fc_dropout", "gap", "avgpool2x2")
+TUTORIAL_HEADS = ("fc", "fc_dropout", "gap", "avgpool2x2")
 """Those that the tutorial has."""
 
 
@@ -31,8 +31,8 @@ def write_keras(model: "Classifier", head: str, metadata: dict[str, str], path: 
     kinds = (FullyConnected, AveragePool, GlobalAverage)
     if not isinstance(model.backbone, TutorialCNN) or type(model.head) not in kinds:
         raise UsageError(
-            f"keras is for the backbone tutorial_cnn with the heads {', '.join(HEADS)}; received "
-            f"{metadata['backbone']} with {head}: use --format onnx."
+            f"keras is for the backbone tutorial_cnn with the heads {', '.join(TUTORIAL_HEADS)}; "
+            f"received {metadata['backbone']} with {head}: use --format onnx."
         )
     keras = _keras()
     with warnings.catch_warnings():

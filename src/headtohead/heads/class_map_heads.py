@@ -152,7 +152,7 @@ def _where_largest(scores: Tensor) -> Tensor:
     return largest / largest.sum(dim=2, keepdim=True)
 
 
-CLASS_MAPS: dict[str, HeadEntry] = {
+CLASS_MAP_HEADS: dict[str, HeadEntry] = {
     "nin": HeadEntry(
         NetworkInNetwork,
         {},

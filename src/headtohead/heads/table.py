@@ -9,7 +9,7 @@ from typing import Any
 from headtohead.core.errors import UsageError, brief, one_line
 from headtohead.heads.attention import ATTENTION
 from headtohead.heads.base import Head, HeadEntry
-from headtohead.heads.class_map_heads import CLASS_MAPS
+from headtohead.heads.class_map_heads import CLASS_MAP_HEADS
 from headtohead.heads.flatten import FLATTEN
 from headtohead.heads.gates import GATES
 from headtohead.heads.metric import METRIC
@@ -22,7 +22,7 @@ from headtohead.heads.soft_pooling import SOFT_POOLING
 FAMILIES: dict[str, dict[str, HeadEntry]] = {
     "flatten": FLATTEN,
     "global pools": {**POOLING, **SOFT_POOLING, **REGIONS},
-    "class maps first": CLASS_MAPS,
+    "class maps first": CLASS_MAP_HEADS,
     "attention": {**ATTENTION, **DECODERS, **GATES},
     "second order and codebooks": SECOND_ORDER,
     "metric": METRIC,

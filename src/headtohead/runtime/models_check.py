@@ -17,7 +17,7 @@ from headtohead.heads.table import build_head
 from headtohead.probes.translation import whole_stride
 from headtohead.runtime.heads_check import available_memory, guidance, sizes_of
 from headtohead.runtime.preflight import PreflightAnswer, PreflightQuestion, refuse_too_large
-from headtohead.training.device import check_precision, choose_device, spread
+from headtohead.training.device import check_precision, choose_device, worker_devices
 
 
 def answer_or_refusal(question: PreflightQuestion) -> PreflightAnswer:
@@ -95,7 +95,7 @@ def worker_setups(
     """One setup for each worker process: by default one for each core, or one for each GPU."""
     chosen = choose_device(device)
     cores = usable_cores()
-    devices = spread(chosen, workers, len(cores), torch.cuda.device_count())
+    devices = worker_devices(chosen, workers, len(cores), torch.cuda.device_count())
     # Pinned only where the workers fill the machine: two small studies must not share one core.
     pinned = chosen.type == "cpu" and len(devices) == len(cores)
     return [

@@ -48,7 +48,7 @@ def plan(
     check_what_is_named(spec, cache)
     question = question_about(spec, device, workers, deterministic=deterministic)
     with start_up(spec, question, cache, TIMING) as startup:
-        spec, answer, note = startup.study, startup.machine, startup.display.note
+        spec, answer, note = startup.study, startup.preflight, startup.display.note
         on_ray = startup.execution.on_ray
         if on_ray:
             note("Times are this machine's: those on a cluster are not known.")

@@ -103,7 +103,7 @@ def run_job(job: AnyJob, place: Workplace, tell: Tell) -> str:
         from headtohead.report.formats import figures
         from headtohead.study_data import StudyData
 
-        write = [known for known in figures.METRICS if known.name == job.metric]
+        write = [known for known in figures.CURVE_METRICS if known.name == job.metric]
         figures.write_figures(StudyData(ledger), write)
         return "finished"
     return _train_and_probe(ledger, job, place, watch)

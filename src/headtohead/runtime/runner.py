@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from headtohead.probes.base import of_heads, read_session
 from headtohead.probes.stage import lost
 from headtohead.probes.table import probes_of
-from headtohead.report.formats.figures import METRICS
+from headtohead.report.formats.figures import CURVE_METRICS
 from headtohead.report.formats.tensorboard import RunEvents
 from headtohead.runtime.executor import Event, Executor
 from headtohead.runtime.jobs import AnyJob, FiguresJob, Job, SessionJob, is_done
@@ -65,7 +65,7 @@ class StudyRunner:
 
         Raises StorageError where they cannot be written.
         """
-        return self._do(*(FiguresJob(metric.name) for metric in METRICS))
+        return self._do(*(FiguresJob(metric.name) for metric in CURVE_METRICS))
 
     def _do(self, *jobs: AnyJob) -> list[str]:
         """Do jobs that the display knows nothing of; errors in words."""

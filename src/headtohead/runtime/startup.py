@@ -36,7 +36,7 @@ class Startup:
     """
 
     study: StudySpec
-    machine: PreflightAnswer
+    preflight: PreflightAnswer
     display: Display
     execution: ExecutionSpec
     question: PreflightQuestion
@@ -51,7 +51,7 @@ class Startup:
         `agree` is as in `prepare_study`, whose errors are raised.
         """
         if not self.execution.on_ray:
-            self.standby.start(min(len(self.machine.setups), runs))
+            self.standby.start(min(len(self.preflight.setups), runs))
         found = prepare_study(
             self.study,
             cache=cache_folder(self.cache),
@@ -64,10 +64,10 @@ class Startup:
 
     def executor(self, out: Path, prepared: PreparedSet) -> LocalExecutor | RayExecutor:
         """What does the jobs of a ledger in the folder `out`; to be used in a `with` statement."""
-        local = local_executor(self.standby, self.machine.setups, out, prepared)
+        local = local_executor(self.standby, self.preflight.setups, out, prepared)
         if not self.execution.on_ray:
             return local
-        question = self.question.model_copy(update={"backbone": self.machine.backbone})
+        question = self.question.model_copy(update={"backbone": self.preflight.backbone})
         place = None if self.cache is None else Path(self.cache)
         setup = ray_setup(self.execution, question, out, prepared, cache=place)
         return RayExecutor(setup, local, self.display.note)
@@ -101,9 +101,9 @@ def start_up(
     execution, study = spec.execution, spec.where_it_runs_aside()
     asked = asked_here(execution, question)
     with first_worker(asked, cache, module) as standby, Display() as display:
-        machine = answer_of(standby)
-        study = study.model_copy(update={"backbone": machine.backbone})
-        yield Startup(study, machine, display, execution, question, standby, cache)
+        preflight = answer_of(standby)
+        study = study.model_copy(update={"backbone": preflight.backbone})
+        yield Startup(study, preflight, display, execution, question, standby, cache)
 
 
 def asked_here(execution: ExecutionSpec, question: PreflightQuestion) -> PreflightQuestion:

@@ -20,7 +20,7 @@ from headtohead.runtime.models_check import answer_or_refusal
 from headtohead.runtime.pipes import own_output, say
 from headtohead.runtime.preflight import PreflightQuestion, TimingQuestion
 from headtohead.training.device import choose_device, set_up_worker
-from headtohead.training.inference import measure
+from headtohead.training.inference import loss_and_accuracy
 from headtohead.training.inputs import Features, Inputs, Pictures
 from headtohead.training.plans import RunPlan
 
@@ -57,7 +57,7 @@ def _time(question: PreflightQuestion, timing: TimingQuestion, output: IO[str]) 
         runner.step()
         seconds = float(np.median([runner.step()[0] for _ in range(STEPS)]))
         began = time.perf_counter()
-        measure(runner.model, pictures.for_head(runner.model.head), rows)
+        loss_and_accuracy(runner.model, pictures.for_head(runner.model.head), rows)
         evaluation = (time.perf_counter() - began) / batch
         say(output, "times", head=head, step=seconds, image=evaluation)
 

@@ -12,14 +12,14 @@ import torch
 
 from headtohead.core.system import usable_cores
 from headtohead.training.acceleration import numba_error
-from headtohead.training.device import choose_device, spread
+from headtohead.training.device import choose_device, worker_devices
 
 
 def checked() -> dict[str, Any]:
     """Versions, GPUs with their memory in bytes, the devices of the workers, Numba's error."""
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     properties = [torch.cuda.get_device_properties(index) for index in range(gpus)]
-    devices = spread(choose_device("auto"), None, len(usable_cores()), gpus)
+    devices = worker_devices(choose_device("auto"), None, len(usable_cores()), gpus)
     return {
         "version": torch.__version__,
         "cuda": torch.version.cuda,

@@ -31,7 +31,7 @@ def save(path: Path, tensors: dict[str, Tensor], **metadata: int | str | None) -
     write_atomic(path, safetensors.torch.save(tensors, header))
 
 
-def load(path: Path) -> tuple[dict[str, Tensor], dict[str, int | str | None]]:
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, int | str | None]]:
     """Tensors, on the CPU, and metadata. Raises DamagedCheckpointError or FileNotFoundError."""
     if not path.exists():
         raise FileNotFoundError(path)

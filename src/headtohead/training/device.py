@@ -42,7 +42,7 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def spread(device: torch.device, workers: int | None, cores: int, gpus: int) -> list[str]:
+def worker_devices(device: torch.device, workers: int | None, cores: int, gpus: int) -> list[str]:
     """The device of each worker process: `workers` of them, by default one per core or GPU.
 
     `cuda` without a number is all `gpus`, taken in turn; cuda:N is that one alone.

@@ -58,7 +58,7 @@ def infer(model: Classifier, pictures: Inputs, rows: NDArray[np.int64]) -> tuple
     return found, labels
 
 
-def measure(
+def loss_and_accuracy(
     model: Classifier, pictures: Inputs, rows: NDArray[np.int64], *, seen: int | None = None
 ) -> tuple[float, float]:
     """Mean loss in nats and accuracy in [0, 1] in evaluation mode.

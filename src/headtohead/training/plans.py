@@ -120,7 +120,7 @@ def finished_model(
     fit the model.
     """
     path = folder / FILES[epoch]
-    weights, saved = checkpoint.load(path)
+    weights, saved = checkpoint.read(path)
     if saved.get("key") != plan.key:
         raise checkpoint.DamagedCheckpointError(
             f"{path}: its weights are those of another run (key {str(saved.get('key'))[:8]!r}, "

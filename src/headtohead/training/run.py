@@ -22,7 +22,7 @@ from headtohead.training import checkpoint
 from headtohead.training.acceleration import kernels_of
 from headtohead.training.device import check_precision, environment
 from headtohead.training.epochs import Epochs, Watcher, epochs_of, recompute
-from headtohead.training.inference import measure
+from headtohead.training.inference import loss_and_accuracy
 from headtohead.training.inputs import Inputs
 from headtohead.training.plans import RunPlan
 from headtohead.training.sample import training_sample
@@ -74,7 +74,7 @@ def _train_epoch(
     sample = training_sample(plan, training.pictures.labels, split)
     seen = plan.recipe.validation_pictures
     for name, rows, count in (("train", sample, None), ("val", split.validation, seen)):
-        loss, accuracy = measure(state.model, training.pictures, rows, seen=count)
+        loss, accuracy = loss_and_accuracy(state.model, training.pictures, rows, seen=count)
         measures |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
     record = EpochRecord(
         epoch=epoch,

@@ -50,7 +50,7 @@ class RunState:
         optimizer = optimizer_of(model, plan.recipe, schedule_of(plan.recipe, train))
         state = cls(model, optimizer)
         try:
-            tensors, position = checkpoint.load(folder / RESUME)
+            tensors, position = checkpoint.read(folder / RESUME)
         except FileNotFoundError:
             tensors, position = {}, {}
         except checkpoint.DamagedCheckpointError as error:
@@ -110,7 +110,7 @@ class RunState:
 def _inherit(model: Classifier, folder: Path) -> None:
     """Give `model` the backbone that the run in `folder` left. Raises RunError without it."""
     try:
-        weights, _ = checkpoint.load(folder / LAST)
+        weights, _ = checkpoint.read(folder / LAST)
     except (FileNotFoundError, checkpoint.DamagedCheckpointError) as error:
         raise RunError(
             f"this run starts from the backbone that the run in {folder} left, and there are no "

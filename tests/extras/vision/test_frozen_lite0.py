@@ -135,7 +135,7 @@ def trained(
     plan = RunPlan("k", head, seed, spec.heads[head], spec.backbone, recipe, 224, 5)
     train(plan, features, parts, folder, Silent())
     model = plan.build()
-    model.load_state_dict(checkpoint.load(folder / LAST)[0])
+    model.load_state_dict(checkpoint.read(folder / LAST)[0])
     found: Logits = infer(model, features, parts.test)[0].numpy()
     return found
 

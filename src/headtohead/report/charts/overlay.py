@@ -9,7 +9,7 @@ from PIL import Image
 
 from headtohead.stats.maps import Maps, at_pixels
 
-COLORS = "RdBu_r"
+MAP_COLORS = "RdBu_r"
 OUTLINE = (255, 221, 0)
 """Yellow, which no map's colour is."""
 
@@ -42,7 +42,7 @@ def overlay(
     """
     share = np.clip(np.asarray(field, np.float32) / limit, -1, 1)
     grey = np.asarray(Image.fromarray(pixels).convert("L"), np.float32)[..., None] / 255
-    color = matplotlib.colormaps[COLORS](0.5 + share / 2)[..., :3]
+    color = matplotlib.colormaps[MAP_COLORS](0.5 + share / 2)[..., :3]
     alpha = 0.75 * np.abs(share)[..., None] ** 0.7
     mixed = (1 - alpha) * (0.15 + 0.8 * grey) + alpha * color
     return np.asarray(np.clip(255 * mixed, 0, 255).round(), np.uint8)

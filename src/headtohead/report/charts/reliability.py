@@ -42,7 +42,7 @@ def reliability(splits: Sequence[SplitPredictions]) -> Reliability:
 
 
 @dataclass(frozen=True)
-class Trust:
+class HeadReliability:
     """One head's reliability: all seeds' predictions together, and each seed's by itself."""
 
     head: str
@@ -52,13 +52,15 @@ class Trust:
     seeds: tuple[Reliability, ...]
 
 
-def trust(head: str, index: int, style: HeadStyle, splits: Sequence[SplitPredictions]) -> Trust:
+def head_reliability(
+    head: str, index: int, style: HeadStyle, splits: Sequence[SplitPredictions]
+) -> HeadReliability:
     """The reliability of a head with these predictions on the test split, one for each seed."""
     seeds = tuple(reliability([split]) for split in splits)
-    return Trust(head, index, style, reliability(splits), seeds)
+    return HeadReliability(head, index, style, reliability(splits), seeds)
 
 
-def reliability_chart(found: Sequence[Trust], lowest: float) -> Chart | None:
+def reliability_chart(found: Sequence[HeadReliability], lowest: float) -> Chart | None:
     """Share correct against confidence for every head; `lowest` is 1 / classes."""
     drawn = [entry for entry in found if len(entry.whole.count)]
     if not drawn:

@@ -36,7 +36,7 @@ class EpochMetric:
     validation: str
 
 
-METRICS = (
+CURVE_METRICS = (
     EpochMetric("accuracy", "accuracy", "train_accuracy", "val_accuracy"),
     EpochMetric("loss", "loss", "train_loss", "val_loss"),
 )
@@ -60,7 +60,7 @@ class Sheet:
     panels: tuple[Panel, ...]
 
 
-def write_figures(data: StudyData, metrics: Sequence[EpochMetric] = METRICS) -> list[Path]:
+def write_figures(data: StudyData, metrics: Sequence[EpochMetric] = CURVE_METRICS) -> list[Path]:
     """Draw the article's figures of `metrics` into `<out>/figures`; the paths written.
 
     Raises StorageError where they cannot be written.
@@ -98,7 +98,7 @@ def write_charts(charts: Iterable[Chart], folder: Path) -> list[Path]:
 
 
 def plots(
-    tracks: Sequence[Track], reference: str, metrics: Sequence[EpochMetric] = METRICS
+    tracks: Sequence[Track], reference: str, metrics: Sequence[EpochMetric] = CURVE_METRICS
 ) -> Iterator[Plot]:
     """Each head alone, the reference against each other head, and all heads together.
 
@@ -141,7 +141,7 @@ def plots(
 
 
 def sheets(
-    tracks: Sequence[Track], reference: str, metrics: Sequence[EpochMetric] = METRICS
+    tracks: Sequence[Track], reference: str, metrics: Sequence[EpochMetric] = CURVE_METRICS
 ) -> Iterator[Sheet]:
     """Of a large study: the heads that are not faint, a panel each, the reference behind each."""
     own = [one for one in tracks if not one.faint]

@@ -22,7 +22,7 @@ from headtohead.report.charts.curves import (
     together_charts,
     tracks_of,
 )
-from headtohead.report.charts.reliability import reliability_chart, trust
+from headtohead.report.charts.reliability import head_reliability, reliability_chart
 from headtohead.report.charts.style import head_styles
 from headtohead.report.classes import FOLDED_FROM, HeadClasses, head_classes
 from headtohead.report.page.answer import ShortAnswer, answer, caveats, without_verdict
@@ -294,7 +294,7 @@ def _reliability(found: dict[str, list[SplitPredictions]], data: StudyData) -> C
     styles = head_styles(data.study.heads)
     order = list(styles)
     entries = [
-        trust(head, order.index(head), styles[head], splits)
+        head_reliability(head, order.index(head), styles[head], splits)
         for head, splits in found.items()
         if head in shown_in_full(data.study, data.by_head)
     ]
