@@ -44,7 +44,7 @@ class Backbone(nn.Module, ABC):
     normalization: Normalization
     identity: str
     architecture_sha256: str | None = None
-    """Where the architecture is read from a file: of that file's content."""
+    """Of the file that the architecture is read from, or of the source of a user's own."""
 
     @abstractmethod
     def map_size(self, image_size: int) -> tuple[int, int]:

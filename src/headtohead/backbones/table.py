@@ -9,6 +9,8 @@ from headtohead.backbones.tutorial_cnn import TutorialCNN
 from headtohead.backbones.weights import load_weights, state_sha256, with_weights
 from headtohead.config.study import BackboneSpec
 from headtohead.core.errors import UsageError
+from headtohead.core.files import digest_of
+from headtohead.core.source_code import loaded_digest
 
 BACKBONES: dict[str, Callable[..., Backbone]] = {"tutorial_cnn": TutorialCNN}
 """By name alone."""
@@ -75,10 +77,15 @@ def backbone_of(spec: BackboneSpec) -> Backbone:
 def resolve(spec: BackboneSpec) -> tuple[BackboneSpec, Backbone, list[str]]:
     """`spec` with the SHA-256 of its weights, its backbone with them, and what to tell a user.
 
-    Raises UsageError for names, options and weights that cannot be used, and for weights that are
-    not those whose SHA-256 `spec` has already.
+    The SHA-256 of a user's own backbone is that of its name and source, as this process has
+    loaded it. Raises UsageError for names, options and weights that cannot be used, and for weights
+    or an architecture that are not those whose SHA-256 `spec` has already.
     """
+    source = loaded_digest(spec.name) if _is_own(spec.name) else None  # before it is imported
     backbone = build_backbone(spec.name, spec.options)
+    if source is not None:
+        backbone.architecture_sha256 = digest_of([spec.name, source, backbone.architecture_sha256])
+    _check_architecture(spec, backbone)
     notes: list[str] = []
     sha256 = None
     if spec.weights == "pretrained":
@@ -96,3 +103,20 @@ def resolve(spec: BackboneSpec) -> tuple[BackboneSpec, Backbone, list[str]]:
         )
     found = {"weights_sha256": sha256, "architecture_sha256": backbone.architecture_sha256}
     return spec.model_copy(update=found), backbone, notes
+
+
+def _is_own(name: str) -> bool:
+    family, colon, _ = name.partition(":")
+    return bool(colon) and family not in FAMILIES
+
+
+def _check_architecture(spec: BackboneSpec, backbone: Backbone) -> None:
+    """Raises UsageError where it is not the one that `spec` was begun with."""
+    begun, found = spec.architecture_sha256, backbone.architecture_sha256
+    if begun is None or begun == found:
+        return
+    what = "source" if _is_own(spec.name) else "configuration or preprocessing"
+    raise UsageError(
+        f"the {what} of backbone {spec.name} changed: this study was begun with the SHA-256 "
+        f"{begun[:12]}…; received {(found or 'none')[:12]}…. Restore it, or choose another --out."
+    )

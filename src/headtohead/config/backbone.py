@@ -40,8 +40,8 @@ class BackboneSpec(Spec):
     named, `none` with pretrained weights and `all` with random ones (`training`). `features` is
     the type that a frozen backbone's features are kept in. `norm` puts a batch norm without weights
     of its own between the feature maps and every head. The SHA-256 are filled in by
-    `headtohead.backbones.table.resolved`, before a digest is taken: of the weights, and of an
-    architecture that is a file.
+    `headtohead.backbones.table.resolve`, before a digest is taken: of the weights, and of an
+    architecture that is a file, or a source of the user's own.
     """
 
     name: str = "tutorial_cnn"
@@ -121,7 +121,7 @@ class BackboneSpec(Spec):
         if self.weights is not None and self.weights_sha256 is None:
             raise ValueError(f"backbone.weights {self.weights!r} were not read: no digest of them")
         name = OLD_NAME if self.name == "tutorial_cnn" else self.name
-        if self.architecture_sha256 is not None:  # a folder's name says nothing of what is in it
+        if self.architecture_sha256 is not None:  # a name says nothing of what is in a file
             name = f"{name.partition(':')[0]}:{self.architecture_sha256}"
         content: dict[str, Any] = {"name": name, "options": self.options}
         if self.weights is not None:
