@@ -13,6 +13,8 @@ from torch import Tensor
 from headtohead.backbones.base import Normalization
 from headtohead.backbones.check import check_backbone
 from headtohead.backbones.external import LibraryBackbone
+from headtohead.backbones.frozen import with_last_stages
+from headtohead.backbones.stages import stages_of, used_parameters
 from headtohead.backbones.table import build_backbone, resolve
 from headtohead.backbones.weights import load_weights, read_state
 from headtohead.cli import main
@@ -132,6 +134,30 @@ def test_options_are_the_librarys() -> None:
         network("resnet18", no_such=1)
     with pytest.raises(UsageError, match="no model 'resnet1'"):
         network("resnet1")
+
+
+@pytest.mark.parametrize(
+    ("name", "last", "stages"),
+    [
+        ("vgg16", "features.28", 13),
+        ("mobilenetv3_large_100", "blocks.6", 7),
+        ("lcnet_050", "blocks.5", 6),
+        ("ghostnet_100", "blocks.9", 10),
+        ("vit_tiny_patch16_224", "blocks.11", 13),
+        ("resnet18", "layer4", 4),
+        ("tf_efficientnet_lite0", "blocks.6", 7),
+    ],
+)
+def test_the_last_stage_is_the_last_that_maps_depend_on(name: str, last: str, stages: int) -> None:
+    """Else `last:1` trains what stands before a classifier, which maps never see."""
+    backbone = network(name)
+    found = stages_of(backbone, used_parameters(backbone, 224))
+    assert (found[-1].name, len(found)) == (last, stages)
+    held = with_last_stages(backbone, 1, 224)
+    trained = {n for n, p in held.named_parameters() if p.requires_grad}
+    assert any(n.startswith(f"trunk.network.{last}.") for n in trained)
+    held.train()(torch.rand(2, 3, 224, 224)).sum().backward()
+    assert {n for n, p in held.named_parameters() if p.grad is not None} == trained
 
 
 def test_offline_pretrained_weights_are_told_in_one_line_with_their_place() -> None:
