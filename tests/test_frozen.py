@@ -276,7 +276,7 @@ def test_looking_for_what_is_used_leaves_the_backbone_as_it_was() -> None:
     """Else statistics move before the first step, or a mode stays changed."""
     network = TutorialCNN((4, 6)).train()
     before = state_of(network)
-    list(network.parameters())[0].requires_grad_(False)
+    next(iter(network.parameters())).requires_grad_(False)
     assert used_parameters(network, SIZE) == set(network.parameters())
     assert same(before, state_of(network))
     assert all(part.training for part in network.modules())

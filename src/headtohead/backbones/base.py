@@ -57,8 +57,8 @@ class Backbone(nn.Module, ABC):
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) in [0, 1] → (N, channels, h, w)."""
 
-    def load_pretrained(self) -> None:
-        """Load the weights that the backbone's library has for it.
+    def load_pretrained(self) -> list[str]:
+        """Load the weights that the backbone's library has for it; what to tell a user.
 
         Raises UsageError where there are none, or they cannot be downloaded.
         """

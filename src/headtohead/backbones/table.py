@@ -89,7 +89,7 @@ def resolve(spec: BackboneSpec) -> tuple[BackboneSpec, Backbone, list[str]]:
     notes: list[str] = []
     sha256 = None
     if spec.weights == "pretrained":
-        backbone.load_pretrained()
+        notes = backbone.load_pretrained() or []  # a user's own may return nothing
         sha256 = state_sha256(backbone)
         backbone.identity = with_weights(backbone.identity, sha256)
     elif spec.weights is not None:

@@ -5,6 +5,7 @@ Hugging Face hub. Only the models are used, no image processors: torchvision is 
 """
 
 import hashlib
+import inspect
 import json
 import logging
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from headtohead.backbones.base import Normalization
 from headtohead.backbones.external import LibraryBackbone
+from headtohead.backbones.weights import CLASSIFIERS
 from headtohead.core.errors import UsageError
 
 PREPROCESSING = "preprocessor_config.json"
@@ -45,13 +47,13 @@ class TransformersBackbone(LibraryBackbone):
         )
         self.config = config
         self._processor = preprocessing
-        self._source = name
+        self._source, self._options = name, options
         if Path(name).expanduser().is_dir():
             own = {k: v for k, v in config.to_dict().items() if k not in NOT_ARCHITECTURE}
             told = json.dumps([own, preprocessing], sort_keys=True, default=str)
             self.architecture_sha256 = hashlib.sha256(told.encode()).hexdigest()
 
-    def load_pretrained(self) -> None:
+    def load_pretrained(self) -> list[str]:
         """Those of the folder or the hub, safetensors alone and all of them, or UsageError."""
         try:
             other, told = _transformers().AutoModel.from_pretrained(
@@ -68,8 +70,9 @@ class TransformersBackbone(LibraryBackbone):
                 f"({reason}). Offline, name a folder with config.json and model.safetensors: "
                 f"transformers:PATH."
             ) from None
+        own = self.network.state_dict()
         wrong = [
-            *(name for name in told["missing_keys"] if "pooler" not in name),
+            *(name for name in told["missing_keys"] if name in own),
             *(str(item) for item in told["mismatched_keys"]),
         ]
         if wrong:
@@ -78,7 +81,30 @@ class TransformersBackbone(LibraryBackbone):
                 f"{len(wrong)} missing or of another shape ({', '.join(sorted(wrong)[:3])}). Name "
                 f"the checkpoint they belong to."
             )
-        self.network.load_state_dict(other.state_dict())
+        over = sorted(told["unexpected_keys"])
+        strange = [name for name in over if self._is_within(name)]
+        if strange and not self._options:  # which may ask for a part of the network alone
+            raise UsageError(
+                f"the weights of transformers:{self._source} are those of a larger network: "
+                f"{len(strange)} unknown to the one of its config.json "
+                f"({', '.join(strange[:3])}). Name the checkpoint they belong to."
+            )
+        theirs = other.state_dict()
+        self.network.load_state_dict({name: theirs[name] for name in own})
+        if not over:
+            return []
+        return [
+            f"transformers:{self._source}: {len(over)} tensors that its network lacks, such as a "
+            f"classifier's, were ignored ({', '.join((strange or over)[:3])})."
+        ]
+
+    def _is_within(self, name: str) -> bool:
+        """Whether a tensor of this name, which the network lacks, would be one of its layers'."""
+        prefix = str(getattr(self.network, "base_model_prefix", ""))
+        part = name.removeprefix(f"{prefix}.").partition(".")[0]
+        module = dict(self.network.named_children()).get(part)
+        has_weights = module is not None and next(module.parameters(), None) is not None
+        return has_weights and not CLASSIFIERS.search(name)
 
     def preprocessing(self) -> dict[str, str]:
         """As the preprocessor's configuration beside the model says."""
@@ -177,7 +203,16 @@ def _created(name: str, config: Any) -> nn.Module:
         raise UsageError(
             f"transformers:{name} takes {network.main_input_name}, not images: use a vision model."
         )
+    if "add_pooling_layer" in inspect.signature(type(network).__init__).parameters:
+        network.pooler = None  # no map sees it, and many checkpoints lack it
+        network.register_load_state_dict_pre_hook(_without_pooler)  # type: ignore[no-untyped-call]
     return network
+
+
+def _without_pooler(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Leave out the pooler of a state that was saved when there still was one."""
+    for name in [name for name in state if name.startswith(f"{prefix}pooler.")]:
+        del state[name]
 
 
 @torch.no_grad()

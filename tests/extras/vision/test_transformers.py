@@ -10,6 +10,7 @@ import torch
 from headtohead.backbones.base import Normalization
 from headtohead.backbones.check import check_backbone
 from headtohead.backbones.external import LibraryBackbone
+from headtohead.backbones.frozen import with_last_stages
 from headtohead.backbones.table import build_backbone, resolve
 from headtohead.config.study import BackboneSpec
 from headtohead.core.errors import UsageError
@@ -137,6 +138,78 @@ def test_a_checkpoint_that_is_not_whole_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="missing") as told:
         resolve(spec)
     assert "\n" not in str(told.value)
+
+
+def test_a_checkpoint_without_a_pooler_is_whole(tmp_path: Path) -> None:
+    """Else each worker draws a pooler of its own, and all runs end with "weights have changed"."""
+    torch.manual_seed(3)
+    config = transformers.AutoConfig.for_model("vit", **SMALL)
+    classifier = transformers.AutoModelForImageClassification.from_config(config)
+    classifier.save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(PREPROCESSOR)
+    spec, backbone, notes = resolve(
+        BackboneSpec(name=f"transformers:{tmp_path}", weights="pretrained")
+    )
+    torch.manual_seed(4)
+    again = resolve(spec)[1]
+    images = torch.rand(2, 3, 32, 32)
+    torch.testing.assert_close(again.eval()(images), backbone.eval()(images))
+    assert not any("pooler" in name for name in backbone.state_dict())
+    assert any("2 tensors" in note and "classifier" in note for note in notes)
+
+
+def test_a_state_with_the_pooler_of_an_earlier_version_is_loaded(tmp_path: Path) -> None:
+    """Else finished runs of before cannot predict."""
+    folder = checkpoint(tmp_path, "vit")
+    backbone = network(folder)
+    pooler = {"network.pooler.dense.weight": torch.zeros(32, 32)}
+    backbone.load_state_dict({**backbone.state_dict(), **pooler})
+    with pytest.raises(RuntimeError, match="other"):
+        backbone.load_state_dict({**backbone.state_dict(), "network.other": torch.zeros(1)})
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_checkpoint_of_more_layers_is_refused(tmp_path: Path, whole: bool) -> None:
+    """Else half a network passes for the whole."""
+    config = transformers.AutoConfig.for_model("vit", **{**SMALL, "num_hidden_layers": 3})
+    kind = transformers.AutoModelForImageClassification if whole else transformers.AutoModel
+    kind.from_config(config).save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(PREPROCESSOR)
+    asked = BackboneSpec(
+        name=f"transformers:{tmp_path}", weights="pretrained", options={"num_hidden_layers": 2}
+    )
+    assert any("layers.2." in note for note in resolve(asked)[2]), "a part that is asked for"
+    checkpoint(tmp_path / "smaller", "vit")
+    (tmp_path / "smaller" / "config.json").replace(tmp_path / "config.json")
+    with pytest.raises(UsageError, match=r"larger network: 16 .*layers\.2\.") as told:
+        resolve(BackboneSpec(name=f"transformers:{tmp_path}", weights="pretrained"))
+    assert "\n" not in str(told.value)
+
+
+def test_the_half_that_sees_is_taken_of_a_model_of_images_and_text(tmp_path: Path) -> None:
+    """Else CLIP's own checkpoints are refused for their text."""
+    text = {key: SMALL[key] for key in SMALL if key not in ("image_size", "patch_size")}
+    config = transformers.CLIPConfig(
+        text_config={**text, "vocab_size": 99}, vision_config=SMALL, projection_dim=16
+    )
+    transformers.CLIPModel(config).save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(PREPROCESSOR)
+    spec = BackboneSpec(name=f"transformers:{tmp_path}", weights="pretrained")
+    _, backbone, notes = resolve(spec)
+    theirs = transformers.CLIPModel.from_pretrained(tmp_path).vision_model.state_dict()
+    mine = backbone.network.state_dict()  # type: ignore[union-attr]
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+    assert len(notes) == 1
+
+
+def test_the_last_stage_is_a_layer_and_no_pooler(tmp_path: Path) -> None:
+    """Else `last:1` of a ViT trains a pooler that maps never see."""
+    backbone = network(checkpoint(tmp_path, "vit"))
+    held = with_last_stages(backbone, 1, 32)
+    trained = {n for n, p in held.named_parameters() if p.requires_grad}
+    assert any(n.startswith("trunk.network.layers.1.") for n in trained)
+    held.train()(torch.rand(2, 3, 32, 32)).sum().backward()
+    assert {n for n, p in held.named_parameters() if p.grad is not None} == trained
 
 
 def test_what_cannot_be_used_is_told_in_one_line(tmp_path: Path) -> None:
