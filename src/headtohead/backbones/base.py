@@ -45,6 +45,8 @@ class Backbone(nn.Module, ABC):
     identity: str
     architecture_sha256: str | None = None
     """Of the file that the architecture is read from, or of the source of a user's own."""
+    normalization_unknown: str | None = None
+    """Where nothing says what trained weights ask of their images: what to do about it."""
 
     @abstractmethod
     def map_size(self, image_size: int) -> tuple[int, int]:

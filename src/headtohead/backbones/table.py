@@ -86,6 +86,7 @@ def resolve(spec: BackboneSpec) -> tuple[BackboneSpec, Backbone, list[str]]:
     if source is not None:
         backbone.architecture_sha256 = digest_of([spec.name, source, backbone.architecture_sha256])
     _check_architecture(spec, backbone)
+    _check_normalization(spec, backbone)
     notes: list[str] = []
     sha256 = None
     if spec.weights == "pretrained":
@@ -120,3 +121,13 @@ def _check_architecture(spec: BackboneSpec, backbone: Backbone) -> None:
         f"the {what} of backbone {spec.name} changed: this study was begun with the SHA-256 "
         f"{begun[:12]}…; received {(found or 'none')[:12]}…. Restore it, or choose another --out."
     )
+
+
+def _check_normalization(spec: BackboneSpec, backbone: Backbone) -> None:
+    """Refuse weights whose images nobody knows how to make, in a study that is not begun yet."""
+    unknown = backbone.normalization_unknown
+    if spec.weights is not None and spec.weights_sha256 is None and unknown:
+        raise UsageError(
+            f"backbone {spec.name} has weights, and nothing says how their images are normalised: "
+            f"{unknown}."
+        )

@@ -19,7 +19,8 @@ from headtohead.backbones.external import LibraryBackbone
 from headtohead.backbones.weights import CLASSIFIERS
 from headtohead.core.errors import UsageError
 
-PREPROCESSING = "preprocessor_config.json"
+PREPROCESSING = (("preprocessor_config.json", ""), ("processor_config.json", "image_processor"))
+"""Files that say how images are made for a network, and the entry that does."""
 
 NOT_ARCHITECTURE = ("_name_or_path", "transformers_version", "architectures")
 """Entries of a configuration that say where it is, and who wrote it."""
@@ -33,25 +34,33 @@ class TransformersBackbone(LibraryBackbone):
     """
 
     def __init__(self, name: str, **options: Any) -> None:
-        config, preprocessing = _config(name, options)
+        folder = Path(name).expanduser()
+        place = str(folder) if folder.is_dir() else name
+        config, preprocessing = _config(place, options)
         network = _created(name, config)
         size = getattr(config, "image_size", None) or 224
         side = int(size[-1] if isinstance(size, list | tuple) else size)
         told = ", ".join(f"{key}={value!r}" for key, value in sorted(options.items()))
+        normalization = _normalization(preprocessing)
         super().__init__(
             network,
             name=f"transformers:{name}" + (f"({told})" if told else ""),
             channels=_channels(network, side),
             image_size=side,
-            normalization=_normalization(preprocessing),
+            normalization=normalization or Normalization(),
         )
         self.config = config
         self._processor = preprocessing
-        self._source, self._options = name, options
-        if Path(name).expanduser().is_dir():
-            own = {k: v for k, v in config.to_dict().items() if k not in NOT_ARCHITECTURE}
-            told = json.dumps([own, preprocessing], sort_keys=True, default=str)
-            self.architecture_sha256 = hashlib.sha256(told.encode()).hexdigest()
+        self._source, self._options = place, options
+        if normalization is None:
+            self.normalization_unknown = (
+                f"put the checkpoint's {PREPROCESSING[0][0]} beside its config.json, with "
+                f'image_mean and image_std, or {{"do_normalize": false}} where its images stay in '
+                f"[0, 1]"
+            )
+        own = {k: v for k, v in config.to_dict().items() if k not in NOT_ARCHITECTURE}
+        told = json.dumps([own, preprocessing], sort_keys=True, default=str)
+        self.architecture_sha256 = hashlib.sha256(told.encode()).hexdigest()
 
     def load_pretrained(self) -> list[str]:
         """Those of the folder or the hub, safetensors alone and all of them, or UsageError."""
@@ -173,24 +182,52 @@ def _config(name: str, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
 
 
 def _preprocessing(name: str) -> dict[str, Any]:
-    if Path(name).expanduser().is_dir():
-        path = Path(name) / PREPROCESSING
-        found = path if path.is_file() else None
-    else:
-        from transformers.utils import cached_file
+    """What the checkpoint says of its image processor; empty where it says nothing.
 
-        found = cached_file(name, PREPROCESSING, _raise_exceptions_for_missing_entries=False)
-    if found is None:
-        return {}
-    content: dict[str, Any] = json.loads(Path(found).read_text(encoding="utf-8"))
-    return content
+    Raises UsageError where it cannot be read.
+    """
+    for file, part in PREPROCESSING:
+        path = _file(name, file)
+        if path is None:
+            continue
+        try:
+            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            told: dict[str, Any] = content.get(part, {}) if part else content
+            _normalization(told)
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise UsageError(
+                f"{file} of transformers:{name} cannot be read ({error}): restore it, with "
+                f"image_mean and image_std of three numbers each."
+            ) from None
+        if told:
+            return told
+    return {}
 
 
-def _normalization(preprocessing: dict[str, Any]) -> Normalization:
-    """As the preprocessing says; none where it says nothing."""
-    if not preprocessing.get("do_normalize", "image_mean" in preprocessing):
+def _file(name: str, file: str) -> Path | None:
+    """A file of a checkpoint; None where there is none, or it cannot be downloaded."""
+    if Path(name).is_dir():
+        path = Path(name) / file
+        return path if path.is_file() else None
+    from transformers.utils import cached_file
+
+    found = cached_file(
+        name,
+        file,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+        _raise_exceptions_for_gated_repo=False,
+    )
+    return None if found is None else Path(found)
+
+
+def _normalization(preprocessing: dict[str, Any]) -> Normalization | None:
+    """As the preprocessing says; None where it says nothing of it."""
+    asked = preprocessing.get("do_normalize")
+    mean, std = preprocessing.get("image_mean"), preprocessing.get("image_std")
+    if asked is False:
         return Normalization()
-    return Normalization.of(preprocessing["image_mean"], preprocessing["image_std"])
+    return None if mean is None or std is None else Normalization.of(mean, std)
 
 
 def _created(name: str, config: Any) -> nn.Module:
