@@ -208,6 +208,34 @@ def test_a_file_that_changed_since_is_refused(tmp_path: Path) -> None:
         backbone_of(again)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path, value: float) -> None:
+    """Else every head learns nothing, and hours later all of them look alike."""
+    broken, backbone = state(), fresh()
+    broken[FIRST][0, 0, 0, 0] = value
+    before = state_sha256(backbone)
+    with pytest.raises(UsageError, match=rf"1 of 12 tensors \({FIRST}\)"):
+        load_weights(backbone, saved(tmp_path / "w.pth", broken))
+    assert state_sha256(backbone) == before, "a part was loaded"
+    over = {**state(), "fc.weight": torch.full((5, 6), value)}
+    assert load_weights(backbone, saved(tmp_path / "over.pth", over)).passed_over == ("fc.weight",)
+
+
+class Wild(TutorialCNN):
+    """A backbone whose library has weights that are no numbers."""
+
+    def load_pretrained(self) -> list[str]:
+        with torch.no_grad():
+            next(self.parameters()).fill_(float("nan"))
+        return []
+
+
+def test_pretrained_weights_that_are_not_finite_are_refused() -> None:
+    """Else a broken download is told by no line of a report."""
+    with pytest.raises(UsageError, match="NaN or infinity"):
+        backbone_of(BackboneSpec(name="test_weights:Wild", weights="pretrained"))
+
+
 def test_pretrained_weights_that_are_none_are_told() -> None:
     """Else random weights pass for pretrained ones."""
     with pytest.raises(UsageError, match="no pretrained weights"):

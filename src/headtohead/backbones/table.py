@@ -6,7 +6,12 @@ from typing import Any
 
 from headtohead.backbones.base import Backbone
 from headtohead.backbones.tutorial_cnn import TutorialCNN
-from headtohead.backbones.weights import load_weights, state_sha256, with_weights
+from headtohead.backbones.weights import (
+    load_weights,
+    refuse_not_finite,
+    state_sha256,
+    with_weights,
+)
 from headtohead.config.study import BackboneSpec
 from headtohead.core.errors import UsageError
 from headtohead.core.files import digest_of
@@ -91,6 +96,7 @@ def resolve(spec: BackboneSpec) -> tuple[BackboneSpec, Backbone, list[str]]:
     sha256 = None
     if spec.weights == "pretrained":
         notes = backbone.load_pretrained() or []  # a user's own may return nothing
+        refuse_not_finite(backbone.state_dict(), f"of {spec.name}")
         sha256 = state_sha256(backbone)
         backbone.identity = with_weights(backbone.identity, sha256)
     elif spec.weights is not None:
