@@ -92,9 +92,11 @@ def with_weights(identity: str, sha256: str) -> str:
 
 
 def network_of(backbone: Backbone) -> nn.Module:
-    """What weights are those of: the library's network within, or the backbone itself."""
+    """What weights are those of: the network within that holds all of them, or the backbone."""
     network = getattr(backbone, "network", None)
-    return network if isinstance(network, nn.Module) else backbone
+    if isinstance(network, nn.Module) and len(network.state_dict()) == len(backbone.state_dict()):
+        return network
+    return backbone
 
 
 def refuse_not_finite(state: Mapping[str, Tensor], source: str) -> None:
