@@ -241,7 +241,7 @@ def _created(name: str, config: Any) -> nn.Module:
             f"transformers:{name} takes {network.main_input_name}, not images: use a vision model."
         )
     if "add_pooling_layer" in inspect.signature(type(network).__init__).parameters:
-        network.pooler = None  # no map sees it, and many checkpoints lack it
+        network.pooler = None  # type: ignore[assignment]  # no map sees it, many files lack it
         network.register_load_state_dict_pre_hook(_without_pooler)  # type: ignore[no-untyped-call]
     return network
 
