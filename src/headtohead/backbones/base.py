@@ -69,6 +69,13 @@ class Backbone(nn.Module, ABC):
             f"--weights FILE, or take random ones."
         )
 
+    def join_class_token(self) -> None:
+        """Give each cell of the maps the class token beside its own features, from now on.
+
+        Raises UsageError where there is none.
+        """
+        raise UsageError(f"backbone {self.identity} has no class token: leave class_token out.")
+
     def preprocessing(self) -> dict[str, str]:
         """How its inputs are made, in words by topic: at least `mean` and `std`."""
         told = self.normalization

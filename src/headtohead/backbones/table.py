@@ -92,6 +92,8 @@ def resolve(spec: BackboneSpec) -> tuple[BackboneSpec, Backbone, list[str]]:
         backbone.architecture_sha256 = digest_of([spec.name, source, backbone.architecture_sha256])
     _check_architecture(spec, backbone)
     _check_normalization(spec, backbone)
+    if spec.class_token:
+        backbone.join_class_token()
     notes: list[str] = []
     sha256 = None
     if spec.weights == "pretrained":

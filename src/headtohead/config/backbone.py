@@ -39,7 +39,8 @@ class BackboneSpec(Spec):
     file's tensors are told apart. `train` is `all`, `none` or `last:N` (stages); where it is not
     named, `none` with pretrained weights and `all` with random ones (`training`). `features` is
     the type that a frozen backbone's features are kept in. `norm` puts a batch norm without weights
-    of its own between the feature maps and every head. The SHA-256 are filled in by
+    of its own between the feature maps and every head. `class_token` joins a transformer's class
+    token to the features of each cell: maps of twice as many channels. The SHA-256 are filled in by
     `headtohead.backbones.table.resolve`, before a digest is taken: of the weights, and of an
     architecture that is a file, or a source of the user's own.
     """
@@ -51,6 +52,7 @@ class BackboneSpec(Spec):
     train: Annotated[str, StringConstraints(pattern=r"^(all|none|last:[1-9][0-9]*)$")] | None = None
     features: Literal["float16", "float32"] = "float16"
     norm: bool = False
+    class_token: bool = False
     weights_sha256: Sha256 | None = None
     architecture_sha256: Sha256 | None = None
 
@@ -128,4 +130,6 @@ class BackboneSpec(Spec):
             content["weights"] = self.weights_sha256
             if self.weights_match != "name":
                 content["weights_match"] = self.weights_match
+        if self.class_token:
+            content["class_token"] = True
         return content

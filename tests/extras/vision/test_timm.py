@@ -99,6 +99,25 @@ def test_tokens_lie_on_their_grid_in_order() -> None:
     torch.testing.assert_close(aside, tokens[:, 0])
 
 
+def test_a_class_token_is_joined_to_each_cell_where_that_is_asked() -> None:
+    """Else no study can ask what the class token knows."""
+    asked = BackboneSpec(name="timm:vit_tiny_patch16_224", train="none", class_token=True)
+    torch.manual_seed(0)
+    backbone = resolve(asked)[1].eval()
+    plain = network("vit_tiny_patch16_224").eval()
+    images = torch.rand(2, 3, 224, 224)
+    maps, token = plain.with_class_token(images)
+    found = backbone(images)
+    assert (backbone.channels, backbone.map_size(224)) == (384, (14, 14))
+    assert (backbone.first, backbone.stride) == (plain.first, plain.stride)
+    torch.testing.assert_close(found[:, :192], maps)
+    torch.testing.assert_close(found[:, 192:, 3, 5], token)
+    check_backbone(backbone, 224)
+    assert asked.trunk() != asked.model_copy(update={"class_token": False}).trunk()
+    with pytest.raises(UsageError, match="no class token"):
+        resolve(asked.model_copy(update={"name": "timm:resnet18"}))
+
+
 def test_normalisation_and_preprocessing_are_the_models_own() -> None:
     """Else a pretrained network is fed other numbers than it was trained on, in silence."""
     backbone = network("tf_efficientnet_lite0").eval()
