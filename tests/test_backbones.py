@@ -159,6 +159,13 @@ def test_mistakes_in_a_backbone_of_ones_own_are_named(
         build_backbone(name, options)
 
 
+@pytest.mark.parametrize("name", ["tutorial_cnn", "test_backbones:Stub"])
+def test_a_class_token_that_there_is_none_of_is_refused(name: str) -> None:
+    """Else maps without it pass for maps with it."""
+    with pytest.raises(UsageError, match="no class token"):
+        resolve(BackboneSpec(name=name, class_token=True))
+
+
 def test_a_size_that_a_network_does_not_take_is_told_with_its_own() -> None:
     """Else a library's assertion is all a user sees."""
     backbone = build_backbone("test_backbones:Stub")
