@@ -1,6 +1,8 @@
 """Backbones by name: what a study can name, and what is said of a name it cannot."""
 
+import importlib
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +13,19 @@ from torch import Tensor, nn
 from headtohead.backbones.base import Normalization, Normalize
 from headtohead.backbones.describe import facts
 from headtohead.backbones.own import OwnBackbone
-from headtohead.backbones.table import ALIASES, BACKBONES, build_backbone
+from headtohead.backbones.table import (
+    ALIASES,
+    BACKBONES,
+    backbone_of,
+    build_backbone,
+    resolve,
+)
 from headtohead.backbones.tutorial_cnn import TutorialCNN
 from headtohead.cli import main
-from headtohead.config.study import BackboneSpec, HeadSpec
+from headtohead.config.differences import differences
+from headtohead.config.study import BackboneSpec, HeadSpec, StudySpec
 from headtohead.core.errors import UsageError
+from headtohead.core.source_code import loaded_digest
 from headtohead.heads.classifier import build_classifier
 from headtohead.testing import check_backbone
 
@@ -149,6 +159,13 @@ def test_mistakes_in_a_backbone_of_ones_own_are_named(
         build_backbone(name, options)
 
 
+@pytest.mark.parametrize("name", ["tutorial_cnn", "test_backbones:Stub"])
+def test_a_class_token_that_there_is_none_of_is_refused(name: str) -> None:
+    """Else maps without it pass for maps with it."""
+    with pytest.raises(UsageError, match="no class token"):
+        resolve(BackboneSpec(name=name, class_token=True))
+
+
 def test_a_size_that_a_network_does_not_take_is_told_with_its_own() -> None:
     """Else a library's assertion is all a user sees."""
     backbone = build_backbone("test_backbones:Stub")
@@ -207,3 +224,46 @@ def test_a_report_says_how_inputs_are_made_and_whose_the_weights_are() -> None:
     assert found["SHA-256"] == "a" * 64
     assert found["licence"].startswith("not known")
     assert facts(BackboneSpec(), backbone) == {}
+
+
+SOURCE = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.channels = 4
+        self.layer = nn.Conv2d(3, 4, {kernel}, stride=8)
+
+    def forward(self, images):
+        return self.layer(images)
+
+class Other(Net): ...
+"""
+
+
+def test_the_source_of_a_backbone_of_ones_own_is_part_of_what_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else an edited network is given the features, and the finished runs, of the one before."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def found(kernel: int, name: str = "edited_h2h:Net") -> BackboneSpec:
+        (tmp_path / "edited_h2h.py").write_text(SOURCE.format(kernel=kernel))
+        sys.modules.pop("edited_h2h", None)
+        importlib.invalidate_caches()
+        loaded_digest.cache_clear()
+        return resolve(BackboneSpec(name=name))[0]
+
+    before, again, other = found(8), found(8), found(8, "edited_h2h:Other")
+    edited = found(16)
+    assert before == again
+    assert before.architecture_sha256 is not None
+    assert len({str(spec.trunk()) for spec in (before, edited, other)}) == 3
+    assert len({str(spec.identity()) for spec in (before, edited, other)}) == 3
+    backbone_of(BackboneSpec(name="edited_h2h:Net"))  # as a ledger of before recorded it
+    with pytest.raises(UsageError, match="source of backbone edited_h2h:Net changed"):
+        backbone_of(before)
+    unknown = StudySpec(backbone=before.unresolved())
+    (told,) = differences(unknown, StudySpec(backbone=edited))
+    assert "not recorded" in told

@@ -15,7 +15,7 @@ from headtohead.backbones.frozen import frozen_backbone
 from headtohead.backbones.tutorial_cnn import TutorialCNN
 from headtohead.config.recipe import AugmentSpec
 from headtohead.config.study import BackboneSpec
-from headtohead.core.errors import DataError
+from headtohead.core.errors import DataError, UsageError
 from headtohead.core.files import sha256_of
 from headtohead.data.feature_cache import DONE, Extraction, FeatureKey, open_features
 from headtohead.training.augment import Augmentation
@@ -58,6 +58,32 @@ def computed(
     found = open_features(folder)
     assert found is not None
     return found
+
+
+class Loud(TutorialCNN):
+    """Maps beyond float16's largest number, 65,504."""
+
+    gain = 1e6
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        return super().forward(pictures) * self.gain + self.gain
+
+
+class Lost(Loud):
+    """Maps that are no numbers."""
+
+    gain = float("nan")
+
+
+def test_features_that_are_not_finite_are_not_kept(tmp_path: Path) -> None:
+    """Else every head is trained on infinity, and the cache keeps it for the next study."""
+    loud = BackboneSpec(name="test_feature_cache:Loud", train="none")
+    with pytest.raises(UsageError, match=r"float16, .*features: float32"):
+        computed(tmp_path / "a", loud)
+    assert open_features(tmp_path / "a") is None
+    assert np.isfinite(computed(tmp_path / "b", loud, dtype="float32")).all()
+    with pytest.raises(UsageError, match="gives NaN or infinity"):
+        computed(tmp_path / "c", BackboneSpec(name="test_feature_cache:Lost", train="none"))
 
 
 def test_features_are_what_the_backbone_makes_of_the_images(tmp_path: Path) -> None:

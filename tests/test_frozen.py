@@ -16,7 +16,8 @@ from headtohead.backbones.frozen import (
     with_last_stages,
 )
 from headtohead.backbones.layers import BatchNorm
-from headtohead.backbones.stages import stages_of
+from headtohead.backbones.stages import stages_of, used_parameters
+from headtohead.backbones.table import build_backbone
 from headtohead.backbones.tutorial_cnn import TutorialCNN
 from headtohead.config.recipe import RecipeSpec
 from headtohead.config.study import BackboneSpec, HeadSpec
@@ -176,7 +177,7 @@ def test_last_stages_alone_are_trained(tmp_path: Path) -> None:
     assert {"backbone.trunk.blocks.1.convolution.weight"} < moved
     assert "backbone.trunk.blocks.1.norm.moving_mean" in moved
     with pytest.raises(UsageError, match="has 2 stages; received last:3"):
-        with_last_stages(TutorialCNN((4, 6)), 3)
+        with_last_stages(TutorialCNN((4, 6)), 3, SIZE)
 
 
 @pytest.mark.parametrize("stages", ["all", "last:1"])
@@ -210,10 +211,78 @@ def test_frozen_norms_keep_their_statistics_and_train_their_scale(tmp_path: Path
 def test_stages_hold_every_parameter_once() -> None:
     """Else a frozen stage leaves something trained, or the other way round."""
     network = TutorialCNN()
-    stages = stages_of(network)
+    stages = stages_of(network, used_parameters(network, SIZE))
     assert [stage.name for stage in stages] == ["blocks.0", "blocks.1", "blocks.2"]
     held = [p for stage in stages for m in stage.modules for p in m.parameters()]
     assert len(held) == len(set(held)) == len(list(network.parameters()))
+
+
+class WithTail(nn.Module):
+    """Two blocks, and a larger one that its maps never see, as libraries build poolers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.channels = 6
+        self.blocks = nn.Sequential(
+            nn.Sequential(nn.Conv2d(3, 6, 8, stride=8), nn.BatchNorm2d(6)),
+            nn.Sequential(nn.Conv2d(6, 6, 3, padding=1), nn.BatchNorm2d(6)),
+        )
+        self.pooler = nn.Sequential(nn.Linear(6, 500), nn.Linear(500, 6))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.blocks(images)
+        return found
+
+
+class Flat(nn.Sequential):
+    """Single layers alone, as VGG is."""
+
+    channels = 6
+
+    def __init__(self) -> None:
+        super().__init__(
+            nn.Conv2d(3, 6, 8, stride=8), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 6, 1)
+        )
+
+
+class WithoutGradients(Flat):
+    """Its author computes it as fixed."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            found: torch.Tensor = super().forward(images)
+        return found
+
+
+def trained(name: str, count: int) -> set[str]:
+    held = with_last_stages(build_backbone(name), count, SIZE)
+    return {n.removeprefix("trunk.network.") for n, p in held.named_parameters() if p.requires_grad}
+
+
+def test_last_stages_are_those_that_maps_depend_on() -> None:
+    """Else `last:1` trains a layer that is never used, or the whole network, in silence."""
+    last = {f"blocks.1.{n}" for n in ("0.weight", "0.bias", "1.weight", "1.bias")}
+    assert trained("test_frozen:WithTail", 1) == last
+    assert {n.partition(".")[0] for n in trained("test_frozen:WithTail", 2)} == {"blocks"}
+    assert trained("test_frozen:Flat", 1) == {"3.weight", "3.bias"}
+    assert {n[0] for n in trained("test_frozen:Flat", 2)} == {"0", "1", "3"}
+    with pytest.raises(UsageError, match="has 2 stages; received last:3"):
+        trained("test_frozen:WithTail", 3)
+    with pytest.raises(UsageError, match="would train nothing"):
+        trained("test_frozen:WithoutGradients", 1)
+
+
+def test_looking_for_what_is_used_leaves_the_backbone_as_it_was() -> None:
+    """Else statistics move before the first step, or a mode stays changed."""
+    network = TutorialCNN((4, 6)).train()
+    before = state_of(network)
+    next(iter(network.parameters())).requires_grad_(False)
+    assert used_parameters(network, SIZE) == set(network.parameters())
+    assert same(before, state_of(network))
+    assert all(part.training for part in network.modules())
+    learning = [p.requires_grad for p in network.parameters()]
+    assert (learning[0], all(learning[1:])) == (False, True)
+    assert all(p.grad is None for p in network.parameters())
 
 
 def test_a_backbone_that_cannot_checkpoint_says_so() -> None:

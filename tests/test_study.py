@@ -401,6 +401,9 @@ def test_features_and_norm_are_in_the_digest_where_they_are_not_default() -> Non
     assert "features" not in usual.identity()
     assert len({str(spec.identity()) for spec in (usual, *others)}) == 3
     assert all(spec.trunk() == BackboneSpec().trunk() for spec in others)
+    with_token = usual.model_copy(update={"class_token": True})
+    assert with_token.trunk() != usual.trunk(), "features of other numbers"
+    assert "class_token" not in usual.model_dump()
     with pytest.raises(ValidationError, match="frozen"):
         BackboneSpec(features="float32")
 

@@ -10,9 +10,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from headtohead.backbones.stages import stages_of
 from headtohead.backbones.table import backbone_of, build_backbone, resolve
 from headtohead.backbones.tutorial_cnn import TutorialCNN
-from headtohead.backbones.weights import load_weights, read_state, state_sha256
+from headtohead.backbones.weights import load_weights, network_of, read_state, state_sha256
 from headtohead.config.study import BackboneSpec
 from headtohead.core.errors import UsageError
 from headtohead.core.files import sha256_of
@@ -206,6 +207,68 @@ def test_a_file_that_changed_since_is_refused(tmp_path: Path) -> None:
     saved(moved, {name: value + 1 for name, value in state().items()})
     with pytest.raises(UsageError, match="have changed"):
         backbone_of(again)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path, value: float) -> None:
+    """Else every head learns nothing, and hours later all of them look alike."""
+    broken, backbone = state(), fresh()
+    broken[FIRST][0, 0, 0, 0] = value
+    before = state_sha256(backbone)
+    with pytest.raises(UsageError, match=rf"1 of 12 tensors \({FIRST}\)"):
+        load_weights(backbone, saved(tmp_path / "w.pth", broken))
+    assert state_sha256(backbone) == before, "a part was loaded"
+    over = {**state(), "fc.weight": torch.full((5, 6), value)}
+    assert load_weights(backbone, saved(tmp_path / "over.pth", over)).passed_over == ("fc.weight",)
+
+
+class TwoParts(TutorialCNN):
+    """A backbone of a user's with a `network`, and more beside it."""
+
+    def __init__(self) -> None:
+        super().__init__((4, 6))
+        self.network = torch.nn.Conv2d(6, 6, 1)
+        self.identity = "two parts"
+
+
+class OnePart(TutorialCNN):
+    """A backbone of a user's that is its `network`."""
+
+    def __init__(self) -> None:
+        super().__init__((4, 6))
+        del self.blocks
+        self.network = TutorialCNN((4, 6))
+        self.identity = "one part"
+
+
+def test_weights_are_those_of_all_that_a_backbone_is(tmp_path: Path) -> None:
+    """Else an attribute's name decides, and the rest of a user's backbone stays random."""
+    torch.manual_seed(7)
+    donor, backbone = TwoParts(), TwoParts()
+    load_weights(backbone, saved(tmp_path / "all.pth", donor.state_dict()))
+    assert state_sha256(backbone) == state_sha256(donor)
+    with pytest.raises(UsageError, match="missing"):
+        load_weights(backbone, saved(tmp_path / "part.pth", donor.network.state_dict()))
+    assert network_of(backbone) is backbone
+    assert len(stages_of(backbone, set(backbone.parameters()))) > 1
+    one = OnePart()
+    load_weights(one, saved(tmp_path / "one.pth", state()))
+    assert same(one.network)
+
+
+class Wild(TutorialCNN):
+    """A backbone whose library has weights that are no numbers."""
+
+    def load_pretrained(self) -> list[str]:
+        with torch.no_grad():
+            next(self.parameters()).fill_(float("nan"))
+        return []
+
+
+def test_pretrained_weights_that_are_not_finite_are_refused() -> None:
+    """Else a broken download is told by no line of a report."""
+    with pytest.raises(UsageError, match="NaN or infinity"):
+        backbone_of(BackboneSpec(name="test_weights:Wild", weights="pretrained"))
 
 
 def test_pretrained_weights_that_are_none_are_told() -> None:

@@ -44,7 +44,9 @@ class Backbone(nn.Module, ABC):
     normalization: Normalization
     identity: str
     architecture_sha256: str | None = None
-    """Where the architecture is read from a file: of that file's content."""
+    """Of the file that the architecture is read from, or of the source of a user's own."""
+    normalization_unknown: str | None = None
+    """Where nothing says what trained weights ask of their images: what to do about it."""
 
     @abstractmethod
     def map_size(self, image_size: int) -> tuple[int, int]:
@@ -57,8 +59,8 @@ class Backbone(nn.Module, ABC):
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) in [0, 1] → (N, channels, h, w)."""
 
-    def load_pretrained(self) -> None:
-        """Load the weights that the backbone's library has for it.
+    def load_pretrained(self) -> list[str]:
+        """Load the weights that the backbone's library has for it; what to tell a user.
 
         Raises UsageError where there are none, or they cannot be downloaded.
         """
@@ -66,6 +68,13 @@ class Backbone(nn.Module, ABC):
             f"backbone {self.identity} has no pretrained weights of its own: name a file, "
             f"--weights FILE, or take random ones."
         )
+
+    def join_class_token(self) -> None:
+        """Give each cell of the maps the class token beside its own features, from now on.
+
+        Raises UsageError where there is none.
+        """
+        raise UsageError(f"backbone {self.identity} has no class token: leave class_token out.")
 
     def preprocessing(self) -> dict[str, str]:
         """How its inputs are made, in words by topic: at least `mean` and `std`."""

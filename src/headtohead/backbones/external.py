@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from typing import Any, Self
 
+import torch
 from torch import Tensor, nn
 
 from headtohead.backbones.base import Backbone, Normalization, Normalize
@@ -43,6 +44,7 @@ class LibraryBackbone(Backbone):
         self.normalization = normalization
         self.identity = name
         self.name = name
+        self._joins_class_token = False
         self._normalize = Normalize(normalization)
         self._known = _OfAllCopies()
         self._last = image_size
@@ -65,19 +67,37 @@ class LibraryBackbone(Backbone):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) in [0, 1] → (N, channels, h, w)."""
-        return self.with_class_token(images)[0]
+        maps, token = self.with_class_token(images)
+        if not self._joins_class_token:
+            return maps
+        if token is None:
+            raise ValueError("it gives no class token")
+        return torch.cat([maps, token[:, :, None, None].expand_as(maps)], dim=1)
+
+    def join_class_token(self) -> None:
+        """Maps of (N, 2 · C, h, w): a cell's own features, then the class token's."""
+        if not self.has_class_token():
+            super().join_class_token()
+        self._joins_class_token, self.channels = True, 2 * self.channels
+        self.identity += " class_token"
+        self._known.clear()
+
+    @property
+    def _width(self) -> int:
+        """Channels of the network's own maps and tokens."""
+        return self.channels // 2 if self._joins_class_token else self.channels
 
     def with_class_token(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The maps, and the class token (N, channels) where the network has one."""
+        """The network's maps, and the class token (N, C) where the network has one."""
         found = self.output(self._normalize(images))
         if found.ndim == 4:
-            return (found if found.shape[1] == self.channels else found.permute(0, 3, 1, 2)), None
-        if found.ndim != 3 or found.shape[2] != self.channels:
+            return (found if found.shape[1] == self._width else found.permute(0, 3, 1, 2)), None
+        if found.ndim != 3 or found.shape[2] != self._width:
             raise ValueError(f"its output of shape {tuple(found.shape)} is neither maps nor tokens")
         height, width = images.shape[2:]
         h, w = self._grid(found.shape[1], height, width)
         prefix = found.shape[1] - h * w
-        maps = found[:, prefix:].transpose(1, 2).reshape(-1, self.channels, h, w)
+        maps = found[:, prefix:].transpose(1, 2).reshape(-1, self._width, h, w)
         return maps, found[:, 0] if prefix and self.has_class_token() else None
 
     def _grid(self, tokens: int, height: int, width: int) -> tuple[int, int]:

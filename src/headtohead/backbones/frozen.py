@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from headtohead.backbones.base import Backbone
 from headtohead.backbones.layers import BatchNorm
-from headtohead.backbones.stages import stages_of
+from headtohead.backbones.stages import stages_of, used_parameters
 from headtohead.backbones.table import backbone_of
 from headtohead.config.study import BackboneSpec
 from headtohead.core.errors import UsageError
@@ -132,18 +132,27 @@ class PartlyHeld(Held):
         return self._held
 
 
-def with_last_stages(trunk: Backbone, count: int) -> Backbone:
+def with_last_stages(trunk: Backbone, count: int, image_size: int) -> Backbone:
     """`trunk` with its last `count` stages trained, and all before them as it came.
 
-    Raises UsageError where it has no such number of stages.
+    Of each stage what maps of images of `image_size` pixels depend on. Raises UsageError where it
+    has no such number of stages, or nothing in them can be trained.
     """
-    stages = stages_of(trunk)
+    name = trunk.identity.partition(" ")[0]
+    used = used_parameters(trunk, image_size)
+    stages = stages_of(trunk, used)
     if count > len(stages):
         raise UsageError(
-            f"the backbone {trunk.identity.partition(' ')[0]} has {len(stages)} stages; received "
-            f"last:{count}. Use at most last:{len(stages)}, or all."
+            f"the backbone {name} has {len(stages)} stages; received last:{count}. Use at most "
+            f"last:{len(stages)}, or all."
         )
-    trained = {p for stage in stages[-count:] for m in stage.modules for p in m.parameters()}
+    last = {p for stage in stages[-count:] for m in stage.modules for p in m.parameters()}
+    trained = last & used
+    if not trained:
+        raise UsageError(
+            f"the maps of the backbone {name} depend on no parameter of its last {count} of "
+            f"{len(stages)} stages, so last:{count} would train nothing: use none, or all."
+        )
     for parameter in trunk.parameters():
         parameter.requires_grad_(parameter in trained)
     return PartlyHeld(trunk, [m for stage in stages[:-count] for m in stage.modules])

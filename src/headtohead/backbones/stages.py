@@ -1,7 +1,9 @@
 """A network's stages, from images to maps: what `train: last:N` counts."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from headtohead.backbones.base import Backbone
@@ -28,46 +30,83 @@ class Stage:
     modules: tuple[nn.Module, ...]
 
 
-def stages_of(backbone: Backbone) -> list[Stage]:
-    """The stages in order; together they hold every module that has parameters.
+def used_parameters(backbone: Backbone, image_size: int) -> set[nn.Parameter]:
+    """The parameters that maps of square images of `image_size` pixels depend on.
+
+    Found by one forward and backward pass: libraries build layers that maps never see (a pooler,
+    what stands before a classifier). The backbone is left as it was.
+    """
+    modes = {part: part.training for part in backbone.modules()}
+    parameters = [p for p in backbone.parameters() if p.is_floating_point()]
+    learning = [p.requires_grad for p in parameters]
+    place = next(iter(parameters), torch.empty(0))
+    image = torch.zeros(1, 3, image_size, image_size, device=place.device, dtype=place.dtype)
+    try:
+        backbone.eval()
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        with torch.enable_grad():
+            maps = backbone(image)
+        if not maps.requires_grad:
+            return set()
+        found = torch.autograd.grad(maps.sum(), parameters, allow_unused=True)
+    finally:
+        for parameter, was in zip(parameters, learning, strict=True):
+            parameter.requires_grad_(was)
+        for part, training in modes.items():
+            part.training = training
+    return {p for p, gradient in zip(parameters, found, strict=True) if gradient is not None}
+
+
+def stages_of(backbone: Backbone, used: Collection[nn.Parameter]) -> list[Stage]:
+    """The stages in order; together they hold every module that has parameters in `used`.
 
     A stage is a block of blocks as the library has it (`layer1` of a ResNet, `blocks.0` of an
     EfficientNet or a ViT). Single layers before the first are that one's; those after a stage are
-    its own. Parameters that are no module's (position embeddings) are before all of them.
+    its own. In a network of single layers alone (VGG) each is a stage, with the norms after it.
+    Parameters that are no module's (position embeddings) are before all of them.
     """
-    parts = _parts(network_of(backbone), "")
+    parts = _parts(network_of(backbone), "", used)
+    flat = not any(_is_block(name, module, used) for name, module in parts)
     stages: list[Stage] = []
     stem: tuple[nn.Module, ...] = ()
     for name, module in parts:
-        if not _is_block(module) or name.rpartition(".")[2] in TAILS:
-            if stages:
-                stages[-1] = Stage(stages[-1].name, (*stages[-1].modules, module))
-            else:
-                stem = (*stem, module)
-            continue
-        stages.append(Stage(name, (*stem, module)))
-        stem = ()
+        begins = not _is_norm(module) if flat else _is_block(name, module, used)
+        if begins:
+            stages.append(Stage(name, (*stem, module)))
+            stem = ()
+        elif stages:
+            stages[-1] = Stage(stages[-1].name, (*stages[-1].modules, module))
+        else:
+            stem = (*stem, module)
     return stages or [Stage("all", stem)]
 
 
-def _parts(network: nn.Module, prefix: str) -> list[tuple[str, nn.Module]]:
-    """The children that have parameters, those that are a whole sequence of stages opened."""
-    children = [(n, m) for n, m in network.named_children() if _size(m)]
+def _parts(
+    network: nn.Module, prefix: str, used: Collection[nn.Parameter]
+) -> list[tuple[str, nn.Module]]:
+    """The children that are used, those that are a whole sequence of stages opened."""
+    children = [(n, m) for n, m in network.named_children() if _size(m, used)]
     found: list[tuple[str, nn.Module]] = []
     for name, module in children:
-        inside = [part for _, part in module.named_children() if _size(part)]
-        is_whole = _size(module) >= WHOLE * _size(network)
+        inside = [part for part in module.children() if _size(part, used)]
+        is_whole = _size(module, used) >= WHOLE * _size(network, used)
         is_named = name in SEQUENCES or isinstance(module, nn.ModuleList)
         if inside and is_whole and (is_named or len(children) == 1):
-            found += _parts(module, f"{prefix}{name}.")
+            found += _parts(module, f"{prefix}{name}.", used)
         else:
             found.append((f"{prefix}{name}", module))
     return found
 
 
-def _is_block(module: nn.Module) -> bool:
-    return any(_size(part) for part in module.children())
+def _is_block(name: str, module: nn.Module, used: Collection[nn.Parameter]) -> bool:
+    inside = any(_size(part, used) for part in module.children())
+    return inside and name.rpartition(".")[2] not in TAILS
 
 
-def _size(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
+def _is_norm(module: nn.Module) -> bool:
+    return all(p.ndim < 2 for p in module.parameters())
+
+
+def _size(module: nn.Module, used: Collection[nn.Parameter]) -> int:
+    return sum(p.numel() for p in module.parameters() if p in used)

@@ -6,9 +6,16 @@ from typing import Any
 
 from headtohead.backbones.base import Backbone
 from headtohead.backbones.tutorial_cnn import TutorialCNN
-from headtohead.backbones.weights import load_weights, state_sha256, with_weights
+from headtohead.backbones.weights import (
+    load_weights,
+    refuse_not_finite,
+    state_sha256,
+    with_weights,
+)
 from headtohead.config.study import BackboneSpec
 from headtohead.core.errors import UsageError
+from headtohead.core.files import digest_of
+from headtohead.core.source_code import loaded_digest
 
 BACKBONES: dict[str, Callable[..., Backbone]] = {"tutorial_cnn": TutorialCNN}
 """By name alone."""
@@ -75,14 +82,23 @@ def backbone_of(spec: BackboneSpec) -> Backbone:
 def resolve(spec: BackboneSpec) -> tuple[BackboneSpec, Backbone, list[str]]:
     """`spec` with the SHA-256 of its weights, its backbone with them, and what to tell a user.
 
-    Raises UsageError for names, options and weights that cannot be used, and for weights that are
-    not those whose SHA-256 `spec` has already.
+    The SHA-256 of a user's own backbone is that of its name and source, as this process has
+    loaded it. Raises UsageError for names, options and weights that cannot be used, and for weights
+    or an architecture that are not those whose SHA-256 `spec` has already.
     """
+    source = loaded_digest(spec.name) if _is_own(spec.name) else None  # before it is imported
     backbone = build_backbone(spec.name, spec.options)
+    if source is not None:
+        backbone.architecture_sha256 = digest_of([spec.name, source, backbone.architecture_sha256])
+    _check_architecture(spec, backbone)
+    _check_normalization(spec, backbone)
+    if spec.class_token:
+        backbone.join_class_token()
     notes: list[str] = []
     sha256 = None
     if spec.weights == "pretrained":
-        backbone.load_pretrained()
+        notes = backbone.load_pretrained() or []  # a user's own may return nothing
+        refuse_not_finite(backbone.state_dict(), f"of {spec.name}")
         sha256 = state_sha256(backbone)
         backbone.identity = with_weights(backbone.identity, sha256)
     elif spec.weights is not None:
@@ -96,3 +112,30 @@ def resolve(spec: BackboneSpec) -> tuple[BackboneSpec, Backbone, list[str]]:
         )
     found = {"weights_sha256": sha256, "architecture_sha256": backbone.architecture_sha256}
     return spec.model_copy(update=found), backbone, notes
+
+
+def _is_own(name: str) -> bool:
+    family, colon, _ = name.partition(":")
+    return bool(colon) and family not in FAMILIES
+
+
+def _check_architecture(spec: BackboneSpec, backbone: Backbone) -> None:
+    """Raises UsageError where it is not the one that `spec` was begun with."""
+    begun, found = spec.architecture_sha256, backbone.architecture_sha256
+    if begun is None or begun == found:
+        return
+    what = "source" if _is_own(spec.name) else "configuration or preprocessing"
+    raise UsageError(
+        f"the {what} of backbone {spec.name} changed: this study was begun with the SHA-256 "
+        f"{begun[:12]}…; received {(found or 'none')[:12]}…. Restore it, or choose another --out."
+    )
+
+
+def _check_normalization(spec: BackboneSpec, backbone: Backbone) -> None:
+    """Refuse weights whose images nobody knows how to make, in a study that is not begun yet."""
+    unknown = backbone.normalization_unknown
+    if spec.weights is not None and spec.weights_sha256 is None and unknown:
+        raise UsageError(
+            f"backbone {spec.name} has weights, and nothing says how their images are normalised: "
+            f"{unknown}."
+        )

@@ -34,7 +34,7 @@ class TimmBackbone(LibraryBackbone):
         self.config = config
         self._made_by = name, options
 
-    def load_pretrained(self) -> None:
+    def load_pretrained(self) -> list[str]:
         """Those of timm's hub, by its own download and cache. Raises UsageError without them."""
         name, options = self._made_by
         try:
@@ -47,6 +47,7 @@ class TimmBackbone(LibraryBackbone):
                 f"copy model.safetensors of {where} to any folder and name it: --weights FILE."
             ) from None
         self.network.load_state_dict(other.state_dict())
+        return []
 
     def preprocessing(self) -> dict[str, str]:
         """As timm's configuration of the model says."""

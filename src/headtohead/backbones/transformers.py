@@ -5,6 +5,7 @@ Hugging Face hub. Only the models are used, no image processors: torchvision is 
 """
 
 import hashlib
+import inspect
 import json
 import logging
 from pathlib import Path
@@ -15,9 +16,11 @@ from torch import Tensor, nn
 
 from headtohead.backbones.base import Normalization
 from headtohead.backbones.external import LibraryBackbone
+from headtohead.backbones.weights import CLASSIFIERS
 from headtohead.core.errors import UsageError
 
-PREPROCESSING = "preprocessor_config.json"
+PREPROCESSING = (("preprocessor_config.json", ""), ("processor_config.json", "image_processor"))
+"""Files that say how images are made for a network, and the entry that does."""
 
 NOT_ARCHITECTURE = ("_name_or_path", "transformers_version", "architectures")
 """Entries of a configuration that say where it is, and who wrote it."""
@@ -31,27 +34,35 @@ class TransformersBackbone(LibraryBackbone):
     """
 
     def __init__(self, name: str, **options: Any) -> None:
-        config, preprocessing = _config(name, options)
+        folder = Path(name).expanduser()
+        place = str(folder) if folder.is_dir() else name
+        config, preprocessing = _config(place, options)
         network = _created(name, config)
         size = getattr(config, "image_size", None) or 224
         side = int(size[-1] if isinstance(size, list | tuple) else size)
         told = ", ".join(f"{key}={value!r}" for key, value in sorted(options.items()))
+        normalization = _normalization(preprocessing)
         super().__init__(
             network,
             name=f"transformers:{name}" + (f"({told})" if told else ""),
             channels=_channels(network, side),
             image_size=side,
-            normalization=_normalization(preprocessing),
+            normalization=normalization or Normalization(),
         )
         self.config = config
         self._processor = preprocessing
-        self._source = name
-        if Path(name).expanduser().is_dir():
-            own = {k: v for k, v in config.to_dict().items() if k not in NOT_ARCHITECTURE}
-            told = json.dumps([own, preprocessing], sort_keys=True, default=str)
-            self.architecture_sha256 = hashlib.sha256(told.encode()).hexdigest()
+        self._source, self._options = place, options
+        if normalization is None:
+            self.normalization_unknown = (
+                f"put the checkpoint's {PREPROCESSING[0][0]} beside its config.json, with "
+                f'image_mean and image_std, or {{"do_normalize": false}} where its images stay in '
+                f"[0, 1]"
+            )
+        own = {k: v for k, v in config.to_dict().items() if k not in NOT_ARCHITECTURE}
+        told = json.dumps([own, preprocessing], sort_keys=True, default=str)
+        self.architecture_sha256 = hashlib.sha256(told.encode()).hexdigest()
 
-    def load_pretrained(self) -> None:
+    def load_pretrained(self) -> list[str]:
         """Those of the folder or the hub, safetensors alone and all of them, or UsageError."""
         try:
             other, told = _transformers().AutoModel.from_pretrained(
@@ -68,8 +79,9 @@ class TransformersBackbone(LibraryBackbone):
                 f"({reason}). Offline, name a folder with config.json and model.safetensors: "
                 f"transformers:PATH."
             ) from None
+        own = self.network.state_dict()
         wrong = [
-            *(name for name in told["missing_keys"] if "pooler" not in name),
+            *(name for name in told["missing_keys"] if name in own),
             *(str(item) for item in told["mismatched_keys"]),
         ]
         if wrong:
@@ -78,7 +90,30 @@ class TransformersBackbone(LibraryBackbone):
                 f"{len(wrong)} missing or of another shape ({', '.join(sorted(wrong)[:3])}). Name "
                 f"the checkpoint they belong to."
             )
-        self.network.load_state_dict(other.state_dict())
+        over = sorted(told["unexpected_keys"])
+        strange = [name for name in over if self._is_within(name)]
+        if strange and not self._options:  # which may ask for a part of the network alone
+            raise UsageError(
+                f"the weights of transformers:{self._source} are those of a larger network: "
+                f"{len(strange)} unknown to the one of its config.json "
+                f"({', '.join(strange[:3])}). Name the checkpoint they belong to."
+            )
+        theirs = other.state_dict()
+        self.network.load_state_dict({name: theirs[name] for name in own})
+        if not over:
+            return []
+        return [
+            f"transformers:{self._source}: {len(over)} tensors that its network lacks, such as a "
+            f"classifier's, were ignored ({', '.join((strange or over)[:3])})."
+        ]
+
+    def _is_within(self, name: str) -> bool:
+        """Whether a tensor of this name, which the network lacks, would be one of its layers'."""
+        prefix = str(getattr(self.network, "base_model_prefix", ""))
+        part = name.removeprefix(f"{prefix}.").partition(".")[0]
+        module = dict(self.network.named_children()).get(part)
+        has_weights = module is not None and next(module.parameters(), None) is not None
+        return has_weights and not CLASSIFIERS.search(name)
 
     def preprocessing(self) -> dict[str, str]:
         """As the preprocessor's configuration beside the model says."""
@@ -147,24 +182,52 @@ def _config(name: str, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
 
 
 def _preprocessing(name: str) -> dict[str, Any]:
-    if Path(name).expanduser().is_dir():
-        path = Path(name) / PREPROCESSING
-        found = path if path.is_file() else None
-    else:
-        from transformers.utils import cached_file
+    """What the checkpoint says of its image processor; empty where it says nothing.
 
-        found = cached_file(name, PREPROCESSING, _raise_exceptions_for_missing_entries=False)
-    if found is None:
-        return {}
-    content: dict[str, Any] = json.loads(Path(found).read_text(encoding="utf-8"))
-    return content
+    Raises UsageError where it cannot be read.
+    """
+    for file, part in PREPROCESSING:
+        path = _file(name, file)
+        if path is None:
+            continue
+        try:
+            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            told: dict[str, Any] = content.get(part, {}) if part else content
+            _normalization(told)
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise UsageError(
+                f"{file} of transformers:{name} cannot be read ({error}): restore it, with "
+                f"image_mean and image_std of three numbers each."
+            ) from None
+        if told:
+            return told
+    return {}
 
 
-def _normalization(preprocessing: dict[str, Any]) -> Normalization:
-    """As the preprocessing says; none where it says nothing."""
-    if not preprocessing.get("do_normalize", "image_mean" in preprocessing):
+def _file(name: str, file: str) -> Path | None:
+    """A file of a checkpoint; None where there is none, or it cannot be downloaded."""
+    if Path(name).is_dir():
+        path = Path(name) / file
+        return path if path.is_file() else None
+    from transformers.utils import cached_file
+
+    found = cached_file(
+        name,
+        file,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+        _raise_exceptions_for_gated_repo=False,
+    )
+    return None if found is None else Path(found)
+
+
+def _normalization(preprocessing: dict[str, Any]) -> Normalization | None:
+    """As the preprocessing says; None where it says nothing of it."""
+    asked = preprocessing.get("do_normalize")
+    mean, std = preprocessing.get("image_mean"), preprocessing.get("image_std")
+    if asked is False:
         return Normalization()
-    return Normalization.of(preprocessing["image_mean"], preprocessing["image_std"])
+    return None if mean is None or std is None else Normalization.of(mean, std)
 
 
 def _created(name: str, config: Any) -> nn.Module:
@@ -177,7 +240,16 @@ def _created(name: str, config: Any) -> nn.Module:
         raise UsageError(
             f"transformers:{name} takes {network.main_input_name}, not images: use a vision model."
         )
+    if "add_pooling_layer" in inspect.signature(type(network).__init__).parameters:
+        network.pooler = None  # type: ignore[assignment]  # no map sees it, many files lack it
+        network.register_load_state_dict_pre_hook(_without_pooler)  # type: ignore[no-untyped-call]
     return network
+
+
+def _without_pooler(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Leave out the pooler of a state that was saved when there still was one."""
+    for name in [name for name in state if name.startswith(f"{prefix}pooler.")]:
+        del state[name]
 
 
 @torch.no_grad()

@@ -70,8 +70,8 @@ def load_weights(backbone: Backbone, path: Path, match: Match = "name") -> Loade
 
     By name, prefixes such as `module.` aside; a classifier left over is passed over. By order where
     the file has the same number of tensors of the same shapes in the same order, again but for a
-    classifier at its end. Raises UsageError for a file that is missing, truncated, no weights, or
-    those of another network; `backbone` is left as it was then.
+    classifier at its end. Raises UsageError for a file that is missing, truncated, no weights, not
+    finite, or those of another network; `backbone` is left as it was then.
     """
     found = read_state(path)
     target = network_of(backbone)
@@ -79,6 +79,7 @@ def load_weights(backbone: Backbone, path: Path, match: Match = "name") -> Loade
     own, passed_over, prefix = (
         _by_order(found, wanted, path) if match == "order" else _by_name(found, wanted, path)
     )
+    refuse_not_finite(own, path.name)
     target.load_state_dict(own)
     digest = sha256_of(path)
     backbone.identity = with_weights(backbone.identity, digest)
@@ -91,9 +92,21 @@ def with_weights(identity: str, sha256: str) -> str:
 
 
 def network_of(backbone: Backbone) -> nn.Module:
-    """What weights are those of: the library's network within, or the backbone itself."""
+    """What weights are those of: the network within that holds all of them, or the backbone."""
     network = getattr(backbone, "network", None)
-    return network if isinstance(network, nn.Module) else backbone
+    if isinstance(network, nn.Module) and len(network.state_dict()) == len(backbone.state_dict()):
+        return network
+    return backbone
+
+
+def refuse_not_finite(state: Mapping[str, Tensor], source: str) -> None:
+    """Raises UsageError where a tensor of a state holds NaN or infinity."""
+    wild = [n for n, v in state.items() if v.is_floating_point() and not v.isfinite().all()]
+    if wild:
+        raise UsageError(
+            f"weights {source} hold NaN or infinity in {len(wild)} of {len(state)} tensors "
+            f"({_few(wild)}): their training diverged, or the file is damaged. Use others."
+        )
 
 
 def state_sha256(module: nn.Module) -> str:

@@ -39,9 +39,10 @@ class BackboneSpec(Spec):
     file's tensors are told apart. `train` is `all`, `none` or `last:N` (stages); where it is not
     named, `none` with pretrained weights and `all` with random ones (`training`). `features` is
     the type that a frozen backbone's features are kept in. `norm` puts a batch norm without weights
-    of its own between the feature maps and every head. The SHA-256 are filled in by
+    of its own between the feature maps and every head. `class_token` joins a transformer's class
+    token to the features of each cell: maps of twice as many channels. The SHA-256 are filled in by
     `headtohead.backbones.table.resolve`, before a digest is taken: of the weights, and of an
-    architecture that is a file.
+    architecture that is a file, or a source of the user's own.
     """
 
     name: str = "tutorial_cnn"
@@ -51,6 +52,7 @@ class BackboneSpec(Spec):
     train: Annotated[str, StringConstraints(pattern=r"^(all|none|last:[1-9][0-9]*)$")] | None = None
     features: Literal["float16", "float32"] = "float16"
     norm: bool = False
+    class_token: bool = False
     weights_sha256: Sha256 | None = None
     architecture_sha256: Sha256 | None = None
 
@@ -121,11 +123,13 @@ class BackboneSpec(Spec):
         if self.weights is not None and self.weights_sha256 is None:
             raise ValueError(f"backbone.weights {self.weights!r} were not read: no digest of them")
         name = OLD_NAME if self.name == "tutorial_cnn" else self.name
-        if self.architecture_sha256 is not None:  # a folder's name says nothing of what is in it
+        if self.architecture_sha256 is not None:  # a name says nothing of what is in a file
             name = f"{name.partition(':')[0]}:{self.architecture_sha256}"
         content: dict[str, Any] = {"name": name, "options": self.options}
         if self.weights is not None:
             content["weights"] = self.weights_sha256
             if self.weights_match != "name":
                 content["weights_match"] = self.weights_match
+        if self.class_token:
+            content["class_token"] = True
         return content

@@ -23,11 +23,18 @@ def differences(before: StudySpec, now: StudySpec) -> list[str]:
             old = getattr(before, part).model_dump(mode="json")
             new = getattr(now, part).model_dump(mode="json")
             found += [
-                f"{part}.{name} ({brief(str(old.get(name)))}, received {brief(str(new.get(name)))})"
+                _in_words(f"{part}.{name}", old.get(name), new.get(name))
                 for name in sorted(old.keys() | new.keys())
                 if old.get(name) != new.get(name) and (part != "pictures" or name in first)
             ] or [part]
     return found
+
+
+def _in_words(name: str, old: Any, new: Any) -> str:
+    if name == "backbone.architecture_sha256":
+        was, now = (f"{value[:12]}…" if value else "not recorded" for value in (old, new))
+        return f"the source or configuration of the backbone ({was}, received {now})"
+    return f"{name} ({brief(str(old))}, received {brief(str(new))})"
 
 
 def head_with_other_settings(before: StudySpec, now: StudySpec) -> str | None:

@@ -94,7 +94,7 @@ def build_classifier(
     options or sizes that do not fit.
     """
     with torch.random.fork_rng(devices=[]):
-        trunk = _trunk(backbone, stream_seed(seed, "init/backbone"), lent=lent)
+        trunk = _trunk(backbone, stream_seed(seed, "init/backbone"), image_size, lent=lent)
         size = trunk.map_size(image_size)
         torch.manual_seed(stream_seed(seed, "init/head", name))
         top = build_head(
@@ -103,10 +103,10 @@ def build_classifier(
     return Classifier(trunk, NormedHead(top, trunk.channels) if backbone.norm else top)
 
 
-def _trunk(spec: BackboneSpec, seed: int, *, lent: bool) -> Backbone:
-    """The backbone, as much of it to be trained as `spec` says."""
+def _trunk(spec: BackboneSpec, seed: int, image_size: int, *, lent: bool) -> Backbone:
+    """The backbone, as much of it to be trained on such images as `spec` says."""
     if spec.frozen:
         return frozen_backbone(spec, seed, lent=lent)
     torch.manual_seed(seed)
     trunk = backbone_of(spec)
-    return trunk if spec.stages is None else with_last_stages(trunk, spec.stages)
+    return trunk if spec.stages is None else with_last_stages(trunk, spec.stages, image_size)

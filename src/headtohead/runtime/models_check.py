@@ -41,10 +41,10 @@ def answer(question: PreflightQuestion) -> PreflightAnswer:
     be.
     """
     resolved, backbone, notes = resolve(question.backbone)
-    if resolved.stages:
-        with_last_stages(backbone, resolved.stages)  # as many as there are
     image_size, models = question.image_size, question.models
     size = backbone.map_size(image_size)
+    if resolved.stages:
+        with_last_stages(backbone, resolved.stages, image_size)  # as many as there are
     setups = worker_setups(question.device, question.workers, deterministic=question.deterministic)
     device = torch.device(setups[0]["device"])
     sizes, memory = sizes_of(models, backbone.channels, size), available_memory(device)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from headtohead.backbones.frozen import Frozen, frozen_backbone
 from headtohead.config.study import BackboneSpec
+from headtohead.core.errors import UsageError
 from headtohead.core.streams import stream_seed
 from headtohead.data.feature_cache import LAYOUT, Extraction, FeatureKey, MapShape, open_features
 from headtohead.data.prepared import PreparedSet
@@ -45,7 +46,8 @@ def frozen_features(
 
     Other processes that want the same share the work. `seed` is that of the runs to come: it
     matters where the backbone's weights are random. Raises UsageError where the backbone cannot be
-    built or its weights have changed, StorageError and DataError as the cache does.
+    built, its weights have changed or its features are not finite, StorageError and DataError as
+    the cache does.
     """
     folder = key.folder(cache)
     found = open_features(folder)
@@ -80,11 +82,28 @@ def compute(
         for number in work.to_compute():
             view, part = work.batches[number]
             features = network(images[part], layout, mirror=view == 1)
-            work.write(number, features.to(getattr(torch, key.dtype)).cpu().numpy())
+            kept = features.to(getattr(torch, key.dtype))
+            _check_finite(features, kept, spec)
+            work.write(number, kept.cpu().numpy())
             done, total = _pictures(work), key.views * len(images)
             mine = done - before
             tell(done, total, (time.monotonic() - began) * (total - done) / mine)
         work.finish()
+
+
+def _check_finite(features: Tensor, kept: Tensor, spec: BackboneSpec) -> None:
+    """Raises UsageError where what is about to be kept is not finite."""
+    if kept.isfinite().all():
+        return
+    if not features.isfinite().all():
+        raise UsageError(
+            f"the features of backbone {spec.name} are not finite: with these weights it gives NaN "
+            f"or infinity. Check weights and normalisation, or use others."
+        )
+    raise UsageError(
+        f"features of backbone {spec.name} reach {features.abs().max().item():,.0f}, too much for "
+        f"float16, in which they are kept: set backbone: {{features: float32}} in the study."
+    )
 
 
 def _pictures(work: Extraction) -> int:

@@ -13,6 +13,8 @@ from torch import Tensor
 from headtohead.backbones.base import Normalization
 from headtohead.backbones.check import check_backbone
 from headtohead.backbones.external import LibraryBackbone
+from headtohead.backbones.frozen import with_last_stages
+from headtohead.backbones.stages import stages_of, used_parameters
 from headtohead.backbones.table import build_backbone, resolve
 from headtohead.backbones.weights import load_weights, read_state
 from headtohead.cli import main
@@ -97,6 +99,25 @@ def test_tokens_lie_on_their_grid_in_order() -> None:
     torch.testing.assert_close(aside, tokens[:, 0])
 
 
+def test_a_class_token_is_joined_to_each_cell_where_that_is_asked() -> None:
+    """Else no study can ask what the class token knows."""
+    asked = BackboneSpec(name="timm:vit_tiny_patch16_224", train="none", class_token=True)
+    torch.manual_seed(0)
+    backbone = resolve(asked)[1].eval()
+    plain = network("vit_tiny_patch16_224").eval()
+    images = torch.rand(2, 3, 224, 224)
+    maps, token = plain.with_class_token(images)
+    found = backbone(images)
+    assert (backbone.channels, backbone.map_size(224)) == (384, (14, 14))
+    assert (backbone.first, backbone.stride) == (plain.first, plain.stride)
+    torch.testing.assert_close(found[:, :192], maps)
+    torch.testing.assert_close(found[:, 192:, 3, 5], token)
+    check_backbone(backbone, 224)
+    assert asked.trunk() != asked.model_copy(update={"class_token": False}).trunk()
+    with pytest.raises(UsageError, match="no class token"):
+        resolve(asked.model_copy(update={"name": "timm:resnet18"}))
+
+
 def test_normalisation_and_preprocessing_are_the_models_own() -> None:
     """Else a pretrained network is fed other numbers than it was trained on, in silence."""
     backbone = network("tf_efficientnet_lite0").eval()
@@ -132,6 +153,30 @@ def test_options_are_the_librarys() -> None:
         network("resnet18", no_such=1)
     with pytest.raises(UsageError, match="no model 'resnet1'"):
         network("resnet1")
+
+
+@pytest.mark.parametrize(
+    ("name", "last", "stages"),
+    [
+        ("vgg16", "features.28", 13),
+        ("mobilenetv3_large_100", "blocks.6", 7),
+        ("lcnet_050", "blocks.5", 6),
+        ("ghostnet_100", "blocks.9", 10),
+        ("vit_tiny_patch16_224", "blocks.11", 13),
+        ("resnet18", "layer4", 4),
+        ("tf_efficientnet_lite0", "blocks.6", 7),
+    ],
+)
+def test_the_last_stage_is_the_last_that_maps_depend_on(name: str, last: str, stages: int) -> None:
+    """Else `last:1` trains what stands before a classifier, which maps never see."""
+    backbone = network(name)
+    found = stages_of(backbone, used_parameters(backbone, 224))
+    assert (found[-1].name, len(found)) == (last, stages)
+    held = with_last_stages(backbone, 1, 224)
+    trained = {n for n, p in held.named_parameters() if p.requires_grad}
+    assert any(n.startswith(f"trunk.network.{last}.") for n in trained)
+    held.train()(torch.rand(2, 3, 224, 224)).sum().backward()
+    assert {n for n, p in held.named_parameters() if p.grad is not None} == trained
 
 
 def test_offline_pretrained_weights_are_told_in_one_line_with_their_place() -> None:

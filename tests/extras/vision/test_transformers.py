@@ -1,6 +1,8 @@
 """Vision networks of transformers as backbones, from checkpoints on disk."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import torch
 from headtohead.backbones.base import Normalization
 from headtohead.backbones.check import check_backbone
 from headtohead.backbones.external import LibraryBackbone
+from headtohead.backbones.frozen import with_last_stages
 from headtohead.backbones.table import build_backbone, resolve
 from headtohead.config.study import BackboneSpec
 from headtohead.core.errors import UsageError
@@ -48,12 +51,19 @@ KINDS: dict[str, dict[str, Any]] = {
 """Kinds of networks, and options that make them small."""
 
 PREPROCESSOR = '{"do_normalize": true, "image_mean": [0.1, 0.2, 0.3], "image_std": [1, 2, 4]}'
+TOLD = Normalization((0.1, 0.2, 0.3), (1.0, 2.0, 4.0))
 
 
 def checkpoint(folder: Path, kind: str, **options: Any) -> Path:
     torch.manual_seed(3)
     config = transformers.AutoConfig.for_model(kind, **{**KINDS[kind], **options})
     transformers.AutoModel.from_config(config).save_pretrained(folder)
+    return folder
+
+
+def told(folder: Path) -> Path:
+    """The folder, with what its checkpoint says of its images."""
+    (folder / "preprocessor_config.json").write_text(PREPROCESSOR)
     return folder
 
 
@@ -101,15 +111,13 @@ def test_maps_and_their_cells(
 
 def test_weights_of_a_checkpoint_on_disk_are_its_own(tmp_path: Path) -> None:
     """Else random weights pass for pretrained ones."""
-    folder = checkpoint(tmp_path, "vit")
-    (folder / "preprocessor_config.json").write_text(PREPROCESSOR)
+    folder = told(checkpoint(tmp_path, "vit"))
     spec = BackboneSpec(name=f"transformers:{folder}", weights="pretrained")
     found, backbone, _ = resolve(spec)
     theirs = transformers.AutoModel.from_pretrained(folder).eval()
     images = torch.rand(2, 3, 32, 32)
-    told = Normalization((0.1, 0.2, 0.3), (1.0, 2.0, 4.0))
-    assert backbone.normalization == told
-    mean, std = (torch.tensor(values)[:, None, None] for values in (told.mean, told.std))
+    assert backbone.normalization == TOLD
+    mean, std = (torch.tensor(values)[:, None, None] for values in (TOLD.mean, TOLD.std))
     expected = theirs(pixel_values=(images - mean) / std).last_hidden_state[:, 1:]
     torch.testing.assert_close(backbone.eval()(images).flatten(2).transpose(1, 2), expected)
     assert found.weights_sha256 is not None
@@ -120,7 +128,7 @@ def test_a_folders_place_is_no_part_of_the_study_and_its_content_is(tmp_path: Pa
     """Else a moved checkpoint is another study, or two checkpoints of one name are one."""
 
     def identity(name: str, **options: Any) -> dict[str, Any]:
-        folder = checkpoint(tmp_path / name / "model", "vit", **options)
+        folder = told(checkpoint(tmp_path / name / "model", "vit", **options))
         spec = BackboneSpec(name=f"transformers:{folder}", weights="pretrained")
         return resolve(spec)[0].identity()
 
@@ -128,15 +136,169 @@ def test_a_folders_place_is_no_part_of_the_study_and_its_content_is(tmp_path: Pa
     assert identity("a") != identity("c", layer_norm_eps=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("file", "content", "found"),
+    [
+        ("preprocessor_config.json", PREPROCESSOR, TOLD),
+        ("processor_config.json", f'{{"image_processor": {PREPROCESSOR}}}', TOLD),
+        ("preprocessor_config.json", '{"do_normalize": false}', Normalization()),
+        ("preprocessor_config.json", '{"do_normalize": true, "size": 32}', None),
+        ("processor_config.json", '{"tokenizer": {}}', None),
+        ("other.json", "{}", None),
+    ],
+)
+def test_weights_whose_images_nobody_knows_how_to_make_are_refused(
+    tmp_path: Path, file: str, content: str, found: Normalization | None
+) -> None:
+    """Else pretrained weights see images that are not normalised, and no head looks good."""
+    folder = checkpoint(tmp_path, "vit")
+    (folder / file).write_text(content)
+    torch.save(network(folder).network.state_dict(), folder / "w.pth")
+    for weights in ("pretrained", str(folder / "w.pth")):
+        spec = BackboneSpec(name=f"transformers:{folder}", weights=weights)
+        if found is not None:
+            assert resolve(spec)[1].normalization == found
+            continue
+        with pytest.raises(UsageError, match=r"normalised: put .*preprocessor_config\.json"):
+            resolve(spec)
+        begun = spec.model_copy(update={"weights_sha256": "a" * 64})
+        with pytest.raises(UsageError, match=r"weights .* have changed"):
+            resolve(begun)  # a study that was begun before is not refused for this
+    resolve(BackboneSpec(name=f"transformers:{folder}"))
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '{"image_mean": 0.5, "image_std": 1}'])
+def test_a_damaged_preprocessing_is_told_in_one_line(tmp_path: Path, content: str) -> None:
+    """Else it ends in a traceback."""
+    folder = checkpoint(tmp_path, "vit")
+    (folder / "preprocessor_config.json").write_text(content)
+    with pytest.raises(UsageError, match=r"preprocessor_config\.json .*image_mean") as refused:
+        network(folder)
+    assert "\n" not in str(refused.value)
+
+
+def test_other_preprocessing_is_another_backbone(tmp_path: Path) -> None:
+    """Else features of images that were normalised otherwise are used in silence."""
+    folder = told(checkpoint(tmp_path, "vit"))
+    spec = resolve(BackboneSpec(name=f"transformers:{folder}", weights="pretrained"))[0]
+    (folder / "preprocessor_config.json").write_text(PREPROCESSOR.replace("0.1", "0.5"))
+    assert resolve(spec.unresolved())[0].trunk() != spec.trunk()
+    with pytest.raises(UsageError, match=r"configuration or preprocessing .* changed"):
+        resolve(spec)
+
+
+HUB = """
+import sys
+from headtohead.backbones.table import resolve
+from headtohead.config.study import BackboneSpec
+print(resolve(BackboneSpec(name="transformers:me/small", weights="pretrained"))[0].trunk())
+"""
+
+
+def test_preprocessing_on_the_hub_is_part_of_a_backbone(tmp_path: Path) -> None:
+    """Else a checkpoint of the hub that is mended there, or half downloaded, is the same one."""
+    home = tmp_path / "hub" / "models--me--small"
+    snapshot = home / "snapshots" / ("a" * 40)
+    (home / "refs").mkdir(parents=True)
+    (home / "refs" / "main").write_text("a" * 40)
+    told(checkpoint(snapshot, "vit"))
+    environment = {**os.environ, "HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+
+    def run() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", HUB]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    first = run()
+    assert first.returncode == 0, first.stderr
+    (snapshot / "preprocessor_config.json").write_text(PREPROCESSOR.replace("0.1", "0.5"))
+    second = run()
+    assert second.returncode == 0, second.stderr
+    assert first.stdout != second.stdout
+    (snapshot / "preprocessor_config.json").unlink()
+    assert "nothing says how their images are normalised" in run().stderr
+
+
 def test_a_checkpoint_that_is_not_whole_is_refused(tmp_path: Path) -> None:
     """Else a part of the network stays random, and transformers only warns."""
-    folder = checkpoint(tmp_path, "vit")
+    folder = told(checkpoint(tmp_path, "vit"))
     checkpoint(tmp_path / "deeper", "vit", num_hidden_layers=3)
     (tmp_path / "deeper" / "config.json").replace(folder / "config.json")
     spec = BackboneSpec(name=f"transformers:{folder}", weights="pretrained")
-    with pytest.raises(UsageError, match="missing") as told:
+    with pytest.raises(UsageError, match="missing") as refused:
         resolve(spec)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_checkpoint_without_a_pooler_is_whole(tmp_path: Path) -> None:
+    """Else each worker draws a pooler of its own, and all runs end with "weights have changed"."""
+    torch.manual_seed(3)
+    config = transformers.AutoConfig.for_model("vit", **SMALL)
+    classifier = transformers.AutoModelForImageClassification.from_config(config)
+    classifier.save_pretrained(tmp_path)
+    told(tmp_path)
+    spec, backbone, notes = resolve(
+        BackboneSpec(name=f"transformers:{tmp_path}", weights="pretrained")
+    )
+    torch.manual_seed(4)
+    again = resolve(spec)[1]
+    images = torch.rand(2, 3, 32, 32)
+    torch.testing.assert_close(again.eval()(images), backbone.eval()(images))
+    assert not any("pooler" in name for name in backbone.state_dict())
+    assert any("2 tensors" in note and "classifier" in note for note in notes)
+
+
+def test_a_state_with_the_pooler_of_an_earlier_version_is_loaded(tmp_path: Path) -> None:
+    """Else finished runs of before cannot predict."""
+    folder = checkpoint(tmp_path, "vit")
+    backbone = network(folder)
+    pooler = {"network.pooler.dense.weight": torch.zeros(32, 32)}
+    backbone.load_state_dict({**backbone.state_dict(), **pooler})
+    with pytest.raises(RuntimeError, match="other"):
+        backbone.load_state_dict({**backbone.state_dict(), "network.other": torch.zeros(1)})
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_checkpoint_of_more_layers_is_refused(tmp_path: Path, whole: bool) -> None:
+    """Else half a network passes for the whole."""
+    config = transformers.AutoConfig.for_model("vit", **{**SMALL, "num_hidden_layers": 3})
+    kind = transformers.AutoModelForImageClassification if whole else transformers.AutoModel
+    kind.from_config(config).save_pretrained(tmp_path)
+    told(tmp_path)
+    asked = BackboneSpec(
+        name=f"transformers:{tmp_path}", weights="pretrained", options={"num_hidden_layers": 2}
+    )
+    assert any("layers.2." in note for note in resolve(asked)[2]), "a part that is asked for"
+    checkpoint(tmp_path / "smaller", "vit")
+    (tmp_path / "smaller" / "config.json").replace(tmp_path / "config.json")
+    with pytest.raises(UsageError, match=r"larger network: 16 .*layers\.2\.") as refused:
+        resolve(BackboneSpec(name=f"transformers:{tmp_path}", weights="pretrained"))
+    assert "\n" not in str(refused.value)
+
+
+def test_the_half_that_sees_is_taken_of_a_model_of_images_and_text(tmp_path: Path) -> None:
+    """Else CLIP's own checkpoints are refused for their text."""
+    text = {key: SMALL[key] for key in SMALL if key not in ("image_size", "patch_size")}
+    config = transformers.CLIPConfig(
+        text_config={**text, "vocab_size": 99}, vision_config=SMALL, projection_dim=16
+    )
+    transformers.CLIPModel(config).save_pretrained(tmp_path)
+    told(tmp_path)
+    spec = BackboneSpec(name=f"transformers:{tmp_path}", weights="pretrained")
+    _, backbone, notes = resolve(spec)
+    theirs = transformers.CLIPModel.from_pretrained(tmp_path).vision_model.state_dict()
+    mine = backbone.network.state_dict()  # type: ignore[union-attr]
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+    assert len(notes) == 1
+
+
+def test_the_last_stage_is_a_layer_and_no_pooler(tmp_path: Path) -> None:
+    """Else `last:1` of a ViT trains a pooler that maps never see."""
+    backbone = network(checkpoint(tmp_path, "vit"))
+    held = with_last_stages(backbone, 1, 32)
+    trained = {n for n, p in held.named_parameters() if p.requires_grad}
+    assert any(n.startswith("trunk.network.layers.1.") for n in trained)
+    held.train()(torch.rand(2, 3, 32, 32)).sum().backward()
+    assert {n for n, p in held.named_parameters() if p.grad is not None} == trained
 
 
 def test_what_cannot_be_used_is_told_in_one_line(tmp_path: Path) -> None:
@@ -148,6 +310,6 @@ def test_what_cannot_be_used_is_told_in_one_line(tmp_path: Path) -> None:
         ("facebook/dinov2-small", "transformers:PATH"),
         (str(tmp_path / "absent"), "could not be loaded"),
     ):
-        with pytest.raises(UsageError, match=words) as told:
+        with pytest.raises(UsageError, match=words) as refused:
             build_backbone(f"transformers:{name}")
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(refused.value)
