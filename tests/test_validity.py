@@ -10,11 +10,14 @@ from headtohead.analysis.baseline import Standing
 from headtohead.report.formats.summary import summary_json
 from headtohead.report.formats.terminal import render_text
 from headtohead.report.page.answer import answer
+from headtohead.report.page.brief import brief
 from headtohead.report.page.content import gather
 from headtohead.report.page.html import arrange
+from headtohead.report.remedy import remedy
 from headtohead.report.summary import Summary, summarize
 from headtohead.stats.over_images import PictureInterval
 from headtohead.store.ledger import Ledger
+from headtohead.store.records import Failure
 from headtohead.study_data import StudyData
 from ledgers import add_run, change_epochs, study_ledger
 from stated import stated
@@ -122,8 +125,8 @@ def test_all_at_the_largest_class_have_learned_nothing(tmp_path: Path) -> None:
     found = answer(summary)
     assert found.certainty == "unlearned"
     assert found.sentence.startswith("Nothing was learned")
-    for remedy in ("more epochs", "smaller batches", "larger learning rate", "labels"):
-        assert remedy in found.more
+    for word in ("more epochs", "smaller batches", "larger learning rate", "labels"):
+        assert word in found.more
     assert "needed" not in render_text(summary)
     assert {i.comparison.better.outcome for i in summary.comparisons} == {"inconclusive"}
     assert not any("needed" in i.comparison.better.rule for i in summary.comparisons)
@@ -163,3 +166,84 @@ def test_lag_is_told_before_nothing_learned(tmp_path: Path) -> None:
     assert not summary.nothing_learned
     assert summary.at_majority == []
     assert answer(summary).sentence.startswith("Not judged: ")
+
+
+LOSS = Failure(reason="the training loss is not finite", epoch=1, step=3)
+
+
+def diverged(out: Path, failing: dict[str, bool], seeds: int) -> Summary:
+    """Every run of some heads failed; the others score 85 %."""
+    ledger = study_ledger(out, heads=list(failing), seeds=seeds, epochs=2, reference="gap")
+    for seed in range(seeds):
+        for head, fails in failing.items():
+            skill = 0.85 + 0.01 * (seed % 3)
+            add_run(ledger, head, seed, skill=skill, failure=LOSS if fails else None)
+    return summarize(StudyData(ledger))
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 7])
+def test_where_every_run_failed_the_reason_and_the_remedy_are_told(
+    seeds: int, tmp_path: Path
+) -> None:
+    """Else whoever has a learning rate of 10 trains more seeds, or "treats the heads as equal"."""
+    summary = diverged(tmp_path, {"fc": True, "gap": True}, seeds)
+    found = answer(summary)
+    assert (found.certainty, found.chosen, found.reasons) == ("failed", "", ())
+    assert stated(found.sentence)[0] == str(2 * seeds)
+    assert LOSS.reason in found.sentence
+    assert stated(found.more, "learning rate", "learning_rate") == [
+        *("learning rate", "learning_rate", "0.001"),
+    ]
+    assert (summary.at_majority, summary.nothing_learned) == ([], False)
+    outcomes = {
+        verdict.outcome
+        for item in summary.comparisons
+        for verdict in (item.comparison.better, item.comparison.not_worse)
+    }
+    assert outcomes == {"inconclusive"}, "two heads that failed are not as good as one another"
+    assert remedy(summary) is None
+    text = render_text(summary)
+    for wrong in ("needed", "equal", "at least", "+0.0", "--seeds", "finished yet"):
+        assert wrong not in text
+    page = gather(StudyData(Ledger.open(tmp_path)), summary)
+    assert "learning rate" in page.brief.next_step
+    assert '<span class="tag failed">' in arrange(page)
+    assert json.loads(summary_json(summary))["certainty"] == "failed"
+
+
+@pytest.mark.parametrize("seeds", [2, 7])
+def test_a_head_all_of_whose_runs_failed_has_not_lost_fairly(seeds: int, tmp_path: Path) -> None:
+    """Else a head that never trained is said to have learned nothing from the images."""
+    summary = diverged(tmp_path, {"fc": True, "fc_dropout": False, "gap": False}, seeds)
+    assert (summary.failed, summary.at_majority) == (["fc"], [])
+    found = answer(summary)
+    last = found.sentence.partition("Every run of ")[2]
+    assert stated(last, *HEADS)[0] == "fc"
+    assert LOSS.reason in last
+    assert "fairly" not in found.more
+    assert "largest class" not in found.sentence
+    assert "learning rate of fc" in found.more
+    assert "learning rate of fc" in " ".join(render_text(summary).split()).partition("best val.")[0]
+    rule = summary.comparisons[0].comparison.better.rule
+    assert ("needed" in rule, "fc" in rule) == (False, seeds < 7)
+
+
+def test_no_seeds_are_advised_for_a_head_that_failed(tmp_path: Path) -> None:
+    """Else hours go into more runs that diverge at the same learning rate."""
+    summary = diverged(tmp_path, {"fc": True, "gap": False}, 2)
+    assert remedy(summary) is None
+    found = answer(summary)
+    assert stated(found.sentence, "Not decided", *HEADS)[:2] == ["Not decided", "fc"]
+    assert "settle" not in found.more
+    assert "needed" not in render_text(summary)
+    assert "learning rate of fc" in brief(summary, found).next_step
+
+
+def test_a_run_that_failed_among_others_is_no_failed_head(tmp_path: Path) -> None:
+    """One divergence of seven is scored, not a reason to say that a head never trained."""
+    ledger = made(tmp_path, {"fc": 0.70, "gap": 0.85})
+    add_run(ledger, "fc", 3, failure=LOSS)
+    summary = summarize(StudyData(ledger))
+    assert summary.failed == []
+    assert "failed" not in answer(summary).sentence
+    assert outcomes(summary) == {"fc": "supported"}

@@ -61,7 +61,9 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Standing:
-    """One head's test accuracy minus the baseline's, over test images; None without predictions.
+    """One head's test accuracy minus the baseline's, over test images.
+
+    None without predictions, and where all of its runs failed.
 
     Balanced accuracy where the study's verdicts are not about accuracy.
 

@@ -24,7 +24,8 @@ def state_notes(
     """What is missing, what failed, and which pairs are none."""
     reference = file.study.reference
     if not any(run.finished for run in runs):
-        yield "No run is finished yet: there is nothing to compare."
+        why = "finished: every run failed. There" if runs else "is finished yet: there"
+        yield f"No run {why} is nothing to compare."
     metric = file.study.verdict.metric
     share = 100 * constant_scores(file.images("test"))[metric]
     counts = f"as the majority class's share, {share:.1f} % of the test split"

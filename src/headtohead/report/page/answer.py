@@ -7,13 +7,14 @@ from typing import Literal
 from headtohead.core.text import counted, names, points
 from headtohead.report.page import validity
 from headtohead.report.page.reasons import reason
+from headtohead.report.remedy import seeds_may_help
 from headtohead.report.summary import HeadComparison, HeadResult, Summary, validation
 from headtohead.stats.power import MOST_SEEDS, seeds_to_find
 
 FEW = 4
 """Heads that a sentence names; more are counted."""
 
-Certainty = Literal["decided", "open", "nothing", "unjudged", "few", "unlearned"]
+Certainty = Literal["decided", "open", "nothing", "unjudged", "few", "unlearned", "failed"]
 
 
 @dataclass(frozen=True)
@@ -33,33 +34,49 @@ class ShortAnswer:
 def answer(summary: Summary) -> ShortAnswer:
     """What a study says to someone who must choose a head; nothing that its numbers do not."""
     able = [head for head in summary.heads if head.finished]
+    if summary.runs and not able:
+        more = validity.failed_remedy(summary)
+        return ShortAnswer(validity.all_failed(summary), more, "failed", ())
     if not able:
         return ShortAnswer("Nothing can be said yet: no run is finished.", "", "nothing", ())
     tested = [item for item in summary.comparisons if item.comparison.difference.n]
     if summary.lags:
-        return _not_judged(summary, tested)
-    if summary.nothing_learned:
-        reasons = tuple(reason(summary, item) for item in tested)
-        if validity.too_few_images(summary):
-            return ShortAnswer(validity.not_shown(summary), validity.MORE_IMAGES, "few", reasons)
-        return ShortAnswer(
-            validity.nothing_learned(summary), validity.LEARN_MORE, "unlearned", reasons
+        found = _not_judged(summary, tested)
+    elif summary.nothing_learned:
+        found = _nothing_learned(summary, tested)
+    else:
+        found = _compared(summary, able, tested)
+        found = replace(
+            found,
+            sentence=_joined(found.sentence, validity.lost(summary)),
+            more=_joined(validity.lost_fairly(summary), found.more),
         )
-    found = _compared(summary, able, tested)
     return replace(
         found,
-        sentence=_joined(found.sentence, validity.lost(summary)),
-        more=_joined(validity.lost_fairly(summary), found.more),
+        sentence=_joined(found.sentence, validity.failed(summary)),
+        more=_joined(found.more, validity.failed_remedy(summary)),
     )
+
+
+def _nothing_learned(summary: Summary, tested: Sequence[HeadComparison]) -> ShortAnswer:
+    reasons = tuple(reason(summary, item) for item in tested)
+    if validity.too_few_images(summary):
+        return ShortAnswer(validity.not_shown(summary), validity.MORE_IMAGES, "few", reasons)
+    return ShortAnswer(validity.nothing_learned(summary), validity.LEARN_MORE, "unlearned", reasons)
 
 
 def opening(summary: Summary) -> Iterator[str]:
     """What stands before any table: what cannot be judged, or was not learned; else nothing."""
     found = answer(summary)
-    if found.certainty in ("unjudged", "few", "unlearned"):
+    if found.certainty in ("unjudged", "few", "unlearned", "failed"):
         yield f"{found.sentence} {found.more}"
-    elif summary.at_majority:
-        yield _joined(validity.lost(summary), validity.lost_fairly(summary))
+    elif summary.at_majority or summary.failed:
+        yield _joined(
+            validity.lost(summary),
+            validity.lost_fairly(summary),
+            validity.failed(summary),
+            validity.failed_remedy(summary),
+        )
 
 
 def _joined(*parts: str) -> str:
@@ -281,6 +298,9 @@ def _few_seeds(summary: Summary, tested: Sequence[HeadComparison]) -> bool:
 
 
 def _too_few(summary: Summary, tested: Sequence[HeadComparison]) -> str:
+    failed = set(summary.failed)
+    if all({item.first, item.other} & failed for item in tested):
+        return "Not decided: in every pair a head has no finished run."
     most = max(item.comparison.difference.n for item in tested)
     return (
         f"Not decided: {counted(most, 'seed')} cannot tell a difference from chance; it takes at "
@@ -316,9 +336,7 @@ def _undecided(summary: Summary, tested: Sequence[HeadComparison]) -> str:
 def _may_be_chance(summary: Summary, tested: Sequence[HeadComparison]) -> str:
     """The largest lead that is open, how many seeds would settle it, and what validation says."""
     parts = []
-    idle = summary.at_majority
-    # Between two heads that learned nothing there is no lead for seeds to settle.
-    unsettled = [i for i in _open(tested) if {summary.reference, i.other} - set(idle)]
+    unsettled = [i for i in _open(tested) if seeds_may_help(summary, i)]
     if unsettled:
         item = max(unsettled, key=lambda item: abs(item.comparison.difference.mean or 0.0))
         difference = item.comparison.difference

@@ -19,6 +19,7 @@ CERTAINTY = {
     "unjudged": "not judged",
     "few": "too few test images",
     "unlearned": "nothing learned",
+    "failed": "all runs failed",
 }
 
 

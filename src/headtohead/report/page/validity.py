@@ -87,6 +87,40 @@ def not_shown(summary: Summary) -> str:
     )
 
 
+def all_failed(summary: Summary) -> str:
+    """That no run came to its end, and why the first did not, in a sentence."""
+    first, *others = summary.runs
+    so_far = " so far" if summary.unfinished else ""
+    told = f"All {len(others) + 1:,} runs{so_far} failed" if others else f"The run{so_far} failed"
+    return f"{told}. First failure, of {first.head} at seed {first.seed}: {first.failure}."
+
+
+def failed(summary: Summary) -> str:
+    """Heads all of whose runs failed, each with its first reason; empty for none."""
+    lines = []
+    for name in summary.failed:
+        first = next(run for run in summary.runs if run.head == name)
+        so_far = " so far" if any(head == name for head, _ in summary.unfinished) else ""
+        lines.append(
+            f"Every run of {name}{so_far} failed. First failure, at seed {first.seed}: {first.failure}."
+        )
+    return " ".join(lines)
+
+
+def failed_remedy(summary: Summary) -> str:
+    """What to do about heads all of whose runs failed; empty for none."""
+    heads, study = summary.failed, summary.file.study
+    if not heads:
+        return ""
+    rates = sorted({study.recipe_for(head).learning_rate for head in heads})
+    now = names([f"{rate:g}" for rate in rates])
+    of = "" if len(heads) == len(summary.heads) else f" of {names(heads)}"
+    return (
+        f"Lower the learning rate{of} (learning_rate in the recipe, now {now}) and compare again. "
+        f"More seeds do not help."
+    )
+
+
 def lost(summary: Summary) -> str:
     """Which heads stay at the largest class while others learn; empty for none."""
     heads = summary.at_majority
