@@ -102,7 +102,8 @@ def failed(summary: Summary) -> str:
         first = next(run for run in summary.runs if run.head == name)
         so_far = " so far" if any(head == name for head, _ in summary.unfinished) else ""
         lines.append(
-            f"Every run of {name}{so_far} failed. First failure, at seed {first.seed}: {first.failure}."
+            f"Every run of {name}{so_far} failed. "
+            f"First failure, at seed {first.seed}: {first.failure}."
         )
     return " ".join(lines)
 
