@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,9 +27,11 @@ SEEDS = 7
 HEADS = ("fc", "fc_dropout", "gap")
 
 
-def made(out: Path, skills: dict[str, float], seeds: int = SEEDS) -> Ledger:
+def made(out: Path, skills: dict[str, float], seeds: int = SEEDS, **settings: Any) -> Ledger:
     """Every run of a head scores its skill, of 200 test images, half of them of either class."""
-    ledger = study_ledger(out, heads=list(skills), seeds=seeds, epochs=2, reference="gap")
+    ledger = study_ledger(
+        out, heads=list(skills), seeds=seeds, epochs=2, reference="gap", **settings
+    )
     for seed in range(seeds):
         for head, skill in skills.items():
             ahead = 0.01 * (seed % 3) if head == "gap" and skill > 0.5 else 0.0
@@ -71,7 +74,7 @@ def test_a_reference_that_lags_leaves_nothing_to_judge(tmp_path: Path) -> None:
 
 def test_the_remedy_comes_first_everywhere_and_is_not_more_seeds(tmp_path: Path) -> None:
     """Hours of further seeds would measure the same lag again."""
-    ledger = made(tmp_path, {"fc": 0.70, "gap": 0.75}, seeds=2)
+    ledger = made(tmp_path, {"fc": 0.70, "gap": 0.75}, seeds=2, batch_norm="moving")
     change_epochs(ledger, "gap", accuracy=0.99, train_accuracy=0.9)
     summary = summarize(StudyData(ledger))
     text = " ".join(render_text(summary).split())
@@ -87,6 +90,44 @@ def test_the_remedy_comes_first_everywhere_and_is_not_more_seeds(tmp_path: Path)
     assert '<p class="answer">Not judged: ' in page
     assert '<span class="tag not-judged">not judged</span>' in page
     assert page.index("batch_norm: recomputed") < page.index('id="results"')
+
+
+@pytest.mark.parametrize(
+    ("batch_norm", "statistics", "schedule", "advised"),
+    [
+        ("moving", True, None, ["recomputed"]),
+        ("moving", False, None, ["learning rate", "cosine"]),
+        ("recomputed", True, None, ["learning rate", "cosine"]),
+        ("frozen", True, None, ["learning rate", "cosine"]),
+        ("recomputed", True, "cosine", ["learning rate"]),
+    ],
+)
+def test_the_remedy_is_not_what_the_recipe_has_already(
+    batch_norm: str, statistics: bool, schedule: str | None, advised: list[str], tmp_path: Path
+) -> None:
+    """Else whoever has recomputed statistics, or no batch norm, is sent to set them again."""
+    ledger = made(tmp_path, {"fc": 0.70, "gap": 0.75}, seeds=1, batch_norm=batch_norm)
+    change_epochs(ledger, "gap", accuracy=0.99, train_accuracy=0.9)
+    summary = summarize(StudyData(ledger))
+    recipe = summary.file.study.recipe.model_copy(update={"schedule": schedule})
+    study = summary.file.study.model_copy(update={"recipe": recipe})
+    heads = tuple(
+        replace(
+            head,
+            parameters=head.parameters.model_copy(
+                update={} if statistics else {"total": head.parameters.total - 224}
+            ),
+        )
+        for head in summary.heads
+    )
+    summary = replace(summary, file=summary.file.model_copy(update={"study": study}), heads=heads)
+    found = answer(summary)
+    assert found.certainty == "unjudged"
+    words = ("recomputed", "learning rate", "cosine")
+    assert [word for word in words if word in found.more] == advised
+    assert ("no batch norm" in found.more) == (not statistics)
+    (item,) = summary.comparisons
+    assert "batch-norm" not in item.comparison.better.rule
 
 
 def test_one_lag_gives_one_note(tmp_path: Path) -> None:

@@ -7,10 +7,9 @@ import math
 from collections.abc import Sequence
 
 from headtohead.analysis.baseline import Standing
-from headtohead.analysis.lags import REMEDY
 from headtohead.core.text import names
 from headtohead.data.holdout import ENOUGH
-from headtohead.report.summary import HeadComparison, Summary
+from headtohead.report.summary import HeadComparison, HeadResult, Summary
 from headtohead.stats import LAG
 
 LEARN_MORE = (
@@ -40,12 +39,42 @@ def not_judged(summary: Summary, tested: Sequence[HeadComparison]) -> str:
 
 
 def why_and_remedy(summary: Summary) -> str:
-    """Why evaluation shows it not, and what to do."""
-    their = "their" if len(summary.lags) > 1 else "its"
+    """Why evaluation shows it not, and what to do: by each head's recipe and batch norm."""
+    behind, others = [], []
+    for found in summary.heads:
+        if found.head in summary.lags:
+            moving = summary.file.study.recipe_for(found.head).batch_norm == "moving"
+            known = moving and found.parameters.has_statistics
+            (behind if known else others).append(found)
+    told = [
+        f"Training accuracy of {names(list(summary.lags))} is lower when evaluated than while "
+        f"training, by more than {100 * LAG:g} points."
+    ]
+    if behind:
+        their = "their" if len(behind) > 1 else "its"
+        told.append(
+            f"The batch-norm statistics of {names([found.head for found in behind])} are behind "
+            f"{their} weights. Use batch_norm: recomputed in the recipe, which computes the "
+            f"statistics again before each evaluation, or train for more steps (more epochs, "
+            f"smaller batches)."
+        )
+    if others:
+        told.append(_worse_at_the_end(summary, others))
+    return " ".join([*told, "More seeds do not help."])
+
+
+def _worse_at_the_end(summary: Summary, found: Sequence[HeadResult]) -> str:
+    """Of heads whose evaluation batch norm does not hold back."""
+    recipes = [summary.file.study.recipe_for(one.head) for one in found]
+    heads = names([one.head for one in found])
+    their = "their" if len(found) > 1 else "its"
+    why = f"The batch-norm statistics of {heads} are not behind {their} weights."
+    if not any(one.parameters.has_statistics for one in found):
+        why = f"There is no batch norm in the models of {heads}."
+    cosine = " or use schedule: cosine" if any(r.schedule != "cosine" for r in recipes) else ""
     return (
-        f"The batch-norm statistics of {names(list(summary.lags))} are behind {their} weights: "
-        f"training accuracy is lower when evaluated than while training, by more than "
-        f"{100 * LAG:g} points. {REMEDY}. More seeds do not help."
+        f"{why} The weights at the end of an epoch are worse than those during the epoch. Lower "
+        f"the learning rate{cosine}."
     )
 
 
