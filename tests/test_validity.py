@@ -130,6 +130,39 @@ def test_the_remedy_is_not_what_the_recipe_has_already(
     assert "batch-norm" not in item.comparison.better.rule
 
 
+def test_a_lagging_head_outside_the_family_does_not_stop_the_answer(tmp_path: Path) -> None:
+    """Else one exploratory head takes back a verdict that the study declared and reached."""
+    skills = {"fc": 0.70, "fc_dropout": 0.75, "gap": 0.85}
+    ledger = made(tmp_path, skills, pairs=["fc"])
+    change_epochs(ledger, "fc_dropout", accuracy=0.99, train_accuracy=0.9)
+    summary = summarize(StudyData(ledger))
+    assert list(summary.lags) == ["fc_dropout"]
+    found = answer(summary)
+    assert (found.certainty, found.chosen) == ("decided", "gap")
+    assert stated(found.sentence, *HEADS, "beats", "Not judged")[:3] == ["gap", "beats", "fc"]
+    assert "learned: do not rely" in found.more.partition("fc_dropout")[2]
+
+
+@pytest.mark.parametrize("seeds", [2, 7])
+def test_judged_pairs_without_the_reference_stay_in_the_headline(
+    seeds: int, tmp_path: Path
+) -> None:
+    """Else a declared verdict is silent because another pair of the family is not judged."""
+    skills = {"fc": 0.70, "fc_dropout": 0.75, "gap": 0.85}
+    pairs = [["fc_dropout", "fc"], "fc"]
+    ledger = made(tmp_path, skills, seeds=seeds, pairs=pairs)
+    for seed in range(seeds):
+        add_run(ledger, "fc_dropout", seed, skill=0.80 + 0.01 * (seed % 3))
+    change_epochs(ledger, "gap", accuracy=0.99, train_accuracy=0.9)
+    summary = summarize(StudyData(ledger))
+    found = answer(summary)
+    assert found.certainty == "unjudged"
+    first, rest = found.sentence.split(". ", 1) if seeds == 7 else found.sentence.split(". ")
+    assert stated(first, *HEADS, "Not judged") == ["Not judged", "gap", "fc"]
+    expected = ["fc_dropout", "beats", "fc"] if seeds == 7 else ["Not decided", "2", "7"]
+    assert stated(rest, *HEADS, "beats", "Not decided") == expected
+
+
 def test_one_lag_gives_one_note(tmp_path: Path) -> None:
     """A forecast of lag beside the lag that was measured is the same warning twice."""
     ledger = made(tmp_path, {"fc": 0.70, "gap": 0.75})
@@ -275,6 +308,7 @@ def test_no_seeds_are_advised_for_a_head_that_failed(tmp_path: Path) -> None:
     assert remedy(summary) is None
     found = answer(summary)
     assert stated(found.sentence, "Not decided", *HEADS)[:2] == ["Not decided", "fc"]
+    assert "needed" not in found.sentence
     assert "settle" not in found.more
     assert "needed" not in render_text(summary)
     assert "learning rate of fc" in brief(summary, found).next_step

@@ -27,8 +27,8 @@ def why_not_judged(heads: Collection[str], found: Mapping[str, Lag]) -> str:
     if not told:
         return ""
     return (
-        f"training accuracy is lower when evaluated: {told}; more than {100 * LAG:g} points between "
-        f"the two, and evaluation does not measure the head"
+        f"training accuracy is lower when evaluated: {told}; more than {100 * LAG:g} points "
+        f"between the two, and evaluation does not measure the head"
     )
 
 

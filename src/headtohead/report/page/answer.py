@@ -40,7 +40,7 @@ def answer(summary: Summary) -> ShortAnswer:
     if not able:
         return ShortAnswer("Nothing can be said yet: no run is finished.", "", "nothing", ())
     tested = [item for item in summary.comparisons if item.comparison.difference.n]
-    if summary.lags:
+    if summary.lags and (not tested or not all(item.judged for item in tested)):
         found = _not_judged(summary, tested)
     elif summary.nothing_learned:
         found = _nothing_learned(summary, tested)
@@ -49,7 +49,7 @@ def answer(summary: Summary) -> ShortAnswer:
         found = replace(
             found,
             sentence=_joined(found.sentence, validity.lost(summary)),
-            more=_joined(validity.lost_fairly(summary), found.more),
+            more=_joined(validity.lost_fairly(summary), found.more, validity.not_trusted(summary)),
         )
     return replace(
         found,
@@ -157,9 +157,14 @@ def without_verdict(summary: Summary) -> str:
 def _not_judged(summary: Summary, tested: Sequence[HeadComparison]) -> ShortAnswer:
     """What cannot be judged first, then what can, then the heads that learned nothing."""
     parts = [validity.not_judged(summary, tested)]
-    judged = [item for item in tested if item.judged and item.first == summary.reference]
-    if judged:
-        parts.append(_of_the_rest(summary, judged))
+    judged = [item for item in tested if item.judged]
+    mine = [item for item in judged if item.first == summary.reference]
+    if mine:
+        parts.append(_of_the_rest(summary, mine))
+    elif judged and _few_seeds(summary, judged):
+        parts.append(_too_few(summary, judged))
+        judged = []
+    parts += [_of_pair(summary, item) for item in judged if item not in mine]
     parts.append(validity.lost(summary))
     reasons = tuple(reason(summary, item) for item in tested)
     more = _joined(validity.why_and_remedy(summary), validity.lost_fairly(summary))
@@ -298,9 +303,8 @@ def _few_seeds(summary: Summary, tested: Sequence[HeadComparison]) -> bool:
 
 
 def _too_few(summary: Summary, tested: Sequence[HeadComparison]) -> str:
-    failed = set(summary.failed)
-    if all({item.first, item.other} & failed for item in tested):
-        return "Not decided: in every pair a head has no finished run."
+    if not any(seeds_may_help(summary, item) for item in tested):
+        return "Not decided: more seeds would not tell these heads apart."
     most = max(item.comparison.difference.n for item in tested)
     return (
         f"Not decided: {counted(most, 'seed')} cannot tell a difference from chance; it takes at "

@@ -38,6 +38,18 @@ def not_judged(summary: Summary, tested: Sequence[HeadComparison]) -> str:
     return f"Not judged: evaluation does not show what {names(lagging)} learned."
 
 
+def not_trusted(summary: Summary) -> str:
+    """Lagging heads where every pair that is tested is judged; empty for none."""
+    lagging = list(summary.lags)
+    if not lagging:
+        return ""
+    their, are = ("their", "they are") if len(lagging) > 1 else ("its", "it is")
+    return (
+        f"Evaluation does not show what {names(lagging)} learned: do not rely on {their} "
+        f"numbers. In these verdicts {are} not compared."
+    )
+
+
 def why_and_remedy(summary: Summary) -> str:
     """Why evaluation shows it not, and what to do: by each head's recipe and batch norm."""
     behind, others = [], []
