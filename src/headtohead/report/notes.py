@@ -98,7 +98,7 @@ def few_steps(file: StudyFile, measured: Collection[str] = ()) -> Iterator[str]:
         if head in measured:
             continue
         recipe = file.study.recipe_for(head)
-        if recipe.batch_norm == "recomputed":
+        if recipe.batch_norm != "moving":
             continue
         steps = recipe.epochs * recipe.steps(pictures)
         heads.setdefault(steps, []).append(head)
