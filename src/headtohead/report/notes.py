@@ -38,10 +38,11 @@ def state_notes(
                 f"comparisons it counts {counts}."
             )
     if unfinished:
-        yield f"Unfinished: {_by_head(unfinished)}. Run the same command to resume."
+        yield f"Unfinished: {runs_by_head(unfinished)}. Run the same command to resume."
     silent = [(run.head, run.seed) for run in runs if run.finished and run.test_best is None]
     if silent:
-        yield f"No predictions on the test split: {_by_head(silent)}. Their test metrics show –."
+        told = runs_by_head(silent)
+        yield f"No predictions on the test split: {told}. Their test metrics show –."
     for item in comparisons:
         for unlike in dict.fromkeys(item.flagged.values()):
             seeds = [seed for seed, found in item.flagged.items() if found == unlike]
@@ -178,7 +179,7 @@ def picture_notes(
         )
 
 
-def _by_head(pairs: Sequence[tuple[str, int]]) -> str:
+def runs_by_head(pairs: Sequence[tuple[str, int]]) -> str:
     """`fc seeds 0–2, 5; gap seed 1`."""
     found: dict[str, list[int]] = {}
     for head, seed in pairs:
