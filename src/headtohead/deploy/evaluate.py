@@ -54,7 +54,8 @@ class Evaluated:
 
     `runs` are the finished ones; in comparisons a failed run counts as always naming the largest
     class of the new images. `shares` maps each class to its share in training and in the new
-    images. `comparisons` are the reference against each other head, as in the study's report, on the new images' accuracy.
+    images. `comparisons` are the reference against each other head, as in the study's report, on
+    the new images' accuracy.
     `overlap` has the new images that the study has, too; None where that cannot be told.
     """
 

@@ -52,7 +52,8 @@ def not_trusted(summary: Summary) -> str:
 
 def why_and_remedy(summary: Summary) -> str:
     """Why evaluation shows it not, and what to do: by each head's recipe and batch norm."""
-    behind, others = [], []
+    behind: list[HeadResult] = []
+    others: list[HeadResult] = []
     for found in summary.heads:
         if found.head in summary.lags:
             moving = summary.file.study.recipe_for(found.head).batch_norm == "moving"
