@@ -7,7 +7,6 @@ from headtohead.analysis.run_results import IN_WORDS, RunResult
 from headtohead.backbones.constants import BATCH_NORM_MOMENTUM
 from headtohead.report.comparisons import HeadComparison
 from headtohead.stats import Lag
-from headtohead.stats.metrics import constant_scores
 from headtohead.store.ledger import StudyFile
 from headtohead.study_data import StudyData
 
@@ -27,16 +26,22 @@ def state_notes(
         why = "finished: every run failed. There" if runs else "is finished yet: there"
         yield f"No run {why} is nothing to compare."
     metric = file.study.verdict.metric
-    share = 100 * constant_scores(file.images("test"))[metric]
-    counts = f"as the majority class's share, {share:.1f} % of the test split"
-    if metric != "test_accuracy":
-        counts = f"as always naming the largest class: {share:.1f} % {IN_WORDS[metric]}"
     for run in runs:
         if run.failure is not None:
+            share = 100 * (run.scored or 0.0)
+            counts = f"as the majority class's share, {share:.1f} % of the test split"
+            if metric != "test_accuracy":
+                counts = f"as always naming the largest class: {share:.1f} % {IN_WORDS[metric]}"
             yield (
                 f"{run.head} seed {run.seed} failed: {run.failure}. Left out of means; in "
                 f"comparisons it counts {counts}."
             )
+    if runs and file.study.split.mode == "per-seed":
+        yield (
+            "Each seed has a split of its own. The largest class is shown for the split of seed 0. "
+            "A failed run is scored by its own seed's split where another head has predictions "
+            "for that seed, and by that of seed 0 where none has."
+        )
     if unfinished:
         yield f"Unfinished: {runs_by_head(unfinished)}. Run the same command to resume."
     silent = [(run.head, run.seed) for run in runs if run.finished and run.test_best is None]
