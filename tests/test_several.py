@@ -12,6 +12,7 @@ from headtohead.cli import main
 from headtohead.core.errors import UsageError
 from headtohead.report.page.several import several_page
 from headtohead.report.several import labels, read_several
+from headtohead.store.records import Failure
 from ledgers import add_run, change_epochs, full_ledger, study_ledger
 from stated import stated
 
@@ -97,6 +98,14 @@ def test_a_study_without_runs_and_unlike_heads_are_told(tmp_path: Path) -> None:
     after = full_ledger(
         tmp_path / "after", heads=("fc", "gap"), seeds=1, epochs=1, heads_after={"gap": "fc"}
     )
+    failed = study_ledger(tmp_path / "failed", heads=("fc", "gap"), seeds=1)
+    for head in ("fc", "gap"):
+        add_run(failed, head, 0, failure=Failure(reason="not finite", epoch=1, step=1))
+    notes = read_several([empty.out, failed.out]).notes
+    assert [stated(note, "empty", "failed") for note in notes[:2]] == [
+        ["empty"],
+        ["failed", "failed"],
+    ]
     several = read_several([empty.out, gap.out])
     assert several.entries[0].places == {}
     assert any("empty" in note for note in several.notes)

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from headtohead.analysis.baseline import Standing
+from headtohead.core.errors import UsageError
+from headtohead.deploy.runs import chosen
 from headtohead.report.formats.summary import summary_json
 from headtohead.report.formats.terminal import render_text
 from headtohead.report.page.answer import answer
@@ -312,6 +314,18 @@ def test_no_seeds_are_advised_for_a_head_that_failed(tmp_path: Path) -> None:
     assert "settle" not in found.more
     assert "needed" not in render_text(summary)
     assert "learning rate of fc" in brief(summary, found).next_step
+
+
+def test_models_of_failed_runs_are_refused_with_the_reason(tmp_path: Path) -> None:
+    """Else `predict` sends the user to run the same command, which fails again."""
+    every = diverged(tmp_path / "every", {"fc": True, "gap": True}, 1)
+    with pytest.raises(UsageError, match=f"{LOSS.reason}.*learning rate"):
+        chosen(every, None, None)
+    some = diverged(tmp_path / "some", {"fc": True, "gap": False}, 1)
+    assert chosen(some, None, None) == [("gap", 0)]
+    for ensemble in (False, True):
+        with pytest.raises(UsageError, match=f"fc failed.*{LOSS.reason}.*learning rate of fc"):
+            chosen(some, "fc", None, ensemble=ensemble)
 
 
 def test_a_run_that_failed_among_others_is_no_failed_head(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from headtohead.deploy.predictor import device_of
 from headtohead.deploy.runs import load_model
 from headtohead.report.comparisons import HeadComparison, comparisons_of
 from headtohead.report.notes import runs_by_head
+from headtohead.report.page.validity import without_runs
 from headtohead.report.summary import Summary
 from headtohead.stats import Spread, spread
 from headtohead.stats.family import points
@@ -136,7 +137,7 @@ def evaluate(
     rows, labels, notes = matched(prepared, file.classes)
     finished = [run for run in summary.runs if run.finished]
     if not finished:
-        raise UsageError(f"{ledger.out} has no finished run: run `headtohead compare`.")
+        raise UsageError(f"{ledger.out} has no finished run. {without_runs(summary)}")
     known = overlap(file, prepared, rows, cache=cache, progress=progress)
     notes += _told(known, len(rows), cache, new_only=new_only)
     if new_only and known is not None:

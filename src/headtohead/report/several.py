@@ -214,8 +214,12 @@ def _notes(entries: Sequence[Entry]) -> list[str]:
 
 
 def _empty(entries: Sequence[Entry]) -> list[str]:
-    found = [entry.label for entry in entries if not entry.places]
-    return [f"No run is finished in {names(found)}."] if found else []
+    failed = [entry.label for entry in entries if entry.summary.runs and not entry.places]
+    empty = [entry.label for entry in entries if not entry.summary.runs]
+    return [
+        *([f"No run is finished in {names(empty)}."] if empty else []),
+        *([f"Every run failed in {names(failed)}."] if failed else []),
+    ]
 
 
 def _left_out(entries: Sequence[Entry]) -> list[str]:

@@ -137,10 +137,20 @@ def all_failed(summary: Summary) -> str:
     return f"{told}. First failure, of {first.head} at seed {first.seed}: {first.failure}."
 
 
-def failed(summary: Summary) -> str:
-    """Heads all of whose runs failed, each with its first reason; empty for none."""
+def without_runs(summary: Summary) -> str:
+    """Why a study has no finished run, and what to do."""
+    if not summary.runs:
+        return "No run is finished. Run `headtohead compare`."
+    return f"{all_failed(summary)} {failed_remedy(summary)}"
+
+
+def failed(summary: Summary, *heads: str) -> str:
+    """Of these heads, else of all, those of which all runs failed, each with its first reason.
+
+    Empty for none.
+    """
     lines = []
-    for name in summary.failed:
+    for name in [head for head in summary.failed if not heads or head in heads]:
         first = next(run for run in summary.runs if run.head == name)
         so_far = " so far" if any(head == name for head, _ in summary.unfinished) else ""
         lines.append(
