@@ -156,7 +156,7 @@ def parameters(head: str) -> Parameters:
     """Counts as the article's models have them, for two classes."""
     own = HEAD_PARAMETERS.get(head, 1000)
     return Parameters(
-        backbone=BACKBONE, head=own, trainable=BACKBONE + own - 224, total=BACKBONE + own
+        backbone=BACKBONE - 224, head=own, trainable=BACKBONE + own - 224, total=BACKBONE + own
     )
 
 

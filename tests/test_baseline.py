@@ -1,5 +1,7 @@
 """Always naming the largest class: its interval, and heads against it."""
 
+import csv
+import io
 import re
 from pathlib import Path
 
@@ -7,7 +9,10 @@ import pytest
 from scipy import stats
 
 from headtohead.analysis.baseline import baseline_of
+from headtohead.analysis.run_results import PRIMARY
+from headtohead.report.formats.csv import results_csv
 from headtohead.report.formats.figures import write_figures
+from headtohead.report.formats.markdown import report_markdown
 from headtohead.report.formats.terminal import render_text
 from headtohead.report.page.content import gather
 from headtohead.report.page.html import arrange
@@ -107,3 +112,30 @@ def test_the_figures_have_the_line_in_their_legend(tmp_path: Path) -> None:
     for name, there in (("all_heads_accuracy", True), ("all_heads_loss", False)):
         svg = (tmp_path / "figures" / f"{name}.svg").read_text(encoding="utf-8")
         assert ("largest class" in svg) is there
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [("test_accuracy", 0.9), ("balanced_accuracy", 0.5), ("macro_f1", 0.9 / 1.9)],
+)
+def test_every_format_has_it_on_the_primary_metric(
+    metric: str, expected: float, tmp_path: Path
+) -> None:
+    """Else a head at 60 % balanced accuracy is plotted below a constant answer of "90 %"."""
+    ledger = full_ledger(
+        tmp_path, heads=("fc", "gap"), seeds=1, epochs=1, rare=9, per_class=90, metric=metric
+    )
+    summary = summarize(StudyData(ledger))
+    *_, row = csv.DictReader(io.StringIO(results_csv(summary).decode()))
+    name = PRIMARY[summary.file.study.verdict.metric]
+    assert row["status"] == "baseline"
+    assert float(row[f"scored_{name}"]) == pytest.approx(expected)
+    assert row[f"scored_{name}"] == row[name]
+    content = gather(StudyData(ledger), summary)
+    assert content.baseline.cells[0].order == pytest.approx(expected)
+    shown = f"{100 * expected:.1f}"
+    line = next(li for li in render_text(summary).splitlines() if "largest class   " in li)
+    assert shown in line.split()
+    (line,) = (li for li in report_markdown(content).decode().splitlines() if "always cat" in li)
+    assert line.split("|")[2].split()[0] == shown
+    assert "accuracy" in content.baseline.about

@@ -17,6 +17,7 @@ from headtohead.probes.predictions import PREDICTIONS
 from headtohead.stats.metrics import accuracy
 from headtohead.stats.metrics import evaluate as scores_of
 from photographs import write_pictures
+from stated import stated
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,28 @@ def test_the_test_split_scores_as_in_the_study(trained: Trained, tmp_path: Path)
     tested = len(found.test.rows)
     expected = {"images": tested, "exactly": tested, "train": 0, "validation": 0, "test": tested}
     assert content["in_the_study"] == expected
+
+
+def test_a_failed_run_is_scored_as_in_the_study(trained: Trained, tmp_path: Path) -> None:
+    """Else a head that diverges in half of its runs is compared by the other half alone."""
+    out = Path(shutil.copytree(trained.out, tmp_path / "study"))
+    path = out / "runs" / "fc" / "seed-1" / "run.json"
+    why = {"reason": "the training loss is not finite", "epoch": 1, "step": 2}
+    content = json.loads(path.read_text()) | {"status": "failed", "failure": why}
+    path.write_text(json.dumps(content))
+    new = write_pictures(tmp_path / "new", {"cat": 9, "dog": 3}, size=48, seed=5)
+    told = command(out, "--data", new, "--cache", tmp_path / "cache", "--json")
+    assert told.exit_code == 0, told.stderr
+    content = json.loads(told.stdout)
+    scores = {(run["head"], run["seed"]): run["accuracy"] for run in content["runs"]}
+    assert scores.keys() == {("fc", 0), ("gap", 0), ("gap", 1)}
+    (comparison,) = content["comparisons"]
+    leads = (scores["gap", 0] - scores["fc", 0], scores["gap", 1] - 0.75)
+    assert comparison["mean"] == pytest.approx(sum(leads) / 2)
+    assert comparison["pictures"]["mean"] == pytest.approx(sum(leads) / 2)
+    assert comparison["pictures"]["seeds"] == 2
+    (note,) = [note for note in content["notes"] if note.startswith("Failed runs")]
+    assert stated(note, "fc", "cat") == ["fc", "1", "cat", "75.0"]
 
 
 def test_a_frozen_backbone_sees_new_images_once(tmp_path: Path) -> None:

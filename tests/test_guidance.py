@@ -6,6 +6,9 @@ import sys
 import pytest
 import torch
 
+from headtohead.config.recipe import OptimizerName, RecipeSpec
+from headtohead.config.study import BackboneSpec, HeadSpec
+from headtohead.heads.classifier import build_classifier
 from headtohead.heads.guidance import (
     NON_NEGATIVE_POOLS,
     ONE_PLACE,
@@ -20,6 +23,7 @@ from headtohead.heads.guidance import (
 )
 from headtohead.heads.table import HEADS, build_head
 from headtohead.stats.family import seeds_needed
+from headtohead.training.optimizer import optimizer_of
 from stated import stated
 
 
@@ -100,6 +104,35 @@ def test_a_head_too_large_is_told_with_its_number() -> None:
         *("fc", "1,000,000,000", "16", "GB", "8", "GB"),
     ]
     assert too_large({"fc": 10**9}, 16 * 10**9) == []
+    sgd: dict[str, OptimizerName] = {"fc": "sgd"}
+    assert too_large({"fc": 10**9}, 12 * 10**9, sgd) == []
+    (sentence,) = too_large({"fc": 10**9}, 11 * 10**9, sgd)
+    assert stated(sentence, "GB")[1:3] == ["12", "GB"]
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        RecipeSpec(),
+        RecipeSpec(optimizer="adamw"),
+        RecipeSpec(optimizer="sgd"),
+        RecipeSpec(optimizer="sgd", momentum=0.0),
+    ],
+    ids=["adam", "adamw", "sgd", "sgd without momentum"],
+)
+def test_the_memory_of_a_parameter_is_what_training_keeps(recipe: RecipeSpec) -> None:
+    """Else a head that fits with SGD is refused, or one that does not fit is let through."""
+    model = build_classifier(BackboneSpec(), "gap", HeadSpec(), image_size=60, classes=2, seed=0)
+    optimizer = optimizer_of(model, recipe)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    for parameter in trained:
+        parameter.grad = torch.ones_like(parameter)
+    held = [*trained, *(p.grad for p in trained if p.grad is not None)]
+    optimizer.step()
+    held += [value for name, value in optimizer.state().items() if not name.endswith(".step")]
+    count = sum(p.numel() for p in trained)
+    bytes_held = sum(value.numel() * value.element_size() for value in held)
+    assert bytes_held == training_bytes(count, recipe.optimizer or "adam")
 
 
 def test_negative_maps_are_told() -> None:

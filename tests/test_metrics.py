@@ -184,6 +184,14 @@ def test_scores_of_classes_are_those_of_scikit_learn(
     )
 
 
+def test_a_class_without_pictures_is_no_part_of_macro_f1() -> None:
+    """docs/statistics.md says so: whoever checks by scikit-learn's default finds another number."""
+    labels, named = np.array([0, 0, 0, 1]), np.array([0, 0, 2, 1])
+    counts = confusion_matrix(labels, named, labels=range(3))
+    assert metrics.macro_f1(counts) == pytest.approx((0.8 + 1) / 2)
+    assert f1_score(labels, named, average="macro") == pytest.approx((0.8 + 1 + 0) / 3)
+
+
 @given(answered())
 def test_scores_of_pictures_add_up_to_the_metric(
     found: tuple[int, NDArray[np.int64], NDArray[np.int64]],

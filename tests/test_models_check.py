@@ -6,7 +6,7 @@ import re
 import pytest
 
 from headtohead.config.from_options import study_from
-from headtohead.config.study import HeadSpec
+from headtohead.config.study import HeadSpec, StudySpec
 from headtohead.config.study_files import resolve_study
 from headtohead.core.errors import UsageError
 from headtohead.heads.table import HEADS, build_head
@@ -98,6 +98,21 @@ def test_a_heads_size_is_known_for_any_number_of_classes(name: str) -> None:
     for classes, outputs in ((2, 1), (3, 3), (10, 10)):
         built = build_head(name, 32, (4, 3), outputs)
         assert found.for_classes(classes) == sum(p.numel() for p in built.parameters())
+
+
+def test_each_heads_memory_is_that_of_its_own_optimizer() -> None:
+    """Else a study that trains by SGD is refused for averages that only Adam keeps."""
+    heads = {"fc": {}, "gap": {"recipe": {"optimizer": "adam"}}}
+    content = {"name": "s", "data": "synthetic", "heads": heads, "recipe": {"optimizer": "sgd"}}
+    spec = StudySpec.model_validate(content)
+    question = question_about(spec, "cpu", 1, deterministic=False)
+    assert question.optimizers == {"fc": "sgd", "gap": "adam"}
+    found = sizes_of(question.models, 8, (4, 3), question.optimizers)
+    assert (found["fc"].optimizer, found["gap"].optimizer) == ("sgd", "adam")
+    just = 12 * found["fc"].two
+    refuse_too_large(found, just, classes=2)
+    with pytest.raises(UsageError, match=r"^fc has"):
+        refuse_too_large(found, just - 1, classes=2)
 
 
 def test_heads_too_large_for_all_classes_are_refused_once_these_are_known() -> None:

@@ -279,6 +279,32 @@ def test_the_split_is_told_as_it_was_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_drawing")
+@pytest.mark.parametrize(
+    ("duplicates", "kept"),
+    [("near", "near-duplicates kept"), ("exact", "equal pixels kept"), ("off", "not kept")],
+)
+def test_what_is_kept_together_is_what_the_study_asked_for(
+    duplicates: str, kept: str, tmp_path: Path
+) -> None:
+    """Else a study with `duplicates: off` claims that no near-duplicate is in two splits."""
+    ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=1, epochs=1)
+    split = {**ledger.file.study.split.model_dump(), "duplicates": duplicates}
+    page = page_of(changed(ledger, given=(), study={"split": split}), 0)
+    assert kept in fact(page, "split")
+    near = duplicates == "near"
+    assert ("near-duplicates count" in section(page, "method")) == near
+    assert ("near-duplicates count" in section(page, "verdicts")) == near
+    assert ("near-duplicates kept" in page) == near
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_the_method_counts_the_declared_comparisons(tmp_path: Path) -> None:
+    """Else the page says "adjusted over 2" where the study declared one comparison."""
+    ledger = study_ledger(tmp_path, heads=("fc", "fc_dropout", "gap"), pairs=["fc"])
+    assert "Holm-adjusted over 1 comparison," in section(page_of(ledger), "method")
+
+
+@pytest.mark.usefixtures("no_drawing")
 def test_divided_duplicates_are_told(tmp_path: Path) -> None:
     """ "A group is never divided" is false where the user's own folders divide one."""
     ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=1, epochs=1, per_class=60)

@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from headtohead.report.formats.terminal import render_text
+from headtohead.report.page.answer import answer
+from headtohead.report.page.brief import brief
 from headtohead.report.remedy import remedy
 from headtohead.report.summary import Summary, summarize
 from headtohead.study_data import StudyData
-from ledgers import full_ledger
+from ledgers import add_run, full_ledger, study_ledger
+from stated import stated
 
 
 def _changed(summary: Summary, **difference: object) -> Summary:
@@ -55,6 +59,30 @@ def test_seeds_are_not_advised_where_they_cannot_help(
     assert remedy(summary) is not None
     monkeypatch.setattr(Summary, "nothing_learned", True)
     assert remedy(summary) is None
+
+
+@pytest.mark.parametrize("seeds", [2, 8])
+def test_no_seeds_are_advised_between_two_heads_that_learned_nothing(
+    seeds: int, tmp_path: Path
+) -> None:
+    """Else hours of seeds go into a pair in which neither head looks at the image."""
+    heads = ("fc", "fc_dropout", "gap")
+    ledger = study_ledger(tmp_path, heads=heads, seeds=seeds, pairs=["fc"], epochs=2)
+    for seed in range(seeds):
+        for head, skill in zip(heads, (0.49, 0.85, 0.50), strict=True):
+            add_run(ledger, head, seed, skill=skill + 0.01 * (seed % 3 - 1))
+        if seed < 2:
+            add_run(ledger, "fc", seed, skill=0.51)
+    summary = summarize(StudyData(ledger))
+    assert summary.at_majority == ["fc", "gap"]
+    (item,) = summary.comparisons
+    assert item.comparison.better.outcome == item.comparison.not_worse.outcome == "inconclusive"
+    assert remedy(summary) is None
+    found = brief(summary, answer(summary))
+    assert stated(found.next_step, *heads, "longer", "labels", "seeds") == [
+        *("fc", "gap", "longer", "labels"),
+    ]
+    assert "needed" not in render_text(summary)
 
 
 def test_what_is_decided_needs_nothing(tmp_path: Path) -> None:

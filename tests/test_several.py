@@ -12,7 +12,9 @@ from headtohead.cli import main
 from headtohead.core.errors import UsageError
 from headtohead.report.page.several import several_page
 from headtohead.report.several import labels, read_several
-from ledgers import add_run, full_ledger, study_ledger
+from headtohead.store.records import Failure
+from ledgers import add_run, change_epochs, full_ledger, study_ledger
+from stated import stated
 
 HOSTILE = "<script>alert('x')</script>"
 
@@ -96,12 +98,62 @@ def test_a_study_without_runs_and_unlike_heads_are_told(tmp_path: Path) -> None:
     after = full_ledger(
         tmp_path / "after", heads=("fc", "gap"), seeds=1, epochs=1, heads_after={"gap": "fc"}
     )
+    failed = study_ledger(tmp_path / "failed", heads=("fc", "gap"), seeds=1)
+    for head in ("fc", "gap"):
+        add_run(failed, head, 0, failure=Failure(reason="not finite", epoch=1, step=1))
+    notes = read_several([empty.out, failed.out]).notes
+    assert [stated(note, "empty", "failed") for note in notes[:2]] == [
+        ["empty"],
+        ["failed", "failed"],
+    ]
     several = read_several([empty.out, gap.out])
     assert several.entries[0].places == {}
     assert any("empty" in note for note in several.notes)
     assert "no winner" in several.headline
     assert b'data-chart="study-1"' in several_page(several)
     assert any(note.startswith("gap ") for note in read_several([gap.out, after.out]).notes)
+
+
+def test_studies_without_a_judged_winner_are_told_and_not_counted(tmp_path: Path) -> None:
+    """Else a head "wins" where nothing was learned, or where evaluation hides what was."""
+    clear = study_ledger(tmp_path / "clear", heads=("fc", "gap"), seeds=2, epochs=1)
+    lagging = study_ledger(tmp_path / "lagging", heads=("fc", "gap"), seeds=2, epochs=1)
+    idle = study_ledger(
+        *(tmp_path / "idle",), heads=("fc", "gap"), seeds=2, epochs=1, metric="balanced_accuracy"
+    )
+    for seed in (0, 1):
+        for ledger, fc, gap in ((clear, 0.7, 0.85), (lagging, 0.7, 0.85), (idle, 0.5, 0.5)):
+            add_run(ledger, "fc", seed, skill=fc)
+            add_run(ledger, "gap", seed, skill=gap)
+    change_epochs(lagging, "fc", accuracy=0.99, train_accuracy=0.7)
+    several = read_several([clear.out, lagging.out, idle.out])
+    assert [entry.counted for entry in several.entries] == [True, False, False]
+    assert several.chosen("gap") == ["clear"]
+    assert several.chosen("fc") == []
+    assert stated(several.headline, "gap", "fc") == ["1", "gap", "1"]
+    told = [note for note in several.notes if note.startswith(("lagging", "idle"))]
+    assert "fc" in stated(told[0], "fc")
+    assert "50.0" in stated(told[1])
+    assert "no winner" in read_several([lagging.out, idle.out]).headline
+
+
+@pytest.mark.parametrize(("metric", "score"), [("test_accuracy", 0.9), ("balanced_accuracy", 0.5)])
+def test_each_study_shows_its_largest_class(metric: str, score: float, tmp_path: Path) -> None:
+    """Else 91 % stands on the page as skill where nine of ten images are cats."""
+    settings = {"heads": ("fc", "gap"), "seeds": 1, "epochs": 1, "metric": metric}
+    full_ledger(tmp_path / "rare", rare=9, per_class=90, **settings)
+    full_ledger(tmp_path / "even", **settings)
+    folders = (tmp_path / "rare", tmp_path / "even")
+    told = report(*folders, "--json", "--out", tmp_path / "page.html")
+    rare, even = json.loads(told.stdout)["studies"]
+    assert rare["largest_class"] == {"name": "cat", "score": pytest.approx(score)}
+    assert even["largest_class"]["score"] == 0.5
+    page = (tmp_path / "page.html").read_text()
+    shown = f"{100 * score:.1f}"
+    assert f"<td>{shown}</td>" in page.partition('class="baseline"')[2]
+    table = report(*folders, "--out", tmp_path / "page.html").stdout
+    (line,) = (line for line in table.splitlines() if line.startswith("rare "))
+    assert shown in line.split()
 
 
 def test_labels_are_the_shortest_that_differ() -> None:

@@ -155,6 +155,30 @@ def test_a_diverged_run_scores_the_majority_share(tmp_path: Path) -> None:
     assert stated(note, "fc", "failed") == ["fc", "1", "failed", "2", "31", "50.0"]
 
 
+def test_a_failed_run_scores_the_majority_of_its_own_split(tmp_path: Path) -> None:
+    """Else a run that failed on a harder split is scored by the class shares of another."""
+    content = study_ledger(tmp_path, heads=("fc", "gap"), seeds=3).file.model_dump()
+    content["study"]["split"]["mode"] = "per-seed"
+    first = Ledger(tmp_path, StudyFile.model_validate(content))
+    content["counts"]["test"] = {"cat": 50, "dog": 150}
+    content["counts"]["validation"] = {"cat": 60, "dog": 40}
+    second = Ledger(tmp_path, StudyFile.model_validate(content))
+    add_run(first, "fc", 0, skill=0.9)
+    add_run(first, "gap", 0, skill=0.9)
+    add_run(second, "fc", 1, failure=DIVERGED)
+    add_run(second, "gap", 1, skill=0.9)
+    add_run(second, "fc", 2, failure=DIVERGED)  # no run tells of seed 2's split
+    data = StudyData(first)
+    summary = summarize(data)
+    assert [run.scored for run in summary.heads[0].runs] == [0.9, 0.75, 0.5]
+    assert [run.scored_validation for run in summary.heads[0].runs][1:] == [0.6, 0.5]
+    assert data.answers.runs["fc", 1].correct.mean() == 0.75
+    told = [note for note in summary.notes if note.startswith("fc seed")]
+    assert [stated(note)[-1] for note in told] == ["75.0", "50.0"]
+    (note,) = [note for note in summary.notes if "split of seed 0" in note]
+    assert "split of its own" in note
+
+
 def test_pairs_across_environments_give_no_verdict(tmp_path: Path) -> None:
     """A GPU's rounding must not pass for a head's merit."""
     ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=7)
@@ -245,8 +269,9 @@ def test_too_few_steps_to_believe_evaluation_are_said(tmp_path: Path) -> None:
     """Else 50 % for every head looks like a result."""
     few = study_ledger(tmp_path / "few", epochs=1, batch_norm="moving")
     assert any("Few steps" in note for note in summarize(StudyData(few)).notes)
-    recomputed = study_ledger(tmp_path / "recomputed", epochs=1)
-    assert not any("Few steps" in note for note in summarize(StudyData(recomputed)).notes)
+    for settled in ("recomputed", "frozen"):  # neither has moving averages to wait for
+        other = study_ledger(tmp_path / settled, epochs=1, batch_norm=settled)
+        assert not any("Few steps" in note for note in summarize(StudyData(other)).notes)
     many = study_ledger(tmp_path / "many", epochs=100, batch_norm="moving")
     assert not any("Few steps" in note for note in summarize(StudyData(many)).notes)
 

@@ -124,7 +124,7 @@ def test_failures_and_gaps_are_said_with_brackets_as_they_are(tmp_path: Path) ->
     add_run(ledger, "fc", 0, failure=Failure(reason="[red]loss[/red]", epoch=1, step=1))
     text = _printed(summarize(StudyData(ledger)))
     assert "[red]loss[/red]" in text
-    assert "–" in next(line for line in text.splitlines() if " fc " in line)
+    assert "–" in next(line for line in text.splitlines() if line.startswith("  fc "))
 
 
 def test_nothing_finished_is_clear_words_without_an_empty_table(tmp_path: Path) -> None:

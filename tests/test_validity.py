@@ -3,18 +3,24 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from headtohead.analysis.baseline import Standing
+from headtohead.core.errors import UsageError
+from headtohead.deploy.runs import chosen
 from headtohead.report.formats.summary import summary_json
 from headtohead.report.formats.terminal import render_text
 from headtohead.report.page.answer import answer
+from headtohead.report.page.brief import brief
 from headtohead.report.page.content import gather
 from headtohead.report.page.html import arrange
+from headtohead.report.remedy import remedy
 from headtohead.report.summary import Summary, summarize
 from headtohead.stats.over_images import PictureInterval
 from headtohead.store.ledger import Ledger
+from headtohead.store.records import Failure
 from headtohead.study_data import StudyData
 from ledgers import add_run, change_epochs, study_ledger
 from stated import stated
@@ -23,9 +29,11 @@ SEEDS = 7
 HEADS = ("fc", "fc_dropout", "gap")
 
 
-def made(out: Path, skills: dict[str, float], seeds: int = SEEDS) -> Ledger:
+def made(out: Path, skills: dict[str, float], seeds: int = SEEDS, **settings: Any) -> Ledger:
     """Every run of a head scores its skill, of 200 test images, half of them of either class."""
-    ledger = study_ledger(out, heads=list(skills), seeds=seeds, epochs=2, reference="gap")
+    ledger = study_ledger(
+        out, heads=list(skills), seeds=seeds, epochs=2, reference="gap", **settings
+    )
     for seed in range(seeds):
         for head, skill in skills.items():
             ahead = 0.01 * (seed % 3) if head == "gap" and skill > 0.5 else 0.0
@@ -68,7 +76,7 @@ def test_a_reference_that_lags_leaves_nothing_to_judge(tmp_path: Path) -> None:
 
 def test_the_remedy_comes_first_everywhere_and_is_not_more_seeds(tmp_path: Path) -> None:
     """Hours of further seeds would measure the same lag again."""
-    ledger = made(tmp_path, {"fc": 0.70, "gap": 0.75}, seeds=2)
+    ledger = made(tmp_path, {"fc": 0.70, "gap": 0.75}, seeds=2, batch_norm="moving")
     change_epochs(ledger, "gap", accuracy=0.99, train_accuracy=0.9)
     summary = summarize(StudyData(ledger))
     text = " ".join(render_text(summary).split())
@@ -84,6 +92,77 @@ def test_the_remedy_comes_first_everywhere_and_is_not_more_seeds(tmp_path: Path)
     assert '<p class="answer">Not judged: ' in page
     assert '<span class="tag not-judged">not judged</span>' in page
     assert page.index("batch_norm: recomputed") < page.index('id="results"')
+
+
+@pytest.mark.parametrize(
+    ("batch_norm", "statistics", "schedule", "advised"),
+    [
+        ("moving", True, None, ["recomputed"]),
+        ("moving", False, None, ["learning rate", "cosine"]),
+        ("recomputed", True, None, ["learning rate", "cosine"]),
+        ("frozen", True, None, ["learning rate", "cosine"]),
+        ("recomputed", True, "cosine", ["learning rate"]),
+    ],
+)
+def test_the_remedy_is_not_what_the_recipe_has_already(
+    batch_norm: str, statistics: bool, schedule: str | None, advised: list[str], tmp_path: Path
+) -> None:
+    """Else whoever has recomputed statistics, or no batch norm, is sent to set them again."""
+    ledger = made(tmp_path, {"fc": 0.70, "gap": 0.75}, seeds=1, batch_norm=batch_norm)
+    change_epochs(ledger, "gap", accuracy=0.99, train_accuracy=0.9)
+    summary = summarize(StudyData(ledger))
+    recipe = summary.file.study.recipe.model_copy(update={"schedule": schedule})
+    study = summary.file.study.model_copy(update={"recipe": recipe})
+    heads = tuple(
+        replace(
+            head,
+            parameters=head.parameters.model_copy(
+                update={} if statistics else {"total": head.parameters.total - 224}
+            ),
+        )
+        for head in summary.heads
+    )
+    summary = replace(summary, file=summary.file.model_copy(update={"study": study}), heads=heads)
+    found = answer(summary)
+    assert found.certainty == "unjudged"
+    words = ("recomputed", "learning rate", "cosine")
+    assert [word for word in words if word in found.more] == advised
+    assert ("no batch norm" in found.more) == (not statistics)
+    (item,) = summary.comparisons
+    assert "batch-norm" not in item.comparison.better.rule
+
+
+def test_a_lagging_head_outside_the_family_does_not_stop_the_answer(tmp_path: Path) -> None:
+    """Else one exploratory head takes back a verdict that the study declared and reached."""
+    skills = {"fc": 0.70, "fc_dropout": 0.75, "gap": 0.85}
+    ledger = made(tmp_path, skills, pairs=["fc"])
+    change_epochs(ledger, "fc_dropout", accuracy=0.99, train_accuracy=0.9)
+    summary = summarize(StudyData(ledger))
+    assert list(summary.lags) == ["fc_dropout"]
+    found = answer(summary)
+    assert (found.certainty, found.chosen) == ("decided", "gap")
+    assert stated(found.sentence, *HEADS, "beats", "Not judged")[:3] == ["gap", "beats", "fc"]
+    assert "learned: do not rely" in found.more.partition("fc_dropout")[2]
+
+
+@pytest.mark.parametrize("seeds", [2, 7])
+def test_judged_pairs_without_the_reference_stay_in_the_headline(
+    seeds: int, tmp_path: Path
+) -> None:
+    """Else a declared verdict is silent because another pair of the family is not judged."""
+    skills = {"fc": 0.70, "fc_dropout": 0.75, "gap": 0.85}
+    pairs = [["fc_dropout", "fc"], "fc"]
+    ledger = made(tmp_path, skills, seeds=seeds, pairs=pairs)
+    for seed in range(seeds):
+        add_run(ledger, "fc_dropout", seed, skill=0.80 + 0.01 * (seed % 3))
+    change_epochs(ledger, "gap", accuracy=0.99, train_accuracy=0.9)
+    summary = summarize(StudyData(ledger))
+    found = answer(summary)
+    assert found.certainty == "unjudged"
+    first, rest = found.sentence.split(". ", 1) if seeds == 7 else found.sentence.split(". ")
+    assert stated(first, *HEADS, "Not judged") == ["Not judged", "gap", "fc"]
+    expected = ["fc_dropout", "beats", "fc"] if seeds == 7 else ["Not decided", "2", "7"]
+    assert stated(rest, *HEADS, "beats", "Not decided") == expected
 
 
 def test_one_lag_gives_one_note(tmp_path: Path) -> None:
@@ -122,8 +201,8 @@ def test_all_at_the_largest_class_have_learned_nothing(tmp_path: Path) -> None:
     found = answer(summary)
     assert found.certainty == "unlearned"
     assert found.sentence.startswith("Nothing was learned")
-    for remedy in ("more epochs", "smaller batches", "larger learning rate", "labels"):
-        assert remedy in found.more
+    for word in ("more epochs", "smaller batches", "larger learning rate", "labels"):
+        assert word in found.more
     assert "needed" not in render_text(summary)
     assert {i.comparison.better.outcome for i in summary.comparisons} == {"inconclusive"}
     assert not any("needed" in i.comparison.better.rule for i in summary.comparisons)
@@ -163,3 +242,97 @@ def test_lag_is_told_before_nothing_learned(tmp_path: Path) -> None:
     assert not summary.nothing_learned
     assert summary.at_majority == []
     assert answer(summary).sentence.startswith("Not judged: ")
+
+
+LOSS = Failure(reason="the training loss is not finite", epoch=1, step=3)
+
+
+def diverged(out: Path, failing: dict[str, bool], seeds: int) -> Summary:
+    """Every run of some heads failed; the others score 85 %."""
+    ledger = study_ledger(out, heads=list(failing), seeds=seeds, epochs=2, reference="gap")
+    for seed in range(seeds):
+        for head, fails in failing.items():
+            skill = 0.85 + 0.01 * (seed % 3)
+            add_run(ledger, head, seed, skill=skill, failure=LOSS if fails else None)
+    return summarize(StudyData(ledger))
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 7])
+def test_where_every_run_failed_the_reason_and_the_remedy_are_told(
+    seeds: int, tmp_path: Path
+) -> None:
+    """Else whoever has a learning rate of 10 trains more seeds, or "treats the heads as equal"."""
+    summary = diverged(tmp_path, {"fc": True, "gap": True}, seeds)
+    found = answer(summary)
+    assert (found.certainty, found.chosen, found.reasons) == ("failed", "", ())
+    assert stated(found.sentence)[0] == str(2 * seeds)
+    assert LOSS.reason in found.sentence
+    assert stated(found.more, "learning rate", "learning_rate") == [
+        *("learning rate", "learning_rate", "0.001"),
+    ]
+    assert (summary.at_majority, summary.nothing_learned) == ([], False)
+    outcomes = {
+        verdict.outcome
+        for item in summary.comparisons
+        for verdict in (item.comparison.better, item.comparison.not_worse)
+    }
+    assert outcomes == {"inconclusive"}, "two heads that failed are not as good as one another"
+    assert remedy(summary) is None
+    text = render_text(summary)
+    for wrong in ("needed", "equal", "at least", "+0.0", "--seeds", "finished yet"):
+        assert wrong not in text
+    page = gather(StudyData(Ledger.open(tmp_path)), summary)
+    assert "learning rate" in page.brief.next_step
+    assert '<span class="tag failed">' in arrange(page)
+    assert json.loads(summary_json(summary))["certainty"] == "failed"
+
+
+@pytest.mark.parametrize("seeds", [2, 7])
+def test_a_head_all_of_whose_runs_failed_has_not_lost_fairly(seeds: int, tmp_path: Path) -> None:
+    """Else a head that never trained is said to have learned nothing from the images."""
+    summary = diverged(tmp_path, {"fc": True, "fc_dropout": False, "gap": False}, seeds)
+    assert (summary.failed, summary.at_majority) == (["fc"], [])
+    found = answer(summary)
+    last = found.sentence.partition("Every run of ")[2]
+    assert stated(last, *HEADS)[0] == "fc"
+    assert LOSS.reason in last
+    assert "fairly" not in found.more
+    assert "largest class" not in found.sentence
+    assert "learning rate of fc" in found.more
+    assert "learning rate of fc" in " ".join(render_text(summary).split()).partition("best val.")[0]
+    rule = summary.comparisons[0].comparison.better.rule
+    assert ("needed" in rule, "fc" in rule) == (False, seeds < 7)
+
+
+def test_no_seeds_are_advised_for_a_head_that_failed(tmp_path: Path) -> None:
+    """Else hours go into more runs that diverge at the same learning rate."""
+    summary = diverged(tmp_path, {"fc": True, "gap": False}, 2)
+    assert remedy(summary) is None
+    found = answer(summary)
+    assert stated(found.sentence, "Not decided", *HEADS)[:2] == ["Not decided", "fc"]
+    assert "needed" not in found.sentence
+    assert "settle" not in found.more
+    assert "needed" not in render_text(summary)
+    assert "learning rate of fc" in brief(summary, found).next_step
+
+
+def test_models_of_failed_runs_are_refused_with_the_reason(tmp_path: Path) -> None:
+    """Else `predict` sends the user to run the same command, which fails again."""
+    every = diverged(tmp_path / "every", {"fc": True, "gap": True}, 1)
+    with pytest.raises(UsageError, match=f"{LOSS.reason}.*learning rate"):
+        chosen(every, None, None)
+    some = diverged(tmp_path / "some", {"fc": True, "gap": False}, 1)
+    assert chosen(some, None, None) == [("gap", 0)]
+    for ensemble in (False, True):
+        with pytest.raises(UsageError, match=f"fc failed.*{LOSS.reason}.*learning rate of fc"):
+            chosen(some, "fc", None, ensemble=ensemble)
+
+
+def test_a_run_that_failed_among_others_is_no_failed_head(tmp_path: Path) -> None:
+    """One divergence of seven is scored, not a reason to say that a head never trained."""
+    ledger = made(tmp_path, {"fc": 0.70, "gap": 0.85})
+    add_run(ledger, "fc", 3, failure=LOSS)
+    summary = summarize(StudyData(ledger))
+    assert summary.failed == []
+    assert "failed" not in answer(summary).sentence
+    assert outcomes(summary) == {"fc": "supported"}

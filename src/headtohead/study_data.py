@@ -20,7 +20,7 @@ from headtohead.analysis.pairs import (
     pairing,
     targets_of,
 )
-from headtohead.analysis.run_results import RunResult, run_result
+from headtohead.analysis.run_results import RunResult, SeedImages, run_result, seed_images
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import UsageError
 from headtohead.probes.base import Probe, read_run, read_session
@@ -193,9 +193,18 @@ class StudyData:
                 self.file,
                 run,
                 self.run_evidence(PREDICTIONS, run.record.head, run.record.seed),
+                self._seed_images(run.record.seed),
             )
             for run in self.runs
         )
+
+    def _seed_images(self, seed: int) -> SeedImages:
+        """The images of a seed's splits, as any of its runs has them."""
+        if self.study.split.mode == "fixed":
+            return seed_images(self.file, None)
+        heads = [run.record.head for run in self.runs if run.record.seed == seed]
+        found = (self.run_evidence(PREDICTIONS, head, seed) for head in heads)
+        return seed_images(self.file, next((one for one in found if one is not None), None))
 
     @cached_property
     def by_head(self) -> dict[str, list[RunResult]]:

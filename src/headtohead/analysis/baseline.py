@@ -19,6 +19,8 @@ from headtohead.store.ledger import SplitName, StudyFile
 class Baseline:
     """Accuracies of always naming `name`, the test split's largest class, shares in [0, 1].
 
+    Of the first seed's splits, where each seed has its own.
+
     `low` and `high` bound the exact binomial interval of `test` over its `images` at confidence
     1 - level: what other test images would give.
     """
@@ -61,7 +63,9 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Standing:
-    """One head's test accuracy minus the baseline's, over test images; None without predictions.
+    """One head's test accuracy minus the baseline's, over test images.
+
+    None without predictions, and where all of its runs failed.
 
     Balanced accuracy where the study's verdicts are not about accuracy.
 

@@ -6,11 +6,6 @@ from headtohead.core.text import counted, names
 from headtohead.stats import LAG, Lag, lag
 from headtohead.store.ledger import Run
 
-REMEDY = (
-    "Use batch_norm: recomputed in the recipe, which computes the statistics again before each "
-    "evaluation, or train for more steps (more epochs, smaller batches)"
-)
-
 
 def lags(runs: Sequence[Run]) -> dict[str, Lag]:
     """Head → its training accuracies at the last epoch, where the running one is far ahead.
@@ -32,7 +27,7 @@ def why_not_judged(heads: Collection[str], found: Mapping[str, Lag]) -> str:
     if not told:
         return ""
     return (
-        f"batch-norm statistics are behind the weights: {told}; more than {100 * LAG:g} points "
+        f"training accuracy is lower when evaluated: {told}; more than {100 * LAG:g} points "
         f"between the two, and evaluation does not measure the head"
     )
 

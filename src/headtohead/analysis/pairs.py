@@ -144,8 +144,8 @@ def answers_on_test(
 ) -> TestAnswers:
     """Every run's answers at the best epoch, scored by `metric`; a failed run names the majority.
 
-    A failed run answers on the pictures of another head's run of its seed; where there is none,
-    it has no answers.
+    A failed run answers on the pictures of another head's run of its seed, with the largest class
+    there; where there is none, it has no answers.
     """
     found: dict[tuple[str, int], Answers] = {}
     labels: dict[int, SplitPredictions] = {}
@@ -159,12 +159,11 @@ def answers_on_test(
             found[run.head, run.seed] = answers_scored(
                 read.test.rows, read.test.labels, named, len(file.classes), metric
             )
-    largest = int(np.argmax(file.images("test")))
     majority = {
         seed: answers_scored(
             test.rows,
             test.labels,
-            np.full_like(test.labels, largest),
+            np.full_like(test.labels, int(np.argmax(np.bincount(test.labels)))),
             len(file.classes),
             metric,
         )

@@ -53,6 +53,33 @@ both in evaluation mode."""
 
 
 @dataclass(frozen=True)
+class SeedImages:
+    """How many images of each class the validation and the test split of a seed have.
+
+    By them a failed run is scored.
+    """
+
+    validation: Sequence[int]
+    test: Sequence[int]
+
+    @property
+    def validation_majority(self) -> float:
+        """The validation accuracy of always naming its largest class."""
+        return max(self.validation) / sum(self.validation)
+
+
+def seed_images(file: StudyFile, found: Predictions | None) -> SeedImages:
+    """Those that a run of the seed predicted.
+
+    Those of the study's file where all seeds have its split, or where no run tells.
+    """
+    if found is None or file.study.split.mode == "fixed":
+        return SeedImages(file.images("validation"), file.images("test"))
+    parts, classes = (found.validation, found.test), len(file.classes)
+    return SeedImages(*(np.bincount(part.labels, minlength=classes).tolist() for part in parts))
+
+
+@dataclass(frozen=True)
 class RunResult:
     """One run that is over. `metrics` has every name of METRICS, None where it is not known.
 
@@ -84,8 +111,13 @@ def loss_rise(history: Sequence[EpochRecord]) -> float:
     return history[-1].val_loss - min(epoch.val_loss for epoch in history)
 
 
-def run_result(file: StudyFile, run: Run, found: Predictions | None) -> RunResult:
-    """Everything that one run says; its test metrics are None without its predictions, `found`."""
+def run_result(
+    file: StudyFile, run: Run, found: Predictions | None, images: SeedImages
+) -> RunResult:
+    """Everything that one run says; its test metrics are None without its predictions, `found`.
+
+    `images` are those of its seed's splits.
+    """
     record = run.record
     failure = _failure(run, found.test if found else None)
     classes = len(file.classes)
@@ -103,8 +135,8 @@ def run_result(file: StudyFile, run: Run, found: Predictions | None) -> RunResul
         parameters=record.parameters,
         environment=record.environment,
         metrics=_metrics(run, best, last),
-        scored=measured if failure is None else constant_scores(file.images("test"))[metric],
-        scored_validation=chosen if failure is None else file.majority_share("validation"),
+        scored=measured if failure is None else constant_scores(images.test)[metric],
+        scored_validation=chosen if failure is None else images.validation_majority,
         best=run.best,
         test_best=best,
     )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtohead.analysis.pairs import answers_scored
-from headtohead.analysis.run_results import RunResult, primary_of
+from headtohead.analysis.run_results import IN_WORDS, RunResult, primary_of
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import DataError, UsageError
 from headtohead.core.text import counted
@@ -22,10 +22,12 @@ from headtohead.deploy.overlap import Overlap, overlap
 from headtohead.deploy.predictor import device_of
 from headtohead.deploy.runs import load_model
 from headtohead.report.comparisons import HeadComparison, comparisons_of
+from headtohead.report.notes import runs_by_head
+from headtohead.report.page.validity import without_runs
 from headtohead.report.summary import Summary
 from headtohead.stats import Spread, spread
 from headtohead.stats.family import points
-from headtohead.stats.metrics import Evaluation, predictions
+from headtohead.stats.metrics import Evaluation, constant_scores, predictions
 from headtohead.stats.metrics import evaluate as scores
 from headtohead.stats.over_images import Answers
 from headtohead.store.ledger import Ledger, StudyFile
@@ -51,8 +53,10 @@ class RunEvaluation:
 class Evaluated:
     """A study on new images: `notes` say what a reader must know of them.
 
-    `shares` maps each class to its share in training and in the new images. `comparisons` are the
-    reference against each other head, as in the study's report, on the new images' accuracy.
+    `runs` are the finished ones; in comparisons a failed run counts as always naming the largest
+    class of the new images. `shares` maps each class to its share in training and in the new
+    images. `comparisons` are the reference against each other head, as in the study's report, on
+    the new images' accuracy.
     `overlap` has the new images that the study has, too; None where that cannot be told.
     """
 
@@ -133,7 +137,7 @@ def evaluate(
     rows, labels, notes = matched(prepared, file.classes)
     finished = [run for run in summary.runs if run.finished]
     if not finished:
-        raise UsageError(f"{ledger.out} has no finished run: run `headtohead compare`.")
+        raise UsageError(f"{ledger.out} has no finished run. {without_runs(summary)}")
     known = overlap(file, prepared, rows, cache=cache, progress=progress)
     notes += _told(known, len(rows), cache, new_only=new_only)
     if new_only and known is not None:
@@ -151,16 +155,22 @@ def evaluate(
             rows, labels, predictions(logits), len(file.classes), file.study.verdict.metric
         )
     progress("evaluating runs", len(finished), len(finished))
+    failed, told = _failed(file, summary, labels)
+    always = np.full_like(labels, int(np.argmax(np.bincount(labels))))
+    for run in failed:
+        answers[run.head, run.seed] = answers_scored(
+            rows, labels, always, len(file.classes), file.study.verdict.metric
+        )
     return Evaluated(
         out=ledger.out,
         data=data,
         images=len(rows),
         runs=tuple(found),
         reference=summary.reference,
-        comparisons=_compared(file, summary, finished, found, answers, prepared),
+        comparisons=_compared(file, summary, finished, found, failed, answers, prepared),
         shares=shares,
         overlap=known,
-        notes=(*notes, *shift, *_lost(prepared)),
+        notes=(*notes, *shift, *told, *_lost(prepared)),
     )
 
 
@@ -285,11 +295,33 @@ def _lost(prepared: PreparedSet) -> list[str]:
     ]
 
 
+def _failed(
+    file: StudyFile, summary: Summary, labels: NDArray[np.int64]
+) -> tuple[list[RunResult], list[str]]:
+    """The study's failed runs, scored as always naming the largest class here, and a note on them.
+
+    As in the study's own report: a head that diverges now and then is no better for it.
+    """
+    counts = np.bincount(labels, minlength=len(file.classes)).tolist()
+    metric = file.study.verdict.metric
+    score = constant_scores(counts)[metric]
+    found = [dataclasses.replace(run, scored=score) for run in summary.runs if not run.finished]
+    if not found:
+        return [], []
+    told = runs_by_head([(run.head, run.seed) for run in found])
+    name = printable(file.classes[int(np.argmax(counts))])
+    return found, [
+        f"Failed runs: {told}. Left out of means; in comparisons each counts as always naming "
+        f"{name}, the largest class here: {100 * score:.1f} % {IN_WORDS[metric]}."
+    ]
+
+
 def _compared(
     file: StudyFile,
     summary: Summary,
     finished: list[RunResult],
     found: list[RunEvaluation],
+    failed: list[RunResult],
     answers: dict[tuple[str, int], Answers],
     prepared: PreparedSet,
 ) -> tuple[HeadComparison, ...]:
@@ -298,6 +330,8 @@ def _compared(
     for run, mine in zip(finished, found, strict=True):
         scored = dataclasses.replace(run, scored=primary_of(mine.scores, file.study.verdict.metric))
         runs.setdefault(run.head, []).append(scored)
+    for run in failed:
+        runs.setdefault(run.head, []).append(run)
     groups = dict(enumerate(prepared.groups.tolist()))
     return comparisons_of(_without_looks(file), runs, answers, groups, None, summary.lags, ())
 

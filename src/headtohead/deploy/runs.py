@@ -9,6 +9,7 @@ from headtohead.core.errors import RunError, UsageError
 from headtohead.data.prepared import printable
 from headtohead.probes.base import read_run
 from headtohead.probes.predictions import PREDICTIONS
+from headtohead.report.page.validity import failed, failed_remedy, without_runs
 from headtohead.report.summary import Summary, shipped
 from headtohead.stats.metrics import predictions
 from headtohead.stats.temperature import fit_temperature
@@ -62,9 +63,7 @@ def chosen(
         raise UsageError(f"an ensemble takes every seed of a head; received seed {seed}, too.")
     if head is None:
         if summary.winner is None:
-            raise UsageError(
-                "the study has no winner yet: no run is finished. Run `headtohead compare`."
-            )
+            raise UsageError(f"the study has no winner yet. {without_runs(summary)}")
         head = summary.winner.head
         seed = summary.winner.seed if seed is None and not ensemble else seed
     known = {found.head: found for found in summary.heads}
@@ -73,6 +72,8 @@ def chosen(
             f"no finished run of a head {head!r} in this study; there are "
             f"{', '.join(known) or 'none'}."
         )
+    if head in summary.failed:
+        raise UsageError(f"{failed(summary, head)} {failed_remedy(summary)}")
     seeds = [run.seed for run in known[head].runs if run.finished]
     if ensemble:
         return [(head, seed) for seed in seeds]

@@ -5,15 +5,20 @@ Imports no torch: the caller builds the heads, or reads their sizes, and asks.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
+from headtohead.config.recipe import OptimizerName
 from headtohead.core.text import names
 from headtohead.stats.family import seeds_needed
 
 Size = tuple[int, int]
 
-BYTES_A_PARAMETER = 16
-"""In training, in float32: the weight, its gradient and Adam's two averages."""
+BYTES_A_PARAMETER: Mapping[OptimizerName, int] = {"adam": 16, "adamw": 16, "sgd": 12}
+"""In training, in float32: the weight, its gradient, and what the optimizer keeps of it.
+
+Adam keeps two averages, SGD one, its velocity, with a momentum of 0 too.
+"""
 
 ONE_PLACE = "one linear layer on the only place"
 
@@ -93,19 +98,30 @@ def same_functions(
     return found
 
 
-def training_bytes(parameters: int) -> int:
-    """Memory that a head's parameters take in training with Adam, without activations."""
-    return BYTES_A_PARAMETER * parameters
+def training_bytes(parameters: int, optimizer: OptimizerName = "adam") -> int:
+    """Memory that a head's parameters take in training, without activations."""
+    return BYTES_A_PARAMETER[optimizer] * parameters
 
 
-def too_large(parameters: Mapping[str, int], available: int) -> list[str]:
-    """A sentence for each head whose parameters alone do not fit into `available` bytes."""
-    return [
-        f"{name} has {count:,} parameters, which take {_gigabytes(training_bytes(count))} in "
-        f"training; {_gigabytes(available)} are available. Leave it out, use smaller feature maps "
-        f"or smaller options."
+def too_large(
+    parameters: Mapping[str, int],
+    available: int,
+    optimizers: Mapping[str, OptimizerName] = MappingProxyType({}),
+) -> list[str]:
+    """A sentence for each head whose parameters alone do not fit into `available` bytes.
+
+    Heads that are not in `optimizers` are trained by Adam.
+    """
+    taken = {
+        name: training_bytes(count, optimizers.get(name, "adam"))
         for name, count in parameters.items()
-        if training_bytes(count) > available
+    }
+    return [
+        f"{name} has {count:,} parameters, which take {_gigabytes(taken[name])} in training; "
+        f"{_gigabytes(available)} are available. Leave it out, use smaller feature maps or smaller "
+        f"options."
+        for name, count in parameters.items()
+        if taken[name] > available
     ]
 
 

@@ -65,7 +65,8 @@ def comparisons_of(
     a sequential design has one primary comparison, that one; the reference's others get no
     verdict. Pairs of
     which a head is in `lags` are not judged, and stay in the family: they make no other easier.
-    `idle` heads learned nothing: between two of them more seeds would find nothing either.
+    `idle` heads learned nothing: between two of them more seeds would find nothing either. Two
+    heads of which no run is finished get no verdict.
     """
     rule = file.study.verdict
     family = file.study.family
@@ -84,7 +85,8 @@ def comparisons_of(
         seeds, (first, other) = tuple(scored[heads]), heads
         comparison = judged[heads] if looks is None else _followed(judged[heads], other, looks)
         if set(heads) <= set(idle):
-            comparison = _idle(comparison)
+            comparison = _without_seeds(comparison, "neither head beats the largest class")
+        comparison = _with_failures(comparison, [h for h in heads if not _finished(runs[h])])
         comparison = _trusted(comparison, why_not_judged(heads, lags))
         found.append(
             HeadComparison(first, other, seeds, paired.flagged, comparison, over, mcnemar(both))
@@ -98,16 +100,37 @@ def look_differences(data: StudyData, record: LooksRecord) -> dict[int, float]:
     return pairing(mine, theirs).scored() if mine and theirs else {}
 
 
-def _idle(comparison: PairComparison) -> PairComparison:
-    """The comparison of two heads that learned nothing, which does not ask for more seeds."""
+def _finished(runs: Sequence[RunResult]) -> bool:
+    return any(run.finished for run in runs)
+
+
+def _with_failures(comparison: PairComparison, failed: Sequence[str]) -> PairComparison:
+    """The comparison, where no run of the heads `failed` is finished.
+
+    Of two such heads nothing was measured: they are not "as good" as one another.
+    """
+    if not failed:
+        return comparison
+    reason = f"no run of {' or '.join(failed)} is finished"
+    if len(failed) == 1:
+        return _without_seeds(comparison, reason)
+    return _inconclusive(comparison, reason)
+
+
+def _without_seeds(comparison: PairComparison, why: str) -> PairComparison:
+    """The comparison, which where seeds are too few does not ask for more, and says why."""
     found = comparison.difference
     if found.n >= seeds_needed(comparison.tests, found.level):
         return comparison
-    reason = f"{counted(found.n, 'seed')}; neither head beats the largest class"
+    return _inconclusive(comparison, f"{counted(found.n, 'seed')}; {why}")
+
+
+def _inconclusive(comparison: PairComparison, reason: str) -> PairComparison:
     return dataclasses.replace(
         comparison,
-        better=dataclasses.replace(comparison.better, rule=reason),
-        not_worse=dataclasses.replace(comparison.not_worse, rule=reason),
+        better=Verdict(comparison.better.claim, "inconclusive", reason),
+        not_worse=Verdict(comparison.not_worse.claim, "inconclusive", reason),
+        deciding=None,
     )
 
 

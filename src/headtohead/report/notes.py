@@ -7,7 +7,6 @@ from headtohead.analysis.run_results import IN_WORDS, RunResult
 from headtohead.backbones.constants import BATCH_NORM_MOMENTUM
 from headtohead.report.comparisons import HeadComparison
 from headtohead.stats import Lag
-from headtohead.stats.metrics import constant_scores
 from headtohead.store.ledger import StudyFile
 from headtohead.study_data import StudyData
 
@@ -24,23 +23,31 @@ def state_notes(
     """What is missing, what failed, and which pairs are none."""
     reference = file.study.reference
     if not any(run.finished for run in runs):
-        yield "No run is finished yet: there is nothing to compare."
+        why = "finished: every run failed. There" if runs else "is finished yet: there"
+        yield f"No run {why} is nothing to compare."
     metric = file.study.verdict.metric
-    share = 100 * constant_scores(file.images("test"))[metric]
-    counts = f"as the majority class's share, {share:.1f} % of the test split"
-    if metric != "test_accuracy":
-        counts = f"as always naming the largest class: {share:.1f} % {IN_WORDS[metric]}"
     for run in runs:
         if run.failure is not None:
+            share = 100 * (run.scored or 0.0)
+            counts = f"as the majority class's share, {share:.1f} % of the test split"
+            if metric != "test_accuracy":
+                counts = f"as always naming the largest class: {share:.1f} % {IN_WORDS[metric]}"
             yield (
                 f"{run.head} seed {run.seed} failed: {run.failure}. Left out of means; in "
                 f"comparisons it counts {counts}."
             )
+    if runs and file.study.split.mode == "per-seed":
+        yield (
+            "Each seed has a split of its own. The largest class is shown for the split of seed 0. "
+            "A failed run is scored by its own seed's split where another head has predictions "
+            "for that seed, and by that of seed 0 where none has."
+        )
     if unfinished:
-        yield f"Unfinished: {_by_head(unfinished)}. Run the same command to resume."
+        yield f"Unfinished: {runs_by_head(unfinished)}. Run the same command to resume."
     silent = [(run.head, run.seed) for run in runs if run.finished and run.test_best is None]
     if silent:
-        yield f"No predictions on the test split: {_by_head(silent)}. Their test metrics show –."
+        told = runs_by_head(silent)
+        yield f"No predictions on the test split: {told}. Their test metrics show –."
     for item in comparisons:
         for unlike in dict.fromkeys(item.flagged.values()):
             seeds = [seed for seed, found in item.flagged.items() if found == unlike]
@@ -97,7 +104,7 @@ def few_steps(file: StudyFile, measured: Collection[str] = ()) -> Iterator[str]:
         if head in measured:
             continue
         recipe = file.study.recipe_for(head)
-        if recipe.batch_norm == "recomputed":
+        if recipe.batch_norm != "moving":
             continue
         steps = recipe.epochs * recipe.steps(pictures)
         heads.setdefault(steps, []).append(head)
@@ -177,7 +184,7 @@ def picture_notes(
         )
 
 
-def _by_head(pairs: Sequence[tuple[str, int]]) -> str:
+def runs_by_head(pairs: Sequence[tuple[str, int]]) -> str:
     """`fc seeds 0–2, 5; gap seed 1`."""
     found: dict[str, list[int]] = {}
     for head, seed in pairs:

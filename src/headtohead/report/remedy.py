@@ -10,9 +10,9 @@ def remedy(summary: Summary) -> str | None:
     """In one line, what would decide the comparisons that are open; None where none is.
 
     Under a sequential design the looks say how many seeds there are, and nothing is advised. What
-    seeds cannot mend, a lag or nothing learned, is told elsewhere, with its own way out.
+    seeds cannot mend (a lag, failures, nothing learned) is told elsewhere, with its own way out.
     """
-    still_open = [item for item in summary.comparisons if _is_open(item)]
+    still_open = [i for i in summary.comparisons if _is_open(i) and seeds_may_help(summary, i)]
     if not still_open or summary.looks is not None or summary.nothing_learned:
         return None
     study, needed = summary.file.study, summary.seeds_needed
@@ -37,6 +37,15 @@ def remedy(summary: Summary) -> str | None:
         f"For a verdict on {pair}: about {seeds} seeds, if the difference is as large as it looks "
         f"(found with 80 % power). Choose the number first: --seeds {seeds} in a new --out{looks}."
     )
+
+
+def seeds_may_help(summary: Summary, item: HeadComparison) -> bool:
+    """Whether more seeds can tell two heads apart.
+
+    Not where no run of one of them is finished, nor between two heads that learned nothing.
+    """
+    heads = {item.first, item.other}
+    return not heads & set(summary.failed) and not heads <= set(summary.at_majority)
 
 
 def _is_open(item: HeadComparison) -> bool:

@@ -55,6 +55,17 @@ class Entry:
     summary: Summary
     places: Mapping[str, Place]
 
+    @property
+    def counted(self) -> bool:
+        """Whether its best head counts as a win: not where heads lag, or none learned anything."""
+        return not self.summary.lags and not self.summary.nothing_learned
+
+    @property
+    def chance(self) -> float:
+        """What always naming the largest class scores on the primary metric."""
+        metric = PRIMARY[self.summary.file.study.verdict.metric]
+        return self.summary.baseline.metrics[metric]
+
 
 @dataclass(frozen=True)
 class Several:
@@ -68,8 +79,9 @@ class Several:
     notes: tuple[str, ...]
 
     def chosen(self, head: str) -> list[str]:
-        """The studies in which `head` is best on validation."""
-        return [e.label for e in self.entries if head in e.places and e.places[head].chosen]
+        """The studies that count in which `head` is best on validation."""
+        able = [entry for entry in self.entries if entry.counted and head in entry.places]
+        return [entry.label for entry in able if entry.places[head].chosen]
 
     def having(self, head: str) -> list[str]:
         """The studies that have finished runs of `head`."""
@@ -95,7 +107,10 @@ class Several:
     @property
     def headline(self) -> str:
         """Which heads are best on validation, and in how many studies."""
-        able = [e for e in self.entries if any(place.chosen for place in e.places.values())]
+        found = [e for e in self.entries if any(place.chosen for place in e.places.values())]
+        able = [entry for entry in found if entry.counted]
+        if not able and found:
+            return "In no study here can the best head on validation be told: there is no winner."
         if not able:
             return "No study here has finished runs of two heads: there is no winner to tell."
         ranked = sorted(
@@ -190,12 +205,39 @@ def _won(item: HeadComparison) -> tuple[str, str] | None:
 
 
 def _notes(entries: Sequence[Entry]) -> list[str]:
-    return [*_empty(entries), *_levels(entries), *_unlike_heads(entries)]
+    return [
+        *_empty(entries),
+        *_left_out(entries),
+        *_levels(entries),
+        *_unlike_heads(entries),
+    ]
 
 
 def _empty(entries: Sequence[Entry]) -> list[str]:
-    found = [entry.label for entry in entries if not entry.places]
-    return [f"No run is finished in {names(found)}."] if found else []
+    failed = [entry.label for entry in entries if entry.summary.runs and not entry.places]
+    empty = [entry.label for entry in entries if not entry.summary.runs]
+    return [
+        *([f"No run is finished in {names(empty)}."] if empty else []),
+        *([f"Every run failed in {names(failed)}."] if failed else []),
+    ]
+
+
+def _left_out(entries: Sequence[Entry]) -> list[str]:
+    """Studies whose best head is no win, and why."""
+    lines = []
+    for entry in entries:
+        if entry.summary.lags:
+            lagging = names(list(entry.summary.lags))
+            lines.append(
+                f"{entry.label} is not counted: evaluation does not show what {lagging} learned, "
+                f"so the best head on validation cannot be told."
+            )
+        elif entry.summary.nothing_learned:
+            lines.append(
+                f"{entry.label} is not counted: no head is shown to beat always naming the largest "
+                f"class ({entry.summary.chance}), so nothing is shown to be learned."
+            )
+    return lines
 
 
 def _levels(entries: Sequence[Entry]) -> list[str]:

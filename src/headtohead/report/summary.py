@@ -119,6 +119,11 @@ class Summary:
         return bool(known) and not self.lags and not any(found.beats for found in known)
 
     @property
+    def failed(self) -> list[str]:
+        """Heads with runs that are over, all of which failed: nothing was measured of them."""
+        return [head.head for head in self.heads if not head.finished]
+
+    @property
     def runs(self) -> list[RunResult]:
         """All runs that are over, head by head in the study's order."""
         return [run for head in self.heads for run in head.runs]
@@ -141,8 +146,9 @@ def summarize(data: StudyData) -> Summary:
     unfinished = _unfinished(file, data.results, looks)
     groups = images.shared_groups() if images is not None else {}
     answers, level = data.answers, file.study.verdict.level
-    guesses = data.guesses
-    standing = standings(data.heads, guesses.runs, guesses.majority, groups, level)
+    able = {head.head for head in heads if head.finished}
+    guesses = {name: found for name, found in data.guesses.runs.items() if name[0] in able}
+    standing = standings(data.heads, guesses, data.guesses.majority, groups, level)
     idle = [found.head for found in standing if found.beats is False]
     comparisons = comparisons_of(file, data.by_head, answers.runs, groups, looks, lagging, idle)
     leaks = _leaks(file, images)

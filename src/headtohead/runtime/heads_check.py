@@ -1,11 +1,13 @@
 """What a first worker says of a study's heads before any training: see `heads.guidance`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 from torch.nn import functional
 
 from headtohead.backbones.base import Backbone
+from headtohead.config.recipe import OptimizerName
 from headtohead.config.study import HeadSpec
 from headtohead.core.limits import memory_of
 from headtohead.core.streams import stream
@@ -21,8 +23,13 @@ Models = Sequence[tuple[str, HeadSpec]]
 Size = tuple[int, int]
 
 
-def sizes_of(models: Models, channels: int, size: Size) -> dict[str, HeadSize]:
-    """Each head's parameters, counted without memory.
+def sizes_of(
+    models: Models,
+    channels: int,
+    size: Size,
+    optimizers: Mapping[str, OptimizerName] = MappingProxyType({}),
+) -> dict[str, HeadSize]:
+    """Each head's parameters, counted without memory; those not in `optimizers` have Adam.
 
     A head that cannot be counted so is left out, and to its building.
     """
@@ -37,7 +44,8 @@ def sizes_of(models: Models, channels: int, size: Size) -> dict[str, HeadSize]:
         except Exception:  # noqa: S112 - told where it is built in earnest
             continue
         two, three, four = (sum(weight.numel() for weight in h.parameters()) for h in heads)
-        found[name] = HeadSize(two=two, three=three, further=four - three)
+        optimizer = optimizers.get(name, "adam")
+        found[name] = HeadSize(two=two, three=three, further=four - three, optimizer=optimizer)
     return found
 
 

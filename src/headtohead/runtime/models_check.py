@@ -47,7 +47,8 @@ def answer(question: PreflightQuestion) -> PreflightAnswer:
         with_last_stages(backbone, resolved.stages, image_size)  # as many as there are
     setups = worker_setups(question.device, question.workers, deterministic=question.deterministic)
     device = torch.device(setups[0]["device"])
-    sizes, memory = sizes_of(models, backbone.channels, size), available_memory(device)
+    sizes = sizes_of(models, backbone.channels, size, question.optimizers)
+    memory = available_memory(device)
     refuse_too_large(sizes, memory, classes=2)  # before they are built
     _build_heads(question, backbone.channels, size)
     for precision in question.precisions:

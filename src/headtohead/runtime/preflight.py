@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
-from headtohead.config.recipe import Precision, RecipeSpec
+from headtohead.config.recipe import OptimizerName, Precision, RecipeSpec
 from headtohead.config.study import BackboneSpec, HeadSpec, StudySpec
 from headtohead.core.errors import UsageError, brief
 from headtohead.core.files import expanded
@@ -31,17 +31,22 @@ class PreflightQuestion(Record):
     models: tuple[tuple[str, HeadSpec], ...]
     image_size: int
     precisions: tuple[Precision, ...]
+    optimizers: dict[str, OptimizerName] = Field(default_factory=dict)
     device: str
     workers: int | None
     deterministic: bool
 
 
 class HeadSize(Record):
-    """A head's parameters for two classes, for three, and how many each further class adds."""
+    """A head's parameters for two classes, for three, and how many each further class adds.
+
+    `optimizer` trains it.
+    """
 
     two: int
     three: int
     further: int
+    optimizer: OptimizerName = "adam"
 
     def for_classes(self, classes: int) -> int:
         """Parameters for so many classes."""
@@ -97,11 +102,14 @@ def question_about(
         raise UsageError(
             f"device is a text, auto, cpu, cuda or cuda:N; received {brief(repr(device))}."
         )
+    asked = tuple(spec.heads.items() if models is None else models)
+    own = spec.recipe.optimizer
     return PreflightQuestion(
         backbone=spec.backbone,
-        models=tuple(spec.heads.items() if models is None else models),
+        models=asked,
         image_size=spec.pictures.image_size,
         precisions=tuple(spec.recipe_for(head).arithmetic for head in spec.heads),
+        optimizers={name: head.recipe.get("optimizer", own) or "adam" for name, head in asked},
         device=device,
         workers=workers,
         deterministic=bool(deterministic),
@@ -134,7 +142,8 @@ def guidance_of(spec: StudySpec, answer: PreflightAnswer) -> tuple[str, ...]:
 def refuse_too_large(sizes: Mapping[str, HeadSize], memory: int, *, classes: int) -> None:
     """Raises UsageError for heads whose parameters do not fit into `memory` bytes in training."""
     counts = {name: size.for_classes(classes) for name, size in sizes.items()}
-    if sentences := too_large(counts, memory):
+    optimizers = {name: size.optimizer for name, size in sizes.items()}
+    if sentences := too_large(counts, memory, optimizers):
         raise UsageError(" ".join(sentences))
 
 

@@ -52,6 +52,11 @@ class Parameters(Record):
     trainable: int
     total: int
 
+    @property
+    def has_statistics(self) -> bool:
+        """Whether a model holds more than its parameters: batch-norm statistics."""
+        return self.total > self.backbone + self.head
+
 
 class Failure(Record):
     """Why and where a run stopped: the step counts from 1 within its epoch."""

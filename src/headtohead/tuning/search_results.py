@@ -201,16 +201,17 @@ def _notes(file: StudyFile, study: StudySpec, heads: dict[str, HeadTuning]) -> I
     trained = study.model_copy(update={"heads": short})
     yield from few_steps(file.model_copy(update={"study": trained}))
     majority = file.majority_share("validation")
+    whose = "" if file.study.split.mode == "fixed" else " of seed 0's validation split"
     for head, found in heads.items():
         failed = [str(trial.number) for trial in found.trials if trial.failures]
         if failed:
             yield (
                 f"{head} diverged in trial {', '.join(failed)}; a run that does scores the "
-                f"majority share."
+                f"majority share{whose}."
             )
         if found.best.accuracy <= majority:
             yield (
-                f"No trial of {head} is above the majority share of {100 * majority:.1f} %: "
+                f"No trial of {head} is above the majority share{whose}, {100 * majority:.1f} %: "
                 f"the choice among them says little. Give trials more epochs."
             )
 

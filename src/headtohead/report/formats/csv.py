@@ -44,7 +44,8 @@ def results_csv(summary: Summary) -> bytes:
             [
                 *(LARGEST_CLASS, None, "baseline", None, None, None, 0, 0, 0),
                 *(found.metrics.get(name) for name in METRICS),
-                *(found.test, found.low, found.high),
+                found.metrics[PRIMARY[summary.file.study.verdict.metric]],
+                *(found.low, found.high),
             ]
         )
     return buffer.getvalue().encode()

@@ -32,6 +32,8 @@ def _study(entry: Entry) -> dict[str, Any]:
         "out": entry.out,
         "metric": entry.summary.file.study.verdict.metric,
         "reference": entry.summary.reference,
+        "largest_class": {"name": entry.summary.baseline.name, "score": entry.chance},
+        "counted": entry.counted,
         "winner": entry.summary.winner.head if entry.summary.winner else None,
         "heads": list(entry.places.values()),
     }
@@ -46,7 +48,8 @@ class SeveralTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The table, then what was found and what must not be set side by side."""
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for title in ("study", "best on validation", "reference", "verdicts against it"):
+        titles = ("study", "best on validation", "reference", "largest class")
+        for title in (*titles, "verdicts against it"):
             table.add_column(title, overflow="fold")
         for entry in self.several.entries:
             table.add_row(*map(Text, _row(entry)))
@@ -64,7 +67,10 @@ def _row(entry: Entry) -> tuple[str, ...]:
         if place.outcome in WORD
     ]
     reference = entry.places.get(entry.summary.reference)
-    return entry.label, _level(best), _level(reference), ", ".join(told) or MISSING
+    return (
+        *(entry.label, _level(best), _level(reference), f"{100 * entry.chance:.1f}"),
+        ", ".join(told) or MISSING,
+    )
 
 
 def _level(place: Place | None) -> str:

@@ -17,7 +17,7 @@ from headtohead.core.text import counted, digits_of_seconds, names
 from headtohead.report.charts.style import LARGEST_CLASS
 from headtohead.report.comparisons import HeadComparison
 from headtohead.report.page.answer import opening
-from headtohead.report.remedy import remedy
+from headtohead.report.remedy import remedy, seeds_may_help
 from headtohead.report.summary import HeadResult, Summary
 from headtohead.stats import Spread
 
@@ -135,13 +135,17 @@ def verdict_lines(summary: Summary) -> Iterator[str]:
         return
     most = max((item.comparison.difference.n for item in shown), default=0)
     few = most < summary.seeds_needed and summary.looks is None
-    if few and shown and not summary.nothing_learned:
+    mendable = any(seeds_may_help(summary, item) for item in shown)
+    if few and mendable and not summary.nothing_learned:
         yield (
             f"No verdict: {most} seed{'' if most == 1 else 's'}, at least "
             f"{summary.seeds_needed} needed."
         )
     for item in shown:
         found = item.comparison
+        if {item.first, item.other} <= set(summary.failed):
+            yield f"{item.pair}: not compared, {found.better.rule}."
+            continue
         if few and found.difference.n:
             yield _estimate(summary, item)
         elif not few:

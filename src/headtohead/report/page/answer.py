@@ -7,13 +7,14 @@ from typing import Literal
 from headtohead.core.text import counted, names, points
 from headtohead.report.page import validity
 from headtohead.report.page.reasons import reason
+from headtohead.report.remedy import seeds_may_help
 from headtohead.report.summary import HeadComparison, HeadResult, Summary, validation
 from headtohead.stats.power import MOST_SEEDS, seeds_to_find
 
 FEW = 4
 """Heads that a sentence names; more are counted."""
 
-Certainty = Literal["decided", "open", "nothing", "unjudged", "few", "unlearned"]
+Certainty = Literal["decided", "open", "nothing", "unjudged", "few", "unlearned", "failed"]
 
 
 @dataclass(frozen=True)
@@ -33,33 +34,49 @@ class ShortAnswer:
 def answer(summary: Summary) -> ShortAnswer:
     """What a study says to someone who must choose a head; nothing that its numbers do not."""
     able = [head for head in summary.heads if head.finished]
+    if summary.runs and not able:
+        more = validity.failed_remedy(summary)
+        return ShortAnswer(validity.all_failed(summary), more, "failed", ())
     if not able:
         return ShortAnswer("Nothing can be said yet: no run is finished.", "", "nothing", ())
     tested = [item for item in summary.comparisons if item.comparison.difference.n]
-    if summary.lags:
-        return _not_judged(summary, tested)
-    if summary.nothing_learned:
-        reasons = tuple(reason(summary, item) for item in tested)
-        if validity.too_few_images(summary):
-            return ShortAnswer(validity.not_shown(summary), validity.MORE_IMAGES, "few", reasons)
-        return ShortAnswer(
-            validity.nothing_learned(summary), validity.LEARN_MORE, "unlearned", reasons
+    if summary.lags and (not tested or not all(item.judged for item in tested)):
+        found = _not_judged(summary, tested)
+    elif summary.nothing_learned:
+        found = _nothing_learned(summary, tested)
+    else:
+        found = _compared(summary, able, tested)
+        found = replace(
+            found,
+            sentence=_joined(found.sentence, validity.lost(summary)),
+            more=_joined(validity.lost_fairly(summary), found.more, validity.not_trusted(summary)),
         )
-    found = _compared(summary, able, tested)
     return replace(
         found,
-        sentence=_joined(found.sentence, validity.lost(summary)),
-        more=_joined(validity.lost_fairly(summary), found.more),
+        sentence=_joined(found.sentence, validity.failed(summary)),
+        more=_joined(found.more, validity.failed_remedy(summary)),
     )
+
+
+def _nothing_learned(summary: Summary, tested: Sequence[HeadComparison]) -> ShortAnswer:
+    reasons = tuple(reason(summary, item) for item in tested)
+    if validity.too_few_images(summary):
+        return ShortAnswer(validity.not_shown(summary), validity.MORE_IMAGES, "few", reasons)
+    return ShortAnswer(validity.nothing_learned(summary), validity.LEARN_MORE, "unlearned", reasons)
 
 
 def opening(summary: Summary) -> Iterator[str]:
     """What stands before any table: what cannot be judged, or was not learned; else nothing."""
     found = answer(summary)
-    if found.certainty in ("unjudged", "few", "unlearned"):
+    if found.certainty in ("unjudged", "few", "unlearned", "failed"):
         yield f"{found.sentence} {found.more}"
-    elif summary.at_majority:
-        yield _joined(validity.lost(summary), validity.lost_fairly(summary))
+    elif summary.at_majority or summary.failed:
+        yield _joined(
+            validity.lost(summary),
+            validity.lost_fairly(summary),
+            validity.failed(summary),
+            validity.failed_remedy(summary),
+        )
 
 
 def _joined(*parts: str) -> str:
@@ -140,9 +157,14 @@ def without_verdict(summary: Summary) -> str:
 def _not_judged(summary: Summary, tested: Sequence[HeadComparison]) -> ShortAnswer:
     """What cannot be judged first, then what can, then the heads that learned nothing."""
     parts = [validity.not_judged(summary, tested)]
-    judged = [item for item in tested if item.judged and item.first == summary.reference]
-    if judged:
-        parts.append(_of_the_rest(summary, judged))
+    judged = [item for item in tested if item.judged]
+    mine = [item for item in judged if item.first == summary.reference]
+    if mine:
+        parts.append(_of_the_rest(summary, mine))
+    elif judged and _few_seeds(summary, judged):
+        parts.append(_too_few(summary, judged))
+        judged = []
+    parts += [_of_pair(summary, item) for item in judged if item not in mine]
     parts.append(validity.lost(summary))
     reasons = tuple(reason(summary, item) for item in tested)
     more = _joined(validity.why_and_remedy(summary), validity.lost_fairly(summary))
@@ -281,6 +303,8 @@ def _few_seeds(summary: Summary, tested: Sequence[HeadComparison]) -> bool:
 
 
 def _too_few(summary: Summary, tested: Sequence[HeadComparison]) -> str:
+    if not any(seeds_may_help(summary, item) for item in tested):
+        return "Not decided: more seeds would not tell these heads apart."
     most = max(item.comparison.difference.n for item in tested)
     return (
         f"Not decided: {counted(most, 'seed')} cannot tell a difference from chance; it takes at "
@@ -316,9 +340,7 @@ def _undecided(summary: Summary, tested: Sequence[HeadComparison]) -> str:
 def _may_be_chance(summary: Summary, tested: Sequence[HeadComparison]) -> str:
     """The largest lead that is open, how many seeds would settle it, and what validation says."""
     parts = []
-    idle = summary.at_majority
-    # Between two heads that learned nothing there is no lead for seeds to settle.
-    unsettled = [i for i in _open(tested) if {summary.reference, i.other} - set(idle)]
+    unsettled = [i for i in _open(tested) if seeds_may_help(summary, i)]
     if unsettled:
         item = max(unsettled, key=lambda item: abs(item.comparison.difference.mean or 0.0))
         difference = item.comparison.difference
@@ -362,27 +384,3 @@ def _so_far(summary: Summary) -> str:
         f"So far {winner.head} does best on the validation images "
         f"({100 * winner.validation:.1f} %){f', with {fewer}' if fewer else ''}."
     )
-
-
-def caveats(summary: Summary) -> Iterator[str]:
-    """What the numbers do not say, whatever they are."""
-    if summary.file.study.backbone.frozen:
-        yield (
-            "The backbone is frozen and its features are computed once: over-fitting and the time "
-            "of training are the head's alone."
-        )
-    mode = summary.file.study.split.mode
-    if mode == "fixed":
-        yield (
-            "The seeds share one split of the images: intervals over seeds hold for this split, "
-            "not for other images."
-        )
-    test = sum(summary.file.counts["test"].values())
-    few = [name for name, n in summary.file.counts["test"].items() if n < 20]
-    if few:
-        yield (
-            f"{names(few) if len(few) < 6 else f'{len(few)} classes'} "
-            f"{'has' if len(few) == 1 else 'have'} fewer than 20 test images: "
-            f"what is said of {'it' if len(few) == 1 else 'them'} is uncertain."
-        )
-    yield (f"One test image is {100 / max(test, 1):.2g} points of accuracy ({test:,} test images).")

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from headtohead.core.text import counted, digits_of_seconds
+from headtohead.core.text import counted, digits_of_seconds, names
 from headtohead.report.page.answer import ShortAnswer
 from headtohead.report.remedy import remedy
 from headtohead.report.summary import HeadResult, Summary
@@ -70,8 +70,8 @@ def _that_matter(summary: Summary) -> Iterator[HeadResult]:
         return
     sizes = sorted(summary.heads, key=lambda head: head.parameters.total)
     winner = summary.winner.head if summary.winner else ""
-    names = dict.fromkeys([winner, summary.reference, sizes[0].head, sizes[-1].head])
-    yield from (head for head in summary.heads if head.head in names)
+    named = dict.fromkeys([winner, summary.reference, sizes[0].head, sizes[-1].head])
+    yield from (head for head in summary.heads if head.head in named)
 
 
 def _cost(summary: Summary, head: HeadResult) -> Cost:
@@ -88,6 +88,8 @@ def _cost(summary: Summary, head: HeadResult) -> Cost:
 
 def _next(summary: Summary, found: ShortAnswer) -> tuple[str, str]:
     """What to do, and the command for it where there is one."""
+    if found.certainty == "failed":
+        return "Lower the learning rate, then compare again.", ""
     if summary.unfinished:
         return "Run the same command again: it resumes the runs that are not finished.", ""
     if found.certainty == "decided":
@@ -103,4 +105,11 @@ def _next(summary: Summary, found: ShortAnswer) -> tuple[str, str]:
             "study. The costs are known already."
         )
         return step, ""
-    return remedy(summary) or "Compare it with another head: name several in --heads.", ""
+    if advice := remedy(summary):
+        return advice, ""
+    if summary.failed:
+        return f"Lower the learning rate of {names(summary.failed)}, then compare again.", ""
+    if summary.at_majority and len(summary.file.study.heads) > 1:
+        longer = f"Train {names(summary.at_majority)} longer or check the labels"
+        return f"{longer}, then compare again.", ""
+    return "Compare it with another head: name several in --heads.", ""

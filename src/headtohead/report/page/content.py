@@ -25,9 +25,10 @@ from headtohead.report.charts.curves import (
 from headtohead.report.charts.reliability import head_reliability, reliability_chart
 from headtohead.report.charts.style import head_styles
 from headtohead.report.classes import FOLDED_FROM, HeadClasses, head_classes
-from headtohead.report.page.answer import ShortAnswer, answer, caveats, without_verdict
+from headtohead.report.page.answer import ShortAnswer, answer, without_verdict
 from headtohead.report.page.beside import BesideView, beside_view
 from headtohead.report.page.brief import Brief, brief
+from headtohead.report.page.caveats import caveats
 from headtohead.report.page.findings import (
     ClaimView,
     EstimateRow,

@@ -7,7 +7,12 @@ from headtohead.core.text import points
 from headtohead.report.page.content import SHOWN_IMAGES, Content
 from headtohead.report.page.frame import GLYPHS, colors, part, policy, template, values
 from headtohead.report.page.glossary import TERMS, explain
-from headtohead.report.page.setting import epochs_text, optimizer_text, split_text
+from headtohead.report.page.setting import (
+    clusters_text,
+    epochs_text,
+    optimizer_text,
+    split_text,
+)
 from headtohead.report.page.tables import falling_first
 
 CERTAINTY = {
@@ -17,6 +22,7 @@ CERTAINTY = {
     "unjudged": "not judged",
     "few": "too few test images",
     "unlearned": "nothing learned",
+    "failed": "all runs failed",
 }
 
 
@@ -41,6 +47,7 @@ def arrange(page: Content, pictures: int = SHOWN_IMAGES) -> str:
             epochs=epochs_text(file.study),
             optimizer=optimizer_text(file.study.recipe),
             split=split_text(file),
+            clusters=clusters_text(file.study),
             followers=[name for name, head in file.study.heads.items() if head.after],
             margin=points(file.study.verdict.margin),
             glyphs=GLYPHS,

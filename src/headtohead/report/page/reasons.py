@@ -7,6 +7,8 @@ from headtohead.stats.family import deciding_text
 
 def reason(summary: Summary, item: HeadComparison) -> str:
     """One comparison in a sentence: the lead, its interval, and why it is not decided."""
+    if {item.first, item.other} <= set(summary.failed):
+        return f"{item.first} and {item.other} have no finished run: there is nothing to compare."
     difference = item.comparison.difference
     mean = 100 * (difference.mean or 0.0)
     sign = -1 if round(mean, 1) < 0 else 1

@@ -35,11 +35,29 @@ def split_text(file: StudyFile) -> str:
     if given is None:
         return f"{sizes}, {mode}"
     if not given:
-        return f"{sizes}, {mode}: {asked}, near-duplicates kept together"
+        return f"{sizes}, {mode}: {asked}, {_KEPT[split.duplicates]}"
     if len(given) == len(total):
         return f"{sizes}: as the source gave them"
     carved = [name for name in ("validation", "test") if name not in given]
     return f"{sizes}, {mode}: {names(carved)} by {asked}, the rest as the source gave it"
+
+
+_KEPT = {
+    "near": "near-duplicates kept together",
+    "exact": "images of equal pixels kept together",
+    "off": "duplicates not kept together",
+}
+
+_COUNTED = {
+    "near": "near-duplicates count as one",
+    "exact": "images of equal pixels count as one",
+    "off": "each image counts as its own",
+}
+
+
+def clusters_text(study: StudySpec) -> str:
+    """Which test images intervals over images take as one: those that the split keeps together."""
+    return _COUNTED[study.split.duplicates]
 
 
 def backbone_facts(file: StudyFile) -> tuple[tuple[str, str], ...]:

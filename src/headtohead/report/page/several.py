@@ -43,6 +43,7 @@ class StudyRow:
     recipe: str
     runs: str
     metric: str
+    chance: str
     answer: str
 
 
@@ -151,6 +152,8 @@ def study_row(entry: Entry) -> StudyRow:
         recipe=recipe_text(study),
         runs=f"{study.seeds}; {done} of {len(study.heads) * study.seeds} runs finished",
         metric=f"{summary.metric}, against {summary.reference}",
+        chance=f"{100 * entry.chance:.1f} % {summary.metric} by always naming "
+        f"{printable(summary.baseline.name)}",
         answer=answer(summary).sentence,
     )
 

@@ -146,8 +146,8 @@ def baseline_row(found: Baseline, metric: Metric) -> BaselineRow:
     return BaselineRow(
         label=f"largest class: always {found.name}",
         about=(
-            f"{100 * (1 - found.level):g} % interval over {found.images:,} test images, exact "
-            f"binomial: {interval} %"
+            f"{100 * (1 - found.level):g} % interval of its accuracy over {found.images:,} test "
+            f"images, exact binomial: {interval} %"
         ),
         cells=(first, none, none, *others),
     )

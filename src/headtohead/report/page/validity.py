@@ -7,10 +7,9 @@ import math
 from collections.abc import Sequence
 
 from headtohead.analysis.baseline import Standing
-from headtohead.analysis.lags import REMEDY
 from headtohead.core.text import names
 from headtohead.data.holdout import ENOUGH
-from headtohead.report.summary import HeadComparison, Summary
+from headtohead.report.summary import HeadComparison, HeadResult, Summary
 from headtohead.stats import LAG
 
 LEARN_MORE = (
@@ -39,13 +38,56 @@ def not_judged(summary: Summary, tested: Sequence[HeadComparison]) -> str:
     return f"Not judged: evaluation does not show what {names(lagging)} learned."
 
 
-def why_and_remedy(summary: Summary) -> str:
-    """Why evaluation shows it not, and what to do."""
-    their = "their" if len(summary.lags) > 1 else "its"
+def not_trusted(summary: Summary) -> str:
+    """Lagging heads where every pair that is tested is judged; empty for none."""
+    lagging = list(summary.lags)
+    if not lagging:
+        return ""
+    their, are = ("their", "they are") if len(lagging) > 1 else ("its", "it is")
     return (
-        f"The batch-norm statistics of {names(list(summary.lags))} are behind {their} weights: "
-        f"training accuracy is lower when evaluated than while training, by more than "
-        f"{100 * LAG:g} points. {REMEDY}. More seeds do not help."
+        f"Evaluation does not show what {names(lagging)} learned: do not rely on {their} "
+        f"numbers. In these verdicts {are} not compared."
+    )
+
+
+def why_and_remedy(summary: Summary) -> str:
+    """Why evaluation shows it not, and what to do: by each head's recipe and batch norm."""
+    behind: list[HeadResult] = []
+    others: list[HeadResult] = []
+    for found in summary.heads:
+        if found.head in summary.lags:
+            moving = summary.file.study.recipe_for(found.head).batch_norm == "moving"
+            known = moving and found.parameters.has_statistics
+            (behind if known else others).append(found)
+    told = [
+        f"Training accuracy of {names(list(summary.lags))} is lower when evaluated than while "
+        f"training, by more than {100 * LAG:g} points."
+    ]
+    if behind:
+        their = "their" if len(behind) > 1 else "its"
+        told.append(
+            f"The batch-norm statistics of {names([found.head for found in behind])} are behind "
+            f"{their} weights. Use batch_norm: recomputed in the recipe, which computes the "
+            f"statistics again before each evaluation, or train for more steps (more epochs, "
+            f"smaller batches)."
+        )
+    if others:
+        told.append(_worse_at_the_end(summary, others))
+    return " ".join([*told, "More seeds do not help."])
+
+
+def _worse_at_the_end(summary: Summary, found: Sequence[HeadResult]) -> str:
+    """Of heads whose evaluation batch norm does not hold back."""
+    recipes = [summary.file.study.recipe_for(one.head) for one in found]
+    heads = names([one.head for one in found])
+    their = "their" if len(found) > 1 else "its"
+    why = f"The batch-norm statistics of {heads} are not behind {their} weights."
+    if not any(one.parameters.has_statistics for one in found):
+        why = f"There is no batch norm in the models of {heads}."
+    cosine = " or use schedule: cosine" if any(r.schedule != "cosine" for r in recipes) else ""
+    return (
+        f"{why} The weights at the end of an epoch are worse than those during the epoch. Lower "
+        f"the learning rate{cosine}."
     )
 
 
@@ -84,6 +126,51 @@ def not_shown(summary: Summary) -> str:
         f"{found.images:,} test images are too few to show whether anything was learned: {head} is "
         f"{100 * lead:.1f} points above always naming {found.name}, the largest class "
         f"({summary.chance}), which may be chance."
+    )
+
+
+def all_failed(summary: Summary) -> str:
+    """That no run came to its end, and why the first did not, in a sentence."""
+    first, *others = summary.runs
+    so_far = " so far" if summary.unfinished else ""
+    told = f"All {len(others) + 1:,} runs{so_far} failed" if others else f"The run{so_far} failed"
+    return f"{told}. First failure, of {first.head} at seed {first.seed}: {first.failure}."
+
+
+def without_runs(summary: Summary) -> str:
+    """Why a study has no finished run, and what to do."""
+    if not summary.runs:
+        return "No run is finished. Run `headtohead compare`."
+    return f"{all_failed(summary)} {failed_remedy(summary)}"
+
+
+def failed(summary: Summary, *heads: str) -> str:
+    """Of these heads, else of all, those of which all runs failed, each with its first reason.
+
+    Empty for none.
+    """
+    lines = []
+    for name in [head for head in summary.failed if not heads or head in heads]:
+        first = next(run for run in summary.runs if run.head == name)
+        so_far = " so far" if any(head == name for head, _ in summary.unfinished) else ""
+        lines.append(
+            f"Every run of {name}{so_far} failed. "
+            f"First failure, at seed {first.seed}: {first.failure}."
+        )
+    return " ".join(lines)
+
+
+def failed_remedy(summary: Summary) -> str:
+    """What to do about heads all of whose runs failed; empty for none."""
+    heads, study = summary.failed, summary.file.study
+    if not heads:
+        return ""
+    rates = sorted({study.recipe_for(head).learning_rate for head in heads})
+    now = names([f"{rate:g}" for rate in rates])
+    of = "" if len(heads) == len(summary.heads) else f" of {names(heads)}"
+    return (
+        f"Lower the learning rate{of} (learning_rate in the recipe, now {now}) and compare again. "
+        f"More seeds do not help."
     )
 
 

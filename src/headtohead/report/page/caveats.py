@@ -1,0 +1,30 @@
+"""What the numbers of a study do not say, whatever they are."""
+
+from collections.abc import Iterator
+
+from headtohead.core.text import names
+from headtohead.report.summary import Summary
+
+
+def caveats(summary: Summary) -> Iterator[str]:
+    """What the numbers do not say, whatever they are."""
+    if summary.file.study.backbone.frozen:
+        yield (
+            "The backbone is frozen and its features are computed once: over-fitting and the time "
+            "of training are the head's alone."
+        )
+    mode = summary.file.study.split.mode
+    if mode == "fixed":
+        yield (
+            "The seeds share one split of the images: intervals over seeds hold for this split, "
+            "not for other images."
+        )
+    test = sum(summary.file.counts["test"].values())
+    few = [name for name, n in summary.file.counts["test"].items() if n < 20]
+    if few:
+        yield (
+            f"{names(few) if len(few) < 6 else f'{len(few)} classes'} "
+            f"{'has' if len(few) == 1 else 'have'} fewer than 20 test images: "
+            f"what is said of {'it' if len(few) == 1 else 'them'} is uncertain."
+        )
+    yield (f"One test image is {100 / max(test, 1):.2g} points of accuracy ({test:,} test images).")
