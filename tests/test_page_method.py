@@ -1,0 +1,60 @@
+"""What the page says of its own method: the numbers that this study was judged and probed by."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from headtohead.config.study_files import load_study
+from headtohead.store.ledger import Ledger
+from headtohead.store.looks import LooksRecord, write_looks
+from ledgers import add_run, study_ledger
+from pages import part, report_page
+from stated import stated
+
+pytestmark = pytest.mark.usefixtures("no_drawing")
+
+
+def paragraph(page: str, title: str) -> str:
+    """A paragraph of the method by the bold words that it begins with."""
+    return part(page, f"<p><strong>{title}</strong>", "</p>")
+
+
+def test_the_family_has_as_many_comparisons_as_were_declared(tmp_path: Path) -> None:
+    """Else a reader corrects p-values for 37 comparisons where 3 were made."""
+    zoo = load_study("pooling-zoo")
+    found = {"pairs": (zoo.verdict.pairs, 3), "all": (None, len(zoo.heads) - 1)}
+    for name, (pairs, count) in found.items():
+        ledger = study_ledger(
+            tmp_path / name, heads=list(zoo.heads), reference=zoo.reference, pairs=pairs
+        )
+        told = paragraph(report_page(ledger), "Verdicts.").partition("Holm-adjusted")[2]
+        assert stated(told)[0] == str(count)
+
+
+def section_html(page: str, name: str) -> str:
+    return page.partition(f'<section aria-labelledby="{name}">')[2].partition("</section>")[0]
+
+
+def sequential(out: Path) -> Ledger:
+    ledger = study_ledger(out, heads=("fc", "fc_dropout", "gap"), seeds=7)
+    for head in ("fc", "gap"):
+        for seed in range(7):
+            add_run(ledger, head, seed)
+    record = LooksRecord(
+        reference="gap", other="fc", looks=(7, 8, 10), level=0.05, spending="pocock", seeds=2
+    )
+    write_looks(out, record)
+    return ledger
+
+
+def test_a_sequential_design_is_not_said_to_be_adjusted_for_a_family(tmp_path: Path) -> None:
+    """Else its p-values, spent over looks, are taken for Holm's."""
+    page = report_page(sequential(tmp_path / "looks"))
+    told = paragraph(page, "Verdicts.")
+    assert "Holm" not in told
+    found = stated(told, "fc", "gap", "pocock", "fc_dropout")
+    assert found[-6:] == ["gap", "fc", "7", "8", "10", "pocock"]
+    captions = re.findall('<p class="caption">(.*?)</p>', section_html(page, "verdicts"), re.S)
+    assert "Holm" not in captions[0]
+    assert stated(captions[0], "fc", "fc_dropout")[-1] == "fc"
