@@ -7,7 +7,7 @@ from headtohead.core.text import points
 from headtohead.report.page.content import SHOWN_IMAGES, Content
 from headtohead.report.page.frame import GLYPHS, colors, part, policy, template, values
 from headtohead.report.page.glossary import TERMS, explain
-from headtohead.report.page.setting import epochs_text, optimizer_text, split_text
+from headtohead.report.page.setting import epochs_text, optimizer_text, probed, split_text
 from headtohead.report.page.tables import falling_first
 
 CERTAINTY = {
@@ -42,6 +42,7 @@ def arrange(page: Content, pictures: int = SHOWN_IMAGES) -> str:
             optimizer=optimizer_text(file.study.recipe),
             split=split_text(file),
             followers=[name for name, head in file.study.heads.items() if head.after],
+            probed=probed(),
             margin=points(file.study.verdict.margin),
             glyphs=GLYPHS,
             tag_of={
