@@ -24,7 +24,9 @@ from headtohead.store.evidence import Arrays, evidence_path
 from headtohead.store.ledger import Ledger
 from headtohead.study_data import StudyData
 from ledgers import full_ledger
+from pages import part, section
 from photographs import write_pictures
+from stated import stated
 
 
 class Darkened:
@@ -162,20 +164,49 @@ def test_a_probe_and_a_claim_of_ones_own_are_collected_and_shown(
     assert lost(ledger, "gap", 0) == ("darkened",)
 
 
-def darkened_ledger(out: Path) -> Ledger:
+def darkened_ledger(
+    out: Path, claims: tuple[str, ...] = ("test_own_code:KeepsItsAnswer",)
+) -> Ledger:
     """Eight seeds of two heads; gap keeps nine answers of ten, fc about seven."""
     ledger = full_ledger(out, heads=("fc", "gap"), seeds=8, epochs=1)
     for seed in range(8):
         for head, kept in (("gap", 90), ("fc", 70 + seed)):
             arrays = {"kept": np.arange(100) < kept, "epoch": np.array(1)}
             write_run(ledger, Darkened(), head, seed, arrays)
-    study = ledger.file.study.model_copy(update={"claims": ("test_own_code:KeepsItsAnswer",)})
+    study = ledger.file.study.model_copy(update={"claims": claims})
     return Ledger.create(out, ledger.file.model_copy(update={"study": study}))
 
 
 def claims_in(out: Path) -> dict[str, dict[str, Any]]:
     found = json.loads((out / "summary.json").read_bytes())["claims"]
     return {claim["name"]: claim for claim in found}
+
+
+def listed(page: str, out: Path) -> list[list[str]]:
+    """The claims that three places name: method, claims, and LaTeX's caption."""
+    names = ("overfitting", "class maps", "translation", "darkness", "parameters", "speed")
+    claims = section(page, "claims").partition("gap against")[2].partition(" 1. ")[0]
+    latex = (out / "tables/claims.tex").read_text(encoding="utf-8")
+    (caption,) = (line for line in latex.splitlines() if line.startswith("\\caption"))
+    told = (part(page, "<p><strong>Two families.</strong>", "</p>"), claims, caption)
+    return [stated(text, *names) for text in told]
+
+
+FAMILY = ["overfitting", "class maps", "translation", "darkness"]
+RULED = ["parameters", "speed"]
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_a_claim_more_that_is_shipped_is_told_in_every_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a claim is tested in a family whose lists on the page and in papers leave it out."""
+    monkeypatch.setattr("headtohead.claims.table.CLAIMS", (*CLAIMS, KeepsItsAnswer()))
+    ledger = darkened_ledger(tmp_path, ())
+    render(StudyData(ledger))
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert listed(page, tmp_path) == [FAMILY, FAMILY + RULED, FAMILY + RULED]
+    assert "study's own" not in section(page, "claims")
 
 
 def test_a_claim_of_ones_own_is_decided_and_shown_everywhere(tmp_path: Path) -> None:
@@ -195,7 +226,7 @@ def test_a_claim_of_ones_own_is_decided_and_shown_everywhere(tmp_path: Path) -> 
     assert mine["statement"] in page
     assert 'data-chart="darkness"' in page
     assert "seed 3: 0.73" in page  # the pointer reads its figure
-    assert "translation and darkness are tested with the same three tests" in page
+    assert listed(page, ledger.out) == [FAMILY, FAMILY + RULED + ["darkness"], FAMILY + RULED]
     for other in ("report.md", "tables/claims.tex"):
         text = (tmp_path / other).read_text(encoding="utf-8")
         assert mine["statement"] in text
