@@ -94,6 +94,24 @@ class Sizes:
         return {head: int(count) for head, count in arrays.items()}
 
 
+class Talking(Sizes):
+    """Has something to say of what it found."""
+
+    name = "talking"
+
+    def note(self, arrays: Arrays) -> str | None:
+        return f"gap has {arrays['gap']}" if "gap" in arrays else None
+
+
+class TalkingOfARun(Darkened):
+    """The same, of one run."""
+
+    name = "talking_of_a_run"
+
+    def note(self, arrays: Arrays) -> str | None:
+        return f"looked at epoch {arrays['epoch']}"
+
+
 class Nameless:
     needs: frozenset[Need] = frozenset()
 
@@ -119,7 +137,7 @@ def study(**fields: Any) -> StudySpec:
 
 
 def test_a_probe_and_a_claim_of_ones_own_are_collected_and_shown(
-    tmp_path: Path, quick_workers: None, no_drawing: None
+    tmp_path: Path, quick_workers: None, no_drawing: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Else a user who wants to measure something must change the package."""
     write_pictures(tmp_path / "source", {"cat": 60, "dog": 60})
@@ -140,10 +158,14 @@ def test_a_probe_and_a_claim_of_ones_own_are_collected_and_shown(
     trained = weights.stat().st_mtime_ns
 
     file.write_text(
-        text + "probes: ['test_own_code:Darkened', 'test_own_code:Sizes']\n"
+        text + "probes: ['test_own_code:Darkened', 'test_own_code:Sizes', 'test_own_code:Talking', "
+        "'test_own_code:TalkingOfARun']\n"
         "claims: ['test_own_code:KeepsItsAnswer']\n"
     )
+    capfd.readouterr()
     assert compare(file, **settings).failures == ()  # added later: the run is not trained again
+    told = capfd.readouterr().err
+    assert [told.count(note) for note in ("gap has 65", "looked at epoch 1")] == [1, 2]
     assert weights.stat().st_mtime_ns == trained
     ledger = Ledger.open(tmp_path / "out")
     kept = read_run(ledger, Darkened(), "gap", 0)
