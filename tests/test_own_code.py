@@ -1,6 +1,7 @@
 """A probe and a claim of the user's own, in one file: named in a study, everything follows."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from headtohead.backbones.own import own_backbone
 from headtohead.claims.base import ClaimFigure, Question, measure, pairs
-from headtohead.claims.table import CLAIMS
+from headtohead.claims.table import CLAIMS, own_claim
 from headtohead.cli import main
 from headtohead.compare import compare
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import UsageError
+from headtohead.heads.table import head_entry
 from headtohead.probes.base import Context, Need, read_run, read_session, write_run
 from headtohead.probes.stage import lost, to_collect
 from headtohead.probes.table import PROBES, probes_of
@@ -110,6 +113,11 @@ class TalkingOfARun(Darkened):
 
     def note(self, arrays: Arrays) -> str | None:
         return f"looked at epoch {arrays['epoch']}"
+
+
+class Leaving(Sizes):
+    def __init__(self) -> None:
+        raise SystemExit(3)
 
 
 class Nameless:
@@ -310,6 +318,7 @@ def test_probes_change_no_run() -> None:
     [
         ("no_such_module:Probe", "no_such_module"),
         ("test_own_code:Missing", "Missing"),
+        ("test_own_code:Leaving", "exit"),
         ("test_own_code:Nameless", "name, collect, describe"),
         ("test_own_code:Taken", "'speed' is taken"),
         ("test_own_code:Escaping", "../elsewhere"),
@@ -320,6 +329,35 @@ def test_a_probe_that_cannot_work_is_told_before_the_work(entry: str, told: str)
     """Else a study trains for hours and then ends in a traceback."""
     with pytest.raises(UsageError, match=told):
         probes_of(study(probes=[entry]))
+
+
+IMPORTERS: dict[str, Callable[[str], object]] = {
+    "head": head_entry,
+    "backbone": own_backbone,
+    "probe": lambda entry: probes_of(study(probes=[entry])),
+    "claim": own_claim,
+}
+
+
+@pytest.mark.parametrize("kind", IMPORTERS)
+def test_own_code_that_ends_the_program_or_raises_is_one_line(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a script that was meant to be run ends the command without a word, or in a traceback."""
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, code in {
+        "exits": "import sys\nsys.exit()",
+        "raises": "raise ValueError('one\\ntwo')",
+        "silent": "raise RuntimeError",
+    }.items():
+        module = f"{name}_{kind}"
+        (tmp_path / f"{module}.py").write_text(code)
+        with pytest.raises(UsageError) as error:
+            IMPORTERS[kind](f"{module}:Mine")
+        (line,) = str(error.value).splitlines()
+        told = {"exits": "exit", "raises": "one two", "silent": "RuntimeError"}[name]
+        assert f"{kind} '{module}:Mine'" in line
+        assert told in line
 
 
 def test_only_a_module_and_a_class_name_a_probe() -> None:
