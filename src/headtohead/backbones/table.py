@@ -7,14 +7,11 @@ from typing import Any
 from headtohead.backbones.base import Backbone
 from headtohead.backbones.tutorial_cnn import TutorialCNN
 from headtohead.backbones.weights import load_weights, state_sha256, with_weights
-from headtohead.config.study import BackboneSpec
+from headtohead.config.backbone import ALIASES, LIBRARIES, BackboneSpec
 from headtohead.core.errors import UsageError
 
 BACKBONES: dict[str, Callable[..., Backbone]] = {"tutorial_cnn": TutorialCNN}
 """By name alone."""
-
-ALIASES = {"article": "tutorial_cnn"}
-"""Names of earlier versions."""
 
 
 def _timm(name: str, **options: Any) -> Backbone:
@@ -35,8 +32,10 @@ def _own(name: str, **options: Any) -> Backbone:
     return own_backbone(name, **options)
 
 
-FAMILIES: dict[str, Callable[..., Backbone]] = {"timm": _timm, "transformers": _transformers}
-"""By a name of the family's, `FAMILY:NAME`; any other `module:callable` is the user's own."""
+FAMILIES: dict[str, Callable[..., Backbone]] = dict(
+    zip(LIBRARIES, (_timm, _transformers), strict=True)
+)
+"""By a name of the family's."""
 
 
 def build_backbone(name: str, options: Mapping[str, Any] | None = None) -> Backbone:

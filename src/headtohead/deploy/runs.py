@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from headtohead.config.backbone import LIBRARIES
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import RunError, UsageError
 from headtohead.data.prepared import printable
@@ -17,9 +18,6 @@ from headtohead.store.ledger import Ledger
 if TYPE_CHECKING:
     from headtohead.heads.classifier import Classifier
     from headtohead.training.plans import Epoch
-
-LIBRARIES = ("timm", "transformers")
-"""Families of backbones that are no code of the study's own."""
 
 
 @dataclass(frozen=True)
