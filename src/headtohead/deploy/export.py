@@ -208,11 +208,12 @@ def _compare(
 
 
 def _original(subject: Subject, images: Pixels, *, calibrated: bool) -> NDArray[np.float64]:
-    from headtohead.deploy.predictor import logits_of
+    from headtohead.deploy.predictor import logits_of_each
     from headtohead.stats.metrics import probabilities
 
     scale = subject.temperature if calibrated else 1.0
-    return probabilities(logits_of(subject.model, images) / scale)
+    (logits,) = logits_of_each([subject.model], images)
+    return probabilities(logits / scale)
 
 
 def _elsewhere(made: Path, script: Path, images: Pixels) -> NDArray[np.float64]:
@@ -237,14 +238,15 @@ def _reloaded(subject: Subject, made: Path, images: Pixels) -> NDArray[np.float6
     """What a new model with the weights of the file says."""
     import safetensors.torch
 
-    from headtohead.deploy.predictor import logits_of
+    from headtohead.deploy.predictor import logits_of_each
     from headtohead.stats.metrics import probabilities
     from headtohead.training.plans import run_plan
 
     plan = run_plan(subject.ledger, subject.run.head, subject.run.seed)
     model = plan.build_plain()
     model.load_state_dict(safetensors.torch.load_file(made))
-    return probabilities(logits_of(model, images) / subject.temperature)
+    (logits,) = logits_of_each([model], images)
+    return probabilities(logits / subject.temperature)
 
 
 def _script(name: str, folder: Path) -> Path:
