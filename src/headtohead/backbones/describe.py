@@ -11,9 +11,9 @@ from headtohead.backbones.table import BACKBONES, FAMILIES, resolve
 from headtohead.backbones.weights import network_of
 from headtohead.config.backbone import ALIASES, BackboneSpec
 from headtohead.core.errors import UsageError
+from headtohead.core.text import MEGA
 
 MOST_LISTED = 60
-MEGA = 1_000_000
 
 
 def backbones(

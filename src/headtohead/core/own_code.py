@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from headtohead.core.errors import UsageError, brief, one_line
+from headtohead.core.files import NAME
 from headtohead.core.system import current_folder
-
-NAME = r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}"
-"""What may be the name of a folder, and part of an id, on every system."""
 
 
 def see_current_folder() -> None:

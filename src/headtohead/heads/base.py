@@ -63,6 +63,9 @@ class Head(nn.Module, ABC):
         return None
 
 
+SMALLEST_NORM = 1e-6
+"""The least norm that a vector is divided by; R-MAC adds it to the norm, as cirtorch does."""
+
 Pool: TypeAlias = Callable[[Tensor], Tensor]
 """(N, C, H, W) → (N, values): a function, or a value of a frozen dataclass that has its options.
 

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from headtohead.claims.base import JudgedClaim
 from headtohead.core.tex import escape
-from headtohead.core.text import minus
+from headtohead.core.text import MISSING, minus
 from headtohead.report.page.answer import opening
 from headtohead.report.page.content import Content
-from headtohead.report.page.tables import MISSING
 from headtohead.report.summary import HeadComparison, Summary
 
 

@@ -8,7 +8,7 @@ from headtohead.analysis.shown_in_full import shown_in_full
 from headtohead.claims.base import ClaimFigure, JudgedClaim
 from headtohead.claims.judge import judge
 from headtohead.claims.table import about_pooling, claims_of
-from headtohead.core.text import in_words, names
+from headtohead.core.text import MISSING, in_words, names
 from headtohead.probes.predictions import SplitPredictions
 from headtohead.probes.speed import SPEED, Speed
 from headtohead.report.beside import Beside
@@ -49,7 +49,6 @@ from headtohead.report.page.hard_images import (
 )
 from headtohead.report.page.setting import backbone_facts, command, environments, study_yaml
 from headtohead.report.page.tables import (
-    MISSING,
     BaselineRow,
     OverfitRow,
     Row,
