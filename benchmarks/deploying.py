@@ -24,6 +24,7 @@ from headtohead.data.resize import resize_image
 from headtohead.deploy.export import export
 from headtohead.deploy.predictor import Predictor
 from headtohead.result import Comparison
+from headtohead.study_data import StudyData
 from headtohead.training.serving import Shipped
 
 BATCH = 32
@@ -101,7 +102,7 @@ def _by_hand(predictor: Predictor) -> Side:
 
 def _onnx(study: Comparison, folder: Path) -> Side:
     """The exported model, a photograph at a time in its own size."""
-    model, *_ = export(study.ledger, study.summary, "onnx", folder / "m.onnx")
+    model, *_ = export(StudyData(study.ledger), study.summary, "onnx", folder / "m.onnx")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])

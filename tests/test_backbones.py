@@ -14,18 +14,20 @@ from headtohead.backbones.base import Normalization, Normalize
 from headtohead.backbones.describe import facts
 from headtohead.backbones.own import OwnBackbone
 from headtohead.backbones.table import (
-    ALIASES,
     BACKBONES,
+    FAMILIES,
     backbone_of,
     build_backbone,
     resolve,
 )
 from headtohead.backbones.tutorial_cnn import TutorialCNN
 from headtohead.cli import main
+from headtohead.config.backbone import ALIASES
 from headtohead.config.differences import differences
 from headtohead.config.study import BackboneSpec, HeadSpec, StudySpec
 from headtohead.core.errors import UsageError
 from headtohead.core.source_code import loaded_digest
+from headtohead.deploy.runs import refuse_unknown_code
 from headtohead.heads.classifier import build_classifier
 from headtohead.testing import check_backbone
 
@@ -36,6 +38,17 @@ def test_every_backbone_builds_without_options(name: str) -> None:
     backbone = build_backbone(name)
     assert backbone.channels > 0
     assert backbone.identity
+
+
+def test_what_a_library_builds_is_no_code_of_the_users_own() -> None:
+    """Else a study of a library's backbone asks for --trust, or one of own code is run unasked."""
+    for family in (*FAMILIES, "mine"):
+        study = StudySpec.model_validate({"backbone": {"name": f"{family}:net"}, "heads": ["gap"]})
+        if family == "mine":
+            with pytest.raises(UsageError, match="--trust mine:net"):
+                refuse_unknown_code(study, "gap", ())
+        else:
+            refuse_unknown_code(study, "gap", ())
 
 
 def test_an_old_name_is_the_same_backbone() -> None:

@@ -165,10 +165,13 @@ def test_two_seeds_prove_no_speed() -> None:
 def test_a_target_that_anybody_reaches_proves_no_speed() -> None:
     """Else heads race to what always naming one class gives."""
     speeds = {"gap": speeds_with(0.8e-3, 1), "fc": speeds_with(1e-3, 1)}
-    asked = faster("gap", "fc", speeds, SEEDS, Goal(0.5, 10, majority=0.5, declared=True), 0.05)
-    assert asked.ruling is not None
-    assert asked.ruling.outcome == "inconclusive"
-    assert "no better than always naming" in asked.ruling.rule
+    for target, outcome in ((0.5, "inconclusive"), (0.6, "supported")):
+        goal = Goal(target, 10, majority=0.5, declared=True)
+        asked = faster("gap", "fc", speeds, SEEDS, goal, 0.05)
+        assert asked.ruling is not None
+        assert asked.ruling.outcome == outcome
+        last = asked.ruling.rule.rpartition("needed")[2]
+        assert stated(last, "target", "class") == (["target", "class"] if target == 0.5 else [])
 
 
 def test_runs_that_never_reach_the_target_are_told() -> None:

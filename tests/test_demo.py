@@ -13,6 +13,7 @@ import pytest
 from deployed import Trained, trained_study
 from headtohead.deploy.demo import MOST_BYTES, Demo
 from headtohead.deploy.runs import load_members
+from headtohead.study_data import StudyData
 from hostile import CONTENTS
 
 HOSTILE = ("<img src=x onerror=\"document.title='run'\">", "dog\x1b[31m")
@@ -27,7 +28,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 def demo(trained: Trained) -> Iterator[Demo]:
     """Of classes whose names are code."""
     ledger = trained.ledger
-    members = load_members(ledger, [("fc", 0), ("gap", 0)], device="cpu")
+    members = load_members(StudyData(ledger), [("fc", 0), ("gap", 0)], device="cpu")
     file = ledger.file.model_copy(update={"classes": HOSTILE})
     with Demo(file, members, "127.0.0.1", 0) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})

@@ -15,6 +15,7 @@ from deployed import SIDE, Trained, trained_study
 from headtohead.core.errors import RunError, UsageError
 from headtohead.deploy import export as exporting
 from headtohead.deploy.export import TOLERANCE, export
+from headtohead.study_data import StudyData
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
@@ -46,7 +47,7 @@ def alone(script: Path, *calls: tuple[Path | str, ...]) -> str:
 
 def write(trained: Trained, form: str, out: Path, head: str) -> list[Path]:
     study = headtohead.load(trained.out)
-    return export(study.ledger, study.summary, form, out, head=head)
+    return export(StudyData(study.ledger), study.summary, form, out, head=head)
 
 
 @pytest.mark.parametrize(

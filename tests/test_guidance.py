@@ -2,19 +2,18 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
 
 from headtohead.config.recipe import OptimizerName, RecipeSpec
 from headtohead.config.study import BackboneSpec, HeadSpec
+from headtohead.core.errors import UsageError
+from headtohead.heads.base import Head
 from headtohead.heads.classifier import build_classifier
 from headtohead.heads.guidance import (
-    NON_NEGATIVE_POOLS,
-    ONE_PLACE,
-    POOLS,
-    Asked,
-    function_of,
+    Said,
     negative_inputs,
     same_functions,
     too_few_seeds,
@@ -26,47 +25,73 @@ from headtohead.stats.family import seeds_needed
 from headtohead.training.optimizer import optimizer_of
 from stated import stated
 
+Asked = tuple[str, dict[str, Any]]
+
+
+LINEAR_OTHERWISE = {"fc_small", "efficient_probing", "gap_bn", "csra", "class_mean"}
+"""Linear in one place, and more than one linear layer: two in a row (twice), a norm before it,
+weights of length one, and none that is trained."""
+
+
+def said_of(head: str, size: tuple[int, int] = (1, 1), **options: Any) -> Said:
+    found = build_head(head, 6, size, 2, **options)
+    return Said(found.linear_at_one_place, found.needs_non_negative, found.linear_on)
+
+
+def in_one_place(name: str) -> Head | None:
+    """The head on 1 × 1 maps, with options that it takes there; None where none are known."""
+    torch.manual_seed(0)
+    options = {"avgpool2x2": {"window": 1}, "simpool": {"gamma": 1}}.get(name, {})
+    try:
+        return build_head(name, 32, (1, 1), 2, **options).eval()
+    except UsageError:
+        return None
+
+
+def is_linear(head: Head) -> bool:
+    """On maps (N, 32, 1, 1), positive where the head needs that."""
+    features = torch.randn(5, 32, 1, 1)
+    if head.needs_non_negative:
+        features = features.abs() + 0.1
+    bias = head(torch.zeros(1, 32, 1, 1))
+    weights = head(torch.eye(32)[:, :, None, None]) - bias
+    expected = features.flatten(1) @ weights + bias
+    return torch.allclose(head(features), expected, rtol=1e-4, atol=1e-5)
+
 
 def test_one_place_makes_pools_equal() -> None:
     """Else hours go into heads that are one and the same, and ties are taken for findings."""
-    asked = {name: Asked(name) for name in ("gap", "gmp", "gem", "fc")}
-    (sentence,) = same_functions(asked, (1, 1), non_negative=True)
+    said = {name: said_of(name) for name in ("gap", "gmp", "gem", "fc")}
+    (sentence,) = same_functions(said, (1, 1), non_negative=True)
     assert "gap, gmp and gem" in sentence
-    (sentence,) = same_functions(asked, (1, 1))  # gem discards what is negative
+    (sentence,) = same_functions(said, (1, 1))  # gem discards what is negative
     assert "gap and gmp are" in sentence
-    assert same_functions(asked, (2, 2), non_negative=True) == []
+    larger = {name: said_of(name, (2, 2)) for name in said}
+    assert same_functions(larger, (2, 2), non_negative=True) == []
 
 
-@pytest.mark.parametrize("name", sorted(POOLS | NON_NEGATIVE_POOLS))
-def test_they_are_equal_indeed(name: str) -> None:
-    """Else guidance talks users out of a comparison that could be made."""
-    torch.manual_seed(0)
-    head, features = build_head(name, 6, (1, 1), 2).eval(), torch.rand(5, 6, 1, 1) + 0.1
-    bias = head(torch.zeros(1, 6, 1, 1))
-    weights = head(torch.eye(6)[:, :, None, None]) - bias
-    expected = features.flatten(1) @ weights + bias
-    torch.testing.assert_close(head(features), expected, rtol=1e-4, atol=1e-5)
-
-
-def test_no_other_head_is_said_to_be_equal_there() -> None:
-    """Else a head with layers of its own is called a pool."""
-    found = {
-        name for name in HEADS if function_of(Asked(name), (1, 1), non_negative=True) == ONE_PLACE
-    }
-    assert found == POOLS | NON_NEGATIVE_POOLS
+@torch.no_grad()
+def test_a_head_says_of_itself_whether_it_is_linear_in_one_place() -> None:
+    """Else guidance talks users out of a comparison that could be made, or lets equals compete."""
+    heads = {name: in_one_place(name) for name in HEADS}
+    built = {name: head for name, head in heads.items() if head is not None}
+    assert set(heads) - set(built) == {"isqrt_cov"}
+    linear = {name for name, head in built.items() if is_linear(head)}
+    told = {name for name, head in built.items() if head.linear_at_one_place}
+    assert (told - linear, linear - told) == (set(), LINEAR_OTHERWISE)
 
 
 @pytest.mark.parametrize(
     ("one", "other", "size"),
     [
-        (Asked("gap"), Asked("nin"), (3, 5)),
-        (Asked("linear"), Asked("conv"), (3, 5)),
-        (Asked("kmax", {"k": 1}), Asked("gmp"), (3, 5)),
-        (Asked("kmax", {"k": 15}), Asked("gap"), (3, 5)),
-        (Asked("kmax"), Asked("gap"), (2, 2)),
-        (Asked("spp", {"levels": [1]}), Asked("gmp"), (3, 5)),
-        (Asked("avgpool2x2"), Asked("gap"), (2, 2)),
-        (Asked("avgpool2x2", {"window": 1}), Asked("linear"), (3, 5)),
+        (("gap", {}), ("nin", {}), (3, 5)),
+        (("linear", {}), ("conv", {}), (3, 5)),
+        (("kmax", {"k": 1}), ("gmp", {}), (3, 5)),
+        (("kmax", {"k": 15}), ("gap", {}), (3, 5)),
+        (("kmax", {}), ("gap", {}), (2, 2)),
+        (("spp", {"levels": [1]}), ("gmp", {}), (3, 5)),
+        (("avgpool2x2", {}), ("gap", {}), (2, 2)),
+        (("avgpool2x2", {"window": 1}), ("linear", {}), (3, 5)),
     ],
     ids=str,
 )
@@ -74,13 +99,17 @@ def test_same_functions_are_named_and_are_the_same(
     one: Asked, other: Asked, size: tuple[int, int]
 ) -> None:
     """Else two names for one function are compared, or two functions are called one."""
-    (sentence,) = same_functions({"a": one, "b": other}, size)
+    said = {
+        name: said_of(head, size, **options)
+        for name, (head, options) in zip("ab", (one, other), strict=True)
+    }
+    (sentence,) = same_functions(said, size)
     assert sentence.startswith("a and b")
     assert "same function" in sentence
-    heads = [build_head(asked.head, 6, size, 2, **asked.options) for asked in (one, other)]
+    heads = [build_head(head, 6, size, 2, **options) for head, options in (one, other)]
     last = [h.linear if hasattr(h, "linear") else h.convolution for h in heads]
     weight, bias = last[1].weight.detach(), torch.randn(2)
-    if other.head == "conv":  # the flattened layer has channels last
+    if other[0] == "conv":  # the flattened layer has channels last
         weight = weight.permute(0, 2, 3, 1)
     with torch.no_grad():
         last[0].weight.copy_(weight.reshape(last[0].weight.shape))
@@ -92,8 +121,11 @@ def test_same_functions_are_named_and_are_the_same(
 
 def test_different_functions_are_not_called_the_same() -> None:
     """Else a real question is dropped."""
-    asked = {name: Asked(name) for name in HEADS if name not in ("nin", "conv")}
-    assert same_functions(asked, (7, 7), non_negative=True) == []
+    said = {}
+    for name in set(HEADS) - {"nin", "conv"}:
+        head = build_head(name, 32, (7, 7), 2)
+        said[name] = Said(head.linear_at_one_place, head.needs_non_negative, head.linear_on)
+    assert same_functions(said, (7, 7), non_negative=True) == []
 
 
 def test_a_head_too_large_is_told_with_its_number() -> None:
@@ -142,7 +174,6 @@ def test_negative_maps_are_told() -> None:
     assert "gem and stochastic" in sentence
     assert negative_inputs(["gem"], 0.0) == []
     assert negative_inputs([], -1.0) == []
-    assert {n for n, e in HEADS.items() if e.cls.needs_non_negative} == NON_NEGATIVE_POOLS
 
 
 @pytest.mark.parametrize("comparisons", [1, 4, 29])

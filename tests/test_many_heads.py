@@ -6,10 +6,11 @@ import pytest
 
 from headtohead.analysis.shown_in_full import shown_in_full
 from headtohead.config.study_files import load_study
+from headtohead.heads.table import HEADS as SHIPPED
 from headtohead.report.charts.chart import saved
 from headtohead.report.charts.curves import tracks_of
 from headtohead.report.charts.panels import draw_panels
-from headtohead.report.charts.style import COLORS, KNOWN_HEADS, MARKERS, head_styles
+from headtohead.report.charts.style import COLORS, KNOWN_HEADS, MARKERS, OWN, OWN_FIRST, head_styles
 from headtohead.report.formats.figures import plots, sheets
 from headtohead.report.page.frame import THEME
 from headtohead.report.render import render
@@ -31,13 +32,28 @@ def test_a_heads_style_does_not_depend_on_the_others() -> None:
     assert set(COLORS) <= set(THEME)
 
 
+def test_a_head_more_that_is_shipped_changes_no_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else every own head has another colour after an update, beside reports from before."""
+    own = {"my_head": ("#7F7F7F", "X"), "gap_2": ("#000000", "D"), "a": ("#882255", "^")}
+    mine = [f"mine.Head{i}" for i in range(OWN - 1)]
+    before = head_styles([*KNOWN_HEADS, *mine])
+    assert {name: (style.color, style.marker) for name, style in head_styles(own).items()} == own
+    assert set(KNOWN_HEADS) == set(SHIPPED)
+    assert len(COLORS) * len(MARKERS) == OWN_FIRST + OWN
+    monkeypatch.setattr("headtohead.report.charts.style.KNOWN_HEADS", (*KNOWN_HEADS, "new"))
+    assert head_styles([*KNOWN_HEADS, *mine]) == before
+    with_it = head_styles([*mine, *KNOWN_HEADS, "new"])
+    assert with_it["new"] == head_styles(["new"])["new"]
+    assert len(set(with_it.values())) == len(with_it)
+    assert list(with_it) == [*mine, *KNOWN_HEADS, "new"]
+
+
 def test_as_many_heads_of_ones_own_differ() -> None:
     """Else two lines of a chart cannot be told apart."""
-    count = len(COLORS) * len(MARKERS) - len(KNOWN_HEADS)
-    found = head_styles(f"mine.Head{i}" for i in range(count))
-    assert len(set(found.values())) == len(found) == count
-    more = head_styles(f"mine.Head{i}" for i in range(count + 5))
-    assert len(more) == count + 5
+    found = head_styles(f"mine.Head{i}" for i in range(OWN))
+    assert len(set(found.values())) == len(found) == OWN
+    more = head_styles(f"mine.Head{i}" for i in range(OWN + 5))
+    assert len(more) == OWN + 5
 
 
 @pytest.fixture(scope="module")

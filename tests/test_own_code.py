@@ -1,6 +1,7 @@
 """A probe and a claim of the user's own, in one file: named in a study, everything follows."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from headtohead.backbones.own import own_backbone
 from headtohead.claims.base import ClaimFigure, Question, measure, pairs
-from headtohead.claims.table import CLAIMS
+from headtohead.claims.table import CLAIMS, own_claim
 from headtohead.cli import main
 from headtohead.compare import compare
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import UsageError
+from headtohead.heads.table import head_entry
 from headtohead.probes.base import Context, Need, read_run, read_session, write_run
 from headtohead.probes.stage import lost, to_collect
 from headtohead.probes.table import PROBES, probes_of
@@ -24,7 +27,9 @@ from headtohead.store.evidence import Arrays, evidence_path
 from headtohead.store.ledger import Ledger
 from headtohead.study_data import StudyData
 from ledgers import full_ledger
+from pages import part, section
 from photographs import write_pictures
+from stated import stated
 
 
 class Darkened:
@@ -92,6 +97,29 @@ class Sizes:
         return {head: int(count) for head, count in arrays.items()}
 
 
+class Talking(Sizes):
+    """Has something to say of what it found."""
+
+    name = "talking"
+
+    def note(self, arrays: Arrays) -> str | None:
+        return f"gap has {arrays['gap']}" if "gap" in arrays else None
+
+
+class TalkingOfARun(Darkened):
+    """The same, of one run."""
+
+    name = "talking_of_a_run"
+
+    def note(self, arrays: Arrays) -> str | None:
+        return f"looked at epoch {arrays['epoch']}"
+
+
+class Leaving(Sizes):
+    def __init__(self) -> None:
+        raise SystemExit(3)
+
+
 class Nameless:
     needs: frozenset[Need] = frozenset()
 
@@ -117,7 +145,7 @@ def study(**fields: Any) -> StudySpec:
 
 
 def test_a_probe_and_a_claim_of_ones_own_are_collected_and_shown(
-    tmp_path: Path, quick_workers: None, no_drawing: None
+    tmp_path: Path, quick_workers: None, no_drawing: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Else a user who wants to measure something must change the package."""
     write_pictures(tmp_path / "source", {"cat": 60, "dog": 60})
@@ -138,10 +166,14 @@ def test_a_probe_and_a_claim_of_ones_own_are_collected_and_shown(
     trained = weights.stat().st_mtime_ns
 
     file.write_text(
-        text + "probes: ['test_own_code:Darkened', 'test_own_code:Sizes']\n"
+        text + "probes: ['test_own_code:Darkened', 'test_own_code:Sizes', 'test_own_code:Talking', "
+        "'test_own_code:TalkingOfARun']\n"
         "claims: ['test_own_code:KeepsItsAnswer']\n"
     )
+    capfd.readouterr()
     assert compare(file, **settings).failures == ()  # added later: the run is not trained again
+    told = capfd.readouterr().err
+    assert [told.count(note) for note in ("gap has 65", "looked at epoch 1")] == [1, 2]
     assert weights.stat().st_mtime_ns == trained
     ledger = Ledger.open(tmp_path / "out")
     kept = read_run(ledger, Darkened(), "gap", 0)
@@ -162,20 +194,49 @@ def test_a_probe_and_a_claim_of_ones_own_are_collected_and_shown(
     assert lost(ledger, "gap", 0) == ("darkened",)
 
 
-def darkened_ledger(out: Path) -> Ledger:
+def darkened_ledger(
+    out: Path, claims: tuple[str, ...] = ("test_own_code:KeepsItsAnswer",)
+) -> Ledger:
     """Eight seeds of two heads; gap keeps nine answers of ten, fc about seven."""
     ledger = full_ledger(out, heads=("fc", "gap"), seeds=8, epochs=1)
     for seed in range(8):
         for head, kept in (("gap", 90), ("fc", 70 + seed)):
             arrays = {"kept": np.arange(100) < kept, "epoch": np.array(1)}
             write_run(ledger, Darkened(), head, seed, arrays)
-    study = ledger.file.study.model_copy(update={"claims": ("test_own_code:KeepsItsAnswer",)})
+    study = ledger.file.study.model_copy(update={"claims": claims})
     return Ledger.create(out, ledger.file.model_copy(update={"study": study}))
 
 
 def claims_in(out: Path) -> dict[str, dict[str, Any]]:
     found = json.loads((out / "summary.json").read_bytes())["claims"]
     return {claim["name"]: claim for claim in found}
+
+
+def listed(page: str, out: Path) -> list[list[str]]:
+    """The claims that three places name: method, claims, and LaTeX's caption."""
+    names = ("overfitting", "class maps", "translation", "darkness", "parameters", "speed")
+    claims = section(page, "claims").partition("gap against")[2].partition(" 1. ")[0]
+    latex = (out / "tables/claims.tex").read_text(encoding="utf-8")
+    (caption,) = (line for line in latex.splitlines() if line.startswith("\\caption"))
+    told = (part(page, "<p><strong>Two families.</strong>", "</p>"), claims, caption)
+    return [stated(text, *names) for text in told]
+
+
+FAMILY = ["overfitting", "class maps", "translation", "darkness"]
+RULED = ["parameters", "speed"]
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_a_claim_more_that_is_shipped_is_told_in_every_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a claim is tested in a family whose lists on the page and in papers leave it out."""
+    monkeypatch.setattr("headtohead.claims.table.CLAIMS", (*CLAIMS, KeepsItsAnswer()))
+    ledger = darkened_ledger(tmp_path, ())
+    render(StudyData(ledger))
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert listed(page, tmp_path) == [FAMILY, FAMILY + RULED, FAMILY + RULED]
+    assert "study's own" not in section(page, "claims")
 
 
 def test_a_claim_of_ones_own_is_decided_and_shown_everywhere(tmp_path: Path) -> None:
@@ -195,7 +256,7 @@ def test_a_claim_of_ones_own_is_decided_and_shown_everywhere(tmp_path: Path) -> 
     assert mine["statement"] in page
     assert 'data-chart="darkness"' in page
     assert "seed 3: 0.73" in page  # the pointer reads its figure
-    assert "translation and darkness are tested with the same three tests" in page
+    assert listed(page, ledger.out) == [FAMILY, FAMILY + RULED + ["darkness"], FAMILY + RULED]
     for other in ("report.md", "tables/claims.tex"):
         text = (tmp_path / other).read_text(encoding="utf-8")
         assert mine["statement"] in text
@@ -257,6 +318,7 @@ def test_probes_change_no_run() -> None:
     [
         ("no_such_module:Probe", "no_such_module"),
         ("test_own_code:Missing", "Missing"),
+        ("test_own_code:Leaving", "exit"),
         ("test_own_code:Nameless", "name, collect, describe"),
         ("test_own_code:Taken", "'speed' is taken"),
         ("test_own_code:Escaping", "../elsewhere"),
@@ -267,6 +329,35 @@ def test_a_probe_that_cannot_work_is_told_before_the_work(entry: str, told: str)
     """Else a study trains for hours and then ends in a traceback."""
     with pytest.raises(UsageError, match=told):
         probes_of(study(probes=[entry]))
+
+
+IMPORTERS: dict[str, Callable[[str], object]] = {
+    "head": head_entry,
+    "backbone": own_backbone,
+    "probe": lambda entry: probes_of(study(probes=[entry])),
+    "claim": own_claim,
+}
+
+
+@pytest.mark.parametrize("kind", IMPORTERS)
+def test_own_code_that_ends_the_program_or_raises_is_one_line(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a script that was meant to be run ends the command without a word, or in a traceback."""
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, code in {
+        "exits": "import sys\nsys.exit()",
+        "raises": "raise ValueError('one\\ntwo')",
+        "silent": "raise RuntimeError",
+    }.items():
+        module = f"{name}_{kind}"
+        (tmp_path / f"{module}.py").write_text(code)
+        with pytest.raises(UsageError) as error:
+            IMPORTERS[kind](f"{module}:Mine")
+        (line,) = str(error.value).splitlines()
+        told = {"exits": "exit", "raises": "one two", "silent": "RuntimeError"}[name]
+        assert f"{kind} '{module}:Mine'" in line
+        assert told in line
 
 
 def test_only_a_module_and_a_class_name_a_probe() -> None:

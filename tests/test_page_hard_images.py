@@ -1,7 +1,9 @@
 """Pictures worth a look: the right ones are found, kept while they are at hand, and told apart."""
 
 import base64
+import hashlib
 import io
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from headtohead.report.page.hard_images import (
     predictions_on_test,
 )
 from headtohead.report.page.thumbnails import keep_thumbnails, read_thumbnails
+from headtohead.store.evidence import read_evidence
 from headtohead.study_data import StudyData
 from ledgers import full_ledger
 from pages import report_page
@@ -133,6 +136,35 @@ def test_damaged_or_foreign_thumbnails_are_as_good_as_none(tmp_path: Path) -> No
     path.write_bytes(whole)
     manifest = path.with_suffix(".json")
     manifest.write_text(manifest.read_text().replace("ppp", "qqq"))
+    assert read_thumbnails(StudyData(ledger)) is None
+
+
+def test_thumbnails_are_evidence_and_those_of_earlier_versions_are_read(tmp_path: Path) -> None:
+    """Else old ledgers lose the images of their page."""
+    ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=1, epochs=1)
+    path, prepared = tmp_path / "out/evidence/thumbnails/test.npz", ledger.file.prepared
+    found = read_thumbnails(StudyData(ledger))
+    arrays = read_evidence(path, "thumbnails", prepared)
+    assert found is not None
+    assert arrays is not None
+    assert list(found.by_row) == arrays["rows"].tolist()
+    manifest = json.loads(path.with_suffix(".json").read_bytes())
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    path.write_bytes(buffer.getvalue())
+    old = {
+        "format": 1,
+        "prepared": prepared,
+        "sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
+        "facts": manifest["facts"],
+        "names": manifest["names"],
+    }
+    path.with_suffix(".json").write_text(json.dumps(old))
+    again = read_thumbnails(StudyData(ledger))
+    assert again is not None
+    assert again.facts == found.facts
+    assert list(again.by_row) == list(found.by_row)
+    path.with_suffix(".json").write_text(json.dumps(old | {"prepared": "q" * 64}))
     assert read_thumbnails(StudyData(ledger)) is None
 
 

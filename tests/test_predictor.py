@@ -26,6 +26,7 @@ from headtohead.deploy.runs import temperature_of
 from headtohead.probes.base import read_run
 from headtohead.probes.predictions import PREDICTIONS
 from headtohead.stats.metrics import probabilities
+from headtohead.study_data import StudyData
 from headtohead.training.inputs import Pictures
 from ledgers import add_run, full_ledger, study_ledger
 from photographs import write_pictures
@@ -110,7 +111,7 @@ def test_the_temperature_is_validations_own(tmp_path: Path) -> None:
     ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=1)
     found = read_run(ledger, PREDICTIONS, "fc", 0)
     assert found is not None
-    value, count = temperature_of(ledger, "fc", 0)
+    value, count = temperature_of(StudyData(ledger), "fc", 0)
     assert count == len(found.validation.labels) == 200
     logits = found.validation.best[:, 0].astype(np.float64)
     signs = 2 * found.validation.labels - 1
@@ -125,8 +126,8 @@ def test_answers_that_are_all_right_calibrate_nothing(tmp_path: Path) -> None:
     """Else eight validation images without an error make every answer 100 % certain."""
     ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=1)
     add_run(ledger, "gap", 0, skill=1.0)
-    assert temperature_of(ledger, "gap", 0) == (1.0, 0)
-    assert temperature_of(ledger, "fc", 0) == (1.0, 0)  # no run, no predictions
+    assert temperature_of(StudyData(ledger), "gap", 0) == (1.0, 0)
+    assert temperature_of(StudyData(ledger), "fc", 0) == (1.0, 0)  # no run, no predictions
 
 
 def test_files_of_the_study_are_counted(

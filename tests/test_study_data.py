@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from deployed import trained_study
 from headtohead.core.errors import UsageError
 from headtohead.probes.base import Probe
 from headtohead.probes.costs import COSTS
@@ -32,9 +33,9 @@ def watch(event, arguments):
 sys.addaudithook(watch)
 from undrawn import undrawn
 from headtohead.cli import main
-for _ in range(2):
+for command in json.loads(sys.argv[3]):
     with undrawn():
-        main(["report", folder], standalone_mode=False)
+        main(command, standalone_mode=False)
     found_each_time.append(dict(opened))
     opened.clear()
 with open(found, "w") as handle:
@@ -42,17 +43,24 @@ with open(found, "w") as handle:
 """
 
 
-def test_a_report_opens_each_file_of_a_ledger_at_most_once(tmp_path: Path) -> None:
-    """Else thirty heads on a network disk take minutes, and a file may change between two reads."""
-    out = tmp_path / "out"
-    ledger = rich_ledger(out, heads=("fc", "fc_dropout", "gap"), seeds=2, epochs=2)
+def opened_by(commands: list[list[str]], out: Path, found: Path) -> list[dict[str, int]]:
+    """How often each command opens each file in `out`, by path below it."""
     subprocess.run(
-        [sys.executable, "-c", COUNT_OPENED, str(out), str(tmp_path / "opened.json")],
+        [sys.executable, "-c", COUNT_OPENED, str(out), str(found), json.dumps(commands)],
         cwd=Path(__file__).parent,
         check=True,
         capture_output=True,
     )
-    first, again = json.loads((tmp_path / "opened.json").read_bytes())
+    opened: list[dict[str, int]] = json.loads(found.read_bytes())
+    return opened
+
+
+def test_a_report_opens_each_file_of_a_ledger_at_most_once(tmp_path: Path) -> None:
+    """Else thirty heads on a network disk take minutes, and a file may change between two reads."""
+    out = tmp_path / "out"
+    ledger = rich_ledger(out, heads=("fc", "fc_dropout", "gap"), seeds=2, epochs=2)
+    report = ["report", str(out)]
+    first, again = opened_by([report, report], out, tmp_path / "opened.json")
     for opened in (first, again):
         assert {path: count for path, count in opened.items() if count > 1} == {}
         for head in ledger.file.study.heads:
@@ -62,6 +70,27 @@ def test_a_report_opens_each_file_of_a_ledger_at_most_once(tmp_path: Path) -> No
                 assert opened[f"evidence/{probe}/{head}/seed-1.npz"] == 1
         for path in ("study.yaml", "evidence/speed/session.npz", "evidence/pictures/split-0.npz"):
             assert opened[path] == 1
+
+
+def test_a_shipped_model_is_opened_by_reading_each_file_at_most_once(tmp_path: Path) -> None:
+    """Else `predict` reads a study on a network disk twice before its first answer."""
+    trained = trained_study(tmp_path)
+    image = str(trained.source / trained.prepared.names[0])
+    commands = [
+        ["predict", str(trained.out), image],
+        [
+            "export",
+            str(trained.out),
+            "--format",
+            "safetensors",
+            "--out",
+            str(tmp_path / "m.safetensors"),
+        ],
+    ]
+    for opened in opened_by(commands, trained.out, tmp_path / "opened.json"):
+        assert {path: count for path, count in opened.items() if count > 1} == {}
+        assert opened["study.yaml"] == 1
+        assert opened["evidence/predictions/gap/seed-1.npz"] == 1
 
 
 def test_what_was_read_stays_as_it_was(tmp_path: Path) -> None:

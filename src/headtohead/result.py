@@ -98,8 +98,9 @@ class Comparison:
         trust: Collection[str] = (),
     ) -> Predictor:
         """What predicts by one run (as `model` chooses it) or, `ensemble`, by all of a head's."""
+        data = StudyData(self.ledger)
         return predictor_of(
-            self.ledger, self.summary, head, seed, ensemble=ensemble, device=device, trust=trust
+            data, self.summary, head, seed, ensemble=ensemble, device=device, trust=trust
         )
 
     @property

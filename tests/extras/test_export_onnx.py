@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import headtohead
 from deployed import Trained, trained_study
 from headtohead.deploy.export import _ALONE, RESIZED_TOLERANCE, TOLERANCE, export
+from headtohead.study_data import StudyData
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
@@ -43,7 +44,7 @@ def test_any_batch_gives_the_originals_probabilities(
 ) -> None:
     """Else what serves is not what was compared."""
     study = headtohead.load(trained.out)
-    files = export(study.ledger, study.summary, "onnx", tmp_path / "m.onnx", head=head)
+    files = export(StudyData(study.ledger), study.summary, "onnx", tmp_path / "m.onnx", head=head)
     session = onnxruntime.InferenceSession(str(files[0]), providers=["CPUExecutionProvider"])
     metadata = session.get_modelmeta().custom_metadata_map
     assert json.loads(metadata["classes"]) == list(trained.prepared.classes)

@@ -7,13 +7,13 @@ import torch
 
 from headtohead.backbones.base import Backbone
 from headtohead.backbones.counting import multiply_adds
-from headtohead.backbones.table import ALIASES, BACKBONES, FAMILIES, resolve
+from headtohead.backbones.table import BACKBONES, FAMILIES, resolve
 from headtohead.backbones.weights import network_of
-from headtohead.config.study import BackboneSpec
+from headtohead.config.backbone import ALIASES, BackboneSpec
 from headtohead.core.errors import UsageError
+from headtohead.core.text import MEGA
 
 MOST_LISTED = 60
-MEGA = 1_000_000
 
 
 def backbones(

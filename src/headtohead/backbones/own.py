@@ -1,6 +1,5 @@
 """Backbones of the user's own: `module:callable`."""
 
-import importlib
 from typing import Any
 
 from torch import Tensor, nn
@@ -8,6 +7,7 @@ from torch import Tensor, nn
 from headtohead.backbones.base import Backbone, Normalization
 from headtohead.backbones.external import LibraryBackbone
 from headtohead.core.errors import UsageError
+from headtohead.core.own_code import imported
 
 IMAGE_SIZE = 224
 
@@ -40,11 +40,7 @@ def own_backbone(name: str, **options: Any) -> Backbone:
     Importing a module runs its code: callers pass on only what the user typed. Raises UsageError
     for what cannot be imported, called with these options, or is neither.
     """
-    module, _, attribute = name.partition(":")
-    try:
-        build = getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # the user's code runs here, and may fail in any way
-        raise UsageError(f"backbone {name!r} cannot be imported: {error}.") from error
+    build = imported("backbone", name)
     if not callable(build):
         raise UsageError(f"backbone {name!r} is not a class or function; received {build!r}.")
     found = build(**options)

@@ -12,16 +12,13 @@ from headtohead.backbones.weights import (
     state_sha256,
     with_weights,
 )
-from headtohead.config.study import BackboneSpec
+from headtohead.config.backbone import ALIASES, LIBRARIES, BackboneSpec
 from headtohead.core.errors import UsageError
 from headtohead.core.files import digest_of
 from headtohead.core.source_code import loaded_digest
 
 BACKBONES: dict[str, Callable[..., Backbone]] = {"tutorial_cnn": TutorialCNN}
 """By name alone."""
-
-ALIASES = {"article": "tutorial_cnn"}
-"""Names of earlier versions."""
 
 
 def _timm(name: str, **options: Any) -> Backbone:
@@ -42,8 +39,10 @@ def _own(name: str, **options: Any) -> Backbone:
     return own_backbone(name, **options)
 
 
-FAMILIES: dict[str, Callable[..., Backbone]] = {"timm": _timm, "transformers": _transformers}
-"""By a name of the family's, `FAMILY:NAME`; any other `module:callable` is the user's own."""
+FAMILIES: dict[str, Callable[..., Backbone]] = dict(
+    zip(LIBRARIES, (_timm, _transformers), strict=True)
+)
+"""By a name of the family's."""
 
 
 def build_backbone(name: str, options: Mapping[str, Any] | None = None) -> Backbone:

@@ -28,8 +28,13 @@ Options = Annotated[dict[str, JsonValue], BeforeValidator(_tuples_as_lists)]
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
-OLD_NAME = "article"
-"""Version 0.1 called the `tutorial_cnn` so: digests still do, and study files may."""
+ALIASES = {"article": "tutorial_cnn"}
+"""Names of version 0.1 and the present ones: digests keep the old, and study files may name it."""
+
+_OLD_NAMES = {present: old for old, present in ALIASES.items()}
+
+LIBRARIES = ("timm", "transformers")
+"""Families of backbones, `FAMILY:NAME`; any other `module:callable` is code of the user's own."""
 
 
 class BackboneSpec(Spec):
@@ -59,7 +64,7 @@ class BackboneSpec(Spec):
     @field_validator("name")
     @classmethod
     def _by_its_present_name(cls, name: str) -> str:
-        return "tutorial_cnn" if name == OLD_NAME else name
+        return ALIASES.get(name, name)
 
     @field_validator("weights")
     @classmethod
@@ -122,7 +127,7 @@ class BackboneSpec(Spec):
         """What decides its feature maps before any training. Raises as `identity` does."""
         if self.weights is not None and self.weights_sha256 is None:
             raise ValueError(f"backbone.weights {self.weights!r} were not read: no digest of them")
-        name = OLD_NAME if self.name == "tutorial_cnn" else self.name
+        name = _OLD_NAMES.get(self.name, self.name)
         if self.architecture_sha256 is not None:  # a name says nothing of what is in a file
             name = f"{name.partition(':')[0]}:{self.architecture_sha256}"
         content: dict[str, Any] = {"name": name, "options": self.options}

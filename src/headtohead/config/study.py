@@ -23,7 +23,7 @@ from headtohead.config.recipe import RecipeSpec, Spec
 from headtohead.config.search_space import TuningSpec, settings_of
 from headtohead.config.verdict import VerdictSpec
 from headtohead.core.errors import brief
-from headtohead.core.files import digest_of
+from headtohead.core.files import NAME, digest_of
 
 DIGEST_FORMAT = 1
 DEFAULT_REFERENCE = "gap"
@@ -32,10 +32,9 @@ DEFAULT_RIVALS = ("fc_dropout", "fc")
 PROBLEMS = 5
 """Mistakes that one message names; the others are counted."""
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$"
+Name = Annotated[str, StringConstraints(pattern=f"^{NAME}$")]
 """What heads and studies may be called: names of files on every system."""
 
-Name = Annotated[str, StringConstraints(pattern=NAME)]
 ModuleClass = Annotated[str, StringConstraints(pattern=r"^[^\W\d][\w.]*:[^\W\d]\w*$")]
 """`module:Class`: something of the user's own."""
 

@@ -10,6 +10,9 @@ from typing import Any
 
 from headtohead.core.errors import StorageError, UsageError, brief
 
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}"
+"""What may be the name of a file or folder, and part of an id, on every system."""
+
 
 def expanded(path: str | Path) -> Path:
     """`path` with `~` as the user's home, `~name` as another's.

@@ -3,6 +3,12 @@
 import re
 from collections.abc import Sequence
 
+MISSING = "–"
+"""What a table shows where there is no value."""
+
+MEGA = 1_000_000
+"""Bytes of a megabyte."""
+
 
 def names(heads: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""

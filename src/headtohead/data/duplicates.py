@@ -121,10 +121,7 @@ def regrouped(images: NDArray[np.uint8], groups: NDArray[np.int64], mode: str) -
         return groups
     leader = np.arange(len(groups), dtype=np.int64)
     if mode == "exact":
-        _, member, size = np.unique(groups, return_inverse=True, return_counts=True)
-        seen: dict[bytes, int] = {}
-        for row in np.flatnonzero(size[member] > 1).tolist():
-            leader[row] = seen.setdefault(_pixels(images, row), row)
+        leader = _first_equal(images, groups)
     return np.unique(leader, return_inverse=True)[1].astype(np.int64)
 
 
@@ -151,10 +148,12 @@ def _describe(
     return first, middle, coarse
 
 
-def _first_equal(images: NDArray[np.uint8], checks: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """(N,) the first row of the same pixels; only rows of equal `checks` can be equal."""
-    first = np.arange(len(images), dtype=np.int64)
-    _, member, size = np.unique(checks, return_inverse=True, return_counts=True)
+def _first_equal(
+    images: NDArray[np.uint8], alike: NDArray[np.uint32] | NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """(N,) the first row of the same pixels; only rows of equal `alike` (N,) are compared."""
+    first = np.arange(len(alike), dtype=np.int64)
+    _, member, size = np.unique(alike, return_inverse=True, return_counts=True)
     seen: dict[bytes, int] = {}
     for row in np.flatnonzero(size[member] > 1).tolist():
         first[row] = seen.setdefault(_pixels(images, row), row)

@@ -18,7 +18,7 @@ from headtohead.data.prepare import cached_set
 from headtohead.data.prepared import file_hashes, printable
 from headtohead.deploy.answers import FORMATS, Answer
 from headtohead.deploy.image_files import Read, paths_of, read_all
-from headtohead.deploy.opening import open_predictor
+from headtohead.deploy.opening import open_predictor, predictor_of
 from headtohead.deploy.runs import chosen, load_members
 from headtohead.probes.probe_images import check_masks_folder
 from headtohead.report.summary import summarize
@@ -50,12 +50,15 @@ def predict(
     trust: Collection[str],
 ) -> None:
     """Print the answers as they come. Raises DataError at the end where files could not be read."""
-    predictor = open_predictor(folder, head, seed, ensemble=ensemble, device=device, trust=trust)
+    data = _opened(folder)
+    predictor = predictor_of(
+        data, summarize(data), head, seed, ensemble=ensemble, device=device, trust=trust
+    )
     paths = paths_of(names, sys.stdin)
     unreadable = _Unreadable(note)
     note(predictor.told)
     answers = predictor.answers(paths, top=top, on_unreadable=unreadable, progress=progress)
-    learned = _Learned(folder)
+    learned = _Learned(data)
     for line in FORMATS[form](learned.watch(answers)):
         say(line)
     learned.tell(note)
@@ -123,11 +126,10 @@ def evaluate(
     """Every head and seed on the labelled images of `data`."""
     from headtohead.deploy.evaluate import evaluate as score
 
-    ledger = Ledger.open(expanded(folder))
+    study = _opened(folder)
     place = cache_folder(cache)
-    summary = summarize(StudyData(ledger))
     return score(
-        ledger, summary, data,
+        study.ledger, summarize(study), data,
         cache=place, progress=progress, device=device, trust=trust, new_only=new_only,
     )  # fmt: skip
 
@@ -144,8 +146,8 @@ def export(
     """The files that were written, the model first."""
     from headtohead.deploy.export import export as write
 
-    ledger = Ledger.open(expanded(folder))
-    return write(ledger, summarize(StudyData(ledger)), form, out, head=head, seed=seed, trust=trust)
+    data = _opened(folder)
+    return write(data, summarize(data), form, out, head=head, seed=seed, trust=trust)
 
 
 def demo(
@@ -161,22 +163,27 @@ def demo(
     """Serve the best seed of each head until interrupted; `say` gets the address."""
     from headtohead.deploy.demo import Demo
 
-    ledger = Ledger.open(expanded(folder))
-    summary = summarize(StudyData(ledger))
+    data = _opened(folder)
+    summary = summarize(data)
     able = [found.head for found in summary.heads if found.finished]
     names = able if heads is None else [name.strip() for name in heads.split(",")]
     runs = [run for name in names for run in chosen(summary, name, None)]
-    members = load_members(ledger, runs, device=device, trust=trust)
-    with Demo(ledger.file, members, host, port) as server, suppress(KeyboardInterrupt):
+    members = load_members(data, runs, device=device, trust=trust)
+    with Demo(data.file, members, host, port) as server, suppress(KeyboardInterrupt):
         say(server.address)
         server.serve_forever()
+
+
+def _opened(folder: Path) -> StudyData:
+    """The study, of which a command reads each file once."""
+    return StudyData(Ledger.open(expanded(folder)))
 
 
 class _Learned:
     """Counts files that are, byte for byte, those that the study's images were made of."""
 
-    def __init__(self, folder: Path) -> None:
-        prepared = cached_set(cache_folder(None), Ledger.open(expanded(folder)).file.prepared)
+    def __init__(self, data: StudyData) -> None:
+        prepared = cached_set(cache_folder(None), data.file.prepared)
         self._hashes = frozenset() if prepared is None else file_hashes(prepared)
         self._count = 0
 

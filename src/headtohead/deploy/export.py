@@ -24,9 +24,9 @@ from headtohead.core.files import expanded, see_suffix, write_atomic
 from headtohead.deploy.card import card, metadata_of
 from headtohead.deploy.image_files import Pixels
 from headtohead.deploy.runs import chosen, load_model, temperature_of
-from headtohead.probes.probe_images import images_path, read_images
 from headtohead.report.summary import Summary
 from headtohead.store.ledger import Ledger
+from headtohead.study_data import StudyData
 
 if TYPE_CHECKING:
     import torch
@@ -81,7 +81,7 @@ class Format:
 
 
 def export(
-    ledger: Ledger,
+    data: StudyData,
     summary: Summary,
     form: str,
     out: str | Path,
@@ -100,10 +100,10 @@ def export(
     see_suffix(place, f"a file of the format {form}", known.suffix)
     (which,) = chosen(summary, head, seed)
     run = next(r for r in summary.runs if (r.head, r.seed) == which)
-    model = load_model(ledger, *which, device="cpu", trust=trust, plain=True)
-    temperature, _ = temperature_of(ledger, *which)
-    subject = Subject(ledger, run, model, temperature, metadata_of(summary, run, temperature))
-    images, source = _images(ledger, run.seed)
+    model = load_model(data.ledger, *which, device="cpu", trust=trust, plain=True)
+    temperature, _ = temperature_of(data, *which)
+    subject = Subject(data.ledger, run, model, temperature, metadata_of(summary, run, temperature))
+    images, source = _images(data, run.seed)
     with tempfile.TemporaryDirectory(prefix="headtohead-") as name:
         made = Path(name) / place.name
         known.write(subject, made)
@@ -119,17 +119,15 @@ def export(
     return written
 
 
-def _images(ledger: Ledger, seed: int) -> tuple[Pixels, str]:
+def _images(data: StudyData, seed: int) -> tuple[Pixels, str]:
     """Test images of the run's split, as they were prepared.
 
     Raises UsageError where the ledger has none: an export that is not proved is none.
     """
-    study = ledger.file.study
-    place = images_path(ledger.out, study.split.seed_for(seed))
-    found = read_images(place, ledger.file.digest)
+    found = data.images(seed)
     if found is None or not len(found.pixels):
         raise UsageError(
-            f"an export is proved on test images of the study, and {ledger.out} holds none: run "
+            f"an export is proved on test images of the study, and {data.out} holds none: run "
             f"`headtohead compare` again, which collects them."
         )
     return found.pixels, f"{len(found.pixels)} test images of the study"
@@ -208,11 +206,12 @@ def _compare(
 
 
 def _original(subject: Subject, images: Pixels, *, calibrated: bool) -> NDArray[np.float64]:
-    from headtohead.deploy.predictor import logits_of
+    from headtohead.deploy.predictor import logits_of_each
     from headtohead.stats.metrics import probabilities
 
     scale = subject.temperature if calibrated else 1.0
-    return probabilities(logits_of(subject.model, images) / scale)
+    (logits,) = logits_of_each([subject.model], images)
+    return probabilities(logits / scale)
 
 
 def _elsewhere(made: Path, script: Path, images: Pixels) -> NDArray[np.float64]:
@@ -237,14 +236,15 @@ def _reloaded(subject: Subject, made: Path, images: Pixels) -> NDArray[np.float6
     """What a new model with the weights of the file says."""
     import safetensors.torch
 
-    from headtohead.deploy.predictor import logits_of
+    from headtohead.deploy.predictor import logits_of_each
     from headtohead.stats.metrics import probabilities
     from headtohead.training.plans import run_plan
 
     plan = run_plan(subject.ledger, subject.run.head, subject.run.seed)
     model = plan.build_plain()
     model.load_state_dict(safetensors.torch.load_file(made))
-    return probabilities(logits_of(model, images) / subject.temperature)
+    (logits,) = logits_of_each([model], images)
+    return probabilities(logits / subject.temperature)
 
 
 def _script(name: str, folder: Path) -> Path:

@@ -21,13 +21,14 @@ def open_predictor(
     trust: Collection[str] = (),
 ) -> Predictor:
     """The predictor of the study in the folder `out`; see `predictor_of`."""
-    ledger = Ledger.open(expanded(out))
-    summary = summarize(StudyData(ledger))
-    return predictor_of(ledger, summary, head, seed, ensemble=ensemble, device=device, trust=trust)
+    data = StudyData(Ledger.open(expanded(out)))
+    return predictor_of(
+        data, summarize(data), head, seed, ensemble=ensemble, device=device, trust=trust
+    )
 
 
 def predictor_of(
-    ledger: Ledger,
+    data: StudyData,
     summary: Summary,
     head: str | None = None,
     seed: int | None = None,
@@ -41,4 +42,4 @@ def predictor_of(
     Raises UsageError and RunError as `headtohead.deploy.runs` says.
     """
     runs = chosen(summary, head, seed, ensemble=ensemble)
-    return Predictor.of(ledger, load_members(ledger, runs, device=device, trust=trust))
+    return Predictor.of(data.ledger, load_members(data, runs, device=device, trust=trust))

@@ -112,36 +112,30 @@ class Predictor:
             progress("predicting", done, len(paths))
 
 
-def logits_of(model: "Classifier", pixels: Pixels) -> NDArray[np.float32]:
-    """(n, side, side, 3) uint8 → (n, outputs) logits, as evaluation in training computes them."""
-    from headtohead.training.inference import infer
-    from headtohead.training.inputs import Pictures
-
-    unknown = np.zeros(len(pixels), np.int64)
-    # A copy of what may not be written: PyTorch has no tensors that are read only.
-    pictures = Pictures(np.require(pixels, np.uint8, ["C", "W"]), unknown, device_of(model))
-    logits, _ = infer(model, pictures, np.arange(len(pixels)))
-    return np.asarray(logits.cpu().numpy(), np.float32)
-
-
 def logits_of_each(models: Sequence["Classifier"], pixels: Pixels) -> list[NDArray[np.float32]]:
-    """What `logits_of` gives for each model; a frozen backbone of all sees each image once."""
+    """(n, side, side, 3) uint8 → (n, outputs) logits of each model, in evaluation mode.
+
+    A frozen backbone of all sees each image once. Few images at a time are in memory as maps.
+    """
     import torch
 
     from headtohead.backbones.frozen import are_one
-    from headtohead.probes.seen import features_of
+    from headtohead.probes.seen import features_of, logits_of
     from headtohead.training.inference import BATCH
 
-    if not are_one([model.backbone for model in models]):
-        return [logits_of(model, pixels) for model in models]
     found: list[list[NDArray[np.float32]]] = [[] for _ in models]
+    shared, device = are_one([model.backbone for model in models]), device_of(models[0])
     for first in range(0, len(pixels), BATCH):
-        part, device = pixels[first : first + BATCH], device_of(models[0])
+        part = pixels[first : first + BATCH]
         with torch.inference_mode():
-            maps = features_of(models[0], part, device, shared=False)
-            for model, logits in zip(models, found, strict=True):
-                logits.append(model.eval().head(maps).cpu().numpy())
-    return [np.concatenate(logits) for logits in found]
+            maps = features_of(models[0], part, device, shared=False) if shared else None
+            for model, parts in zip(models, found, strict=True):
+                if maps is not None:
+                    logits = model.eval().head(maps)
+                else:
+                    logits = logits_of(model, part, device, shared=False)
+                parts.append(logits.cpu().numpy())
+    return [np.concatenate(parts) for parts in found]
 
 
 def device_of(model: "Classifier") -> "torch.device":

@@ -4,23 +4,21 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from headtohead.config.backbone import LIBRARIES
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import RunError, UsageError
 from headtohead.data.prepared import printable
-from headtohead.probes.base import read_run
 from headtohead.probes.predictions import PREDICTIONS
 from headtohead.report.page.validity import failed, failed_remedy, without_runs
 from headtohead.report.summary import Summary, shipped
 from headtohead.stats.metrics import predictions
 from headtohead.stats.temperature import fit_temperature
 from headtohead.store.ledger import Ledger
+from headtohead.study_data import StudyData
 
 if TYPE_CHECKING:
     from headtohead.heads.classifier import Classifier
     from headtohead.training.plans import Epoch
-
-LIBRARIES = ("timm", "transformers")
-"""Families of backbones that are no code of the study's own."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ def chosen(
 
 
 def load_members(
-    ledger: Ledger,
+    data: StudyData,
     runs: Sequence[tuple[str, int]],
     *,
     device: str = "auto",
@@ -101,8 +99,8 @@ def load_members(
     """
     found = []
     for head, seed in runs:
-        model = load_model(ledger, head, seed, device=device, trust=trust)
-        found.append(Member(head, seed, model, *temperature_of(ledger, head, seed)))
+        model = load_model(data.ledger, head, seed, device=device, trust=trust)
+        found.append(Member(head, seed, model, *temperature_of(data, head, seed)))
     return tuple(found)
 
 
@@ -163,13 +161,13 @@ def refuse_unknown_code(study: StudySpec, head: str, trust: Collection[str]) -> 
             )
 
 
-def temperature_of(ledger: Ledger, head: str, seed: int) -> tuple[float, int]:
+def temperature_of(data: StudyData, head: str, seed: int) -> tuple[float, int]:
     """The temperature of a run's best epoch, and on how many validation images it was fitted.
 
     (1, 0) where the ledger has no such predictions, and where all of them are right: the colder,
     the better they would score then, and any answer would be certain.
     """
-    found = read_run(ledger, PREDICTIONS, head, seed)
+    found = data.run_evidence(PREDICTIONS, head, seed)
     if found is None or not len(found.validation.labels):
         return 1.0, 0
     logits, labels = found.validation.best, found.validation.labels

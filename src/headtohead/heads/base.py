@@ -7,10 +7,12 @@ Every head, shipped or of the user's own (`module:Class`), passes one property-t
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
+
+LinearOn: TypeAlias = Literal["all places", "the means", "the maxima"]
 
 
 class Head(nn.Module, ABC):
@@ -28,6 +30,9 @@ class Head(nn.Module, ABC):
     `fixed_attention`: the places' weights in `class_maps` depend on the image: the maps say what
     each place contributed to this logit, not what it would contribute after a change.
     `closed_form`: see `ClosedFormHead`.
+    `linear_at_one_place`: on 1 × 1 maps it is one linear layer, up to the values of its weights
+    (on maps without negative values, where it needs those). `linear_on`: the same on larger maps,
+    and what that layer sees of them. Heads that say the same are one function: a study is told.
     """
 
     capturable = True
@@ -37,6 +42,8 @@ class Head(nn.Module, ABC):
     needs_non_negative = False
     fixed_attention = False
     closed_form = False
+    linear_at_one_place = False
+    linear_on: LinearOn | None = None
 
     @abstractmethod
     def __init__(self, channels: int, size: tuple[int, int], outputs: int) -> None:
@@ -55,6 +62,9 @@ class Head(nn.Module, ABC):
         """
         return None
 
+
+SMALLEST_NORM = 1e-6
+"""The least norm that a vector is divided by; R-MAC adds it to the norm, as cirtorch does."""
 
 Pool: TypeAlias = Callable[[Tensor], Tensor]
 """(N, C, H, W) → (N, values): a function, or a value of a frozen dataclass that has its options.

@@ -28,6 +28,8 @@ class NetworkInNetwork(Head):
 
     permutation_invariant = True
     translation_invariant = True
+    linear_at_one_place = True
+    linear_on = "the means"
 
     def __init__(self, channels: int, size: tuple[int, int], outputs: int) -> None:
         super().__init__(channels, size, outputs)
@@ -54,6 +56,7 @@ class Wildcat(Head):
     permutation_invariant = True
     translation_invariant = True
     fixed_attention = True
+    linear_at_one_place = True
 
     def __init__(
         self,

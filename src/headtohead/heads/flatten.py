@@ -22,6 +22,8 @@ class FlattenLinear(Head):
 
     permutation_invariant = False
     translation_invariant = False
+    linear_at_one_place = True
+    linear_on = "all places"
 
     def __init__(self, channels: int, size: tuple[int, int], outputs: int) -> None:
         super().__init__(channels, size, outputs)
@@ -50,6 +52,8 @@ class FullConvolution(Head):
 
     permutation_invariant = False
     translation_invariant = False
+    linear_at_one_place = True
+    linear_on = "all places"
 
     def __init__(self, channels: int, size: tuple[int, int], outputs: int) -> None:
         super().__init__(channels, size, outputs)
@@ -78,6 +82,7 @@ class AveragePool(PooledHead):
 
     permutation_invariant = False
     translation_invariant = False
+    linear_at_one_place = True
 
     def __init__(self, channels: int, size: tuple[int, int], outputs: int, window: int = 2) -> None:
         super().__init__(channels, size, outputs)
@@ -90,6 +95,8 @@ class AveragePool(PooledHead):
             )
         self.window, self.cells = window, cells
         self.pool = WindowMeans(window)
+        if window == 1 or size == (window, window):
+            self.linear_on = "all places" if window == 1 else "the means"
         self.linear = dense(channels * cells[0] * cells[1], outputs)
 
     def classify(self, pooled: Tensor) -> Tensor:

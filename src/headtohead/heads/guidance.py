@@ -4,9 +4,8 @@ Imports no torch: the caller builds the heads, or reads their sizes, and asks.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 from headtohead.config.recipe import OptimizerName
 from headtohead.core.text import names
@@ -22,63 +21,38 @@ Adam keeps two averages, SGD one, its velocity, with a momentum of 0 too.
 
 ONE_PLACE = "one linear layer on the only place"
 
-POOLS = {
-    *("gap", "nin", "gmp", "avg_max", "concat_avg_max", "mixed", "gated", "kmax", "lse"),
-    *("softpool", "spp", "linear", "conv", "wildcat", "abmil"),
-}
-"""Heads that are linear in a single place: all the same on 1 × 1 maps."""
-
-NON_NEGATIVE_POOLS = {"gem", "stochastic"}
-"""The same, on maps without negative values."""
-
 
 @dataclass(frozen=True)
-class Asked:
-    """A candidate: its head's name and the options that it was given."""
+class Said:
+    """What a candidate's head says of itself on its maps: see `headtohead.heads.base.Head`."""
 
-    head: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+    linear_at_one_place: bool
+    needs_non_negative: bool
+    linear_on: str | None
 
 
-def function_of(asked: Asked, size: Size, *, non_negative: bool = False) -> str | None:
+def function_of(said: Said, size: Size, *, non_negative: bool = False) -> str | None:
     """What a head computes on maps of `size`, in words that equal functions share.
 
     Equal up to the values of their weights: what one can learn the other can. None where nothing
     shorter is known than the head itself.
     """
-    places = size[0] * size[1]
-    head, options = asked.head, asked.options
-    if places == 1 and (head in POOLS or (non_negative and head in NON_NEGATIVE_POOLS)):
+    fits = non_negative or not said.needs_non_negative
+    if size == (1, 1) and said.linear_at_one_place and fits:
         return ONE_PLACE
-    if head in ("linear", "conv"):
-        return "one linear layer on all places"
-    if head in ("gap", "nin") or (head == "kmax" and options.get("k", 4) >= places):
-        return "one linear layer on the means"
-    if (
-        head == "gmp"
-        or (head == "kmax" and options.get("k", 4) == 1)
-        or (head == "spp" and list(options.get("levels", (1, 2, 4))) == [1])
-    ):
-        return "one linear layer on the maxima"
-    if head == "avgpool2x2":
-        window = options.get("window", 2)
-        if window == 1:
-            return "one linear layer on all places"
-        if size == (window, window):
-            return "one linear layer on the means"
-    return None
+    return None if said.linear_on is None else f"one linear layer on {said.linear_on}"
 
 
 def same_functions(
-    candidates: Mapping[str, Asked], size: Size, *, non_negative: bool = False
+    candidates: Mapping[str, Said], size: Size, *, non_negative: bool = False
 ) -> list[str]:
     """A sentence for each group of candidates that are one function on maps of `size`.
 
     `non_negative`: the backbone's maps have no negative values.
     """
     groups: dict[str, list[str]] = {}
-    for name, asked in candidates.items():
-        function = function_of(asked, size, non_negative=non_negative)
+    for name, said in candidates.items():
+        function = function_of(said, size, non_negative=non_negative)
         if function is not None:
             groups.setdefault(function, []).append(name)
     found = []

@@ -129,6 +129,7 @@ class GatedAttention(Head):
     permutation_invariant = True
     translation_invariant = True
     fixed_attention = True
+    linear_at_one_place = True
 
     def __init__(
         self, channels: int, size: tuple[int, int], outputs: int, hidden: int = 128

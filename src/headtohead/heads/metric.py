@@ -4,12 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from headtohead.heads.base import ClosedFormHead, HeadEntry, PooledHead
+from headtohead.heads.base import SMALLEST_NORM, ClosedFormHead, HeadEntry, PooledHead
 from headtohead.heads.option_checks import flag, number
 from headtohead.heads.pools import means
-
-SMALLEST_NORM = 1e-6
-"""The least norm that a vector is divided by."""
 
 NEVER = -1e30
 """The score of a class of which no image was seen, beside classes that were."""

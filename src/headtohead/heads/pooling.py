@@ -58,6 +58,8 @@ class GlobalAverage(LinearOnPool):
     """Mean of each feature map, then one linear layer (Lin et al. 2013, arXiv 1312.4400)."""
 
     pool = staticmethod(means)
+    linear_at_one_place = True
+    linear_on = "the means"
 
     def class_maps(self, features: Tensor) -> Tensor:
         """The class activation maps of Zhou et al. 2016 (arXiv 1512.04150), bias included."""
@@ -72,12 +74,15 @@ class GlobalMax(LinearOnPool):
     """
 
     pool = staticmethod(maxima)
+    linear_at_one_place = True
+    linear_on = "the maxima"
 
 
 class AverageAndMax(LinearOnPool):
     """Half the mean plus half the maximum: timm's `SelectAdaptivePool2d("avgmax")`."""
 
     pool = staticmethod(halves)
+    linear_at_one_place = True
 
 
 class ConcatAverageMax(LinearOnPool):
@@ -87,6 +92,7 @@ class ConcatAverageMax(LinearOnPool):
     """
 
     values = 2
+    linear_at_one_place = True
 
     pool = staticmethod(means_and_maxima)
 
@@ -100,6 +106,7 @@ class MixedPool(PooledHead):
     permutation_invariant = True
     translation_invariant = True
     pool = staticmethod(means_and_maxima)
+    linear_at_one_place = True
 
     def __init__(self, channels: int, size: tuple[int, int], outputs: int) -> None:
         super().__init__(channels, size, outputs)
@@ -123,6 +130,7 @@ class GatedPool(GlobalPool):
 
     permutation_invariant = False
     translation_invariant = False
+    linear_at_one_place = True
 
     def __init__(self, channels: int, size: tuple[int, int], outputs: int) -> None:
         super().__init__(channels, size, outputs)
@@ -140,9 +148,15 @@ class KMax(LinearOnPool):
     k = 1 is `gmp`, k = N is `gap`. arXiv 1911.07344; WILDCAT's pool (`wildcat`) without minima.
     """
 
+    linear_at_one_place = True
+
     def __init__(self, channels: int, size: tuple[int, int], outputs: int, k: int = 4) -> None:
         super().__init__(channels, size, outputs)
-        self.pool = Largest(min(whole("k", k), size[0] * size[1]))
+        places = size[0] * size[1]
+        largest = min(whole("k", k), places)
+        self.pool = Largest(largest)
+        if largest in (1, places):
+            self.linear_on = "the means" if largest == places else "the maxima"
 
 
 class NormedGlobalAverage(PooledHead):

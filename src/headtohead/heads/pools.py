@@ -13,12 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from headtohead.heads.base import flatten
+from headtohead.heads.base import SMALLEST_NORM, flatten
 
 Region: TypeAlias = tuple[slice, slice]
-
-SMALLEST_NORM = 1e-6
-"""Added to a region's norm before it divides, as in cirtorch."""
 
 
 def means(features: Tensor) -> Tensor:

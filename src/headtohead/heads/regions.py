@@ -18,6 +18,7 @@ class SpatialPyramid(LinearOnPool):
 
     permutation_invariant = False
     translation_invariant = False
+    linear_at_one_place = True
 
     def __init__(
         self,
@@ -34,6 +35,8 @@ class SpatialPyramid(LinearOnPool):
         self.values = sum(level**2 for level in levels)
         super().__init__(channels, size, outputs)
         self.pool = CellMaxima(size, tuple(levels))
+        if tuple(levels) == (1,):
+            self.linear_on = "the maxima"
 
 
 class RegionalMax(LinearOnPool):

@@ -6,11 +6,8 @@ from torch.nn import functional
 
 from headtohead.backbones.layers import BatchNorm, convolution, dense
 from headtohead.core.errors import UsageError
-from headtohead.heads.base import Head, HeadEntry
+from headtohead.heads.base import SMALLEST_NORM, Head, HeadEntry
 from headtohead.heads.option_checks import whole
-
-SMALLEST_NORM = 1e-6
-"""The least norm that a vector is divided by."""
 
 ROOT_FLOOR = 1e-5
 """Added under roots, so that their slope at 0 is finite."""

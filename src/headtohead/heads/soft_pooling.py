@@ -25,6 +25,7 @@ class GeneralizedMean(GlobalPool):
     """
 
     needs_non_negative = True
+    linear_at_one_place = True
 
     def __init__(
         self,
@@ -60,6 +61,8 @@ class LogSumExp(GlobalPool):
     exponential, which changes no value and keeps it finite.
     """
 
+    linear_at_one_place = True
+
     def __init__(
         self,
         channels: int,
@@ -90,6 +93,7 @@ class SoftPool(LinearOnPool):
     """
 
     pool = staticmethod(soft)
+    linear_at_one_place = True
 
 
 class StochasticPool(GlobalPool):
@@ -101,6 +105,7 @@ class StochasticPool(GlobalPool):
     """
 
     needs_non_negative = True
+    linear_at_one_place = True
 
     def pool(self, features: Tensor) -> Tensor:
         """(N, C, H, W) → (N, C). Draws random numbers in training."""

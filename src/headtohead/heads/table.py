@@ -1,12 +1,11 @@
 """All heads by name: the union of the families' tables."""
 
-import importlib
 import inspect
-import operator
 from collections.abc import Mapping
 from typing import Any
 
-from headtohead.core.errors import UsageError, brief, one_line
+from headtohead.core.errors import UsageError
+from headtohead.core.own_code import imported
 from headtohead.heads.attention import ATTENTION
 from headtohead.heads.base import Head, HeadEntry
 from headtohead.heads.class_map_heads import CLASS_MAP_HEADS
@@ -41,15 +40,9 @@ def head_entry(name: str) -> HeadEntry:
     """
     if name in HEADS:
         return HEADS[name]
-    module, _, attribute = name.partition(":")
-    if not attribute:
+    if not name.partition(":")[2]:
         raise UsageError(f"no head {name!r}; there are {', '.join(HEADS)}, and module:Class.")
-    try:
-        cls = operator.attrgetter(attribute)(importlib.import_module(module))
-    except (Exception, SystemExit) as error:  # the user's code runs here, and may do anything
-        raise UsageError(
-            f"head {name!r} cannot be imported: {brief(one_line(str(error)), 300)}."
-        ) from error
+    cls = imported("head", name)
     if not (isinstance(cls, type) and issubclass(cls, Head)):
         raise UsageError(f"head {name!r} is not a subclass of headtohead.heads.base.Head.")
     return HeadEntry(cls, {}, (cls.__doc__ or "").partition("\n")[0])

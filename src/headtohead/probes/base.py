@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from headtohead.core.files import digest_of
 from headtohead.probes.probe_images import ProbeImages
@@ -108,6 +108,14 @@ class Probe(Protocol[Found_co]):
 
     def describe(self, arrays: Arrays) -> Found_co:
         """What the arrays of `collect`, as they were read from the disk, say. Imports no torch."""
+
+
+@runtime_checkable
+class Noting(Protocol):
+    """A probe that may have something to tell the user of what it has just collected."""
+
+    def note(self, arrays: Arrays) -> str | None:
+        """What a user should know of these arrays of `collect`; None for nothing."""
 
 
 def of_heads(probe: Probe[object]) -> bool:

@@ -139,6 +139,11 @@ class ClassMapsProbe:
             arrays[UNFIT] = np.array(maps.unfit, np.str_)
         return arrays
 
+    def note(self, arrays: Arrays) -> str | None:
+        """That a head's own maps are not those of its logits, and why."""
+        why = arrays.get(UNFIT)
+        return None if why is None else f"its class maps are not exact, and are left out: {why}"
+
     def describe(self, arrays: Arrays) -> ClassMaps:
         """The inverse of `pack`, up to the rounding of float16.
 
@@ -259,10 +264,8 @@ def _maps(
         ):
             own = own_maps(head, maps)
             gradcam = gradcam_of(head, maps, targets).cpu().numpy()
-            if isinstance(own, torch.Tensor):
-                found.append((gradcam, of_class(own, targets).cpu().numpy()))
-            else:
-                found.append((gradcam, own))
+            told = of_class(own, targets).cpu().numpy() if isinstance(own, torch.Tensor) else own
+            found.append((gradcam, told))
     return found
 
 
@@ -366,11 +369,9 @@ class _TakenApart:
         import torch
 
         targets = torch.from_numpy(np.resize(self._labels, len(logits))).to(logits.device)
-        if logits.shape[1] == 1:
-            known = of_class(logits, targets).sigmoid()
-        else:
-            known = of_class(logits.softmax(dim=1), targets)
-        return np.asarray(known.cpu().numpy(), np.float32)
+        one = logits.shape[1] == 1
+        known = of_class(logits if one else logits.softmax(dim=1), targets)
+        return np.asarray((known.sigmoid() if one else known).cpu().numpy(), np.float32)
 
 
 def _shares(maps: Floats32) -> NDArray[np.float64]:

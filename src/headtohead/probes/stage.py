@@ -5,11 +5,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headtohead.probes.base import Context, Probe, of_heads, write_run, write_session
-from headtohead.probes.class_maps import CLASS_MAPS, UNFIT
+from headtohead.probes.base import Context, Noting, Probe, of_heads, write_run, write_session
 from headtohead.probes.probe_images import ProbeImages, images_path, read_images
 from headtohead.probes.table import probe_named, probes_of
-from headtohead.store.evidence import evidence_path, read_evidence
+from headtohead.store.evidence import Arrays, evidence_path, read_evidence
 from headtohead.store.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def collect_missing(
 ) -> None:
     """Collect what the finished run of `plan` lacks; `split` is the run's own.
 
-    `note` is told what a user should know, such as class maps that are not what they claim to be.
+    `note` is told what probes say that a user should know (`Noting`).
     Raises DamagedCheckpointError where its weights are damaged, UsageError for a probe of the
     user's own that fails to import, and StorageError where the ledger cannot be written.
     """
@@ -58,8 +57,7 @@ def collect_missing(
     for probe in probes:
         if images is not None or "images" not in probe.needs:
             found = probe.collect(context)
-            if probe is CLASS_MAPS and UNFIT in found:
-                note(f"its class maps are not exact, and are left out: {found[UNFIT]}")
+            _tell(probe, found, note)
             write_run(ledger, probe, head, seed, found)
 
 
@@ -75,7 +73,12 @@ def _read_once(place: Path, digest: str, written: int) -> ProbeImages | None:
 
 
 def collect_session(
-    ledger: Ledger, name: str, plans: "tuple[RunPlan, ...]", pictures: "Inputs", split: "Split"
+    ledger: Ledger,
+    name: str,
+    plans: "tuple[RunPlan, ...]",
+    pictures: "Inputs",
+    split: "Split",
+    note: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Let the probe called `name` measure all heads, whose `plans` at seed 0 these are.
 
@@ -84,7 +87,14 @@ def collect_session(
     probe = probe_named(ledger.file.study, name)
     context = Context(plans, pictures, split, ledger.run_folder(plans[0].head, plans[0].seed))
     heads = [plan.head for plan in plans]
-    write_session(ledger, probe, probe.collect(context), heads)
+    found = probe.collect(context)
+    _tell(probe, found, note)
+    write_session(ledger, probe, found, heads)
+
+
+def _tell(probe: Probe[Any], arrays: Arrays, note: Callable[[str], None]) -> None:
+    if isinstance(probe, Noting) and (message := probe.note(arrays)) is not None:
+        note(message)
 
 
 def _missing(ledger: Ledger, head: str, seed: int) -> list[Probe[Any]]:

@@ -14,9 +14,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from headtohead.config.study import NAME
 from headtohead.core.errors import DataError, UsageError
-from headtohead.core.files import expanded
+from headtohead.core.files import NAME, expanded
 from headtohead.report.charts.curves import Track
 from headtohead.stats import Spread, spread
 from headtohead.stats.unpaired import UnpairedDifference, unpaired_difference

@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtohead.analysis.run_results import RunResult
-from headtohead.core.text import counted, no_formula
+from headtohead.core.text import MISSING, counted, no_formula
 from headtohead.probes.predictions import SplitPredictions
 from headtohead.report.summary import Summary
 from headtohead.stats.metrics import class_scores, predictions, probabilities
 from headtohead.store.picture_table import PictureTable
 
-MISSING = "–"
 FOLDED_FROM = 21
 """Classes from which on tables of them are folded."""
 

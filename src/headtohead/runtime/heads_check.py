@@ -11,8 +11,9 @@ from headtohead.config.recipe import OptimizerName
 from headtohead.config.study import HeadSpec
 from headtohead.core.limits import memory_of
 from headtohead.core.streams import stream
+from headtohead.heads.base import Head
 from headtohead.heads.classifier import outputs_for
-from headtohead.heads.guidance import Asked, negative_inputs, same_functions
+from headtohead.heads.guidance import Said, negative_inputs, same_functions
 from headtohead.heads.table import build_head, head_entry
 from headtohead.runtime.preflight import HeadSize
 
@@ -35,18 +36,26 @@ def sizes_of(
     """
     found = {}
     for name, head in models:
-        try:
-            with torch.device("meta"):  # shapes alone
-                heads = [
-                    build_head(head.head or name, channels, size, outputs_for(n), **head.options)
-                    for n in (2, 3, 4)
-                ]
-        except Exception:  # noqa: S112 - told where it is built in earnest
+        heads = [_without_memory(name, head, channels, size, n) for n in (2, 3, 4)]
+        if None in heads:
             continue
-        two, three, four = (sum(weight.numel() for weight in h.parameters()) for h in heads)
+        two, three, four = (sum(w.numel() for w in h.parameters()) for h in heads if h)
         optimizer = optimizers.get(name, "adam")
         found[name] = HeadSize(two=two, three=three, further=four - three, optimizer=optimizer)
     return found
+
+
+def _without_memory(
+    name: str, head: HeadSpec, channels: int, size: Size, classes: int
+) -> Head | None:
+    """A candidate's head with shapes alone; None where it cannot be built so."""
+    try:
+        with torch.device("meta"):
+            return build_head(
+                head.head or name, channels, size, outputs_for(classes), **head.options
+            )
+    except Exception:  # told where it is built in earnest
+        return None
 
 
 def available_memory(device: torch.device) -> int:
@@ -64,17 +73,18 @@ def guidance(models: Models, backbone: Backbone, image_size: int, *, normed: boo
     The maps' values are looked at on a few random images; `normed`: batch norm stands between them
     and every head.
     """
-    entries = {name: head_entry(head.head or name) for name, head in models}
-    asked = {
-        name: Asked(head.head or name, {**entries[name].options, **head.options})
-        for name, head in models
-        if head.after is None and not head.recipe  # others differ in how they are trained
-    }
+    classes = {name: head_entry(head.head or name).cls for name, head in models}
     smallest = _smallest_value(backbone, image_size, normed=normed)
-    picky = [name for name, entry in entries.items() if entry.cls.needs_non_negative]
+    picky = [name for name, cls in classes.items() if cls.needs_non_negative]
     size = backbone.map_size(image_size)
+    said = {}
+    for name, head in models:
+        built = _without_memory(name, head, backbone.channels, size, 2)
+        # Others differ in how they are trained.
+        if built is not None and head.after is None and not head.recipe:
+            said[name] = Said(built.linear_at_one_place, built.needs_non_negative, built.linear_on)
     return [
-        *same_functions(asked, size, non_negative=smallest >= 0),
+        *same_functions(said, size, non_negative=smallest >= 0),
         *negative_inputs(picky, smallest, normed=normed),
     ]
 

@@ -96,7 +96,8 @@ def run_job(job: AnyJob, place: Workplace, tell: Tell) -> str:
     if isinstance(job, SessionJob):
         plans = tuple(_plan(ledger, head, 0) for head in job.heads)
         parts = place.split(ledger, 0)
-        collect_session(ledger, job.probe, plans, place.inputs(ledger, 0, watch), parts)
+        inputs = place.inputs(ledger, 0, watch)
+        collect_session(ledger, job.probe, plans, inputs, parts, watch.note)
         return "finished"
     if isinstance(job, FiguresJob):
         # matplotlib, which no other job needs

@@ -68,12 +68,14 @@ class StudyRunner:
         return self._do(*(FiguresJob(metric.name) for metric in CURVE_METRICS))
 
     def _do(self, *jobs: AnyJob) -> list[str]:
-        """Do jobs that the display knows nothing of; errors in words."""
+        """Do jobs of which the display shows notes alone; errors in words."""
         errors: list[str] = []
 
         def on_event(job: AnyJob, event: Event) -> None:
             if event["event"] == "error":
                 errors.append(f"{job}: {event['message']}")
+            elif event["event"] == "note":
+                self.display.note(f"{job}: {event['message']}")
 
         self.executor.run(jobs, on_event)
         return errors

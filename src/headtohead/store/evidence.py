@@ -3,6 +3,7 @@
 <out>/evidence/<probe>/<head>/seed-<n>.npz   what a probe found on one run
 <out>/evidence/<probe>/session.npz           what a probe found on all heads in one session
 <out>/evidence/<name>/split-<n>.npz          what belongs to a split: images and masks
+<out>/evidence/thumbnails/test.npz           what a report needs of the test images
 
 Each has a manifest beside it, `.json`: format version, probe, key and sha256. What is not whole,
 or not of the run that is asked for, counts as missing and is collected again.
@@ -14,6 +15,7 @@ import zipfile
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 from headtohead.core.files import write_atomic
 
 FORMAT = 1
+THUMBNAILS = "thumbnails"
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 
 
@@ -40,22 +43,40 @@ def split_path(out: Path, name: str, split: int) -> Path:
     return out / "evidence" / name / f"split-{split}.npz"
 
 
-def write_evidence(path: Path, probe: str, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays that belong to `key`, the manifest last. Raises StorageError."""
+def write_evidence(
+    path: Path,
+    probe: str,
+    key: str,
+    arrays: Mapping[str, NDArray[Any]],
+    also: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Write arrays that belong to `key`, the manifest last, with what it has to say `also`.
+
+    Arrays that are there already are not written again. Raises StorageError.
+    """
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     content = buffer.getvalue()
-    write_atomic(path, content)
+    if not path.is_file() or path.read_bytes() != content:
+        write_atomic(path, content)
     digest = sha256(content).hexdigest()
-    manifest = {"format": FORMAT, "probe": probe, "run": key, "sha256": digest}
+    manifest = {"format": FORMAT, "probe": probe, "run": key, "sha256": digest, **also}
     write_atomic(path.with_suffix(".json"), json.dumps(manifest, indent=1).encode())
 
 
 def read_evidence(path: Path, probe: str, *keys: str) -> Arrays | None:
     """The arrays that belong to one of `keys`; None where there are none that are whole and its."""
+    found = read_with_manifest(path, probe, *keys)
+    return None if found is None else found[0]
+
+
+def read_with_manifest(path: Path, probe: str, *keys: str) -> tuple[Arrays, dict[str, Any]] | None:
+    """The same, and the manifest, which may say more."""
     try:
         manifest = json.loads(path.with_suffix(".json").read_bytes())
-        found = (manifest["format"], manifest["probe"], manifest["run"] in keys)
+        # Earlier versions named no probe in the manifest of thumbnails, and the key otherwise.
+        key = manifest["prepared"] if "prepared" in manifest else manifest["run"]
+        found = (manifest["format"], manifest.get("probe", THUMBNAILS), key in keys)
         content = path.read_bytes()
         if found != (FORMAT, probe, True) or manifest["sha256"] != sha256(content).hexdigest():
             return None
@@ -63,6 +84,6 @@ def read_evidence(path: Path, probe: str, *keys: str) -> Arrays | None:
         return None
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return dict(arrays)
+            return dict(arrays), manifest
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):  # objects, or no arrays at all
         return None

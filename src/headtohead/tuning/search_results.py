@@ -16,7 +16,7 @@ from headtohead.config.strict_yaml import write_yaml
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import RunError
 from headtohead.core.files import write_atomic
-from headtohead.core.text import counted
+from headtohead.core.text import MISSING, counted
 from headtohead.report.formats.markdown import escape, table
 from headtohead.report.notes import few_steps
 from headtohead.store.ledger import Ledger, StudyFile
@@ -24,7 +24,6 @@ from headtohead.store.records import Record
 from headtohead.tuning.trials import FIRST_SEED, Trial, trials_of, tuning_of
 
 RECORD, PAGE, STUDY = "tuning.json", "tuning.md", "tuned.yaml"
-MISSING = "–"
 
 
 class HeadTuning(Record):

@@ -25,6 +25,10 @@ KNOWN_HEADS = (
 )
 """Heads whose colour and marker go by their place here, in every study: append, do not reorder."""
 
+OWN_FIRST, OWN = 40, 48
+"""Heads of the user's own have so many places, from this one on. Neither follows from how many
+heads are known: one more of these would change the colours of all others."""
+
 INK, MUTED, GRID, NEUTRAL = "#111111", "#555555", "#e3e3e3", "#8a8a8a"
 """What the page's style sheet turns into the colours of the reader's theme."""
 
@@ -80,26 +84,24 @@ def head_styles(heads: Iterable[str]) -> dict[str, HeadStyle]:
     A head of the user's own gets its place from its name; where another head of the study has that
     place, the next one that is free.
     """
-    taken: dict[int, str] = {}
-    for head in heads:
-        place = _place(head)
-        if head not in KNOWN_HEADS:
-            own = range(len(KNOWN_HEADS), len(COLORS) * len(MARKERS))
-            turn = [own[(place - own.start + step) % len(own)] for step in range(len(own))]
-            # More heads than there are styles: they start again, and share some.
-            place = next(
-                (p for p in turn if p not in taken), len(COLORS) * len(MARKERS) + len(taken)
-            )
+    names = list(heads)
+    taken = {KNOWN_HEADS.index(head): head for head in names if head in KNOWN_HEADS}
+    for head in names:
+        if head in KNOWN_HEADS:
+            continue
+        first = _own_place(head)
+        turn = [OWN_FIRST + (first + step) % OWN for step in range(OWN)]
+        # More heads than there are styles: they start again, and share some.
+        place = next((p for p in turn if p not in taken), OWN_FIRST + OWN + len(taken))
         taken[place] = head
+    places = {head: place for place, head in taken.items()}
     return {
-        head: HeadStyle(COLORS[place % len(COLORS)], MARKERS[place % len(MARKERS)])
-        for place, head in taken.items()
+        head: HeadStyle(COLORS[places[head] % len(COLORS)], MARKERS[places[head] % len(MARKERS)])
+        for head in names
     }
 
 
-def _place(head: str) -> int:
-    """A known head's place; of another name always the same one behind those."""
-    if head in KNOWN_HEADS:
-        return KNOWN_HEADS.index(head)
+def _own_place(head: str) -> int:
+    """Which of the places from OWN_FIRST on a name that is not known has: always the same one."""
     number = int.from_bytes(hashlib.sha256(head.encode()).digest()[:8], "big")
-    return len(KNOWN_HEADS) + number % (len(COLORS) * len(MARKERS) - len(KNOWN_HEADS))
+    return number % OWN

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from headtohead.claims.base import JudgedClaim
 from headtohead.core.tex import escape
-from headtohead.core.text import minus
+from headtohead.core.text import MISSING, minus
 from headtohead.report.page.answer import opening
 from headtohead.report.page.content import Content
-from headtohead.report.page.tables import MISSING
 from headtohead.report.summary import HeadComparison, Summary
 
 
@@ -48,7 +47,7 @@ def latex_tables(content: Content) -> Mapping[str, bytes]:
     if content.rows and content.judged:
         tables["claims.tex"] = _table(
             f"{first}{content.claims_title}. Means and intervals over seeds are in points, in the "
-            "claim's favour; parameters are counted, and speed has a rule of its own.",
+            f"claim's favour. {escape(content.how_claims_are_judged)}",
             "claims",
             ("Claim", "verdict", "mean", "over seeds", "seeds"),
             list(map(_claim, content.judged)),

@@ -83,7 +83,7 @@ def _verdicts(content: Content) -> Iterator[str]:
     if content.claims:
         yield f"## {content.claims_title}\n"
         if content.own_claims:
-            yield f"{escape(content.own_claims)}\n"
+            yield f"{escape(f'{content.how_claims_are_judged} {content.own_claims}')}\n"
         yield from table(
             ("claim", "verdict", "rule"),
             [(claim.statement, claim.outcome, claim.rule) for claim in content.claims],

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from headtohead.analysis.baseline import Baseline
 from headtohead.analysis.run_results import PRIMARY
+from headtohead.core.text import MISSING as MISSING
 from headtohead.core.text import counted, digits_of_seconds, names
 from headtohead.report.charts.style import LARGEST_CLASS
 from headtohead.report.comparisons import HeadComparison
@@ -22,7 +23,6 @@ from headtohead.report.summary import HeadResult, Summary
 from headtohead.stats import Spread
 
 WRITTEN = "report.html, report.md, tables, results.csv, summary.json, tensorboard"
-MISSING = "–"
 HEAD_WIDTH = 12
 WINNER = "*"
 # Paths are to be copied whole, and a head's name is no place to break at.

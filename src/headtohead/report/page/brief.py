@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from headtohead.core.text import counted, digits_of_seconds, names
+from headtohead.core.text import MEGA, MISSING, counted, digits_of_seconds, names
 from headtohead.report.page.answer import ShortAnswer
 from headtohead.report.remedy import remedy
 from headtohead.report.summary import HeadResult, Summary
@@ -12,7 +12,7 @@ from headtohead.report.summary import HeadResult, Summary
 SHOWN = 4
 """Heads whose costs stand on the first screen, at most."""
 
-MEGABYTES = 4 / 1e6
+MEGABYTES = 4 / MEGA
 """Of one parameter in float32."""
 
 
@@ -81,7 +81,7 @@ def _cost(summary: Summary, head: HeadResult) -> Cost:
         head=head.head,
         parameters=f"{total:,}",
         megabytes=f"{total * MEGABYTES:,.2g}" if total < 25e6 else f"{total * MEGABYTES:,.0f}",
-        seconds="–" if spent is None else f"{spent.mean:,.{digits_of_seconds(spent.mean)}f}",
+        seconds=MISSING if spent is None else f"{spent.mean:,.{digits_of_seconds(spent.mean)}f}",
         chosen=summary.winner is not None and summary.winner.head == head.head,
     )
 

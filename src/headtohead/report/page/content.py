@@ -7,8 +7,8 @@ from headtohead.analysis.baseline import Baseline
 from headtohead.analysis.shown_in_full import shown_in_full
 from headtohead.claims.base import ClaimFigure, JudgedClaim
 from headtohead.claims.judge import judge
-from headtohead.claims.table import CLAIMS, about_pooling, claims_of
-from headtohead.core.text import in_words, names
+from headtohead.claims.table import about_pooling, claims_of
+from headtohead.core.text import MISSING, in_words, names
 from headtohead.probes.predictions import SplitPredictions
 from headtohead.probes.speed import SPEED, Speed
 from headtohead.report.beside import Beside
@@ -50,7 +50,6 @@ from headtohead.report.page.hard_images import (
 )
 from headtohead.report.page.setting import backbone_facts, command, environments, study_yaml
 from headtohead.report.page.tables import (
-    MISSING,
     BaselineRow,
     OverfitRow,
     Row,
@@ -160,22 +159,22 @@ class Content:
     @property
     def own_claims(self) -> str:
         """Which claims are the study's own, in a sentence; empty where none is."""
-        own = self._own
-        if not own:
-            return ""
-        tested = self.own_tested
-        family = f" {names(tested)} {'is' if len(tested) == 1 else 'are'} in the same family."
-        return f"The study's own: {names([c.name for c in own])}.{family if tested else ''}"
+        # They come last: see `claims_of`.
+        own = self.judged[len(self.judged) - len(self.summary.file.study.claims) :]
+        return f"The study's own: {_named(own)}." if own else ""
 
     @property
-    def own_tested(self) -> list[str]:
-        """The names of those that share the claims' correction."""
-        return [claim.name for claim in self._own if claim.difference is not None]
+    def tested_claims(self) -> str:
+        """The claims that share one correction, in words; empty where none is judged."""
+        return _named([claim for claim in self.judged if claim.difference is not None])
 
     @property
-    def _own(self) -> list[JudgedClaim]:
-        shipped = {claim.name for claim in CLAIMS}
-        return [claim for claim in self.judged if claim.name not in shipped]
+    def how_claims_are_judged(self) -> str:
+        """Which claims are tested as one family and which are not, in sentences."""
+        ruled = _named([claim for claim in self.judged if claim.difference is None])
+        said = {"Tested as one family with Holm's correction": self.tested_claims}
+        said["By a rule of their own"] = ruled
+        return " ".join(f"{how}: {claims}." for how, claims in said.items() if claims)
 
     @property
     def faint(self) -> frozenset[str]:
@@ -267,6 +266,12 @@ def gather(
         study_yaml=study_yaml(summary),
         environments=environments(summary),
     )
+
+
+def _named(claims: Sequence[JudgedClaim]) -> str:
+    """Their names as words; `module:Class`, whose name is not known, as it is written."""
+    found = [claim.name for claim in claims]
+    return names([name if ":" in name else name.replace("_", " ") for name in found])
 
 
 def _keys(summary: Summary) -> tuple[HeadKey, ...]:

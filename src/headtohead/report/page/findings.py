@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from headtohead.claims.base import ClaimFigure, JudgedClaim, Unit
-from headtohead.core.text import counted, minus
-from headtohead.report.page.tables import MISSING
+from headtohead.core.text import MEGA, MISSING, counted, minus
 from headtohead.report.summary import HeadComparison, Summary
 
 NAMES = {
@@ -29,7 +28,6 @@ NAMES = {
     "seconds_to_target": "wall-clock seconds to the target",
 }
 SHARES = ("accuracy", "overfit", "ece", "f1")
-MEGA = 1_000_000
 
 
 @dataclass(frozen=True)

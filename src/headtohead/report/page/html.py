@@ -11,6 +11,7 @@ from headtohead.report.page.setting import (
     clusters_text,
     epochs_text,
     optimizer_text,
+    probed,
     split_text,
 )
 from headtohead.report.page.tables import falling_first
@@ -49,6 +50,7 @@ def arrange(page: Content, pictures: int = SHOWN_IMAGES) -> str:
             split=split_text(file),
             clusters=clusters_text(file.study),
             followers=[name for name, head in file.study.heads.items() if head.after],
+            probed=probed(),
             margin=points(file.study.verdict.margin),
             glyphs=GLYPHS,
             tag_of={

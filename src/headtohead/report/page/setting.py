@@ -7,7 +7,11 @@ from headtohead.config.recipe import MOMENTUM, RecipeSpec
 from headtohead.config.strict_yaml import write_yaml
 from headtohead.config.study import StudySpec, prepared_text
 from headtohead.core.text import counted, names
+from headtohead.probes.class_maps import CURVE_PICTURES, FEWER_CURVES, FEWER_STEPS, STEPS
+from headtohead.probes.probe_images import MOST
+from headtohead.probes.translation import FEWER, PHASES
 from headtohead.report.summary import Summary
+from headtohead.stats.metrics import BINS
 from headtohead.store.ledger import StudyFile
 
 
@@ -127,3 +131,17 @@ def backbone_text(study: StudySpec) -> str:
     if backbone.stages is None:
         return f"{backbone.name}, all of it trained further"
     return f"{backbone.name}, last {counted(backbone.stages, 'stage')} trained further"
+
+
+def probed() -> dict[str, int]:
+    """How much probes look at, by the names that the page's method has for it."""
+    return {
+        "images": MOST,
+        "apart": CURVE_PICTURES,
+        "percent": 100 // STEPS,
+        "few_apart": FEWER_CURVES,
+        "few_percent": 100 // FEWER_STEPS,
+        "moved": FEWER,
+        "phases": PHASES,
+        "bins": BINS,
+    }

@@ -1,22 +1,17 @@
 """What a report needs of the pictures themselves, kept in the ledger while they are at hand.
 
 <out>/evidence/thumbnails/test.npz    the test pictures that are worth a look
-<out>/evidence/thumbnails/test.json   sizes, duplicates, quarantine; written last, with the
-                                      other's sha256
+<out>/evidence/thumbnails/test.json   its manifest, with sizes, duplicates and quarantine
 """
 
-import io
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from headtohead.core.files import write_atomic
 from headtohead.data.prepared import PreparedSet, printable
 from headtohead.report.page.hard_images import (
     disagreements,
@@ -24,9 +19,9 @@ from headtohead.report.page.hard_images import (
     opinions_of,
     predictions_on_test,
 )
+from headtohead.store.evidence import THUMBNAILS, Arrays, read_with_manifest, write_evidence
 from headtohead.study_data import StudyData
 
-FORMAT = 1
 OF_EACH_KIND = 24
 """So many mistakes and so many disagreements are kept at most: the limit of `--pictures`."""
 
@@ -84,44 +79,33 @@ def keep_thumbnails(data: StudyData, prepared: PreparedSet) -> None:
         rows = sorted({pick.row for pick in chosen})
     images = prepared.images
     pixels = [_small(images[row]) for row in rows]
-    buffer = io.BytesIO()
-    np.savez(buffer, rows=np.array(rows, np.int64), pixels=np.array(pixels, np.uint8))
-    path, content = _path(data), buffer.getvalue()
-    if not path.is_file() or path.read_bytes() != content:
-        write_atomic(path, content)
-    manifest = {
-        "format": FORMAT,
-        "prepared": data.file.prepared,
-        "sha256": sha256(content).hexdigest(),
+    arrays: Arrays = {"rows": np.array(rows, np.int64), "pixels": np.array(pixels, np.uint8)}
+    also = {
         "facts": asdict(_facts(prepared)),
         "names": [printable(prepared.names[row]) for row in rows],
     }
-    write_atomic(path.with_suffix(".json"), json.dumps(manifest, indent=1).encode())
+    write_evidence(_path(data), THUMBNAILS, data.file.prepared, arrays, also)
 
 
 def read_thumbnails(data: StudyData) -> Thumbnails | None:
     """What was kept, or None where there is nothing that is whole and of this study."""
-    path = _path(data)
+    kept = read_with_manifest(_path(data), THUMBNAILS, data.file.prepared)
+    if kept is None:
+        return None
+    arrays, manifest = kept
     try:
-        manifest = json.loads(path.with_suffix(".json").read_bytes())
-        if manifest["format"] != FORMAT or manifest["prepared"] != data.file.prepared:
-            return None
-        stored = path.read_bytes()
-        if manifest["sha256"] != sha256(stored).hexdigest():
-            return None
         content = manifest["facts"]
         sizes = {name: tuple(content[name]) for name in ("smallest", "median", "largest")}
         quarantined = tuple(tuple(entry) for entry in content["quarantined"])
         facts = Facts(**{**content, **sizes, "quarantined": quarantined})
-        with np.load(io.BytesIO(stored), allow_pickle=False) as arrays:
-            found = zip(arrays["rows"].tolist(), manifest["names"], arrays["pixels"], strict=True)
-            return Thumbnails(facts, {row: Thumbnail(name, pixels) for row, name, pixels in found})
-    except (OSError, ValueError, KeyError, TypeError):
+        found = zip(arrays["rows"].tolist(), manifest["names"], arrays["pixels"], strict=True)
+        return Thumbnails(facts, {row: Thumbnail(name, pixels) for row, name, pixels in found})
+    except (ValueError, KeyError, TypeError):
         return None
 
 
 def _path(data: StudyData) -> Path:
-    return data.out / "evidence" / "thumbnails" / "test.npz"
+    return data.out / "evidence" / THUMBNAILS / "test.npz"
 
 
 def _small(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

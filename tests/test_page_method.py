@@ -1,0 +1,89 @@
+"""What the page says of its own method: the numbers that this study was judged and probed by."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headtohead.config.study_files import load_study
+from headtohead.probes.class_maps import CURVE_PICTURES, FEWER_CURVES, FEWER_STEPS, STEPS
+from headtohead.probes.probe_images import MOST
+from headtohead.probes.translation import FEWER, PHASES
+from headtohead.stats.metrics import BINS
+from headtohead.store.ledger import Ledger
+from headtohead.store.looks import LooksRecord, write_looks
+from ledgers import add_run, study_ledger
+from pages import part, report_page
+from stated import stated
+
+pytestmark = pytest.mark.usefixtures("no_drawing")
+
+
+def paragraph(page: str, title: str) -> str:
+    """A paragraph of the method by the bold words that it begins with."""
+    return part(page, f"<p><strong>{title}</strong>", "</p>")
+
+
+def with_backbone(ledger: Ledger, **backbone: Any) -> Ledger:
+    content = ledger.file.model_dump(mode="json")
+    content["study"]["backbone"] |= backbone
+    return replace(ledger, file=ledger.file.model_validate(content))
+
+
+def test_the_family_has_as_many_comparisons_as_were_declared(tmp_path: Path) -> None:
+    """Else a reader corrects p-values for 37 comparisons where 3 were made."""
+    zoo = load_study("pooling-zoo")
+    found = {"pairs": (zoo.verdict.pairs, 3), "all": (None, len(zoo.heads) - 1)}
+    for name, (pairs, count) in found.items():
+        ledger = study_ledger(
+            tmp_path / name, heads=list(zoo.heads), reference=zoo.reference, pairs=pairs
+        )
+        told = paragraph(report_page(ledger), "Verdicts.").partition("Holm-adjusted")[2]
+        assert stated(told)[0] == str(count)
+
+
+def section_html(page: str, name: str) -> str:
+    return page.partition(f'<section aria-labelledby="{name}">')[2].partition("</section>")[0]
+
+
+def sequential(out: Path) -> Ledger:
+    ledger = study_ledger(out, heads=("fc", "fc_dropout", "gap"), seeds=7)
+    for head in ("fc", "gap"):
+        for seed in range(7):
+            add_run(ledger, head, seed)
+    record = LooksRecord(
+        reference="gap", other="fc", looks=(7, 8, 10), level=0.05, spending="pocock", seeds=2
+    )
+    write_looks(out, record)
+    return ledger
+
+
+def test_a_sequential_design_is_not_said_to_be_adjusted_for_a_family(tmp_path: Path) -> None:
+    """Else its p-values, spent over looks, are taken for Holm's."""
+    page = report_page(sequential(tmp_path / "looks"))
+    told = paragraph(page, "Verdicts.")
+    assert "Holm" not in told
+    found = stated(told, "fc", "gap", "pocock", "fc_dropout")
+    assert found[-6:] == ["gap", "fc", "7", "8", "10", "pocock"]
+    captions = re.findall('<p class="caption">(.*?)</p>', section_html(page, "verdicts"), re.S)
+    assert "Holm" not in captions[0]
+    assert stated(captions[0], "fc", "fc_dropout")[-1] == "fc"
+
+
+def test_probes_are_told_as_they_were_made(tmp_path: Path) -> None:
+    """Else a reader of a frozen study believes that 24 images were taken apart, by tenths."""
+    trained = study_ledger(tmp_path / "trained")
+    frozen = with_backbone(trained, train="none")
+    for ledger, images, steps in (
+        (trained, CURVE_PICTURES, STEPS),
+        (frozen, FEWER_CURVES, FEWER_STEPS),
+    ):
+        page = report_page(ledger)
+        told = paragraph(page, "Class maps.").partition("random maps")[2]
+        assert stated(told)[:2] == [str(images), str(100 // steps)]
+        assert stated(paragraph(page, "Which images."))[0] == str(MOST)
+        moved = stated(paragraph(page, "Translation."))
+        assert moved == [str(PHASES), *([str(FEWER)] if ledger is frozen else [])]
+        assert stated(paragraph(page, "Calibration."))[0] == str(BINS)
