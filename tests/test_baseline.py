@@ -1,4 +1,4 @@
-"""Always naming the largest class: its interval, and heads against it."""
+"""Always predicting the largest class: its interval, and heads against it."""
 
 import csv
 import io
@@ -96,7 +96,7 @@ def test_it_is_a_line_of_the_accuracy_charts_and_of_no_other(tmp_path: Path) -> 
         chart.name: [s.said[0] for s in chart.series if s.label == "largest class"]
         for chart in found.charts
     }
-    line = "always naming the largest class: 50.0 %"
+    line = "always predicting the largest class: 50.0 %"
     for name in ("val_accuracy", "train_accuracy", "accuracy"):
         assert said[f"curve-{name}"] == [line]
         assert said[f"curve-{name}-log"] == [f"{line} error"]

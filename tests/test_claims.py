@@ -163,7 +163,7 @@ def test_two_seeds_prove_no_speed() -> None:
 
 
 def test_a_target_that_anybody_reaches_proves_no_speed() -> None:
-    """Else heads race to what always naming one class gives."""
+    """Else heads race to what always predicting one class gives."""
     speeds = {"gap": speeds_with(0.8e-3, 1), "fc": speeds_with(1e-3, 1)}
     for target, outcome in ((0.5, "inconclusive"), (0.6, "supported")):
         goal = Goal(target, 10, majority=0.5, declared=True)

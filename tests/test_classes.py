@@ -10,11 +10,11 @@ import pytest
 from headtohead.probes.predictions import SplitPredictions
 from headtohead.report.classes import (
     MISSING,
-    Misnamed,
+    Misclassified,
     confused,
     head_classes,
+    misclassified,
     misclassified_csv,
-    misnamed,
     over_seeds,
 )
 from headtohead.report.render import render
@@ -39,14 +39,14 @@ def lines_of(path: Path) -> list[dict[str, str]]:
 
 def test_an_image_is_listed_with_the_wrong_class_that_most_seeds_name() -> None:
     """Whoever looks for wrong labels begins with files that all seeds agree on."""
-    found = misnamed(
+    found = misclassified(
         [
             split([7, 8, 9], [0, 1, 2], [1, 1, 0], 0.6),
             split([7, 8, 9], [0, 1, 2], [1, 1, 2], 0.8),
             split([7, 8, 9], [0, 1, 2], [2, 0, 2], 0.9),
         ]
     )
-    assert [(i.row, i.label, i.named, i.wrong, i.seeds) for i in found] == [
+    assert [(i.row, i.label, i.predicted, i.wrong, i.seeds) for i in found] == [
         (7, 0, 1, 3, 3),
         (8, 1, 0, 1, 3),
         (9, 2, 0, 1, 3),
@@ -58,7 +58,7 @@ def test_names_of_files_and_classes_are_no_formulas() -> None:
     """A file called =cmd(…) must not run when the list is opened in a spreadsheet."""
     names = ("=1+1.png", "+a.png", "-b.png", "@c.png", "plain, with a comma.png")
     table = PictureTable(names, ("@x",) * 5, np.arange(5), ("test",) * 5)
-    found = [Misnamed(row, 0, 1, 0.5, 1, 2) for row in range(5)]
+    found = [Misclassified(row, 0, 1, 0.5, 1, 2) for row in range(5)]
     content = misclassified_csv(found, ("@x", "=y"), table).decode()
     lines = list(csv.DictReader(io.StringIO(content)))
     assert [line["file"] for line in lines] == [*(f"'{n}" for n in names[:4]), names[4]]

@@ -17,10 +17,10 @@ from headtohead.probes.predictions import SplitPredictions
 from headtohead.probes.probe_images import ProbeImages, images_path, write_images
 from headtohead.report.page.gallery import cards, data_address, map_grid
 from headtohead.report.page.hard_images import (
-    Opinions,
+    HeadPredictions,
     disagreements,
+    head_predictions,
     mistakes,
-    opinions_of,
     predictions_on_test,
 )
 from headtohead.report.page.thumbnails import keep_thumbnails, read_thumbnails
@@ -37,10 +37,10 @@ def split(logits: list[float], rows: list[int], labels: list[int]) -> SplitPredi
 
 
 @pytest.fixture
-def opinions() -> Opinions:
+def predictions() -> HeadPredictions:
     """Four pictures of class 1, 1, 0, 0 under two heads, one of them with two seeds."""
     labels = [1, 1, 0, 0]
-    found = opinions_of(
+    found = head_predictions(
         {
             "a": [
                 split([3.0, -4.0, -1.0, 0.5], [7, 3, 5, 9], labels),
@@ -53,37 +53,37 @@ def opinions() -> Opinions:
     return found
 
 
-def test_mistakes_come_by_confidence_and_only_mistakes(opinions: Opinions) -> None:
+def test_mistakes_come_by_confidence_and_only_mistakes(predictions: HeadPredictions) -> None:
     """The surest errors first: mislabelled pictures are found there."""
-    found = mistakes(opinions, 10)
-    assert [pick.row for pick in found] == [5, 3, 9]
+    found = mistakes(predictions, 10)
+    assert [image.row for image in found] == [5, 3, 9]
     assert found[0].label == 0
-    assert [(o.head, o.named) for o in found[0].opinions] == [("a", 0), ("b", 1)]
-    assert found[0].opinions[1].confidence == pytest.approx(1 / (1 + np.exp(-6.0)))
-    assert [pick.row for pick in mistakes(opinions, 1)] == [5]
+    assert [(o.head, o.predicted) for o in found[0].predictions] == [("a", 0), ("b", 1)]
+    assert found[0].predictions[1].confidence == pytest.approx(1 / (1 + np.exp(-6.0)))
+    assert [image.row for image in mistakes(predictions, 1)] == [5]
 
 
-def test_disagreements_are_between_classes_not_certainties(opinions: Opinions) -> None:
+def test_disagreements_are_between_classes_not_certainties(predictions: HeadPredictions) -> None:
     """Row 7: both heads say 1, more or less surely. That is agreement."""
-    assert [pick.row for pick in disagreements(opinions, 10)] == [5, 3, 9]
+    assert [image.row for image in disagreements(predictions, 10)] == [5, 3, 9]
 
 
-def test_seeds_are_averaged_before_heads_are_asked(opinions: Opinions) -> None:
+def test_seeds_are_averaged_before_heads_are_asked(predictions: HeadPredictions) -> None:
     """One seed's slip is not the head's opinion."""
-    nine = next(p for p in disagreements(opinions, 10) if p.row == 9)
+    nine = next(p for p in disagreements(predictions, 10) if p.row == 9)
     p = (1 / (1 + np.exp(-0.5)) + 1 / (1 + np.exp(0.4))) / 2
-    assert nine.opinions[0].named == 1
-    assert nine.opinions[0].confidence == pytest.approx(p)
+    assert nine.predictions[0].predicted == 1
+    assert nine.predictions[0].confidence == pytest.approx(p)
 
 
 def test_heads_are_compared_on_pictures_that_all_have_seen() -> None:
     """With a split for each seed, unequal seeds must not be taken for disagreement."""
     mine, theirs = split([1.0, 1.0], [1, 2], [1, 1]), split([-1.0, -1.0], [2, 3], [1, 1])
-    found = opinions_of({"a": [mine], "b": [theirs]})
+    found = head_predictions({"a": [mine], "b": [theirs]})
     assert found is not None
     assert found.rows.tolist() == [2]
-    assert opinions_of({"a": [mine], "b": [split([1.0], [9], [1])]}) is None
-    assert opinions_of({}) is None
+    assert head_predictions({"a": [mine], "b": [split([1.0], [9], [1])]}) is None
+    assert head_predictions({}) is None
 
 
 def test_thumbnails_are_kept_for_reports_without_the_pictures(tmp_path: Path) -> None:
@@ -92,12 +92,12 @@ def test_thumbnails_are_kept_for_reports_without_the_pictures(tmp_path: Path) ->
     assert read_thumbnails(StudyData(ledger)) is None
     prepared = prepared_set(tmp_path / "prepared", ledger)
     keep_thumbnails(StudyData(ledger), prepared)
-    opinions = opinions_of(predictions_on_test(StudyData(ledger)))
+    predictions = head_predictions(predictions_on_test(StudyData(ledger)))
     found = read_thumbnails(StudyData(ledger))
     assert found is not None
-    assert opinions is not None
-    wrong = mistakes(opinions, 24)
-    assert {pick.row for pick in wrong} <= set(found.by_row)
+    assert predictions is not None
+    wrong = mistakes(predictions, 24)
+    assert {image.row for image in wrong} <= set(found.by_row)
     for row, thumbnail in found.by_row.items():
         np.testing.assert_array_equal(thumbnail.pixels, prepared.images[row])
         assert thumbnail.name == prepared.names[row]
@@ -128,11 +128,13 @@ def test_damaged_or_foreign_thumbnails_are_as_good_as_none(tmp_path: Path) -> No
     assert read_thumbnails(StudyData(ledger)) is not None
     path.write_bytes(whole[:-9])
     assert read_thumbnails(StudyData(ledger)) is None
-    opinions = opinions_of(predictions_on_test(StudyData(ledger)))
-    assert opinions is not None
-    (card,) = cards(ledger.file.classes, mistakes(opinions, 1), read_thumbnails(StudyData(ledger)))
+    predictions = head_predictions(predictions_on_test(StudyData(ledger)))
+    assert predictions is not None
+    (card,) = cards(
+        ledger.file.classes, mistakes(predictions, 1), read_thumbnails(StudyData(ledger))
+    )
     assert card.image is None
-    assert card.name == f"row {mistakes(opinions, 1)[0].row} of the prepared set"
+    assert card.name == f"row {mistakes(predictions, 1)[0].row} of the prepared set"
     path.write_bytes(whole)
     manifest = path.with_suffix(".json")
     manifest.write_text(manifest.read_text().replace("ppp", "qqq"))

@@ -229,7 +229,7 @@ class StudyData:
 
     @cached_property
     def guesses(self) -> TestAnswers:
-        """Answers as they are set against always naming the largest class.
+        """Answers as they are set against always predicting the largest class.
 
         By accuracy, or by balanced accuracy where the primary metric minds small classes: there
         any answer that does not look at the image scores the same, which F1 does not give.

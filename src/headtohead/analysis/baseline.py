@@ -1,4 +1,4 @@
-"""Always naming the largest class: what a head must beat to have learned anything."""
+"""Always predicting the largest class: what a head must beat to have learned anything."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from headtohead.store.ledger import SplitName, StudyFile
 
 @dataclass(frozen=True)
 class Baseline:
-    """Accuracies of always naming `name`, the test split's largest class, shares in [0, 1].
+    """Accuracies of always predicting `name`, the test split's largest class, shares in [0, 1].
 
     Of the first seed's splits, where each seed has its own.
 

@@ -130,7 +130,7 @@ def _with_kernels(environment: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class TestAnswers:
-    """Answers on the test split: (head, seed) → of a run, seed → of always naming the majority."""
+    """Answers on the test split: (head, seed) → of a run, seed → of the majority class."""
 
     runs: Mapping[tuple[str, int], Answers]
     majority: Mapping[int, Answers]

@@ -64,7 +64,7 @@ class SeedImages:
 
     @property
     def validation_majority(self) -> float:
-        """The validation accuracy of always naming its largest class."""
+        """The validation accuracy of always predicting its largest class."""
         return max(self.validation) / sum(self.validation)
 
 
@@ -84,7 +84,7 @@ class RunResult:
     """One run that is over. `metrics` has every name of METRICS, None where it is not known.
 
     `failure` says why a failed run failed. `scored` is its primary metric in comparisons: a
-    failed run's is that of always naming the largest class.
+    failed run's is that of always predicting the largest class.
     """
 
     head: str

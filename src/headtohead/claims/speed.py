@@ -84,7 +84,7 @@ class Speeds:
 class Goal:
     """A validation accuracy, the epochs that all runs were watched for, and what is no feat.
 
-    `majority` is the accuracy of always naming the most frequent class; `declared` says whether
+    `majority` is the accuracy of always predicting the most frequent class; `declared` says whether
     the study named the target before it ran.
     """
 
@@ -155,7 +155,7 @@ def faster(
     if not goal.declared:
         rule += "; no target was declared beforehand (verdict.target)"
     if goal.target <= goal.majority:
-        rule += "; the target is no better than always naming the most frequent class"
+        rule += "; the target is no better than always predicting the most frequent class"
     return Question(
         statement, measures=measures, notes=_censored(speeds, goal), ruling=Ruling(outcome, rule)
     )

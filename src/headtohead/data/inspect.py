@@ -80,7 +80,7 @@ class DataCheck:
     widths: Lengths
     heights: Lengths
     distinct_sizes: int
-    largest_share: float  # of the usable pictures: the accuracy of always naming that class
+    largest_share: float  # of the usable pictures: the accuracy of always predicting that class
     imbalance: float  # pictures of the largest class per picture of the smallest
     duplicates: tuple[DuplicateGroup, ...]
     quarantined: tuple[Quarantined, ...]

@@ -53,11 +53,11 @@ class RunEvaluation:
 class Evaluated:
     """A study on new images: `notes` say what a reader must know of them.
 
-    `runs` are the finished ones; in comparisons a failed run counts as always naming the largest
-    class of the new images. `shares` maps each class to its share in training and in the new
-    images. `comparisons` are the reference against each other head, as in the study's report, on
-    the new images' accuracy.
-    `overlap` has the new images that the study has, too; None where that cannot be told.
+    `runs` are the finished ones; in comparisons a failed run counts as always predicting the
+    largest class of the new images. `shares` maps each class to its share in training and in the
+    new images. `comparisons` are the reference against each other head, as in the study's report,
+    on the new images' accuracy. `overlap` has the new images that the study has, too; None where
+    that cannot be told.
     """
 
     out: Path
@@ -298,7 +298,7 @@ def _lost(prepared: PreparedSet) -> list[str]:
 def _failed(
     file: StudyFile, summary: Summary, labels: NDArray[np.int64]
 ) -> tuple[list[RunResult], list[str]]:
-    """The study's failed runs, scored as always naming the largest class here, and a note on them.
+    """The study's failed runs, scored as always predicting the largest class here, and a note.
 
     As in the study's own report: a head that diverges now and then is no better for it.
     """
@@ -311,7 +311,7 @@ def _failed(
     told = runs_by_head([(run.head, run.seed) for run in found])
     name = printable(file.classes[int(np.argmax(counts))])
     return found, [
-        f"Failed runs: {told}. Left out of means; in comparisons each counts as always naming "
+        f"Failed runs: {told}. Left out of means; in comparisons each counts as always predicting "
         f"{name}, the largest class here: {100 * score:.1f} % {IN_WORDS[metric]}."
     ]
 

@@ -45,7 +45,7 @@ class Translation:
 
     @property
     def accuracy(self) -> NDArray[np.float64]:
-        """(s,) shares of pictures that are named rightly in each window."""
+        """(s,) shares of images that are classified correctly in each window."""
         return np.asarray((self.predicted == self.labels).mean(axis=1), np.float64)
 
     @property

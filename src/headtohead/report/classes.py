@@ -1,4 +1,4 @@
-"""Class by class: precision, recall and F1, what is confused most, and which files are misnamed."""
+"""Class by class: precision, recall, F1, what is confused most, which files are misclassified."""
 
 import csv
 import io
@@ -126,23 +126,23 @@ def confused(
 
 
 @dataclass(frozen=True)
-class Misnamed:
-    """A test image that some seeds of a head name wrongly.
+class Misclassified:
+    """A test image that some seeds of a head misclassify.
 
-    `named` is the wrong class that most of these seeds name (between equals the likelier),
-    `probability` its mean over the seeds that name it; `wrong` of `seeds` seeds that tested the
-    image name it wrongly, whatever they say.
+    `predicted` is the wrong class that most of these seeds predict (between equals the likelier),
+    `probability` its mean over the seeds that predict it; `wrong` of `seeds` seeds that tested the
+    image misclassify it, whatever they predict.
     """
 
     row: int
     label: int
-    named: int
+    predicted: int
     probability: float
     wrong: int
     seeds: int
 
 
-def misnamed(splits: Sequence[SplitPredictions]) -> list[Misnamed]:
+def misclassified(splits: Sequence[SplitPredictions]) -> list[Misclassified]:
     """Of one head's runs, most wrong seeds first, then the surest, then by row."""
     wrong: dict[int, dict[int, list[float]]] = {}
     tested: dict[int, int] = {}
@@ -160,12 +160,12 @@ def misnamed(splits: Sequence[SplitPredictions]) -> list[Misnamed]:
         most = max(answers, key=lambda k: (len(answers[k]), float(np.mean(answers[k])), -k))
         number = sum(map(len, answers.values()))
         p = float(np.mean(answers[most]))
-        found.append(Misnamed(row, labels[row], most, p, number, tested[row]))
+        found.append(Misclassified(row, labels[row], most, p, number, tested[row]))
     return sorted(found, key=lambda item: (-item.wrong / item.seeds, -item.probability, item.row))
 
 
 def misclassified_csv(
-    found: Sequence[Misnamed], classes: Sequence[str], images: PictureTable | None
+    found: Sequence[Misclassified], classes: Sequence[str], images: PictureTable | None
 ) -> bytes:
     """`misclassified.csv`: one line for each image, UTF-8 with a header.
 
@@ -175,7 +175,7 @@ def misclassified_csv(
     lines: list[Sequence[object]] = [("file", "label", "prediction", "probability", "wrong", "of")]
     for item in found:
         name = f"row {item.row}" if images is None else images.names[item.row]
-        label, named = (no_formula(classes[k]) for k in (item.label, item.named))
+        label, named = (no_formula(classes[k]) for k in (item.label, item.predicted))
         share = f"{item.probability:.6f}"
         lines.append((no_formula(name), label, named, share, item.wrong, item.seeds))
     return _csv(lines)

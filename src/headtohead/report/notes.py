@@ -31,7 +31,7 @@ def state_notes(
             share = 100 * (run.scored or 0.0)
             counts = f"as the majority class's share, {share:.1f} % of the test split"
             if metric != "test_accuracy":
-                counts = f"as always naming the largest class: {share:.1f} % {IN_WORDS[metric]}"
+                counts = f"as always predicting the largest class: {share:.1f} % {IN_WORDS[metric]}"
             yield (
                 f"{run.head} seed {run.seed} failed: {run.failure}. Left out of means; in "
                 f"comparisons it counts {counts}."

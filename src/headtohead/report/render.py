@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from headtohead.core.files import write_atomic
 from headtohead.report.beside import Beside
 from headtohead.report.charts.confusion import confusion_charts
-from headtohead.report.classes import misclassified_csv, misnamed, per_class_csv
+from headtohead.report.classes import misclassified, misclassified_csv, per_class_csv
 from headtohead.report.formats.csv import results_csv
 from headtohead.report.formats.figures import write_charts, write_figures
 from headtohead.report.formats.latex import latex_tables
@@ -57,10 +57,10 @@ def render(
 
 
 def _of_classes(data: StudyData, summary: Summary, content: Content) -> Iterator[tuple[str, bytes]]:
-    """CSV of every head's classes, and of the images that the winner names wrongly."""
+    """CSV of every head's classes, and of the images that the winner misclassifies."""
     if content.by_class:
         yield "per_class.csv", per_class_csv(content.by_class, summary)
     splits = predictions_on_test(data).get(summary.winner.head) if summary.winner else None
     if splits:
-        found = misnamed(splits)
+        found = misclassified(splits)
         yield "misclassified.csv", misclassified_csv(found, data.file.classes, data.image_table)

@@ -62,7 +62,7 @@ class Entry:
 
     @property
     def chance(self) -> float:
-        """What always naming the largest class scores on the primary metric."""
+        """What always predicting the largest class scores on the primary metric."""
         metric = PRIMARY[self.summary.file.study.verdict.metric]
         return self.summary.baseline.metrics[metric]
 
@@ -234,8 +234,8 @@ def _left_out(entries: Sequence[Entry]) -> list[str]:
             )
         elif entry.summary.nothing_learned:
             lines.append(
-                f"{entry.label} is not counted: no head is shown to beat always naming the largest "
-                f"class ({entry.summary.chance}), so nothing is shown to be learned."
+                f"{entry.label} is not counted: no head is shown to beat always predicting the "
+                f"largest class ({entry.summary.chance}), so nothing is shown to be learned."
             )
     return lines
 

@@ -72,7 +72,7 @@ class Summary:
     is the sequential design that the study follows, with the looks taken. `leaks` counts groups of
     near-duplicates that lie in more than one split, of the first seed's; None where not known.
     `lags` has the heads whose evaluation lags behind their weights, so that they are not judged.
-    `baseline` is always naming the largest class, and `standings` each head against it.
+    `baseline` is always predicting the largest class, and `standings` each head against it.
     """
 
     file: StudyFile
@@ -98,7 +98,7 @@ class Summary:
 
     @property
     def chance(self) -> str:
-        """What always naming the largest class scores where heads are set against it, in words."""
+        """What always predicting the largest class scores, where heads are compared with it."""
         if self.file.study.verdict.metric == "test_accuracy":
             return f"{100 * self.baseline.test:.1f} %"
         return f"{100 * self.baseline.balanced:.1f} % balanced accuracy"

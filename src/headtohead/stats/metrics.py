@@ -156,7 +156,7 @@ def macro_f1(counts: NDArray[np.int64]) -> float:
 
 
 def constant_scores(counts: Sequence[int]) -> dict[str, float]:
-    """What always naming the largest class scores, of pictures of each class: metric → share."""
+    """What always predicting the largest class scores, by images of each class: metric → share."""
     true = np.asarray(counts, dtype=np.int64)
     answers = np.zeros((len(true), len(true)), np.int64)
     answers[:, int(np.argmax(true))] = true

@@ -73,7 +73,7 @@ class StudyFile(Record):
     tunes: StudySpec | None = None
 
     def majority_share(self, split: SplitName) -> float:
-        """The accuracy of always naming the split's most frequent class, in [0, 1]."""
+        """The accuracy of always predicting the split's most frequent class, in [0, 1]."""
         counts = self.images(split)
         return max(counts) / sum(counts)
 

@@ -179,14 +179,14 @@ def drawing(
 
 
 def draw_largest_class(paper: Drawing, share: float, *, error: bool = False) -> str:
-    """A dashed line at the accuracy of always naming the largest class; what it says in words.
+    """A dashed line at the accuracy of always predicting the largest class; what it says in words.
 
     `error` draws it on an axis of errors. It belongs to no head, and is never hidden.
     """
     at = 100 * (1 - share) if error else 100 * share
     dashes = (0, (4, 3))
     paper.axes.axhline(at, color=NEUTRAL, linewidth=1.2, linestyle=dashes, label=LARGEST_CLASS)
-    said = f"always naming the largest class: {at:.1f} %{' error' if error else ''}"
+    said = f"always predicting the largest class: {at:.1f} %{' error' if error else ''}"
     paper.readable(LARGEST_CLASS, None, [(float(np.mean(paper.axes.get_xlim())), at)], [said])
     return said
 

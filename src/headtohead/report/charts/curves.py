@@ -206,7 +206,7 @@ def curve_chart(
 ) -> Chart:
     """One quantity over epochs for every head that has finished runs.
 
-    `largest` is each split's accuracy of always naming its largest class.
+    `largest` is each split's accuracy of always predicting its largest class.
     """
     ordered = sorted(tracks, key=lambda track: not track.faint)  # the faint ones lie below
     curves = [Curve(track, quantity, track.head, track.style) for track in ordered]
@@ -253,7 +253,7 @@ def draw_curves(
     if quantity.split is not None and quantity.split in largest:
         error = quantity.scale == "log"
         told.append(draw_largest_class(paper, largest[quantity.split], error=error))
-        caption.append("Grey dashes: always naming the largest class.")
+        caption.append("Grey dashes: always predicting the largest class.")
     # Where no epoch made an error, nothing is drawn that a logarithmic axis could show.
     logarithmic = quantity.scale == "log" and np.isfinite(axes.dataLim.minposy)
     axes.set_yscale("log" if logarithmic else "linear")

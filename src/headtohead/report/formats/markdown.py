@@ -102,7 +102,7 @@ def _by_class(content: Content) -> Iterator[str]:
     yield (
         "Test split at the best epoch, mean ± standard deviation over seeds: "
         f"{escape(', '.join(f'{name} {text}' for name, text in found.averages))}. Other heads are "
-        "in tables/per_class.csv, misnamed files in tables/misclassified.csv.\n"
+        "in tables/per_class.csv, misclassified files in tables/misclassified.csv.\n"
     )
     yield from map(_item, found.confused)
     yield ""

@@ -23,7 +23,8 @@ from headtohead.report.summary import HeadResult, Summary
 from headtohead.stats import Spread
 
 WRITTEN = "report.html, report.md, tables, results.csv, summary.json, tensorboard"
-HEAD_WIDTH = 12
+HEAD_WIDTH = len(LARGEST_CLASS)
+"""Of the column of heads' names; longer ones are folded."""
 WINNER = "*"
 # Paths are to be copied whole, and a head's name is no place to break at.
 WORDS: Any = {"break_long_words": False, "break_on_hyphens": False}
@@ -108,7 +109,7 @@ def explanation(summary: Summary) -> Iterator[str]:
     )
     found = summary.baseline
     yield (
-        f"Largest class: always naming {found.name}, {100 * found.test:.1f} % of "
+        f"Largest class: always predicting {found.name}, {100 * found.test:.1f} % of "
         f"{found.images:,} test images, {100 * (1 - found.level):g} % interval over images "
         f"{100 * found.low:.1f} to {100 * found.high:.1f}."
     )
@@ -218,22 +219,15 @@ def _grid(summary: Summary, width: int) -> Table:
     while True:
         table = _table(summary, columns)
         least = max(columns, key=lambda column: column.aside)
-        folded = longest - _least_width(summary)
-        if not least.aside or console.measure(table).maximum - folded <= width:
+        if not least.aside or console.measure(table).maximum - (longest - HEAD_WIDTH) <= width:
             return table
         columns.remove(least)
-
-
-def _least_width(summary: Summary) -> int:
-    """Of the column of heads' names, which are folded where there is no room for them."""
-    widest = max(len(head.head) for head in summary.heads)
-    return max(min(widest, HEAD_WIDTH), *map(len, LARGEST_CLASS.split()))
 
 
 def _table(summary: Summary, columns: Sequence[Column]) -> Table:
     table = Table(box=None, padding=(0, 1), collapse_padding=True, pad_edge=False)
     table.add_column("", width=1)
-    table.add_column("head", overflow="fold", min_width=_least_width(summary))
+    table.add_column("head", overflow="fold", min_width=HEAD_WIDTH)
     table.add_column("params", justify="right", no_wrap=True)
     for column in columns:
         table.add_column(column.title, justify="right", no_wrap=True)
@@ -273,7 +267,7 @@ def _columns(summary: Summary) -> Iterator[Column]:
 
 
 def _baseline_cell(found: Baseline, column: Column) -> str:
-    """What always naming the largest class scores, under its test accuracy the interval."""
+    """What always predicting the largest class scores, under its test accuracy the interval."""
     value = found.metrics.get(column.metric)
     if value is None:
         return MISSING

@@ -44,8 +44,8 @@ from headtohead.report.page.forest import forest
 from headtohead.report.page.gallery import Card, MapGrid, cards, map_grid, unfit_maps
 from headtohead.report.page.hard_images import (
     disagreements,
+    head_predictions,
     mistakes,
-    opinions_of,
     predictions_on_test,
 )
 from headtohead.report.page.setting import backbone_facts, command, environments, study_yaml
@@ -336,15 +336,15 @@ def _seen(
     kept: Thumbnails | None,
     pictures: int,
 ) -> Seen:
-    opinions = opinions_of(found)
-    wrong = mistakes(opinions, pictures) if opinions else []
-    apart = disagreements(opinions, pictures) if opinions else []
+    predictions = head_predictions(found)
+    wrong = mistakes(predictions, pictures) if predictions else []
+    apart = disagreements(predictions, pictures) if predictions else []
     seed = summary.winner.seed if summary.winner else 0
     return Seen(
         maps=map_grid(data, seed, pictures),
         unfit=tuple(unfit_maps(data)),
         mistakes=cards(data.file.classes, wrong, kept),
         disagreements=cards(data.file.classes, apart, kept),
-        predictions=opinions is not None,
+        predictions=predictions is not None,
         heads=len(found),
     )

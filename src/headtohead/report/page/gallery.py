@@ -13,7 +13,7 @@ from PIL import Image
 from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps
 from headtohead.probes.probe_images import ProbeImages
 from headtohead.report.charts.overlay import edge_of, field_of, outlined, overlay
-from headtohead.report.page.hard_images import Pick
+from headtohead.report.page.hard_images import HardImage
 from headtohead.report.page.thumbnails import Thumbnails
 from headtohead.study_data import StudyData
 
@@ -106,20 +106,20 @@ def _address(image: Image.Image) -> str:
 
 
 def cards(
-    classes: Sequence[str], picks: Sequence[Pick], kept: Thumbnails | None
+    classes: Sequence[str], hard_images: Sequence[HardImage], kept: Thumbnails | None
 ) -> tuple[Card, ...]:
     """Cards of the chosen pictures; a picture whose thumbnail was not kept has none."""
     found = []
-    for pick in picks:
-        thumbnail = kept.by_row.get(pick.row) if kept else None
-        label = classes[pick.label]
-        name = thumbnail.name if thumbnail else f"row {pick.row} of the prepared set"
+    for chosen in hard_images:
+        thumbnail = kept.by_row.get(chosen.row) if kept else None
+        label = classes[chosen.label]
+        name = thumbnail.name if thumbnail else f"row {chosen.row} of the prepared set"
         image = None
         if thumbnail:
             image = Shown(data_address(thumbnail.pixels), f"Test image of class {label}", name)
         answers = tuple(
-            (o.head, classes[o.named], f"{100 * o.confidence:.1f}", o.named == pick.label)
-            for o in pick.opinions
+            (o.head, classes[o.predicted], f"{100 * o.confidence:.1f}", o.predicted == chosen.label)
+            for o in chosen.predictions
         )
         found.append(Card(image, name, label, answers))
     return tuple(found)

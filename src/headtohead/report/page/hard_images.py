@@ -13,25 +13,25 @@ from headtohead.study_data import StudyData
 
 
 @dataclass(frozen=True)
-class Opinion:
+class HeadPrediction:
     """What one head says of one picture: its class and how sure, mean over seeds, in [0, 1]."""
 
     head: str
-    named: int
+    predicted: int
     confidence: float
 
 
 @dataclass(frozen=True)
-class Pick:
+class HardImage:
     """One test picture by its row in the prepared set, its true class, and every head's opinion."""
 
     row: int
     label: int
-    opinions: tuple[Opinion, ...]
+    predictions: tuple[HeadPrediction, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Opinions:
+class HeadPredictions:
     """All heads on the test pictures that all of them have seen.
 
     `rows` and `labels` are (n,); `means` is (heads, n, classes): probabilities at the best epoch,
@@ -43,13 +43,13 @@ class Opinions:
     labels: NDArray[np.int64]
     means: NDArray[np.float64]
 
-    def pick(self, at: int) -> Pick:
+    def hard_image(self, at: int) -> HardImage:
         """The picture at a position."""
         found = zip(self.heads, self.means[:, at], strict=True)
-        return Pick(
+        return HardImage(
             int(self.rows[at]),
             int(self.labels[at]),
-            tuple(Opinion(h, int(p.argmax()), float(p.max())) for h, p in found),
+            tuple(HeadPrediction(h, int(p.argmax()), float(p.max())) for h, p in found),
         )
 
 
@@ -65,7 +65,7 @@ def predictions_on_test(data: StudyData) -> dict[str, list[SplitPredictions]]:
     return {head: found[head] for head in data.study.heads if head in found}
 
 
-def opinions_of(found: Mapping[str, Sequence[SplitPredictions]]) -> Opinions | None:
+def head_predictions(found: Mapping[str, Sequence[SplitPredictions]]) -> HeadPredictions | None:
     """Every head's mean probabilities; None without predictions or without a shared picture."""
     if not found:
         return None
@@ -75,7 +75,7 @@ def opinions_of(found: Mapping[str, Sequence[SplitPredictions]]) -> Opinions | N
         return None
     places = [np.searchsorted(rows, shared) for rows, _, _ in per_head]
     means = [mean[at] for (_, mean, _), at in zip(per_head, places, strict=True)]
-    return Opinions(tuple(found), shared, per_head[0][2][places[0]], np.stack(means))
+    return HeadPredictions(tuple(found), shared, per_head[0][2][places[0]], np.stack(means))
 
 
 def _means(
@@ -93,22 +93,22 @@ def _means(
     return rows, total / times[:, None], labels
 
 
-def mistakes(opinions: Opinions, count: int) -> list[Pick]:
+def mistakes(predictions: HeadPredictions, count: int) -> list[HardImage]:
     """The pictures that some head takes for another class with the most confidence, first."""
-    wrong = opinions.means.argmax(axis=2) != opinions.labels
-    sureness = np.where(wrong, opinions.means.max(axis=2), 0.0).max(axis=0)
+    wrong = predictions.means.argmax(axis=2) != predictions.labels
+    sureness = np.where(wrong, predictions.means.max(axis=2), 0.0).max(axis=0)
     order = np.argsort(-sureness, kind="stable")
-    return [opinions.pick(at) for at in order[:count] if sureness[at] > 0]
+    return [predictions.hard_image(at) for at in order[:count] if sureness[at] > 0]
 
 
-def disagreements(opinions: Opinions, count: int) -> list[Pick]:
+def disagreements(predictions: HeadPredictions, count: int) -> list[HardImage]:
     """The pictures on which heads name different classes, by how far apart their certainty is.
 
     The distance is that of the highest to the lowest probability of the true class.
     """
-    named = opinions.means.argmax(axis=2)
+    named = predictions.means.argmax(axis=2)
     differ = (named != named[0]).any(axis=0)
-    true = opinions.means[:, np.arange(len(opinions.labels)), opinions.labels]
+    true = predictions.means[:, np.arange(len(predictions.labels)), predictions.labels]
     apart = np.where(differ, np.ptp(true, axis=0), 0.0)
     order = np.argsort(-apart, kind="stable")
-    return [opinions.pick(at) for at in order[:count] if differ[at]]
+    return [predictions.hard_image(at) for at in order[:count] if differ[at]]

@@ -152,7 +152,7 @@ def study_row(entry: Entry) -> StudyRow:
         recipe=recipe_text(study),
         runs=f"{study.seeds}; {done} of {len(study.heads) * study.seeds} runs finished",
         metric=f"{summary.metric}, against {summary.reference}",
-        chance=f"{100 * entry.chance:.1f} % {summary.metric} by always naming "
+        chance=f"{100 * entry.chance:.1f} % {summary.metric} by always predicting "
         f"{printable(summary.baseline.name)}",
         answer=answer(summary).sentence,
     )

@@ -15,8 +15,8 @@ from PIL import Image
 from headtohead.data.prepared import PreparedSet, printable
 from headtohead.report.page.hard_images import (
     disagreements,
+    head_predictions,
     mistakes,
-    opinions_of,
     predictions_on_test,
 )
 from headtohead.store.evidence import THUMBNAILS, Arrays, read_with_manifest, write_evidence
@@ -72,11 +72,11 @@ def keep_thumbnails(data: StudyData, prepared: PreparedSet) -> None:
 
     Raises StorageError where they cannot be written.
     """
-    opinions = opinions_of(predictions_on_test(data))
+    predictions = head_predictions(predictions_on_test(data))
     rows: list[int] = []
-    if opinions is not None:
-        chosen = [*mistakes(opinions, OF_EACH_KIND), *disagreements(opinions, OF_EACH_KIND)]
-        rows = sorted({pick.row for pick in chosen})
+    if predictions is not None:
+        chosen = [*mistakes(predictions, OF_EACH_KIND), *disagreements(predictions, OF_EACH_KIND)]
+        rows = sorted({image.row for image in chosen})
     images = prepared.images
     pixels = [_small(images[row]) for row in rows]
     arrays: Arrays = {"rows": np.array(rows, np.int64), "pixels": np.array(pixels, np.uint8)}

@@ -97,8 +97,8 @@ def nothing_learned(summary: Summary) -> str:
     known = [item.head for item in summary.standings]
     heads = "no head beats" if len(known) > 1 else f"{known[0]} does not beat"
     return (
-        f"Nothing was learned that the test images show: {heads} always naming {found.name}, the "
-        f"largest class ({summary.chance})."
+        f"Nothing was learned that the test images show: {heads} always predicting {found.name}, "
+        f"the largest class ({summary.chance})."
     )
 
 
@@ -124,7 +124,7 @@ def not_shown(summary: Summary) -> str:
     )
     return (
         f"{found.images:,} test images are too few to show whether anything was learned: {head} is "
-        f"{100 * lead:.1f} points above always naming {found.name}, the largest class "
+        f"{100 * lead:.1f} points above always predicting {found.name}, the largest class "
         f"({summary.chance}), which may be chance."
     )
 
@@ -191,4 +191,6 @@ def lost_fairly(summary: Summary) -> str:
     verb, lose = ("is", "it has lost") if len(heads) == 1 else ("are", "they have lost")
     learned = [item.head for item in summary.standings if item.beats]
     fair = f": {names(learned)} learned from the same images, so {lose} fairly" if learned else ""
-    return f"{names(heads)} {verb} no better on the test images than always naming {named}{fair}."
+    return (
+        f"{names(heads)} {verb} no better on the test images than always predicting {named}{fair}."
+    )
