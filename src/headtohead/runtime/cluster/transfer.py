@@ -5,9 +5,9 @@ import glob
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import IO, Any, TypeAlias
 
 from headtohead.config.strict_yaml import write_yaml
 from headtohead.core.errors import HeadToHeadError
@@ -20,9 +20,12 @@ from headtohead.store.records import BEST, HISTORY, LAST, RECORD, RESUME
 PIECE = 4 << 20
 """Bytes sent at once."""
 
-POSITION = (RESUME, HISTORY, BEST)
-"""What a run resumes from, in the order in which it is read while the run goes on: history and best
-weights may be of a later epoch than the position, which computes them again to the same bits."""
+POSITION = (HISTORY, BEST, RESUME)
+"""What a run resumes from, in the order in which it is written: history and best weights may be of
+a later epoch than the position, which computes them again to the same bits, but of no earlier."""
+
+ORDER = (*POSITION, LAST, RECORD)
+"""In which a run's files are written; others before them."""
 
 Piece: TypeAlias = dict[str, Any]
 """{"name", "content", "first", "sha256"}; the last of a file has its hash, others None."""
@@ -62,12 +65,17 @@ def writes(out: Path, job: AnyJob) -> list[str]:
         return []
     own = _below(out, out / "runs" / job.head / f"seed-{job.seed}", "*")
     seen = _below(out, evidence, f"*/{job.head}/seed-{job.seed}.*")
-    return [*sorted(own, key=lambda name: name.endswith(RECORD)), *_arrays_first(seen)]
+    return [*sorted(own, key=_rank), *_arrays_first(seen)]
 
 
 def position(job: Job) -> list[str]:
     """The files that `job` resumes from, by name, whether there are any or not."""
     return [f"runs/{job.head}/seed-{job.seed}/{name}" for name in POSITION]
+
+
+def _rank(name: str) -> int:
+    file = name.rpartition("/")[2]
+    return ORDER.index(file) if file in ORDER else -1
 
 
 def _arrays_first(names: list[str]) -> list[str]:
@@ -98,29 +106,35 @@ def packed(
 def changed(out: Path, names: Iterable[str], known: dict[str, str]) -> Iterator[Piece]:
     """Those of `names` that are there and not as `known` (name → SHA-256) has them, in pieces.
 
-    `known` is brought up to date.
+    They are sent in that order, and opened the other way round, before the first is sent: of what
+    a run that goes on writes in that order no later file is newer than an earlier one. `known` is
+    brought up to date.
     """
-    for name in names:
-        with contextlib.suppress(FileNotFoundError):
-            if sha256_of(out / name) != known.get(name):
-                for piece in pieces(out, name):
+    with contextlib.ExitStack() as opened:
+        files: dict[str, IO[bytes]] = {}
+        for name in reversed(list(names)):
+            with contextlib.suppress(FileNotFoundError):
+                files[name] = opened.enter_context((out / name).open("rb"))
+        for name, file in reversed(files.items()):
+            if file_digest(file, "sha256").hexdigest() != known.get(name):
+                file.seek(0)
+                for piece in _pieces(name, file):
                     yield piece
                     known[name] = piece["sha256"] or ""
 
 
-def pieces(out: Path, name: str) -> Iterator[Piece]:
-    """A file of `out` in pieces, at least one."""
+def _pieces(name: str, file: IO[bytes]) -> Iterator[Piece]:
+    """A file in pieces, at least one; one that is replaced meanwhile is read as it was."""
     digest = sha256()
-    with (out / name).open("rb") as file:  # one that is replaced meanwhile is read as it was
-        content, first = file.read(PIECE), True
-        while True:
-            following = file.read(PIECE)
-            digest.update(content)
-            over = None if following else digest.hexdigest()
-            yield {"name": name, "content": content, "first": first, "sha256": over}
-            if not following:
-                return
-            content, first = following, False
+    content, first = file.read(PIECE), True
+    while True:
+        following = file.read(PIECE)
+        digest.update(content)
+        over = None if following else digest.hexdigest()
+        yield {"name": name, "content": content, "first": first, "sha256": over}
+        if not following:
+            return
+        content, first = following, False
 
 
 class Receiver:
