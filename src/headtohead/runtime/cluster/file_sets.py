@@ -75,10 +75,11 @@ def fetch(file_set: FileSet, cache: str, sources: Sequence[tuple[str, str]]) -> 
     """
     target = Path(cache) / file_set.place
     target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(target.with_suffix(".lock")):  # others on this machine, or on its shared disk
+    # Others may fetch on this machine, or on its shared disk. A file of weights has a suffix itself.
+    with FileLock(target.with_name(f"{target.name}.lock")):
         if target.is_dir():
             return str(target)
-        part = target.with_suffix(".fetched")
+        part = target.with_name(f"{target.name}.fetched")
         part.mkdir(exist_ok=True)
         _check_room(file_set, part)
         for name, size, digest in file_set.files:

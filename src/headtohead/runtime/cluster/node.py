@@ -222,11 +222,11 @@ def _scratch(cache: Path) -> Path:
     home.mkdir(parents=True, exist_ok=True)
     for lock in home.glob("*.lock"):
         with contextlib.suppress(Timeout, OSError), FileLock(lock, timeout=0):
-            shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+            shutil.rmtree(lock.with_name(lock.stem), ignore_errors=True)
             lock.unlink(missing_ok=True)
     out = _scratch_of(cache)
     if _scratch_lock is None:
-        _scratch_lock = FileLock(out.with_suffix(".lock"))
+        _scratch_lock = FileLock(out.with_name(f"{out.name}.lock"))  # a host's name may have dots
         _scratch_lock.acquire()
     out.mkdir(exist_ok=True)
     return out
