@@ -32,3 +32,13 @@ def test_processes_of_a_host_whose_name_has_dots_do_not_wait_for_each_other(
     assert out.is_dir()
     assert node._scratch_lock is not None
     node._scratch_lock.release()
+
+
+def test_a_machine_sees_a_folder_only_by_its_secret(tmp_path: Path) -> None:
+    """Else another disk at the same path is taken for the command's own."""
+    (tmp_path / "out").write_text("secret")
+    (tmp_path / "cache").write_text("another command's")
+    tokens = {name: str(tmp_path / name) for name in ("out", "cache", "none")}
+    asked = {"device": "cpu", "cache": str(tmp_path), "places": {}, "tokens": tokens}
+    assert node.look({**asked, "secret": "secret", "shared": True})["sees"] == ["out"]
+    assert node.look({**asked, "secret": "secret", "shared": False})["sees"] == []

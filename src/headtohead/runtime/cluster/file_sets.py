@@ -75,7 +75,7 @@ def fetch(file_set: FileSet, cache: str, sources: Sequence[tuple[str, str]]) -> 
     """
     target = Path(cache) / file_set.place
     target.parent.mkdir(parents=True, exist_ok=True)
-    # Others may fetch on this machine, or on its shared disk. A file of weights has a suffix itself.
+    # Others may fetch here, or on its shared disk. A file of weights has a suffix already.
     with FileLock(target.with_name(f"{target.name}.lock")):
         if target.is_dir():
             return str(target)

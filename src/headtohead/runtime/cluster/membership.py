@@ -37,13 +37,14 @@ class KnownMachine(ClusterMachine):
     """A machine that said what it is.
 
     `places` are the folders of what it has (see `file_sets`), by their place in a cache; `out` says
-    whether it sees the ledger's own folder.
+    whether it sees the ledger's own folder, `shares` whether it sees the driver's own cache.
     """
 
     host: str = ""
     cores: float = 0.0
     cache: str = ""
     out: bool = False
+    shares: bool = False
     places: dict[str, str] = field(default_factory=dict)
 
 
@@ -145,7 +146,8 @@ class Membership:
         asked = {
             "device": self._device,
             "cache": self._setup["cache"],
-            "token": self._setup["token"],
+            "tokens": self._setup["tokens"],
+            "secret": self._setup["secret"],
             "shared": self._setup["shared"],
             "places": self._needs,
         }
@@ -188,7 +190,8 @@ class Membership:
             host=answer["host"],
             cores=found["Resources"]["CPU"],
             cache=answer["cache"],
-            out=answer["out"],
+            out="out" in answer["sees"],
+            shares="cache" in answer["sees"],
         )
         for place, folder in answer["has"].items():
             self._have(member, place, folder)
@@ -265,7 +268,7 @@ class Membership:
             return
         place = self._place(seed)
         where = self._computing.pop(place, self._cache_of(member))
-        for other in self._members.values():
+        for other in self.usable():
             if place not in other.places and self._cache_of(other) == where:
                 self._have(other, place, f"{where[1]}/{place}")
 
@@ -280,9 +283,13 @@ class Membership:
         return place
 
     def _cache_of(self, member: KnownMachine) -> tuple[str, str]:
-        """Where `member` keeps features: its host, none where all share it, and the folder."""
+        """Where `member` keeps features: its host, none where all share it, and the folder.
+
+        The same path alone says nothing: it may be another disk on each machine.
+        """
         prepared = member.places[self._prepared]
-        host = "" if prepared == self._setup["prepared"] else member.host
+        shared = member.shares and prepared == self._setup["prepared"]
+        host = "" if shared else member.host
         return host, str(Path(prepared).parents[1])
 
     def order(self, member: KnownMachine) -> dict[str, Any]:
