@@ -8,11 +8,11 @@ import pytest
 
 pytest.importorskip("ray")
 
-from fakes import FakeRay, answer, settle, setup
+from fakes import ME, PREPARED, FakeRay, answer, settle, setup
 
 from headtohead.config.study import BackboneSpec, StudySpec
+from headtohead.runtime.cluster import file_sets, node
 from headtohead.runtime.cluster import membership as module
-from headtohead.runtime.cluster import node
 from headtohead.runtime.cluster.membership import KnownMachine, Membership
 from headtohead.runtime.jobs import Job
 
@@ -74,3 +74,19 @@ def test_features_are_ready_while_another_machine_still_fetches_images(
     here.membership.begin(Job("gap", 0), member)
     here.membership.features_ready(0, member)
     assert len(member.places) == 2
+
+
+def test_a_command_whose_own_machine_is_left_out_still_sends_images(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else a cluster whose head has a full disk trains nothing."""
+    here = Here(monkeypatch, FakeRay(ME, "b"))
+    (mine,) = here.ray.asked(node.look, ME)
+    settle(here.membership, mine, answer(ME))
+    here.membership.leave_out(ME, "cannot be written to", disk=True)
+    (other,) = here.ray.asked(node.look, "b")
+    settle(here.membership, other, answer("b", has={}))
+    here.membership.refresh()
+    (fetching,) = here.ray.asked(file_sets.fetch)
+    assert fetching.machine == "b"
+    assert fetching.arguments[2] == [(ME, PREPARED)]

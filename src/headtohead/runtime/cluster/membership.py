@@ -199,7 +199,9 @@ class Membership:
 
     def _have(self, member: KnownMachine, place: str, folder: str) -> None:
         member.places[place] = folder
-        self._sources.setdefault(place, []).append((member.id, folder))
+        sources = self._sources.setdefault(place, [])
+        if (member.id, folder) not in sources:
+            sources.append((member.id, folder))
 
     def _fetch(self, member: KnownMachine, place: str, cache: str) -> None:
         """Ask `member` to fetch, unless it does, or too many do: sources double as they fetch."""
@@ -337,8 +339,11 @@ class Membership:
             self._forget(member)
 
     def _forget(self, member: KnownMachine) -> None:
-        """It is gone: what it was computing is computed elsewhere, and nothing fetched from it."""
-        for place, sources in self._sources.items():
+        """It is gone: what it was computing is computed elsewhere, and nothing fetched from it.
+
+        Not so this process's own machine, which only does no jobs: from it the others get images.
+        """
+        for place, sources in self._sources.items() if member.id != self._me else ():
             others = [source for source in sources if source[0] != member.id]
             if len(others) < len(sources):
                 self._file_sets.pop(place, None)  # its hashes may have been there
