@@ -117,6 +117,8 @@ def test_an_earlier_run_binds_its_seed_to_the_kind_that_it_recorded() -> None:
     assert kind_before({**recorded, "kernels": "plain"}, [INTEL, AMD]) == AMD
     assert kind_before({**recorded, "torch": "3"}, [INTEL, AMD]) is None
     plain = kind_of({**dict(AMD), "kernels": "plain"})
+    for kinds in ([AMD, plain], [plain, AMD]):
+        assert kind_before({**recorded, "kernels": "plain"}, kinds) == plain
     assert kind_before(recorded, [plain]) is None
 
 

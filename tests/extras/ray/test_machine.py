@@ -1,9 +1,12 @@
 """What runs on a machine of a cluster, and what one says that fetches, without a cluster."""
 
 import socket
+from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 ray = pytest.importorskip("ray")
 
@@ -42,3 +45,19 @@ def test_a_machine_sees_a_folder_only_by_its_secret(tmp_path: Path) -> None:
     asked = {"device": "cpu", "cache": str(tmp_path), "places": {}, "tokens": tokens}
     assert node.look({**asked, "secret": "secret", "shared": True})["sees"] == ["out"]
     assert node.look({**asked, "secret": "secret", "shared": False})["sees"] == []
+
+
+def test_a_machine_tells_the_version_of_pytorch_that_its_runs_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else no machine is of the kind that a seed's first runs recorded, and its pairs are lost."""
+    assert node.torch_version() == torch.__version__
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").touch()
+    (tmp_path / "torch" / "version.py").write_text("x = 1\n__version__ = '2.11.0+cu130'\n")
+    spec = SimpleNamespace(origin=str(tmp_path / "torch" / "__init__.py"))
+    monkeypatch.setattr(node, "find_spec", lambda name: spec)
+    assert node.torch_version() == "2.11.0+cu130"
+    (tmp_path / "torch" / "version.py").unlink()
+    assert node.torch_version() == metadata.version("torch")
+    assert node.environment("cpu")["torch"] == node.torch_version()

@@ -8,6 +8,7 @@ killed ends by itself: its standard input closes.
 import contextlib
 import os
 import queue
+import re
 import shutil
 import socket
 import threading
@@ -93,12 +94,22 @@ def environment(device: str) -> dict[str, str]:
     fused = device == "cpu" and find_spec("numba") and find_spec("headtohead.accel")
     system = os.uname()
     return {
-        "torch": metadata.version("torch"),
+        "torch": torch_version(),
         "platform": f"{system.sysname} {system.machine}",
         "device": device,
         "processor": cpu_name() if device == "cpu" else ", ".join(gpus),
         "kernels": "fused" if fused else "plain",
     }
+
+
+def torch_version() -> str:
+    """What `torch.__version__` says, not imported: that of the installer may lack its last part."""
+    found = find_spec("torch")
+    with contextlib.suppress(OSError):
+        text = Path(str(found and found.origin)).with_name("version.py").read_text(encoding="utf-8")
+        if match := re.search(r"^__version__ = ['\"](.+)['\"]", text, re.MULTILINE):
+            return match[1]
+    return metadata.version("torch")
 
 
 def work(order: Order) -> Iterator[Event]:

@@ -41,13 +41,11 @@ def kind_before(environment: Mapping[str, str], kinds: Collection[Kind]) -> Kind
     A run of plain kernels may come from a machine that has the fused ones, too: not every
     backbone has such.
     """
-    mine = dict(kind_of(environment))
-    for kind in kinds:
-        theirs = dict(kind)
-        differing = {name for name in ALIKE if mine[name] != theirs[name]}
-        if not differing or (differing == {"kernels"} and mine["kernels"] == "plain"):
-            return kind
-    return None
+    mine = kind_of(environment)
+    if mine in kinds:
+        return mine
+    fused = kind_of({**environment, "kernels": "fused"})
+    return fused if fused in kinds and dict(mine)["kernels"] == "plain" else None
 
 
 def choose(
