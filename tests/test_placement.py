@@ -127,3 +127,29 @@ def test_a_kind_has_what_pairs_are_flagged_by() -> None:
     from headtohead.analysis.pairs import NUMERIC_ENVIRONMENT
 
     assert {*ALIKE, "threads"} == set(NUMERIC_ENVIRONMENT)  # a worker has one thread everywhere
+
+
+def test_a_job_goes_where_it_has_not_died() -> None:
+    """Else one broken machine, always free, takes every job until each counts as failed."""
+    broken, sound = ClusterMachine("broken", INTEL, 4), ClusterMachine("sound", INTEL, 1)
+    waiting = jobs("x", 1)
+    died = {waiting[0]: ["broken"]}
+    found = choose(waiting, [], [broken, sound], {0: INTEL}, lambda *_: True, died)
+    assert found is not None
+    assert found[1] is sound
+    sound.busy = 1
+    assert choose(waiting, [], [broken, sound], {0: INTEL}, lambda *_: True, died) is None
+    found = choose(waiting, [], [broken], {0: INTEL}, lambda *_: True, died)
+    assert found is not None, "a cluster of one machine tries again"
+
+
+def test_a_seed_without_runs_leaves_a_kind_whose_only_machine_is_broken() -> None:
+    """Else the one broken machine of its kind fails a whole seed, with sound ones beside it."""
+    broken, sound = ClusterMachine("broken", INTEL, 8), ClusterMachine("sound", AMD, 1)
+    waiting = jobs("x", 1)
+    found = choose(waiting, [], [broken, sound], {}, lambda *_: True, {waiting[0]: ["broken"]})
+    assert found is not None
+    assert found[1] is sound
+    found = choose(waiting, [], [broken, sound], {0: INTEL}, lambda *_: True, {})
+    assert found is not None
+    assert found[1] is broken

@@ -40,6 +40,7 @@ class FakeRay:
         self.resources = {"CPU": 2.0, **resources}
         self.machines = list(machines)
         self.tasks: list[Task] = []
+        self.script: Callable[[Task], None] = lambda task: None
 
     def nodes(self) -> list[dict[str, Any]]:
         return [
@@ -60,6 +61,7 @@ class FakeRay:
             def begin(*arguments: Any) -> Task:
                 machine = given["scheduling_strategy"].node_id
                 self.tasks.append(Task(function, machine, arguments))
+                self.script(self.tasks[-1])
                 return self.tasks[-1]
 
             return SimpleNamespace(remote=begin)
@@ -70,7 +72,7 @@ class FakeRay:
         found = next(value) if isinstance(value, Task) else value
         if isinstance(found, Exception):
             raise found
-        return found
+        return found() if callable(found) else found
 
     def wait(self, refs: list[Task], **_: Any) -> tuple[list[Task], list[Task]]:
         ready = [ref for ref in refs if ref.values]

@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 import traceback
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -130,22 +129,24 @@ class Driver:
     def __init__(self, setup: dict[str, Any], tell: Say) -> None:
         self._setup, self._tell = setup, tell
         self._out = Path(setup["out"])
+        self._ledger: Ledger
         self._numbers: dict[AnyJob, int] = {}
-        self._deaths: Counter[AnyJob] = Counter()
+        self._deaths: dict[AnyJob, list[str]] = {}
         self._bound: dict[int, Kind] = {}
+        self._waiting: list[AnyJob] = []
         self._running: dict[Any, Attempt] = {}
         self._membership = Membership(setup, lambda text: tell("said", message=text))
 
     def run(self, jobs: Sequence[AnyJob]) -> None:
         """Do all jobs, and return when they are over. Raises RunError and StorageError."""
-        ledger = Ledger.open(self._out)
-        self._membership.study(ledger)
+        self._ledger = Ledger.open(self._out)
+        self._membership.study(self._ledger)
         self._numbers = {job: number for number, job in enumerate(jobs)}
-        self._deaths, waiting = Counter(), list(jobs)
-        self._bind(ledger, waiting)
-        while waiting or self._running:
+        self._deaths, self._waiting = {job: [] for job in jobs}, list(jobs)
+        self._bind()
+        while self._waiting or self._running:
             self._membership.refresh()
-            self._hand_out(ledger, waiting)
+            self._hand_out()
             if not self._running:
                 self._membership.check_hope()
             ready, _ = ray.wait([*self._running, *self._membership.pending], timeout=TICK)
@@ -154,42 +155,53 @@ class Driver:
                     self._membership.settle(ref)
                     continue
                 attempt = self._running[ref]
-                if (end := self._hear(ledger, ref, attempt)) is not None:
-                    self._end(ref, attempt, end, waiting)
-            self._watch(waiting)
+                if (end := self._hear(ref, attempt)) is not None:
+                    self._end(ref, attempt, end)
+            self._watch()
 
-    def _watch(self, waiting: list[AnyJob]) -> None:
+    def _watch(self) -> None:
         """Take jobs back from machines that are silent, or have no room for long."""
         for ref, attempt in list(self._running.items()):
             silent = time.monotonic() - attempt.heard
             if attempt.begun and silent > SILENCE:
                 ray.cancel(ref, force=True)
                 self._membership.leave_out(attempt.member.id, "does not answer")
-                self._end(ref, attempt, "its machine does not answer", waiting)
+                self._end(ref, attempt, "its machine does not answer")
             elif not attempt.begun and silent > PATIENCE:  # others may have taken its cores
                 ray.cancel(ref, force=True)
-                self._end(ref, attempt, NOT_BEGUN, waiting)
+                self._end(ref, attempt, NOT_BEGUN)
 
-    def _bind(self, ledger: Ledger, jobs: Sequence[AnyJob]) -> None:
+    def _bind(self) -> None:
         """Seeds of which there are runs go where these came from."""
-        for seed in {seed_of(job) for job in jobs} - self._bound.keys():
-            for head in ledger.file.study.heads:
-                if (run := ledger.run(head, seed)) is not None:
+        for seed in {seed_of(job) for job in self._waiting} - self._bound.keys():
+            for head in self._ledger.file.study.heads:
+                if (run := self._ledger.run(head, seed)) is not None:
                     self._membership.wait()
                     kind = kind_before(run.record.environment, self._membership.kinds())
                     if kind is not None:
                         self._bound[seed] = kind
                     break
 
-    def _hand_out(self, ledger: Ledger, waiting: list[AnyJob]) -> None:
+    def _unbind(self, job: AnyJob, member: KnownMachine) -> None:
+        """A seed of which nothing is trained may leave a kind whose machines end its runs."""
+        seed, there = seed_of(job), self._membership.usable()
+        alike = {machine.id for machine in there if machine.kind == member.kind}
+        begun = seed in {seed_of(attempt.job) for attempt in self._running.values()}
+        if begun or not alike <= set(self._deaths[job]):
+            return
+        if all(self._ledger.run(head, seed) is None for head in self._ledger.file.study.heads):
+            self._bound.pop(seed, None)
+
+    def _hand_out(self) -> None:
         limit = self._setup["workers"]
         while limit is None or len(self._running) < limit:
             at_work = [attempt.job for attempt in self._running.values()]
             there, able = self._membership.usable(), self._membership.able
-            if (found := choose(waiting, at_work, there, self._bound, able)) is None:
+            found = choose(self._waiting, at_work, there, self._bound, able, self._deaths)
+            if found is None:
                 return
             job, member = found
-            waiting.remove(job)
+            self._waiting.remove(job)
             seed = seed_of(job)
             if self._bound.get(seed, member.kind) != member.kind:
                 self._tell(
@@ -200,19 +212,21 @@ class Driver:
                 )
             self._bound[seed] = member.kind
             self._membership.begin(job, member)
-            ref = self._start(ledger, job, member)
+            ref = self._start(job, member)
             self._running[ref] = Attempt(self._numbers[job], job, member, Receiver(self._out, job))
             member.busy += 1
 
-    def _start(self, ledger: Ledger, job: AnyJob, member: KnownMachine) -> Any:
-        probe = probe_named(ledger.file.study, job.probe) if isinstance(job, SessionJob) else None
+    def _start(self, job: AnyJob, member: KnownMachine) -> Any:
+        probe = (
+            probe_named(self._ledger.file.study, job.probe) if isinstance(job, SessionJob) else None
+        )
         weights = self._membership.weights(member)
-        shared = member.out and weights == ledger.file.study.backbone.weights
-        names = transfer.reads(ledger, job, probe)
+        shared = member.out and weights == self._ledger.file.study.backbone.weights
+        names = transfer.reads(self._ledger, job, probe)
         order = {
             "job": as_data(job),
             "out": str(self._out) if shared else None,
-            "files": [] if shared else transfer.packed(ledger, names, weights),
+            "files": [] if shared else transfer.packed(self._ledger, names, weights),
             **self._membership.order(member),
         }
         per_run = self._setup["per_run"]
@@ -231,7 +245,7 @@ class Driver:
             .remote(order)
         )
 
-    def _hear(self, ledger: Ledger, ref: Any, attempt: Attempt) -> Event | str | None:
+    def _hear(self, ref: Any, attempt: Attempt) -> Event | str | None:
         """Take one event; the last one, or why there is none, and None while it goes on."""
         try:
             event = ray.get(next(ref), timeout=SILENCE)
@@ -261,7 +275,7 @@ class Driver:
         if kind == "start":
             self._membership.features_ready(seed_of(attempt.job), attempt.member)
         if kind == "done":
-            return self._checked(ledger, attempt.job, event)
+            return self._checked(attempt.job, event)
         if kind == "died":
             return str(event["message"])
         if kind in ("error", "refused"):
@@ -269,12 +283,12 @@ class Driver:
         self._tell(**{**event, "job": attempt.number})
         return None
 
-    def _checked(self, ledger: Ledger, job: AnyJob, event: Event) -> Event | str:
+    def _checked(self, job: AnyJob, event: Event) -> Event | str:
         """The end of a job whose files are all in the ledger, else why it is none."""
         if isinstance(job, Job):
-            if ledger.run(job.head, job.seed) is None:
+            if self._ledger.run(job.head, job.seed) is None:
                 return "its files did not arrive"
-            folder = ledger.run_folder(job.head, job.seed)
+            folder = self._ledger.run_folder(job.head, job.seed)
             if (folder / RECORD).is_file():
                 (folder / RESUME).unlink(missing_ok=True)
         return event
@@ -284,17 +298,19 @@ class Driver:
         ref: Any,
         attempt: Attempt,
         end: Event | str,
-        waiting: list[AnyJob],
     ) -> None:
         """A job is over, or to be done again: it died, or its machine cannot do it or is full."""
         del self._running[ref]
         attempt.receiver.close()
         attempt.member.busy -= 1
         job, member = attempt.job, attempt.member
+        if seed_of(job) not in {seed_of(other.job) for other in self._running.values()}:
+            self._membership.not_computing(seed_of(job))
         tell: Callable[..., None] = partial(self._tell, job=attempt.number)
         if isinstance(end, str):
-            self._deaths[job] += 1
-            if self._deaths[job] >= DEATHS:
+            self._deaths[job].append(member.id)
+            self._unbind(job, member)
+            if len(self._deaths[job]) >= DEATHS:
                 tell("error", message=f"{end}; tried {DEATHS} times, the last on {member.host}")
                 return
             tell("note", message=f"lost on {member.host} ({end}); it is done again")
@@ -309,8 +325,8 @@ class Driver:
         else:
             tell(**end)
             return
-        waiting.append(job)
-        waiting.sort(key=self._numbers.__getitem__)
+        self._waiting.append(job)
+        self._waiting.sort(key=self._numbers.__getitem__)
 
 
 if __name__ == "__main__":

@@ -274,6 +274,11 @@ class Membership:
             if place not in other.places and self._cache_of(other) == where:
                 self._have(other, place, f"{where[1]}/{place}")
 
+    def not_computing(self, seed: int) -> None:
+        """No run of the seed goes on: where its features are not complete, any may compute them."""
+        if self._frozen is not None:
+            self._computing.pop(self._place(seed), None)
+
     def _place(self, seed: int) -> str:
         assert self._frozen is not None  # noqa: S101 - the callers ask
         file = self._frozen.file

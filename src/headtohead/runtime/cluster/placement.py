@@ -6,6 +6,7 @@ are taken within a seed. How many cores a machine has, or how fast they are, is 
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TypeAlias, TypeVar
 
 from headtohead.runtime.executor import SomeJob
@@ -54,22 +55,32 @@ def choose(
     machines: Collection[SomeMachine],
     bound: Mapping[int, Kind],
     able: Callable[[SomeJob, SomeMachine], bool],
+    died: Mapping[SomeJob, Collection[str]] = MappingProxyType({}),
 ) -> tuple[SomeJob, SomeMachine] | None:
     """The next job and the machine for it; None where nothing can be started now.
 
     `bound` says which kind has trained, or trains, a seed. A seed whose kind is gone goes to any
-    other: its pairs will be flagged. `able` says whether a machine has what a job reads.
+    other: its pairs will be flagged. `able` says whether a machine has what a job reads, and `died`
+    on which machines it died: others come first, though it wait for them.
     """
     if all(machine.busy >= machine.slots for machine in machines):
         return None
-    there = {machine.kind for machine in machines}
     for job in _ready(waiting, running):
-        kind = bound.get(seed_of(job))
-        kinds = {kind} & there or set(_worth(seed_of(job), waiting, machines))
-        free = [m for m in machines if m.kind in kinds and m.busy < m.slots and able(job, m)]
+        seed = seed_of(job)
+        alike = [m for m in machines if m.kind == bound.get(seed)]
+        if not alike:
+            worth = set(_worth(seed, waiting, _preferred(machines, died.get(job, ()))))
+            alike = [m for m in machines if m.kind in worth]
+        preferred = _preferred(alike, died.get(job, ()))
+        free = [m for m in preferred if m.busy < m.slots and able(job, m)]
         if free:
             return job, max(free, key=lambda machine: (machine.slots - machine.busy, machine.id))
     return None
+
+
+def _preferred(machines: Collection[SomeMachine], died: Collection[str]) -> Collection[SomeMachine]:
+    """All but those that it died on; all where there are no others."""
+    return [machine for machine in machines if machine.id not in died] or machines
 
 
 def seed_of(job: AnyJob) -> int:
