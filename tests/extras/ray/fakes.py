@@ -74,9 +74,11 @@ class FakeRay:
             raise found
         return found() if callable(found) else found
 
-    def wait(self, refs: list[Task], **_: Any) -> tuple[list[Task], list[Task]]:
-        ready = [ref for ref in refs if ref.values]
-        return ready, [ref for ref in refs if not ref.values]
+    def wait(
+        self, refs: list[Task], num_returns: int = 1, timeout: float = 0
+    ) -> tuple[list[Task], list[Task]]:
+        ready = [ref for ref in refs if ref.values][:num_returns]
+        return ready, [ref for ref in refs if ref not in ready]
 
     def cancel(self, ref: Task, **_: Any) -> None:
         ref.cancelled = True

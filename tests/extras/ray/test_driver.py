@@ -92,3 +92,69 @@ def test_one_broken_machine_fails_no_run(cluster: Make) -> None:
     assert made.of("error") == []
     assert len(made.of("done")) == 4
     assert len(made.worked("broken")) <= 4
+
+
+class Clock:
+    """Passes only where a test lets it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    for where in (module, membership):
+        monkeypatch.setattr(where, "time", made)
+    return made
+
+
+def test_no_machine_is_silent_while_the_command_was_stopped(cluster: Make, clock: Clock) -> None:
+    """Else Ctrl-Z and fg leave every machine out, and the study ends."""
+    made = cluster(FakeRay("a", "b"))
+    work = made.work
+
+    def stopped(task: Task) -> None:
+        work(task)
+        if len(made.ray.asked(node.work)) == 3:  # all have begun; what they say comes late
+
+            def later() -> Event:
+                clock.now += 1000
+                return {"event": "alive"}
+
+            task.values.insert(1, later)
+            task.values.insert(2, {"event": "alive"})
+
+    made.work = stopped  # type: ignore[method-assign]
+    made.run(*ALL)
+    assert made.of("said") == []
+    assert len(made.of("done")) == 4
+    assert len(made.ray.asked(node.work)) == 4
+
+
+def test_every_machine_is_heard_before_one_is_heard_twice(cluster: Make, clock: Clock) -> None:
+    """Else one that says much makes all others seem silent."""
+    made = cluster(FakeRay("a", "b", CPU=1))
+    work = made.work
+
+    def talks(task: Task) -> None:
+        def alive() -> Event:
+            clock.now += 1
+            return {"event": "alive"}
+
+        work(task)
+        if task.machine == "a":
+            task.values.extendleft([alive] * 200)
+        else:
+            task.values.extendleft([{"event": "alive"}] * 50)
+
+    made.work = talks  # type: ignore[method-assign]
+    made.run(*ALL)
+    assert made.of("said") == []
+    assert made.of("note") == []

@@ -45,6 +45,10 @@ PATIENCE = 300.0
 NOT_BEGUN: Event = {"event": "not begun"}
 """How a job ends whose machine went, or had no room, before it began: nothing is wrong with it."""
 
+DEAF = 10.0
+"""Seconds between two looks at clocks from which this process was stopped, as by Ctrl-Z, or busy:
+no machine counts as silent for that time."""
+
 CONNECT = 20.0
 """Seconds in which a cluster's head must answer."""
 
@@ -135,6 +139,7 @@ class Driver:
         self._bound: dict[int, Kind] = {}
         self._waiting: list[AnyJob] = []
         self._running: dict[Any, Attempt] = {}
+        self._watched = 0.0
         self._membership = Membership(setup, lambda text: tell("said", message=text))
 
     def run(self, jobs: Sequence[AnyJob]) -> None:
@@ -144,13 +149,13 @@ class Driver:
         self._numbers = {job: number for number, job in enumerate(jobs)}
         self._deaths, self._waiting = {job: [] for job in jobs}, list(jobs)
         self._bind()
+        self._watched = time.monotonic()
         while self._waiting or self._running:
             self._membership.refresh()
             self._hand_out()
             if not self._running:
                 self._membership.check_hope()
-            ready, _ = ray.wait([*self._running, *self._membership.pending], timeout=TICK)
-            for ref in ready:
+            for ref in self._ready():
                 if ref not in self._running:
                     self._membership.settle(ref)
                     continue
@@ -159,8 +164,25 @@ class Driver:
                     self._end(ref, attempt, end)
             self._watch()
 
+    def _ready(self) -> list[Any]:
+        """All that have something to say: were one heard at a time, others would seem silent."""
+        asked = [*self._running, *self._membership.pending]
+        if not asked:
+            time.sleep(TICK)
+            return []
+        ray.wait(asked, timeout=TICK)
+        ready: list[Any] = ray.wait(asked, num_returns=len(asked), timeout=0)[0]
+        return ready
+
     def _watch(self) -> None:
         """Take jobs back from machines that are silent, or have no room for long."""
+        now, before = time.monotonic(), self._watched
+        self._watched = now
+        if now - before > DEAF:  # machines may have said much that was not heard yet
+            self._membership.wait_longer(now - before)
+            for attempt in self._running.values():
+                attempt.heard += now - before
+            return
         for ref, attempt in list(self._running.items()):
             silent = time.monotonic() - attempt.heard
             if attempt.begun and silent > SILENCE:

@@ -158,6 +158,8 @@ class Membership:
 
     def settle(self, ref: Any) -> None:
         """Take an answer."""
+        if ref not in self._pending:
+            return  # it was given up meanwhile
         machine, place, _ = self._pending.pop(ref)
         found = self._nodes.get(machine)
         if found is None or (place and machine not in self._members):
@@ -320,6 +322,12 @@ class Membership:
             named: str | None = self._setup["question"]["backbone"].get("weights")
             return named
         return f"{member.places[self._weights]}/{Path(self._weights).name}"
+
+    def wait_longer(self, seconds: float) -> None:
+        """So long nobody was listened to."""
+        self._seen += seconds
+        for ref, (machine, place, since) in self._pending.items():
+            self._pending[ref] = machine, place, since + seconds
 
     def look_again(self) -> None:
         """Something died: see at once who is still there."""
