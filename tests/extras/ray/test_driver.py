@@ -9,10 +9,10 @@ import pytest
 
 pytest.importorskip("ray")
 
-from fakes import FakeRay, Task, answer, setup
+from fakes import ENVIRONMENT, FakeRay, Task, answer, setup
 
 from headtohead.runtime.cluster import driver as module
-from headtohead.runtime.cluster import membership, node
+from headtohead.runtime.cluster import file_sets, membership, node
 from headtohead.runtime.cluster.driver import Driver
 from headtohead.runtime.executor import Event
 from headtohead.runtime.jobs import AnyJob, Job, from_data
@@ -44,6 +44,11 @@ class Cluster:
             task.values.append(answer(task.machine, **self.answers.get(task.machine, {})))
         elif task.function is node.work:
             self.work(task)
+        elif task.function is file_sets.fetch:
+            self.fetch(task)
+
+    def fetch(self, task: Task) -> None:
+        """Nothing for now."""
 
     def work(self, task: Task) -> None:
         job = task.arguments[0]["job"]
@@ -158,3 +163,32 @@ def test_every_machine_is_heard_before_one_is_heard_twice(cluster: Make, clock: 
     made.run(*ALL)
     assert made.of("said") == []
     assert made.of("note") == []
+
+
+def test_a_seed_whose_kind_is_nowhere_is_told_and_one_that_still_fetches_is_waited_for(
+    cluster: Make, clock: Clock
+) -> None:
+    """Else pairs are flagged without a word, or for nothing."""
+    made = cluster(FakeRay("a", "b"))
+    add_run(made.ledger, "gap", 0, environment={**ENVIRONMENT, "processor": "AMD"})
+    made.answers["b"] = {"environment": {**ENVIRONMENT, "processor": "AMD"}, "has": {}}
+    fetched = []
+
+    def fetch(task: Task) -> None:
+        fetched.append(task)
+        task.values.append("/cache/prepared/digest")
+
+    made.fetch = fetch  # type: ignore[method-assign]
+    made.run(Job("fc", 0), Job("fc", 1))
+    assert Job("fc", 0) in made.worked("b")
+    assert len(fetched) == 1
+    assert made.of("said") == []
+
+
+def test_a_seed_of_a_kind_that_is_gone_is_told(cluster: Make) -> None:
+    """Else a user finds flagged pairs and does not know why."""
+    made = cluster(FakeRay("a"))
+    add_run(made.ledger, "gap", 0, environment={**ENVIRONMENT, "processor": "AMD"})
+    add_run(made.ledger, "gap", 1, environment=ENVIRONMENT)
+    made.run(Job("fc", 0), Job("fc", 1))
+    assert [told["message"].split(":")[0] for told in made.of("said")] == ["Seed 0"]

@@ -25,13 +25,13 @@ from headtohead.probes.table import probe_named
 from headtohead.runtime.cluster import node, transfer
 from headtohead.runtime.cluster.file_sets import on
 from headtohead.runtime.cluster.membership import KnownMachine, Membership
-from headtohead.runtime.cluster.placement import Kind, choose, kind_before, seed_of
+from headtohead.runtime.cluster.placement import Kind, choose, kind_before, kind_of, seed_of
 from headtohead.runtime.cluster.transfer import DamagedFileError, Receiver
 from headtohead.runtime.executor import Event
 from headtohead.runtime.jobs import AnyJob, Job, SessionJob, as_data, from_data
 from headtohead.runtime.pipes import Say, log_to, own_input, own_output, say
 from headtohead.store.ledger import Ledger
-from headtohead.store.records import RECORD, RESUME
+from headtohead.store.records import RECORD, RESUME, with_kernels
 
 DEATHS = 5
 """Times that a job's worker or machine may die before the job counts as failed."""
@@ -199,9 +199,9 @@ class Driver:
             for head in self._ledger.file.study.heads:
                 if (run := self._ledger.run(head, seed)) is not None:
                     self._membership.wait()
-                    kind = kind_before(run.record.environment, self._membership.kinds())
-                    if kind is not None:
-                        self._bound[seed] = kind
+                    before = with_kernels(run.record.environment)
+                    kind = kind_before(before, self._membership.kinds())
+                    self._bound[seed] = kind or kind_of(before)
                     break
 
     def _unbind(self, job: AnyJob, member: KnownMachine) -> None:
@@ -219,7 +219,8 @@ class Driver:
         while limit is None or len(self._running) < limit:
             at_work = [attempt.job for attempt in self._running.values()]
             there, able = self._membership.usable(), self._membership.able
-            found = choose(self._waiting, at_work, there, self._bound, able, self._deaths)
+            kinds = self._membership.kinds()
+            found = choose(self._waiting, at_work, there, kinds, self._bound, able, self._deaths)
             if found is None:
                 return
             job, member = found

@@ -55,6 +55,7 @@ class Membership:
         self._setup, self._note = setup, note
         self._me = ray.get_runtime_context().get_node_id()
         self._members: dict[str, KnownMachine] = {}
+        self._kinds: dict[str, Kind] = {}
         self._left_out: dict[str, str] = {}
         self._disk = False
         self._failures: Counter[str] = Counter()
@@ -185,9 +186,10 @@ class Membership:
         if version != headtohead.__version__:
             self.leave_out(machine, f"has headtohead {version}, not {headtohead.__version__}")
             return
+        kind = self._kinds[machine] = kind_of(answer["environment"])
         member = self._members[machine] = KnownMachine(
             machine,
-            kind_of(answer["environment"]),
+            kind,
             self._slots(found),
             host=answer["host"],
             cores=found["Resources"]["CPU"],
@@ -230,8 +232,9 @@ class Membership:
         return [m for m in self._members.values() if self._needs.keys() <= m.places.keys()]
 
     def kinds(self) -> Collection[Kind]:
-        """Of the machines that are there."""
-        return {member.kind for member in self._members.values()}
+        """Of the machines that are there, also of those that fetch, or are asked again."""
+        there = self._nodes.keys() - self._left_out.keys()
+        return {self._kinds[machine] for machine in there & self._kinds.keys()}
 
     def wait(self) -> None:
         """Until every machine that is there has said what it is, or does not answer."""

@@ -18,7 +18,7 @@ Kind: TypeAlias = tuple[tuple[str, str], ...]
 SomeMachine = TypeVar("SomeMachine", bound="ClusterMachine")
 
 ALIKE = ("torch", "platform", "device", "processor", "kernels")
-"""Of `headtohead.analysis.pairs.NUMERIC_ENVIRONMENT`, what machines may differ in."""
+"""Of `headtohead.store.records.NUMERIC_ENVIRONMENT`, what machines may differ in."""
 
 
 @dataclass
@@ -53,22 +53,25 @@ def choose(
     waiting: Sequence[SomeJob],
     running: Collection[AnyJob],
     machines: Collection[SomeMachine],
+    kinds: Collection[Kind],
     bound: Mapping[int, Kind],
     able: Callable[[SomeJob, SomeMachine], bool],
     died: Mapping[SomeJob, Collection[str]] = MappingProxyType({}),
 ) -> tuple[SomeJob, SomeMachine] | None:
     """The next job and the machine for it; None where nothing can be started now.
 
-    `bound` says which kind has trained, or trains, a seed. A seed whose kind is gone goes to any
-    other: its pairs will be flagged. `able` says whether a machine has what a job reads, and `died`
+    `kinds` are all that are there, also of machines that can do no job yet. `bound` says which kind
+    has trained, or trains, a seed. A seed whose kind is gone goes to any other: its pairs will be
+    flagged. `able` says whether a machine has what a job reads, and `died`
     on which machines it died: others come first, though it wait for them.
     """
     if all(machine.busy >= machine.slots for machine in machines):
         return None
     for job in _ready(waiting, running):
         seed = seed_of(job)
-        alike = [m for m in machines if m.kind == bound.get(seed)]
-        if not alike:
+        if (kind := bound.get(seed)) in kinds:
+            alike: Collection[SomeMachine] = [m for m in machines if m.kind == kind]
+        else:
             worth = set(_worth(seed, waiting, _preferred(machines, died.get(job, ()))))
             alike = [m for m in machines if m.kind in worth]
         preferred = _preferred(alike, died.get(job, ()))
