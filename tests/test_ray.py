@@ -153,11 +153,17 @@ def test_a_study_says_where_it_runs_and_its_digest_and_file_do_not(tmp_path: Pat
     assert "execution" not in json.dumps(spec.where_it_runs_aside().model_dump(mode="json"))
 
 
+def test_parts_of_a_gpu_and_whole_ones_are_taken() -> None:
+    for given, gpus in (("gpus=0.4", 0.4), ("gpus=1", 1), ("gpus=2", 2)):
+        assert study_from("quick", per_run=given).execution.per_run.gpus == gpus
+
+
 @pytest.mark.parametrize(
     "options",
     [
         *({"executor": "slurm"}, {"executor": "ray:"}, {"executor": "ray x"}),
         *({"per_run": "cores=0"}, {"per_run": "gpus"}, {"per_run": "disk=1"}, {"per_run": ""}),
+        *({"per_run": "gpus=1.5"}, {"per_run": {"gpus": 2.5}}),
     ],
     ids=str,
 )

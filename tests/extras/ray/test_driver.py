@@ -192,3 +192,28 @@ def test_a_seed_of_a_kind_that_is_gone_is_told(cluster: Make) -> None:
     add_run(made.ledger, "gap", 1, environment=ENVIRONMENT)
     made.run(Job("fc", 0), Job("fc", 1))
     assert [told["message"].split(":")[0] for told in made.of("said")] == ["Seed 0"]
+
+
+def test_a_machine_that_is_asked_again_has_the_runs_that_it_has(
+    cluster: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it gets twice what it has room for, and the half waits five minutes for cores."""
+    monkeypatch.setattr(membership, "REFRESH", 0.0)
+    made = cluster(FakeRay("a", CPU=2))
+    work, refused, most = made.work, list[Task](), list[int]()
+
+    def once_refused(task: Task) -> None:
+        if refused or len(made.ray.asked(node.work)) == 1:
+            work(task)
+            for _ in range(30):
+                task.values.insert(1, {"event": "alive"})
+        else:
+            refused.append(task)
+            task.values.append(FakeRay.exceptions.WorkerCrashedError())
+        at_work = [task for task in made.ray.asked(node.work) if task.values]
+        most.append(len(at_work))
+
+    made.work = once_refused  # type: ignore[method-assign]
+    made.run(*ALL)
+    assert refused
+    assert max(most) == 2

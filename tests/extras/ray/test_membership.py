@@ -90,3 +90,16 @@ def test_a_command_whose_own_machine_is_left_out_still_sends_images(
     (fetching,) = here.ray.asked(file_sets.fetch)
     assert fetching.machine == "b"
     assert fetching.arguments[2] == [(ME, PREPARED)]
+
+
+@pytest.mark.parametrize(
+    ("there", "asked", "slots"),
+    [(2, 0.4, 4), (2, 0.5, 4), (2, 1, 2), (3, 2, 1), (1, 0.3, 3), (8, 0.1, 80), (1, 0.6, 1)],
+)
+def test_runs_share_a_gpu_and_none_has_parts_of_two(
+    monkeypatch: pytest.MonkeyPatch, there: int, asked: float, slots: int
+) -> None:
+    """Else more runs are sent than Ray begins, and each waits five minutes for nothing."""
+    per_run = {"cores": 0.01, "gpus": asked, "memory": None}
+    here = Here(monkeypatch, FakeRay("a", GPU=there), device="cuda", per_run=per_run)
+    assert here.welcome()["a"].slots == slots

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -219,6 +220,9 @@ class Driver:
         while limit is None or len(self._running) < limit:
             at_work = [attempt.job for attempt in self._running.values()]
             there, able = self._membership.usable(), self._membership.able
+            busy = Counter(attempt.member.id for attempt in self._running.values())
+            for member in there:
+                member.busy = busy[member.id]
             kinds = self._membership.kinds()
             found = choose(self._waiting, at_work, there, kinds, self._bound, able, self._deaths)
             if found is None:
@@ -237,7 +241,6 @@ class Driver:
             self._membership.begin(job, member)
             ref = self._start(job, member)
             self._running[ref] = Attempt(self._numbers[job], job, member, Receiver(self._out, job))
-            member.busy += 1
 
     def _start(self, job: AnyJob, member: KnownMachine) -> Any:
         probe = (
@@ -325,7 +328,6 @@ class Driver:
         """A job is over, or to be done again: it died, or its machine cannot do it or is full."""
         del self._running[ref]
         attempt.receiver.close()
-        attempt.member.busy -= 1
         job, member = attempt.job, attempt.member
         if seed_of(job) not in {seed_of(other.job) for other in self._running.values()}:
             self._membership.not_computing(seed_of(job))

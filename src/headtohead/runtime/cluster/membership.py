@@ -138,7 +138,8 @@ class Membership:
         has, per_run = found["Resources"], self._setup["per_run"]
         counts = [has.get("CPU", 0) / per_run["cores"]]
         if self.on_gpu:
-            counts.append(has.get("GPU", 0) / per_run["gpus"])
+            whole, share = has.get("GPU", 0), per_run["gpus"]  # no run has parts of two GPUs
+            counts.append(whole * int(1 / share + 1e-9) if share < 1 else whole / share)
         if per_run["memory"]:
             counts.append(has.get("memory", 0) / (per_run["memory"] * 2**30))
         return int(min(counts) + 1e-9)
