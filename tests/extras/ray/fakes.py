@@ -39,6 +39,7 @@ class FakeRay:
     def __init__(self, *machines: str, **resources: float) -> None:
         self.resources = {"CPU": 2.0, **resources}
         self.machines = list(machines)
+        self.idle: set[str] = set()
         self.tasks: list[Task] = []
         self.script: Callable[[Task], None] = lambda task: None
 
@@ -48,7 +49,7 @@ class FakeRay:
                 "NodeID": name,
                 "NodeManagerHostname": name,
                 "Alive": True,
-                "Resources": self.resources,
+                "Resources": {} if name in self.idle else self.resources,
             }
             for name in self.machines
         ]

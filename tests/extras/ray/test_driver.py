@@ -44,6 +44,8 @@ class Cluster:
             task.values.append(answer(task.machine, **self.answers.get(task.machine, {})))
         elif task.function is node.work:
             self.work(task)
+        elif task.function is file_sets.hashed:
+            task.values.append(file_sets.FileSet("prepared/digest", ()))
         elif task.function is file_sets.fetch:
             self.fetch(task)
 
@@ -169,7 +171,7 @@ def test_a_seed_whose_kind_is_nowhere_is_told_and_one_that_still_fetches_is_wait
     cluster: Make, clock: Clock
 ) -> None:
     """Else pairs are flagged without a word, or for nothing."""
-    made = cluster(FakeRay("a", "b"))
+    made = cluster(FakeRay("a", "b", "me"))
     add_run(made.ledger, "gap", 0, environment={**ENVIRONMENT, "processor": "AMD"})
     made.answers["b"] = {"environment": {**ENVIRONMENT, "processor": "AMD"}, "has": {}}
     fetched = []

@@ -1,9 +1,12 @@
 """What runs on a machine of a cluster, and what one says that fetches, without a cluster."""
 
 import socket
+from collections.abc import Callable
+from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +15,8 @@ ray = pytest.importorskip("ray")
 
 from filelock import FileLock  # noqa: E402
 
-from headtohead.runtime.cluster import node  # noqa: E402
+from headtohead.core.errors import StorageError  # noqa: E402
+from headtohead.runtime.cluster import file_sets, node  # noqa: E402
 
 
 def test_processes_of_a_host_whose_name_has_dots_do_not_wait_for_each_other(
@@ -61,3 +65,58 @@ def test_a_machine_tells_the_version_of_pytorch_that_its_runs_record(
     (tmp_path / "torch" / "version.py").unlink()
     assert node.torch_version() == metadata.version("torch")
     assert node.environment("cpu")["torch"] == node.torch_version()
+
+
+@pytest.fixture
+def near(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every machine's files are this one's."""
+
+    class Ask:
+        def options(self, **_: Any) -> "Ask":
+            return self
+
+        def remote(self, path: str, start: int) -> Callable[[], bytes]:
+            return lambda: file_sets.read_piece(path, start)
+
+    def get(asked: Callable[[], bytes], timeout: float) -> bytes:
+        try:
+            return asked()
+        except OSError as error:  # as Ray raises it: one of its own errors that is an OSError, too
+            raise ray.exceptions.RayTaskError("read", "", error).as_instanceof_cause() from None
+
+    there = SimpleNamespace(remote=lambda _: Ask(), get=get, exceptions=ray.exceptions)
+    monkeypatch.setattr(file_sets, "ray", there)
+    monkeypatch.setattr(file_sets, "on", str)
+    monkeypatch.setattr(file_sets, "PIECE", 10)
+
+
+def kept(folder: Path, content: bytes) -> tuple[str, str]:
+    """A machine that has a file of this content."""
+    folder.mkdir()
+    (folder / "begin.safetensors").write_bytes(content)
+    return "00", str(folder)
+
+
+@pytest.mark.usefixtures("near")
+def test_files_are_fetched_from_who_has_them_and_no_disk_is_to_blame_for_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a machine is left out for ever because another one's files are gone, or altered."""
+    content = bytes(range(35))
+    good, bad = kept(tmp_path / "good", content), kept(tmp_path / "bad", content[::-1])
+    none, cache = ("00", str(tmp_path / "none")), str(tmp_path / "cache")
+    place = "weights/digest/begin.safetensors"
+    *_, found = file_sets.hashed(place, good[1], "begin.safetensors")
+    assert found is not None
+    assert found.files[0][1:] == (35, sha256(content).hexdigest())
+    for sources in ([bad], [none], []):
+        with pytest.raises(file_sets.FetchError):
+            list(file_sets.fetch(found, cache, sources))
+    monkeypatch.setattr(file_sets, "BEAT", 0.0)
+    *signs, folder = file_sets.fetch(found, cache, [none, good, bad])
+    assert set(signs) == {None}
+    assert len(signs) >= 4
+    assert (Path(str(folder)) / "begin.safetensors").read_bytes() == content
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(StorageError):
+        list(file_sets.fetch(found, str(tmp_path / "file"), [good]))

@@ -14,7 +14,7 @@ from headtohead.core.errors import RunError, StorageError, UsageError, brief
 from headtohead.data.feature_cache import key_of
 from headtohead.data.prepared import MANIFEST
 from headtohead.runtime.cluster import file_sets, node
-from headtohead.runtime.cluster.file_sets import on
+from headtohead.runtime.cluster.file_sets import FileSet, on
 from headtohead.runtime.cluster.placement import ClusterMachine, Kind, kind_of, seed_of
 from headtohead.runtime.jobs import AnyJob
 from headtohead.store.ledger import Ledger
@@ -30,6 +30,9 @@ ABSENT = 60.0
 
 FETCHES = 3
 """Times that a machine may fail to say what it is, or to fetch what it needs."""
+
+STILL = 180.0
+"""Seconds in which a machine that fetches, or hashes, must get on: it is asked anew then."""
 
 
 @dataclass
@@ -48,6 +51,16 @@ class KnownMachine(ClusterMachine):
     places: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass
+class Asked:
+    """What a machine was asked: what it is, or (where a place is named) to fetch, or to hash."""
+
+    machine: str
+    place: str = ""
+    hashing: bool = False
+    heard: float = field(default_factory=lambda: time.monotonic())
+
+
 class Membership:
     """Keeps the list of machines. `note` is told once of each that is left out, and why."""
 
@@ -57,10 +70,10 @@ class Membership:
         self._members: dict[str, KnownMachine] = {}
         self._kinds: dict[str, Kind] = {}
         self._left_out: dict[str, str] = {}
-        self._disk = False
-        self._failures: Counter[str] = Counter()
-        self._pending: dict[Any, tuple[str, str, float]] = {}  # machine, place or "", since when
-        self._file_sets: dict[str, Any] = {}
+        self._disk = self._lost = False
+        self._failures: Counter[tuple[str, str]] = Counter()
+        self._pending: dict[Any, Asked] = {}
+        self._file_sets: dict[str, FileSet] = {}
         self._sources: dict[str, list[tuple[str, str]]] = {}
         self._computing: dict[str, tuple[str, str]] = {}
         self._refreshed, self._seen = 0.0, time.monotonic()
@@ -119,16 +132,19 @@ class Membership:
             return
         self._refreshed = now
         self._nodes = {found["NodeID"]: found for found in ray.nodes() if found["Alive"]}
+        if self._members:
+            self._seen = now
         for gone in self._members.keys() - self._nodes.keys():
             self._forget(self._members.pop(gone))
-        asked = {machine for machine, _, _ in self._pending.values()}
+            self._lost = True
+        asked = {asked.machine for asked in self._pending.values() if not asked.place}
         for new in self._nodes.keys() - self._members.keys() - asked - self._left_out.keys():
             if self._slots(self._nodes[new]):
                 self._ask(new)
-        for ref, (machine, place, since) in list(self._pending.items()):
-            if not place and now - since > ANSWER:
-                del self._pending[ref]
-                self.leave_out(machine, "does not answer")
+        for ref, waited in list(self._pending.items()):
+            if now - waited.heard > (STILL if waited.place else ANSWER):
+                self._drop(ref)
+                self._failed(waited, "does not answer", times=FETCHES if waited.place else 1)
         for member in self._members.values():
             for place in self._needs.keys() - member.places.keys():
                 self._fetch(member, place, member.cache)
@@ -153,34 +169,57 @@ class Membership:
             "shared": self._setup["shared"],
             "places": self._needs,
         }
-        task = ray.remote(node.look).options(
-            num_cpus=0, max_retries=0, scheduling_strategy=on(machine)
-        )
-        self._pending[task.remote(asked)] = machine, "", time.monotonic()
+        self._pending[_task(node.look, machine).remote(asked)] = Asked(machine)
 
     def settle(self, ref: Any) -> None:
-        """Take an answer."""
-        if ref not in self._pending:
+        """Take an answer, or a sign that a task gets on."""
+        if (asked := self._pending.get(ref)) is None:
             return  # it was given up meanwhile
-        machine, place, _ = self._pending.pop(ref)
+        machine, place = asked.machine, asked.place
         found = self._nodes.get(machine)
-        if found is None or (place and machine not in self._members):
-            return  # it is gone, or left out
+        if found is None or (place and not asked.hashing and machine not in self._members):
+            self._drop(ref)  # it is gone, or left out
+            return
         try:
-            answer = ray.get(ref)
-        except (OSError, StorageError) as error:
+            answer = ray.get(next(ref) if place else ref)
+        except (OSError, StorageError, StopIteration, ray.exceptions.RayError) as error:
+            del self._pending[ref]
             why = brief(str(getattr(error, "cause", error)), 300)
-            self.leave_out(machine, why, disk=True)
-        except ray.exceptions.RayError as error:
-            self._failures[machine] += 1
-            if self._failures[machine] >= FETCHES:  # until then it is asked again
-                what = f"cannot fetch {place}" if place else "does not answer"
-                self.leave_out(machine, f"{what}: {brief(str(error), 200)}")
-        else:
-            if place:
-                self._have(self._members[machine], place, answer)
+            if isinstance(error, (OSError, StorageError)) and not asked.hashing:
+                self.leave_out(machine, why, disk=True)
             else:
-                self._welcome(machine, found, answer)
+                self._failed(asked, f"cannot fetch {place}: {why}" if place else why)
+            return
+        asked.heard = time.monotonic()
+        if answer is None:
+            return
+        del self._pending[ref]
+        del self._failures[machine, place]
+        if asked.hashing:
+            self._file_sets[place] = answer
+        elif place:
+            self._have(self._members[machine], place, answer)
+            return
+        else:
+            self._welcome(machine, found, answer)
+        self._refreshed = 0.0  # what it lacks is fetched at once
+
+    def _drop(self, ref: Any) -> None:
+        ray.cancel(ref, force=True)
+        del self._pending[ref]
+
+    def _failed(self, asked: Asked, why: str, times: int = FETCHES) -> None:
+        """It is asked again so many `times`, then left out; hashing is asked of others."""
+        machine, place = asked.machine, asked.place
+        self._failures[machine, place] += 1
+        if self._failures[machine, place] < times:
+            return
+        if not asked.hashing:
+            self.leave_out(machine, why)
+            return
+        self._sources[place] = [source for source in self._sources[place] if source[0] != machine]
+        if not self._sources[place] and place in self._needs:
+            raise RunError(f"cannot read {place} to send it to the cluster's machines: {why}")
 
     def _welcome(self, machine: str, found: dict[str, Any], answer: dict[str, Any]) -> None:
         version = answer["version"]
@@ -200,7 +239,6 @@ class Membership:
         )
         for place, folder in answer["has"].items():
             self._have(member, place, folder)
-        self._refreshed = 0.0  # what it lacks is fetched at once
 
     def _have(self, member: KnownMachine, place: str, folder: str) -> None:
         member.places[place] = folder
@@ -210,23 +248,22 @@ class Membership:
 
     def _fetch(self, member: KnownMachine, place: str, cache: str) -> None:
         """Ask `member` to fetch, unless it does, or too many do: sources double as they fetch."""
-        at_it = [machine for machine, what, _ in self._pending.values() if what == place]
+        at_it = [asked.machine for asked in self._pending.values() if asked.place == place]
         sources = self._sources[place]
         if member.id in at_it or len(at_it) >= 2 * len(sources):
             return
-        start = len(at_it) % len(sources)
-        first, folder = sources[start]
         if place not in self._file_sets:
-            name = Path(place).name if place == self._weights else None
-            hashing = ray.remote(file_sets.file_set_of).options(
-                num_cpus=0, scheduling_strategy=on(first)
-            )
-            self._file_sets[place] = hashing.remote(place, folder, name)
-        task = ray.remote(file_sets.fetch).options(
-            num_cpus=0, max_retries=0, scheduling_strategy=on(member.id)
-        )
-        ref = task.remote(self._file_sets[place], cache, [*sources[start:], *sources[:start]])
-        self._pending[ref] = member.id, place, time.monotonic()
+            if not at_it:
+                machine, folder = sources[0]
+                name = Path(place).name if place == self._weights else None
+                ref = _task(file_sets.hashed, machine, streams=True).remote(place, folder, name)
+                self._pending[ref] = Asked(machine, place, hashing=True)
+            return
+        start = (len(at_it) + self._failures[member.id, place]) % len(sources)
+        ordered = [*sources[start:], *sources[:start]]
+        fetching = _task(file_sets.fetch, member.id, streams=True)
+        ref = fetching.remote(self._file_sets[place], cache, ordered)
+        self._pending[ref] = Asked(member.id, place)
 
     def usable(self) -> list[KnownMachine]:
         """Machines that can do a job now, or when one of theirs is over."""
@@ -240,7 +277,7 @@ class Membership:
     def wait(self) -> None:
         """Until every machine that is there has said what it is, or does not answer."""
         self.refresh()
-        while unanswered := [ref for ref, (_, place, _) in self._pending.items() if not place]:
+        while unanswered := [ref for ref, asked in self._pending.items() if not asked.place]:
             for ref in ray.wait(unanswered, timeout=1)[0]:
                 self.settle(ref)
             self.refresh()
@@ -330,8 +367,8 @@ class Membership:
     def wait_longer(self, seconds: float) -> None:
         """So long nobody was listened to."""
         self._seen += seconds
-        for ref, (machine, place, since) in self._pending.items():
-            self._pending[ref] = machine, place, since + seconds
+        for asked in self._pending.values():
+            asked.heard += seconds
 
     def look_again(self) -> None:
         """Something died: see at once who is still there."""
@@ -360,20 +397,23 @@ class Membership:
 
         Not so this process's own machine, which only does no jobs: from it the others get images.
         """
-        for place, sources in self._sources.items() if member.id != self._me else ():
-            others = [source for source in sources if source[0] != member.id]
-            if len(others) < len(sources):
-                self._file_sets.pop(place, None)  # its hashes may have been there
-            self._sources[place] = others
+        for place, sources in self._sources.items():
+            if member.id != self._me:
+                self._sources[place] = [source for source in sources if source[0] != member.id]
         there = {self._cache_of(m) for m in self.usable()}
         self._computing = {p: where for p, where in self._computing.items() if where in there}
 
     def check_hope(self) -> None:
-        """Raises RunError or StorageError where no machine can do any job, nor will soon."""
+        """Raises RunError or StorageError where no machine can do any job, nor will soon.
+
+        Where one that could is gone, another may come: a cloud takes machines away and gives them.
+        """
         now = time.monotonic()
         if self.usable() or self._pending:
             self._seen = now
-        elif self._nodes.keys() <= self._left_out.keys() or now - self._seen > ABSENT:
+        elif now - self._seen > ABSENT or (
+            not self._lost and self._nodes.keys() <= self._left_out.keys()
+        ):
             reasons = "; ".join(self._left_out.values())
             kind = StorageError if self._disk else RunError
             raise kind(
@@ -381,3 +421,10 @@ class Membership:
                 f"{': ' + reasons if reasons else ', with what --per-run asks for'}. Start one "
                 f"that can, then give the same command again: what is finished is kept."
             )
+
+
+def _task(function: Callable[..., Any], machine: str, *, streams: bool = False) -> Any:
+    """A task for that machine, which takes none of its cores."""
+    returns = {"num_returns": "streaming"} if streams else {}
+    options = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": on(machine), **returns}
+    return ray.remote(function).options(**options)
