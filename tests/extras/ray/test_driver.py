@@ -219,3 +219,20 @@ def test_a_machine_that_is_asked_again_has_the_runs_that_it_has(
     made.run(*ALL)
     assert refused
     assert max(most) == 2
+
+
+def test_a_task_that_is_given_up_is_ended(cluster: Make) -> None:
+    """Else it goes on beside its successor, and takes its cores."""
+    made = cluster(FakeRay("a"))
+    work = made.work
+
+    def hangs_once(task: Task) -> None:
+        work(task)
+        if len(made.ray.asked(node.work)) == 1:
+            task.values.insert(1, FakeRay.exceptions.GetTimeoutError())
+
+    made.work = hangs_once  # type: ignore[method-assign]
+    made.run(Job("gap", 0))
+    first, second = made.ray.asked(node.work)
+    assert (first.cancelled, second.cancelled) == (True, False)
+    assert len(made.of("note")) == 1

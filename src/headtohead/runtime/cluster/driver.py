@@ -284,6 +284,8 @@ class Driver:
                 "more for each run by --per-run memory=GIB, then give the same command again.",
             }
         except ray.exceptions.RayError as error:
+            if isinstance(error, ray.exceptions.GetTimeoutError):
+                ray.cancel(ref, force=True)  # it may go on, and write where another run does
             if not attempt.begun:
                 return NOT_BEGUN
             self._membership.look_again()
