@@ -236,3 +236,23 @@ def test_a_task_that_is_given_up_is_ended(cluster: Make) -> None:
     first, second = made.ray.asked(node.work)
     assert (first.cancelled, second.cancelled) == (True, False)
     assert len(made.of("note")) == 1
+
+
+def test_features_are_ready_when_a_run_that_did_not_start_is_over(
+    cluster: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else they are computed again where a finished run is only probed, with other last bits."""
+    made = cluster(FakeRay("a"))
+    ready = list[tuple[int, str]]()
+    monkeypatch.setattr(
+        made.driver._membership,
+        "features_ready",
+        lambda seed, member: ready.append((seed, member.id)),
+    )
+
+    def only_done(task: Task) -> None:
+        task.values += [{"event": "here"}, lambda: made.done("gap", 1)]
+
+    made.work = only_done  # type: ignore[method-assign]
+    made.run(Job("gap", 1))
+    assert ready == [(1, "a")]

@@ -300,7 +300,7 @@ class Driver:
             return str(error)
         if kind in ("here", "alive", "piece"):
             return None
-        if kind == "start":
+        if kind in ("start", "done"):  # a run that only has to be probed does not start
             self._membership.features_ready(seed_of(attempt.job), attempt.member)
         if kind == "done":
             return self._checked(attempt.job, event)
