@@ -131,3 +131,39 @@ def test_a_run_that_fails_at_once_has_no_weights_of_an_earlier_beginning(tmp_pat
     assert record.status == "failed"
     assert record.best_epoch is None
     assert set(record.files) == {"history.jsonl"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "started"), [("processor", 0), ("torch", 0), ("cores", 2), ("release", 2)]
+)
+def test_no_run_has_epochs_of_two_kinds_of_machine(
+    tmp_path: Path,
+    best_are: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    entry: str,
+    started: int,
+) -> None:
+    """Else the second half rounds otherwise, and the run's pairs are not flagged."""
+    best_are(1)
+    killed(tmp_path / "run", 2)
+    real = state.environment
+    monkeypatch.setattr(
+        state, "environment", lambda *given: {**real(*given), entry: "of another kind"}
+    )
+    watcher, _ = finished(tmp_path / "run", tmp_path / "whole")
+    assert watcher.started == started
+    assert len(watcher.notes) == (started == 0)
+
+
+def test_a_position_of_an_earlier_version_is_gone_on_from(
+    tmp_path: Path, best_are: Callable[..., None]
+) -> None:
+    """Else an update costs every half-trained run its epochs."""
+    best_are(1)
+    killed(tmp_path / "run", 2)
+    path = tmp_path / "run" / "resume.safetensors"
+    tensors, position = checkpoint.load(path)
+    old = {name: position[name] for name in ("key", "epoch", "steps")}
+    checkpoint.save(path, tensors, **old)
+    watcher, _ = finished(tmp_path / "run", tmp_path / "whole")
+    assert (watcher.started, watcher.notes) == (2, [])

@@ -10,8 +10,18 @@ from torch import Tensor
 from headtohead.core.errors import RunError
 from headtohead.core.files import sha256_of_bytes, write_atomic
 from headtohead.heads.classifier import Classifier, check_outputs
-from headtohead.store.records import BEST, HISTORY, LAST, RESUME, EpochRecord, read_history
+from headtohead.store.records import (
+    BEST,
+    HISTORY,
+    LAST,
+    NUMERIC_ENVIRONMENT,
+    RESUME,
+    EpochRecord,
+    read_history,
+)
 from headtohead.training import checkpoint
+from headtohead.training.acceleration import kernels_of
+from headtohead.training.device import environment
 from headtohead.training.epochs import Watcher
 from headtohead.training.optimizer import Optimizer, optimizer_of
 from headtohead.training.plans import RunPlan
@@ -27,11 +37,13 @@ ANEW = "training this run from its first epoch"
 class RunState:
     """The model, its optimizer and the epochs so far.
 
-    `written` is when the last position was written, and `took` the seconds that this took.
+    `machine` is what here its numbers depend on. `written` is when the last position was written,
+    and `took` the seconds that this took.
     """
 
     model: Classifier
     optimizer: Optimizer
+    machine: str
     history: list[EpochRecord] = field(default_factory=list)
     best: EpochRecord | None = None
     written: float = 0.0
@@ -50,7 +62,7 @@ class RunState:
         trained = model.head if model.is_frozen else model
         trained.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = optimizer_of(model, plan.recipe, schedule_of(plan.recipe, train))
-        state = cls(model, optimizer)
+        state = cls(model, optimizer, _machine(plan, model, device))
         state._resume(plan, device, folder, watcher)
         if not state.history and plan.after is not None:
             _inherit(model, plan.after)
@@ -66,7 +78,7 @@ class RunState:
         Best weights of a later epoch than the position's are written again when that epoch is,
         to the same bits where arithmetic is repeatable.
         """
-        tensors, position = _position(plan, folder, watcher)
+        tensors, position = _position(plan, self.machine, folder, watcher)
         epoch = int(position.get("epoch") or 0)
         history = list(read_history(folder))[:epoch]
         if position.get("key") != plan.key or not 0 < epoch == len(history):
@@ -118,6 +130,7 @@ class RunState:
             epoch=record.epoch,
             steps=self.optimizer.steps,
             history=_digest(self.history),
+            machine=self.machine,
             **({} if plan.source is None else {"source": plan.source}),
         )
         self.written = time.perf_counter()
@@ -129,7 +142,7 @@ class RunState:
 
 
 def _position(
-    plan: RunPlan, folder: Path, watcher: Watcher
+    plan: RunPlan, machine: str, folder: Path, watcher: Watcher
 ) -> tuple[dict[str, Tensor], dict[str, int | str | None]]:
     """Where an earlier process left the run; nothing where there is no position to go on from."""
     try:
@@ -142,7 +155,20 @@ def _position(
     if position.get("source") != plan.source:
         watcher.note(f"The source of {plan.head} changed; {ANEW}")
         return {}, {}
+    if (before := position.get("machine", machine)) != machine:
+        watcher.note(
+            f"{plan.head} seed {plan.seed} was begun where numbers differ ({before}; here "
+            f"{machine}); {ANEW}"
+        )
+        return {}, {}
     return tensors, position
+
+
+def _machine(plan: RunPlan, model: Classifier, device: torch.device) -> str:
+    """What the numbers of a run here depend on, in words: no run has epochs of two such."""
+    precision = plan.recipe.arithmetic
+    found = environment(device, precision, kernels_of(model, device, precision))
+    return ", ".join(f"{name} {found[name]}" for name in NUMERIC_ENVIRONMENT)
 
 
 def _is_repeatable(device: torch.device) -> bool:
