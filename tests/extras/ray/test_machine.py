@@ -1,5 +1,6 @@
 """What runs on a machine of a cluster, and what one says that fetches, without a cluster."""
 
+import os
 import socket
 from collections.abc import Callable
 from hashlib import sha256
@@ -120,3 +121,23 @@ def test_files_are_fetched_from_who_has_them_and_no_disk_is_to_blame_for_others(
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(StorageError):
         list(file_sets.fetch(found, str(tmp_path / "file"), [good]))
+
+
+@pytest.mark.usefixtures("near")
+def test_what_was_fetched_in_part_long_ago_is_removed(tmp_path: Path) -> None:
+    """Else images of studies that nobody trains any more fill a machine's disk for ever."""
+    source, cache = kept(tmp_path / "source", b"x" * 25), tmp_path / "cache"
+    parts = {
+        name: cache / f"{name}.fetched" for name in ("prepared/old", "prepared/new", "w/d/f.pt")
+    }
+    for part in parts.values():
+        part.mkdir(parents=True)
+        (part / "file").write_text("some")
+    for name in ("prepared/old", "w/d/f.pt"):
+        for path in (parts[name] / "file", parts[name]):
+            os.utime(path, (1, 1))
+    *_, found = file_sets.hashed("prepared/mine", source[1])
+    assert found is not None
+    list(file_sets.fetch(found, str(cache), [source]))
+    assert [part.exists() for part in parts.values()] == [False, True, False]
+    assert (cache / "prepared" / "mine").is_dir()

@@ -36,6 +36,9 @@ PATIENCE = 60
 BEAT = 5.0
 """Seconds between two signs that a task gets on."""
 
+OLD = 7 * 24 * 3600.0
+"""Seconds after which nobody goes on with what was fetched in part."""
+
 ROOM = 256 << 20
 """Bytes that must be left on a machine's disk beside what is fetched: for its runs."""
 
@@ -132,6 +135,7 @@ def _fetching(file_set: FileSet, cache: Path, sources: Sequence[tuple[str, str]]
             if target.is_dir():
                 return str(target)
             part.mkdir(exist_ok=True)
+            _sweep(cache)
             _check_room(file_set, part)
             for name, size, digest in file_set.files:
                 yield from _fetch_file(part / name, size, sources)
@@ -155,6 +159,16 @@ def _hold(lock: FileLock, part: Path, held: contextlib.ExitStack) -> Steps[None]
                 yield
         else:
             return
+
+
+def _sweep(cache: Path) -> None:
+    """Remove what was begun to be fetched long ago, and is wanted no more."""
+    for part in (*cache.glob("*/*.fetched"), *cache.glob("*/*/*.fetched")):
+        with contextlib.suppress(Timeout, OSError):
+            newest = max(path.stat().st_mtime for path in (part, *part.iterdir()))
+            if time.time() - newest > OLD:
+                with FileLock(part.with_suffix(".lock"), timeout=0):
+                    shutil.rmtree(part)
 
 
 def _size(folder: Path) -> int:
