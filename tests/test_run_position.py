@@ -7,6 +7,7 @@ import pytest
 
 from headtohead.store.records import EpochRecord, RunRecord
 from headtohead.training import checkpoint, state
+from headtohead.training.device import environment
 from headtohead.training.run import train
 from test_run import Silent, assert_same_run, parts, pictures, plan
 
@@ -146,9 +147,8 @@ def test_no_run_has_epochs_of_two_kinds_of_machine(
     """Else the second half rounds otherwise, and the run's pairs are not flagged."""
     best_are(1)
     killed(tmp_path / "run", 2)
-    real = state.environment
     monkeypatch.setattr(
-        state, "environment", lambda *given: {**real(*given), entry: "of another kind"}
+        state, "environment", lambda *given: {**environment(*given), entry: "of another kind"}
     )
     watcher, _ = finished(tmp_path / "run", tmp_path / "whole")
     assert watcher.started == started

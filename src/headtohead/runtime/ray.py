@@ -73,8 +73,6 @@ def ray_setup(
         "secret": uuid.uuid4().hex,
         "prepared": str(images),
         "question": question.model_dump(mode="json"),
-        "device": question.device,
-        "workers": question.workers,
         "weights": str(expanded(weights).absolute()) if file and weights is not None else None,
         "cache": None if cache is None else str(expanded(cache).absolute()),
         "per_run": execution.per_run.model_dump(),

@@ -6,9 +6,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import ray
 
 import headtohead
+from headtohead.runtime.cluster import stock
 from headtohead.runtime.cluster.membership import Membership
 from headtohead.runtime.cluster.placement import kind_of
 
@@ -90,9 +92,22 @@ class FakeRay:
         return [task for task in tasks if machine in (None, task.machine)]
 
 
-def setup(**changes: Any) -> dict[str, Any]:
+def put(monkeypatch: pytest.MonkeyPatch, fake: FakeRay, *modules: Any) -> None:
+    """Let modules of the cluster use it."""
+    for module in (*modules, stock):
+        monkeypatch.setattr(module, "ray", fake)
+        monkeypatch.setattr(module, "on", lambda node: SimpleNamespace(node_id=node), raising=False)
+
+
+def setup(device: str = "cpu", **changes: Any) -> dict[str, Any]:
     """What the process that knows Ray is told first."""
-    question = {"deterministic": True, "precisions": [], "backbone": {"weights": None}}
+    question = {
+        "deterministic": True,
+        "precisions": [],
+        "backbone": {"weights": None},
+        "device": device,
+        "workers": None,
+    }
     return {
         "address": None,
         "out": "/out",

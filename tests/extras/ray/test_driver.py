@@ -2,17 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 pytest.importorskip("ray")
 
-from fakes import ENVIRONMENT, FakeRay, Task, answer, setup
+from fakes import ENVIRONMENT, FakeRay, Task, answer, put, setup
 
 from headtohead.runtime.cluster import driver as module
-from headtohead.runtime.cluster import file_sets, membership, node
+from headtohead.runtime.cluster import file_sets, membership, node, stock
 from headtohead.runtime.cluster.driver import Driver
 from headtohead.runtime.executor import Event
 from headtohead.runtime.jobs import AnyJob, Job, from_data
@@ -28,9 +27,7 @@ class Cluster:
         self.ray, self.told = ray, list[Event]()
         self.answers: dict[str, dict[str, Any]] = {}
         self.ledger = study_ledger(folder, heads=HEADS, seeds=2, reference="gap")
-        for where in (module, membership):
-            monkeypatch.setattr(where, "ray", ray)
-            monkeypatch.setattr(where, "on", lambda node: SimpleNamespace(node_id=node))
+        put(monkeypatch, ray, module, membership)
         monkeypatch.setattr(module, "TICK", 0.01)
         ray.script = self.script
         self.driver = Driver(setup(out=str(folder)), self.tell)
@@ -117,7 +114,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    for where in (module, membership):
+    for where in (module, membership, stock):
         monkeypatch.setattr(where, "time", made)
     return made
 
@@ -245,9 +242,9 @@ def test_features_are_ready_when_a_run_that_did_not_start_is_over(
     made = cluster(FakeRay("a"))
     ready = list[tuple[int, str]]()
     monkeypatch.setattr(
-        made.driver._membership,
+        made.driver._membership.stock,
         "features_ready",
-        lambda seed, member: ready.append((seed, member.id)),
+        lambda seed, member, machines: ready.append((seed, member.id)),
     )
 
     def only_done(task: Task) -> None:

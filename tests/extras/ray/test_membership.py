@@ -8,13 +8,14 @@ import pytest
 
 pytest.importorskip("ray")
 
-from fakes import ME, PREPARED, FakeRay, Task, answer, settle, setup
+from fakes import ME, PREPARED, FakeRay, Task, answer, put, settle, setup
 
 from headtohead.config.study import BackboneSpec, StudySpec
 from headtohead.core.errors import RunError, StorageError
-from headtohead.runtime.cluster import file_sets, node
+from headtohead.runtime.cluster import file_sets, node, stock
 from headtohead.runtime.cluster import membership as module
-from headtohead.runtime.cluster.membership import KnownMachine, Membership
+from headtohead.runtime.cluster.membership import Membership
+from headtohead.runtime.cluster.stock import KnownMachine
 from headtohead.runtime.jobs import Job
 
 HAS = {"prepared/digest": PREPARED}
@@ -26,8 +27,7 @@ class Here:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, ray: FakeRay, **changes: Any) -> None:
         self.ray, self.said = ray, list[str]()
-        monkeypatch.setattr(module, "ray", ray)
-        monkeypatch.setattr(module, "on", lambda node: SimpleNamespace(node_id=node))
+        put(monkeypatch, ray, module)
         self.membership = Membership(setup(**changes), self.said.append)
         self.membership.refresh()
 
@@ -60,14 +60,14 @@ def test_caches_of_one_path_are_one_disk_only_where_the_token_is_seen(
     """Else each machine computes features by itself, with other last bits, and none is flagged."""
     here = Here(monkeypatch, FakeRay("a", "b"))
     members = here.welcome(sees=sees)
-    here.membership.study(frozen(tmp_path))
+    here.membership.stock.study(frozen(tmp_path))
     job = Job("gap", 0)
-    assert here.membership.able(job, members["a"])
-    here.membership.begin(job, members["a"])
-    assert here.membership.able(job, members["b"]) == has_it
-    here.membership.features_ready(0, members["a"])
+    assert here.membership.stock.able(job, members["a"])
+    here.membership.stock.begin(job, members["a"])
+    assert here.membership.stock.able(job, members["b"]) == has_it
+    here.membership.stock.features_ready(0, members["a"], members.values())
     assert [place.partition("/")[0] for place in members["a"].places] == ["prepared", "features"]
-    assert here.membership.able(job, members["b"]) == has_it
+    assert here.membership.stock.able(job, members["b"]) == has_it
 
 
 def test_features_are_ready_while_another_machine_still_fetches_images(
@@ -78,10 +78,10 @@ def test_features_are_ready_while_another_machine_still_fetches_images(
     (first, second) = here.ray.asked(node.look)
     settle(here.membership, first, answer(first.machine))
     settle(here.membership, second, answer(second.machine, has={}))
-    here.membership.study(frozen(tmp_path))
+    here.membership.stock.study(frozen(tmp_path))
     (member,) = here.membership.usable()
-    here.membership.begin(Job("gap", 0), member)
-    here.membership.features_ready(0, member)
+    here.membership.stock.begin(Job("gap", 0), member)
+    here.membership.stock.features_ready(0, member, here.membership.usable())
     assert len(member.places) == 2
 
 
@@ -122,7 +122,8 @@ def test_runs_share_a_gpu_and_none_has_parts_of_two(
 def now(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     clock = SimpleNamespace(now=1000.0)
     clock.monotonic = lambda: clock.now
-    monkeypatch.setattr(module, "time", clock)
+    for where in (module, stock):
+        monkeypatch.setattr(where, "time", clock)
     return clock
 
 

@@ -25,8 +25,9 @@ from headtohead.core.errors import HeadToHeadError, StorageError, UsageError, br
 from headtohead.probes.table import probe_named
 from headtohead.runtime.cluster import node, transfer
 from headtohead.runtime.cluster.file_sets import on
-from headtohead.runtime.cluster.membership import KnownMachine, Membership
+from headtohead.runtime.cluster.membership import Membership
 from headtohead.runtime.cluster.placement import Kind, choose, kind_before, kind_of, seed_of
+from headtohead.runtime.cluster.stock import KnownMachine
 from headtohead.runtime.cluster.transfer import DamagedFileError, Receiver
 from headtohead.runtime.executor import Event
 from headtohead.runtime.jobs import AnyJob, Job, SessionJob, as_data, from_data
@@ -146,7 +147,7 @@ class Driver:
     def run(self, jobs: Sequence[AnyJob]) -> None:
         """Do all jobs, and return when they are over. Raises RunError and StorageError."""
         self._ledger = Ledger.open(self._out)
-        self._membership.study(self._ledger)
+        self._membership.stock.study(self._ledger)
         self._numbers = {job: number for number, job in enumerate(jobs)}
         self._deaths, self._waiting = {job: [] for job in jobs}, list(jobs)
         self._bind()
@@ -216,10 +217,10 @@ class Driver:
             self._bound.pop(seed, None)
 
     def _hand_out(self) -> None:
-        limit = self._setup["workers"]
+        limit = self._setup["question"]["workers"]
         while limit is None or len(self._running) < limit:
             at_work = [attempt.job for attempt in self._running.values()]
-            there, able = self._membership.usable(), self._membership.able
+            there, able = self._membership.usable(), self._membership.stock.able
             busy = Counter(attempt.member.id for attempt in self._running.values())
             for member in there:
                 member.busy = busy[member.id]
@@ -238,7 +239,7 @@ class Driver:
                     f"be flagged.",
                 )
             self._bound[seed] = member.kind
-            self._membership.begin(job, member)
+            self._membership.stock.begin(job, member)
             ref = self._start(job, member)
             self._running[ref] = Attempt(self._numbers[job], job, member, Receiver(self._out, job))
 
@@ -246,7 +247,7 @@ class Driver:
         probe = (
             probe_named(self._ledger.file.study, job.probe) if isinstance(job, SessionJob) else None
         )
-        weights = self._membership.weights(member)
+        weights = self._membership.stock.weights(member)
         shared = member.out and weights == self._ledger.file.study.backbone.weights
         names = transfer.reads(self._ledger, job, probe)
         order = {
@@ -301,7 +302,8 @@ class Driver:
         if kind in ("here", "alive", "piece"):
             return None
         if kind in ("start", "done"):  # a run that only has to be probed does not start
-            self._membership.features_ready(seed_of(attempt.job), attempt.member)
+            there = self._membership.usable()
+            self._membership.stock.features_ready(seed_of(attempt.job), attempt.member, there)
         if kind == "done":
             return self._checked(attempt.job, event)
         if kind == "died":
@@ -332,7 +334,7 @@ class Driver:
         attempt.receiver.close()
         job, member = attempt.job, attempt.member
         if seed_of(job) not in {seed_of(other.job) for other in self._running.values()}:
-            self._membership.not_computing(seed_of(job))
+            self._membership.stock.not_computing(seed_of(job))
         tell: Callable[..., None] = partial(self._tell, job=attempt.number)
         if isinstance(end, str):
             self._deaths[job].append(member.id)

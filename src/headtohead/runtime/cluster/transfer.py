@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from hashlib import file_digest, sha256
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from headtohead.config.strict_yaml import write_yaml
 from headtohead.core.errors import HeadToHeadError
@@ -111,7 +112,7 @@ def changed(out: Path, names: Iterable[str], known: dict[str, str]) -> Iterator[
     brought up to date.
     """
     with contextlib.ExitStack() as opened:
-        files: dict[str, IO[bytes]] = {}
+        files: dict[str, BufferedReader] = {}
         for name in reversed(list(names)):
             with contextlib.suppress(FileNotFoundError):
                 files[name] = opened.enter_context((out / name).open("rb"))
@@ -123,7 +124,7 @@ def changed(out: Path, names: Iterable[str], known: dict[str, str]) -> Iterator[
                     known[name] = piece["sha256"] or ""
 
 
-def _pieces(name: str, file: IO[bytes]) -> Iterator[Piece]:
+def _pieces(name: str, file: BufferedReader) -> Iterator[Piece]:
     """A file in pieces, at least one; one that is replaced meanwhile is read as it was."""
     digest = sha256()
     content, first = file.read(PIECE), True
