@@ -5,7 +5,6 @@ its standard input is a setup, each other one {"jobs": [...]}. It says what happ
 with the job's number in its list, then "over". When its standard input closes it ends.
 """
 
-import json
 import os
 import queue
 import socket
@@ -22,6 +21,7 @@ from typing import Any
 import ray
 
 from headtohead.core.errors import HeadToHeadError, StorageError, UsageError, brief
+from headtohead.core.processes import listen
 from headtohead.probes.table import probe_named
 from headtohead.runtime.cluster import node, transfer
 from headtohead.runtime.cluster.file_sets import on
@@ -61,9 +61,8 @@ def main() -> None:
     """Do jobs until standard input closes."""
     messages: queue.Queue[dict[str, Any]] = queue.Queue()
     output = own_output()
-    source = own_input()
-    setup = _parsed(source.readline())
-    threading.Thread(target=_listen, args=(source, messages), daemon=True).start()
+    listen(own_input(), messages.put, _leave)
+    setup = messages.get()
     tell: Say = partial(say, output)
     log_to(Path(setup["log"]))
     try:
@@ -80,20 +79,10 @@ def main() -> None:
     ray.shutdown()
 
 
-def _parsed(line: str) -> dict[str, Any]:
-    """A message of the parent's; it is gone where there is none."""
-    if not line:
-        os._exit(0)
-    found: dict[str, Any] = json.loads(line)
-    return found
-
-
-def _listen(source: Any, messages: "queue.Queue[dict[str, Any]]") -> None:
-    for line in source:
-        messages.put(_parsed(line))
+def _leave() -> None:
+    """End what Ray runs for this process, if that can be had in time."""
     threading.Timer(5, os._exit, (0,)).start()
-    ray.shutdown()  # ends what Ray runs for this process
-    os._exit(0)
+    ray.shutdown()
 
 
 def connect(address: str | None, more: str = "") -> None:

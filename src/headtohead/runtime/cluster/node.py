@@ -11,7 +11,6 @@ import queue
 import re
 import shutil
 import socket
-import threading
 import time
 from collections.abc import Generator, Iterator
 from importlib import metadata
@@ -24,7 +23,7 @@ from filelock import FileLock, Timeout
 import headtohead
 from headtohead.core.errors import StorageError
 from headtohead.core.files import sha256_of, write_atomic
-from headtohead.core.processes import Process, module_command
+from headtohead.core.processes import Pool, Process, Worker, module_command
 from headtohead.core.system import CACHE_VARIABLE, cache_folder, cpu_name
 from headtohead.runtime.cluster import transfer
 from headtohead.runtime.executor import Event
@@ -159,15 +158,14 @@ def _files(out: Path, names: list[str], known: dict[str, str]) -> Iterator[Event
         yield {"event": "piece", **piece}
 
 
-class _Child:
+class _Child(Worker):
     """A worker process, kept from job to job."""
 
     def __init__(self, key: str, order: Order, out: Path) -> None:
-        self.key = key
         variables = {CACHE_VARIABLE: order["cache"]}
-        self.process = Process(module_command("headtohead.runtime.worker"), variables)
-        self._said: queue.Queue[Event | None] = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
+        super().__init__(Process(module_command("headtohead.runtime.worker"), variables))
+        self.key, self._pool = key, Pool[Worker]()
+        self._pool.add(self)
         self.process.send(order["question"])
         name = f"worker-{socket.gethostname()}-{os.getpid()}"
         log = out / "logs" / f"{name}.log"
@@ -175,16 +173,11 @@ class _Child:
         setup = {"worker": name, "out": str(out), "log": str(log), "core": None}
         self.process.send({**order["setup"], **setup})
 
-    def _listen(self) -> None:
-        for event in self.process.events():
-            self._said.put(event)
-        self._said.put(None)
-
     def events(self) -> Iterator[Event]:
         """What it says, a sign of life where it is silent, and its death as "died"."""
         while True:
             try:
-                event = self._said.get(timeout=BEAT)
+                _, event = self._pool.hear(BEAT)
             except queue.Empty:
                 event = {"event": "alive"}
             if event is None:
@@ -197,8 +190,7 @@ class _Child:
     def end(self) -> None:
         """End it, whatever it is doing."""
         global _child_here
-        self.process.kill()
-        self.process.close()
+        self._pool.stop()
         _child_here = None
 
 

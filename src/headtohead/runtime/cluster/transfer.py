@@ -57,16 +57,20 @@ def reads(ledger: Ledger, job: AnyJob, probe: Probe[Any] | None = None) -> list[
     return [*own, *before, *seen, *_below(ledger.out, evidence, f"*/split-{split}.*")]
 
 
-def writes(out: Path, job: AnyJob) -> list[str]:
-    """The files that `job` left in `out`: records and manifests after what they speak of."""
-    evidence = out / "evidence"
+def patterns(job: AnyJob) -> list[str]:
+    """Of the names of what `job` leaves in the ledger."""
     if isinstance(job, SessionJob):
-        return _arrays_first(_below(out, evidence, f"{job.probe}/session.*"))
+        return [f"evidence/{glob.escape(job.probe)}/session.*"]
     if not isinstance(job, Job):
         return []
-    own = _below(out, out / "runs" / job.head / f"seed-{job.seed}", "*")
-    seen = _below(out, evidence, f"*/{job.head}/seed-{job.seed}.*")
-    return [*sorted(own, key=_rank), *_arrays_first(seen)]
+    head, seed = glob.escape(job.head), f"seed-{job.seed}"
+    return [f"runs/{head}/{seed}/*", f"evidence/*/{head}/{seed}.*"]
+
+
+def writes(out: Path, job: AnyJob) -> list[str]:
+    """The files that `job` left in `out`: records and manifests after what they speak of."""
+    found = (name for pattern in patterns(job) for name in _below(out, out, pattern))
+    return sorted(found, key=_rank)
 
 
 def position(job: Job) -> list[str]:
@@ -76,11 +80,9 @@ def position(job: Job) -> list[str]:
 
 def _rank(name: str) -> int:
     file = name.rpartition("/")[2]
+    if name.startswith("evidence/"):
+        return len(ORDER) + file.endswith(".json")
     return ORDER.index(file) if file in ORDER else -1
-
-
-def _arrays_first(names: list[str]) -> list[str]:
-    return sorted(names, key=lambda name: name.endswith(".json"))
 
 
 def _below(out: Path, folder: Path, pattern: str) -> list[str]:
@@ -145,7 +147,8 @@ class Receiver:
     """
 
     def __init__(self, out: Path, job: AnyJob) -> None:
-        self._out, self._own = out, _own(job)
+        self._out = out
+        self._own = [pattern.split("/") for pattern in ("logs/*", *patterns(job))]
         self._open: Path | None = None
 
     def take(self, piece: Mapping[str, Any]) -> None:
@@ -183,14 +186,3 @@ class Receiver:
         if self._open is not None:
             with contextlib.suppress(OSError):
                 self._open.unlink()
-
-
-def _own(job: AnyJob) -> list[list[str]]:
-    """Patterns of the names of what `job` leaves, part by part."""
-    patterns = [["logs", "*"]]
-    if isinstance(job, Job):
-        head, seed = glob.escape(job.head), f"seed-{job.seed}"
-        patterns += [["runs", head, seed, "*"], ["evidence", "*", head, f"{seed}.*"]]
-    elif isinstance(job, SessionJob):
-        patterns.append(["evidence", glob.escape(job.probe), "session.*"])
-    return patterns
