@@ -236,3 +236,26 @@ def test_when_the_last_machine_goes_another_is_waited_for(monkeypatch: pytest.Mo
     here.later(11)
     with pytest.raises(RunError):
         here.membership.check_hope()
+
+
+@pytest.mark.parametrize(("weights", "free"), [(None, True), ("pretrained", False)])
+def test_features_of_a_run_that_died_are_computed_elsewhere_unless_another_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: str | None, free: bool
+) -> None:
+    """Else the run waits for ever for a machine that does nothing, or two compute the same."""
+    here = Here(monkeypatch, FakeRay("a", "b"))
+    members = here.welcome()
+    ledger = frozen(tmp_path)
+    study = ledger.file.study
+    backbone = study.backbone.model_copy(update={"weights": weights, "weights_sha256": "0" * 64})
+    study = study.model_copy(update={"backbone": backbone})
+    stock = here.membership.stock
+    stock.study(type(ledger)(ledger.out, ledger.file.model_copy(update={"study": study})))
+    mine, other = Job("gap", 0), Job("gap", 1)  # with weights, all seeds have the same features
+    stock.begin(mine, members["a"])
+    stock.begin(other, members["a"])
+    assert not stock.able(mine, members["b"])
+    stock.ended(mine, [other])
+    assert stock.able(mine, members["b"]) == free
+    stock.ended(other, [])
+    assert stock.able(mine, members["b"])

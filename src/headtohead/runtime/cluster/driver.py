@@ -199,21 +199,23 @@ class Driver:
         """A seed of which nothing is trained may leave a kind whose machines end its runs."""
         seed, there = seed_of(job), self._membership.usable()
         alike = {machine.id for machine in there if machine.kind == member.kind}
-        begun = seed in {seed_of(attempt.job) for attempt in self._running.values()}
+        begun = seed in map(seed_of, self._at_work())
         if begun or not alike <= set(self._deaths[job]):
             return
         if all(self._ledger.run(head, seed) is None for head in self._ledger.file.study.heads):
             self._bound.pop(seed, None)
 
+    def _at_work(self) -> list[AnyJob]:
+        return [attempt.job for attempt in self._running.values()]
+
     def _hand_out(self) -> None:
         limit = self._setup["question"]["workers"]
         while limit is None or len(self._running) < limit:
-            at_work = [attempt.job for attempt in self._running.values()]
             there, able = self._membership.usable(), self._membership.stock.able
             busy = Counter(attempt.member.id for attempt in self._running.values())
             for member in there:
                 member.busy = busy[member.id]
-            kinds = self._membership.kinds()
+            kinds, at_work = self._membership.kinds(), self._at_work()
             found = choose(self._waiting, at_work, there, kinds, self._bound, able, self._deaths)
             if found is None:
                 return
@@ -322,8 +324,7 @@ class Driver:
         del self._running[ref]
         attempt.receiver.close()
         job, member = attempt.job, attempt.member
-        if seed_of(job) not in {seed_of(other.job) for other in self._running.values()}:
-            self._membership.stock.not_computing(seed_of(job))
+        self._membership.stock.ended(job, self._at_work())
         tell: Callable[..., None] = partial(self._tell, job=attempt.number)
         if isinstance(end, str):
             self._deaths[job].append(member.id)

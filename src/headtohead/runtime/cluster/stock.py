@@ -187,10 +187,12 @@ class Stock:
             if place not in other.places and self._cache_of(other) == where:
                 self.have(other, place, f"{where[1]}/{place}")
 
-    def not_computing(self, seed: int) -> None:
-        """No run of the seed goes on: where its features are not complete, any may compute them."""
+    def ended(self, job: AnyJob, at_work: Collection[AnyJob]) -> None:
+        """`job` is over: where none `at_work` has its features, any machine may compute them."""
         if self._frozen is not None:
-            self._computing.pop(self._place(seed), None)
+            place = self._place(seed_of(job))
+            if place not in {self._place(seed_of(other)) for other in at_work}:
+                self._computing.pop(place, None)
 
     def _place(self, seed: int) -> str:
         assert self._frozen is not None  # noqa: S101 - the callers ask
