@@ -8,6 +8,7 @@ from filelock import FileLock
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import StorageError, UsageError
 from headtohead.store.ledger import STUDY_FILE, Ledger, StudyFile, hold, refuse_another
+from ledgers import full_ledger
 
 
 def study_file(digest: str = "d" * 64, **study: object) -> StudyFile:
@@ -167,3 +168,26 @@ def test_a_run_that_cannot_be_read_is_told_plainly(tmp_path: Path, content: str)
     (folder / "run.json").write_text(content)
     with pytest.raises(UsageError, match="Delete the folder"):
         ledger.run("fc", 0)
+
+
+def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    """Else gigabytes of weights that were never whole stay for ever, and are copied along."""
+    ledger = full_ledger(tmp_path / "out", seeds=1, epochs=1)
+    run = ledger.run_folder("gap", 0)
+    begun = ledger.out / "runs" / "fc_none" / "seed-0"
+    left = [
+        *(ledger.out / ".study.yaml.12.tmp", ledger.out / "logs" / ".w.log.7.tmp"),
+        *(run / ".best.safetensors.123.tmp", run / "resume.safetensors"),
+        ledger.out / "evidence" / "speed" / ".session.npz.9.tmp",
+    ]
+    others = [
+        *(begun / "resume.safetensors", run / "notes.tmp", run / ".mine.tmp"),
+        ledger.out / "figures" / ".a.1.tmp",
+    ]
+    for path in (*left, *others):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    with hold(ledger.out):
+        assert not [path for path in left if path.exists()]
+    assert all(path.exists() for path in others)
+    assert ledger.run("gap", 0) is not None

@@ -28,7 +28,8 @@ def all_placed(
     """Everything that can be started at once, in its order."""
     left, running, placed = list(waiting), list[AnyJob](), list[tuple[AnyJob, str]]()
     bound = {} if bound is None else bound
-    while found := choose(left, running, machines, bound, lambda job, machine: True):
+    kinds = {machine.kind for machine in machines}
+    while found := choose(left, running, machines, kinds, bound, lambda job, machine: True):
         job, machine = found
         left.remove(job)
         running.append(job)
@@ -59,7 +60,7 @@ def test_machines_of_one_kind_share_a_seed_and_the_emptiest_comes_first() -> Non
 
 def test_a_seed_waits_for_its_kind_and_others_pass_it() -> None:
     machines = [ClusterMachine("a", INTEL, 1, busy=1), ClusterMachine("b", AMD, 1)]
-    found = choose(jobs("x", 2), [], machines, {0: INTEL}, lambda job, machine: True)
+    found = choose(jobs("x", 2), [], machines, {INTEL, AMD}, {0: INTEL}, lambda job, machine: True)
     assert found is not None
     assert (found[0], found[1].id) == (Job("x", 1), "b")
 
@@ -69,6 +70,13 @@ def test_a_seed_whose_kind_is_gone_is_trained_all_the_same() -> None:
     assert all_placed(jobs("x", 1), [ClusterMachine("b", AMD, 1)], {0: INTEL}) == [
         (Job("x", 0), "b")
     ]
+
+
+def test_a_seed_waits_for_its_kind_that_still_fetches_images() -> None:
+    """Else it goes to a foreign kind at once, and its pairs are flagged for nothing."""
+    machines = [ClusterMachine("b", AMD, 1)]
+    found = choose(jobs("x", 1), [], machines, {AMD, INTEL}, {0: INTEL}, lambda *_: True)
+    assert found is None
 
 
 def test_a_slow_machine_of_its_own_kind_gets_no_last_seed() -> None:
@@ -92,16 +100,19 @@ def test_a_run_waits_for_the_one_that_it_starts_from() -> None:
     machine = ClusterMachine("m", INTEL, 2)
     assert all_placed([second, first], [machine]) == [(first, "m")]
     found = choose(
-        [second], [first], [ClusterMachine("m", INTEL, 2)], {}, lambda job, machine: True
+        [second], [first], [ClusterMachine("m", INTEL, 2)], {INTEL}, {}, lambda job, machine: True
     )
     assert found is None
 
 
 def test_a_full_cluster_and_a_machine_without_images_get_nothing() -> None:
     machine = ClusterMachine("m", INTEL, 1, busy=1)
-    assert choose(jobs("x", 1), [], [machine], {}, lambda job, machine: True) is None
-    assert choose(jobs("x", 1), [], [ClusterMachine("m", INTEL, 1)], {}, lambda *_: False) is None
-    assert choose(jobs("x", 1), [], [], {}, lambda *_: True) is None
+    assert choose(jobs("x", 1), [], [machine], {INTEL}, {}, lambda job, machine: True) is None
+    assert (
+        choose(jobs("x", 1), [], [ClusterMachine("m", INTEL, 1)], {INTEL}, {}, lambda *_: False)
+        is None
+    )
+    assert choose(jobs("x", 1), [], [], set(), {}, lambda *_: True) is None
 
 
 def test_the_session_goes_where_seed_0_was_trained() -> None:
@@ -117,11 +128,41 @@ def test_an_earlier_run_binds_its_seed_to_the_kind_that_it_recorded() -> None:
     assert kind_before({**recorded, "kernels": "plain"}, [INTEL, AMD]) == AMD
     assert kind_before({**recorded, "torch": "3"}, [INTEL, AMD]) is None
     plain = kind_of({**dict(AMD), "kernels": "plain"})
+    for kinds in ([AMD, plain], [plain, AMD]):
+        assert kind_before({**recorded, "kernels": "plain"}, kinds) == plain
     assert kind_before(recorded, [plain]) is None
 
 
 def test_a_kind_has_what_pairs_are_flagged_by() -> None:
     """Else machines count as alike whose pairs the report refuses."""
-    from headtohead.analysis.pairs import NUMERIC_ENVIRONMENT
+    from headtohead.store.records import NUMERIC_ENVIRONMENT
 
     assert {*ALIKE, "threads"} == set(NUMERIC_ENVIRONMENT)  # a worker has one thread everywhere
+
+
+def test_a_job_goes_where_it_has_not_died() -> None:
+    """Else one broken machine, always free, takes every job until each counts as failed."""
+    broken, sound = ClusterMachine("broken", INTEL, 4), ClusterMachine("sound", INTEL, 1)
+    waiting, kinds = jobs("x", 1), {INTEL, AMD}
+    died = {waiting[0]: ["broken"]}
+    found = choose(waiting, [], [broken, sound], kinds, {0: INTEL}, lambda *_: True, died)
+    assert found is not None
+    assert found[1] is sound
+    sound.busy = 1
+    assert choose(waiting, [], [broken, sound], kinds, {0: INTEL}, lambda *_: True, died) is None
+    found = choose(waiting, [], [broken], kinds, {0: INTEL}, lambda *_: True, died)
+    assert found is not None, "a cluster of one machine tries again"
+
+
+def test_a_seed_without_runs_leaves_a_kind_whose_only_machine_is_broken() -> None:
+    """Else the one broken machine of its kind fails a whole seed, with sound ones beside it."""
+    broken, sound = ClusterMachine("broken", INTEL, 8), ClusterMachine("sound", AMD, 1)
+    waiting, kinds = jobs("x", 1), {INTEL, AMD}
+    found = choose(
+        waiting, [], [broken, sound], kinds, {}, lambda *_: True, {waiting[0]: ["broken"]}
+    )
+    assert found is not None
+    assert found[1] is sound
+    found = choose(waiting, [], [broken, sound], kinds, {0: INTEL}, lambda *_: True, {})
+    assert found is not None
+    assert found[1] is broken

@@ -24,7 +24,7 @@ import json, os, signal, sys
 def say(**event):
     print(json.dumps(event), flush=True)
 setup = json.loads(sys.stdin.readline())
-open(setup["seen"], "w").write(open(setup["token"][0]).read())
+open(setup["seen"], "w").write(" ".join(open(path).read() for path in setup["tokens"].values()))
 for line in sys.stdin:
     for number, job in enumerate(json.loads(line)["jobs"]):
         say(event="said", message="host is left out")
@@ -54,8 +54,14 @@ def executor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RayExecutor:
     monkeypatch.setattr(ray, "DRIVER", "a_driver")
     standby = StandbyProcesses([sys.executable, "-c", DRAWS], {"question": True})
     local = LocalExecutor(standby, [{"worker": 0}], tmp_path / "logs")
-    token = [str(tmp_path / "logs" / ".ray-token"), "secret"]
-    setup = {"address": None, "log": "ray.log", "token": token, "seen": str(tmp_path / "seen")}
+    tokens = {"out": str(tmp_path / "logs" / ".ray-token"), "cache": str(tmp_path / "c" / "token")}
+    setup = {
+        "address": None,
+        "log": "ray.log",
+        "tokens": tokens,
+        "secret": "secret",
+        "seen": str(tmp_path / "seen"),
+    }
     return RayExecutor(setup, local, lambda text: noted.append(text))
 
 
@@ -91,8 +97,9 @@ def test_events_come_with_their_jobs_and_figures_are_drawn_here(
         (Job("d", 1), "done"),
     ]
     assert noted == ["host is left out"] * 4
-    assert (tmp_path / "seen").read_text() == "secret ended"
+    assert (tmp_path / "seen").read_text() == "secret secret ended"
     assert not (tmp_path / "logs" / ".ray-token").exists()
+    assert not (tmp_path / "c" / "token").exists()
 
 
 def test_a_lost_cluster_is_told_with_what_to_do(executor: RayExecutor) -> None:
@@ -146,11 +153,17 @@ def test_a_study_says_where_it_runs_and_its_digest_and_file_do_not(tmp_path: Pat
     assert "execution" not in json.dumps(spec.where_it_runs_aside().model_dump(mode="json"))
 
 
+def test_parts_of_a_gpu_and_whole_ones_are_taken() -> None:
+    for given, gpus in (("gpus=0.4", 0.4), ("gpus=1", 1), ("gpus=2", 2)):
+        assert study_from("quick", per_run=given).execution.per_run.gpus == gpus
+
+
 @pytest.mark.parametrize(
     "options",
     [
         *({"executor": "slurm"}, {"executor": "ray:"}, {"executor": "ray x"}),
         *({"per_run": "cores=0"}, {"per_run": "gpus"}, {"per_run": "disk=1"}, {"per_run": ""}),
+        *({"per_run": "gpus=1.5"}, {"per_run": {"gpus": 2.5}}),
     ],
     ids=str,
 )

@@ -7,7 +7,7 @@ import pytest
 
 from headtohead.core.errors import StorageError
 from headtohead.runtime.cluster import transfer
-from headtohead.runtime.cluster.transfer import DamagedFileError, Receiver, changed, pieces
+from headtohead.runtime.cluster.transfer import DamagedFileError, Receiver, changed
 from headtohead.runtime.jobs import FiguresJob, Job, SessionJob
 from headtohead.store.ledger import STUDY_FILE, Ledger
 from ledgers import full_ledger
@@ -19,7 +19,7 @@ NAME = "runs/gap/seed-0/best.safetensors"
 def sent(root: Path, content: bytes, name: str = NAME) -> list[dict[str, Any]]:
     (root / name).parent.mkdir(parents=True, exist_ok=True)
     (root / name).write_bytes(content)
-    return list(pieces(root, name))
+    return list(changed(root, [name], {}))
 
 
 @pytest.mark.parametrize("size", [0, 1, 10, 11, 30])
@@ -117,6 +117,28 @@ def test_what_is_known_is_not_sent_again(tmp_path: Path) -> None:
     assert list(changed(tmp_path, [NAME], known)) == []
     (tmp_path / NAME).write_bytes(b"y")
     assert [piece["content"] for piece in changed(tmp_path, [NAME], known)] == [b"y"]
+
+
+def test_a_position_is_read_first_and_arrives_last(tmp_path: Path) -> None:
+    """Else a kill on the way leaves epoch 5's weights as the best, named epoch 8's."""
+    away, home = tmp_path / "away", tmp_path / "home"
+    folder = away / "runs/gap/seed-0"
+    folder.mkdir(parents=True)
+    names = ("resume.safetensors", "best.safetensors", "history.jsonl")
+    for name in names:
+        (folder / name).write_bytes(b"5")
+    receiver, arrived = Receiver(home, JOB), []
+    for piece in changed(away, transfer.position(JOB), {}):
+        for name in names:  # an epoch ends while the first file is sent
+            (folder / "new").write_bytes(b"6")
+            (folder / "new").replace(folder / name)
+        receiver.take(piece)
+        arrived.append(Path(piece["name"]).name)
+    assert arrived[-1] == "resume.safetensors"
+    assert (home / "runs/gap/seed-0/resume.safetensors").read_bytes() == b"5"
+    assert sorted(arrived) == sorted(names)
+    written = [Path(name).name for name in transfer.writes(away, JOB)]
+    assert written == arrived
 
 
 def test_a_machine_gets_what_its_job_reads_and_sends_its_record_last(tmp_path: Path) -> None:

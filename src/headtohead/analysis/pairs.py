@@ -23,12 +23,7 @@ from headtohead.stats.targets import (
     time_to_target,
 )
 from headtohead.store.ledger import Run, StudyFile
-
-NUMERIC_ENVIRONMENT = ("torch", "platform", "device", "processor", "threads", "kernels")
-"""Entries of a run's environment that change its numbers: where they differ, no pair is made."""
-
-FUSED_PRECISIONS = (None, "float32")
-"""Precisions that the fused kernels compute in; records before there was a choice say none."""
+from headtohead.store.records import NUMERIC_ENVIRONMENT, with_kernels
 
 TARGET_STEP = 0.05
 MANY = 10
@@ -111,21 +106,12 @@ def pairing(first: Sequence[RunResult], second: Sequence[RunResult]) -> Pairing:
 
 def _environment_difference(first: RunResult, second: RunResult) -> str:
     """What of the two environments differs and changes numbers, in words; empty for nothing."""
-    mine, theirs = (_with_kernels(run.environment) for run in (first, second))
+    mine, theirs = (with_kernels(run.environment) for run in (first, second))
     return ", ".join(
         f"{key} {mine.get(key, 'unknown')} and {theirs.get(key, 'unknown')}"
         for key in NUMERIC_ENVIRONMENT
         if mine.get(key) != theirs.get(key)
     )
-
-
-def _with_kernels(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment with its kernels: version 0.1 fused on the CPU in float32, and did not say.
-
-    It knew no other backbone and always had Numba.
-    """
-    fused = environment.get("device") == "cpu" and environment.get("precision") in FUSED_PRECISIONS
-    return {"kernels": "fused" if fused else "plain", **environment}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, field_validator
 
 from headtohead.config.recipe import Spec
 
@@ -12,12 +12,21 @@ LOCAL, RAY = "local", "ray"
 class PerRunSpec(Spec):
     """What a run takes of a cluster's machine: cores, GPUs (where it trains on one), GiB of memory.
 
-    Memory that is not named is not reserved.
+    GPUs are a part of one, or whole ones. Memory that is not named is not reserved.
     """
 
     cores: Annotated[float, Field(gt=0, le=1024)] = 1.0
     gpus: Annotated[float, Field(gt=0, le=64)] = 1.0
     memory: Annotated[float, Field(gt=0)] | None = None
+
+    @field_validator("gpus")
+    @classmethod
+    def _whole_gpus(cls, gpus: float) -> float:
+        if gpus > 1 and gpus != int(gpus):
+            raise ValueError(
+                f"a part of one GPU, or whole ones, such as 0.5 or 2; received {gpus:g}"
+            )
+        return gpus
 
 
 class ExecutionSpec(Spec):

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, Generic, Self, TypeAlias, TypeVar
@@ -24,6 +24,23 @@ def module_command(module: str) -> list[str]:
     """What runs a module of this package as a process of its own."""
     # -P: a torch.py or numpy.py in the user's current folder must not be taken for the library.
     return [sys.executable, "-P", "-m", module]
+
+
+def listen(
+    source: IO[str], take: Callable[[Message], object], leave: Callable[[], object] = lambda: None
+) -> None:
+    """Take the parent's messages as they come, in a thread of its own.
+
+    When there are no more, the parent is gone, and so is this process, after `leave`.
+    """
+
+    def heed() -> None:
+        for line in source:
+            take(json.loads(line))
+        leave()
+        os._exit(0)
+
+    threading.Thread(target=heed, daemon=True).start()
 
 
 class Process:
@@ -157,10 +174,13 @@ class Pool(Generic[SomeWorker]):
         self._listeners.pop(worker).join()
         worker.process.close()
 
-    def hear(self) -> tuple[SomeWorker, Message | None]:
-        """What one of them says next; waits for it. None: it has ended."""
+    def hear(self, timeout: float | None = None) -> tuple[SomeWorker, Message | None]:
+        """What one of them says next; waits for it. None: it has ended.
+
+        Raises queue.Empty where none says anything for `timeout` seconds.
+        """
         while True:
-            worker, event = self._said.get()
+            worker, event = self._said.get(timeout=timeout)
             if worker in self._listeners:
                 return worker, event
 

@@ -14,13 +14,13 @@ import json
 import os
 import queue
 import sys
-import threading
 import time
 from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from headtohead.core.errors import StorageError
+from headtohead.core.processes import listen
 from headtohead.data.decode import Undecodable, open_upright, read_file
 from headtohead.data.resize import resize_image
 
@@ -32,7 +32,7 @@ _NUMBER = 8  # bytes of a file's number
 def main() -> None:
     """Serve until standard input ends."""
     orders: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(orders,), daemon=True).start()
+    listen(sys.stdin, orders.put)
     job = orders.get()
     try:
         with (
@@ -45,12 +45,6 @@ def main() -> None:
         _say({"error": f"{job['array']}: {error.strerror or error}"})
     except StorageError as error:
         _say({"error": str(error)})
-
-
-def _listen(orders: "queue.SimpleQueue[dict[str, Any]]") -> None:
-    for line in sys.stdin:
-        orders.put(json.loads(line))
-    os._exit(0)
 
 
 def _do_chunk(

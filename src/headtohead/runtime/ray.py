@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from headtohead.config.execution import ExecutionSpec
 from headtohead.core.errors import DataError, HeadToHeadError, RunError, StorageError, UsageError
-from headtohead.core.files import expanded, write_atomic
+from headtohead.core.files import digest_of, expanded, write_atomic
 from headtohead.core.processes import Process, module_command
 from headtohead.data.prepared import PreparedSet
 from headtohead.runtime.executor import Event, SomeJob
@@ -61,15 +61,18 @@ def ray_setup(
     """What the process that knows Ray is told first; `question` is about the cluster's machines."""
     weights = question.backbone.weights
     file = weights not in (None, "pretrained")
+    resolved, images = out.resolve(), prepared.folder.resolve()
     return {
         "address": execution.address,
-        "out": str(out.resolve()),
-        "log": str(out.resolve() / "logs" / "ray.log"),
-        "token": [str(out.resolve() / "logs" / ".ray-token"), uuid.uuid4().hex],
-        "prepared": str(prepared.folder.resolve()),
+        "out": str(resolved),
+        "log": str(resolved / "logs" / "ray.log"),
+        "tokens": {
+            "out": str(resolved / "logs" / ".ray-token"),
+            "cache": str(images.parents[1] / "ray" / f"{digest_of(str(resolved))[:16]}.token"),
+        },
+        "secret": uuid.uuid4().hex,
+        "prepared": str(images),
         "question": question.model_dump(mode="json"),
-        "device": question.device,
-        "workers": question.workers,
         "weights": str(expanded(weights).absolute()) if file and weights is not None else None,
         "cache": None if cache is None else str(expanded(cache).absolute()),
         "per_run": execution.per_run.model_dump(),
@@ -133,7 +136,8 @@ class RayExecutor:
     def _leave(self) -> None:
         """Ask the process that knows Ray to end what runs on the cluster, and itself."""
         if self._process is not None:
-            Path(self._setup["token"][0]).unlink(missing_ok=True)
+            for path in self._setup["tokens"].values():
+                Path(path).unlink(missing_ok=True)
             self._process.hang_up()
             self._left = True
 
@@ -153,9 +157,9 @@ class RayExecutor:
         if self._left:
             self._end()
         if self._process is None:
-            # Machines that see the token may write to the ledger themselves.
-            path, content = self._setup["token"]
-            write_atomic(Path(path), content.encode())
+            # Machines that see a token may write to the ledger, or share this machine's cache.
+            for path in self._setup["tokens"].values():
+                write_atomic(Path(path), self._setup["secret"].encode())
             self._process = Process(module_command(DRIVER), VARIABLES)
             self._events = self._process.events()
             self._process.send(self._setup)

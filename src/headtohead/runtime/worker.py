@@ -6,16 +6,14 @@ may use beside its own from now on. What happens is said as JSON lines on standa
 standard input closes it ends at once: its parent is gone.
 """
 
-import json
-import os
 import queue
-import threading
 import traceback
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 from headtohead.core.errors import HeadToHeadError
+from headtohead.core.processes import listen
 from headtohead.runtime.jobs import AnyJob, from_data
 from headtohead.runtime.models_check import answer_or_refusal, in_words
 from headtohead.runtime.pipes import log_to, own_input, own_output, say
@@ -29,7 +27,7 @@ def main() -> None:
     """Do jobs until standard input closes."""
     messages: queue.Queue[dict[str, Any]] = queue.Queue()
     output = own_output()
-    threading.Thread(target=_listen, args=(own_input(), messages), daemon=True).start()
+    listen(own_input(), partial(_take, messages))  # what is complete when it ends is on disk
     _get_ready(PreflightQuestion.model_validate(messages.get()), output)
     setup = messages.get()
     log_to(Path(setup["log"]))
@@ -51,14 +49,11 @@ def _get_ready(question: PreflightQuestion, output: IO[str]) -> None:
             traceback.print_exc()
 
 
-def _listen(source: IO[str], messages: "queue.Queue[dict[str, Any]]") -> None:
-    for line in source:
-        message = json.loads(line)
-        if "lent" in message:
-            lend(message["lent"])
-        else:
-            messages.put(message)
-    os._exit(0)  # the parent is gone: what is complete is on disk
+def _take(messages: "queue.Queue[dict[str, Any]]", message: dict[str, Any]) -> None:
+    if "lent" in message:
+        lend(message["lent"])
+    else:
+        messages.put(message)
 
 
 def _do(job: AnyJob, place: Workplace, tell: Tell) -> None:

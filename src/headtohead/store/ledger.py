@@ -6,6 +6,7 @@
 <out>/evidence/…          what probes measured, see `headtohead.store.evidence`
 """
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from headtohead.core.files import (
 from headtohead.store.records import (
     HISTORY,
     RECORD,
+    RESUME,
     EpochRecord,
     Record,
     RunRecord,
@@ -296,6 +298,7 @@ def _in_words(error: Exception) -> str:
 def hold(out: Path) -> Iterator[None]:
     """Hold the folder of a study for writing, making it where it is not there yet.
 
+    What killed writers left in it is removed.
     Raises UsageError where the folder holds something else, and StorageError where it may not be
     written or another process holds it.
     """
@@ -311,9 +314,21 @@ def hold(out: Path) -> Iterator[None]:
     except OSError as error:
         raise storage_error(out, error) from error
     try:
+        _sweep(out)
         yield
     finally:
         lock.release()
+
+
+def _sweep(out: Path) -> None:
+    """Remove files that were never whole, and positions of runs that are over."""
+    folders = ("", "logs/", "runs/**/", "evidence/**/")
+    left = [path for folder in folders for path in out.glob(f"{folder}.*.tmp")]
+    left = [path for path in left if path.stem.rpartition(".")[2].isdecimal()]
+    left += [record.with_name(RESUME) for record in out.glob(f"runs/*/*/{RECORD}")]
+    with contextlib.suppress(OSError):  # what cannot be removed is in nobody's way
+        for path in left:
+            path.unlink(missing_ok=True)
 
 
 def refuse_foreign(out: Path) -> None:

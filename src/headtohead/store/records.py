@@ -1,5 +1,6 @@
 """The records a run leaves in the ledger, as frozen models: the file formats, in one place."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -8,6 +9,12 @@ from pydantic import BaseModel, ConfigDict
 FORMAT: Literal[1] = 1
 HISTORY, RECORD = "history.jsonl", "run.json"
 BEST, LAST, RESUME = "best.safetensors", "last.safetensors", "resume.safetensors"
+
+NUMERIC_ENVIRONMENT = ("torch", "platform", "device", "processor", "threads", "kernels")
+"""Entries of a run's environment that change its numbers: where they differ, no pair is made."""
+
+FUSED_PRECISIONS = (None, "float32")
+"""Precisions that the fused kernels compute in; records before there was a choice say none."""
 
 
 class Record(BaseModel):
@@ -105,3 +112,12 @@ def read_history(folder: Path) -> tuple[EpochRecord, ...]:
 def parse_history(content: bytes) -> tuple[EpochRecord, ...]:
     """What `read_history` reads, from the file's bytes; raises as it does."""
     return tuple(EpochRecord.model_validate_json(line) for line in content.split(b"\n")[:-1])
+
+
+def with_kernels(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment with its kernels: version 0.1 fused on the CPU in float32, and did not say.
+
+    It knew no other backbone and always had Numba.
+    """
+    fused = environment.get("device") == "cpu" and environment.get("precision") in FUSED_PRECISIONS
+    return {"kernels": "fused" if fused else "plain", **environment}

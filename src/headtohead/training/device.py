@@ -100,7 +100,7 @@ def environment(
 ) -> dict[str, str]:
     """What a run's numbers may depend on, for its record.
 
-    `headtohead.analysis.pairs.NUMERIC_ENVIRONMENT` names the entries that must be alike in a pair.
+    `headtohead.store.records.NUMERIC_ENVIRONMENT` names the entries that must be alike in a pair.
     """
     processor = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
     return {

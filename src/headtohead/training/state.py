@@ -8,10 +8,20 @@ import torch
 from torch import Tensor
 
 from headtohead.core.errors import RunError
-from headtohead.core.files import write_atomic
+from headtohead.core.files import sha256_of_bytes, write_atomic
 from headtohead.heads.classifier import Classifier, check_outputs
-from headtohead.store.records import BEST, HISTORY, LAST, RESUME, EpochRecord, read_history
+from headtohead.store.records import (
+    BEST,
+    HISTORY,
+    LAST,
+    NUMERIC_ENVIRONMENT,
+    RESUME,
+    EpochRecord,
+    read_history,
+)
 from headtohead.training import checkpoint
+from headtohead.training.acceleration import kernels_of
+from headtohead.training.device import environment
 from headtohead.training.epochs import Watcher
 from headtohead.training.optimizer import Optimizer, optimizer_of
 from headtohead.training.plans import RunPlan
@@ -20,16 +30,20 @@ from headtohead.training.schedule import schedule_of
 SLOW, SHARE = 0.5, 0.1
 """Seconds from which a position takes long to write, and the share of a run's time for such."""
 
+ANEW = "training this run from its first epoch"
+
 
 @dataclass
 class RunState:
     """The model, its optimizer and the epochs so far.
 
-    `written` is when the last position was written, and `took` the seconds that this took.
+    `machine` is what here its numbers depend on. `written` is when the last position was written,
+    and `took` the seconds that this took.
     """
 
     model: Classifier
     optimizer: Optimizer
+    machine: str
     history: list[EpochRecord] = field(default_factory=list)
     best: EpochRecord | None = None
     written: float = 0.0
@@ -48,29 +62,43 @@ class RunState:
         trained = model.head if model.is_frozen else model
         trained.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = optimizer_of(model, plan.recipe, schedule_of(plan.recipe, train))
-        state = cls(model, optimizer)
-        try:
-            tensors, position = checkpoint.read(folder / RESUME)
-        except FileNotFoundError:
-            tensors, position = {}, {}
-        except checkpoint.DamagedCheckpointError as error:
-            watcher.note(f"{error}; training this run from its first epoch")
-            tensors, position = {}, {}
-        if position and position.get("source") != plan.source:
-            watcher.note(f"The source of {plan.head} changed: training it from its first epoch")
-            tensors, position = {}, {}
-        history = list(read_history(folder))
-        epoch = int(position.get("epoch") or 0)
-        if position.get("key") == plan.key and 0 < epoch <= len(history):
-            state._restore(tensors, int(position["steps"] or 0))
-            state.history = history[:epoch]
-            for record in state.history:
-                state.best = record if record.beats(state.best) else state.best
-        elif plan.after is not None:
+        state = cls(model, optimizer, _machine(plan, model, device))
+        state._resume(plan, device, folder, watcher)
+        if not state.history and plan.after is not None:
             _inherit(model, plan.after)
-        lines = "".join(record.model_dump_json() + "\n" for record in state.history)
-        write_atomic(folder / HISTORY, lines.encode())
+        write_atomic(folder / HISTORY, _lines(state.history).encode())
+        if not state.history:  # weights of an earlier beginning are none of this run's
+            for name in (RESUME, BEST, LAST):
+                (folder / name).unlink(missing_ok=True)
         return state
+
+    def _resume(self, plan: RunPlan, device: torch.device, folder: Path, watcher: Watcher) -> None:
+        """Go on from the position in `folder`, where history and best weights are of one with it.
+
+        Best weights of a later epoch than the position's are written again when that epoch is,
+        to the same bits where arithmetic is repeatable.
+        """
+        tensors, position = _position(plan, self.machine, folder, watcher)
+        epoch = int(position.get("epoch") or 0)
+        history = list(read_history(folder))[:epoch]
+        if position.get("key") != plan.key or not 0 < epoch == len(history):
+            return
+        best = None
+        for record in history:
+            best = record if record.beats(best) else best
+        held = _epoch_of(folder / BEST, plan)
+        same = best is not None and best.epoch in (held, epoch)
+        known = position.get("history") in (None, _digest(history))
+        if not known or not (same or (held > epoch and _is_repeatable(device))):
+            watcher.note(
+                f"The best weights or the epochs in {folder} are of another time than the position "
+                f"to go on from; {ANEW}"
+            )
+            return
+        self._restore(tensors, int(position["steps"] or 0))
+        self.history, self.best = history, best
+        if best is not None and best.epoch == epoch != held:
+            self._save_best(plan, folder)
 
     def _restore(self, tensors: dict[str, Tensor], steps: int) -> None:
         parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}}
@@ -87,12 +115,12 @@ class RunState:
         short: a run that is killed repeats the epochs since the last one, to the same bits.
         """
         record = self.history[-1]
-        weights = self.model.state_dict()
         if self.best is record:
-            checkpoint.save(folder / BEST, weights, key=plan.key, epoch=record.epoch)
+            self._save_best(plan, folder)
         began = time.perf_counter()
         if self.took >= SLOW and began - self.written < self.took / SHARE:
             return
+        weights = self.model.state_dict()
         tensors = {f"model/{name}": value for name, value in weights.items()}
         tensors |= {f"optimizer/{name}": value for name, value in self.optimizer.state().items()}
         checkpoint.save(
@@ -101,10 +129,69 @@ class RunState:
             key=plan.key,
             epoch=record.epoch,
             steps=self.optimizer.steps,
+            history=_digest(self.history),
+            machine=self.machine,
             **({} if plan.source is None else {"source": plan.source}),
         )
         self.written = time.perf_counter()
         self.took = self.written - began
+
+    def _save_best(self, plan: RunPlan, folder: Path) -> None:
+        epoch = self.history[-1].epoch
+        checkpoint.save(folder / BEST, self.model.state_dict(), key=plan.key, epoch=epoch)
+
+
+def _position(
+    plan: RunPlan, machine: str, folder: Path, watcher: Watcher
+) -> tuple[dict[str, Tensor], dict[str, int | str | None]]:
+    """Where an earlier process left the run; nothing where there is no position to go on from."""
+    try:
+        tensors, position = checkpoint.read(folder / RESUME)
+    except FileNotFoundError:
+        return {}, {}
+    except checkpoint.DamagedCheckpointError as error:
+        watcher.note(f"{error}; {ANEW}")
+        return {}, {}
+    if position.get("source") != plan.source:
+        watcher.note(f"The source of {plan.head} changed; {ANEW}")
+        return {}, {}
+    if (before := position.get("machine", machine)) != machine:
+        watcher.note(
+            f"{plan.head} seed {plan.seed} was begun where numbers differ ({before}; here "
+            f"{machine}); {ANEW}"
+        )
+        return {}, {}
+    return tensors, position
+
+
+def _machine(plan: RunPlan, model: Classifier, device: torch.device) -> str:
+    """What the numbers of a run here depend on, in words: no run has epochs of two such."""
+    precision = plan.recipe.arithmetic
+    found = environment(device, precision, kernels_of(model, device, precision))
+    return ", ".join(f"{name} {found[name]}" for name in NUMERIC_ENVIRONMENT)
+
+
+def _is_repeatable(device: torch.device) -> bool:
+    """Whether an epoch that is computed again gives the same bits."""
+    return device.type == "cpu" or torch.are_deterministic_algorithms_enabled()
+
+
+def _epoch_of(path: Path, plan: RunPlan) -> int:
+    """Of which epoch of the run these weights are; 0 where they are damaged, or not there."""
+    try:
+        _, saved = checkpoint.read(path)
+    except (FileNotFoundError, checkpoint.DamagedCheckpointError):
+        return 0
+    return int(saved.get("epoch") or 0) if saved.get("key") == plan.key else 0
+
+
+def _lines(history: list[EpochRecord]) -> str:
+    return "".join(record.model_dump_json() + "\n" for record in history)
+
+
+def _digest(history: list[EpochRecord]) -> str:
+    """Tells one beginning of a run from another: seconds differ where all else is alike."""
+    return sha256_of_bytes(_lines(history).encode())
 
 
 def _inherit(model: Classifier, folder: Path) -> None:

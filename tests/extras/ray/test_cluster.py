@@ -321,7 +321,7 @@ def test_a_disk_without_room_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(file_sets, "ROOM", 1 << 62)
     wanted = file_sets.FileSet("prepared/x", (("pictures.npy", 10, "0" * 64),))
     with pytest.raises(StorageError, match="not enough space"):
-        file_sets.fetch(wanted, str(tmp_path), [])
+        list(file_sets.fetch(wanted, str(tmp_path), []))
 
 
 @thorough

@@ -5,7 +5,6 @@ its standard input is a setup, each other one {"jobs": [...]}. It says what happ
 with the job's number in its list, then "over". When its standard input closes it ends.
 """
 
-import json
 import os
 import queue
 import socket
@@ -22,17 +21,19 @@ from typing import Any
 import ray
 
 from headtohead.core.errors import HeadToHeadError, StorageError, UsageError, brief
+from headtohead.core.processes import listen
 from headtohead.probes.table import probe_named
 from headtohead.runtime.cluster import node, transfer
 from headtohead.runtime.cluster.file_sets import on
-from headtohead.runtime.cluster.membership import KnownMachine, Membership
-from headtohead.runtime.cluster.placement import Kind, choose, kind_before, seed_of
+from headtohead.runtime.cluster.membership import Membership
+from headtohead.runtime.cluster.placement import Kind, choose, kind_before, kind_of, seed_of
+from headtohead.runtime.cluster.stock import KnownMachine
 from headtohead.runtime.cluster.transfer import DamagedFileError, Receiver
 from headtohead.runtime.executor import Event
 from headtohead.runtime.jobs import AnyJob, Job, SessionJob, as_data, from_data
 from headtohead.runtime.pipes import Say, log_to, own_input, own_output, say
 from headtohead.store.ledger import Ledger
-from headtohead.store.records import RECORD, RESUME
+from headtohead.store.records import RECORD, RESUME, with_kernels
 
 DEATHS = 5
 """Times that a job's worker or machine may die before the job counts as failed."""
@@ -46,6 +47,10 @@ PATIENCE = 300.0
 NOT_BEGUN: Event = {"event": "not begun"}
 """How a job ends whose machine went, or had no room, before it began: nothing is wrong with it."""
 
+DEAF = 10.0
+"""Seconds between two looks at clocks from which this process was stopped, as by Ctrl-Z, or busy:
+no machine counts as silent for that time."""
+
 CONNECT = 20.0
 """Seconds in which a cluster's head must answer."""
 
@@ -56,9 +61,8 @@ def main() -> None:
     """Do jobs until standard input closes."""
     messages: queue.Queue[dict[str, Any]] = queue.Queue()
     output = own_output()
-    source = own_input()
-    setup = _parsed(source.readline())
-    threading.Thread(target=_listen, args=(source, messages), daemon=True).start()
+    listen(own_input(), messages.put, _leave)
+    setup = messages.get()
     tell: Say = partial(say, output)
     log_to(Path(setup["log"]))
     try:
@@ -75,20 +79,10 @@ def main() -> None:
     ray.shutdown()
 
 
-def _parsed(line: str) -> dict[str, Any]:
-    """A message of the parent's; it is gone where there is none."""
-    if not line:
-        os._exit(0)
-    found: dict[str, Any] = json.loads(line)
-    return found
-
-
-def _listen(source: Any, messages: "queue.Queue[dict[str, Any]]") -> None:
-    for line in source:
-        messages.put(_parsed(line))
+def _leave() -> None:
+    """End what Ray runs for this process, if that can be had in time."""
     threading.Timer(5, os._exit, (0,)).start()
-    ray.shutdown()  # ends what Ray runs for this process
-    os._exit(0)
+    ray.shutdown()
 
 
 def connect(address: str | None, more: str = "") -> None:
@@ -130,66 +124,103 @@ class Driver:
     def __init__(self, setup: dict[str, Any], tell: Say) -> None:
         self._setup, self._tell = setup, tell
         self._out = Path(setup["out"])
+        self._ledger: Ledger
         self._numbers: dict[AnyJob, int] = {}
-        self._deaths: Counter[AnyJob] = Counter()
+        self._deaths: dict[AnyJob, list[str]] = {}
         self._bound: dict[int, Kind] = {}
+        self._waiting: list[AnyJob] = []
         self._running: dict[Any, Attempt] = {}
+        self._watched = 0.0
         self._membership = Membership(setup, lambda text: tell("said", message=text))
 
     def run(self, jobs: Sequence[AnyJob]) -> None:
         """Do all jobs, and return when they are over. Raises RunError and StorageError."""
-        ledger = Ledger.open(self._out)
-        self._membership.study(ledger)
+        self._ledger = Ledger.open(self._out)
+        self._membership.stock.study(self._ledger)
         self._numbers = {job: number for number, job in enumerate(jobs)}
-        self._deaths, waiting = Counter(), list(jobs)
-        self._bind(ledger, waiting)
-        while waiting or self._running:
+        self._deaths, self._waiting = {job: [] for job in jobs}, list(jobs)
+        self._bind()
+        self._watched = time.monotonic()
+        while self._waiting or self._running:
             self._membership.refresh()
-            self._hand_out(ledger, waiting)
+            self._hand_out()
             if not self._running:
                 self._membership.check_hope()
-            ready, _ = ray.wait([*self._running, *self._membership.pending], timeout=TICK)
-            for ref in ready:
+            for ref in self._ready():
                 if ref not in self._running:
                     self._membership.settle(ref)
                     continue
                 attempt = self._running[ref]
-                if (end := self._hear(ledger, ref, attempt)) is not None:
-                    self._end(ref, attempt, end, waiting)
-            self._watch(waiting)
+                if (end := self._hear(ref, attempt)) is not None:
+                    self._end(ref, attempt, end)
+            self._watch()
 
-    def _watch(self, waiting: list[AnyJob]) -> None:
+    def _ready(self) -> list[Any]:
+        """All that have something to say: were one heard at a time, others would seem silent."""
+        asked = [*self._running, *self._membership.pending]
+        if not asked:
+            time.sleep(TICK)
+            return []
+        ray.wait(asked, timeout=TICK)
+        ready: list[Any] = ray.wait(asked, num_returns=len(asked), timeout=0)[0]
+        return ready
+
+    def _watch(self) -> None:
         """Take jobs back from machines that are silent, or have no room for long."""
+        now, before = time.monotonic(), self._watched
+        self._watched = now
+        if now - before > DEAF:  # machines may have said much that was not heard yet
+            self._membership.wait_longer(now - before)
+            for attempt in self._running.values():
+                attempt.heard += now - before
+            return
         for ref, attempt in list(self._running.items()):
             silent = time.monotonic() - attempt.heard
             if attempt.begun and silent > SILENCE:
                 ray.cancel(ref, force=True)
                 self._membership.leave_out(attempt.member.id, "does not answer")
-                self._end(ref, attempt, "its machine does not answer", waiting)
+                self._end(ref, attempt, "its machine does not answer")
             elif not attempt.begun and silent > PATIENCE:  # others may have taken its cores
                 ray.cancel(ref, force=True)
-                self._end(ref, attempt, NOT_BEGUN, waiting)
+                self._end(ref, attempt, NOT_BEGUN)
 
-    def _bind(self, ledger: Ledger, jobs: Sequence[AnyJob]) -> None:
+    def _bind(self) -> None:
         """Seeds of which there are runs go where these came from."""
-        for seed in {seed_of(job) for job in jobs} - self._bound.keys():
-            for head in ledger.file.study.heads:
-                if (run := ledger.run(head, seed)) is not None:
+        for seed in {seed_of(job) for job in self._waiting} - self._bound.keys():
+            for head in self._ledger.file.study.heads:
+                if (run := self._ledger.run(head, seed)) is not None:
                     self._membership.wait()
-                    kind = kind_before(run.record.environment, self._membership.kinds())
-                    if kind is not None:
-                        self._bound[seed] = kind
+                    before = with_kernels(run.record.environment)
+                    kind = kind_before(before, self._membership.kinds())
+                    self._bound[seed] = kind or kind_of(before)
                     break
 
-    def _hand_out(self, ledger: Ledger, waiting: list[AnyJob]) -> None:
-        limit = self._setup["workers"]
+    def _unbind(self, job: AnyJob, member: KnownMachine) -> None:
+        """A seed of which nothing is trained may leave a kind whose machines end its runs."""
+        seed, there = seed_of(job), self._membership.usable()
+        alike = {machine.id for machine in there if machine.kind == member.kind}
+        begun = seed in map(seed_of, self._at_work())
+        if begun or not alike <= set(self._deaths[job]):
+            return
+        if all(self._ledger.run(head, seed) is None for head in self._ledger.file.study.heads):
+            self._bound.pop(seed, None)
+
+    def _at_work(self) -> list[AnyJob]:
+        return [attempt.job for attempt in self._running.values()]
+
+    def _hand_out(self) -> None:
+        limit = self._setup["question"]["workers"]
         while limit is None or len(self._running) < limit:
-            at_work = [attempt.job for attempt in self._running.values()]
-            there, able = self._membership.usable(), self._membership.able
-            if (found := choose(waiting, at_work, there, self._bound, able)) is None:
+            there, able = self._membership.usable(), self._membership.stock.able
+            busy = Counter(attempt.member.id for attempt in self._running.values())
+            for member in there:
+                member.busy = busy[member.id]
+            kinds, at_work = self._membership.kinds(), self._at_work()
+            found = choose(self._waiting, at_work, there, kinds, self._bound, able, self._deaths)
+            if found is None:
                 return
             job, member = found
-            waiting.remove(job)
+            self._waiting.remove(job)
             seed = seed_of(job)
             if self._bound.get(seed, member.kind) != member.kind:
                 self._tell(
@@ -199,20 +230,21 @@ class Driver:
                     f"be flagged.",
                 )
             self._bound[seed] = member.kind
-            self._membership.begin(job, member)
-            ref = self._start(ledger, job, member)
+            self._membership.stock.begin(job, member)
+            ref = self._start(job, member)
             self._running[ref] = Attempt(self._numbers[job], job, member, Receiver(self._out, job))
-            member.busy += 1
 
-    def _start(self, ledger: Ledger, job: AnyJob, member: KnownMachine) -> Any:
-        probe = probe_named(ledger.file.study, job.probe) if isinstance(job, SessionJob) else None
-        weights = self._membership.weights(member)
-        shared = member.out and weights == ledger.file.study.backbone.weights
-        names = transfer.reads(ledger, job, probe)
+    def _start(self, job: AnyJob, member: KnownMachine) -> Any:
+        probe = (
+            probe_named(self._ledger.file.study, job.probe) if isinstance(job, SessionJob) else None
+        )
+        weights = self._membership.stock.weights(member)
+        shared = member.out and weights == self._ledger.file.study.backbone.weights
+        names = transfer.reads(self._ledger, job, probe)
         order = {
             "job": as_data(job),
             "out": str(self._out) if shared else None,
-            "files": [] if shared else transfer.packed(ledger, names, weights),
+            "files": [] if shared else transfer.packed(self._ledger, names, weights),
             **self._membership.order(member),
         }
         per_run = self._setup["per_run"]
@@ -231,7 +263,7 @@ class Driver:
             .remote(order)
         )
 
-    def _hear(self, ledger: Ledger, ref: Any, attempt: Attempt) -> Event | str | None:
+    def _hear(self, ref: Any, attempt: Attempt) -> Event | str | None:
         """Take one event; the last one, or why there is none, and None while it goes on."""
         try:
             event = ray.get(next(ref), timeout=SILENCE)
@@ -244,6 +276,8 @@ class Driver:
                 "more for each run by --per-run memory=GIB, then give the same command again.",
             }
         except ray.exceptions.RayError as error:
+            if isinstance(error, ray.exceptions.GetTimeoutError):
+                ray.cancel(ref, force=True)  # it may go on, and write where another run does
             if not attempt.begun:
                 return NOT_BEGUN
             self._membership.look_again()
@@ -258,10 +292,11 @@ class Driver:
             return str(error)
         if kind in ("here", "alive", "piece"):
             return None
-        if kind == "start":
-            self._membership.features_ready(seed_of(attempt.job), attempt.member)
+        if kind in ("start", "done"):  # a run that only has to be probed does not start
+            there = self._membership.usable()
+            self._membership.stock.features_ready(seed_of(attempt.job), attempt.member, there)
         if kind == "done":
-            return self._checked(ledger, attempt.job, event)
+            return self._checked(attempt.job, event)
         if kind == "died":
             return str(event["message"])
         if kind in ("error", "refused"):
@@ -269,12 +304,12 @@ class Driver:
         self._tell(**{**event, "job": attempt.number})
         return None
 
-    def _checked(self, ledger: Ledger, job: AnyJob, event: Event) -> Event | str:
+    def _checked(self, job: AnyJob, event: Event) -> Event | str:
         """The end of a job whose files are all in the ledger, else why it is none."""
         if isinstance(job, Job):
-            if ledger.run(job.head, job.seed) is None:
+            if self._ledger.run(job.head, job.seed) is None:
                 return "its files did not arrive"
-            folder = ledger.run_folder(job.head, job.seed)
+            folder = self._ledger.run_folder(job.head, job.seed)
             if (folder / RECORD).is_file():
                 (folder / RESUME).unlink(missing_ok=True)
         return event
@@ -284,17 +319,17 @@ class Driver:
         ref: Any,
         attempt: Attempt,
         end: Event | str,
-        waiting: list[AnyJob],
     ) -> None:
         """A job is over, or to be done again: it died, or its machine cannot do it or is full."""
         del self._running[ref]
         attempt.receiver.close()
-        attempt.member.busy -= 1
         job, member = attempt.job, attempt.member
+        self._membership.stock.ended(job, self._at_work())
         tell: Callable[..., None] = partial(self._tell, job=attempt.number)
         if isinstance(end, str):
-            self._deaths[job] += 1
-            if self._deaths[job] >= DEATHS:
+            self._deaths[job].append(member.id)
+            self._unbind(job, member)
+            if len(self._deaths[job]) >= DEATHS:
                 tell("error", message=f"{end}; tried {DEATHS} times, the last on {member.host}")
                 return
             tell("note", message=f"lost on {member.host} ({end}); it is done again")
@@ -309,8 +344,8 @@ class Driver:
         else:
             tell(**end)
             return
-        waiting.append(job)
-        waiting.sort(key=self._numbers.__getitem__)
+        self._waiting.append(job)
+        self._waiting.sort(key=self._numbers.__getitem__)
 
 
 if __name__ == "__main__":

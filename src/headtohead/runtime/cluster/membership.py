@@ -1,23 +1,16 @@
-"""The machines of a Ray cluster: who is there, of which kind, what each has, who is left out."""
+"""The machines of a Ray cluster: who is there, of which kind, who is left out."""
 
 import time
-from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import ray
 
 import headtohead
 from headtohead.core.errors import RunError, StorageError, UsageError, brief
-from headtohead.data.feature_cache import key_of
-from headtohead.data.prepared import MANIFEST
-from headtohead.runtime.cluster import file_sets, node
-from headtohead.runtime.cluster.file_sets import on
-from headtohead.runtime.cluster.placement import ClusterMachine, Kind, kind_of, seed_of
-from headtohead.runtime.jobs import AnyJob
-from headtohead.store.ledger import Ledger
+from headtohead.runtime.cluster import node
+from headtohead.runtime.cluster.placement import Kind, kind_of
+from headtohead.runtime.cluster.stock import Asked, Asking, KnownMachine, Stock
 
 REFRESH = 5.0
 """Seconds between two looks at who is there."""
@@ -31,20 +24,8 @@ ABSENT = 60.0
 FETCHES = 3
 """Times that a machine may fail to say what it is, or to fetch what it needs."""
 
-
-@dataclass
-class KnownMachine(ClusterMachine):
-    """A machine that said what it is.
-
-    `places` are the folders of what it has (see `file_sets`), by their place in a cache; `out` says
-    whether it sees the ledger's own folder.
-    """
-
-    host: str = ""
-    cores: float = 0.0
-    cache: str = ""
-    out: bool = False
-    places: dict[str, str] = field(default_factory=dict)
+STILL = 180.0
+"""Seconds in which a machine that fetches, or hashes, must get on: it is asked anew then."""
 
 
 class Membership:
@@ -52,34 +33,21 @@ class Membership:
 
     def __init__(self, setup: dict[str, Any], note: Callable[[str], None]) -> None:
         self._setup, self._note = setup, note
-        self._me = ray.get_runtime_context().get_node_id()
         self._members: dict[str, KnownMachine] = {}
+        self._kinds: dict[str, Kind] = {}
         self._left_out: dict[str, str] = {}
-        self._disk = False
-        self._failures: Counter[str] = Counter()
-        self._pending: dict[Any, tuple[str, str, float]] = {}  # machine, place or "", since when
-        self._file_sets: dict[str, Any] = {}
-        self._sources: dict[str, list[tuple[str, str]]] = {}
-        self._computing: dict[str, tuple[str, str]] = {}
+        self._disk = self._lost = False
         self._refreshed, self._seen = 0.0, time.monotonic()
         self._nodes: dict[str, dict[str, Any]] = {}
         self._device = self._choose_device()
-        self._frozen: Ledger | None = None
-        prepared = Path(setup["prepared"])
-        self._prepared = f"prepared/{prepared.name}"
-        self._needs = {self._prepared: (str(prepared), MANIFEST)}
-        self._weights = None
-        if setup["weights"] is not None:
-            file, digest = Path(setup["weights"]), setup["question"]["backbone"]["weights_sha256"]
-            self._weights = f"weights/{digest}/{file.name}"
-            self._needs[self._weights] = str(file.parent), file.name
-        for place, (folder, _) in self._needs.items():
-            self._sources[place] = [(self._me, folder)]
+        self._asking = Asking()
+        me = ray.get_runtime_context().get_node_id()
+        self.stock = Stock(setup, me, self._device, self._asking)
 
     def _choose_device(self) -> str:
         self._nodes = {found["NodeID"]: found for found in ray.nodes() if found["Alive"]}
         gpus = any(found["Resources"].get("GPU") for found in self._nodes.values())
-        device = str(self._setup["device"])
+        device = str(self._setup["question"]["device"])
         device = ("cuda" if gpus else "cpu") if device == "auto" else device
         if device not in ("cpu", "cuda"):
             raise UsageError(
@@ -104,11 +72,7 @@ class Membership:
     @property
     def pending(self) -> list[Any]:
         """What was asked of machines and is not answered."""
-        return list(self._pending)
-
-    def study(self, ledger: Ledger) -> None:
-        """The study whose runs are to be done now."""
-        self._frozen = ledger if ledger.file.study.backbone.frozen else None
+        return list(self._asking.open)
 
     def refresh(self) -> None:
         """See who came, who went and who does not answer."""
@@ -117,26 +81,30 @@ class Membership:
             return
         self._refreshed = now
         self._nodes = {found["NodeID"]: found for found in ray.nodes() if found["Alive"]}
+        if self._members:
+            self._seen = now
         for gone in self._members.keys() - self._nodes.keys():
-            self._forget(self._members.pop(gone))
-        asked = {machine for machine, _, _ in self._pending.values()}
+            self._members.pop(gone)
+            self.stock.forget(gone, self.usable())
+            self._lost = True
+        asked = {asked.machine for asked in self._asking.open.values() if not asked.place}
         for new in self._nodes.keys() - self._members.keys() - asked - self._left_out.keys():
             if self._slots(self._nodes[new]):
                 self._ask(new)
-        for ref, (machine, place, since) in list(self._pending.items()):
-            if not place and now - since > ANSWER:
-                del self._pending[ref]
-                self.leave_out(machine, "does not answer")
+        for ref, waited in list(self._asking.open.items()):
+            if now - waited.heard > (STILL if waited.place else ANSWER):
+                self._asking.drop(ref)
+                self._failed(waited, "does not answer", times=FETCHES if waited.place else 1)
         for member in self._members.values():
-            for place in self._needs.keys() - member.places.keys():
-                self._fetch(member, place, member.cache)
+            self.stock.supply(member)
 
     def _slots(self, found: dict[str, Any]) -> int:
         """How many runs the machine can do at once."""
         has, per_run = found["Resources"], self._setup["per_run"]
         counts = [has.get("CPU", 0) / per_run["cores"]]
         if self.on_gpu:
-            counts.append(has.get("GPU", 0) / per_run["gpus"])
+            whole, share = has.get("GPU", 0), per_run["gpus"]  # no run has parts of two GPUs
+            counts.append(whole * int(1 / share + 1e-9) if share < 1 else whole / share)
         if per_run["memory"]:
             counts.append(has.get("memory", 0) / (per_run["memory"] * 2**30))
         return int(min(counts) + 1e-9)
@@ -145,167 +113,112 @@ class Membership:
         asked = {
             "device": self._device,
             "cache": self._setup["cache"],
-            "token": self._setup["token"],
+            "tokens": self._setup["tokens"],
+            "secret": self._setup["secret"],
             "shared": self._setup["shared"],
-            "places": self._needs,
+            "places": self.stock.needs,
         }
-        task = ray.remote(node.look).options(
-            num_cpus=0, max_retries=0, scheduling_strategy=on(machine)
-        )
-        self._pending[task.remote(asked)] = machine, "", time.monotonic()
+        self._asking.ask(Asked(machine), node.look, asked)
 
     def settle(self, ref: Any) -> None:
-        """Take an answer."""
-        machine, place, _ = self._pending.pop(ref)
+        """Take an answer, or a sign that a task gets on."""
+        if (asked := self._asking.open.get(ref)) is None:
+            return  # it was given up meanwhile
+        machine, place = asked.machine, asked.place
         found = self._nodes.get(machine)
-        if found is None or (place and machine not in self._members):
-            return  # it is gone, or left out
+        if found is None or (place and not asked.hashing and machine not in self._members):
+            self._asking.drop(ref)  # it is gone, or left out
+            return
         try:
-            answer = ray.get(ref)
-        except (OSError, StorageError) as error:
+            answer = ray.get(next(ref) if place else ref)
+        except (OSError, StorageError, StopIteration, ray.exceptions.RayError) as error:
+            del self._asking.open[ref]
             why = brief(str(getattr(error, "cause", error)), 300)
-            self.leave_out(machine, why, disk=True)
-        except ray.exceptions.RayError as error:
-            self._failures[machine] += 1
-            if self._failures[machine] >= FETCHES:  # until then it is asked again
-                what = f"cannot fetch {place}" if place else "does not answer"
-                self.leave_out(machine, f"{what}: {brief(str(error), 200)}")
-        else:
-            if place:
-                self._have(self._members[machine], place, answer)
+            if isinstance(error, (OSError, StorageError)) and not asked.hashing:
+                self.leave_out(machine, why, disk=True)
             else:
-                self._welcome(machine, found, answer)
+                what = f"cannot fetch {place}" if place else "does not answer"
+                self._failed(asked, f"{what}: {why}")
+            return
+        asked.heard = time.monotonic()
+        if answer is None:
+            return
+        del self._asking.open[ref]
+        del self._asking.failures[machine, place]
+        if asked.hashing:
+            self.stock.hashed(answer)
+        elif place:
+            self.stock.have(self._members[machine], place, answer)
+            return
+        else:
+            self._welcome(machine, found, answer)
+        self._refreshed = 0.0  # what it lacks is fetched at once
+
+    def _failed(self, asked: Asked, why: str, times: int = FETCHES) -> None:
+        """It is asked again so many `times`, then left out; hashing is asked of others."""
+        if self._asking.fails(asked) < times:
+            return
+        if asked.hashing:
+            self.stock.cannot_read(asked.machine, asked.place, why)
+        else:
+            self.leave_out(asked.machine, why)
 
     def _welcome(self, machine: str, found: dict[str, Any], answer: dict[str, Any]) -> None:
         version = answer["version"]
         if version != headtohead.__version__:
             self.leave_out(machine, f"has headtohead {version}, not {headtohead.__version__}")
             return
+        kind = self._kinds[machine] = kind_of(answer["environment"])
         member = self._members[machine] = KnownMachine(
             machine,
-            kind_of(answer["environment"]),
+            kind,
             self._slots(found),
             host=answer["host"],
             cores=found["Resources"]["CPU"],
             cache=answer["cache"],
-            out=answer["out"],
+            out="out" in answer["sees"],
+            shares="cache" in answer["sees"],
         )
         for place, folder in answer["has"].items():
-            self._have(member, place, folder)
-        self._refreshed = 0.0  # what it lacks is fetched at once
-
-    def _have(self, member: KnownMachine, place: str, folder: str) -> None:
-        member.places[place] = folder
-        self._sources.setdefault(place, []).append((member.id, folder))
-
-    def _fetch(self, member: KnownMachine, place: str, cache: str) -> None:
-        """Ask `member` to fetch, unless it does, or too many do: sources double as they fetch."""
-        at_it = [machine for machine, what, _ in self._pending.values() if what == place]
-        sources = self._sources[place]
-        if member.id in at_it or len(at_it) >= 2 * len(sources):
-            return
-        start = len(at_it) % len(sources)
-        first, folder = sources[start]
-        if place not in self._file_sets:
-            name = Path(place).name if place == self._weights else None
-            hashing = ray.remote(file_sets.file_set_of).options(
-                num_cpus=0, scheduling_strategy=on(first)
-            )
-            self._file_sets[place] = hashing.remote(place, folder, name)
-        task = ray.remote(file_sets.fetch).options(
-            num_cpus=0, max_retries=0, scheduling_strategy=on(member.id)
-        )
-        ref = task.remote(self._file_sets[place], cache, [*sources[start:], *sources[:start]])
-        self._pending[ref] = member.id, place, time.monotonic()
+            self.stock.have(member, place, folder)
 
     def usable(self) -> list[KnownMachine]:
         """Machines that can do a job now, or when one of theirs is over."""
-        return [m for m in self._members.values() if self._needs.keys() <= m.places.keys()]
+        return [member for member in self._members.values() if self.stock.is_complete(member)]
 
     def kinds(self) -> Collection[Kind]:
-        """Of the machines that are there."""
-        return {member.kind for member in self._members.values()}
+        """Of the machines that are there, also of those that fetch, or are asked again."""
+        there = self._nodes.keys() - self._left_out.keys()
+        return {self._kinds[machine] for machine in there & self._kinds.keys()}
 
     def wait(self) -> None:
         """Until every machine that is there has said what it is, or does not answer."""
         self.refresh()
-        while unanswered := [ref for ref, (_, place, _) in self._pending.items() if not place]:
+        while unanswered := [ref for ref, asked in self._asking.open.items() if not asked.place]:
             for ref in ray.wait(unanswered, timeout=1)[0]:
                 self.settle(ref)
             self.refresh()
 
-    def able(self, job: AnyJob, member: KnownMachine) -> bool:
-        """Whether the machine has the features that `job` is trained on, or is to compute them.
-
-        They are computed on one machine and fetched by the others: by which layout of memory a
-        backbone is fastest, and so the last bit, is chosen where they are computed.
-        """
-        if self._frozen is None:
-            return True
-        place, where = self._place(seed_of(job)), self._cache_of(member)
-        if place in member.places:
-            return True
-        if place in self._computing:
-            return self._computing[place] == where
-        if self._sources.get(place):
-            self._fetch(member, place, where[1])
-            return False
-        return True
-
-    def begin(self, job: AnyJob, member: KnownMachine) -> None:
-        """`member` is given `job`: what is not there for it yet, it computes."""
-        if self._frozen is not None:
-            place = self._place(seed_of(job))
-            if place not in member.places:
-                self._computing[place] = self._cache_of(member)
-
-    def features_ready(self, seed: int, member: KnownMachine) -> None:
-        """A run of the seed has begun on `member`: its features are complete there."""
-        if self._frozen is None:
-            return
-        place = self._place(seed)
-        where = self._computing.pop(place, self._cache_of(member))
-        for other in self._members.values():
-            if place not in other.places and self._cache_of(other) == where:
-                self._have(other, place, f"{where[1]}/{place}")
-
-    def _place(self, seed: int) -> str:
-        assert self._frozen is not None  # noqa: S101 - the callers ask
-        file = self._frozen.file
-        key = key_of(file.study, file.prepared, seed=seed, device=self._device)
-        place = f"features/{key.digest()}"
-        mine = Path(self._setup["prepared"]).parents[1] / place
-        if place not in self._sources and mine.is_dir():
-            self._sources[place] = [(self._me, str(mine))]
-        return place
-
-    def _cache_of(self, member: KnownMachine) -> tuple[str, str]:
-        """Where `member` keeps features: its host, none where all share it, and the folder."""
-        prepared = member.places[self._prepared]
-        host = "" if prepared == self._setup["prepared"] else member.host
-        return host, str(Path(prepared).parents[1])
-
     def order(self, member: KnownMachine) -> dict[str, Any]:
         """What `member` is told with every job."""
         question = {**self._setup["question"], "device": self._device, "workers": 1}
-        if self._weights is not None:
-            question["backbone"] = {**question["backbone"], "weights": self.weights(member)}
+        weights = self.stock.weights(member)
+        question["backbone"] = {**question["backbone"], "weights": weights}
         return {
             "question": question,
             "cache": member.cache,
             "setup": {
                 "device": "cuda:0" if self.on_gpu else "cpu",
                 "deterministic": self._setup["question"]["deterministic"],
-                "prepared": member.places[self._prepared],
+                "prepared": self.stock.prepared(member),
             },
         }
 
-    def weights(self, member: KnownMachine) -> str | None:
-        """The backbone's weights as `member` finds them; None for random ones."""
-        if self._weights is None:
-            named: str | None = self._setup["question"]["backbone"].get("weights")
-            return named
-        return f"{member.places[self._weights]}/{Path(self._weights).name}"
+    def wait_longer(self, seconds: float) -> None:
+        """So long nobody was listened to."""
+        self._seen += seconds
+        for asked in self._asking.open.values():
+            asked.heard += seconds
 
     def look_again(self) -> None:
         """Something died: see at once who is still there."""
@@ -314,7 +227,7 @@ class Membership:
     def ask_again(self, member: KnownMachine) -> None:
         """`member` may have no room, or be gone: it says again what it is before it gets a job."""
         if self._members.pop(member.id, None) is not None:
-            self._forget(member)
+            self.stock.forget(member.id, self.usable())
 
     def leave_out(self, machine: str, why: str, *, disk: bool = False) -> None:
         """No more jobs for that machine; `disk` says whether its disk is the reason."""
@@ -327,24 +240,19 @@ class Membership:
         self._disk = self._disk or disk
         self._note(f"{host} is left out: it {why}")
         if member is not None:
-            self._forget(member)
-
-    def _forget(self, member: KnownMachine) -> None:
-        """It is gone: what it was computing is computed elsewhere, and nothing fetched from it."""
-        for place, sources in self._sources.items():
-            others = [source for source in sources if source[0] != member.id]
-            if len(others) < len(sources):
-                self._file_sets.pop(place, None)  # its hashes may have been there
-            self._sources[place] = others
-        there = {self._cache_of(m) for m in self.usable()}
-        self._computing = {p: where for p, where in self._computing.items() if where in there}
+            self.stock.forget(machine, self.usable())
 
     def check_hope(self) -> None:
-        """Raises RunError or StorageError where no machine can do any job, nor will soon."""
+        """Raises RunError or StorageError where no machine can do any job, nor will soon.
+
+        Where one that could is gone, another may come: a cloud takes machines away and gives them.
+        """
         now = time.monotonic()
-        if self.usable() or self._pending:
+        if self.usable() or self._asking.open:
             self._seen = now
-        elif self._nodes.keys() <= self._left_out.keys() or now - self._seen > ABSENT:
+        elif now - self._seen > ABSENT or (
+            not self._lost and self._nodes.keys() <= self._left_out.keys()
+        ):
             reasons = "; ".join(self._left_out.values())
             kind = StorageError if self._disk else RunError
             raise kind(

@@ -8,9 +8,9 @@ killed ends by itself: its standard input closes.
 import contextlib
 import os
 import queue
+import re
 import shutil
 import socket
-import threading
 import time
 from collections.abc import Generator, Iterator
 from importlib import metadata
@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 import headtohead
 from headtohead.core.errors import StorageError
 from headtohead.core.files import sha256_of, write_atomic
-from headtohead.core.processes import Process, module_command
+from headtohead.core.processes import Pool, Process, Worker, module_command
 from headtohead.core.system import CACHE_VARIABLE, cache_folder, cpu_name
 from headtohead.runtime.cluster import transfer
 from headtohead.runtime.executor import Event
@@ -43,8 +43,8 @@ Order: TypeAlias = dict[str, Any]
 def look(asked: dict[str, Any]) -> dict[str, Any]:
     """A task: what this machine is, what its cache has, and which folders it shares.
 
-    `asked` names the device, the driver's cache, its token in --out, and places in a cache, each
-    with the driver's folder and a file that must be there.
+    `asked` names the device, the driver's cache, its tokens in --out and in that cache, and places
+    in a cache, each with the driver's folder and a file that must be there.
     """
     cache = cache_here(asked["cache"])
     has = {}
@@ -58,7 +58,11 @@ def look(asked: dict[str, Any]) -> dict[str, Any]:
         "environment": environment(asked["device"]),
         "cache": str(cache),
         "has": has,
-        "out": asked["shared"] and _reads(*asked["token"]),
+        "sees": [
+            folder
+            for folder, token in asked["tokens"].items()
+            if asked["shared"] and _reads(token, asked["secret"])
+        ],
     }
 
 
@@ -89,12 +93,22 @@ def environment(device: str) -> dict[str, str]:
     fused = device == "cpu" and find_spec("numba") and find_spec("headtohead.accel")
     system = os.uname()
     return {
-        "torch": metadata.version("torch"),
+        "torch": torch_version(),
         "platform": f"{system.sysname} {system.machine}",
         "device": device,
         "processor": cpu_name() if device == "cpu" else ", ".join(gpus),
         "kernels": "fused" if fused else "plain",
     }
+
+
+def torch_version() -> str:
+    """What `torch.__version__` says, not imported: that of the installer may lack its last part."""
+    found = find_spec("torch")
+    with contextlib.suppress(OSError):
+        text = Path(str(found and found.origin)).with_name("version.py").read_text(encoding="utf-8")
+        if match := re.search(r"^__version__ = ['\"](.+)['\"]", text, re.MULTILINE):
+            return match[1]
+    return metadata.version("torch")
 
 
 def work(order: Order) -> Iterator[Event]:
@@ -144,15 +158,14 @@ def _files(out: Path, names: list[str], known: dict[str, str]) -> Iterator[Event
         yield {"event": "piece", **piece}
 
 
-class _Child:
+class _Child(Worker):
     """A worker process, kept from job to job."""
 
     def __init__(self, key: str, order: Order, out: Path) -> None:
-        self.key = key
         variables = {CACHE_VARIABLE: order["cache"]}
-        self.process = Process(module_command("headtohead.runtime.worker"), variables)
-        self._said: queue.Queue[Event | None] = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
+        super().__init__(Process(module_command("headtohead.runtime.worker"), variables))
+        self.key, self._pool = key, Pool[Worker]()
+        self._pool.add(self)
         self.process.send(order["question"])
         name = f"worker-{socket.gethostname()}-{os.getpid()}"
         log = out / "logs" / f"{name}.log"
@@ -160,16 +173,11 @@ class _Child:
         setup = {"worker": name, "out": str(out), "log": str(log), "core": None}
         self.process.send({**order["setup"], **setup})
 
-    def _listen(self) -> None:
-        for event in self.process.events():
-            self._said.put(event)
-        self._said.put(None)
-
     def events(self) -> Iterator[Event]:
         """What it says, a sign of life where it is silent, and its death as "died"."""
         while True:
             try:
-                event = self._said.get(timeout=BEAT)
+                _, event = self._pool.hear(BEAT)
             except queue.Empty:
                 event = {"event": "alive"}
             if event is None:
@@ -182,8 +190,7 @@ class _Child:
     def end(self) -> None:
         """End it, whatever it is doing."""
         global _child_here
-        self.process.kill()
-        self.process.close()
+        self._pool.stop()
         _child_here = None
 
 
@@ -222,11 +229,11 @@ def _scratch(cache: Path) -> Path:
     home.mkdir(parents=True, exist_ok=True)
     for lock in home.glob("*.lock"):
         with contextlib.suppress(Timeout, OSError), FileLock(lock, timeout=0):
-            shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+            shutil.rmtree(lock.with_name(lock.stem), ignore_errors=True)
             lock.unlink(missing_ok=True)
     out = _scratch_of(cache)
     if _scratch_lock is None:
-        _scratch_lock = FileLock(out.with_suffix(".lock"))
+        _scratch_lock = FileLock(out.with_name(f"{out.name}.lock"))  # a host's name may have dots
         _scratch_lock.acquire()
     out.mkdir(exist_ok=True)
     return out

@@ -6,6 +6,7 @@ are taken within a seed. How many cores a machine has, or how fast they are, is 
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TypeAlias, TypeVar
 
 from headtohead.runtime.executor import SomeJob
@@ -17,7 +18,7 @@ Kind: TypeAlias = tuple[tuple[str, str], ...]
 SomeMachine = TypeVar("SomeMachine", bound="ClusterMachine")
 
 ALIKE = ("torch", "platform", "device", "processor", "kernels")
-"""Of `headtohead.analysis.pairs.NUMERIC_ENVIRONMENT`, what machines may differ in."""
+"""Of `headtohead.store.records.NUMERIC_ENVIRONMENT`, what machines may differ in."""
 
 
 @dataclass
@@ -41,37 +42,48 @@ def kind_before(environment: Mapping[str, str], kinds: Collection[Kind]) -> Kind
     A run of plain kernels may come from a machine that has the fused ones, too: not every
     backbone has such.
     """
-    mine = dict(kind_of(environment))
-    for kind in kinds:
-        theirs = dict(kind)
-        differing = {name for name in ALIKE if mine[name] != theirs[name]}
-        if not differing or (differing == {"kernels"} and mine["kernels"] == "plain"):
-            return kind
-    return None
+    mine = kind_of(environment)
+    if mine in kinds:
+        return mine
+    fused = kind_of({**environment, "kernels": "fused"})
+    return fused if fused in kinds and dict(mine)["kernels"] == "plain" else None
 
 
 def choose(
     waiting: Sequence[SomeJob],
     running: Collection[AnyJob],
     machines: Collection[SomeMachine],
+    kinds: Collection[Kind],
     bound: Mapping[int, Kind],
     able: Callable[[SomeJob, SomeMachine], bool],
+    died: Mapping[SomeJob, Collection[str]] = MappingProxyType({}),
 ) -> tuple[SomeJob, SomeMachine] | None:
     """The next job and the machine for it; None where nothing can be started now.
 
-    `bound` says which kind has trained, or trains, a seed. A seed whose kind is gone goes to any
-    other: its pairs will be flagged. `able` says whether a machine has what a job reads.
+    `kinds` are all that are there, also of machines that can do no job yet. `bound` says which kind
+    has trained, or trains, a seed. A seed whose kind is gone goes to any other: its pairs will be
+    flagged. `able` says whether a machine has what a job reads, and `died`
+    on which machines it died: others come first, though it wait for them.
     """
     if all(machine.busy >= machine.slots for machine in machines):
         return None
-    there = {machine.kind for machine in machines}
     for job in _ready(waiting, running):
-        kind = bound.get(seed_of(job))
-        kinds = {kind} & there or set(_worth(seed_of(job), waiting, machines))
-        free = [m for m in machines if m.kind in kinds and m.busy < m.slots and able(job, m)]
+        seed = seed_of(job)
+        if (kind := bound.get(seed)) in kinds:
+            alike: Collection[SomeMachine] = [m for m in machines if m.kind == kind]
+        else:
+            worth = set(_worth(seed, waiting, _preferred(machines, died.get(job, ()))))
+            alike = [m for m in machines if m.kind in worth]
+        preferred = _preferred(alike, died.get(job, ()))
+        free = [m for m in preferred if m.busy < m.slots and able(job, m)]
         if free:
             return job, max(free, key=lambda machine: (machine.slots - machine.busy, machine.id))
     return None
+
+
+def _preferred(machines: Collection[SomeMachine], died: Collection[str]) -> Collection[SomeMachine]:
+    """All but those that it died on; all where there are no others."""
+    return [machine for machine in machines if machine.id not in died] or machines
 
 
 def seed_of(job: AnyJob) -> int:

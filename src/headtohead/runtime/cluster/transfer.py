@@ -5,7 +5,8 @@ import glob
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
-from hashlib import sha256
+from hashlib import file_digest, sha256
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,9 +21,12 @@ from headtohead.store.records import BEST, HISTORY, LAST, RECORD, RESUME
 PIECE = 4 << 20
 """Bytes sent at once."""
 
-POSITION = (RESUME, HISTORY, BEST)
-"""What a run resumes from, in the order in which it is read while the run goes on: history and best
-weights may be of a later epoch than the position, which computes them again to the same bits."""
+POSITION = (HISTORY, BEST, RESUME)
+"""What a run resumes from, in the order in which it is written: history and best weights may be of
+a later epoch than the position, which computes them again to the same bits, but of no earlier."""
+
+ORDER = (*POSITION, LAST, RECORD)
+"""In which a run's files are written; others before them."""
 
 Piece: TypeAlias = dict[str, Any]
 """{"name", "content", "first", "sha256"}; the last of a file has its hash, others None."""
@@ -53,16 +57,20 @@ def reads(ledger: Ledger, job: AnyJob, probe: Probe[Any] | None = None) -> list[
     return [*own, *before, *seen, *_below(ledger.out, evidence, f"*/split-{split}.*")]
 
 
-def writes(out: Path, job: AnyJob) -> list[str]:
-    """The files that `job` left in `out`: records and manifests after what they speak of."""
-    evidence = out / "evidence"
+def patterns(job: AnyJob) -> list[str]:
+    """Of the names of what `job` leaves in the ledger."""
     if isinstance(job, SessionJob):
-        return _arrays_first(_below(out, evidence, f"{job.probe}/session.*"))
+        return [f"evidence/{glob.escape(job.probe)}/session.*"]
     if not isinstance(job, Job):
         return []
-    own = _below(out, out / "runs" / job.head / f"seed-{job.seed}", "*")
-    seen = _below(out, evidence, f"*/{job.head}/seed-{job.seed}.*")
-    return [*sorted(own, key=lambda name: name.endswith(RECORD)), *_arrays_first(seen)]
+    head, seed = glob.escape(job.head), f"seed-{job.seed}"
+    return [f"runs/{head}/{seed}/*", f"evidence/*/{head}/{seed}.*"]
+
+
+def writes(out: Path, job: AnyJob) -> list[str]:
+    """The files that `job` left in `out`: records and manifests after what they speak of."""
+    found = (name for pattern in patterns(job) for name in _below(out, out, pattern))
+    return sorted(found, key=_rank)
 
 
 def position(job: Job) -> list[str]:
@@ -70,8 +78,11 @@ def position(job: Job) -> list[str]:
     return [f"runs/{job.head}/seed-{job.seed}/{name}" for name in POSITION]
 
 
-def _arrays_first(names: list[str]) -> list[str]:
-    return sorted(names, key=lambda name: name.endswith(".json"))
+def _rank(name: str) -> int:
+    file = name.rpartition("/")[2]
+    if name.startswith("evidence/"):
+        return len(ORDER) + file.endswith(".json")
+    return ORDER.index(file) if file in ORDER else -1
 
 
 def _below(out: Path, folder: Path, pattern: str) -> list[str]:
@@ -98,29 +109,35 @@ def packed(
 def changed(out: Path, names: Iterable[str], known: dict[str, str]) -> Iterator[Piece]:
     """Those of `names` that are there and not as `known` (name → SHA-256) has them, in pieces.
 
-    `known` is brought up to date.
+    They are sent in that order, and opened the other way round, before the first is sent: of what
+    a run that goes on writes in that order no later file is newer than an earlier one. `known` is
+    brought up to date.
     """
-    for name in names:
-        with contextlib.suppress(FileNotFoundError):
-            if sha256_of(out / name) != known.get(name):
-                for piece in pieces(out, name):
+    with contextlib.ExitStack() as opened:
+        files: dict[str, BufferedReader] = {}
+        for name in reversed(list(names)):
+            with contextlib.suppress(FileNotFoundError):
+                files[name] = opened.enter_context((out / name).open("rb"))
+        for name, file in reversed(files.items()):
+            if file_digest(file, "sha256").hexdigest() != known.get(name):
+                file.seek(0)
+                for piece in _pieces(name, file):
                     yield piece
                     known[name] = piece["sha256"] or ""
 
 
-def pieces(out: Path, name: str) -> Iterator[Piece]:
-    """A file of `out` in pieces, at least one."""
+def _pieces(name: str, file: BufferedReader) -> Iterator[Piece]:
+    """A file in pieces, at least one; one that is replaced meanwhile is read as it was."""
     digest = sha256()
-    with (out / name).open("rb") as file:  # one that is replaced meanwhile is read as it was
-        content, first = file.read(PIECE), True
-        while True:
-            following = file.read(PIECE)
-            digest.update(content)
-            over = None if following else digest.hexdigest()
-            yield {"name": name, "content": content, "first": first, "sha256": over}
-            if not following:
-                return
-            content, first = following, False
+    content, first = file.read(PIECE), True
+    while True:
+        following = file.read(PIECE)
+        digest.update(content)
+        over = None if following else digest.hexdigest()
+        yield {"name": name, "content": content, "first": first, "sha256": over}
+        if not following:
+            return
+        content, first = following, False
 
 
 class Receiver:
@@ -130,7 +147,8 @@ class Receiver:
     """
 
     def __init__(self, out: Path, job: AnyJob) -> None:
-        self._out, self._own = out, _own(job)
+        self._out = out
+        self._own = [pattern.split("/") for pattern in ("logs/*", *patterns(job))]
         self._open: Path | None = None
 
     def take(self, piece: Mapping[str, Any]) -> None:
@@ -168,14 +186,3 @@ class Receiver:
         if self._open is not None:
             with contextlib.suppress(OSError):
                 self._open.unlink()
-
-
-def _own(job: AnyJob) -> list[list[str]]:
-    """Patterns of the names of what `job` leaves, part by part."""
-    patterns = [["logs", "*"]]
-    if isinstance(job, Job):
-        head, seed = glob.escape(job.head), f"seed-{job.seed}"
-        patterns += [["runs", head, seed, "*"], ["evidence", "*", head, f"{seed}.*"]]
-    elif isinstance(job, SessionJob):
-        patterns.append(["evidence", glob.escape(job.probe), "session.*"])
-    return patterns
