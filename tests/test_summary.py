@@ -152,7 +152,7 @@ def test_a_diverged_run_scores_the_majority_share(tmp_path: Path) -> None:
     (note,) = [note for note in summary.notes if "failed" in note]
     assert fc.runs[1].failure is not None
     assert fc.runs[1].failure in note
-    assert stated(note, "fc", "failed") == ["fc", "1", "failed", "2", "31", "50.0"]
+    assert stated(note, "fc", "failed") == ["fc", "failed", "1", "2", "31", "50.0"]
 
 
 def test_a_failed_run_scores_the_majority_of_its_own_split(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_failed_run_scores_the_majority_of_its_own_split(tmp_path: Path) -> No
     assert [run.scored for run in summary.heads[0].runs] == [0.9, 0.75, 0.5]
     assert [run.scored_validation for run in summary.heads[0].runs][1:] == [0.6, 0.5]
     assert data.answers.runs["fc", 1].correct.mean() == 0.75
-    told = [note for note in summary.notes if note.startswith("fc seed")]
+    told = [note for note in summary.notes if note.startswith("fc failed")]
     assert [stated(note)[-1] for note in told] == ["75.0", "50.0"]
     (note,) = [note for note in summary.notes if "split of seed 0" in note]
     assert "split of its own" in note
@@ -322,3 +322,13 @@ def test_wrong_labels_and_lost_files_are_told_beside_the_answer(tmp_path: Path) 
     clean = {"two_labels": 0, "quarantined": {}}
     quiet = summarize(StudyData(Ledger(tmp_path, ledger.file.model_copy(update=clean)))).notes
     assert quiet == summarize(StudyData(ledger)).notes
+
+
+def test_a_heads_failed_runs_are_one_note(tmp_path: Path) -> None:
+    """Else a study of thirty heads that diverge has two hundred notes, and nobody reads one."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=4)
+    for seed in range(4):
+        add_run(ledger, "gap", seed, skill=0.9)
+        add_run(ledger, "fc", seed, failure=None if seed == 2 else DIVERGED)
+    (note,) = [note for note in summarize(StudyData(ledger)).notes if "failed" in note]
+    assert stated(note, "fc") == ["fc", "0", "1", "3", "2", "31", "0", "50.0"]

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from headtohead.analysis.lags import lags_note
 from headtohead.analysis.run_results import IN_WORDS, RunResult
 from headtohead.backbones.constants import BATCH_NORM_MOMENTUM
+from headtohead.config.verdict import Metric
 from headtohead.report.comparisons import HeadComparison
 from headtohead.stats import Lag
 from headtohead.store.ledger import StudyFile
@@ -25,17 +26,7 @@ def state_notes(
     if not any(run.finished for run in runs):
         why = "finished: every run failed. There" if runs else "is finished yet: there"
         yield f"No run {why} is nothing to compare."
-    metric = file.study.verdict.metric
-    for run in runs:
-        if run.failure is not None:
-            share = 100 * (run.scored or 0.0)
-            counts = f"as the majority class's share, {share:.1f} % of the test split"
-            if metric != "test_accuracy":
-                counts = f"as always predicting the largest class: {share:.1f} % {IN_WORDS[metric]}"
-            yield (
-                f"{run.head} seed {run.seed} failed: {run.failure}. Left out of means; in "
-                f"comparisons it counts {counts}."
-            )
+    yield from _failures(runs, file.study.verdict.metric)
     if runs and file.study.split.mode == "per-seed":
         yield (
             "Each seed has a split of its own. The largest class is shown for the split of seed 0. "
@@ -57,6 +48,25 @@ def state_notes(
             )
     if runs and len(file.study.heads) > 1 and reference not in {run.head for run in runs}:
         yield f"No comparison: the reference {reference} has no run yet."
+
+
+def _failures(runs: Sequence[RunResult], metric: Metric) -> Iterator[str]:
+    """A note for each head and what its failed runs count as: a large study has many of them."""
+    alike: dict[tuple[str, float], list[RunResult]] = {}
+    for run in runs:
+        if run.failure is not None:
+            alike.setdefault((run.head, run.scored or 0.0), []).append(run)
+    for (head, scored), failed in alike.items():
+        share = 100 * scored
+        counts = f"as the majority class's share, {share:.1f} % of the test split"
+        if metric != "test_accuracy":
+            counts = f"as always predicting the largest class: {share:.1f} % {IN_WORDS[metric]}"
+        whose = "" if len(failed) == 1 else f", with seed {failed[0].seed}"
+        yield (
+            f"{head} failed with {_seeds([run.seed for run in failed])}: {failed[0].failure}"
+            f"{whose}. Left out of means; in comparisons "
+            f"{'it' if len(failed) == 1 else 'each'} counts {counts}."
+        )
 
 
 def run_notes(data: StudyData) -> Iterator[str]:
