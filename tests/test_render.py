@@ -58,7 +58,7 @@ def test_one_run_a_failed_run_and_missing_evidence(tmp_path: Path) -> None:
     ]
     assert summary.winner is not None
     assert summary.winner.head == "gap"
-    assert "fc seed 0 failed" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "fc failed with seed 0" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_no_finished_run_leaves_empty_tables_and_words(tmp_path: Path) -> None:
