@@ -1,6 +1,7 @@
 """How much longer does a study take on Ray than by worker processes, and what do two cores bring?
 
     python benchmarks/ray_scaling.py [--images N] [--epochs N] [--seeds N] [--rounds N]
+        [--workers N ...]
 
 The same study of drawn images, by one and by two worker processes and by one and two of Ray's on
 this machine, by turns. Wall time, from the command's start to its end: on a machine that does
@@ -60,6 +61,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--workers", type=int, nargs="+", default=[2, 1])
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ray-scaling-") as name:
         folder = Path(name)
@@ -73,7 +75,7 @@ def main() -> None:
                 partial(command, study, cache, workers, side),
                 results=accuracies,
             )
-            for workers in (2, 1)
+            for workers in options.workers
             for side in (LOCAL, RAY)
         ]
         measure(tasks[0], 0)  # prepares the images, and compiles what is not compiled yet
@@ -84,7 +86,7 @@ def main() -> None:
             if outcomes and outcome.said != outcomes[0].said:
                 raise SystemExit(f"{outcome.side}: {outcome.said}, not {outcomes[0].said}")
             outcomes.append(outcome)
-    print(case_table([replace(one, said={}) for one in outcomes], [f"{LOCAL}, 2", f"{LOCAL}, 1"]))
+    print(case_table([replace(one, said={}) for one in outcomes], [f"{LOCAL}, {workers}" for workers in options.workers]))
 
 
 if __name__ == "__main__":
