@@ -86,7 +86,8 @@ def main() -> None:
             if outcomes and outcome.said != outcomes[0].said:
                 raise SystemExit(f"{outcome.side}: {outcome.said}, not {outcomes[0].said}")
             outcomes.append(outcome)
-    print(case_table([replace(one, said={}) for one in outcomes], [f"{LOCAL}, {workers}" for workers in options.workers]))
+    sides = [f"{LOCAL}, {workers}" for workers in options.workers]
+    print(case_table([replace(one, said={}) for one in outcomes], sides))
 
 
 if __name__ == "__main__":
