@@ -109,6 +109,44 @@ def test_best_weights_of_a_later_epoch_are_kept_only_where_it_comes_again(
     assert (watcher.started, record.best_epoch) == (started, 3)
 
 
+def test_a_position_of_another_arithmetic_does_not_vouch_for_later_best_weights(
+    tmp_path: Path, best_are: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else `--deterministic` on the second try reports an epoch with another one's weights."""
+    best_are(3)
+    monkeypatch.setattr(state, "_is_repeatable", lambda device: False)
+    killed(tmp_path / "run", 2)
+    position = (tmp_path / "run" / "resume.safetensors").read_bytes()
+    killed(tmp_path / "run", 3)
+    (tmp_path / "run" / "resume.safetensors").write_bytes(position)
+    monkeypatch.setattr(state, "_is_repeatable", lambda device: True)
+    watcher, record = finished(tmp_path / "run", tmp_path / "whole")
+    assert (watcher.started, record.best_epoch) == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("repeatable", "order"),
+    [(True, ["best", "resume"]), (False, ["resume", "best"])],
+)
+def test_a_kill_between_two_files_costs_one_epoch_at_most(
+    tmp_path: Path,
+    best_are: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    repeatable: bool,
+    order: list[str],
+) -> None:
+    """Else a run on a GPU, of which best weights came first, begins anew after nearly any kill."""
+    best_are(1)
+    monkeypatch.setattr(state, "_is_repeatable", lambda device: repeatable)
+    written: list[str] = []
+    save = checkpoint.save
+    monkeypatch.setattr(
+        checkpoint, "save", lambda path, *a, **k: (written.append(path.stem), save(path, *a, **k))
+    )
+    killed(tmp_path / "run", 1)
+    assert written[:2] == order
+
+
 def test_a_position_of_another_beginning_is_not_gone_on_from(
     tmp_path: Path, best_are: Callable[..., None]
 ) -> None:

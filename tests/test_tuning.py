@@ -325,3 +325,7 @@ def test_heads_on_cached_features_are_tuned(tmp_path: Path) -> None:
         "gmp": 3,
     }
     assert list((cache / "features").glob("*/features.npy"))
+    tuned = Ledger.open(out / "trials").file.tunes
+    assert tuned is not None
+    assert tuned.tuning is not None
+    assert tuned.tuning.epochs == 1, "as the command says, not as min_steps asks"

@@ -12,10 +12,11 @@ from headtohead.core.errors import UsageError
 from headtohead.deploy.runs import chosen
 from headtohead.report.formats.summary import summary_json
 from headtohead.report.formats.terminal import render_text
-from headtohead.report.page.answer import answer
+from headtohead.report.page.answer import answer, opening
 from headtohead.report.page.brief import brief
 from headtohead.report.page.content import gather
 from headtohead.report.page.html import arrange
+from headtohead.report.page.validity import why_and_remedy
 from headtohead.report.remedy import remedy
 from headtohead.report.summary import Summary, summarize
 from headtohead.stats.over_images import PictureInterval
@@ -143,6 +144,19 @@ def test_a_lagging_head_outside_the_family_does_not_stop_the_answer(tmp_path: Pa
     assert (found.certainty, found.chosen) == ("decided", "gap")
     assert stated(found.sentence, *HEADS, "beats", "Not judged")[:3] == ["gap", "beats", "fc"]
     assert "learned: do not rely" in found.more.partition("fc_dropout")[2]
+    assert why_and_remedy(summary) in found.more
+    assert why_and_remedy(summary) in " ".join(opening(summary))
+
+
+def test_heads_that_learned_nothing_are_not_chosen_beside_one_that_lags(tmp_path: Path) -> None:
+    """Else "Choose gap" stands over two heads that only ever predict the largest class."""
+    skills = {"fc": 0.5, "fc_dropout": 0.75, "gap": 0.5}
+    ledger = made(tmp_path, skills, pairs=["fc"])
+    change_epochs(ledger, "fc_dropout", accuracy=0.99, train_accuracy=0.9)
+    summary = summarize(StudyData(ledger))
+    assert (list(summary.lags), summary.at_majority) == (["fc_dropout"], ["fc", "gap"])
+    found = answer(summary)
+    assert (found.certainty in ("unlearned", "few"), found.chosen) == (True, "")
 
 
 @pytest.mark.parametrize("seeds", [2, 7])

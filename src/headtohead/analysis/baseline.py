@@ -70,7 +70,7 @@ class Standing:
     Balanced accuracy where the study's verdicts are not about accuracy.
 
     `beats` says whether the interval lies above 0: this head's networks, on other test images,
-    would still name more of them rightly than whoever always names the largest class.
+    would still classify more of them correctly than always predicting the largest class.
     """
 
     head: str

@@ -38,24 +38,27 @@ def used_parameters(backbone: Backbone, image_size: int) -> set[nn.Parameter]:
     """
     modes = {part: part.training for part in backbone.modules()}
     parameters = [p for p in backbone.parameters() if p.is_floating_point()]
-    learning = [p.requires_grad for p in parameters]
+    learning = [(p.requires_grad, p.grad) for p in parameters]
     place = next(iter(parameters), torch.empty(0))
     image = torch.zeros(1, 3, image_size, image_size, device=place.device, dtype=place.dtype)
     try:
         backbone.eval()
         for parameter in parameters:
             parameter.requires_grad_(True)
+            parameter.grad = None
         with torch.enable_grad():
             maps = backbone(image)
         if not maps.requires_grad:
             return set()
-        found = torch.autograd.grad(maps.sum(), parameters, allow_unused=True)
+        maps.sum().backward()  # as in training: some networks allow no other way
+        found = {parameter for parameter in parameters if parameter.grad is not None}
     finally:
-        for parameter, was in zip(parameters, learning, strict=True):
-            parameter.requires_grad_(was)
+        for parameter, (learns, gradient) in zip(parameters, learning, strict=True):
+            parameter.requires_grad_(learns)
+            parameter.grad = gradient
         for part, training in modes.items():
             part.training = training
-    return {p for p, gradient in zip(parameters, found, strict=True) if gradient is not None}
+    return found
 
 
 def stages_of(backbone: Backbone, used: Collection[nn.Parameter]) -> list[Stage]:

@@ -97,7 +97,7 @@ def resolve(spec: BackboneSpec) -> tuple[BackboneSpec, Backbone, list[str]]:
     sha256 = None
     if spec.weights == "pretrained":
         notes = backbone.load_pretrained() or []  # a user's own may return nothing
-        refuse_not_finite(backbone.state_dict(), f"of {spec.name}")
+        refuse_not_finite(backbone.state_dict(), f"of {spec.name}", backbone)
         sha256 = state_sha256(backbone)
         backbone.identity = with_weights(backbone.identity, sha256)
     elif spec.weights is not None:

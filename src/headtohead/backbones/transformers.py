@@ -58,8 +58,8 @@ class TransformersBackbone(LibraryBackbone):
                 f'image_mean and image_std, or {{"do_normalize": false}} where its images stay in '
                 f"[0, 1]"
             )
-        own = {k: v for k, v in config.to_dict().items() if k not in NOT_ARCHITECTURE}
-        told = json.dumps([own, preprocessing], sort_keys=True, default=str)
+        said = {k: v for k, v in _content(place).items() if k not in NOT_ARCHITECTURE}
+        told = json.dumps([said, preprocessing], sort_keys=True, default=str)
         self.architecture_sha256 = hashlib.sha256(told.encode()).hexdigest()
 
     def load_pretrained(self) -> list[str]:
@@ -202,6 +202,13 @@ def _preprocessing(name: str) -> dict[str, Any]:
         if told:
             return told
     return {}
+
+
+def _content(name: str) -> dict[str, Any]:
+    """A `config.json` as it was written: what the library adds differs between its versions."""
+    file = _file(name, "config.json")
+    found: dict[str, Any] = {} if file is None else json.loads(file.read_text(encoding="utf-8"))
+    return found
 
 
 def _file(name: str, file: str) -> Path | None:

@@ -38,6 +38,9 @@ CLASSIFIERS = re.compile(
 )
 """Names of what stands after the feature maps."""
 
+STATISTICS = ("running_", "moving_")
+"""Begin the names of batch norm's buffers."""
+
 SHOWN = 3
 """Mismatches that an error names."""
 
@@ -79,7 +82,7 @@ def load_weights(backbone: Backbone, path: Path, match: Match = "name") -> Loade
     own, passed_over, prefix = (
         _by_order(found, wanted, path) if match == "order" else _by_name(found, wanted, path)
     )
-    refuse_not_finite(own, path.name)
+    refuse_not_finite(own, path.name, target)
     target.load_state_dict(own)
     digest = sha256_of(path)
     backbone.identity = with_weights(backbone.identity, digest)
@@ -99,9 +102,14 @@ def network_of(backbone: Backbone) -> nn.Module:
     return backbone
 
 
-def refuse_not_finite(state: Mapping[str, Tensor], source: str) -> None:
-    """Raises UsageError where a tensor of a state holds NaN or infinity."""
-    wild = [n for n, v in state.items() if v.is_floating_point() and not v.isfinite().all()]
+def refuse_not_finite(state: Mapping[str, Tensor], source: str, network: nn.Module) -> None:
+    """Raises UsageError where a weight or a statistic of `network`'s state is NaN or infinite.
+
+    Other buffers may hold infinity: masks of attention do.
+    """
+    weights = {name for name, _ in network.named_parameters()}
+    named = [n for n in state if n in weights or n.rpartition(".")[2].startswith(STATISTICS)]
+    wild = [n for n in named if state[n].is_floating_point() and not state[n].isfinite().all()]
     if wild:
         raise UsageError(
             f"weights {source} hold NaN or infinity in {len(wild)} of {len(state)} tensors "

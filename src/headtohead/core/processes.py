@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -35,8 +36,13 @@ def listen(
     """
 
     def heed() -> None:
-        for line in source:
-            take(json.loads(line))
+        try:
+            for line in source:
+                if line.endswith("\n"):  # else the parent was killed while it wrote
+                    take(json.loads(line))
+        except BaseException:  # a deaf process would wait for ever
+            traceback.print_exc()
+            os._exit(1)
         leave()
         os._exit(0)
 

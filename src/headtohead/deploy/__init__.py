@@ -1,7 +1,7 @@
 """A finished study at work: predict, evaluate, explain, export, demo. No import here loads torch.
 
 runs.py        which run is meant, and its model
-reading.py     what is to be looked at: names, folders, patterns, images in memory
+image_files.py     what is to be looked at: names, folders, patterns, images in memory
 predictor.py   images → classes and calibrated probabilities
 answers.py     predictions as a table, CSV or JSON lines
 evaluate.py    every head and seed on new labelled images

@@ -83,7 +83,7 @@ def _figures(summary: Summary, run: RunResult) -> Iterator[str]:
     majority = summary.file.majority_share("test")
     if run.test_best is not None:  # of this run's own split, where each seed has one
         majority = max(map(sum, run.test_best.confusion)) / run.test_best.n
-    yield f"- Always naming the largest class: {majority:.2%} on test."
+    yield f"- Always predicting the largest class: {majority:.2%} on test."
     yield ""
 
 

@@ -137,7 +137,7 @@ def evaluate(
     rows, labels, notes = matched(prepared, file.classes)
     finished = [run for run in summary.runs if run.finished]
     if not finished:
-        raise UsageError(f"{ledger.out} has no finished run. {without_runs(summary)}")
+        raise UsageError(f"{ledger.out}: {without_runs(summary)}")
     known = overlap(file, prepared, rows, cache=cache, progress=progress)
     notes += _told(known, len(rows), cache, new_only=new_only)
     if new_only and known is not None:

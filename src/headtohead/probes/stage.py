@@ -5,6 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headtohead.core.errors import brief
 from headtohead.probes.base import Context, Noting, Probe, of_heads, write_run, write_session
 from headtohead.probes.probe_images import ProbeImages, images_path, read_images
 from headtohead.probes.table import probe_named, probes_of
@@ -57,8 +58,8 @@ def collect_missing(
     for probe in probes:
         if images is not None or "images" not in probe.needs:
             found = probe.collect(context)
-            _tell(probe, found, note)
             write_run(ledger, probe, head, seed, found)
+            _tell(probe, found, note)
 
 
 def _images(place: Path, digest: str) -> ProbeImages | None:
@@ -88,12 +89,18 @@ def collect_session(
     context = Context(plans, pictures, split, ledger.run_folder(plans[0].head, plans[0].seed))
     heads = [plan.head for plan in plans]
     found = probe.collect(context)
-    _tell(probe, found, note)
     write_session(ledger, probe, found, heads)
+    _tell(probe, found, note)
 
 
 def _tell(probe: Probe[Any], arrays: Arrays, note: Callable[[str], None]) -> None:
-    if isinstance(probe, Noting) and (message := probe.note(arrays)) is not None:
+    if not isinstance(probe, Noting):
+        return
+    try:
+        message = probe.note(arrays)
+    except Exception as error:  # the user's own code; the evidence is written
+        message = f"The note of the probe {probe.name} failed: {brief(repr(error))}"
+    if message is not None:
         note(message)
 
 

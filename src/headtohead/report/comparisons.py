@@ -84,9 +84,11 @@ def comparisons_of(
         over = picture_interval(both, groups, rule.level)
         seeds, (first, other) = tuple(scored[heads]), heads
         comparison = judged[heads] if looks is None else _followed(judged[heads], other, looks)
-        if set(heads) <= set(idle):
+        if looks is None and set(heads) <= set(idle):
             comparison = _without_seeds(comparison, "neither head beats the largest class")
-        comparison = _with_failures(comparison, [h for h in heads if not _finished(runs[h])])
+        failed = [head for head in heads if not _finished(runs[head])]
+        if looks is None or len(failed) > 1:
+            comparison = _with_failures(comparison, failed)
         comparison = _trusted(comparison, why_not_judged(heads, lags))
         found.append(
             HeadComparison(first, other, seeds, paired.flagged, comparison, over, mcnemar(both))

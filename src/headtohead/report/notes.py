@@ -51,12 +51,13 @@ def state_notes(
 
 
 def _failures(runs: Sequence[RunResult], metric: Metric) -> Iterator[str]:
-    """A note for each head and what its failed runs count as: a large study has many of them."""
-    alike: dict[tuple[str, float], list[RunResult]] = {}
+    """A note for each head and reason: a large study has many failed runs."""
+    alike: dict[tuple[str, float, str], list[RunResult]] = {}
     for run in runs:
         if run.failure is not None:
-            alike.setdefault((run.head, run.scored or 0.0), []).append(run)
-    for (head, scored), failed in alike.items():
+            reason = run.failure.partition(" (")[0]
+            alike.setdefault((run.head, run.scored or 0.0, reason), []).append(run)
+    for (head, scored, _), failed in alike.items():
         share = 100 * scored
         counts = f"as the majority class's share, {share:.1f} % of the test split"
         if metric != "test_accuracy":

@@ -26,7 +26,9 @@ FEW = 4
 NAMED = 5
 """Winners that the headline names; more are counted, and have won the least."""
 
-Standing = Literal["reference", "beats", "behind", "equal", "open", "not judged", "no verdict"]
+AgainstReference = Literal[
+    "reference", "beats", "behind", "equal", "open", "not judged", "no verdict"
+]
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Place:
     values: tuple[tuple[int, float], ...]
     failed: int
     chosen: bool
-    outcome: Standing
+    outcome: AgainstReference
     verdict: str
 
 
@@ -57,8 +59,12 @@ class Entry:
 
     @property
     def counted(self) -> bool:
-        """Whether its best head counts as a win: not where heads lag, or none learned anything."""
-        return not self.summary.lags and not self.summary.nothing_learned
+        """Whether it has a best head that counts as a win.
+
+        Not where a pair is not judged, or no head is shown to have learned anything.
+        """
+        judged = all(item.judged for item in self.summary.comparisons)
+        return self.summary.winner is not None and judged and not self.summary.nothing_learned
 
     @property
     def chance(self) -> float:
@@ -170,7 +176,7 @@ def _place(summary: Summary, found: HeadResult) -> Place:
     )
 
 
-def outcome_of(summary: Summary, head: str) -> tuple[Standing, str]:
+def outcome_of(summary: Summary, head: str) -> tuple[AgainstReference, str]:
     """How `head` stands to the study's reference by the study's verdicts, and that in words."""
     reference = summary.reference
     if head == reference:
@@ -184,7 +190,7 @@ def outcome_of(summary: Summary, head: str) -> tuple[Standing, str]:
     return _judged(item, head, reference)
 
 
-def _judged(item: HeadComparison, head: str, reference: str) -> tuple[Standing, str]:
+def _judged(item: HeadComparison, head: str, reference: str) -> tuple[AgainstReference, str]:
     won = _won(item)
     if won is not None:
         if won[0] == head:

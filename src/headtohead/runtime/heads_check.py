@@ -20,6 +20,9 @@ from headtohead.runtime.preflight import HeadSize
 IMAGES = 2
 """Random images whose feature maps say whether values below zero are to be expected."""
 
+SAID = {"linear_at_one_place", "linear_on"}
+"""What a head's class says of its function."""
+
 Models = Sequence[tuple[str, HeadSpec]]
 Size = tuple[int, int]
 
@@ -79,6 +82,8 @@ def guidance(models: Models, backbone: Backbone, image_size: int, *, normed: boo
     size = backbone.map_size(image_size)
     said = {}
     for name, head in models:
+        if ":" in (head.head or name) and not vars(classes[name]).keys() & SAID:
+            continue  # a class of the user's own that may have inherited what is said there
         built = _without_memory(name, head, backbone.channels, size, 2)
         # Others differ in how they are trained.
         if built is not None and head.after is None and not head.recipe:

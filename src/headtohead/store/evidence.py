@@ -57,11 +57,19 @@ def write_evidence(
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     content = buffer.getvalue()
-    if not path.is_file() or path.read_bytes() != content:
+    if _content(path) != content:
         write_atomic(path, content)
     digest = sha256(content).hexdigest()
     manifest = {"format": FORMAT, "probe": probe, "run": key, "sha256": digest, **also}
     write_atomic(path.with_suffix(".json"), json.dumps(manifest, indent=1).encode())
+
+
+def _content(path: Path) -> bytes | None:
+    """What lies there; None where nothing can be read."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 def read_evidence(path: Path, probe: str, *keys: str) -> Arrays | None:

@@ -323,10 +323,10 @@ def hold(out: Path) -> Iterator[None]:
 def _sweep(out: Path) -> None:
     """Remove files that were never whole, and positions of runs that are over."""
     folders = ("", "logs/", "runs/**/", "evidence/**/")
-    left = [path for folder in folders for path in out.glob(f"{folder}.*.tmp")]
-    left = [path for path in left if path.stem.rpartition(".")[2].isdecimal()]
-    left += [record.with_name(RESUME) for record in out.glob(f"runs/*/*/{RECORD}")]
     with contextlib.suppress(OSError):  # what cannot be removed is in nobody's way
+        left = [path for folder in folders for path in out.glob(f"{folder}.*.tmp")]
+        left = [path for path in left if path.stem.rpartition(".")[2].isdecimal()]
+        left += [record.with_name(RESUME) for record in out.glob(f"runs/*/*/{RECORD}")]
         for path in left:
             path.unlink(missing_ok=True)
 

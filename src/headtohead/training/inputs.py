@@ -1,5 +1,6 @@
 """What a model is trained on, in batches: a prepared set's images, or features computed of them."""
 
+import os
 import warnings
 from abc import ABC, abstractmethod
 from copy import copy
@@ -13,7 +14,6 @@ from torch import Tensor, nn
 from headtohead.backbones.base import Backbone
 from headtohead.config.recipe import AugmentSpec
 from headtohead.core.limits import memory_of
-from headtohead.core.system import usable_cores
 from headtohead.heads.base import Head, Pool, PooledHead
 from headtohead.training.augment import Augmentation, mirrored
 
@@ -272,8 +272,11 @@ class Pooled(_OfViews):
 
 
 def most_pooled() -> int:
-    """Bytes that this process may keep of pooled maps, beside a worker on each other core."""
-    return max(LEAST_POOLED, (memory_of().usable or 0) // len(usable_cores()) // SHARE_POOLED)
+    """Bytes that this process may keep of pooled maps, beside a worker on each other core.
+
+    Of all cores of the machine: a worker may be bound to one of them.
+    """
+    return max(LEAST_POOLED, (memory_of().usable or 0) // (os.cpu_count() or 1) // SHARE_POOLED)
 
 
 def without_copy(array: NDArray[Any]) -> Tensor:

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+import headtohead
 from headtohead.core.errors import RunError
 from headtohead.core.files import sha256_of_bytes, write_atomic
 from headtohead.heads.classifier import Classifier, check_outputs
@@ -37,13 +38,15 @@ ANEW = "training this run from its first epoch"
 class RunState:
     """The model, its optimizer and the epochs so far.
 
-    `machine` is what here its numbers depend on. `written` is when the last position was written,
-    and `took` the seconds that this took.
+    `machine` is what here its numbers depend on, and `repeatable` says whether an epoch that is
+    computed again gives the same bits. `written` is when the last position was written, and `took`
+    the seconds that this took.
     """
 
     model: Classifier
     optimizer: Optimizer
     machine: str
+    repeatable: bool
     history: list[EpochRecord] = field(default_factory=list)
     best: EpochRecord | None = None
     written: float = 0.0
@@ -62,8 +65,9 @@ class RunState:
         trained = model.head if model.is_frozen else model
         trained.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = optimizer_of(model, plan.recipe, schedule_of(plan.recipe, train))
-        state = cls(model, optimizer, _machine(plan, model, device))
-        state._resume(plan, device, folder, watcher)
+        machine = _machine(plan, model, device)
+        state = cls(model, optimizer, machine, _is_repeatable(device))
+        state._resume(plan, folder, watcher)
         if not state.history and plan.after is not None:
             _inherit(model, plan.after)
         write_atomic(folder / HISTORY, _lines(state.history).encode())
@@ -72,7 +76,7 @@ class RunState:
                 (folder / name).unlink(missing_ok=True)
         return state
 
-    def _resume(self, plan: RunPlan, device: torch.device, folder: Path, watcher: Watcher) -> None:
+    def _resume(self, plan: RunPlan, folder: Path, watcher: Watcher) -> None:
         """Go on from the position in `folder`, where history and best weights are of one with it.
 
         Best weights of a later epoch than the position's are written again when that epoch is,
@@ -89,7 +93,8 @@ class RunState:
         held = _epoch_of(folder / BEST, plan)
         same = best is not None and best.epoch in (held, epoch)
         known = position.get("history") in (None, _digest(history))
-        if not known or not (same or (held > epoch and _is_repeatable(device))):
+        again = held > epoch and position.get("repeatable") == self._repeats()
+        if not known or not (same or (again and self.repeatable)):
             watcher.note(
                 f"The best weights or the epochs in {folder} are of another time than the position "
                 f"to go on from; {ANEW}"
@@ -109,17 +114,23 @@ class RunState:
         self.optimizer.restore(parts["optimizer"], steps)
 
     def save(self, plan: RunPlan, folder: Path) -> None:
-        """Weights of the best epoch, then the position: a crash between costs one epoch.
+        """Weights of the best epoch, and the position: a crash between costs one epoch.
 
         A position that takes long to write is written less often than epochs end, where these are
-        short: a run that is killed repeats the epochs since the last one, to the same bits.
+        short: a run that is killed repeats the epochs since the last one, to the same bits. Where
+        it could not, best weights are never of a later epoch than the position.
         """
-        record = self.history[-1]
-        if self.best is record:
+        best = self.best is self.history[-1]
+        if self.repeatable and best:
             self._save_best(plan, folder)
+        late = time.perf_counter() - self.written >= self.took / SHARE
+        if self.took < SLOW or late or (best and not self.repeatable):
+            self._save_position(plan, folder)
+        if best and not self.repeatable:
+            self._save_best(plan, folder)
+
+    def _save_position(self, plan: RunPlan, folder: Path) -> None:
         began = time.perf_counter()
-        if self.took >= SLOW and began - self.written < self.took / SHARE:
-            return
         weights = self.model.state_dict()
         tensors = {f"model/{name}": value for name, value in weights.items()}
         tensors |= {f"optimizer/{name}": value for name, value in self.optimizer.state().items()}
@@ -127,14 +138,19 @@ class RunState:
             folder / RESUME,
             tensors,
             key=plan.key,
-            epoch=record.epoch,
+            epoch=self.history[-1].epoch,
             steps=self.optimizer.steps,
             history=_digest(self.history),
             machine=self.machine,
+            repeatable=self._repeats(),
             **({} if plan.source is None else {"source": plan.source}),
         )
         self.written = time.perf_counter()
         self.took = self.written - began
+
+    def _repeats(self) -> str:
+        """By which version an epoch that is computed again gives the same bits, if any does."""
+        return f"by {headtohead.__version__}" if self.repeatable else "no"
 
     def _save_best(self, plan: RunPlan, folder: Path) -> None:
         epoch = self.history[-1].epoch

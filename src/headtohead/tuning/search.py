@@ -68,7 +68,8 @@ def tune(
     place = None if out is None else expanded(out)
     if place is not None:
         _refuse_foreign(place)
-    spec = resolve_tuning(study_from(study, **options), trials=trials, epochs=epochs)
+    asked = study_from(study, **options)
+    spec = resolve_tuning(asked, trials=trials, epochs=epochs)
     question = question_about(
         spec, device, workers, deterministic=deterministic, models=_edges(spec)
     )
@@ -78,7 +79,8 @@ def tune(
         _, prepared = startup.prepare(len(spec.heads) * tuning_of(spec).seeds)
         file = study_file(spec, prepared)
         images = sum(file.counts["train"].values())
-        spec = with_enough_steps(spec, images)
+        if epochs is None and asked.tuning is None:  # who names the epochs has so many
+            spec = with_enough_steps(spec, images)
         for line in step_lines(as_trained(spec), images):
             display.note(line)
         searched = file.study.model_copy(update={"tuning": spec.tuning})

@@ -11,9 +11,9 @@ from rich.text import Text
 from headtohead.report.formats.summary import as_json_text
 from headtohead.report.formats.terminal import MISSING, WORDS
 from headtohead.report.page.several import study_row
-from headtohead.report.several import Entry, Place, Several, Standing
+from headtohead.report.several import AgainstReference, Entry, Place, Several
 
-WORD: dict[Standing, str] = {"beats": "better", "behind": "worse", "equal": "as good"}
+WORD: dict[AgainstReference, str] = {"beats": "better", "behind": "worse", "equal": "as good"}
 """How a head stands to its study's reference; what is open is left out."""
 
 

@@ -42,20 +42,29 @@ def answer(summary: Summary) -> ShortAnswer:
     tested = [item for item in summary.comparisons if item.comparison.difference.n]
     if summary.lags and (not tested or not all(item.judged for item in tested)):
         found = _not_judged(summary, tested)
-    elif summary.nothing_learned:
+    elif summary.nothing_learned or _all_at_majority(summary, tested):
         found = _nothing_learned(summary, tested)
     else:
         found = _compared(summary, able, tested)
         found = replace(
             found,
             sentence=_joined(found.sentence, validity.lost(summary)),
-            more=_joined(validity.lost_fairly(summary), found.more, validity.not_trusted(summary)),
+            more=_joined(validity.lost_fairly(summary), found.more),
         )
+    doubtful = "" if found.certainty == "unjudged" else validity.not_trusted(summary)
     return replace(
         found,
         sentence=_joined(found.sentence, validity.failed(summary)),
-        more=_joined(found.more, validity.failed_remedy(summary)),
+        more=_joined(found.more, doubtful, validity.failed_remedy(summary)),
     )
+
+
+def _all_at_majority(summary: Summary, tested: Sequence[HeadComparison]) -> bool:
+    """Whether no head of any pair beats the largest class, nor another that can be judged."""
+    heads = {head for item in tested for head in (item.first, item.other)}
+    trusted = [found for found in summary.standings if found.head not in summary.lags]
+    learned = any(found.beats for found in trusted)
+    return bool(heads) and heads <= set(summary.at_majority) and not learned
 
 
 def _nothing_learned(summary: Summary, tested: Sequence[HeadComparison]) -> ShortAnswer:
@@ -70,8 +79,9 @@ def opening(summary: Summary) -> Iterator[str]:
     found = answer(summary)
     if found.certainty in ("unjudged", "few", "unlearned", "failed"):
         yield f"{found.sentence} {found.more}"
-    elif summary.at_majority or summary.failed:
+    elif summary.at_majority or summary.failed or summary.lags:
         yield _joined(
+            validity.not_trusted(summary),
             validity.lost(summary),
             validity.lost_fairly(summary),
             validity.failed(summary),
@@ -313,8 +323,7 @@ def _too_few(summary: Summary, tested: Sequence[HeadComparison]) -> str:
 
 
 def _open(tested: Sequence[HeadComparison]) -> list[HeadComparison]:
-    known = [name for group in _settled(tested) for name in group]
-    return [item for item in tested if item.other not in known]
+    return [item for item in tested if not any(_settled([item]))]
 
 
 def _undecided(summary: Summary, tested: Sequence[HeadComparison]) -> str:

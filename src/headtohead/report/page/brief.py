@@ -56,7 +56,7 @@ def brief(summary: Summary, found: ShortAnswer) -> Brief:
 
 def _believe(summary: Summary, found: ShortAnswer) -> str:
     seeds = max((item.comparison.difference.n for item in summary.comparisons), default=0)
-    if found.certainty == "decided":
+    if found.certainty == "decided" and found.chosen:
         sure = 100 * (1 - summary.file.study.verdict.level)
         firm = f"Yes: decided over {counted(seeds, 'seed')} at {sure:g} % confidence."
         return f"{firm} {found.more}".strip()
@@ -92,7 +92,7 @@ def _next(summary: Summary, found: ShortAnswer) -> tuple[str, str]:
         return "Lower the learning rate, then compare again.", ""
     if summary.unfinished:
         return "Run the same command again: it resumes the runs that are not finished.", ""
-    if found.certainty == "decided":
+    if found.certainty == "decided" and found.chosen:
         command = shlex.join(["headtohead", "predict", ".", "IMAGES", "--head", found.chosen])
         return f"Use {found.chosen} on images of your own, in this study's folder:", command
     if found.certainty == "few":

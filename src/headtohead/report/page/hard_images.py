@@ -23,7 +23,7 @@ class HeadPrediction:
 
 @dataclass(frozen=True)
 class HardImage:
-    """One test picture by its row in the prepared set, its true class, and every head's opinion."""
+    """A test image by its row in the prepared set, its true class, and every head's prediction."""
 
     row: int
     label: int

@@ -17,9 +17,9 @@ from headtohead.report.page.frame import GLYPHS, colors, part, policy, template,
 from headtohead.report.page.glossary import TERMS, explain
 from headtohead.report.page.setting import backbone_text, epochs_text, recipe_text
 from headtohead.report.page.tables import MISSING
-from headtohead.report.several import FEW, Entry, Place, Several, Standing
+from headtohead.report.several import FEW, AgainstReference, Entry, Place, Several
 
-TAGS: dict[Standing, str] = {
+TAGS: dict[AgainstReference, str] = {
     "reference": "",
     "beats": "supported",
     "behind": "refuted",

@@ -130,7 +130,7 @@ def rows(summary: Summary) -> tuple[Row, ...]:
 
 @dataclass(frozen=True)
 class BaselineRow:
-    """Always naming the largest class, as a row; beside its accuracy the interval over images."""
+    """Always predicting the largest class, as a row; beside accuracy the interval over images."""
 
     label: str
     about: str

@@ -39,14 +39,14 @@ def not_judged(summary: Summary, tested: Sequence[HeadComparison]) -> str:
 
 
 def not_trusted(summary: Summary) -> str:
-    """Lagging heads where every pair that is tested is judged; empty for none."""
+    """Lagging heads where all tested pairs are judged, why and what to do; empty for none."""
     lagging = list(summary.lags)
     if not lagging:
         return ""
     their, are = ("their", "they are") if len(lagging) > 1 else ("its", "it is")
     return (
         f"Evaluation does not show what {names(lagging)} learned: do not rely on {their} "
-        f"numbers. In these verdicts {are} not compared."
+        f"numbers. In these verdicts {are} not compared. {why_and_remedy(summary)}"
     )
 
 
@@ -56,8 +56,10 @@ def why_and_remedy(summary: Summary) -> str:
     others: list[HeadResult] = []
     for found in summary.heads:
         if found.head in summary.lags:
-            moving = summary.file.study.recipe_for(found.head).batch_norm == "moving"
-            known = moving and found.parameters.has_statistics
+            study = summary.file.study
+            moving = study.recipe_for(found.head).batch_norm == "moving"
+            fixed = study.backbone.frozen and not study.backbone.norm
+            known = moving and not fixed and found.parameters.has_statistics
             (behind if known else others).append(found)
     told = [
         f"Training accuracy of {names(list(summary.lags))} is lower when evaluated than while "
@@ -94,8 +96,10 @@ def _worse_at_the_end(summary: Summary, found: Sequence[HeadResult]) -> str:
 def nothing_learned(summary: Summary) -> str:
     """That no head beats the largest class, in a sentence."""
     found = summary.baseline
-    known = [item.head for item in summary.standings]
+    known = [item.head for item in summary.standings if item.head not in summary.lags]
     heads = "no head beats" if len(known) > 1 else f"{known[0]} does not beat"
+    if summary.lags and len(known) > 1:
+        heads = f"{names(known)} do not beat"
     return (
         f"Nothing was learned that the test images show: {heads} always predicting {found.name}, "
         f"the largest class ({summary.chance})."
