@@ -9,8 +9,9 @@ import numpy as np
 from headtohead.core.streams import stream
 from headtohead.data.prepared import PICTURES, PreparedSet, Quarantined
 from headtohead.probes.base import write_run, write_session
-from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps, Curves
+from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps
 from headtohead.probes.costs import COSTS, Costs
+from headtohead.probes.curves import Curves
 from headtohead.probes.probe_images import ProbeImages, images_path, write_images
 from headtohead.probes.speed import SPEED, Speed
 from headtohead.probes.translation import TRANSLATION, Translation

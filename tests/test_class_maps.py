@@ -17,15 +17,17 @@ from headtohead.heads.pooling import GlobalAverage
 from headtohead.heads.table import HEADS, build_head
 from headtohead.probes.class_maps import (
     CLASS_MAPS,
+    collect_class_maps,
+    gradcam_of,
+    taken_apart,
+)
+from headtohead.probes.curves import (
     FEWER_CURVES,
     FEWER_STEPS,
     STEPS,
     Curves,
     _shares,
-    collect_class_maps,
-    gradcam_of,
     of_class,
-    taken_apart,
 )
 from headtohead.probes.probe_images import ProbeImages
 from headtohead.stats.maps import area_gain, at_pixels

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps, Curves
+from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps
 from headtohead.probes.costs import COSTS, Costs
+from headtohead.probes.curves import Curves
 from headtohead.probes.predictions import PREDICTIONS, Predictions, SplitPredictions
 from headtohead.probes.probe_images import (
     Masks,

@@ -11,8 +11,9 @@ from headtohead.claims.judge import judge
 from headtohead.claims.speed import speeds_of
 from headtohead.core.streams import stream
 from headtohead.probes.base import write_run, write_session
-from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps, Curves
+from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps
 from headtohead.probes.costs import COSTS, Costs
+from headtohead.probes.curves import Curves
 from headtohead.probes.probe_images import Masks, masks_path, write_masks
 from headtohead.probes.speed import SPEED, Speed
 from headtohead.probes.translation import TRANSLATION, Translation

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from headtohead.config.study_files import load_study
-from headtohead.probes.class_maps import CURVE_PICTURES, FEWER_CURVES, FEWER_STEPS, STEPS
+from headtohead.probes.curves import CURVE_PICTURES, FEWER_CURVES, FEWER_STEPS, STEPS
 from headtohead.probes.probe_images import MOST
 from headtohead.probes.translation import FEWER, PHASES
 from headtohead.stats.metrics import BINS

@@ -331,4 +331,4 @@ def test_a_heads_failed_runs_are_one_note(tmp_path: Path) -> None:
         add_run(ledger, "gap", seed, skill=0.9)
         add_run(ledger, "fc", seed, failure=None if seed == 2 else DIVERGED)
     (note,) = [note for note in summarize(StudyData(ledger)).notes if "failed" in note]
-    assert stated(note, "fc") == ["fc", "0", "1", "3", "2", "31", "0", "50.0"]
+    assert stated(note, "fc") == ["fc", "0", "1", "3", "0", "2", "31", "50.0"]

@@ -144,6 +144,10 @@ def evaluate(
         new = ~np.isin(rows, known.rows)
         rows, labels = rows[new], labels[new]
     shares, shift = _shares(file, labels)
+
+    def answered(predicted: NDArray[np.int64]) -> Answers:
+        return answers_scored(rows, labels, predicted, len(file.classes), file.study.verdict.metric)
+
     found: list[RunEvaluation] = []
     answers: dict[tuple[str, int], Answers] = {}
     for number, run in enumerate(finished):
@@ -151,16 +155,11 @@ def evaluate(
         model = load_model(ledger, run.head, run.seed, device=device, trust=trust)
         logits = _logits(model, file.study, prepared, rows, run.seed, cache, progress)
         found.append(RunEvaluation(run.head, run.seed, scores(logits, labels, len(file.classes))))
-        answers[run.head, run.seed] = answers_scored(
-            rows, labels, predictions(logits), len(file.classes), file.study.verdict.metric
-        )
+        answers[run.head, run.seed] = answered(predictions(logits))
     progress("evaluating runs", len(finished), len(finished))
     failed, told = _failed(file, summary, labels)
     always = np.full_like(labels, int(np.argmax(np.bincount(labels))))
-    for run in failed:
-        answers[run.head, run.seed] = answers_scored(
-            rows, labels, always, len(file.classes), file.study.verdict.metric
-        )
+    answers |= {(run.head, run.seed): answered(always) for run in failed}
     return Evaluated(
         out=ledger.out,
         data=data,

@@ -104,7 +104,8 @@ def _maps(
     """(n, h, w) maps of each image's label in logits, and whether they are the head's own."""
     import torch
 
-    from headtohead.probes.class_maps import gradcam_of, of_class
+    from headtohead.probes.class_maps import gradcam_of
+    from headtohead.probes.curves import of_class
     from headtohead.training.inference import BATCH
 
     wanted = torch.from_numpy(np.ascontiguousarray(labels, np.int64)).to(features.device)

@@ -5,13 +5,20 @@ from typing import TYPE_CHECKING, final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
 
 from headtohead.core.errors import brief
 from headtohead.core.streams import stream
 from headtohead.probes.base import Context, Need
+from headtohead.probes.curves import (
+    CURVE_PICTURES,
+    FEWER_CURVES,
+    Curves,
+    Floats32,
+    TakenApart,
+    of_class,
+)
 from headtohead.probes.probe_images import ProbeImages
-from headtohead.probes.seen import features_of, logits_of
+from headtohead.probes.seen import features_of
 from headtohead.stats.maps import at_pixels
 from headtohead.store.evidence import Arrays
 
@@ -26,19 +33,6 @@ CURVES = ("random", "gradcam", "exact")
 UNFIT = "unfit"
 """Name of the array that says why a head's own maps are left out."""
 
-CURVE_PICTURES = 24
-"""The first so many probe images are taken apart and put together again."""
-
-STEPS = 10
-"""Shares of the pixels at which a curve is looked at: every tenth."""
-
-FEWER_CURVES, FEWER_STEPS = 2, 5
-"""On a frozen backbone, which costs far more than its heads and sees each step of every curve. Each
-seed takes the next images: seven seeds show 14."""
-
-BLUR = 0.1
-"""Radius of the blur that an insertion starts from, as a share of the side."""
-
 ROUNDING = 1e-5
 """Of the largest value: what maps in float32 may differ by and be the same."""
 
@@ -47,25 +41,6 @@ CONTRACT = 2e-3
 
 TINY = 1e-6
 """In logits: where maps and logits are all but zero."""
-
-Floats32 = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Curves:
-    """The true class's probability as pixels go or come in one order of importance.
-
-    `deletion`, `insertion`: (m, steps + 1) float32 in [0, 1], of m of the probe images; in
-    column k a share k / steps of the pixels, the most important first, is taken away from the
-    picture (deletion) or has come back to its blurred copy (insertion).
-    """
-
-    deletion: NDArray[np.float32]
-    insertion: NDArray[np.float32]
-
-    def of(self, chosen: NDArray[np.bool_]) -> "Curves":
-        """Those of some of the m images."""
-        return Curves(self.deletion[chosen], self.insertion[chosen])
 
 
 @dataclass(frozen=True)
@@ -187,7 +162,7 @@ def collect_class_maps(
     chance = stream(0, "random maps").random(gradcam.shape, dtype=np.float32)
 
     apart = taken_apart(len(pictures.rows), seed, frozen=model.is_frozen)
-    few = _TakenApart(model, pictures, apart, features)
+    few = TakenApart(model, pictures, apart, features)
 
     def curves(maps: Floats32, *, shared: bool = False) -> Curves:
         return few.curves(at_pixels(maps[apart], few.side, first, stride), shared=shared)
@@ -224,16 +199,6 @@ def taken_apart(count: int, seed: int, *, frozen: bool) -> NDArray[np.int64]:
     return (few * seed + np.arange(few)) % max(count, 1)
 
 
-def of_class(values: "Tensor", labels: "Tensor") -> "Tensor":
-    """(n, outputs, …) → (n, …) of each picture's label; with one output, its negative for 0."""
-    import torch
-
-    if values.shape[1] == 1:
-        sign = (2 * labels - 1).to(values.dtype)
-        return values[:, 0] * sign.reshape(-1, *[1] * (values.ndim - 2))
-    return values[torch.arange(len(values), device=values.device), labels]
-
-
 def gradcam_of(head: "Head", features: "Tensor", labels: "Tensor") -> "Tensor":
     """(n, channels, h, w) feature maps → (n, h, w) Grad-CAM in logits (see `ClassMaps`).
 
@@ -264,8 +229,10 @@ def _maps(
         ):
             own = own_maps(head, maps)
             gradcam = gradcam_of(head, maps, targets).cpu().numpy()
-            told = of_class(own, targets).cpu().numpy() if isinstance(own, torch.Tensor) else own
-            found.append((gradcam, told))
+            if isinstance(own, torch.Tensor):
+                found.append((gradcam, of_class(own, targets).cpu().numpy()))
+            else:
+                found.append((gradcam, own))
     return found
 
 
@@ -298,98 +265,6 @@ def _differ_by_constants(one: Floats32, other: Floats32) -> bool:
     difference = one - other
     scale = np.abs(one).max(initial=0) + np.abs(other).max(initial=0)
     return bool(np.ptp(difference, axis=(1, 2)).max(initial=0) <= ROUNDING * scale)
-
-
-@dataclass(frozen=True)
-class _End:
-    """Pictures from which curves set out or at which they arrive, in whatever order of pixels."""
-
-    pixels: NDArray[np.uint8]
-    probability: Floats32
-
-
-class _TakenApart:
-    """Some probe images, `apart` of them, and what `model` says of them in parts.
-
-    `features` are the backbone's maps of all probe images.
-    """
-
-    def __init__(
-        self,
-        model: "Classifier",
-        pictures: ProbeImages,
-        apart: NDArray[np.int64],
-        features: "Tensor",
-    ) -> None:
-        import torch
-
-        self._model, self._device = model, features.device
-        self._steps = FEWER_STEPS if model.is_frozen else STEPS
-        pixels = pictures.pixels[apart]
-        self._labels = pictures.labels[apart]
-        self.side = pixels.shape[1]
-        mean = pixels.mean((1, 2), keepdims=True).astype(np.uint8)
-        with torch.no_grad():
-            logits = model.head(features[torch.from_numpy(apart).to(self._device)])
-        self._whole = _End(pixels, self._known(logits))
-        self._mean = self._end(np.broadcast_to(mean, pixels.shape))
-        self._blurred = self._end(np.stack([_blurred(picture) for picture in pixels]))
-
-    def curves(self, maps: Floats32, *, shared: bool) -> Curves:
-        """Deletion and insertion by the order of (m, side, side) `maps`, largest value first.
-
-        `shared`: other runs have the same maps.
-        """
-        share = _shares(maps)
-        return Curves(
-            self._between(share, self._whole, self._mean, shared=shared),
-            self._between(share, self._blurred, self._whole, shared=shared),
-        )
-
-    def _between(
-        self, share: NDArray[np.float64], start: _End, end: _End, *, shared: bool
-    ) -> Floats32:
-        """(m, steps + 1) probabilities of the true class as pixels of `end` replace `start`'s."""
-        mixed = np.stack([start.pixels] * (self._steps - 1))
-        for k, pixels in enumerate(mixed, start=1):
-            np.copyto(pixels, end.pixels, where=(share < k / self._steps)[..., None])
-        pixels = mixed.reshape(-1, *mixed.shape[2:])
-        found = self._probability(pixels, shared=shared).reshape(self._steps - 1, -1)
-        return np.stack([start.probability, *found, end.probability], axis=1)
-
-    def _end(self, pixels: NDArray[np.uint8]) -> _End:
-        return _End(pixels, self._probability(pixels, shared=True))
-
-    def _probability(self, pixels: NDArray[np.uint8], *, shared: bool) -> Floats32:
-        """(n,) probabilities of the true class of n pictures, m after m."""
-        return self._known(logits_of(self._model, pixels, self._device, shared=shared))
-
-    def _known(self, logits: "Tensor") -> Floats32:
-        """(n,) probabilities of the true class by (n, outputs) logits, m pictures after m."""
-        import torch
-
-        targets = torch.from_numpy(np.resize(self._labels, len(logits))).to(logits.device)
-        one = logits.shape[1] == 1
-        known = of_class(logits if one else logits.softmax(dim=1), targets)
-        return np.asarray((known.sigmoid() if one else known).cpu().numpy(), np.float32)
-
-
-def _shares(maps: Floats32) -> NDArray[np.float64]:
-    """Each pixel's place in the order of its (side, side) map, as a share: 0 is the largest.
-
-    Equal values go in a fixed random order, the same for every map.
-    """
-    shuffled = stream(0, "equal pixels").permutation(maps[0].size)
-    flat = maps.reshape(len(maps), -1)[:, shuffled]
-    order = shuffled[np.argsort(-flat, axis=1, kind="stable")]
-    ranks = np.empty_like(order)
-    np.put_along_axis(ranks, order, np.arange(order.shape[1])[None], axis=1)
-    return np.asarray(ranks / order.shape[1], np.float64).reshape(maps.shape)
-
-
-def _blurred(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    radius = ImageFilter.GaussianBlur(BLUR * picture.shape[0])
-    return np.asarray(Image.fromarray(picture).filter(radius), np.uint8)
 
 
 def _map(arrays: Arrays, name: str) -> NDArray[np.float32]:

@@ -62,11 +62,12 @@ def _failures(runs: Sequence[RunResult], metric: Metric) -> Iterator[str]:
         counts = f"as the majority class's share, {share:.1f} % of the test split"
         if metric != "test_accuracy":
             counts = f"as always predicting the largest class: {share:.1f} % {IN_WORDS[metric]}"
-        whose = "" if len(failed) == 1 else f", with seed {failed[0].seed}"
+        why = str(failed[0].failure)
+        if len(failed) > 1:
+            why = why.replace(" (", f" (seed {failed[0].seed}: ", 1)
         yield (
-            f"{head} failed with {_seeds([run.seed for run in failed])}: {failed[0].failure}"
-            f"{whose}. Left out of means; in comparisons "
-            f"{'it' if len(failed) == 1 else 'each'} counts {counts}."
+            f"{head} failed with {_seeds([run.seed for run in failed])}: {why}. Left out of means; "
+            f"in comparisons {'it' if len(failed) == 1 else 'each'} counts {counts}."
         )
 
 

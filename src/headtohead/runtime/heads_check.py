@@ -20,7 +20,7 @@ from headtohead.runtime.preflight import HeadSize
 IMAGES = 2
 """Random images whose feature maps say whether values below zero are to be expected."""
 
-SAID = {"linear_at_one_place", "linear_on"}
+OF_FUNCTION = {"linear_at_one_place", "linear_on"}
 """What a head's class says of its function."""
 
 Models = Sequence[tuple[str, HeadSpec]]
@@ -82,7 +82,7 @@ def guidance(models: Models, backbone: Backbone, image_size: int, *, normed: boo
     size = backbone.map_size(image_size)
     said = {}
     for name, head in models:
-        if ":" in (head.head or name) and not vars(classes[name]).keys() & SAID:
+        if ":" in (head.head or name) and not vars(classes[name]).keys() & OF_FUNCTION:
             continue  # a class of the user's own that may have inherited what is said there
         built = _without_memory(name, head, backbone.channels, size, 2)
         # Others differ in how they are trained.

@@ -7,7 +7,7 @@ from headtohead.config.recipe import MOMENTUM, RecipeSpec
 from headtohead.config.strict_yaml import write_yaml
 from headtohead.config.study import StudySpec, prepared_text
 from headtohead.core.text import counted, names
-from headtohead.probes.class_maps import CURVE_PICTURES, FEWER_CURVES, FEWER_STEPS, STEPS
+from headtohead.probes.curves import CURVE_PICTURES, FEWER_CURVES, FEWER_STEPS, STEPS
 from headtohead.probes.probe_images import MOST
 from headtohead.probes.translation import FEWER, PHASES
 from headtohead.report.summary import Summary
