@@ -164,7 +164,7 @@ def answers_on_test(
 def answers_scored(
     rows: Numbers, labels: Numbers, named: Numbers, classes: int, metric: Scoring
 ) -> Answers:
-    """What naming the classes `named` (n,) comes to, image by image; `labels` (n,) are the true."""
+    """What predicting the classes `named` (n,) comes to by image; `labels` (n,) are the true."""
     correct = named == labels
     if metric == "test_accuracy":
         return Answers(rows, correct)

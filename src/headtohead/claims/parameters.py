@@ -130,7 +130,7 @@ def parameters_chart(data: StudyData) -> Chart | None:
             "parameters",
             "Parameters against accuracy",
             "Up and to the left is better. Rings: seeds; large marks: their mean; dashed: always "
-            "naming the largest class.",
+            "predicting the largest class.",
             "; ".join(told),
         )
 

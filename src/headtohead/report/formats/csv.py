@@ -13,8 +13,8 @@ def results_csv(summary: Summary) -> bytes:
     """One row for each run that is over, UTF-8 with a header; empty cells for unknown values.
 
     Units are those of METRICS: shares, nats, seconds. The last row, of status "baseline", is always
-    naming the largest class. `test_accuracy_low` and `_high` bound the exact binomial interval over
-    test images, at the study's level.
+    predicting the largest class. `test_accuracy_low` and `_high` bound the exact binomial interval
+    over test images, at the study's level.
     """
     names = [
         *("head", "seed", "status", "failure", "epochs", "best_epoch"),
