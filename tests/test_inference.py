@@ -105,7 +105,7 @@ tasks = {
 task = tasks[sys.argv[1]]
 task(np.resize(np.arange(192), 256))
 before = memory()
-task(np.resize(np.arange(192), 2048))
+task(np.resize(np.arange(192), 4096))
 print(memory() - before)
 """
 
@@ -115,9 +115,10 @@ print(memory() - before)
 def test_memory_does_not_grow_with_the_images_evaluated(task: str) -> None:
     """Else 20,000 test images take 1.7 GB, and a study of a large set fails in its first epoch.
 
-    In kB: they were 82,000 and 22,000.
+    In kB for 3,840 more images: 0 to 9,000, as the allocator's luck has it; where each batch's
+    values are kept in lists, 60,000 to 141,000 in five of six runs.
     """
     ran = subprocess.run(
         [sys.executable, "-c", GROWTH, task], capture_output=True, text=True, check=True
     )
-    assert int(ran.stdout) < 8_000
+    assert int(ran.stdout) < 20_000
