@@ -119,6 +119,47 @@ def test_a_job_waits_for_the_one_it_needs(tmp_path: Path, workers: int) -> None:
     assert events.index((other, "error")) < events.index((last, "start"))
 
 
+SECOND_FIRST = (
+    BEGINNING
+    + """
+from pathlib import Path
+mine = setup["worker"]
+for line in sys.stdin:
+    job = json.loads(line)
+    if "lent" in job:
+        continue
+    say(event="start", worker=mine)
+    Path(f"{mine}-began-{job['seed']}").touch()
+    other = f"1-done-{job['seed']}" if mine == 0 else f"0-began-{job['seed']}"
+    while not Path(other).exists():
+        time.sleep(0.01)
+    say(event="done", status="finished")
+    if mine == 1:
+        time.sleep(0.2)  # so that its end is heard first
+        Path(f"1-done-{job['seed']}").touch()
+"""
+)
+
+
+def test_a_worker_has_the_heads_of_a_seed_that_it_has_had_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each worker makes anew what every head's pool makes of frozen features: half a minute
+    of a study of 25 heads."""
+    monkeypatch.chdir(tmp_path)
+    jobs = [Job(head, seed) for seed in range(4) for head in ("a", "b")]
+    begun: list[tuple[str, int]] = []
+    setups: list[dict[str, Any]] = [{"worker": number} for number in range(2)]
+
+    def heard(job: Job, event: Event) -> None:
+        if event["event"] == "start":
+            begun.append((job.head, event["worker"]))
+
+    with executor_of(tmp_path, SECOND_FIRST, setups) as executor:
+        executor.run(jobs, heard)
+    assert sorted(begun) == [("a", 0)] * 4 + [("b", 1)] * 4
+
+
 TALKING = (
     BEGINNING
     + """

@@ -1,6 +1,6 @@
 """Jobs by worker processes of this machine: feed them, pass on what they say, leave none behind."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -73,7 +73,7 @@ class LocalExecutor:
         for worker in self._pool.workers:
             if worker.job is None:
                 worker.lend([])
-                self._give(worker, self._next_job())
+                self._give(worker, self._next_job(worker.trained))
         while self._unstarted and (job := self._next_job()) is not None:
             worker = _TrainingWorker(self._standby.take, self._unstarted.pop(0), self._logs)
             self._pool.add(worker)
@@ -89,15 +89,26 @@ class LocalExecutor:
     def _give(self, worker: "_TrainingWorker", job: AnyJob | None) -> None:
         if job is not None:
             worker.give(job, as_data(job))
+            if isinstance(job, Job):
+                worker.trained.add(job.head)
 
-    def _next_job(self) -> Any:
+    def _next_job(self, trained: Collection[str] = ()) -> Any:
+        """The first that can be done; of its seed rather a head that the worker has `trained`.
+
+        What that head's pool makes of frozen features is there still.
+        """
         unfinished = {*self._waiting, *(worker.job for worker in self._pool.workers)}
-        for job in self._waiting:
-            before = getattr(job, "after", None)
-            if before is None or Job(before, job.seed) not in unfinished:
-                self._waiting.remove(job)
-                return job
-        return None
+        ready = [job for job in self._waiting if not unfinished & _before(job)]
+        if not ready:
+            return None
+        known = (
+            job
+            for job in ready
+            if isinstance(job, Job) and job.seed == ready[0].seed and job.head in trained
+        )
+        job = next(known, ready[0])
+        self._waiting.remove(job)
+        return job
 
     def _dismiss(self, worker: "_TrainingWorker") -> None:
         """It has died: another may take its place."""
@@ -113,11 +124,22 @@ def local_executor(
     return LocalExecutor(standby, [{**setup, **shared} for setup in setups], out / "logs")
 
 
+def _before(job: AnyJob) -> set[AnyJob]:
+    """What must be done before it."""
+    if not isinstance(job, Job) or job.after is None:
+        return set()
+    return {Job(job.after, job.seed)}
+
+
 class _TrainingWorker(Worker):
-    """A process of the pool, how it is set up, and the cores that it may use besides."""
+    """A process of the pool, how it is set up, and the cores that it may use besides.
+
+    `trained` are the heads that it has had.
+    """
 
     def __init__(self, take: Callable[[], Process], setup: dict[str, Any], logs: Path) -> None:
         self.setup = setup
+        self.trained: set[str] = set()
         self._lent: list[int | None] = []
         self._log = logs / f"worker-{setup['worker']}.log"
         try:

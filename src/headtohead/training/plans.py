@@ -56,6 +56,16 @@ class RunPlan:
         model.backbone = fastest(model.backbone)
         return model
 
+    def to_train(self, device: torch.device) -> Classifier:
+        """The model before its first step, on the device and laid out as steps are fastest.
+
+        A frozen backbone is the process's one, as it is.
+        """
+        model = self.build(lent=True).to(device)
+        trained = model.head if model.is_frozen else model
+        trained.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return model
+
     def build_plain(self) -> Classifier:
         """The same model by PyTorch's own kernels alone."""
         return self._built(lent=False)

@@ -60,10 +60,8 @@ class RunState:
 
         `train` is the number of training images.
         """
-        model = plan.build(lent=True).to(device)
+        model = plan.to_train(device)
         check_outputs(model, plan.head, image_size=plan.image_size, classes=plan.classes)
-        trained = model.head if model.is_frozen else model
-        trained.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = optimizer_of(model, plan.recipe, schedule_of(plan.recipe, train))
         machine = _machine(plan, model, device)
         state = cls(model, optimizer, machine, _is_repeatable(device))
