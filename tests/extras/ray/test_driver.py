@@ -98,6 +98,49 @@ def test_one_broken_machine_fails_no_run(cluster: Make) -> None:
     assert len(made.worked("broken")) <= 4
 
 
+def test_a_machine_where_no_run_begins_is_left_out(
+    cluster: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it says that it is ready, ends the next run, and so on for ever."""
+    monkeypatch.setattr(membership, "REFRESH", 0.0)
+    made = cluster(FakeRay("broken", "sound"))
+    work = made.work
+
+    def never_begins(task: Task) -> None:
+        if task.machine == "broken":
+            task.values.append(FakeRay.exceptions.WorkerCrashedError())
+        else:
+            work(task)
+            for _ in range(30):
+                task.values.insert(1, {"event": "alive"})
+
+    made.work = never_begins  # type: ignore[method-assign]
+    made.run(*ALL)
+    assert len(made.of("done")) == 4
+    assert len(made.of("said")) == 1
+    assert membership.FETCHES <= len(made.worked("broken")) <= 2 * membership.FETCHES
+
+
+def test_a_machine_whose_workers_die_now_and_then_stays(
+    cluster: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a long study loses its only machine by three accidents."""
+    monkeypatch.setattr(membership, "REFRESH", 0.0)
+    made = cluster(FakeRay("a", CPU=1))
+    work = made.work
+
+    def dies_every_other_time(task: Task) -> None:
+        if len(made.ray.asked(node.work)) % 2:
+            task.values.append(FakeRay.exceptions.WorkerCrashedError())
+        else:
+            work(task)
+
+    made.work = dies_every_other_time  # type: ignore[method-assign]
+    made.run(*ALL)
+    assert len(made.of("done")) == 4
+    assert len(made.worked("a")) == 8
+
+
 class Clock:
     """Passes only where a test lets it."""
 

@@ -44,8 +44,9 @@ SILENCE = 120.0
 PATIENCE = 300.0
 """Seconds that a job may wait for its machine's cores before it is given to any machine again."""
 
-NOT_BEGUN: Event = {"event": "not begun"}
-"""How a job ends whose machine went, or had no room, before it began: nothing is wrong with it."""
+NO_ROOM: Event = {"event": "not begun", "message": None}
+"""How a job ends whose machine has no room. Where that went, or its worker died, before the job
+began, the message says so. Nothing is wrong with the job."""
 
 DEAF = 10.0
 """Seconds between two looks at clocks from which this process was stopped, as by Ctrl-Z, or busy:
@@ -182,7 +183,7 @@ class Driver:
                 self._end(ref, attempt, "its machine does not answer")
             elif not attempt.begun and silent > PATIENCE:  # others may have taken its cores
                 ray.cancel(ref, force=True)
-                self._end(ref, attempt, NOT_BEGUN)
+                self._end(ref, attempt, NO_ROOM)
 
     def _bind(self) -> None:
         """Seeds of which there are runs go where these came from."""
@@ -278,10 +279,13 @@ class Driver:
         except ray.exceptions.RayError as error:
             if isinstance(error, ray.exceptions.GetTimeoutError):
                 ray.cancel(ref, force=True)  # it may go on, and write where another run does
+            why = f"{type(error).__name__}: {brief(str(error), 200)}"
             if not attempt.begun:
-                return NOT_BEGUN
+                return {**NO_ROOM, "message": why}
             self._membership.look_again()
-            return f"{type(error).__name__}: {brief(str(error), 200)}"
+            return why
+        if not attempt.begun:
+            self._membership.began(attempt.member)
         attempt.heard, attempt.begun = time.monotonic(), True
         kind = event["event"]
         try:
@@ -333,8 +337,8 @@ class Driver:
                 tell("error", message=f"{end}; tried {DEATHS} times, the last on {member.host}")
                 return
             tell("note", message=f"lost on {member.host} ({end}); it is done again")
-        elif end is NOT_BEGUN:
-            self._membership.ask_again(member)
+        elif end["event"] == NO_ROOM["event"]:
+            self._membership.ask_again(member, end["message"])
         elif end["event"] == "refused":
             self._membership.leave_out(member.id, f"cannot do such runs: {end['message']}")
         elif end.get("exit_code") == StorageError.exit_code:

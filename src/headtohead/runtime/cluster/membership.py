@@ -1,6 +1,7 @@
 """The machines of a Ray cluster: who is there, of which kind, who is left out."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -22,7 +23,7 @@ ABSENT = 60.0
 """Seconds without any machine after which a study ends: a new one may come."""
 
 FETCHES = 3
-"""Times that a machine may fail to say what it is, or to fetch what it needs."""
+"""Times that a machine may fail to say what it is, to fetch what it needs, or to begin a run."""
 
 STILL = 180.0
 """Seconds in which a machine that fetches, or hashes, must get on: it is asked anew then."""
@@ -36,6 +37,7 @@ class Membership:
         self._members: dict[str, KnownMachine] = {}
         self._kinds: dict[str, Kind] = {}
         self._left_out: dict[str, str] = {}
+        self._unbegun: Counter[str] = Counter()
         self._disk = self._lost = False
         self._refreshed, self._seen = 0.0, time.monotonic()
         self._nodes: dict[str, dict[str, Any]] = {}
@@ -224,10 +226,22 @@ class Membership:
         """Something died: see at once who is still there."""
         self._refreshed = 0.0
 
-    def ask_again(self, member: KnownMachine) -> None:
-        """`member` may have no room, or be gone: it says again what it is before it gets a job."""
-        if self._members.pop(member.id, None) is not None:
-            self.stock.forget(member.id, self.usable())
+    def ask_again(self, member: KnownMachine, died: str | None = None) -> None:
+        """`member` may have no room, or be gone: it says again what it is before it gets a job.
+
+        `died` says how its worker ended where one died before its job began: where that comes
+        again and again, and no job begins, the machine is left out.
+        """
+        if self._members.pop(member.id, None) is None:
+            return
+        self.stock.forget(member.id, self.usable())
+        self._unbegun[member.id] += died is not None
+        if self._unbegun[member.id] >= FETCHES:
+            self.leave_out(member.id, f"ends every run before it begins: {died}")
+
+    def began(self, member: KnownMachine) -> None:
+        """A job began there."""
+        del self._unbegun[member.id]
 
     def leave_out(self, machine: str, why: str, *, disk: bool = False) -> None:
         """No more jobs for that machine; `disk` says whether its disk is the reason."""
