@@ -2,6 +2,7 @@
 
 import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +56,43 @@ def test_more_stages_than_there_are_are_told_before_the_work() -> None:
     study = study_from("quick", train_backbone="last:4")
     with pytest.raises(UsageError, match="has 3 stages; received last:4"):
         answer(question_about(study, "cpu", 1, deterministic=True))
+
+
+SILENT = """
+import torch
+from torch import nn
+
+class Silent(nn.Module):
+    channels = 4
+
+    def __init__(self, grad=False):
+        super().__init__()
+        self.grad = grad
+        self.layer = nn.Conv2d(3, 4, 3, stride=2)
+
+    def forward(self, images):
+        with torch.set_grad_enabled(self.grad):
+            return self.layer(images)
+"""
+
+
+def test_a_backbone_that_cannot_be_trained_is_told_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a study that says that it trains everything trains the heads alone."""
+    (tmp_path / "silent_h2h.py").write_text(SILENT)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def refused(grad: bool, train: str) -> bool:
+        study = study_from("quick", backbone="silent_h2h:Silent", train_backbone=train)
+        backbone = study.backbone.model_copy(update={"options": {"grad": grad}})
+        study = study.model_copy(update={"backbone": backbone})
+        asked = question_about(study, "cpu", 1, deterministic=True)
+        return "none of its 112 parameters" in (answer_or_refusal(asked).refusal or "")
+
+    assert refused(False, "all")
+    assert not refused(False, "none")
+    assert not refused(True, "all")
 
 
 def test_what_to_know_of_heads_is_said_before_any_work() -> None:

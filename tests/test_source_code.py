@@ -56,6 +56,24 @@ def test_of_a_package_its_own_modules_count(
     assert source_digest("pack_h2h.heads:Wide") not in (before, None)
 
 
+def test_a_package_beside_the_own_one_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else features of before an edit are used after it, where blocks are in another package."""
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, text in (
+        ("nets_h2h", "from blocks_h2h.conv import Block\n"),
+        ("blocks_h2h", ""),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(text)
+    block = tmp_path / "blocks_h2h" / "conv.py"
+    block.write_text("class Block: ...\n")
+    before = source_digest("nets_h2h:Block")
+    block.write_text("class Block: size = 3\n")
+    assert source_digest("nets_h2h:Block") != before
+
+
 @pytest.mark.parametrize(
     "name", ["gap", "no_such_h2h:A", "a..b:C", ":C", "x:", "headtohead.heads.base:GlobalAverage"]
 )

@@ -20,21 +20,22 @@ _LIBRARIES = ("site-packages", "dist-packages")
 def source_digest(reference: str) -> str | None:
     """The SHA-256, as hex, of the source behind `module:Class`; None for any other name.
 
-    Covers the module's file and, from import to import, the files that lie in its folder or, for
-    a module of a package, in that package; of an installed library the module's file alone. Line
-    ends do not count. None where there is no file, as for a class typed into a notebook, and for
-    a class of headtohead itself, whose version a study remembers.
+    Covers the module's file and, from import to import, the files of its package, and those that
+    lie in the folder that an import finds it from; of an installed library the module's file
+    alone. Line ends do not count. None where there is no file, as for a class typed into a
+    notebook, and for a class of headtohead itself, whose version a study remembers.
     """
     module, _, attribute = reference.partition(":")
     if not attribute or module.partition(".")[0] == OWN or (file := _file_of(module)) is None:
         return None
+    root = _root(module, file)
     found: dict[str, bytes] = {}
     waiting = [module]
     while waiting:
         name = waiting.pop()
         if name in found or (path := file if name == module else _file_of(name)) is None:
             continue
-        if name != module and not _beside(name, module, path, file):
+        if name != module and not _beside(name, module, path, root):
             continue
         try:
             found[name] = path.read_bytes().replace(b"\r\n", b"\n")
@@ -69,12 +70,18 @@ def _file_of(module: str) -> Path | None:
     return path if path.suffix in (".py", ".so", ".pyd") else None
 
 
-def _beside(name: str, module: str, path: Path, file: Path) -> bool:
-    """Whether `name` is of the same package as `module`, or lies beside it, as the user's own."""
+def _root(module: str, file: Path) -> Path:
+    """The folder that an import of `module`, whose file this is, finds its first part in."""
+    depth = module.count(".") + (file.name == "__init__.py")
+    return file.parents[depth]
+
+
+def _beside(name: str, module: str, path: Path, root: Path) -> bool:
+    """Whether `name`, no library's, is of the same package as `module` or lies below `root`."""
     top = name.partition(".")[0]
     if top == OWN or set(_LIBRARIES) & set(path.parts):
         return False
-    return top == module.partition(".")[0] or path.is_relative_to(file.parent)
+    return top == module.partition(".")[0] or path.is_relative_to(root)
 
 
 def _imports(source: bytes, module: str, *, is_package: bool) -> Iterator[str]:

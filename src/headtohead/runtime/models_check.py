@@ -6,8 +6,10 @@ from typing import Any
 
 import torch
 
+from headtohead.backbones.base import Backbone
 from headtohead.backbones.describe import facts
 from headtohead.backbones.frozen import with_last_stages
+from headtohead.backbones.stages import used_parameters
 from headtohead.backbones.table import resolve
 from headtohead.core.errors import HeadToHeadError, UsageError, brief, one_line
 from headtohead.core.source_code import loaded_digest
@@ -45,6 +47,8 @@ def answer(question: PreflightQuestion) -> PreflightAnswer:
     size = backbone.map_size(image_size)
     if resolved.stages:
         with_last_stages(backbone, resolved.stages, image_size)  # as many as there are
+    elif not resolved.frozen:
+        _check_trained(backbone, image_size)
     setups = worker_setups(question.device, question.workers, deterministic=question.deterministic)
     device = torch.device(setups[0]["device"])
     sizes = sizes_of(models, backbone.channels, size, question.optimizers)
@@ -63,6 +67,17 @@ def answer(question: PreflightQuestion) -> PreflightAnswer:
         memory=memory,
         guidance=tuple(guidance(models, backbone, image_size, normed=resolved.norm)),
     )
+
+
+def _check_trained(backbone: Backbone, image_size: int) -> None:
+    """Raises UsageError where training would leave all of the backbone's parameters as they are."""
+    count = sum(p.numel() for p in backbone.parameters())
+    if count and not used_parameters(backbone, image_size):
+        raise UsageError(
+            f"the maps of the backbone {backbone.identity.partition(' ')[0]} depend on none of its "
+            f"{count:,} parameters, so only the head would be trained: its forward pass computes "
+            f"without gradients (torch.no_grad, detach). Remove that, or use --train-backbone none."
+        )
 
 
 def _build_heads(question: PreflightQuestion, channels: int, size: tuple[int, int]) -> None:
