@@ -62,10 +62,10 @@ def speed_question(data: StudyData) -> Question:
 class Speeds:
     """How fast one head trains.
 
-    `step` (rounds,) processor seconds per picture of a training step, in rounds that are paired
+    `step` (rounds,) processor seconds per image of a training step, in rounds that are paired
     between heads; `wall` likewise on the clock. `epochs` maps seed to the epochs until the
     target was reached, at most the `horizon` that all were watched for; `reached` of them did.
-    `pictures` is the number of pictures in an epoch's training steps.
+    `pictures` is the number of images in an epoch's training steps.
     """
 
     step: NDArray[np.float64]

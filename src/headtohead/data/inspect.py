@@ -1,4 +1,4 @@
-"""Look at pictures before training on them: what is there, what is odd, what it looks like."""
+"""Look at images before training on them: what is there, what is odd, what it looks like."""
 
 import io
 from collections import Counter
@@ -24,20 +24,20 @@ from headtohead.data.walking import PassedOver, passed_over_line
 _LISTED = 20  # entries of a list in the text; the dictionary has all
 _WIDTH = 100  # characters
 
-_TILE = 120  # least pixels of a picture on the contact sheet
+_TILE = 120  # least pixels of an image on the contact sheet
 _GAP, _CAPTION, _HEADING = 8, 16, 30  # pixels
 _CLASSES_SHOWN = 40  # a sheet of a thousand classes could not be looked at, nor saved
 
 
 @dataclass(frozen=True)
 class ClassCount:
-    """One class: its files in the source, those prepared, and those that gave no picture."""
+    """One class: its files in the source, those prepared, and those that gave no image."""
 
     label: str
     found: int
     usable: int
     quarantined: int
-    given: dict[str, int]  # usable pictures in each split that the user gave
+    given: dict[str, int]  # usable images in each split that the user gave
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Lengths:
 
 @dataclass(frozen=True)
 class DuplicateGroup:
-    """Pictures that are (nearly) the same: their names, classes and given splits, in order."""
+    """Images that are (nearly) the same: their names, classes and given splits, in order."""
 
     names: tuple[str, ...]
     labels: tuple[str, ...]
@@ -59,7 +59,7 @@ class DuplicateGroup:
 
     @property
     def across_classes(self) -> bool:
-        """Whether the same picture has more than one label: one of them is wrong."""
+        """Whether the same image has more than one label: one of them is wrong."""
         return len(set(self.labels)) > 1
 
     @property
@@ -70,18 +70,18 @@ class DuplicateGroup:
 
 @dataclass(frozen=True)
 class DataCheck:
-    """What there is to know of a source's pictures before training on them."""
+    """What there is to know of a source's images before training on them."""
 
     source: str
     digest: str
     found: int  # files in the source
-    usable: int  # pictures in the prepared set; fewer than found under a limit
+    usable: int  # images in the prepared set; fewer than found under a limit
     classes: tuple[ClassCount, ...]
     widths: Lengths
     heights: Lengths
     distinct_sizes: int
-    largest_share: float  # of the usable pictures: the accuracy of always predicting that class
-    imbalance: float  # pictures of the largest class per picture of the smallest
+    largest_share: float  # of the usable images: the accuracy of always predicting that class
+    imbalance: float  # images of the largest class per image of the smallest
     duplicates: tuple[DuplicateGroup, ...]
     quarantined: tuple[Quarantined, ...]
     split: Mapping[str, int]  # images in each split that `compare` would make; empty where none can
@@ -108,9 +108,9 @@ class DataCheck:
 
 
 def check(source: Source, prepared: PreparedSet) -> DataCheck:
-    """Count and measure the pictures of `source` as they are in `prepared`.
+    """Count and measure the images of `source` as they are in `prepared`.
 
-    `prepared` has at least one picture, as `prepare` sees to.
+    `prepared` has at least one image, as `prepare` sees to.
     """
     usable = Counter(prepared.labels.tolist())
     heights, widths = prepared.original_sizes.T
@@ -196,9 +196,9 @@ def render_check(check: DataCheck) -> str:
 
 
 def contact_sheet(prepared: PreparedSet, *, columns: int = 8, rows: int = 3) -> Image.Image:
-    """A picture of pictures, RGB: for each class a heading and `rows` × `columns` of its own.
+    """A picture of images, RGB: for each class a heading and `rows` × `columns` of its own.
 
-    The choice is by a hash of the names: the same for the same pictures, and no run of one
+    The choice is by a hash of the names: the same for the same images, and no run of one
     camera. Each is shown as the network sees it, enlarged where it is small, over its name and
     original size. At most 40 classes are shown; the last line tells of the others.
     """

@@ -27,7 +27,7 @@ class HeadComparison:
     """Two heads on the primary metric at the best epoch: `first` less `other`.
 
     `seeds` are the pairs in it; `flagged` are pairs left out because the two runs' environments
-    differ, each with what differs. `pictures` is the interval over test pictures that stands
+    differ, each with what differs. `pictures` is the interval over test images that stands
     beside the one over seeds, `mcnemar` describes each seed's two networks.
     """
 

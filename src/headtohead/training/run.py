@@ -34,7 +34,7 @@ def train(
 ) -> RunRecord:
     """Train the run into `folder`, going on from its last saved epoch, and record it.
 
-    The same plan and pictures give bit-identical epochs on the same machine, interrupted or not.
+    The same plan and images give bit-identical epochs on the same machine, interrupted or not.
     `split` is read in its own order where the recipe has a stored one. A loss that is not finite
     ends the run with status "failed". Raises UsageError where the device has no such precision,
     RunError where the head's logits have another shape, the backbone to start from is gone or, on

@@ -63,7 +63,7 @@ from headtohead.report.summary import HeadComparison, Summary
 from headtohead.study_data import StudyData
 
 SHOWN_IMAGES = 12
-"""Test pictures in each grid of the page, unless it is asked for more or fewer."""
+"""Test images in each grid of the page, unless it is asked for more or fewer."""
 
 
 @dataclass(frozen=True)
