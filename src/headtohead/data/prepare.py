@@ -86,11 +86,7 @@ def prepare(
     agree(digest)
     folder = _place(cache, digest)
     if not folder.is_dir():
-        doing = "preparing the same images"
-        with taking_turns(folder.with_suffix(".lock"), doing, progress), _storage(folder.parent):
-            if not folder.is_dir():  # else another process has made it meanwhile
-                _sweep(folder.parent, spare=folder.with_suffix(".part"))
-                _make(selection, digest, folder, workers, progress)
+        _make_once(selection, digest, folder, workers, progress)
     prepared = load_prepared(folder)
     _judge(prepared, source.shown, max_unreadable)
     return prepared
@@ -126,6 +122,17 @@ def _check_values(source: Source, image_size: int, resize: str, limit: int | Non
             f"limit {limit}: there are {len(source.classes)} classes, and each needs images. "
             f"Give at least {len(source.classes)}, or no limit."
         )
+
+
+def _make_once(
+    selection: Selection, digest: str, folder: Path, workers: int, progress: Progress
+) -> None:
+    """Make `folder`, or wait while another process makes it."""
+    doing = "preparing the same images"
+    with taking_turns(folder.with_suffix(".lock"), doing, progress), _storage(folder.parent):
+        if not folder.is_dir():  # else another process has made it meanwhile
+            _sweep(folder.parent, spare=folder.with_suffix(".part"))
+            _make(selection, digest, folder, workers, progress)
 
 
 def _make(
