@@ -150,7 +150,6 @@ def render_check(check: DataCheck) -> str:
     console = Console(
         file=io.StringIO(), width=_WIDTH, color_system=None, force_jupyter=False, highlight=False
     )
-    share, ratio = check.largest_share, check.imbalance
     console.print(
         f"{counted(check.usable, 'usable image')} of {counted(check.found, 'file')} in "
         f"{printable(check.source)}",
@@ -163,31 +162,14 @@ def render_check(check: DataCheck) -> str:
     passed = passed_over_line(check.passed_over)
     if passed is not None:
         console.print(Text(passed), soft_wrap=True)
-    console.print(f"Width:   {_range_text(check.widths)}")
-    console.print(f"Height:  {_range_text(check.heights)}")
-    sizes = counted(check.distinct_sizes, "different size")
-    console.print(f"         {sizes}")
-    even = f"{ratio:.3g}" == "1"
-    smallest = "as many as" if even else f"{ratio:.3g} times as many as"
-    console.print(
-        f"Balance: {share:.1%} of the images are of the largest class, {smallest} of the smallest"
-    )
+    _print_sizes(console, check)
     if check.split:
         sizes = ", ".join(f"{count:,} {name}" for name, count in check.split.items())
         console.print(f"Split:   {sizes} in `compare`, unless a study has other shares")
         given = {name for label in check.classes for name in label.given}
         for line in holdout_lines(check.split["test"], given):
             console.print(line, markup=False, soft_wrap=True)
-    groups = counted(len(check.duplicates), "near-duplicate group")
-    _print_groups(console, f"{groups} (each stays in one split)", check.duplicates)
-    if check.across_classes:
-        across = f"{len(check.across_classes):,} of them across classes"
-        title = f"{across}: the same image under two labels"
-        _print_groups(console, title, check.across_classes)
-    if check.leaks:
-        across = f"{len(check.leaks):,} of them across the splits you gave"
-        title = f"{across}: the test split is not independent"
-        _print_groups(console, title, check.leaks)
+    _print_duplicates(console, check)
     reasons = [f"{printable(bad.name)}: {bad.reason}" for bad in check.quarantined]
     _print_list(
         console, f"{counted(len(reasons), 'file')} quarantined (cannot be decoded)", reasons
@@ -272,6 +254,33 @@ def _class_table(check: DataCheck) -> Table:
             *(f"{number:,}" for number in numbers),
         )
     return table
+
+
+def _print_sizes(console: Console, check: DataCheck) -> None:
+    """How large the images are, and how even the classes."""
+    console.print(f"Width:   {_range_text(check.widths)}")
+    console.print(f"Height:  {_range_text(check.heights)}")
+    sizes = counted(check.distinct_sizes, "different size")
+    console.print(f"         {sizes}")
+    share, ratio = check.largest_share, f"{check.imbalance:.3g}"
+    smallest = "as many as" if ratio == "1" else f"{ratio} times as many as"
+    console.print(
+        f"Balance: {share:.1%} of the images are of the largest class, {smallest} of the smallest"
+    )
+
+
+def _print_duplicates(console: Console, check: DataCheck) -> None:
+    """Groups of near-duplicates, and again those of them that spoil labels or the test split."""
+    groups = counted(len(check.duplicates), "near-duplicate group")
+    _print_groups(console, f"{groups} (each stays in one split)", check.duplicates)
+    if check.across_classes:
+        across = f"{len(check.across_classes):,} of them across classes"
+        title = f"{across}: the same image under two labels"
+        _print_groups(console, title, check.across_classes)
+    if check.leaks:
+        across = f"{len(check.leaks):,} of them across the splits you gave"
+        title = f"{across}: the test split is not independent"
+        _print_groups(console, title, check.leaks)
 
 
 def _print_groups(console: Console, title: str, groups: Iterable[DuplicateGroup]) -> None:
