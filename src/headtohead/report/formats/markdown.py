@@ -80,15 +80,15 @@ def _verdicts(content: Content) -> Iterator[str]:
                 over = bounds_text(picture_bounds(item))
                 yield _item(f"{item.pair}: {seeds}; over test images, not seeds: {over}")
         yield ""
-    if content.claims:
-        yield f"## {content.claims_title}\n"
-        if content.own_claims:
-            yield f"{escape(f'{content.how_claims_are_judged} {content.own_claims}')}\n"
+    if content.claims.views:
+        yield f"## {content.claims.title}\n"
+        if content.claims.own:
+            yield f"{escape(f'{content.claims.how_judged} {content.claims.own}')}\n"
         yield from table(
             ("claim", "verdict", "rule"),
-            [(claim.statement, claim.outcome, claim.rule) for claim in content.claims],
+            [(claim.statement, claim.outcome, claim.rule) for claim in content.claims.views],
         )
-        for claim in content.claims:
+        for claim in content.claims.views:
             yield from (_item(f"{claim.statement}: {note}") for note in claim.notes)
         yield ""
 
