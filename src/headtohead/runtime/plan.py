@@ -22,7 +22,7 @@ from headtohead.runtime.preflight import (
     refuse_too_large,
 )
 from headtohead.runtime.process import StandbyProcesses
-from headtohead.runtime.startup import check_what_is_named, start_up
+from headtohead.runtime.startup import Startup, check_what_is_named, start_up
 from headtohead.store.ledger import refuse_another
 
 
@@ -66,12 +66,8 @@ def plan(
             guidance=guidance_of(spec, answer),
             backbone=answer.about,
         )
-        if not (timing and listing is not None and found.without_time):
-            return found
-        note("Measuring a few training steps")
-        found = found.measured(_run_seconds(found, listing, answer.setups[0], startup.standby))
-        if missed := found.without_time:
-            note(f"The steps of {', '.join(missed)} could not be timed; see above.")
+        if timing and listing is not None and found.without_time:
+            return _timed(found, listing, answer.setups[0], startup)
     return found
 
 
@@ -80,6 +76,16 @@ def _images(spec: StudySpec, listing: Listing) -> Images:
     parts = split_study(spec, listing, 0)
     given = tuple(name for name in GIVEN_SPLITS if name in listing.given)
     return Images(len(parts.train), len(parts.validation), len(parts.test), given)
+
+
+def _timed(found: Forecast, listing: Listing, setup: dict[str, Any], startup: Startup) -> Forecast:
+    """With the time of heads that no run has told, from a few steps of each on this machine."""
+    note = startup.display.note
+    note("Measuring a few training steps")
+    found = found.measured(_run_seconds(found, listing, setup, startup.standby))
+    if missed := found.without_time:
+        note(f"The steps of {', '.join(missed)} could not be timed; see above.")
+    return found
 
 
 def _run_seconds(
