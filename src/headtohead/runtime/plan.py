@@ -14,13 +14,7 @@ from headtohead.data.listing import Listing, list_study
 from headtohead.data.pipeline import split_study
 from headtohead.data.prepared import GIVEN_SPLITS
 from headtohead.runtime.forecast import Forecast, Images, forecast
-from headtohead.runtime.preflight import (
-    TIMING,
-    TimingQuestion,
-    guidance_of,
-    question_about,
-    refuse_too_large,
-)
+from headtohead.runtime.preflight import TIMING, TimingQuestion, guidance_of, question_about
 from headtohead.runtime.process import StandbyProcesses
 from headtohead.runtime.startup import Startup, check_what_is_named, start_up
 from headtohead.store.ledger import refuse_another
@@ -49,14 +43,13 @@ def plan(
     question = question_about(spec, device, workers, deterministic=deterministic)
     with start_up(spec, question, cache, TIMING) as startup:
         spec, answer, note = startup.study, startup.preflight, startup.display.note
-        on_ray = startup.execution.on_ray
-        if on_ray:
+        if startup.execution.on_ray:
             note("Times are this machine's: those on a cluster are not known.")
         if folder is not None:
             refuse_another(folder, spec)
         listing = list_study(spec, cache=cache_folder(cache), progress=startup.display.progress)
-        if listing is not None and not on_ray:
-            refuse_too_large(answer.sizes, answer.memory, classes=len(listing.classes))
+        if listing is not None:
+            startup.refuse_too_large(classes=len(listing.classes))
         images = None if listing is None else _images(spec, listing)
         found = forecast(
             spec if images is None else spec.for_images(images.train),
