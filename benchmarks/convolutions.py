@@ -3,7 +3,7 @@
     python benchmarks/convolutions.py [--channels N …]
 
 Each convolution of the backbone, forward and backward (to its weights, and to its input where that
-is not the pictures), on one core: as PyTorch computes it, in milliseconds and in floating-point
+is not the images), on one core: as PyTorch computes it, in milliseconds and in floating-point
 operations a second; beside it as headtohead does, in its shards, by Winograd's filtering where
 channels are many. Their greatest rounding error, as a share of the largest value, is against
 float64. Last a product of two large square matrices, which is as near to the core's peak as a
@@ -45,7 +45,7 @@ BATCH = 64
 SIDE = 2048
 """Of the square matrices."""
 PICTURE = 3
-"""Channels of the pictures, whose gradient nobody needs."""
+"""Channels of the images, whose gradient nobody needs."""
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,17 @@
-"""What a device gives: training pictures per second, whole studies, many runs at once, and Keras.
+"""What a device gives: training images per second, whole studies, many runs at once, and Keras.
 
     python benchmarks/device.py --out device.json            # on a GPU: all of it
     python benchmarks/device.py --quick --out device.json    # a CPU: small, to see that it works
 
-It draws its own pictures, keeps them in --cache, and measures by parts (--parts chooses):
+It draws its own images, keeps them in --cache, and measures by parts (--parts chooses):
 
 steps   training steps of every head in every precision the device has, eager and, on a GPU,
         captured as a CUDA graph; then the same under --deterministic. Heads and ways take turns.
 study   `headtohead compare`: fc, fc_dropout and gap (which the article's text describes, while its
-        code averages 2 × 2 windows), 10 epochs of 23,232 pictures, one seed, one worker, in float32
-        and, on a GPU, bf16. Pictures are prepared before; the page is within.
+        code averages 2 × 2 windows), 10 epochs of 23,232 images, one seed, one worker, in float32
+        and, on a GPU, bf16. Images are prepared before; the page is within.
 runs    the same with ten seeds, 30 runs, by 1, 4 and 16 workers on the device, two epochs each.
-keras   Keras's `fit` of the same heads on the same pictures in memory, by the first of its backends
+keras   Keras's `fit` of the same heads on the same images in memory, by the first of its backends
         that is installed and sees the device (see device_keras.py).
 
 Prints tables; writes every measurement with the machine, versions and command as JSON after each
@@ -84,7 +84,7 @@ def say(message: str) -> None:
 
 
 def prepare(options: argparse.Namespace) -> tuple[Path, Path]:
-    """The drawn pictures' folder, and the prepared set's; both are found again in the cache."""
+    """The drawn images' folder, and the prepared set's; both are found again in the cache."""
     silent: Callable[[str, int, int], None] = lambda *_: None  # noqa: E731
     say(f"drawing {options.size.pictures:,} pictures, unless they are in {options.cache}")
     source = synthetic_source(cache=options.cache, progress=silent, count=options.size.pictures)
@@ -106,7 +106,7 @@ def measure_steps(options: argparse.Namespace, prepared: Path) -> Entries:
 
 
 def steps_here(options: argparse.Namespace) -> Entries:
-    """One entry per head, precision and way, with the pictures/s of each round."""
+    """One entry per head, precision and way, with the images/s of each round."""
     device, size = options.device, options.size
     set_up_worker(None, device, deterministic=options.deterministic)
     stored = load_prepared(options.steps_of)
@@ -185,7 +185,7 @@ def compare(
     workers: int,
     precision: str = "float32",
 ) -> dict[str, Any]:
-    """Wall seconds of the whole command, of each run in it, and how many pictures were trained."""
+    """Wall seconds of the whole command, of each run in it, and how many images were trained."""
     say(f"compare: {len(HEADS) * seeds} runs, {epochs} epochs, {workers} workers, {precision}")
     size = options.size
     with tempfile.TemporaryDirectory() as folder:

@@ -2,7 +2,7 @@
 
 The first of Keras's backends that is installed and sees the device is taken: TensorFlow, the
 article's, then JAX, then PyTorch. Prints a JSON list, one entry per head with the training
-pictures/s of every epoch after the first, which compiles; an empty list where Keras cannot run so.
+images/s of every epoch after the first, which compiles; an empty list where Keras cannot run so.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def sees(backend: str, device: str) -> bool:
 
 
 def model(head: str, side: int) -> Any:
-    """The article's convolutions under `head`, on uint8 pictures, compiled as there."""
+    """The article's convolutions under `head`, on uint8 images, compiled as there."""
     import keras
     from keras import layers
 

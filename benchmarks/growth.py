@@ -1,4 +1,4 @@
-"""How does headtohead's time grow: with pictures, with image size, and on a second worker?
+"""How does headtohead's time grow: with images, with image size, and on a second worker?
 
 Whole studies from a cold start, so that what does not grow is in the numbers. Beside them stand
 the epochs alone, from the ledger: their CPU seconds, and the span from the first run's first step

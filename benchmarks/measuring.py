@@ -2,7 +2,7 @@
 
 Every question asks one or more cases, a case is asked of several sides alike, and a side is a
 process. A process may end its output with one line, a JSON object of numbers: where it says
-`seconds` and `cpu_seconds` it has timed itself, from the first picture to the last and without its
+`seconds` and `cpu_seconds` it has timed itself, from the first image to the last and without its
 imports, and these count; everything else that it says stands beside its times.
 """
 

@@ -1,10 +1,10 @@
-"""Anonymous memory of preparing and training processes, and how it grows with pictures.
+"""Anonymous memory of preparing and training processes, and how it grows with images.
 
     python benchmarks/memory.py --data FOLDER --sizes 6000 24000 --out memory.json
 
 runs `headtohead compare` (one head, one seed, one epoch, one worker) from a cold cache at two sizes
 and samples RssAnon of each of its processes. Mapped pages of the prepared set do not count: the
-system drops them when it needs the memory. Linux only. The claim: below 2 kB per picture.
+system drops them when it needs the memory. Linux only. The claim: below 2 kB per image.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-CLAIM = 2.0  # kB per picture
+CLAIM = 2.0  # kB per image
 INTERVAL = 0.05  # seconds
 
 
@@ -44,7 +44,7 @@ def role(pid: int) -> str | None:
 
 
 def peaks(data: Path, limit: int) -> dict[str, int]:
-    """Greatest RssAnon in kB of each role while comparing on `limit` pictures."""
+    """Greatest RssAnon in kB of each role while comparing on `limit` images."""
     with tempfile.TemporaryDirectory() as folder:
         command = [
             sys.executable, "-m", "headtohead", "compare", "--data", str(data),

@@ -1,6 +1,6 @@
 """The photographs that all sides get: the same files, in the same splits, in a folder of their own.
 
-A folder that lists `train/`, `validation/` and `test/` leaves nobody a choice of pictures. Only
+A folder that lists `train/`, `validation/` and `test/` leaves nobody a choice of images. Only
 whole RGB JPEG files are taken, because not every side can read anything else.
 """
 

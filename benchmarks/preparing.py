@@ -1,4 +1,4 @@
-"""How many photographs a second become pictures of 100 × 100 in memory, from JPEG files?
+"""How many photographs a second become images of 100 × 100 in memory, from JPEG files?
 
 headtohead's preparation hashes the files, looks for duplicates and writes an array to disk, too.
 The bare decoder decodes in full, one thread per core, and does nothing else: the bound.
@@ -13,7 +13,7 @@ from targets import DECODER, TF_DATA, TF_DATA_TUNED
 
 
 def tasks(setting: Setting) -> list[Task]:
-    """One case, five sides; each process times itself from its first file to its last picture."""
+    """One case, five sides; each process times itself from its first file to its last image."""
     count = sum(setting.counts.values())
     tensorflow, torch = str(setting.tensorflow_python), str(setting.torch_python)
     sides = {

@@ -60,13 +60,13 @@ def skewed(rng: np.random.Generator, size: tuple[int, int], pairs: int) -> list[
 
 
 def discrete(rng: np.random.Generator, size: tuple[int, int], pairs: int) -> list[Floats]:
-    """Accuracies on 200 test pictures."""
+    """Accuracies on 200 test images."""
     reference = rng.binomial(200, 0.85, size=size)
     return [(reference - rng.binomial(200, 0.85, size=size)) / 200 for _ in range(pairs)]
 
 
 def tied(rng: np.random.Generator, size: tuple[int, int], pairs: int) -> list[Floats]:
-    """Half of all differences are exactly 0, the others are one picture."""
+    """Half of all differences are exactly 0, the others are one image."""
     return [rng.choice([-1.0, 0.0, 0.0, 1.0], size=size) for _ in range(pairs)]
 
 
@@ -178,7 +178,7 @@ def coverage(studies: int) -> Iterator[str]:
 
 
 def pictures(studies: int) -> Iterator[str]:
-    """How often the 95 % interval over pictures holds the truth, in a quarter of the studies."""
+    """How often the 95 % interval over images holds the truth, in a quarter of the studies."""
     yield "| test images | duplicated | seeds | cluster-robust | every image alone |"
     yield "|---|---|---|---|---|"
     for count, share, seeds in ((100, 0, 7), (500, 0, 7), (500, 0.4, 7), (500, 0.4, 1)):
@@ -198,9 +198,9 @@ def pictures(studies: int) -> Iterator[str]:
 def picture_study(
     rng: np.random.Generator, count: int, share: float, seeds: int
 ) -> tuple[dict[int, tuple[Answers, Answers]], dict[int, int], float]:
-    """Two heads on pictures of differing difficulty; duplicates share theirs and their answers.
+    """Two heads on images of differing difficulty; duplicates share theirs and their answers.
 
-    The truth is the mean difference over all pictures that could have been drawn.
+    The truth is the mean difference over all images that could have been drawn.
     """
     twins = int(count * share) // 2
     own = count - twins

@@ -1,6 +1,6 @@
 """What does one training step cost, per head, beside its peers' and beside its convolutions alone?
 
-Batches of 64 of random pictures in memory, on one core with one thread. Each process takes some
+Batches of 64 of random images in memory, on one core with one thread. Each process takes some
 steps to warm up, which are not timed, then times the rest itself. The floor is nothing but the
 backbone's three convolutions, forward and backward, as PyTorch's own kernels do them, set up as
 headtohead's workers are: no step that computes them so can be faster.

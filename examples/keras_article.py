@@ -40,7 +40,7 @@ HEADS = ("fc", "avgpool2x2", "fc_dropout", "gap")
 
 
 def load(options: argparse.Namespace) -> tuple[tf.data.Dataset, tf.data.Dataset, int]:
-    """Training and validation pictures as they are stored, and how many there are to train on."""
+    """Training and validation images as they are stored, and how many there are to train on."""
     if options.data == "tfds":
         import tensorflow_datasets as tfds
 
@@ -249,13 +249,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--validation-steps",
         type=int,
-        help="of 1,000; the article has 10 (default: every picture once)",
+        help="of 1,000; the article has 10 (default: every image once)",
     )
     parser.add_argument(
         "--keep",
         choices=["nothing", "memory"],
         default="nothing",
-        help="keep decoded pictures after the first epoch; the article decodes them anew",
+        help="keep decoded images after the first epoch; the article decodes them anew",
     )
     parser.add_argument("--out", type=Path, default=Path("runs/keras"))
     options = parser.parse_args()

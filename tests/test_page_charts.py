@@ -49,8 +49,8 @@ def test_long_names_stay_within_their_charts(tmp_path: Path) -> None:
     content = gather(StudyData(ledger), summarize(StudyData(ledger)))
     for chart in (
         content.forest,
-        *content.figures["parameters"].charts,
-        *content.figures["speed"].charts,
+        *content.claims.figures["parameters"].charts,
+        *content.claims.figures["speed"].charts,
     ):
         assert chart is not None
         for text, (left, _, right, _) in boxes(chart).items():

@@ -345,8 +345,8 @@ def test_one_kind_of_minus_and_no_difference_in_per_cent(tmp_path: Path) -> None
     ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=3, epochs=2, per_class=60)
     data = StudyData(ledger)
     content = gather(data, summarize(data), 0)
-    units = {row.name: row.unit for claim in content.judged for row in claim.measures}
-    names = [row.name for claim in content.claims for row in claim.measures]
+    units = {row.name: row.unit for claim in content.claims.judged for row in claim.measures}
+    names = [row.name for claim in content.claims.views for row in claim.measures]
     for differences, unit in (("training minus", "points"), ("beyond random", "points")):
         assert {found for name, found in units.items() if differences in name} == {unit}
     assert "share" in units.values()
@@ -398,9 +398,9 @@ def test_claims_about_pooling_are_open_where_they_were_asked(tmp_path: Path) -> 
     """Whoever compares two `fc` heads did not ask about pooling; who did must not search."""
     pools = StudyData(study_ledger(tmp_path / "gap", heads=("fc", "gap"), reference="gap"))
     plain = StudyData(study_ledger(tmp_path / "fc", heads=("fc", "gap"), reference="fc"))
-    assert gather(pools, summarize(pools)).claims_open
-    assert not gather(plain, summarize(plain)).claims_open
-    assert gather(plain, summarize(plain), claims=True).claims_open
+    assert gather(pools, summarize(pools)).claims.unfolded
+    assert not gather(plain, summarize(plain)).claims.unfolded
+    assert gather(plain, summarize(plain), claims=True).claims.unfolded
 
 
 @pytest.mark.usefixtures("no_drawing")

@@ -1,6 +1,6 @@
 """Every photograph once through tf.data: read, decode, resize, batch.
 
-`--pipeline article` is the article's script: files are decoded in parallel and pictures resized one
+`--pipeline article` is the article's script: files are decoded in parallel and images resized one
 after the other. `--pipeline tuned` is what tf.data's guide advises: all of it in parallel, in any
 order, batches made ahead.
 """

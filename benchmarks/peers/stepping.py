@@ -1,4 +1,4 @@
-"""What the processes that time training steps share: one core, random pictures, a clock.
+"""What the processes that time training steps share: one core, random images, a clock.
 
 Import it before any library that starts threads: they inherit the core.
 """
@@ -49,14 +49,14 @@ class Clock:
 
 
 def drawn(options: argparse.Namespace) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Noise (N, 100, 100, 3) and labels for all steps: what pictures show changes no time."""
+    """Noise (N, 100, 100, 3) and labels for all steps: what images show changes no time."""
     count = (WARM_UP + options.steps) * options.batch
     images = np.random.default_rng(0).integers(0, 256, (count, SIZE, SIZE, 3), dtype=np.uint8)
     return images, np.arange(count) % 2
 
 
 def as_floats(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """In [0, 1]: peers get their pictures converted, headtohead converts in its steps."""
+    """In [0, 1]: peers get their images converted, headtohead converts in its steps."""
     return images.astype(np.float32) / np.float32(255)
 
 

@@ -17,7 +17,7 @@ CORES = len(os.sched_getaffinity(0))
 
 
 class Photographs(Dataset[tuple[Tensor, Tensor]]):
-    """A folder with a subfolder per class, decoded whenever a picture is asked for."""
+    """A folder with a subfolder per class, decoded whenever an image is asked for."""
 
     def __init__(self, folder: Path) -> None:
         classes = sorted(path for path in folder.iterdir() if path.is_dir())

@@ -26,11 +26,7 @@ from headtohead.report.summary import Summary
 from headtohead.result import Comparison
 from headtohead.runtime.interim import check_design, follow
 from headtohead.runtime.jobs import Job, jobs_of
-from headtohead.runtime.preflight import (
-    guidance_of,
-    question_about,
-    refuse_too_large,
-)
+from headtohead.runtime.preflight import guidance_of, question_about
 from headtohead.runtime.progress import Display
 from headtohead.runtime.retraining import Retraining, clear_outdated
 from headtohead.runtime.runner import StudyRunner
@@ -79,8 +75,7 @@ def compare(
         refuse = partial(_refuse_another, asked, spec)
         refuse()
         source, prepared = startup.prepare(len(spec.heads) * spec.seeds, refuse)
-        if not startup.execution.on_ray:  # whose machines have memory of their own
-            refuse_too_large(preflight.sizes, preflight.memory, classes=len(prepared.classes))
+        startup.refuse_too_large(classes=len(prepared.classes))
         file = study_file(spec, prepared, preflight.about)
         folder = asked or default_out(file)
         save_probe_images = partial(

@@ -53,7 +53,7 @@ class Comparison:
         return found[name]
 
     def class_maps(self, seed: int = 0, pictures: int = 4) -> "MapGrid":
-        """Where every head of one seed finds its evidence, on the first test pictures probed.
+        """Where every head of one seed finds its evidence, on the first test images probed.
 
         A notebook shows the table; its columns and rows can be read as well. Raises UsageError
         where the study's folder holds no such maps.

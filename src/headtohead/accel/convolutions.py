@@ -34,7 +34,7 @@ class Convolution(Protocol):
         """What a shard adds to the weights' gradient; see `to_weight`.
 
         `to_maps` is the gradient of what `maps` made of these `pictures`. Fills `to_pictures` with
-        the pictures' gradient.
+        the images' gradient.
         """
 
     def to_weight(self, gradient: Tensor) -> Tensor:

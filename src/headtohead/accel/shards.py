@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 import torch
 
 SIZE = 4
-"""Pictures in a shard: of 2, 4, 8 and 16 the fastest on the article's network."""
+"""Images in a shard: of 2, 4, 8 and 16 the fastest on the article's network."""
 
 Result = TypeVar("Result")
 
 
 def shards(pictures: int) -> list[slice]:
-    """Where the shards of so many pictures lie; the last may be smaller."""
+    """Where the shards of so many images lie; the last may be smaller."""
     return [slice(start, min(start + SIZE, pictures)) for start in range(0, pictures, SIZE)]
 
 

@@ -1,11 +1,11 @@
-"""Winograd's transforms: pictures to overlapping tiles, seen at 36 points, and back.
+"""Winograd's transforms: images to overlapping tiles, seen at 36 points, and back.
 
 F(4 × 4, 3 × 3) of Lavin & Gray 2016 (1509.09308): each 6 × 6 tile of the input gives 4 × 4 of the
-output. Tiles lie 4 apart, in rows from the upper left; beyond the picture are zeros. A transform is
+output. Tiles lie 4 apart, in rows from the upper left; beyond the image are zeros. A transform is
 one matrix, applied to a tile's columns and then to its rows; an adjoint is its transpose, which
 takes gradients back.
 
-Compiled by Numba when first called and kept on disk. Pictures and maps are (N, H, W, C) arrays,
+Compiled by Numba when first called and kept on disk. Images and maps are (N, H, W, C) arrays,
 `points` (36, N · rows of tiles, tiles in a row · C), all contiguous. Between the two steps a row of
 tiles is held with every fourth pixel side by side, so that the loops over it are long.
 """

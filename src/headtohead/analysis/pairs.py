@@ -31,7 +31,7 @@ MANY = 10
 
 Numbers: TypeAlias = NDArray[np.int64]
 Scoring: TypeAlias = Metric | Literal["weighed"]
-"""What a picture counts for: see `headtohead.stats.metrics.picture_scores`."""
+"""What an image counts for: see `headtohead.stats.metrics.picture_scores`."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class PairEstimate:
 
     `metric` is a name of METRICS or of TARGET_METRICS, in its unit; runs that failed have no
     metrics and are left out, except of times to the target. `pictures` is the interval over test
-    pictures, for the primary metric alone.
+    images, for the primary metric alone.
     """
 
     metric: str
@@ -130,7 +130,7 @@ def answers_on_test(
 ) -> TestAnswers:
     """Every run's answers at the best epoch, scored by `metric`; a failed run names the majority.
 
-    A failed run answers on the pictures of another head's run of its seed, with the largest class
+    A failed run answers on the images of another head's run of its seed, with the largest class
     there; where there is none, it has no answers.
     """
     found: dict[tuple[str, int], Answers] = {}
@@ -174,7 +174,7 @@ def answers_scored(
 def answers_of(
     pair: Pairing, answers: Mapping[tuple[str, int], Answers]
 ) -> dict[int, tuple[Answers, Answers]]:
-    """Seed → both heads' answers, for the seeds where both have some on the same pictures."""
+    """Seed → both heads' answers, for the seeds where both have some on the same images."""
     found = {}
     for seed in pair.scored():
         mine, theirs = (answers.get((head, seed)) for head in (pair.first, pair.second))

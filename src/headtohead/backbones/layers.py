@@ -14,7 +14,7 @@ class BatchNorm(nn.Module):
 
     Input (N, channels) or (N, channels, H, W); output of the same shape. As in Keras, and unlike
     `torch.nn.BatchNorm2d`, the moving variance follows the biased variance of the batch, and a
-    batch of one picture is accepted.
+    batch of one image is accepted.
 
     `collect`, where it is set, is given each training batch's mean and biased variance, both
     (channels,), and the averages stay: how `headtohead.training.batch_norm` sees all batches,

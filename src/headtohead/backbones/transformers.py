@@ -64,21 +64,7 @@ class TransformersBackbone(LibraryBackbone):
 
     def load_pretrained(self) -> list[str]:
         """Those of the folder or the hub, safetensors alone and all of them, or UsageError."""
-        try:
-            other, told = _transformers().AutoModel.from_pretrained(
-                self._source,
-                config=self.config,
-                use_safetensors=True,
-                trust_remote_code=False,
-                output_loading_info=True,
-            )
-        except Exception as error:  # the hub's, the network's, safetensors'
-            reason = " ".join(str(error).split())[:160] or type(error).__name__
-            raise UsageError(
-                f"the pretrained weights of transformers:{self._source} could not be loaded "
-                f"({reason}). Offline, name a folder with config.json and model.safetensors: "
-                f"transformers:PATH."
-            ) from None
+        other, told = self._loaded()
         own = self.network.state_dict()
         wrong = [
             *(name for name in told["missing_keys"] if name in own),
@@ -106,6 +92,25 @@ class TransformersBackbone(LibraryBackbone):
             f"transformers:{self._source}: {len(over)} tensors that its network lacks, such as a "
             f"classifier's, were ignored ({', '.join((strange or over)[:3])})."
         ]
+
+    def _loaded(self) -> tuple[Any, dict[str, Any]]:
+        """The network with the weights of the folder or the hub, and what of them did not fit."""
+        try:
+            other, told = _transformers().AutoModel.from_pretrained(
+                self._source,
+                config=self.config,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
+        except Exception as error:  # the hub's, the network's, safetensors'
+            reason = " ".join(str(error).split())[:160] or type(error).__name__
+            raise UsageError(
+                f"the pretrained weights of transformers:{self._source} could not be loaded "
+                f"({reason}). Offline, name a folder with config.json and model.safetensors: "
+                f"transformers:PATH."
+            ) from None
+        return other, told
 
     def _is_within(self, name: str) -> bool:
         """Whether a tensor of this name, which the network lacks, would be one of its layers'."""

@@ -181,7 +181,7 @@ def _gains(data: StudyData, found: MapsByRun, kind: str) -> BySeed:
 
 @dataclass(frozen=True)
 class _Way:
-    """One of the two ways to take pictures apart, in words."""
+    """One of the two ways to take images apart, in words."""
 
     field: Literal["deletion", "insertion"]
     title: str

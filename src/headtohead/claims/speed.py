@@ -62,10 +62,10 @@ def speed_question(data: StudyData) -> Question:
 class Speeds:
     """How fast one head trains.
 
-    `step` (rounds,) processor seconds per picture of a training step, in rounds that are paired
+    `step` (rounds,) processor seconds per image of a training step, in rounds that are paired
     between heads; `wall` likewise on the clock. `epochs` maps seed to the epochs until the
     target was reached, at most the `horizon` that all were watched for; `reached` of them did.
-    `pictures` is the number of pictures in an epoch's training steps.
+    `pictures` is the number of images in an epoch's training steps.
     """
 
     step: NDArray[np.float64]
@@ -141,7 +141,8 @@ def faster(
     said = verdict(statement, difference, holm({"": difference.p_agreed})[""], 1)
     to_target = {"supported": 1, "refuted": -1}.get(said.outcome, 0)
     outcome: Outcome = "inconclusive"
-    if per_step == to_target and goal.declared and goal.target > goal.majority:
+    reservations = list(_reservations(goal))
+    if per_step == to_target and not reservations:
         outcome = said.outcome
     low, high = difference.low, difference.high
     saved = "" if low is None or high is None else f", {low:+.1f} to {high:+.1f} s saved"
@@ -152,13 +153,16 @@ def faster(
         f"({100 * (1 - level):g} % t interval), {counted(difference.n, 'seed')}, at least "
         f"{seeds_needed(1, level)} needed"
     )
+    ruling = Ruling(outcome, "; ".join((rule, *reservations)))
+    return Question(statement, measures=measures, notes=_censored(speeds, goal), ruling=ruling)
+
+
+def _reservations(goal: Goal) -> Iterator[str]:
+    """Why the way to this target decides nothing, whatever was measured."""
     if not goal.declared:
-        rule += "; no target was declared beforehand (verdict.target)"
+        yield "no target was declared beforehand (verdict.target)"
     if goal.target <= goal.majority:
-        rule += "; the target is no better than always predicting the most frequent class"
-    return Question(
-        statement, measures=measures, notes=_censored(speeds, goal), ruling=Ruling(outcome, rule)
-    )
+        yield "the target is no better than always predicting the most frequent class"
 
 
 _PART = {1: "faster", -1: "slower", 0: "undecided"}

@@ -45,6 +45,32 @@ class TranslationClaim:
 CLAIM = TranslationClaim()
 
 
+_MEASURES: Sequence[tuple[str, Unit, Callable[[Translation], float]]] = (
+    ("accuracy on the centre crop", "share", lambda m: float(m.accuracy[0])),
+    (
+        "accuracy in single-pixel steps, less the centre's",
+        "points",
+        lambda m: float(m.accuracy[m.fine][1:].mean() - m.accuracy[0]),
+    ),
+    (
+        "accuracy in large steps, less the centre's",
+        "points",
+        lambda m: float(m.accuracy[~m.fine].mean() - m.accuracy[0]),
+    ),
+    (
+        "agreement with the centre in single-pixel steps",
+        "share",
+        lambda m: float(m.agreement[m.fine][1:].mean()),
+    ),
+    (
+        "agreement with the centre in large steps",
+        "share",
+        lambda m: float(m.agreement[~m.fine].mean()),
+    ),
+)
+"""Measures that stand beside the one that decides: name, unit, value of a run's evidence."""
+
+
 def translation_question(data: StudyData) -> Question:
     """Agreement with the centre crop, and accuracies in small and large steps."""
     found = data.evidence(TRANSLATION)
@@ -54,29 +80,6 @@ def translation_question(data: StudyData) -> Question:
         return data.by_seed((*run, value(moved)) for run, moved in known.items())
 
     steady = of(lambda moved: float(moved.steadiness[1:].mean()))
-    rows: Sequence[tuple[str, Unit, Callable[[Translation], float]]] = (
-        ("accuracy on the centre crop", "share", lambda m: float(m.accuracy[0])),
-        (
-            "accuracy in single-pixel steps, less the centre's",
-            "points",
-            lambda m: float(m.accuracy[m.fine][1:].mean() - m.accuracy[0]),
-        ),
-        (
-            "accuracy in large steps, less the centre's",
-            "points",
-            lambda m: float(m.accuracy[~m.fine].mean() - m.accuracy[0]),
-        ),
-        (
-            "agreement with the centre in single-pixel steps",
-            "share",
-            lambda m: float(m.agreement[m.fine][1:].mean()),
-        ),
-        (
-            "agreement with the centre in large steps",
-            "share",
-            lambda m: float(m.agreement[~m.fine].mean()),
-        ),
-    )
     return Question(
         statement=f"{data.reference} is more robust to translation than {data.against}",
         tested=(
@@ -86,7 +89,7 @@ def translation_question(data: StudyData) -> Question:
         differences=pairs(steady, data.reference, data.against, data.seeds),
         measures=(
             measure("agreement with the centre beyond chance, all windows", "share", steady),
-            *(measure(name, unit, of(value)) for name, unit, value in rows),
+            *(measure(name, unit, of(value)) for name, unit, value in _MEASURES),
         ),
         notes=data.missing(found, "moved windows"),
     )

@@ -9,11 +9,11 @@ from headtohead.config.recipe import Spec
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 LARGEST = 1024
-"""Side in pixels of prepared pictures at most."""
+"""Side in pixels of prepared images at most."""
 
 
 class PicturesSpec(Spec):
-    """How pictures become the prepared set."""
+    """How images become the prepared set."""
 
     image_size: Annotated[int, Field(ge=8, le=LARGEST)] = 100
     resize: Literal["antialias", "bilinear"] = "antialias"

@@ -31,10 +31,10 @@ class Spec(BaseModel):
 
 
 class AugmentSpec(Spec):
-    """Random changes to training pictures; all off by default, as in the article.
+    """Random changes to training images; all off by default, as in the article.
 
     `flip`: mirrored left to right, half of the time. `crop`: a window whose side is drawn
-    between 1 - crop and 1 of the picture's, resized back. `color`: brightness, contrast and
+    between 1 - crop and 1 of the image's, resized back. `color`: brightness, contrast and
     saturation each scaled by a factor between 1 - color and 1 + color.
     """
 
@@ -71,7 +71,7 @@ class RecipeSpec(Spec):
     study's folder records the epochs that this comes to.
     The next three are for studies that do as others did; None is what they should have done.
     `steps_per_epoch`: so many batches are an epoch, and the next goes on where it stopped.
-    `shuffle_buffer`: pictures are drawn from a window of so many that moves over the stored order
+    `shuffle_buffer`: images are drawn from a window of so many that moves over the stored order
     (by a hash of their names), as `tf.data.Dataset.shuffle` does. `validation_pictures`: so many
     are taken from validation in stored order, over and over: the first count more often.
     `precision`: that of training steps, float32 unless `tf32` or `bf16` is named; evaluation is
@@ -128,7 +128,7 @@ class RecipeSpec(Spec):
         return self
 
     def batch(self, pictures: int) -> int:
-        """Pictures in each step, of so many to train on."""
+        """Images in each step, of so many to train on."""
         return min(self.batch_size, pictures)
 
     def steps(self, pictures: int) -> int:
@@ -160,5 +160,5 @@ class RecipeSpec(Spec):
 
     @property
     def stored_order(self) -> bool:
-        """Whether it matters in which order the pictures are stored."""
+        """Whether it matters in which order the images are stored."""
         return self.shuffle_buffer is not None or self.validation_pictures is not None

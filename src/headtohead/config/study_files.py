@@ -67,12 +67,7 @@ def resolve_study(
     itself is named after the data. Raises UsageError.
     """
     base = load_study(study)
-    over: dict[str, Any] = {}
-    for key, value in overrides.items():
-        if isinstance(value, dict):
-            over[key] = {name: item for name, item in value.items() if item is not None}
-        elif value is not None:
-            over[key] = value
+    over = _given(overrides)
     content = merge(base.model_dump(), over)
     recipe = over.get("recipe", {})
     if "epochs" in recipe and "min_steps" not in recipe:
@@ -99,6 +94,17 @@ def resolve_study(
             chosen = {name: options[name] for name in options if name in content["heads"]}
             content["tuning"]["options"] = chosen
     return _validated(content, f"study {study}")
+
+
+def _given(overrides: dict[str, Any]) -> dict[str, Any]:
+    """Those that are not None, and of a part those entries of it."""
+    over: dict[str, Any] = {}
+    for key, value in overrides.items():
+        if isinstance(value, dict):
+            over[key] = {name: item for name, item in value.items() if item is not None}
+        elif value is not None:
+            over[key] = value
+    return over
 
 
 def name_after(data: str) -> str:

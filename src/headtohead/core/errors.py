@@ -2,7 +2,7 @@
 
     HeadToHeadError
     ├── UsageError        2   an option, a study file or a name that cannot be used
-    ├── DataError         3   pictures that cannot be found, read or split
+    ├── DataError         3   images that cannot be found, read or split
     ├── RunError          4   a run that failed: diverged, or its worker died
     └── StorageError      5   disk full, no permission, a folder held by another process
 
@@ -29,7 +29,7 @@ class UsageError(HeadToHeadError):
 
 
 class DataError(HeadToHeadError):
-    """The pictures cannot be used as they are."""
+    """The images cannot be used as they are."""
 
     exit_code = 3
 

@@ -30,7 +30,7 @@ def cpu_name() -> str:
 
 
 def cache_folder(cache: str | Path | None = None) -> Path:
-    """Where prepared pictures are kept: the argument, HEADTOHEAD_CACHE, or the user's cache.
+    """Where prepared images are kept: the argument, HEADTOHEAD_CACHE, or the user's cache.
 
     Raises UsageError where none of them is known.
     """

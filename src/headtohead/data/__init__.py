@@ -1,1 +1,1 @@
-"""Pictures in: sources, decoding, the prepared set, splits, drawn data."""
+"""Images in: sources, decoding, the prepared set, splits, drawn data."""

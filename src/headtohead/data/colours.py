@@ -1,4 +1,4 @@
-"""Pictures in any of Pillow's modes → sRGB: profiles, transparency, more than 8 bits."""
+"""Images in any of Pillow's modes → sRGB: profiles, transparency, more than 8 bits."""
 
 import io
 
@@ -55,7 +55,7 @@ def _transformed(
 
 
 def _deep_grey(image: Image.Image) -> NDArray[np.uint8]:
-    """(height, width) uint8 of a picture with more than 8 bits per grey pixel."""
+    """(height, width) uint8 of an image with more than 8 bits per grey pixel."""
     values = np.asarray(image)
     low, high = _range(image, values)
     step = max(1, _BLOCK_PIXELS // values.shape[1])

@@ -1,6 +1,6 @@
-"""A file's bytes → one upright sRGB picture, whole or not at all.
+"""A file's bytes → one upright sRGB image, whole or not at all.
 
-A picture that cannot be decoded whole is `Undecodable`: a half-grey photograph would be a wrong
+An image that cannot be decoded whole is `Undecodable`: a half-grey photograph would be a wrong
 example that nobody sees.
 
 Every decoding process imports this module. What takes long to load and few photographs need
@@ -33,7 +33,7 @@ DECODER: str = f"headtohead-{_REVISION} pillow-{features.version('pil')} " + " "
 """Decoder and version of every library in it whose release could change a pixel."""
 
 MAX_PIXELS = 120_000_000
-"""Width × height above which a picture is refused (phones' 108 megapixels pass)."""
+"""Width × height above which an image is refused (phones' 108 megapixels pass)."""
 
 MAX_FILE_BYTES = 256 * 2**20
 """Size above which a file is not read."""
@@ -51,7 +51,7 @@ _TURNS = {
 
 
 class Undecodable(Exception):  # noqa: N818 - a finding about one file, not a failure of the program
-    """A file that gives no whole picture; `reason` is short, printable, and fit for a table."""
+    """A file that gives no whole image; `reason` is short, printable, and fit for a table."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -63,7 +63,7 @@ def read_file(path: Path) -> bytes:
 
     Raises `Undecodable` where this one file cannot be read (gone, a dangling link, no permission,
     not a regular file, too large, a damaged sector) and `StorageError` where the machine is at
-    fault (no memory, too many open files), which would quarantine every further picture.
+    fault (no memory, too many open files), which would quarantine every further image.
     """
     try:
         # Checked before opening: to open a named pipe would wait for ever.
@@ -94,18 +94,18 @@ def decode_file(path: Path) -> "NDArray[np.uint8]":
 
 
 def decode(data: bytes) -> "NDArray[np.uint8]":
-    """The picture in `data`: (height, width, 3) uint8, sRGB, upright.
+    """The image in `data`: (height, width, 3) uint8, sRGB, upright.
 
     - Exif (or XMP) orientation is applied; broken Exif is ignored.
     - An embedded ICC profile is honoured (grey, RGB, CMYK; a broken or unfitting one is ignored).
       Without one, grey and RGB are taken as sRGB and CMYK as Adobe writes it (inverted).
     - Transparent parts lie on white, as on a page.
     - 16-bit grey is scaled by its bit depth; 32-bit integers and floats by the smallest white
-      point (1 for floats, 255, 65535) that holds the picture, else from its minimum to its
+      point (1 for floats, 255, 65535) that holds the image, else from its minimum to its
       maximum.
     - Of animations and multi-page files, the first frame.
 
-    Raises `Undecodable`: empty, not a picture (in one of `formats.FORMATS`), truncated, damaged,
+    Raises `Undecodable`: empty, not an image (in one of `formats.FORMATS`), truncated, damaged,
     or more than `MAX_PIXELS` by its header, in which case no pixel is allocated.
     """
     import numpy as np
@@ -114,10 +114,10 @@ def decode(data: bytes) -> "NDArray[np.uint8]":
 
 
 def open_upright(data: bytes) -> Image.Image:
-    """The picture in `data` in mode RGB, as `decode` says and with its errors."""
+    """The image in `data` in mode RGB, as `decode` says and with its errors."""
     if not data:
         raise Undecodable("empty file")
-    # A broken tag in a good picture is no news to the user, and an error under -W error.
+    # A broken tag in a good image is no news to the user, and an error under -W error.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -155,7 +155,7 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
     """What Exif's orientation asks for; None where it is missing, broken or upright."""
     try:
         value = image.getexif().get(0x0112, 1)
-    except Exception:  # broken Exif raises as freely as broken pictures do
+    except Exception:  # broken Exif raises as freely as broken images do
         return None
     return _TURNS.get(value) if isinstance(value, int) else None
 

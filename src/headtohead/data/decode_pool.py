@@ -1,4 +1,4 @@
-"""Fill an array file with decoded pictures: several processes, in chunks, able to go on.
+"""Fill an array file with decoded images: several processes, in chunks, able to go on.
 
 A chunk that is on disk has a line in `chunks.jsonl`. After a kill at any moment the next call
 reads that file and decodes only what is missing; a line that was cut short does not count.
@@ -22,29 +22,29 @@ from headtohead.data.long_tasks import Progress
 from headtohead.data.prepared import PICTURES, printable
 from headtohead.data.rowfile import layout, open_rows, reserve
 
-Decoding = list[int] | str  # [height, width], or why there is no picture
+Decoding = list[int] | str  # [height, width], or why there is no image
 
 CHUNK = 64
-"""Pictures between two records: at most this many per worker are decoded again after a kill."""
+"""Images between two records: at most this many per worker are decoded again after a kill."""
 
 RECORDS = "chunks.jsonl"
 _RECORDS_FORMAT = 1
 
-# glibc would give a large picture's memory back and take zeroed pages for the next. At most 128 MiB
+# glibc would give a large image's memory back and take zeroed pages for the next. At most 128 MiB
 # are kept in each process.
 _MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**27)}
 
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """What became of F files: sizes (F, 2) height, width, zeros where there is no picture."""
+    """What became of F files: sizes (F, 2) height, width, zeros where there is no image."""
 
     sizes: NDArray[np.int64]
-    reasons: dict[int, str]  # file number → why it gave no picture
+    reasons: dict[int, str]  # file number → why it gave no image
 
     @property
     def usable(self) -> NDArray[np.int64]:
-        """Ascending numbers of the files that gave a picture."""
+        """Ascending numbers of the files that gave an image."""
         return np.flatnonzero(self.sizes[:, 0] > 0).astype(np.int64)
 
 
@@ -91,7 +91,7 @@ def decode_chunks(
     """Decode `paths` into a new `folder` that nobody resumes; each chunk as soon as it is there.
 
     Yields the number of its first file, each file's outcome, and the rows (n, size, size, 3), read
-    into memory: black where there is no picture. Raises as `fill` does.
+    into memory: black where there is no image. Raises as `fill` does.
     """
     plan = _Plan(paths, image_size, resize)
     folder.mkdir(parents=True)

@@ -1,10 +1,10 @@
 """One decoding process: `python -m headtohead.data.decode_worker`, started by `decode_pool`.
 
-It reads JSON lines from its standard input: first the job, then chunks of files. Each picture's
+It reads JSON lines from its standard input: first the job, then chunks of files. Each image's
 row is written straight into the array file, so no pixel passes through a pipe. It answers in JSON
-lines: `{"outcomes": […]}`, what became of the next pictures, each `[height, width]` or the reason
+lines: `{"outcomes": […]}`, what became of the next images, each `[height, width]` or the reason
 why there is none, then `{"written": k}` once the chunk's rows are on disk; `{"error": text}` where
-the disk or the machine is at fault. Several pictures share a line, because a line wakes the one who
+the disk or the machine is at fault. Several images share a line, because a line wakes the one who
 reads it. The number of the file that it is at stands in a file, for when it has died.
 
 When its input ends, the one who started it is done or dead, and it ends at once: no orphans.
@@ -24,7 +24,7 @@ from headtohead.core.processes import listen
 from headtohead.data.decode import Undecodable, open_upright, read_file
 from headtohead.data.resize import resize_image
 
-_SILENCE = 0.1  # seconds between two answers, unless one picture takes longer
+_SILENCE = 0.1  # seconds between two answers, unless one image takes longer
 _BUFFER = 2**20  # bytes of rows that are written at once
 _NUMBER = 8  # bytes of a file's number
 
@@ -70,7 +70,7 @@ def _do_chunk(
 
 
 def _prepare(path: Path, side: int, method: str) -> tuple[object, bytes]:
-    """What became of the picture, and its row: black where there is none."""
+    """What became of the image, and its row: black where there is none."""
     try:
         picture = open_upright(read_file(path))
     except Undecodable as refusal:

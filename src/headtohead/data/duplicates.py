@@ -1,9 +1,9 @@
-"""Identical and near-identical pictures: the same photograph saved or resized anew.
+"""Identical and near-identical images: the same photograph saved or resized anew.
 
 They must not lie in two splits: a network would be tested on what it was trained on.
 Four steps, each on the few pairs that the one before leaves:
 
-1. Pictures of equal pixels are one, however flat they are: SHA-256 tells them among those of
+1. Images of equal pixels are one, however flat they are: SHA-256 tells them among those of
    equal CRC-32.
 2. Grey means on 8 × 8 cells, mean removed and scaled to length one: pairs of correlation above
    0.98, by exact products of all rows that are not too far apart for it on three axes.
@@ -16,12 +16,12 @@ Measured on 24,994 photographs of cats and dogs with 30 known pairs, at 50, 100 
 antialiased and not: in step 2 every known pair is above 0.99 and (at 100 pixels) no other pair
 above 0.96. All 30 are found, 29 at 50 pixels without antialias, and nothing else.
 
-Pairs become groups strongest first, and two groups join only where their first pictures are
+Pairs become groups strongest first, and two groups join only where their first images are
 alike too: a chain of small changes does not become one group.
 
-Cost for N pictures: time N × pixels and, for step 2, a share of N² / 2 × 64 multiply-adds: 7 % of
-them for 25,000 photographs, all of them where every picture has much the same 8 × 8 cells. Memory
-about 0.7 kB per picture and a constant. docs/large_data.md has both measured.
+Cost for N images: time N × pixels and, for step 2, a share of N² / 2 × 64 multiply-adds: 7 % of
+them for 25,000 photographs, all of them where every image has much the same 8 × 8 cells. Memory
+about 0.7 kB per image and a constant. docs/large_data.md has both measured.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ _STEPS_ALIKE = 0.93  # on 24 × 24 cells
 _FINE_STEPS_ALIKE = 0.85  # on 48 × 48 cells: saving a JPEG anew changes these
 _COLOUR_APART = 14.0  # mean absolute difference, of 255
 _LEAST_CONTRAST = 3.0  # standard deviation of the 8 × 8 means below which only equality counts
-_NEIGHBOURS = 10  # strongest pairs kept per picture: bounds memory where all look alike
+_NEIGHBOURS = 10  # strongest pairs kept per image: bounds memory where all look alike
 _ROWS, _COLUMNS = 512, 4096
 _HELD = 1_000_000  # pairs in memory before the strongest of each row are chosen
 _ROUNDING = 1e-3  # of a distance: far more than float32 can be wrong by
@@ -55,9 +55,9 @@ _BATCH_BYTES = 8 * 2**20
 
 
 def near_duplicates(images: NDArray[np.uint8], progress: Progress) -> NDArray[np.int64]:
-    """(N,) group numbers of `images` (N, H, W, 3): equal for (near-)identical pictures.
+    """(N,) group numbers of `images` (N, H, W, 3): equal for (near-)identical images.
 
-    Numbered 0, 1, … in the order of each group's first picture.
+    Numbered 0, 1, … in the order of each group's first image.
     """
     first, middle, coarse = _describe(images, progress)
     pairs = _confirm_middle(middle, middle, _screen(coarse, progress))
@@ -128,7 +128,7 @@ def regrouped(images: NDArray[np.uint8], groups: NDArray[np.int64], mode: str) -
 def _describe(
     images: NDArray[np.uint8], progress: Progress
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.float32]]:
-    """Per picture: the first row of equal pixels, 16 × 16 grey means, unit 8 × 8 vector."""
+    """Per image: the first row of equal pixels, 16 × 16 grey means, unit 8 × 8 vector."""
     count = len(images)
     checks = np.empty(count, np.uint32)
     middle = np.empty((count, _MIDDLE**2), np.uint8)
@@ -144,7 +144,7 @@ def _describe(
         coarse[start:stop] = _unit(cells, _LEAST_CONTRAST)
         progress("looking for duplicates", stop // 2, count)
     first = _first_equal(images, checks)
-    coarse[first != np.arange(count)] = 0  # found already: its first picture stands for it
+    coarse[first != np.arange(count)] = 0  # found already: its first image stands for it
     return first, middle, coarse
 
 
@@ -336,6 +336,6 @@ def _unit(rows: NDArray[np.float32], least: float = 1e-3) -> NDArray[np.float32]
 
 
 def _batch(images: NDArray[np.uint8], copies: int) -> int:
-    """How many pictures fit into the working memory, as float32 in so many copies."""
+    """How many images fit into the working memory, as float32 in so many copies."""
     picture = int(np.prod(images.shape[1:])) * np.dtype(np.float32).itemsize
     return max(1, _BATCH_BYTES // (picture * copies))

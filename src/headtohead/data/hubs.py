@@ -1,9 +1,9 @@
-"""Sets of pictures from the hubs, through the hubs' own libraries, as folders of files.
+"""Sets of images from the hubs, through the hubs' own libraries, as folders of files.
 
 `tfds:NAME[/CONFIG][:VERSION]` is TensorFlow Datasets, `hf:OWNER/NAME[@CONFIG]` is Hugging Face; a
 path in place of the name is a set that either library has prepared on this machine. After either,
-`#COLUMN[,COLUMN]` names the column of pictures, of classes or both, where a set has several. The
-pictures are written once, as they are stored, into folders by split and class: from there on a
+`#COLUMN[,COLUMN]` names the column of images, of classes or both, where a set has several. The
+images are written once, as they are stored, into folders by split and class: from there on a
 hub's set is read as any folder is. Both libraries are optional extras, imported when they are asked
 for.
 """
@@ -33,8 +33,8 @@ REPORT_EVERY = 200
 class HubSet:
     """What a hub's library has opened.
 
-    `identity` changes whenever the pictures or their classes do. `pictures` gives, for a hub's
-    split, the encoded bytes and the class number of each picture in the hub's order; `counts` says
+    `identity` changes whenever the images or their classes do. `pictures` gives, for a hub's
+    split, the encoded bytes and the class number of each image in the hub's order; `counts` says
     how many.
     """
 
@@ -50,11 +50,11 @@ def is_hub(source: str | Path) -> bool:
 
 
 def hub_folder(source: str, *, cache: Path, progress: Progress) -> Path:
-    """The folder that holds the pictures of `source`, written into `cache` where it is not yet.
+    """The folder that holds the images of `source`, written into `cache` where it is not yet.
 
     Splits named train, validation and test stay what they are; where train is all there is, the
     classes lie directly below. Raises UsageError where the library is missing and DataError where
-    the set cannot be loaded or has no pictures with classes.
+    the set cannot be loaded or has no images with classes.
     """
     hub, _, name = source.partition(":")
     if not name:
@@ -84,7 +84,7 @@ def _place_and_columns(name: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _parts(found: HubSet, source: str) -> dict[str, str]:
-    """The hub's splits that are used → ours: those with pictures, under names that we know."""
+    """The hub's splits that are used → ours: those with images, under names that we know."""
     parts = {split: SPLITS[split] for split, n in found.counts.items() if n and split in SPLITS}
     if "train" not in parts:
         counts = ", ".join(f"{split} ({n:,} images)" for split, n in found.counts.items())
@@ -216,7 +216,7 @@ def _columns(
     named: tuple[str, ...],
     supervised: Iterable[Any],
 ) -> tuple[str, str]:
-    """The columns of pictures and of classes, which are of the two `kinds`.
+    """The columns of images and of classes, which are of the two `kinds`.
 
     Of each kind the one that `named` names; else the one of `supervised`, the set's own word for
     what is learned from what; else the only one. Raises DataError where that leaves none or more.

@@ -1,4 +1,4 @@
-"""Look at pictures before training on them: what is there, what is odd, what it looks like."""
+"""Look at images before training on them: what is there, what is odd, what it looks like."""
 
 import io
 from collections import Counter
@@ -24,20 +24,20 @@ from headtohead.data.walking import PassedOver, passed_over_line
 _LISTED = 20  # entries of a list in the text; the dictionary has all
 _WIDTH = 100  # characters
 
-_TILE = 120  # least pixels of a picture on the contact sheet
+_TILE = 120  # least pixels of an image on the contact sheet
 _GAP, _CAPTION, _HEADING = 8, 16, 30  # pixels
 _CLASSES_SHOWN = 40  # a sheet of a thousand classes could not be looked at, nor saved
 
 
 @dataclass(frozen=True)
 class ClassCount:
-    """One class: its files in the source, those prepared, and those that gave no picture."""
+    """One class: its files in the source, those prepared, and those that gave no image."""
 
     label: str
     found: int
     usable: int
     quarantined: int
-    given: dict[str, int]  # usable pictures in each split that the user gave
+    given: dict[str, int]  # usable images in each split that the user gave
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Lengths:
 
 @dataclass(frozen=True)
 class DuplicateGroup:
-    """Pictures that are (nearly) the same: their names, classes and given splits, in order."""
+    """Images that are (nearly) the same: their names, classes and given splits, in order."""
 
     names: tuple[str, ...]
     labels: tuple[str, ...]
@@ -59,7 +59,7 @@ class DuplicateGroup:
 
     @property
     def across_classes(self) -> bool:
-        """Whether the same picture has more than one label: one of them is wrong."""
+        """Whether the same image has more than one label: one of them is wrong."""
         return len(set(self.labels)) > 1
 
     @property
@@ -70,18 +70,18 @@ class DuplicateGroup:
 
 @dataclass(frozen=True)
 class DataCheck:
-    """What there is to know of a source's pictures before training on them."""
+    """What there is to know of a source's images before training on them."""
 
     source: str
     digest: str
     found: int  # files in the source
-    usable: int  # pictures in the prepared set; fewer than found under a limit
+    usable: int  # images in the prepared set; fewer than found under a limit
     classes: tuple[ClassCount, ...]
     widths: Lengths
     heights: Lengths
     distinct_sizes: int
-    largest_share: float  # of the usable pictures: the accuracy of always predicting that class
-    imbalance: float  # pictures of the largest class per picture of the smallest
+    largest_share: float  # of the usable images: the accuracy of always predicting that class
+    imbalance: float  # images of the largest class per image of the smallest
     duplicates: tuple[DuplicateGroup, ...]
     quarantined: tuple[Quarantined, ...]
     split: Mapping[str, int]  # images in each split that `compare` would make; empty where none can
@@ -108,9 +108,9 @@ class DataCheck:
 
 
 def check(source: Source, prepared: PreparedSet) -> DataCheck:
-    """Count and measure the pictures of `source` as they are in `prepared`.
+    """Count and measure the images of `source` as they are in `prepared`.
 
-    `prepared` has at least one picture, as `prepare` sees to.
+    `prepared` has at least one image, as `prepare` sees to.
     """
     usable = Counter(prepared.labels.tolist())
     heights, widths = prepared.original_sizes.T
@@ -150,7 +150,6 @@ def render_check(check: DataCheck) -> str:
     console = Console(
         file=io.StringIO(), width=_WIDTH, color_system=None, force_jupyter=False, highlight=False
     )
-    share, ratio = check.largest_share, check.imbalance
     console.print(
         f"{counted(check.usable, 'usable image')} of {counted(check.found, 'file')} in "
         f"{printable(check.source)}",
@@ -163,31 +162,14 @@ def render_check(check: DataCheck) -> str:
     passed = passed_over_line(check.passed_over)
     if passed is not None:
         console.print(Text(passed), soft_wrap=True)
-    console.print(f"Width:   {_range_text(check.widths)}")
-    console.print(f"Height:  {_range_text(check.heights)}")
-    sizes = counted(check.distinct_sizes, "different size")
-    console.print(f"         {sizes}")
-    even = f"{ratio:.3g}" == "1"
-    smallest = "as many as" if even else f"{ratio:.3g} times as many as"
-    console.print(
-        f"Balance: {share:.1%} of the images are of the largest class, {smallest} of the smallest"
-    )
+    _print_sizes(console, check)
     if check.split:
         sizes = ", ".join(f"{count:,} {name}" for name, count in check.split.items())
         console.print(f"Split:   {sizes} in `compare`, unless a study has other shares")
         given = {name for label in check.classes for name in label.given}
         for line in holdout_lines(check.split["test"], given):
             console.print(line, markup=False, soft_wrap=True)
-    groups = counted(len(check.duplicates), "near-duplicate group")
-    _print_groups(console, f"{groups} (each stays in one split)", check.duplicates)
-    if check.across_classes:
-        across = f"{len(check.across_classes):,} of them across classes"
-        title = f"{across}: the same image under two labels"
-        _print_groups(console, title, check.across_classes)
-    if check.leaks:
-        across = f"{len(check.leaks):,} of them across the splits you gave"
-        title = f"{across}: the test split is not independent"
-        _print_groups(console, title, check.leaks)
+    _print_duplicates(console, check)
     reasons = [f"{printable(bad.name)}: {bad.reason}" for bad in check.quarantined]
     _print_list(
         console, f"{counted(len(reasons), 'file')} quarantined (cannot be decoded)", reasons
@@ -196,9 +178,9 @@ def render_check(check: DataCheck) -> str:
 
 
 def contact_sheet(prepared: PreparedSet, *, columns: int = 8, rows: int = 3) -> Image.Image:
-    """A picture of pictures, RGB: for each class a heading and `rows` × `columns` of its own.
+    """A picture of images, RGB: for each class a heading and `rows` × `columns` of its own.
 
-    The choice is by a hash of the names: the same for the same pictures, and no run of one
+    The choice is by a hash of the names: the same for the same images, and no run of one
     camera. Each is shown as the network sees it, enlarged where it is small, over its name and
     original size. At most 40 classes are shown; the last line tells of the others.
     """
@@ -272,6 +254,33 @@ def _class_table(check: DataCheck) -> Table:
             *(f"{number:,}" for number in numbers),
         )
     return table
+
+
+def _print_sizes(console: Console, check: DataCheck) -> None:
+    """How large the images are, and how even the classes."""
+    console.print(f"Width:   {_range_text(check.widths)}")
+    console.print(f"Height:  {_range_text(check.heights)}")
+    sizes = counted(check.distinct_sizes, "different size")
+    console.print(f"         {sizes}")
+    share, ratio = check.largest_share, f"{check.imbalance:.3g}"
+    smallest = "as many as" if ratio == "1" else f"{ratio} times as many as"
+    console.print(
+        f"Balance: {share:.1%} of the images are of the largest class, {smallest} of the smallest"
+    )
+
+
+def _print_duplicates(console: Console, check: DataCheck) -> None:
+    """Groups of near-duplicates, and again those of them that spoil labels or the test split."""
+    groups = counted(len(check.duplicates), "near-duplicate group")
+    _print_groups(console, f"{groups} (each stays in one split)", check.duplicates)
+    if check.across_classes:
+        across = f"{len(check.across_classes):,} of them across classes"
+        title = f"{across}: the same image under two labels"
+        _print_groups(console, title, check.across_classes)
+    if check.leaks:
+        across = f"{len(check.leaks):,} of them across the splits you gave"
+        title = f"{across}: the test split is not independent"
+        _print_groups(console, title, check.leaks)
 
 
 def _print_groups(console: Console, title: str, groups: Iterable[DuplicateGroup]) -> None:

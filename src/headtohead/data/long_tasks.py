@@ -1,4 +1,4 @@
-"""How long work on pictures reports itself, and how two processes take turns at it."""
+"""How long work on images reports itself, and how two processes take turns at it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

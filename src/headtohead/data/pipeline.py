@@ -1,4 +1,4 @@
-"""A study's pictures, from what the user named to the prepared set."""
+"""A study's images, from what the user named to the prepared set."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -29,7 +29,7 @@ def prepare_study(
     progress: Progress,
     agree: Callable[[str], None] = lambda digest: None,
 ) -> tuple[Source, PreparedSet]:
-    """The study's pictures, decoded and resized once, grouped as its split says.
+    """The study's images, decoded and resized once, grouped as its split says.
 
     `agree` is called with their digest before they are decoded, and may raise. Raises DataError
     and StorageError.
@@ -44,9 +44,9 @@ def prepare_study(
 def look_at(
     data: str, pictures: PicturesSpec, *, cache: Path, progress: Progress
 ) -> tuple[Source, PreparedSet]:
-    """Pictures to be looked at, not trained on: a folder needs no classes, and all may be bad.
+    """Images to be looked at, not trained on: a folder needs no classes, and all may be bad.
 
-    Raises DataError where there is no picture at all, and StorageError.
+    Raises DataError where there is no image at all, and StorageError.
     """
     folder = flat_folder(data)
     if folder is not None:

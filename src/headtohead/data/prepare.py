@@ -1,4 +1,4 @@
-"""A source's pictures → a prepared set in the cache: decoded and resized once, used many times.
+"""A source's images → a prepared set in the cache: decoded and resized once, used many times.
 
 A prepared set is keyed by its digest, which covers everything that decides its content: the
 files, the decoder and its version, size, method, and the way duplicates are found. Where the
@@ -64,17 +64,17 @@ def prepare(
     """The prepared set of `source`, from `cache` if it is there, else made by `workers` processes.
 
     - `image_size`: height and width in pixels; `resize`: one of `resize.RESIZE_METHODS`.
-    - `limit`: at most so many pictures, in proportion per class (and given split), chosen by a
-      hash of each picture's name: a smaller limit is a subset of a larger one.
+    - `limit`: at most so many images, in proportion per class (and given split), chosen by a
+      hash of each image's name: a smaller limit is a subset of a larger one.
     - `max_unreadable`: the share of the files, 0 to 1, that may fail to decode; of one class's
       files a quarter may, or this share where it is larger. Those are quarantined: they get no
       row, and are listed with the reason.
     - `agree` is called with the digest before anything is decoded, and may raise.
 
-    Anonymous memory grows by less than 2 kB per picture.
+    Anonymous memory grows by less than 2 kB per image.
 
     Raises `UsageError` for a value out of range, `DataError` where too many files cannot be
-    decoded or a class is left without a picture, `StorageError` where the cache cannot be
+    decoded or a class is left without an image, `StorageError` where the cache cannot be
     written, `RunError` where a worker dies.
     """
     _check_values(source, image_size, resize, limit)
@@ -86,11 +86,7 @@ def prepare(
     agree(digest)
     folder = _place(cache, digest)
     if not folder.is_dir():
-        doing = "preparing the same images"
-        with taking_turns(folder.with_suffix(".lock"), doing, progress), _storage(folder.parent):
-            if not folder.is_dir():  # else another process has made it meanwhile
-                _sweep(folder.parent, spare=folder.with_suffix(".part"))
-                _make(selection, digest, folder, workers, progress)
+        _make_once(selection, digest, folder, workers, progress)
     prepared = load_prepared(folder)
     _judge(prepared, source.shown, max_unreadable)
     return prepared
@@ -126,6 +122,17 @@ def _check_values(source: Source, image_size: int, resize: str, limit: int | Non
             f"limit {limit}: there are {len(source.classes)} classes, and each needs images. "
             f"Give at least {len(source.classes)}, or no limit."
         )
+
+
+def _make_once(
+    selection: Selection, digest: str, folder: Path, workers: int, progress: Progress
+) -> None:
+    """Make `folder`, or wait while another process makes it."""
+    doing = "preparing the same images"
+    with taking_turns(folder.with_suffix(".lock"), doing, progress), _storage(folder.parent):
+        if not folder.is_dir():  # else another process has made it meanwhile
+            _sweep(folder.parent, spare=folder.with_suffix(".part"))
+            _make(selection, digest, folder, workers, progress)
 
 
 def _make(

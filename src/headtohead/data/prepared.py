@@ -1,8 +1,8 @@
-"""The prepared set: every usable picture decoded and resized once, as a value and on disk.
+"""The prepared set: every usable image decoded and resized once, as a value and on disk.
 
 A prepared set is a folder with two files:
 
-    pictures.npy     (N, H, W, 3) uint8, row i is picture i
+    pictures.npy     (N, H, W, 3) uint8, row i is image i
     manifest.json    everything else, in columns of N entries, with a format version
 
 The manifest is written last and the folder appears under its name complete or not at all.
@@ -31,7 +31,7 @@ GIVEN_SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Quarantined:
-    """A file that gave no picture: its identity, its class and why (short, printable)."""
+    """A file that gave no image: its identity, its class and why (short, printable)."""
 
     name: str
     label: str
@@ -40,7 +40,7 @@ class Quarantined:
 
 @dataclass(frozen=True, eq=False)
 class PreparedSet:
-    """N pictures of one size with what is known of each; row i of every column is picture i."""
+    """N images of one size with what is known of each; row i of every column is image i."""
 
     folder: Path
     digest: str  # sha256, hexadecimal
@@ -49,8 +49,8 @@ class PreparedSet:
     classes: tuple[str, ...]
     names: tuple[str, ...]  # identities: posix paths relative to the source, ascending
     labels: NDArray[np.int64]  # (N,) index into classes
-    groups: NDArray[np.int64]  # (N,) equal for (near-)identical pictures
-    given: tuple[str | None, ...]  # the split that the user gave each picture, or None
+    groups: NDArray[np.int64]  # (N,) equal for (near-)identical images
+    given: tuple[str | None, ...]  # the split that the user gave each image, or None
     original_sizes: NDArray[np.int64]  # (N, 2) height, width in pixels before resizing
     quarantined: tuple[Quarantined, ...]
 
@@ -73,7 +73,7 @@ class PreparedSet:
 
 
 def load_prepared(folder: Path) -> PreparedSet:
-    """The prepared set in `folder`; the pictures stay on disk until they are looked at.
+    """The prepared set in `folder`; the images stay on disk until they are looked at.
 
     Raises `DataError` where the folder is damaged or of another format version.
     """
@@ -98,7 +98,7 @@ def file_hashes(prepared: PreparedSet) -> frozenset[str]:
 def write_manifest(prepared: PreparedSet, *, decoder: str, sha256: Sequence[str]) -> None:
     """Write the manifest of `prepared` into its folder and wait until it is on disk.
 
-    `sha256`: of each picture's file, in the order of the rows; with `decoder` it tells a reader
+    `sha256`: of each image's file, in the order of the rows; with `decoder` it tells a reader
     years later what the pixels were made of. Names are ASCII with JSON's escapes, so that file
     names that are no valid text survive. Raises `OSError`.
     """

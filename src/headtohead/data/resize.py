@@ -1,4 +1,4 @@
-"""One picture at another size, by one of two ways.
+"""One image at another size, by one of two ways.
 
 Every decoding process imports this module, and numpy takes longer to load than all else that it
 needs: only the way that needs numpy loads it.
@@ -29,8 +29,8 @@ def resize_image(picture: Image.Image, size: tuple[int, int], method: str) -> Im
     """`picture`, in mode RGB, at `size` = (height, width). The aspect ratio is not kept.
 
     - "antialias", the default of the project: Pillow's triangle filter, which widens as the
-      picture shrinks, so that every pixel counts. Without it most of a photograph's pixels are
-      skipped at 100 × 100: fine fur turns into noise, and predictions flicker when the picture
+      image shrinks, so that every pixel counts. Without it most of a photograph's pixels are
+      skipped at 100 × 100: fine fur turns into noise, and predictions flicker when the image
       moves by a pixel.
     - "bilinear": the article's `tf.image.resize`: half-pixel centres, four neighbours, edges
       clamped, no antialias; float32, rounded half up.

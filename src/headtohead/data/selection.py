@@ -54,7 +54,7 @@ def select(files: Sequence[PictureFile], limit: int | None) -> tuple[PictureFile
 
     Within each class and split of n files the k-th by hash of its name has the key (k − 1)/n;
     the files of the smallest keys are taken. That is Adams's method of apportionment: in
-    proportion, at least one of each, and a larger limit never drops a picture.
+    proportion, at least one of each, and a larger limit never drops an image.
     """
     strata: dict[tuple[str, str | None], list[tuple[bytes, PictureFile]]] = defaultdict(list)
     for file in files:

@@ -1,8 +1,8 @@
-"""What the user calls "the pictures" → a sorted list of files with class and split.
+"""What the user calls "the images" → a sorted list of files with class and split.
 
 A source is a folder, an archive of one, a name: `cats_vs_dogs` (downloaded) or `synthetic`
 (drawn), or a hub's set (`tfds:…`, `hf:…`). Nothing is decoded here: every regular file in a class
-folder is listed, whatever its suffix, and what turns out to be no picture is quarantined by name
+folder is listed, whatever its suffix, and what turns out to be no image is quarantined by name
 later.
 """
 
@@ -27,7 +27,7 @@ _REPORT_EVERY = 1000
 
 @dataclass(frozen=True, slots=True)
 class PictureFile:
-    """One file in a class folder; not necessarily a picture, and a link may dangle."""
+    """One file in a class folder; not necessarily an image, and a link may dangle."""
 
     path: Path
     name: str
@@ -66,7 +66,7 @@ class Source:
 def open_source(
     source: str | Path, *, cache: Path, progress: Progress, limit: int | None = None
 ) -> Source:
-    """List the pictures of `source`, downloading, drawing or extracting into `cache` if needed.
+    """List the images of `source`, downloading, drawing or extracting into `cache` if needed.
 
     The strings in `NAMED_SOURCES` always mean the named source, anything else a path (a `Path`
     is a path always, `~` is home). Folders that hold nothing but one folder of folders are
@@ -111,7 +111,7 @@ def flat_folder(source: str | Path) -> Path | None:
 def list_unlabelled(folder: Path, *, progress: Progress) -> Source:
     """Every file below `folder` without asking for classes: all are of one class called "".
 
-    For looking at pictures, not for training on them. Raises `DataError` where there is no file
+    For looking at images, not for training on them. Raises `DataError` where there is no file
     and `StorageError` where one may not look.
     """
     walk = Walk()

@@ -1,7 +1,7 @@
 """Rows of a prepared set → train, validation and test.
 
 Near-duplicate groups stay whole, across classes too. Each group's place follows from a hash of
-the seed and the smallest name in it, so that adding a picture moves few others and the order of
+the seed and the smallest name in it, so that adding an image moves few others and the order of
 the rows does not matter.
 """
 
@@ -67,11 +67,11 @@ class _Unit:
 def split(prepared: Files, *, fractions: tuple[float, float, float], seed: int) -> Split:
     """Split `prepared` by `fractions` (train, validation, test; each above 0, together 1).
 
-    Stratified: each class is divided by the fractions, exact to a picture or two where its
-    groups allow, with at least one picture in every split.
+    Stratified: each class is divided by the fractions, exact to an image or two where its
+    groups allow, with at least one image in every split.
 
     Splits that the user gave are taken as they are. Where validation or test was not given, it
-    is carved out of the given train split, at its fraction of that train split. Pictures without
+    is carved out of the given train split, at its fraction of that train split. Images without
     a given split beside others that have one count as train.
 
     Raises `DataError` where a class is too small to be in every split, naming it, its count and
@@ -128,7 +128,7 @@ def mislabelled(prepared: PreparedSet, duplicates: str) -> list[tuple[int, ...]]
 
 
 def groups_of(groups: NDArray[np.int64]) -> Iterator[Rows]:
-    """The rows of each group of two or more pictures, in the order of their first rows."""
+    """The rows of each group of two or more images, in the order of their first rows."""
     _, member, size = np.unique(groups, return_inverse=True, return_counts=True)
     shared = np.flatnonzero(size[member] > 1)
     order = shared[np.argsort(member[shared], kind="stable")]
@@ -177,7 +177,7 @@ def _units(prepared: Files, pool: Rows, seed: int) -> list[_Unit]:
 
 
 def _target(size: int, wanted: dict[int, float], part: int) -> int:
-    """How many of a class's `size` pictures `part` should get.
+    """How many of a class's `size` images `part` should get.
 
     At least one; and where rounding up would leave nothing to train on, less than its share.
     """
@@ -232,7 +232,7 @@ def _by_size(units: Sequence[_Unit], holding: Sequence[int], chosen: set[int]) -
 
 
 def _check_classes(prepared: Files, places: NDArray[np.int64]) -> None:
-    """Raise `DataError` for the first class that a split has no picture of."""
+    """Raise `DataError` for the first class that a split has no image of."""
     classes, parts = len(prepared.classes), len(GIVEN_SPLITS)
     found = np.bincount(prepared.labels * parts + places, minlength=classes * parts)
     for number, counts in enumerate(found.reshape(classes, parts)):

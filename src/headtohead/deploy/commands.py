@@ -1,12 +1,13 @@
 """What the commands do with a finished study: words in, lines and files out."""
 
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headtohead.core.errors import DataError, brief
 from headtohead.core.files import expanded, sha256_of
@@ -27,6 +28,7 @@ from headtohead.study_data import StudyData
 
 if TYPE_CHECKING:
     from headtohead.deploy.evaluate import Evaluated
+    from headtohead.deploy.predictor import Predictor
 
 LONGEST = 500
 """Characters of a name that a line shows."""
@@ -89,20 +91,10 @@ def explain(
     if len(paths) > MOST_ROWS:
         note(f"A sheet has {MOST_ROWS} images at most: the first of {len(paths):,} are drawn.")
     unreadable, shown = _Unreadable(note), paths[:MOST_ROWS]
-    reads = [
-        read
-        for part in read_all(shown, side=predictor.image_size, method=predictor.resize)
-        for read in part
-    ]
-    usable = [(read.path, read.pixels) for read in reads if read.pixels is not None]
-    for read in reads:
-        if read.pixels is None:
-            unreadable(read)
-    if usable:
+    files, pixels = _read_whole(shown, predictor, unreadable)
+    if files:
         (member,) = predictor.members
-        pixels = np.stack([image for _, image in usable])
-        found = explanations(member, predictor.classes_, pixels)
-        files = [path for path, _ in usable]
+        found = explanations(member, predictor.classes_, np.stack(pixels))
         drawn = masks_of(masks, files, predictor.image_size)
         rows = [
             one.image(path.name, mask) for one, path, mask in zip(found, files, drawn, strict=True)
@@ -111,6 +103,19 @@ def explain(
         write_picture(sheet(rows, title), out)
         say(str(out))
     unreadable.raise_if_any(len(shown))
+
+
+def _read_whole(
+    paths: Sequence[Path], predictor: "Predictor", unreadable: "_Unreadable"
+) -> tuple[list[Path], list[NDArray[np.uint8]]]:
+    """Those that can be read, and their pixels as the model sees them; the others are told."""
+    parts = read_all(paths, side=predictor.image_size, method=predictor.resize)
+    reads = [read for part in parts for read in part]
+    for read in reads:
+        if read.pixels is None:
+            unreadable(read)
+    usable = [(read.path, read.pixels) for read in reads if read.pixels is not None]
+    return [path for path, _ in usable], [pixels for _, pixels in usable]
 
 
 def evaluate(

@@ -1,25 +1,24 @@
 """Every head and seed of a study on new labelled images, by the study's own statistics."""
 
 import dataclasses
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headtohead.analysis.pairs import answers_scored
 from headtohead.analysis.run_results import IN_WORDS, RunResult, primary_of
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import DataError, UsageError
 from headtohead.core.text import counted
-from headtohead.data.feature_cache import key_of
 from headtohead.data.long_tasks import Progress
 from headtohead.data.pipeline import look_at
 from headtohead.data.prepared import PreparedSet, printable
+from headtohead.deploy.new_images import NewImages, matched
 from headtohead.deploy.overlap import Overlap, overlap
-from headtohead.deploy.predictor import device_of
 from headtohead.deploy.runs import load_model
 from headtohead.report.comparisons import HeadComparison, comparisons_of
 from headtohead.report.notes import runs_by_head
@@ -28,7 +27,6 @@ from headtohead.report.summary import Summary
 from headtohead.stats import Spread, spread
 from headtohead.stats.family import points
 from headtohead.stats.metrics import Evaluation, constant_scores, predictions
-from headtohead.stats.metrics import evaluate as scores
 from headtohead.stats.over_images import Answers
 from headtohead.store.ledger import Ledger, StudyFile
 
@@ -140,76 +138,45 @@ def evaluate(
         raise UsageError(f"{ledger.out}: {without_runs(summary)}")
     known = overlap(file, prepared, rows, cache=cache, progress=progress)
     notes += _told(known, len(rows), cache, new_only=new_only)
+    images = NewImages(file, prepared, rows, labels)
     if new_only and known is not None:
-        new = ~np.isin(rows, known.rows)
-        rows, labels = rows[new], labels[new]
-    shares, shift = _shares(file, labels)
-
-    def answered(predicted: NDArray[np.int64]) -> Answers:
-        return answers_scored(rows, labels, predicted, len(file.classes), file.study.verdict.metric)
-
-    found: list[RunEvaluation] = []
-    answers: dict[tuple[str, int], Answers] = {}
-    for number, run in enumerate(finished):
-        progress("evaluating runs", number, len(finished))
-        model = load_model(ledger, run.head, run.seed, device=device, trust=trust)
-        logits = _logits(model, file.study, prepared, rows, run.seed, cache, progress)
-        found.append(RunEvaluation(run.head, run.seed, scores(logits, labels, len(file.classes))))
-        answers[run.head, run.seed] = answered(predictions(logits))
-    progress("evaluating runs", len(finished), len(finished))
-    failed, told = _failed(file, summary, labels)
-    always = np.full_like(labels, int(np.argmax(np.bincount(labels))))
-    answers |= {(run.head, run.seed): answered(always) for run in failed}
+        images = images.without(known)
+    shares, shift = _shares(file, images.labels)
+    load = partial(load_model, ledger, device=device, trust=trust)
+    found, answers = _evaluated(finished, load, images, cache, progress)
+    failed, told = _failed(file, summary, images.labels)
+    always = images.answers(np.full_like(images.labels, images.largest_class))
+    answers |= {(run.head, run.seed): always for run in failed}
     return Evaluated(
         out=ledger.out,
         data=data,
-        images=len(rows),
+        images=len(images.rows),
         runs=tuple(found),
         reference=summary.reference,
-        comparisons=_compared(file, summary, finished, found, failed, answers, prepared),
+        comparisons=_compared(images, summary, found, failed, answers),
         shares=shares,
         overlap=known,
         notes=(*notes, *shift, *told, *_lost(prepared)),
     )
 
 
-def matched(
-    prepared: PreparedSet, classes: tuple[str, ...]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], list[str]]:
-    """Rows whose class is one of the study's, their labels there, and the differences, told.
-
-    Names are compared as they are, then without regard to case. Raises DataError for none.
-    """
-    folded = {name.casefold(): index for index, name in enumerate(classes)}
-    place = {
-        number: classes.index(name) if name in classes else folded.get(name.casefold())
-        for number, name in enumerate(prepared.classes)
-    }
-    known = [number for number, index in place.items() if index is not None]
-    theirs, ours = (", ".join(map(printable, names)) for names in (prepared.classes, classes))
-    if not known:
-        raise DataError(
-            f"none of the new images' classes ({theirs or 'none'}) is one of the study's ({ours}): "
-            f"name their folders like the study's classes."
-        )
-    notes = []
-    for number in known:
-        name, index = prepared.classes[number], place[number]
-        if index is not None and name != classes[index]:
-            notes.append(f"Class {printable(name)} is taken as {printable(classes[index])}.")
-    for number in sorted(set(place) - set(known)):
-        count = int((prepared.labels == number).sum())
-        notes.append(
-            f"Left out: {counted(count, 'image')} of class {printable(prepared.classes[number])}, "
-            f"which the study has not."
-        )
-    missing = set(range(len(classes))) - {place[number] for number in known}
-    notes += [f"No image of class {printable(classes[index])}." for index in sorted(missing)]
-    rows = np.flatnonzero(np.isin(prepared.labels, known)).astype(np.int64)
-    labels = np.array([place[int(label)] for label in prepared.labels[rows]], np.int64)
-    if not len(rows):
-        raise DataError(f"no image of the study's classes ({ours}) could be read.")
-    return rows, labels, notes
+def _evaluated(
+    runs: list[RunResult],
+    load: Callable[[str, int], "Classifier"],
+    images: NewImages,
+    cache: Path,
+    progress: Progress,
+) -> tuple[list[RunEvaluation], dict[tuple[str, int], Answers]]:
+    """Each run's scores and answers; its logits are not kept, nor is its model."""
+    found: list[RunEvaluation] = []
+    answers: dict[tuple[str, int], Answers] = {}
+    for number, run in enumerate(runs):
+        progress("evaluating runs", number, len(runs))
+        logits = images.logits(load(run.head, run.seed), run.seed, cache, progress)
+        found.append(RunEvaluation(run.head, run.seed, images.scores(logits)))
+        answers[run.head, run.seed] = images.answers(predictions(logits))
+    progress("evaluating runs", len(runs), len(runs))
+    return found, answers
 
 
 def _told(known: Overlap | None, images: int, cache: Path, *, new_only: bool) -> list[str]:
@@ -232,38 +199,6 @@ def _told(known: Overlap | None, images: int, cache: Path, *, new_only: bool) ->
     if new_only:
         return [f"{known.told}; they are left out."]
     return [f"{known.told}. The figures are too good for new images: --new-only leaves these out."]
-
-
-def _logits(
-    model: "Classifier",
-    study: StudySpec,
-    prepared: PreparedSet,
-    rows: NDArray[np.int64],
-    seed: int,
-    cache: Path,
-    progress: Progress,
-) -> NDArray[np.float32]:
-    """Of the prepared images `rows`, on what the study evaluates its own: images, or features.
-
-    A frozen backbone sees each image once, for all runs that share its weights.
-    """
-    from headtohead.training.feature_extraction import frozen_features
-    from headtohead.training.inference import infer
-    from headtohead.training.inputs import Inputs, Pictures
-
-    device = device_of(model)
-    inputs: Inputs
-    if study.backbone.frozen:
-        key = key_of(study, prepared.digest, seed=seed, device=device.type)
-        inputs = frozen_features(
-            dataclasses.replace(key, views=1), study.backbone, prepared, cache,
-            seed=seed, device=device,
-            tell=lambda done, total, _: progress("computing features", done, total),
-        )  # fmt: skip
-    else:
-        inputs = Pictures(prepared.images, prepared.labels, device)
-    logits, _ = infer(model, inputs, rows)
-    return np.asarray(logits.cpu().numpy(), np.float32)
 
 
 def _shares(
@@ -316,22 +251,23 @@ def _failed(
 
 
 def _compared(
-    file: StudyFile,
+    images: NewImages,
     summary: Summary,
-    finished: list[RunResult],
     found: list[RunEvaluation],
     failed: list[RunResult],
     answers: dict[tuple[str, int], Answers],
-    prepared: PreparedSet,
 ) -> tuple[HeadComparison, ...]:
     """By the report's own code: pairs by seed, Holm over the family, intervals over images."""
+    file, scored = images.file, {(one.head, one.seed): one.scores for one in found}
+    metric = file.study.verdict.metric
     runs: dict[str, list[RunResult]] = {}
-    for run, mine in zip(finished, found, strict=True):
-        scored = dataclasses.replace(run, scored=primary_of(mine.scores, file.study.verdict.metric))
-        runs.setdefault(run.head, []).append(scored)
+    for run in summary.runs:
+        if run.finished:
+            value = primary_of(scored[run.head, run.seed], metric)
+            runs.setdefault(run.head, []).append(dataclasses.replace(run, scored=value))
     for run in failed:
         runs.setdefault(run.head, []).append(run)
-    groups = dict(enumerate(prepared.groups.tolist()))
+    groups = dict(enumerate(images.prepared.groups.tolist()))
     return comparisons_of(_without_looks(file), runs, answers, groups, None, summary.lags, ())
 
 

@@ -16,7 +16,7 @@ from headtohead.store.records import Parameters
 
 
 class Classifier(nn.Module):
-    """Pictures (N, 3, H, W) in [0, 1] → logits (N, outputs): one for two classes, else one each."""
+    """Images (N, 3, H, W) in [0, 1] → logits (N, outputs): one for two classes, else one each."""
 
     def __init__(self, backbone: Backbone, head: Head) -> None:
         super().__init__()

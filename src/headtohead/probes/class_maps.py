@@ -258,7 +258,7 @@ def own_maps(head: "Head", features: "Tensor") -> "Tensor | str | None":
 
 
 def _differ_by_constants(one: Floats32, other: Floats32) -> bool:
-    """Whether the (n, h, w) maps differ by a constant in each picture, up to rounding.
+    """Whether the (n, h, w) maps differ by a constant in each image, up to rounding.
 
     As those of global average pooling do. They put pixels in one order then.
     """

@@ -20,12 +20,12 @@ BATCH = 8
 
 @dataclass(frozen=True)
 class Costs:
-    """Multiply-adds and bytes of one model, for one picture.
+    """Multiply-adds and bytes of one model, for one image.
 
     `multiply_adds_*`: of convolutions and matrix products in one forward pass, as PyTorch's
     FlopCounterMode counts them, halved; pooling, normalisation and activations are not in them.
     `weight_bytes_*`: of all parameters and batch-norm statistics, in float32.
-    `activation_bytes_*`: what one training step keeps of each picture for its backward pass,
+    `activation_bytes_*`: what one training step keeps of each image for its backward pass,
     weights left out: every distinct block of memory that autograd saves.
     """
 
@@ -38,7 +38,7 @@ class Costs:
 
     @property
     def multiply_adds(self) -> int:
-        """Of the whole model, for one picture."""
+        """Of the whole model, for one image."""
         return self.multiply_adds_backbone + self.multiply_adds_head
 
     @property
@@ -48,7 +48,7 @@ class Costs:
 
     @property
     def activation_bytes(self) -> int:
-        """Of the whole model, for one picture in training."""
+        """Of the whole model, for one image in training."""
         return self.activation_bytes_backbone + self.activation_bytes_head
 
 

@@ -41,7 +41,7 @@ class Curves:
 
     `deletion`, `insertion`: (m, steps + 1) float32 in [0, 1], of m of the probe images; in
     column k a share k / steps of the pixels, the most important first, is taken away from the
-    picture (deletion) or has come back to its blurred copy (insertion).
+    image (deletion) or has come back to its blurred copy (insertion).
     """
 
     deletion: NDArray[np.float32]
@@ -54,7 +54,7 @@ class Curves:
 
 @dataclass(frozen=True)
 class _End:
-    """Pictures from which curves set out or at which they arrive, in whatever order of pixels."""
+    """Images from which curves set out or at which they arrive, in whatever order of pixels."""
 
     pixels: NDArray[np.uint8]
     probability: Floats32
@@ -113,11 +113,11 @@ class TakenApart:
         return _End(pixels, self._probability(pixels, shared=True))
 
     def _probability(self, pixels: NDArray[np.uint8], *, shared: bool) -> Floats32:
-        """(n,) probabilities of the true class of n pictures, m after m."""
+        """(n,) probabilities of the true class of n images, m after m."""
         return self._known(logits_of(self._model, pixels, self._device, shared=shared))
 
     def _known(self, logits: "Tensor") -> Floats32:
-        """(n,) probabilities of the true class by (n, outputs) logits, m pictures after m."""
+        """(n,) probabilities of the true class by (n, outputs) logits, m images after m."""
         import torch
 
         targets = torch.from_numpy(np.resize(self._labels, len(logits))).to(logits.device)
@@ -147,7 +147,7 @@ def _blurred(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def of_class(values: "Tensor", labels: "Tensor") -> "Tensor":
-    """(n, outputs, …) → (n, …) of each picture's label; with one output, its negative for 0."""
+    """(n, outputs, …) → (n, …) of each image's label; with one output, its negative for 0."""
     import torch
 
     if values.shape[1] == 1:

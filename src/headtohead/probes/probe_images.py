@@ -32,23 +32,23 @@ UNKNOWN = 255
 """In a mask: a pixel that is neither object nor background (a border, or no mask at all)."""
 
 MOST = 96
-"""Test pictures that probes look at, at most: some seconds of a run's time on one core."""
+"""Test images that probes look at, at most: some seconds of a run's time on one core."""
 
 FEWEST, MOST_BYTES = 16, 64_000_000
-"""Of large pictures there are fewer, so that their wide ones fill at most so many bytes."""
+"""Of large images there are fewer, so that their wide ones fill at most so many bytes."""
 
 MARGIN = 0.12
-"""What wide pictures have beyond the window on each side, as a share of the window's."""
+"""What wide images have beyond the window on each side, as a share of the window's."""
 
 DRAWN_MASKS = "masks"
-"""The folder of masks beside that of the drawn pictures."""
+"""The folder of masks beside that of the drawn images."""
 
 _TRIMAP = frozenset({1, 2, 3})
 
 
 @dataclass(frozen=True)
 class ProbeImages:
-    """n pictures of a split's test part, in an order of their own: classes in turn, by hash.
+    """n images of a split's test part, in an order of their own: classes in turn, by hash.
 
     The first dozen is thus a fair and fixed choice for a figure. `rows` of the prepared set and
     `labels` are (n,) int64; `pixels` (n, side, side, 3) uint8 as the models saw them; `wide`
@@ -79,7 +79,7 @@ class ProbeImages:
 class Masks:
     """Where the object is on probe images: `rows` (n,) int64, `masks` (n, side, side) uint8.
 
-    1 object, 0 background, 255 unknown; a picture without a mask is unknown all over.
+    1 object, 0 background, 255 unknown; an image without a mask is unknown all over.
     """
 
     rows: NDArray[np.int64]
@@ -98,7 +98,7 @@ def keep_images(
 ) -> None:
     """Put the probe images of the splits of `seeds` into the ledger, and their masks.
 
-    What is there stays; masks are taken anew where `masks` names a folder. Drawn pictures bring
+    What is there stays; masks are taken anew where `masks` names a folder. Drawn images bring
     theirs. Raises DataError, UsageError and StorageError.
     """
     study, digest = ledger.file.study, ledger.file.digest
@@ -124,7 +124,7 @@ def images_path(out: Path, split: int) -> Path:
 
 
 def masks_path(out: Path, split: int) -> Path:
-    """Where the masks of those pictures are kept."""
+    """Where the masks of those images are kept."""
     return split_path(out, MASKS, split)
 
 
@@ -152,19 +152,19 @@ def read_masks(path: Path, key: str) -> Masks | None:
 
 
 def margin_of(image_size: int, stride: int) -> int:
-    """Pixels beyond the window on each side of a wide picture: at least the backbone's stride."""
+    """Pixels beyond the window on each side of a wide image: at least the backbone's stride."""
     return max(stride, round(MARGIN * image_size))
 
 
 def most_of(wide_side: int) -> int:
-    """How many pictures probes look at, at most, where wide ones have `wide_side` pixels a side."""
+    """How many images probes look at, at most, where wide ones have `wide_side` pixels a side."""
     return min(MOST, max(FEWEST, MOST_BYTES // (3 * wide_side**2)))
 
 
 def probe_rows(prepared: PreparedSet, test: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     """At most `most` rows of the test split, classes in turn, each class by hash of its names.
 
-    So every head and seed is looked at on the same pictures, and any first few are a fair choice.
+    So every head and seed is looked at on the same images, and any first few are a fair choice.
     """
     classes = (test[prepared.labels[test] == label] for label in range(len(prepared.classes)))
     queues = [prepared.by_hash(rows).tolist() for rows in classes]
@@ -180,9 +180,9 @@ def collect_images(
     margin: int,
     progress: Progress,
 ) -> ProbeImages:
-    """The pictures of `rows` as the models saw them, and wide ones made from the original files.
+    """The images of `rows` as the models saw them, and wide ones made from the original files.
 
-    A wide picture is the whole original at image_size + 2 · margin pixels a side: a window of
+    A wide image is the whole original at image_size + 2 · margin pixels a side: a window of
     image_size pixels moves over it without ever meeting an edge. Raises DataError where an
     original cannot be read any more.
     """
@@ -216,13 +216,13 @@ def check_masks_folder(folder: Path, names: Iterable[str] | None = None) -> None
 
 
 def collect_masks(folder: Path, prepared: PreparedSet, rows: NDArray[np.int64]) -> Masks:
-    """The masks in `folder` of the pictures of `rows`, at the size of the prepared pictures.
+    """The masks in `folder` of the images of `rows`, at the size of the prepared images.
 
     The mask of `dog/rex.jpg` is `dog/rex.png`, else `rex.png`. A trimap (values 1, 2 and 3 alone)
     means object, background and border, as in Oxford-IIIT Pet (Parkhi et al. 2012); anything else
     is object where it is not 0. A pixel is object or background where more than half of the
     original pixels in it are, and unknown else. Raises UsageError where `folder` is none or has
-    no mask of any of the pictures, DataError for a mask that cannot be read.
+    no mask of any of the images, DataError for a mask that cannot be read.
     """
     check_masks_folder(folder)
     side = prepared.image_size

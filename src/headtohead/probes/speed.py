@@ -34,7 +34,7 @@ class Speed:
 
     In each round every head takes some steps in turn, so that a busy machine slows all alike.
     `wall` and `cpu` are (h, r) float64: the round's median wall-clock and processor seconds per
-    step of `batch_size[i]` pictures, on `device`.
+    step of `batch_size[i]` images, on `device`.
     """
 
     heads: tuple[str, ...]
@@ -107,7 +107,7 @@ class StepRunner:
 
 
 def collect_speed(plans: "Sequence[RunPlan]", pictures: "Inputs", split: "Split") -> Speed:
-    """Times of training steps of every plan's head, all on the same pictures of `split`."""
+    """Times of training steps of every plan's head, all on the same images of `split`."""
     runners = [step_runner(plan, pictures, split.train[: plan.recipe.batch_size]) for plan in plans]
     for runner in runners:
         runner.step()  # libraries choose their kernels and take their memory

@@ -29,7 +29,7 @@ FIELDS = ("rows", "labels", "shifts", "fine", "predicted")
 
 @dataclass(frozen=True)
 class Translation:
-    """One run's predictions at the best epoch of the n probe pictures, in s windows.
+    """One run's predictions at the best epoch of the n probe images, in s windows.
 
     `rows` and `labels` are (n,) int64. `shifts` is (s, 2) int64, the window's place in pixels
     (down, right) from the centre crop, which is the first: (0, 0). `fine` is (s,) bool: the
@@ -50,7 +50,7 @@ class Translation:
 
     @property
     def agreement(self) -> NDArray[np.float64]:
-        """(s,) shares of pictures that are named as in the centre crop."""
+        """(s,) shares of images that are named as in the centre crop."""
         return np.asarray((self.predicted == self.predicted[0]).mean(axis=1), np.float64)
 
     @property
@@ -99,7 +99,7 @@ def windows(stride: int, margin: int) -> tuple[NDArray[np.int64], NDArray[np.boo
 
     Fine: 1, 2, … `stride` pixels right, then down: through PHASES phases of the backbone's grid at
     most.
-    Large: `margin` pixels, as far as the wide pictures reach, in eight directions.
+    Large: `margin` pixels, as far as the wide images reach, in eight directions.
     """
     steps = sorted({math.ceil(k * stride / PHASES) for k in range(1, PHASES + 1)})
     fine = [(0, k) for k in steps] + [(k, 0) for k in steps]

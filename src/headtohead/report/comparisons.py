@@ -27,7 +27,7 @@ class HeadComparison:
     """Two heads on the primary metric at the best epoch: `first` less `other`.
 
     `seeds` are the pairs in it; `flagged` are pairs left out because the two runs' environments
-    differ, each with what differs. `pictures` is the interval over test pictures that stands
+    differ, each with what differs. `pictures` is the interval over test images that stands
     beside the one over seeds, `mcnemar` describes each seed's two networks.
     """
 
@@ -63,10 +63,9 @@ def comparisons_of(
 
     Every pair that the study declares is in the family, be it without runs. A study that follows
     a sequential design has one primary comparison, that one; the reference's others get no
-    verdict. Pairs of
-    which a head is in `lags` are not judged, and stay in the family: they make no other easier.
-    `idle` heads learned nothing: between two of them more seeds would find nothing either. Two
-    heads of which no run is finished get no verdict.
+    verdict. Pairs of which a head is in `lags` are not judged, and stay in the family: they make
+    no other easier. `idle` heads learned nothing: between two of them more seeds would find
+    nothing either. Two heads of which no run is finished get no verdict.
     """
     rule = file.study.verdict
     family = file.study.family

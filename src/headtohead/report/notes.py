@@ -172,7 +172,7 @@ def label_notes(file: StudyFile) -> Iterator[str]:
 def picture_notes(
     file: StudyFile, comparisons: Sequence[HeadComparison], grouped: bool, leaks: int | None
 ) -> Iterator[str]:
-    """What splits and intervals over pictures cannot say; `grouped` where pictures.csv is there."""
+    """What splits and intervals over images cannot say; `grouped` where pictures.csv is there."""
     if leaks:
         groups = "1 group" if leaks == 1 else f"{leaks:,} groups"
         yield (

@@ -40,7 +40,7 @@ def render(
     summary = summarize(data)
     content = gather(data, summary, pictures, beside, claims)
     write_atomic(data.out / "results.csv", results_csv(summary))
-    write_atomic(data.out / "summary.json", summary_json(summary, content.judged))
+    write_atomic(data.out / "summary.json", summary_json(summary, content.claims.judged))
     write_atomic(data.out / "report.html", arrange(content, pictures).encode())
     write_atomic(data.out / "report.md", report_markdown(content))
     for name, table in latex_tables(content).items():

@@ -1,6 +1,6 @@
 """The ledger's runs → one frozen summary: every number that the tables and reports show."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -146,13 +146,10 @@ def summarize(data: StudyData) -> Summary:
     unfinished = _unfinished(file, data.results, looks)
     groups = images.shared_groups() if images is not None else {}
     answers, level = data.answers, file.study.verdict.level
-    able = {head.head for head in heads if head.finished}
-    guesses = {name: found for name, found in data.guesses.runs.items() if name[0] in able}
-    standing = standings(data.heads, guesses, data.guesses.majority, groups, level)
+    standing = _standings(data, heads, groups)
     idle = [found.head for found in standing if found.beats is False]
     comparisons = comparisons_of(file, data.by_head, answers.runs, groups, looks, lagging, idle)
     leaks = _leaks(file, images)
-    ordered = [run for head in heads for run in head.runs]
     return Summary(
         file=file,
         heads=heads,
@@ -167,17 +164,37 @@ def summarize(data: StudyData) -> Summary:
             estimates(file, data.by_head, data.reference, answers.runs, groups, data.targets)
         ),
         leaks=leaks,
-        notes=(
-            *run_notes(data),
-            *state_notes(file, ordered, unfinished, comparisons),
-            *training_notes(file, ordered, lagging),
-            *label_notes(file),
-            *picture_notes(file, comparisons, images is not None, leaks),
-        ),
+        notes=tuple(_notes(data, heads, unfinished, comparisons, leaks)),
         lags=lagging,
         baseline=baseline_of(file),
         standings=standing,
     )
+
+
+def _standings(
+    data: StudyData, heads: Sequence[HeadResult], groups: Mapping[int, int]
+) -> tuple[Standing, ...]:
+    """Each head against the largest class; one without a finished run has no guesses."""
+    able = {head.head for head in heads if head.finished}
+    guesses = {run: found for run, found in data.guesses.runs.items() if run[0] in able}
+    level = data.study.verdict.level
+    return standings(data.heads, guesses, data.guesses.majority, groups, level)
+
+
+def _notes(
+    data: StudyData,
+    heads: Sequence[HeadResult],
+    unfinished: tuple[tuple[str, int], ...],
+    comparisons: tuple[HeadComparison, ...],
+    leaks: int | None,
+) -> Iterator[str]:
+    """What a reader must know of the runs, their training, the labels and the images."""
+    file, ordered = data.file, [run for head in heads for run in head.runs]
+    yield from run_notes(data)
+    yield from state_notes(file, ordered, unfinished, comparisons)
+    yield from training_notes(file, ordered, data.lags)
+    yield from label_notes(file)
+    yield from picture_notes(file, comparisons, data.image_table is not None, leaks)
 
 
 def _leaks(file: StudyFile, pictures: PictureTable | None) -> int | None:

@@ -14,15 +14,9 @@ from headtohead.data.listing import Listing, list_study
 from headtohead.data.pipeline import split_study
 from headtohead.data.prepared import GIVEN_SPLITS
 from headtohead.runtime.forecast import Forecast, Images, forecast
-from headtohead.runtime.preflight import (
-    TIMING,
-    TimingQuestion,
-    guidance_of,
-    question_about,
-    refuse_too_large,
-)
+from headtohead.runtime.preflight import TIMING, TimingQuestion, guidance_of, question_about
 from headtohead.runtime.process import StandbyProcesses
-from headtohead.runtime.startup import check_what_is_named, start_up
+from headtohead.runtime.startup import Startup, check_what_is_named, start_up
 from headtohead.store.ledger import refuse_another
 
 
@@ -49,14 +43,13 @@ def plan(
     question = question_about(spec, device, workers, deterministic=deterministic)
     with start_up(spec, question, cache, TIMING) as startup:
         spec, answer, note = startup.study, startup.preflight, startup.display.note
-        on_ray = startup.execution.on_ray
-        if on_ray:
+        if startup.execution.on_ray:
             note("Times are this machine's: those on a cluster are not known.")
         if folder is not None:
             refuse_another(folder, spec)
         listing = list_study(spec, cache=cache_folder(cache), progress=startup.display.progress)
-        if listing is not None and not on_ray:
-            refuse_too_large(answer.sizes, answer.memory, classes=len(listing.classes))
+        if listing is not None:
+            startup.refuse_too_large(classes=len(listing.classes))
         images = None if listing is None else _images(spec, listing)
         found = forecast(
             spec if images is None else spec.for_images(images.train),
@@ -66,12 +59,8 @@ def plan(
             guidance=guidance_of(spec, answer),
             backbone=answer.about,
         )
-        if not (timing and listing is not None and found.without_time):
-            return found
-        note("Measuring a few training steps")
-        found = found.measured(_run_seconds(found, listing, answer.setups[0], startup.standby))
-        if missed := found.without_time:
-            note(f"The steps of {', '.join(missed)} could not be timed; see above.")
+        if timing and listing is not None and found.without_time:
+            return _timed(found, listing, answer.setups[0], startup)
     return found
 
 
@@ -80,6 +69,16 @@ def _images(spec: StudySpec, listing: Listing) -> Images:
     parts = split_study(spec, listing, 0)
     given = tuple(name for name in GIVEN_SPLITS if name in listing.given)
     return Images(len(parts.train), len(parts.validation), len(parts.test), given)
+
+
+def _timed(found: Forecast, listing: Listing, setup: dict[str, Any], startup: Startup) -> Forecast:
+    """With the time of heads that no run has told, from a few steps of each on this machine."""
+    note = startup.display.note
+    note("Measuring a few training steps")
+    found = found.measured(_run_seconds(found, listing, setup, startup.standby))
+    if missed := found.without_time:
+        note(f"The steps of {', '.join(missed)} could not be timed; see above.")
+    return found
 
 
 def _run_seconds(

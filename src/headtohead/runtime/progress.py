@@ -31,7 +31,7 @@ class _RunProgress:
     loss: float | None = None
     accuracy: float | None = None
     val_accuracy: float | None = None
-    speed: float | None = None  # pictures per second
+    speed: float | None = None  # images per second
     since: float = 0.0  # when the epoch in progress began
 
     @property

@@ -22,6 +22,7 @@ from headtohead.runtime.preflight import (
     PreflightQuestion,
     answer_of,
     first_worker,
+    refuse_too_large,
 )
 from headtohead.runtime.process import StandbyProcesses
 from headtohead.runtime.progress import Display
@@ -61,6 +62,11 @@ class Startup:
         for line in told(*found):
             self.display.note(line)
         return found
+
+    def refuse_too_large(self, *, classes: int) -> None:
+        """Raises UsageError for heads too large for this machine; a cluster has its own memory."""
+        if not self.execution.on_ray:
+            refuse_too_large(self.preflight.sizes, self.preflight.memory, classes=classes)
 
     def executor(self, out: Path, prepared: PreparedSet) -> LocalExecutor | RayExecutor:
         """What does the jobs of a ledger in the folder `out`; to be used in a `with` statement."""

@@ -1,7 +1,7 @@
 """Class maps against masks and chance: arrays in, numbers out.
 
-A map is a few cells a side; it is laid over its picture where its cells look, not stretched to the
-picture's edges: for a backbone without padding the outermost cells' centres lie well inside.
+A map is a few cells a side; it is laid over its image where its cells look, not stretched to the
+image's edges: for a backbone without padding the outermost cells' centres lie well inside.
 """
 
 from dataclasses import dataclass, fields
@@ -20,15 +20,15 @@ CENTRE_SPREAD = 0.25
 
 @dataclass(frozen=True)
 class MapScores:
-    """How well n maps find the object; each field is (n,) float64, NaN for a picture unmasked.
+    """How well n maps find the object; each field is (n,) float64, NaN for an image unmasked.
 
     `energy`: the share of the map's positive part that lies on the object (Wang et al. 2020,
     arXiv 1910.01279), of all that lies on pixels known to be object or background. `pointing`:
     whether the largest cell's centre lies on the object (Zhang et al. 2016, arXiv 1608.00507),
     without tolerance; cells that tie share the hit. Chance, by the same rules: `*_others`, the
-    mean over all other pictures' maps laid on this picture, and `*_centre`, one Gaussian in the
+    mean over all other images' maps laid on this image, and `*_centre`, one Gaussian in the
     middle. A map without a positive part says nothing and counts as one that is equal all over;
-    one that lies wholly on unknown pixels (a trimap's border) has no energy, NaN, on that picture.
+    one that lies wholly on unknown pixels (a trimap's border) has no energy, NaN, on that image.
     """
 
     energy: Floats
@@ -39,7 +39,7 @@ class MapScores:
     pointing_centre: Floats
 
     def mean(self) -> dict[str, float]:
-        """The mean of each field over the pictures whose energy is known; NaN without any."""
+        """The mean of each field over the images whose energy is known; NaN without any."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         known = np.isfinite(self.energy)
         return {
@@ -158,14 +158,14 @@ def _gaussian(side: int) -> Floats:
 
 
 def _energies(positive: Floats, objects: Objects) -> NDArray[np.float64]:
-    """(n, n): the energy of map j (column) on the object of picture i (row)."""
+    """(n, n): the energy of map j (column) on the object of image i (row)."""
     inside, outside = objects.inside @ positive.T, objects.outside @ positive.T
     with np.errstate(invalid="ignore"):
         return np.asarray(inside / (inside + outside), np.float64)
 
 
 def _hits(positive: Floats, objects: Objects) -> NDArray[np.float64]:
-    """(n, n): whether map j (column) points at the object of picture i (row).
+    """(n, n): whether map j (column) points at the object of image i (row).
 
     What is linear between cells is largest at a cell's centre.
     """

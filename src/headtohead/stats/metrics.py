@@ -24,12 +24,12 @@ TOP, TOP_FROM = 5, 11
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one run scores on one split of `n` pictures.
+    """What one run scores on one split of `n` images.
 
     `accuracy` and `expected_calibration_error` are shares in [0, 1]; `cross_entropy` is in nats;
-    `auroc` is None where a class has no picture; `brier` is the multi-class sum, in [0, 2];
+    `auroc` is None where a class has no image; `brier` is the multi-class sum, in [0, 2];
     `confusion` is K × K counts, rows the true class, columns the predicted one. `top_5` is the
-    share of pictures with the true class among the five likeliest, None below TOP_FROM classes.
+    share of images with the true class among the five likeliest, None below TOP_FROM classes.
     """
 
     n: int
@@ -46,9 +46,9 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class ClassScores:
-    """Each class by itself, (K,) each: shares in [0, 1], and its pictures, `support`.
+    """Each class by itself, (K,) each: shares in [0, 1], and its images, `support`.
 
-    `recall` and `f1` are not a number for a class without pictures. `precision` is not a number
+    `recall` and `f1` are not a number for a class without images. `precision` is not a number
     for a class that was never named; its F1 is 0.
     """
 
@@ -61,7 +61,7 @@ class ClassScores:
 def evaluate(logits: Logits, labels: Labels, classes: int) -> Evaluation:
     """All metrics of (n, outputs) logits against (n,) labels in 0 … classes - 1.
 
-    Raises ValueError for no pictures, shapes that do not fit, labels out of range and logits
+    Raises ValueError for no images, shapes that do not fit, labels out of range and logits
     that are not finite.
     """
     _check(logits, labels, classes)
@@ -91,7 +91,7 @@ def predictions(logits: Logits) -> Labels:
 
 
 def accuracy(logits: Logits, labels: Labels) -> float:
-    """The share of pictures whose predicted class is the true one."""
+    """The share of images whose predicted class is the true one."""
     return float(np.mean(predictions(logits) == labels))
 
 
@@ -104,9 +104,9 @@ def cross_entropy(logits: Logits, labels: Labels) -> float:
 def auroc(logits: Logits, labels: Labels) -> float | None:
     """Area under the ROC curve; for more than two classes the macro mean of one-vs-rest.
 
-    None where a class (or every other one) has no picture: the area is then undefined.
-    Pictures are ranked by log-odds, the order that probabilities would give without ties.
-    Mann and Whitney's form: how often a picture of the class has more than one of the others,
+    None where a class (or every other one) has no image: the area is then undefined.
+    Images are ranked by log-odds, the order that probabilities would give without ties.
+    Mann and Whitney's form: how often an image of the class has more than one of the others,
     ties counting half.
     """
     scores = _per_class(logits)
@@ -123,7 +123,7 @@ def auroc(logits: Logits, labels: Labels) -> float | None:
 
 
 def confusion(logits: Logits, labels: Labels) -> NDArray[np.int64]:
-    """(K, K) counts of pictures: rows are true classes, columns predicted ones."""
+    """(K, K) counts of images: rows are true classes, columns predicted ones."""
     classes = _per_class(logits).shape[1]
     counts = np.zeros((classes, classes), np.int64)
     np.add.at(counts, (labels, predictions(logits)), 1)
@@ -143,15 +143,15 @@ def class_scores(counts: NDArray[np.int64]) -> ClassScores:
 
 
 def balanced_accuracy(counts: NDArray[np.int64]) -> float:
-    """Mean recall over the classes that have pictures (Brodersen et al. 2010, ICPR).
+    """Mean recall over the classes that have images (Brodersen et al. 2010, ICPR).
 
-    Any answer that does not look at the picture has 1 / (number of those classes).
+    Any answer that does not look at the image has 1 / (number of those classes).
     """
     return float(np.nanmean(class_scores(counts).recall))
 
 
 def macro_f1(counts: NDArray[np.int64]) -> float:
-    """Mean F1 over the classes that have pictures (Opitz & Burst 2019, arXiv 1911.03347)."""
+    """Mean F1 over the classes that have images (Opitz & Burst 2019, arXiv 1911.03347)."""
     return float(np.nanmean(class_scores(counts).f1))
 
 
@@ -168,7 +168,7 @@ def constant_scores(counts: Sequence[int]) -> dict[str, float]:
 
 
 def top_accuracy(logits: Logits, labels: Labels, k: int) -> float:
-    """The share of pictures whose true class is among the k of highest logit.
+    """The share of images whose true class is among the k of highest logit.
 
     Between equal logits the class with the lower number comes first, as in `predictions`.
     """
@@ -177,12 +177,12 @@ def top_accuracy(logits: Logits, labels: Labels, k: int) -> float:
 
 
 def picture_scores(metric: str, named: Labels, labels: Labels, classes: int) -> Floats:
-    """(n,) numbers, one a picture, whose mean is the metric and whose spread is its sampling error.
+    """(n,) numbers, one per image, whose mean is the metric and whose spread is its sampling error.
 
     `metric` is `test_accuracy`, `balanced_accuracy` or `macro_f1`. The last two are no means over
-    pictures: each picture has the metric plus its influence on it, the first-order term of the
+    images: each image has the metric plus its influence on it, the first-order term of the
     delta method (Davison & Hinkley 1997, section 2.7), and influences add up to 0. `weighed` is
-    balanced accuracy as a plain mean, each picture weighed by its class: its spread is too large,
+    balanced accuracy as a plain mean, each image weighed by its class: its spread is too large,
     but not 0 where whole classes are named alike, as a constant answer names them.
     """
     if metric == "test_accuracy":
@@ -200,7 +200,7 @@ def picture_scores(metric: str, named: Labels, labels: Labels, classes: int) -> 
     if metric != "macro_f1":
         raise ValueError(f"no score of single images for {metric!r}")
     size = (counts.sum(axis=0) + counts.sum(axis=1)).astype(np.float64)
-    # A class without pictures is no part of the mean: naming it counts for nothing of its own.
+    # A class without images is no part of the mean: naming it counts for nothing of its own.
     worth = np.where(scores.support > 0, 1 / np.maximum(size, 1), 0.0)
     f1 = np.nan_to_num(scores.f1)
     gain = 2 * (named == labels) * worth[labels]
@@ -228,7 +228,7 @@ def brier(logits: Logits, labels: Labels) -> float:
 def expected_calibration_error(logits: Logits, labels: Labels, bins: int = BINS) -> float:
     """Mean |accuracy - confidence| over equal-width bins ((m-1)/M, m/M] of the top probability.
 
-    Bins are weighted by their pictures (Guo et al. 2017, arXiv 1706.04599, 15 bins).
+    Bins are weighted by their images (Guo et al. 2017, arXiv 1706.04599, 15 bins).
     """
     confidence = probabilities(logits).max(axis=1)
     correct = predictions(logits) == labels

@@ -1,6 +1,6 @@
-"""How sure a difference between two heads is over pictures, not seeds.
+"""How sure a difference between two heads is over images, not seeds.
 
-An interval over seeds holds for one test split; this one says what other test pictures would do
+An interval over seeds holds for one test split; this one says what other test images would do
 to the same trained networks. The two stand side by side and are never mixed.
 """
 
@@ -22,7 +22,7 @@ Rows: TypeAlias = NDArray[np.int64]
 class Answers:
     """One run's answers on its test split: `rows` (n,) of the prepared set, `correct` (n,).
 
-    `scores` (n,) are what each picture adds to a metric that is not accuracy: see
+    `scores` (n,) are what each image adds to a metric that is not accuracy: see
     `headtohead.stats.metrics.picture_scores`. None for accuracy.
     """
 
@@ -33,10 +33,10 @@ class Answers:
 
 @dataclass(frozen=True)
 class PictureInterval:
-    """The mean difference over test pictures, and its interval at confidence 1 - level.
+    """The mean difference over test images, and its interval at confidence 1 - level.
 
     Of accuracy, or of the metric that the answers have scores of.
-    `pictures` of `clusters` duplicate groups (a picture without duplicates is its own) over
+    `pictures` of `clusters` duplicate groups (an image without duplicates is its own) over
     `seeds` seeds; `differing` clusters are those on which the two heads do not score the same.
     `low` and `high` are None where fewer than two clusters differ, and where all differ alike.
     """
@@ -53,7 +53,7 @@ class PictureInterval:
 
 @dataclass(frozen=True)
 class McNemar:
-    """One seed's discordant test pictures: right by the first head alone, by the second alone.
+    """One seed's discordant test images: right by the first head alone, by the second alone.
 
     `p` is the exact two-sided binomial one (McNemar 1947, Psychometrika 12). Descriptive: it
     speaks of two trained networks, not of two heads.
@@ -68,10 +68,10 @@ class McNemar:
 def picture_interval(
     pairs: Mapping[int, tuple[Answers, Answers]], groups: Mapping[int, int], level: float
 ) -> PictureInterval | None:
-    """The interval over pictures for the first of two heads minus the second; None without pairs.
+    """The interval over images for the first of two heads minus the second; None without pairs.
 
     `pairs` has, for each seed, both runs' answers on the same rows; `groups` names the duplicate
-    group of a row, a row without entry being alone. Each picture's difference is averaged over
+    group of a row, a row without entry being alone. Each image's difference is averaged over
     the seeds whose test split has it; the standard error is cluster-robust over groups, with the
     t quantile of (clusters - 1) degrees of freedom and the factor G / (G - 1) (Cameron & Miller
     2015, J. Human Resources 50, section II; Miller 2024, arXiv 2411.00640, for model
@@ -126,7 +126,7 @@ def difference(first: Answers, second: Answers) -> Floats:
 
 
 def _lead(first: Answers, second: Answers) -> Floats:
-    """(n,) by how much the first scores more on each picture."""
+    """(n,) by how much the first scores more on each image."""
     if first.scores is None or second.scores is None:
         return difference(first, second)
     return first.scores - second.scores

@@ -1,1 +1,1 @@
-"""What lies on disk: ledger, records, looks, picture tables."""
+"""What lies on disk: ledger, records, looks, image tables."""

@@ -1,7 +1,7 @@
 """The ledger: the folder of a study. Every number of a report is computed from it.
 
-<out>/study.yaml          the study, its digest, its pictures (StudyFile)
-<out>/pictures.csv        every picture: its row in the prepared set, name, label, split (or .gz)
+<out>/study.yaml          the study, its digest, its images (StudyFile)
+<out>/pictures.csv        every image: its row in the prepared set, name, label, split (or .gz)
 <out>/runs/<head>/seed-<n>/run.json, history.jsonl, best/last/resume.safetensors
 <out>/evidence/…          what probes measured, see `headtohead.store.evidence`
 """
@@ -48,9 +48,9 @@ SplitName: TypeAlias = Literal["train", "validation", "test"]
 
 
 class StudyFile(Record):
-    """`study.yaml`: the study as it was resolved, and which pictures it was run on.
+    """`study.yaml`: the study as it was resolved, and which images it was run on.
 
-    `counts` gives the number of pictures per split and class, of the first seed's split. `given`
+    `counts` gives the number of images per split and class, of the first seed's split. `given`
     names the splits that the source gave as folders, and `leaks` counts groups of near-duplicates
     that lie in more than one split, of the first seed's; `quarantined` counts each class's files
     that could not be decoded, and `two_labels` groups of the same images under more than one

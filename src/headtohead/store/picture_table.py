@@ -1,4 +1,4 @@
-"""`pictures.csv`: which picture is which row, for reports that do not have the prepared set."""
+"""`pictures.csv`: which image is which row, for reports that do not have the prepared set."""
 
 import csv
 import io
@@ -21,12 +21,12 @@ PACKED_FILE = "pictures.csv.xz"
 """What `xz pictures.csv` leaves, in a ledger that is put by."""
 COLUMNS = ("row", "name", "label", "group", "split")
 VARIES = "per-seed"
-"""Stands for the split of a study whose pictures are split anew for each seed."""
+"""Stands for the split of a study whose images are split anew for each seed."""
 
 
 @dataclass(frozen=True)
 class PictureTable:
-    """Column i of each is picture i of the prepared set.
+    """Column i of each is image i of the prepared set.
 
     `labels` are class names; `groups` (N,) are equal for near-duplicates; `splits` has `train`,
     `validation`, `test`, or VARIES throughout.
@@ -68,7 +68,7 @@ def picture_table(prepared: PreparedSet, split: Split | None) -> PictureTable:
 
 
 def write_pictures(out: Path, table: PictureTable) -> None:
-    """Write `pictures.csv`, UTF-8 with a header, one row for each picture. Raises StorageError."""
+    """Write `pictures.csv`, UTF-8 with a header, one row for each image. Raises StorageError."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)

@@ -1,4 +1,4 @@
-"""Random changes to training pictures, drawn for a whole epoch at once from its own stream.
+"""Random changes to training images, drawn for a whole epoch at once from its own stream.
 
 What is drawn and what is done are apart: done on the device, by numbers that may come from anywhere
 on it, a step with its augmentation can be captured as a CUDA graph.
@@ -24,7 +24,7 @@ class Augmentation:
         self._grey = torch.tensor(_GREY, device=device)[:, None, None]
 
     def draw(self, pictures: int, seed: int, epoch: int) -> Tensor:
-        """An epoch's (pictures, 7): its picture i gets row i, whichever head is trained."""
+        """An epoch's (images, 7): its image i gets row i, whichever head is trained."""
         draws = stream(seed, "augment", epoch).random((pictures, 7), dtype=np.float32)
         return torch.from_numpy(draws).to(self._device)
 
@@ -62,7 +62,7 @@ class Augmentation:
 
 
 def mirrored(draws: Tensor) -> Tensor:
-    """(n, 7) draws → (n,) bool: the pictures that a flip turns."""
+    """(n, 7) draws → (n,) bool: the images that a flip turns."""
     return draws[:, 3] < 0.5
 
 

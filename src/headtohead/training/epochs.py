@@ -47,7 +47,7 @@ class Epochs(Protocol):
         """What it is trained on."""
 
     def epoch(self, epoch: int, watcher: Watcher) -> tuple[Tensor, Tensor, int]:
-        """Train in this epoch's order; losses per step, number correct, pictures seen."""
+        """Train in this epoch's order; losses per step, number correct, images seen."""
 
 
 def epochs_of(
@@ -114,7 +114,7 @@ class Training:
         return cls(plan, model, pictures, rows, augment, Step(gradients, optimizer))
 
     def epoch(self, epoch: int, watcher: Watcher) -> tuple[Tensor, Tensor, int]:
-        """Train in this epoch's order; losses per step, number correct, pictures seen.
+        """Train in this epoch's order; losses per step, number correct, images seen.
 
         Nothing is read back from the device before the end.
         """

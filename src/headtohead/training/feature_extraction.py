@@ -20,16 +20,16 @@ from headtohead.training.acceleration import fastest
 from headtohead.training.inputs import Features, without_copy
 
 BATCH, BATCH_ON_GPU = 32, 256
-"""Pictures at once."""
+"""Images at once."""
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 """How the backbone computes: convolutions mostly gain by channels last, ViTs lose by it."""
 
 TIMED, ROUNDS = 8, 2
-"""Pictures that both layouts are timed on, and how often, after once that is not counted."""
+"""Images that both layouts are timed on, and how often, after once that is not counted."""
 
 OnFeatures: TypeAlias = Callable[[int, int, float], None]
-"""Told pictures done, of how many, and the seconds left."""
+"""Told the images done, of how many, and the seconds left."""
 
 
 def frozen_features(
@@ -107,7 +107,7 @@ def _check_finite(features: Tensor, kept: Tensor, spec: BackboneSpec) -> None:
 
 
 def _pictures(work: Extraction) -> int:
-    """Pictures that are done, each view counted."""
+    """Images that are done, each view counted."""
     return int(work.images[work.done()].sum())
 
 

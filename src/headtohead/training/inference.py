@@ -1,4 +1,4 @@
-"""A model's logits on pictures, and what they are worth."""
+"""A model's logits on images, and what they are worth."""
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from headtohead.heads.classifier import Classifier
 from headtohead.training.inputs import Inputs
 
 BATCH = 64
-"""Pictures evaluated at once: as many as a training step has, so that it needs no more memory.
+"""Images evaluated at once: as many as a training step has, so that it needs no more memory.
 
 On a CPU batches of 16 took 1.09 times as long, those of 128 saved 2 %.
 """
@@ -20,7 +20,7 @@ BATCH_ON_GPU = 256
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, *, reduction: str = "mean") -> Tensor:
-    """Loss in nats, its mean or, with reduction "none", (n,) of each picture.
+    """Loss in nats, its mean or, with reduction "none", (n,) of each image.
 
     Binary with one logit (the sigmoid is in here), else softmax.
     """
@@ -63,7 +63,7 @@ def loss_and_accuracy(
 ) -> tuple[float, float]:
     """Mean loss in nats and accuracy in [0, 1] in evaluation mode.
 
-    Every picture counts once; with `seen`, as often as it comes among the first so many of `rows`
+    Every image counts once; with `seen`, as often as it comes among the first so many of `rows`
     read over and over.
     """
     logits, labels = infer(model, pictures, rows[:seen])

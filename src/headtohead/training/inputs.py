@@ -69,7 +69,7 @@ class Inputs(Protocol):
 
 @final
 class Pictures:
-    """All pictures of a study, as uint8, ready to be drawn from.
+    """All images of a study, as uint8, ready to be drawn from.
 
     On the CPU the array stays memory-mapped and is shared with every other worker. On a GPU it is
     copied there once, so that no step waits for the host, where it takes no more than MOST_OF_A_GPU
@@ -91,7 +91,7 @@ class Pictures:
         return len(self._labels)
 
     def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Pictures (n, 3, H, W) float32 in [0, 1], channels last in memory, and labels (n,)."""
+        """Images (n, 3, H, W) float32 in [0, 1], channels last in memory, and labels (n,)."""
         pixels = _drawn(self._images, rows)
         pictures = pixels.permute(0, 3, 1, 2).to(torch.float32).div_(255)
         return pictures, torch.index_select(self._labels, 0, rows)
@@ -102,11 +102,11 @@ class Pictures:
         return by(pictures, draws), labels
 
     def for_head(self, head: Head) -> Inputs:
-        """The pictures themselves."""
+        """The images themselves."""
         return self
 
     def part(self, rows: NDArray[np.int64]) -> "Pictures":
-        """The pictures of `rows` alone, copied."""
+        """The images of `rows` alone, copied."""
         part = copy(self)
         part.labels = self.labels[rows]
         part._images, part._labels = self._images[rows], self._labels[rows]
@@ -118,7 +118,7 @@ class Pictures:
         return logits
 
     def maps(self, backbone: Backbone, inputs: Tensor) -> Tensor:
-        """What the backbone makes of pictures."""
+        """What the backbone makes of images."""
         features: Tensor = backbone(inputs)
         return features
 
@@ -133,7 +133,7 @@ class Pictures:
 
 
 class _OfViews(ABC):
-    """What is kept of every view of every picture, row by row: the backbone never runs.
+    """What is kept of every view of every image, row by row: the backbone never runs.
 
     Rows lie view after view. They are kept as `Pictures` keeps images.
     """
@@ -141,7 +141,7 @@ class _OfViews(ABC):
     def __init__(
         self, kept: Tensor, views: int, labels: NDArray[np.int64], device: torch.device
     ) -> None:
-        """`kept` is (views · N, …), view 1 of mirrored pictures; `labels` (N,)."""
+        """`kept` is (views · N, …), view 1 of mirrored images; `labels` (N,)."""
         self.device = device
         self.labels = labels
         self.capturable = _fits(kept, device)
@@ -166,7 +166,7 @@ class _OfViews(ABC):
         return self._of(rows), torch.index_select(self._labels, 0, rows)
 
     def augmented(self, rows: Tensor, draws: Tensor, by: Augmentation) -> tuple[Tensor, Tensor]:
-        """The same, of mirrored pictures where (n, 7) `draws` say so. Raises ValueError."""
+        """The same, of mirrored images where (n, 7) `draws` say so. Raises ValueError."""
         if by.spec != AugmentSpec(flip=True) or self._views < 2:
             raise ValueError(f"{self._views} views of each image for {by.spec}")
         seen = rows + len(self) * mirrored(draws)
@@ -195,12 +195,12 @@ class _OfViews(ABC):
 
 @final
 class Features(_OfViews):
-    """The feature maps that a frozen backbone has of all pictures."""
+    """The feature maps that a frozen backbone has of all images."""
 
     def __init__(
         self, features: NDArray[np.generic], labels: NDArray[np.int64], device: torch.device
     ) -> None:
-        """`features` is (views, N, h, w, C) float16 or float32; view 1 is of mirrored pictures."""
+        """`features` is (views, N, h, w, C) float16 or float32; view 1 is of mirrored images."""
         kept = without_copy(features.reshape(-1, *features.shape[2:]))
         super().__init__(kept, len(features), labels, device)
         self._pooled: dict[Pool, Pooled] = {}

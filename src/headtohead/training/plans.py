@@ -28,7 +28,7 @@ FILES: dict[Epoch, str] = {"best": BEST, "last": LAST}
 
 @dataclass(frozen=True)
 class RunPlan:
-    """All that determines a run, apart from the pictures.
+    """All that determines a run, apart from the images.
 
     `after` is the folder of the run whose backbone this one starts from; None where it has its own.
     `source` is the SHA-256 of the code of a head of the user's own.

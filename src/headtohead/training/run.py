@@ -34,7 +34,7 @@ def train(
 ) -> RunRecord:
     """Train the run into `folder`, going on from its last saved epoch, and record it.
 
-    The same plan and pictures give bit-identical epochs on the same machine, interrupted or not.
+    The same plan and images give bit-identical epochs on the same machine, interrupted or not.
     `split` is read in its own order where the recipe has a stored one. A loss that is not finite
     ends the run with status "failed". Raises UsageError where the device has no such precision,
     RunError where the head's logits have another shape, the backbone to start from is gone or, on
@@ -69,13 +69,7 @@ def _train_epoch(
     if not np.isfinite(values).all():
         step = int(np.flatnonzero(~np.isfinite(values))[0]) + 1
         return Failure(reason="the training loss is not finite", epoch=epoch, step=step)
-    measures: dict[str, float] = {}
-    recompute(plan, state.model, training.pictures, split.train)
-    sample = training_sample(plan, training.pictures.labels, split)
-    seen = plan.recipe.validation_pictures
-    for name, rows, count in (("train", sample, None), ("val", split.validation, seen)):
-        loss, accuracy = loss_and_accuracy(state.model, training.pictures, rows, seen=count)
-        measures |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
+    measures = _measured(plan, state, training.pictures, split)
     record = EpochRecord(
         epoch=epoch,
         loss=float(values.mean(dtype=np.float64)),
@@ -93,6 +87,18 @@ def _train_epoch(
     state.save(plan, folder)
     watcher.epoch(record)
     return None
+
+
+def _measured(plan: RunPlan, state: RunState, inputs: Inputs, split: Split) -> dict[str, float]:
+    """Loss and accuracy in evaluation mode, on a sample of the training split and on validation."""
+    measures: dict[str, float] = {}
+    recompute(plan, state.model, inputs, split.train)
+    sample = training_sample(plan, inputs.labels, split)
+    seen = plan.recipe.validation_pictures
+    for name, rows, count in (("train", sample, None), ("val", split.validation, seen)):
+        loss, accuracy = loss_and_accuracy(state.model, inputs, rows, seen=count)
+        measures |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
+    return measures
 
 
 def _finish(

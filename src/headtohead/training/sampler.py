@@ -1,4 +1,4 @@
-"""In which order a run is shown its pictures."""
+"""In which order a run is shown its images."""
 
 import numpy as np
 from numpy.typing import NDArray

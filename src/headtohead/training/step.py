@@ -37,7 +37,7 @@ class Gradients(Protocol):
     def __call__(self, rows: Tensor, draws: Tensor | None) -> tuple[Tensor, Tensor]:
         """The batch's mean loss and number correct, both scalars; leaves the gradients behind.
 
-        `rows` (n,) are the batch's rows of the pictures, `draws` (n, 7) its augmentation's.
+        `rows` (n,) are the batch's rows of the images, `draws` (n, 7) its augmentation's.
         """
 
 

@@ -83,16 +83,12 @@ def tune(
             spec = with_enough_steps(spec, images)
         for line in step_lines(as_trained(spec), images):
             display.note(line)
-        searched = file.study.model_copy(update={"tuning": spec.tuning})
-        file = file.model_copy(update={"study": searched})
+        file = _with_tuning(file, spec)
         folder = place or _default_out(file)
         _refuse_foreign(folder)
         trials_folder = folder / TRIALS
         with hold(trials_folder), startup.executor(trials_folder, prepared) as executor:
-            runner = StudyRunner(executor, display)
-            file = _as_trials(trials_folder, file)
-            _clear_outdated(trials_folder, file, display)
-            ledger = _search(trials_folder, file, spec, runner, untuned)
+            ledger = _search(trials_folder, file, spec, StudyRunner(executor, display), untuned)
             return write_results(folder, ledger, spec)
 
 
@@ -103,6 +99,11 @@ def _edges(spec: StudySpec) -> Iterator[tuple[str, HeadSpec]]:
         for setting in space:
             for value in space[setting].edges():
                 yield name, head.with_settings({setting: value})
+
+
+def _with_tuning(file: StudyFile, spec: StudySpec) -> StudyFile:
+    """The study's file, with what is searched by now."""
+    return file.model_copy(update={"study": file.study.model_copy(update={"tuning": spec.tuning})})
 
 
 def _default_out(file: StudyFile) -> Path:
@@ -184,7 +185,12 @@ def _search(
     runner: StudyRunner,
     untuned: dict[str, dict[str, JsonValue]],
 ) -> Ledger:
-    """Train every trial that is not there yet, round by round; the ledger with all of them."""
+    """Train every trial that is not there yet, round by round; the ledger with all of them.
+
+    Those of an earlier call are taken up. Raises UsageError where they are of another search.
+    """
+    file = _as_trials(folder, file)
+    _clear_outdated(folder, file, runner.display)
     tuning = tuning_of(spec)
     first = {candidate(head, 0): trial_head(spec, head, untuned[head]) for head in spec.heads}
     ledger = _with_candidates(folder, file, first)

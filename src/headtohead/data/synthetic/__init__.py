@@ -1,4 +1,4 @@
-"""Drawn cats and dogs: the project's own pictures, for which nothing is downloaded."""
+"""Drawn cats and dogs: the project's own images, for which nothing is downloaded."""
 
 from headtohead.data.synthetic.source import DEFAULT_COUNT, synthetic_source
 

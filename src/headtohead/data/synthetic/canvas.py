@@ -28,7 +28,7 @@ class Layer:
 
 
 def to_image(values: Pixels) -> Image.Image:
-    """A float32 picture in 0 to 1, (height, width) or with 3 channels, as an 8-bit image."""
+    """Float32 values in 0 to 1, (height, width) or with 3 channels, as an 8-bit image."""
     return Image.fromarray((np.clip(values, 0, 1) * 255 + 0.5).astype(np.uint8))
 
 
@@ -38,7 +38,7 @@ def to_pixels(image: Image.Image) -> Pixels:
 
 
 class _Canvas:
-    """Where parts are drawn one over the other, in pixels of the picture to be."""
+    """Where parts are drawn one over the other, in pixels of the image to be."""
 
     def __init__(
         self, width: int, height: int, light: tuple[float, float], supersampling: int
@@ -93,7 +93,7 @@ class _Canvas:
         return shaded.resize(mask.size, Image.Resampling.BILINEAR, region)
 
     def layer(self) -> Layer:
-        """What was drawn, at the picture's own size."""
+        """What was drawn, at the image's own size."""
         images = (self._cover, self._tone, self._accent, self._painted, self._colour)
         return Layer(*(to_pixels(image.reduce(self._supersampling)) for image in images))
 

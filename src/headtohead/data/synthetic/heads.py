@@ -199,30 +199,32 @@ def _side_ears(traits: Traits) -> list[Part]:
     return [Part(far, gain=0.75, volume=0.3), ear, paint(inner, _skin(t), gain=0.85)]
 
 
+def _profile(traits: Traits, tip: float) -> Points:
+    """The outline from the back of the skull over the forehead to the snout's `tip` and back."""
+    length, w = traits.muzzle_length, 0.06 * (traits.muzzle_width - 0.4)
+    return closed(
+        [
+            (-0.88, 0.0),
+            (-0.62, -0.58),
+            (-0.1, -0.84),
+            (0.34, -0.66),
+            (0.6, -0.3),
+            (0.62 + 0.3 * length, -0.1 + 0.08 * length),
+            (tip - 0.08, 0.02 + 0.06 * length),
+            (tip, 0.22),
+            (tip - 0.08, 0.46 + w),
+            (tip - 0.3, 0.62 + w),
+            (0.45, 0.72),
+            (0.0, 0.82),
+            (-0.6, 0.6),
+        ]
+    )
+
+
 def side_head(traits: Traits) -> list[Part]:
     """The head in profile, looking to the right."""
     t, length = traits, traits.muzzle_length
     tip = 0.78 + 0.85 * length
-    w = 0.06 * (t.muzzle_width - 0.4)
-    skull = Part(
-        closed(
-            [
-                (-0.88, 0.0),
-                (-0.62, -0.58),
-                (-0.1, -0.84),
-                (0.34, -0.66),
-                (0.6, -0.3),
-                (0.62 + 0.3 * length, -0.1 + 0.08 * length),
-                (tip - 0.08, 0.02 + 0.06 * length),
-                (tip, 0.22),
-                (tip - 0.08, 0.46 + w),
-                (tip - 0.3, 0.62 + w),
-                (0.45, 0.72),
-                (0.0, 0.82),
-                (-0.6, 0.6),
-            ]
-        )
-    )
     muzzle = closed(
         [
             (0.5, 0.1),
@@ -233,7 +235,7 @@ def side_head(traits: Traits) -> list[Part]:
             (0.3, 0.4),
         ]
     )
-    ears = _side_ears(t)
+    ears, skull = _side_ears(t), Part(_profile(t, tip))
     parts = [*ears, skull] if t.ear != "flop" else [skull]
     parts.append(Part(muzzle, accent=0.9, volume=0.3, gain=1.02, fur=0.3))
     lip = limb([(tip - 0.06, 0.4), (tip - 0.25, 0.48), (0.5, 0.44)], [0.024, 0.024], 4)

@@ -1,4 +1,4 @@
-"""One picture from its number: scene, animal, light, lens, sensor and file format."""
+"""One image from its number: scene, animal, light, lens, sensor and file format."""
 
 from dataclasses import dataclass
 from io import BytesIO
@@ -36,7 +36,7 @@ ANIMAL, BACKGROUND = 1, 2
 
 @dataclass(frozen=True)
 class Photograph:
-    """A drawn picture as files: `picture` in `suffix`'s format, `mask` a PNG of the same size.
+    """A drawn image as files: `picture` in `suffix`'s format, `mask` a PNG of the same size.
 
     The mask is 1 where the animal is seen and 2 elsewhere, as in the trimaps of Oxford-IIIT Pet
     (Parkhi et al. 2012), without their third value for the border: a drawing knows its edge.
@@ -50,7 +50,7 @@ class Photograph:
 
 
 def photograph(seed: int, index: int) -> Photograph:
-    """Picture number `index`: even numbers are cats, odd ones dogs."""
+    """Image number `index`: even numbers are cats, odd ones dogs."""
     rng = stream(seed, "synthetic", index)
     label, stem, suffix = named(index)
     width, height = _size(rng)
@@ -60,7 +60,7 @@ def photograph(seed: int, index: int) -> Photograph:
 
 
 def named(index: int) -> tuple[Label, str, Literal[".jpg", ".png"]]:
-    """Label, stem and suffix of picture number `index`, which are known before it is drawn."""
+    """Label, stem and suffix of image number `index`, which are known before it is drawn."""
     label = LABELS[index % 2]
     # By number and not by chance, so that both classes have exactly as many PNGs.
     return label, f"{label}-{index // 2:04d}", ".png" if index // 2 % 10 == 3 else ".jpg"
@@ -98,7 +98,7 @@ def _expose(
 
 
 def _placement(drawing: Animal, width: int, height: int, rng: np.random.Generator) -> Placement:
-    """Size, position and turn: the animal's share of the picture does not depend on its class."""
+    """Size, position and turn: the animal's share of the image does not depend on its class."""
     outline = np.concatenate([part.outline for part in drawing.parts])
     if drawing.bottom is not None:
         outline = outline[outline[:, 1] < drawing.bottom]
@@ -208,7 +208,7 @@ def _coated(
 def _develop(
     scene: Pixels, light: tuple[float, float], rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Light across the picture, its warmth, exposure, lens blur and sensor noise."""
+    """Light across the image, its warmth, exposure, lens blur and sensor noise."""
     height, width = scene.shape[:2]
     x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
@@ -223,7 +223,7 @@ def _develop(
 
 
 def _encode(pixels: NDArray[np.uint8], suffix: str, quality: int) -> bytes:
-    """The picture as a file; the quality is a JPEG's."""
+    """The image as a file; the quality is a JPEG's."""
     file = BytesIO()
     if suffix == ".png":
         Image.fromarray(pixels).save(file, "PNG", compress_level=1)

@@ -148,7 +148,7 @@ def lying(t: Traits, rng: np.random.Generator) -> list[Part]:
 
 
 def portrait(t: Traits, rng: np.random.Generator) -> list[Part]:
-    """Head and shoulders; the body goes on below the picture's edge, three head radii down."""
+    """Head and shoulders; the body goes on below the image's edge, three head radii down."""
     yaw, tilt = between(rng, -0.6, 0.6), around(rng, 0.0, 0.1)
     neck = 0.3 + 1.5 * t.neck
     body = symmetric(
@@ -178,7 +178,7 @@ POSES: tuple[Pose, ...] = (portrait, portrait, portrait, standing, sitting, sitt
 
 @dataclass(frozen=True)
 class Animal:
-    """The parts of an animal, back to front; below `bottom` it leaves the picture."""
+    """The parts of an animal, back to front; below `bottom` it leaves the image."""
 
     parts: list[Part]
     bottom: float | None

@@ -269,7 +269,7 @@ def draw_occluders(
 
 
 def soften(picture: Pixels, radius: float) -> Pixels:
-    """The picture (height, width, 3) out of focus by `radius` pixels."""
+    """The image (height, width, 3) out of focus by `radius` pixels."""
     if radius < 0.3:
         return picture
     return to_pixels(to_image(picture).filter(ImageFilter.GaussianBlur(radius)))

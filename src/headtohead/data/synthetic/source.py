@@ -1,4 +1,4 @@
-"""The folder of drawn pictures: drawn once, by several processes, complete or not there at all."""
+"""The folder of drawn images: drawn once, by several processes, complete or not there at all."""
 
 import shutil
 import tempfile
@@ -20,7 +20,7 @@ DEFAULT_COUNT = 3000
 FEWEST = 100
 """Images that are drawn at least, however small the limit."""
 DRAWING_VERSION = 1
-"""Raised whenever the same number would give another picture."""
+"""Raised whenever the same number would give another image."""
 
 
 def synthetic_source(
@@ -66,7 +66,7 @@ def synthetic_source(
 
 
 def _used(count: int, limit: int) -> list[int]:
-    """The numbers of those of `count` pictures that a study of at most `limit` uses."""
+    """The numbers of those of `count` images that a study of at most `limit` uses."""
     numbers = {}
     for index in range(count):
         label, stem, suffix = named(index)
@@ -95,7 +95,7 @@ def _draw_once(folder: Path, progress: Progress, numbers: Sequence[int], seed: i
 
 
 def draw_share(folder: Path, numbers: Sequence[int], seed: int) -> Iterator[int]:
-    """Draw the pictures of these numbers into `folder`; yields each when written.
+    """Draw the images of these numbers into `folder`; yields each when written.
 
     Raises OSError where a file cannot be written.
     """

@@ -107,28 +107,12 @@ def plots(
     own = () if any(one.faint for one in tracks) else tracks
     for metric in metrics:
         for one in own:
-            yield Plot(
-                f"{one.head}_{metric.name}",
-                f"{one.head}: {metric.name} in training and validation",
-                (
-                    _curve(one, metric.running, "training, running", "--"),
-                    _curve(one, metric.training, "training, evaluated", ":"),
-                    _curve(one, metric.validation, "validation"),
-                ),
-            )
+            yield _alone(one, metric)
         first = next((one for one in tracks if one.head == reference), None)
         for other in own if first is not None else ():
             if first is None or other is first:
                 continue
-            yield Plot(
-                f"{first.head}_vs_{other.head}_{metric.name}",
-                f"{first.head} against {other.head}: {metric.name}",
-                (
-                    _curve(first, metric.running, f"{first.head} training", "--"),
-                    _curve(first, metric.validation, f"{first.head} validation"),
-                    _curve(other, metric.validation, f"{other.head} validation"),
-                ),
-            )
+            yield _against(first, other, metric)
         if len(tracks) > 1:
             yield Plot(
                 f"all_heads_{metric.name}",
@@ -138,6 +122,30 @@ def plots(
                     for one in sorted(tracks, key=lambda one: not one.faint)
                 ),
             )
+
+
+def _alone(track: Track, metric: EpochMetric) -> Plot:
+    return Plot(
+        f"{track.head}_{metric.name}",
+        f"{track.head}: {metric.name} in training and validation",
+        (
+            _curve(track, metric.running, "training, running", "--"),
+            _curve(track, metric.training, "training, evaluated", ":"),
+            _curve(track, metric.validation, "validation"),
+        ),
+    )
+
+
+def _against(first: Track, other: Track, metric: EpochMetric) -> Plot:
+    return Plot(
+        f"{first.head}_vs_{other.head}_{metric.name}",
+        f"{first.head} against {other.head}: {metric.name}",
+        (
+            _curve(first, metric.running, f"{first.head} training", "--"),
+            _curve(first, metric.validation, f"{first.head} validation"),
+            _curve(other, metric.validation, f"{other.head} validation"),
+        ),
+    )
 
 
 def sheets(

@@ -44,13 +44,13 @@ def latex_tables(content: Content) -> Mapping[str, bytes]:
             ),
             [_verdict(item, one=_one(content.summary)) for item in comparisons],
         )
-    if content.rows and content.judged:
+    if content.rows and content.claims.judged:
         tables["claims.tex"] = _table(
-            f"{first}{content.claims_title}. Means and intervals over seeds are in points, in the "
-            f"claim's favour. {escape(content.how_claims_are_judged)}",
+            f"{first}{content.claims.title}. Means and intervals over seeds are in points, in the "
+            f"claim's favour. {escape(content.claims.how_judged)}",
             "claims",
             ("Claim", "verdict", "mean", "over seeds", "seeds"),
-            list(map(_claim, content.judged)),
+            list(map(_claim, content.claims.judged)),
         )
     return {name: text.encode() for name, text in tables.items()}
 

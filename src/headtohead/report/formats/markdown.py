@@ -8,6 +8,7 @@ from headtohead.report.classes import TITLES
 from headtohead.report.page.content import Content
 from headtohead.report.page.findings import bounds_text, picture_bounds
 from headtohead.report.page.forest import difference_text
+from headtohead.store.ledger import SplitName, StudyFile
 
 # Anywhere, and at the start of a line.
 _SPECIAL = re.compile(r"[\\`*_\[\]|<>~$&]|^[#+=-]")
@@ -28,30 +29,10 @@ def _lines(content: Content) -> Iterator[str]:
     yield from (f"- {escape(reason)}" for reason in content.answer.reasons)
     yield ""
     yield from (f"> {escape(note)}\n" for note in summary.notes)
-    if content.rows:
-        yield "## Results\n"
-        about = escape(content.baseline.about)
-        yield (
-            f"Mean ± standard deviation over seeds; test metrics at the best epoch. Largest class: "
-            f"{about}.\n"
-        )
-        yield from table(
-            ("head", *content.columns, "runs"),
-            content.results,
-        )
+    yield from _results(content)
     yield from _verdicts(content)
     yield from _by_class(content)
-    yield "## The images\n"
-    yield from table(
-        ("class", "training", "validation", "test"),
-        [
-            (
-                name,
-                *(f"{file.counts[s].get(name, 0):,}" for s in ("train", "validation", "test")),
-            )
-            for name in file.classes
-        ],
-    )
+    yield from _image_counts(file)
     yield from (f"- {escape(line)}" for line in content.caveats)
     if content.backbone:
         yield f"\n## The backbone: {escape(file.study.backbone.name)}\n"
@@ -59,6 +40,24 @@ def _lines(content: Content) -> Iterator[str]:
     yield "\n## Reproduce\n"
     yield _fenced(content.command)
     yield f"Made by headtohead {file.headtohead}; digest `{file.digest[:16]}`."
+
+
+def _results(content: Content) -> Iterator[str]:
+    if not content.rows:
+        return
+    yield "## Results\n"
+    yield (
+        f"Mean ± standard deviation over seeds; test metrics at the best epoch. Largest class: "
+        f"{escape(content.baseline.about)}.\n"
+    )
+    yield from table(("head", *content.columns, "runs"), content.results)
+
+
+def _image_counts(file: StudyFile) -> Iterator[str]:
+    splits: tuple[SplitName, ...] = ("train", "validation", "test")
+    counts = [(n, *(f"{file.counts[s].get(n, 0):,}" for s in splits)) for n in file.classes]
+    yield "## The images\n"
+    yield from table(("class", "training", "validation", "test"), counts)
 
 
 def _verdicts(content: Content) -> Iterator[str]:
@@ -80,15 +79,15 @@ def _verdicts(content: Content) -> Iterator[str]:
                 over = bounds_text(picture_bounds(item))
                 yield _item(f"{item.pair}: {seeds}; over test images, not seeds: {over}")
         yield ""
-    if content.claims:
-        yield f"## {content.claims_title}\n"
-        if content.own_claims:
-            yield f"{escape(f'{content.how_claims_are_judged} {content.own_claims}')}\n"
+    if content.claims.views:
+        yield f"## {content.claims.title}\n"
+        if content.claims.own:
+            yield f"{escape(f'{content.claims.how_judged} {content.claims.own}')}\n"
         yield from table(
             ("claim", "verdict", "rule"),
-            [(claim.statement, claim.outcome, claim.rule) for claim in content.claims],
+            [(claim.statement, claim.outcome, claim.rule) for claim in content.claims.views],
         )
-        for claim in content.claims:
+        for claim in content.claims.views:
             yield from (_item(f"{claim.statement}: {note}") for note in claim.notes)
         yield ""
 

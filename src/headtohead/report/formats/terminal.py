@@ -161,7 +161,7 @@ def verdict_lines(summary: Summary) -> Iterator[str]:
 
 
 def _over_pictures(summary: Summary, item: HeadComparison) -> Iterator[str]:
-    """The interval over pictures beside the one over seeds, and McNemar's tests."""
+    """The interval over images beside the one over seeds, and McNemar's tests."""
     found = item.pictures
     if found is None:
         return

@@ -1,14 +1,11 @@
 """Everything that the page shows, gathered from study data: the template only arranges it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from headtohead.analysis.baseline import Baseline
 from headtohead.analysis.shown_in_full import shown_in_full
-from headtohead.claims.base import ClaimFigure, JudgedClaim
-from headtohead.claims.judge import judge
-from headtohead.claims.table import about_pooling, claims_of
-from headtohead.core.text import MISSING, in_words, names
+from headtohead.core.text import MISSING
 from headtohead.probes.predictions import SplitPredictions
 from headtohead.probes.speed import SPEED, Speed
 from headtohead.report.beside import Beside
@@ -29,12 +26,11 @@ from headtohead.report.page.answer import ShortAnswer, answer, without_verdict
 from headtohead.report.page.beside import BesideView, beside_view
 from headtohead.report.page.brief import Brief, brief
 from headtohead.report.page.caveats import caveats
+from headtohead.report.page.claims_part import ClaimsPart, claims_part
 from headtohead.report.page.findings import (
-    ClaimView,
     EstimateRow,
     PicturesRow,
     TargetRow,
-    claim_views,
     estimate_rows,
     looks_text,
     picture_rows,
@@ -63,7 +59,7 @@ from headtohead.report.summary import HeadComparison, Summary
 from headtohead.study_data import StudyData
 
 SHOWN_IMAGES = 12
-"""Test pictures in each grid of the page, unless it is asked for more or fewer."""
+"""Test images in each grid of the page, unless it is asked for more or fewer."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +94,14 @@ class SpeedRow:
 
 
 @dataclass(frozen=True)
+class SpeedTable:
+    """Every head's training step, and `about` how it was timed."""
+
+    rows: tuple[SpeedRow, ...]
+    about: str
+
+
+@dataclass(frozen=True)
 class Seen:
     """What heads see: class maps, mistakes, disagreements."""
 
@@ -120,10 +124,7 @@ class Content:
     keys: tuple[HeadKey, ...]
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
-    judged: tuple[JudgedClaim, ...]
-    claims: tuple[ClaimView, ...]
-    claims_open: bool
-    figures: Mapping[str, ClaimFigure]
+    claims: ClaimsPart
     baseline: BaselineRow
     pictures: tuple[PicturesRow, ...]
     estimates: tuple[EstimateRow, ...]
@@ -137,8 +138,7 @@ class Content:
     reliability: Chart | None
     confusions: tuple[ConfusionTable, ...]
     by_class: tuple[HeadClasses, ...]
-    speed: tuple[SpeedRow, ...]
-    speed_about: str
+    speed: SpeedTable | None
     seen: Seen
     facts: Facts | None
     backbone: tuple[tuple[str, str], ...]
@@ -150,31 +150,6 @@ class Content:
     def without_verdict(self) -> str:
         """That heads outside the declared family are estimated alone; empty for none."""
         return without_verdict(self.summary)
-
-    @property
-    def claims_title(self) -> str:
-        """What their part of a report is called."""
-        return f"The {in_words(len(self.figures))} claims"
-
-    @property
-    def own_claims(self) -> str:
-        """Which claims are the study's own, in a sentence; empty where none is."""
-        # They come last: see `claims_of`.
-        own = self.judged[len(self.judged) - len(self.summary.file.study.claims) :]
-        return f"The study's own: {_named(own)}." if own else ""
-
-    @property
-    def tested_claims(self) -> str:
-        """The claims that share one correction, in words; empty where none is judged."""
-        return _named([claim for claim in self.judged if claim.difference is not None])
-
-    @property
-    def how_claims_are_judged(self) -> str:
-        """Which claims are tested as one family and which are not, in sentences."""
-        ruled = _named([claim for claim in self.judged if claim.difference is None])
-        said = {"Tested as one family with Holm's correction": self.tested_claims}
-        said["By a rule of their own"] = ruled
-        return " ".join(f"{how}: {claims}." for how, claims in said.items() if claims)
 
     @property
     def faint(self) -> frozenset[str]:
@@ -208,7 +183,7 @@ class Content:
             if chart is not None:
                 yield chart
         yield from (panel.chart for panel in self.curves)
-        for figure in self.figures.values():
+        for figure in self.claims.figures.values():
             yield from figure.charts
         for view in self.beside:
             yield from view.charts
@@ -225,13 +200,10 @@ def gather(
 
     `claims` unfolds the claims about pooling where no pooling head is the reference, too.
     """
-    judged = judge(data)
     found_answer = answer(summary)
-    figures = {claim.name: claim.figure(data) for claim in claims_of(data)}
     found = predictions_on_test(data)
     kept = read_thumbnails(data)
     tracks = tracks_of(data)
-    speed, about_speed = _speed(data.session(SPEED))
     return Content(
         summary=summary,
         answer=found_answer,
@@ -240,10 +212,7 @@ def gather(
         keys=_keys(summary),
         columns=columns(data.study.verdict.metric),
         rows=rows(summary),
-        judged=judged,
-        claims=claim_views(judged, figures),
-        claims_open=claims or about_pooling(data.study),
-        figures=figures,
+        claims=claims_part(data, unfolded=claims),
         baseline=baseline_row(summary.baseline, data.study.verdict.metric),
         pictures=picture_rows(summary),
         estimates=estimate_rows(summary),
@@ -257,8 +226,7 @@ def gather(
         reliability=_reliability(found, data),
         confusions=confusions(found, data.file.classes, list(data.study.heads)),
         by_class=head_classes(summary),
-        speed=speed,
-        speed_about=about_speed,
+        speed=_speed_table(data.session(SPEED)),
         seen=_seen(data, summary, found, kept, pictures),
         facts=kept.facts if kept else None,
         backbone=backbone_facts(summary.file),
@@ -266,12 +234,6 @@ def gather(
         study_yaml=study_yaml(summary),
         environments=environments(summary),
     )
-
-
-def _named(claims: Sequence[JudgedClaim]) -> str:
-    """Their names as words; `module:Class`, whose name is not known, as it is written."""
-    found = [claim.name for claim in claims]
-    return names([name if ":" in name else name.replace("_", " ") for name in found])
 
 
 def _keys(summary: Summary) -> tuple[HeadKey, ...]:
@@ -307,9 +269,9 @@ def _reliability(found: dict[str, list[SplitPredictions]], data: StudyData) -> C
     return reliability_chart(entries, 1 / len(data.file.classes))
 
 
-def _speed(found: Speed | None) -> tuple[tuple[SpeedRow, ...], str]:
+def _speed_table(found: Speed | None) -> SpeedTable | None:
     if found is None:
-        return (), ""
+        return None
     rows = []
     for index, head in enumerate(found.heads):
         wall, cpu = 1000 * found.wall[index], 1000 * found.cpu[index]
@@ -323,10 +285,11 @@ def _speed(found: Speed | None) -> tuple[tuple[SpeedRow, ...], str]:
                 middle,
             )
         )
-    return tuple(rows), (
+    about = (
         f"One worker on {found.device}, heads in turn, {found.wall.shape[1]} rounds, "
         f"{found.batch_size[0]} images a step."
     )
+    return SpeedTable(tuple(rows), about)
 
 
 def _seen(

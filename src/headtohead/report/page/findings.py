@@ -69,7 +69,7 @@ class EstimateRow:
 
 @dataclass(frozen=True)
 class PicturesRow:
-    """One comparison's interval over pictures, and McNemar's p-value of each seed."""
+    """One comparison's interval over images, and McNemar's p-value of each seed."""
 
     pair: str
     mean: str
@@ -157,7 +157,7 @@ def estimate_rows(summary: Summary) -> tuple[EstimateRow, ...]:
 
 
 def picture_rows(summary: Summary) -> tuple[PicturesRow, ...]:
-    """The comparisons of the family over test pictures."""
+    """The comparisons of the family over test images."""
     rows = []
     for item in summary.comparisons:
         found = item.pictures
@@ -177,7 +177,7 @@ def picture_rows(summary: Summary) -> tuple[PicturesRow, ...]:
 
 
 def picture_bounds(item: HeadComparison) -> tuple[float, float] | None:
-    """The interval over pictures in points, where there is one."""
+    """The interval over images in points, where there is one."""
     found = item.pictures
     if found is None or found.low is None or found.high is None:
         return None

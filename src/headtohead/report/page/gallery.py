@@ -22,7 +22,7 @@ COMMON_COLUMNS = 8
 """With more maps beside each other, they are not shown a second time on a common scale."""
 
 MAP_SIDE = 160
-"""Pixels that a picture of the grid of maps has at most: it is shown at 120, beside many others."""
+"""Pixels that an image of the grid of maps has at most: it is shown at 120, beside many others."""
 
 PERCENTILE = 99.0
 """The scale ends at this percentile of all absolute values shown, so that no single cell rules."""
@@ -75,7 +75,7 @@ class MapGrid:
 
 @dataclass(frozen=True)
 class Card:
-    """A picture with what every head says of it: (head, class, per cent, whether right)."""
+    """An image with what every head says of it: (head, class, per cent, whether right)."""
 
     image: Shown | None
     name: str
@@ -93,7 +93,7 @@ def data_address(pixels: NDArray[np.uint8]) -> str:
 
 
 def small_address(pixels: NDArray[np.uint8]) -> str:
-    """`data_address` of the picture brought down to at most MAP_SIDE pixels a side."""
+    """`data_address` of the image brought down to at most MAP_SIDE pixels a side."""
     image = Image.fromarray(pixels)
     image.thumbnail((MAP_SIDE, MAP_SIDE), Image.Resampling.BOX)
     return _address(image)
@@ -108,7 +108,7 @@ def _address(image: Image.Image) -> str:
 def cards(
     classes: Sequence[str], hard_images: Sequence[HardImage], kept: Thumbnails | None
 ) -> tuple[Card, ...]:
-    """Cards of the chosen pictures; a picture whose thumbnail was not kept has none."""
+    """Cards of the chosen images; an image whose thumbnail was not kept has none."""
     found = []
     for chosen in hard_images:
         thumbnail = kept.by_row.get(chosen.row) if kept else None
@@ -126,7 +126,7 @@ def cards(
 
 
 def map_grid(data: StudyData, seed: int, count: int) -> MapGrid | None:
-    """Maps of one seed of every head that has them, of the first `count` probe pictures.
+    """Maps of one seed of every head that has them, of the first `count` probe images.
 
     Grad-CAM for every head, and beside it the exact maps of heads that have them.
     """
@@ -209,7 +209,7 @@ def unfit_maps(data: StudyData) -> Iterator[str]:
 
 
 def _maps(data: StudyData, seed: int, pictures: ProbeImages) -> list[tuple[str, ClassMaps]]:
-    """Maps of these very pictures: those of an older choice would lie over the wrong ones."""
+    """Maps of these very images: those of an older choice would lie over the wrong ones."""
     found = []
     for head in data.study.heads:
         maps = data.run_evidence(CLASS_MAPS, head, seed)

@@ -1,4 +1,4 @@
-"""Which test pictures are worth a look: what heads get wrong with confidence, and disagree on."""
+"""Which test images are worth a look: what heads get wrong with confidence, and disagree on."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from headtohead.study_data import StudyData
 
 @dataclass(frozen=True)
 class HeadPrediction:
-    """What one head says of one picture: its class and how sure, mean over seeds, in [0, 1]."""
+    """What one head says of one image: its class and how sure, mean over seeds, in [0, 1]."""
 
     head: str
     predicted: int
@@ -32,7 +32,7 @@ class HardImage:
 
 @dataclass(frozen=True, eq=False)
 class HeadPredictions:
-    """All heads on the test pictures that all of them have seen.
+    """All heads on the test images that all of them have seen.
 
     `rows` and `labels` are (n,); `means` is (heads, n, classes): probabilities at the best epoch,
     mean over a head's seeds.
@@ -44,7 +44,7 @@ class HeadPredictions:
     means: NDArray[np.float64]
 
     def hard_image(self, at: int) -> HardImage:
-        """The picture at a position."""
+        """The image at a position."""
         found = zip(self.heads, self.means[:, at], strict=True)
         return HardImage(
             int(self.rows[at]),
@@ -66,7 +66,7 @@ def predictions_on_test(data: StudyData) -> dict[str, list[SplitPredictions]]:
 
 
 def head_predictions(found: Mapping[str, Sequence[SplitPredictions]]) -> HeadPredictions | None:
-    """Every head's mean probabilities; None without predictions or without a shared picture."""
+    """Every head's mean probabilities; None without predictions or without a shared image."""
     if not found:
         return None
     per_head = [_means(splits) for splits in found.values()]
@@ -94,7 +94,7 @@ def _means(
 
 
 def mistakes(predictions: HeadPredictions, count: int) -> list[HardImage]:
-    """The pictures that some head takes for another class with the most confidence, first."""
+    """The images that some head takes for another class with the most confidence, first."""
     wrong = predictions.means.argmax(axis=2) != predictions.labels
     sureness = np.where(wrong, predictions.means.max(axis=2), 0.0).max(axis=0)
     order = np.argsort(-sureness, kind="stable")
@@ -102,7 +102,7 @@ def mistakes(predictions: HeadPredictions, count: int) -> list[HardImage]:
 
 
 def disagreements(predictions: HeadPredictions, count: int) -> list[HardImage]:
-    """The pictures on which heads name different classes, by how far apart their certainty is.
+    """The images on which heads name different classes, by how far apart their certainty is.
 
     The distance is that of the highest to the lowest probability of the true class.
     """

@@ -30,7 +30,7 @@ def epochs_text(study: StudySpec) -> str:
 
 
 def split_text(file: StudyFile) -> str:
-    """How many pictures each split has, and who made it, as far as that is kept."""
+    """How many images each split has, and who made it, as far as that is kept."""
     split, given = file.study.split, file.given
     total = {name: sum(counts.values()) for name, counts in file.counts.items()}
     sizes = f"{total['train']:,} / {total['validation']:,} / {total['test']:,} images"

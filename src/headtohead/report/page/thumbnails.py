@@ -1,6 +1,6 @@
-"""What a report needs of the pictures themselves, kept in the ledger while they are at hand.
+"""What a report needs of the images themselves, kept in the ledger while they are at hand.
 
-<out>/evidence/thumbnails/test.npz    the test pictures that are worth a look
+<out>/evidence/thumbnails/test.npz    the test images that are worth a look
 <out>/evidence/thumbnails/test.json   its manifest, with sizes, duplicates and quarantine
 """
 
@@ -34,10 +34,10 @@ LISTED = 200
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of the pictures. Sizes are [height, width] in pixels before resizing.
+    """What is known of the images. Sizes are [height, width] in pixels before resizing.
 
-    `duplicate_groups` counts groups of (near-)identical pictures, `duplicates` their pictures.
-    `quarantined` lists [name, class, reason] of files that gave no picture, `quarantined_count`
+    `duplicate_groups` counts groups of (near-)identical images, `duplicates` their images.
+    `quarantined` lists [name, class, reason] of files that gave no image, `quarantined_count`
     of them in all.
     """
 
@@ -53,7 +53,7 @@ class Facts:
 
 @dataclass(frozen=True, eq=False)
 class Thumbnail:
-    """One test picture: its name relative to the source, and (H, W, 3) uint8 pixels."""
+    """One test image: its name relative to the source, and (H, W, 3) uint8 pixels."""
 
     name: str
     pixels: NDArray[np.uint8]

@@ -1,0 +1,117 @@
+"""The images that a finished study is evaluated on, by the study's own classes and metric."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headtohead.analysis.pairs import answers_scored
+from headtohead.core.errors import DataError
+from headtohead.core.text import counted
+from headtohead.data.feature_cache import key_of
+from headtohead.data.long_tasks import Progress
+from headtohead.data.prepared import PreparedSet, printable
+from headtohead.deploy.overlap import Overlap
+from headtohead.deploy.predictor import device_of
+from headtohead.stats.metrics import Evaluation, evaluate
+from headtohead.stats.over_images import Answers
+from headtohead.store.ledger import StudyFile
+
+if TYPE_CHECKING:
+    from headtohead.heads.classifier import Classifier
+
+
+@dataclass(frozen=True)
+class NewImages:
+    """Images that every run is evaluated on: rows of the prepared set, with the study's labels."""
+
+    file: StudyFile
+    prepared: PreparedSet
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+
+    @property
+    def largest_class(self) -> int:
+        """Its number; the first of several."""
+        return int(np.argmax(np.bincount(self.labels)))
+
+    def without(self, known: Overlap) -> "NewImages":
+        """Those that the study does not have."""
+        new = ~np.isin(self.rows, known.rows)
+        return dataclasses.replace(self, rows=self.rows[new], labels=self.labels[new])
+
+    def scores(self, logits: NDArray[np.float32]) -> Evaluation:
+        """What these logits of all of them score."""
+        return evaluate(logits, self.labels, len(self.file.classes))
+
+    def answers(self, predicted: NDArray[np.int64]) -> Answers:
+        """As the study's metric counts them."""
+        metric = self.file.study.verdict.metric
+        return answers_scored(self.rows, self.labels, predicted, len(self.file.classes), metric)
+
+    def logits(
+        self, model: "Classifier", seed: int, cache: Path, progress: Progress
+    ) -> NDArray[np.float32]:
+        """The model's, on what the study evaluates its own: images, or features.
+
+        A frozen backbone sees each image once, for all runs that share its weights.
+        """
+        from headtohead.training.feature_extraction import frozen_features
+        from headtohead.training.inference import infer
+        from headtohead.training.inputs import Inputs, Pictures
+
+        device, study, prepared = device_of(model), self.file.study, self.prepared
+        inputs: Inputs
+        if study.backbone.frozen:
+            key = key_of(study, prepared.digest, seed=seed, device=device.type)
+            inputs = frozen_features(
+                dataclasses.replace(key, views=1), study.backbone, prepared, cache,
+                seed=seed, device=device,
+                tell=lambda done, total, _: progress("computing features", done, total),
+            )  # fmt: skip
+        else:
+            inputs = Pictures(prepared.images, prepared.labels, device)
+        logits, _ = infer(model, inputs, self.rows)
+        return np.asarray(logits.cpu().numpy(), np.float32)
+
+
+def matched(
+    prepared: PreparedSet, classes: tuple[str, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], list[str]]:
+    """Rows whose class is one of the study's, their labels there, and the differences, told.
+
+    Names are compared as they are, then without regard to case. Raises DataError for none.
+    """
+    folded = {name.casefold(): index for index, name in enumerate(classes)}
+    place = {
+        number: classes.index(name) if name in classes else folded.get(name.casefold())
+        for number, name in enumerate(prepared.classes)
+    }
+    known = [number for number, index in place.items() if index is not None]
+    theirs, ours = (", ".join(map(printable, names)) for names in (prepared.classes, classes))
+    if not known:
+        raise DataError(
+            f"none of the new images' classes ({theirs or 'none'}) is one of the study's ({ours}): "
+            f"name their folders like the study's classes."
+        )
+    notes = []
+    for number in known:
+        name, index = prepared.classes[number], place[number]
+        if index is not None and name != classes[index]:
+            notes.append(f"Class {printable(name)} is taken as {printable(classes[index])}.")
+    for number in sorted(set(place) - set(known)):
+        count = int((prepared.labels == number).sum())
+        notes.append(
+            f"Left out: {counted(count, 'image')} of class {printable(prepared.classes[number])}, "
+            f"which the study has not."
+        )
+    missing = set(range(len(classes))) - {place[number] for number in known}
+    notes += [f"No image of class {printable(classes[index])}." for index in sorted(missing)]
+    rows = np.flatnonzero(np.isin(prepared.labels, known)).astype(np.int64)
+    labels = np.array([place[int(label)] for label in prepared.labels[rows]], np.int64)
+    if not len(rows):
+        raise DataError(f"no image of the study's classes ({ours}) could be read.")
+    return rows, labels, notes
