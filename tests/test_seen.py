@@ -1,7 +1,9 @@
 """What probes show to every run is seen once by a frozen backbone, and by all others each time."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -10,10 +12,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headtohead.backbones.frozen import Frozen
+from headtohead.deploy.explain import explanations
+from headtohead.deploy.predictor import logits_of_each
+from headtohead.deploy.runs import Member
 from headtohead.heads.base import Pool, PooledHead
 from headtohead.heads.classifier import Classifier
 from headtohead.probes import seen
 from headtohead.probes.seen import features_of, logits_of
+from headtohead.training.feature_extraction import Network
+from headtohead.training.inference import infer
+from headtohead.training.inputs import Pictures
 from test_feature_cache import CPU, frozen_spec, images
 from test_frozen import plan
 
@@ -87,6 +95,32 @@ def test_pooled_values_never_push_out_maps(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(seen, "MOST_BYTES", one)
     logits_of(model, images()[:4], CPU, name="four")
     assert [kept.nbytes for kept in model.backbone.seen.values()] == [one]
+
+
+@pytest.mark.parametrize("way", ["probe", "evaluate", "predict", "explain", "features"])
+def test_whatever_looks_at_images_computes_in_float32(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Else a GPU evaluates in TF32, PyTorch's default: predictions are not those of the report, and
+    features that `evaluate` leaves in the cache are not those that a study trains on."""
+    convolution = torch.backends.cudnn
+    monkeypatch.setattr(convolution, "allow_tf32", True)
+    model = plan(frozen_spec(tmp_path), "gap").build_plain()
+    rounded: list[bool] = []
+    for part in (model.backbone, model.head):
+        part.register_forward_hook(lambda *_: rounded.append(convolution.allow_tf32))
+    shown = images()[:4]
+    ways: dict[str, Callable[[], object]] = {
+        "probe": lambda: logits_of(model, shown, CPU),
+        "evaluate": lambda: infer(model, Pictures(shown, np.zeros(4, np.int64), CPU), np.arange(4)),
+        "predict": lambda: logits_of_each([model], shown),
+        "explain": lambda: explanations(Member("gap", 0, model, 1.0, 0), ("a", "b"), shown),
+        "features": lambda: Network(cast(Frozen, model.backbone), CPU)(shown, "contiguous"),
+    }
+    ways[way]()
+    assert rounded
+    assert not any(rounded)
+    assert convolution.allow_tf32
 
 
 def test_a_trained_backbone_sees_them_in_every_run(tmp_path: Path) -> None:

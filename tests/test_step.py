@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -18,9 +18,10 @@ from headtohead.heads.capture import Operations
 from headtohead.heads.classifier import Classifier, build_classifier
 from headtohead.heads.pooling import GlobalAverage
 from headtohead.heads.table import HEADS
+from headtohead.training import step
 from headtohead.training.acceleration import fastest
 from headtohead.training.augment import Augmentation
-from headtohead.training.device import check_precision
+from headtohead.training.device import check_precision, tf32
 from headtohead.training.inputs import Pictures
 from headtohead.training.optimizer import KerasAdam
 from headtohead.training.step import (
@@ -31,7 +32,6 @@ from headtohead.training.step import (
     Step,
     cuda_graph,
     gradients_on_device,
-    tf32,
 )
 
 SIZE, BATCH, STEPS = 30, 8, 6
@@ -131,6 +131,30 @@ def test_an_operation_that_waits_is_seen() -> None:
     with Operations() as operations:
         bool(torch.ones(2).max() > 0)
     assert operations.waiting()
+
+
+class OnGpu:
+    """Rows as if a GPU had them."""
+
+    device = torch.device("cuda:0")
+
+
+@pytest.mark.parametrize("part", ["head", "backbone", "pictures", None])
+def test_what_cannot_be_captured_takes_its_steps_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, part: str | None
+) -> None:
+    """Else a backbone that reads values back ends every head's runs, and nothing can be done."""
+    monkeypatch.setattr(step, "RecordedGradients", lambda *_: "recorded")
+    eager = EagerGradients(model(), pictures(), None, "float32")
+    parts = {
+        "head": eager.model.head,
+        "backbone": eager.model.backbone,
+        "pictures": eager.pictures,
+    }
+    if part is not None:
+        monkeypatch.setattr(parts[part], "capturable", False)
+    taken = gradients_on_device(eager, cast(Tensor, OnGpu()), None)
+    assert taken is (eager if part else "recorded")  # type: ignore[comparison-overlap]
 
 
 def test_the_cpu_takes_its_steps_eagerly() -> None:
@@ -253,9 +277,12 @@ def test_many_recordings_keep_to_their_own_memory() -> None:
 
 @on_gpu
 @pytest.mark.parametrize("precision", ["float32", "tf32", "bf16"])
-def test_a_captured_step_is_the_eager_one_on_a_gpu(precision: Precision) -> None:
+def test_a_captured_step_is_the_eager_one_on_a_gpu(
+    precision: Precision, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Dropout, augmentation and averages must be those that eager steps would have."""
     device = torch.device("cuda:0")
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # PyTorch before 2.10 asks for it
     torch.use_deterministic_algorithms(True)
     try:
         mine = trained(device, lambda *given: RecordedGradients(*given, cuda_graph), precision)
@@ -264,6 +291,25 @@ def test_a_captured_step_is_the_eager_one_on_a_gpu(precision: Precision) -> None
         torch.use_deterministic_algorithms(False)
     assert mine[:2] == theirs[:2]
     assert_same(mine[2], theirs[2])
+
+
+@on_gpu
+@pytest.mark.parametrize("deterministic", [False, True])
+@pytest.mark.parametrize("head", HEADS)
+def test_every_shipped_head_is_captured_on_a_gpu(
+    head: str, deterministic: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else some head, or some head where arithmetic is to be repeatable, has no runs on a GPU."""
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    device = torch.device("cuda:0")
+    eager = EagerGradients(model(head, device), pictures(device), None, "float32")
+    rows = torch.arange(BATCH, device=device)
+    torch.use_deterministic_algorithms(deterministic)
+    try:
+        loss, _ = gradients_on_device(eager, rows, None)(rows, None)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert torch.isfinite(loss)
 
 
 @on_gpu

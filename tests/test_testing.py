@@ -146,6 +146,26 @@ class ReadsBack(Peak):
         return super().forward(features) * float(features.max() > -1)
 
 
+class ChoosesByMask(Peak):
+    def forward(self, features: Tensor) -> Tensor:
+        features = features.clone()
+        features[features < 0] = 0.0
+        return super().forward(features)
+
+
+class LooksAtChosen(Peak):
+    def forward(self, features: Tensor) -> Tensor:
+        return super().forward(features) + 0 * features[features > 0].sum()
+
+
+class DrawsPlaces(Peak):
+    def forward(self, features: Tensor) -> Tensor:
+        if self.training:
+            shares = features.detach().flatten(2).softmax(2).flatten(0, 1)
+            features = features + 0 * torch.multinomial(shares, 1).sum()
+        return super().forward(features)
+
+
 class ReadsBackAndSaysSo(ReadsBack):
     capturable = False
 
@@ -232,6 +252,9 @@ def test_the_head_in_the_guide_passes(tmp_path: Path, monkeypatch: pytest.Monkey
         (OnlyRolls, "permutation of the places changes"),
         (DeniesInvariance, "say permutation_invariant = True"),
         (ReadsBack, "say capturable = False"),
+        (ChoosesByMask, "say capturable = False"),
+        (LooksAtChosen, "say capturable = False"),
+        (DrawsPlaces, "say capturable = False"),
         (Channelwise, "memory layout"),
         (WrongSlope, "differ from numerical"),
         (LastBatchAlone, "depends on the batches"),

@@ -43,6 +43,8 @@ class Backbone(nn.Module, ABC):
     first: float
     normalization: Normalization
     identity: str
+    capturable: bool = True
+    """A training step through it can be captured as a CUDA graph: see `headtohead.heads.Head`."""
     architecture_sha256: str | None = None
     """Of the file that the architecture is read from, or of the source of a user's own."""
     normalization_unknown: str | None = None

@@ -33,6 +33,7 @@ class Held(Backbone):
         self.normalization = trunk.normalization
         self.identity = trunk.identity
         self.architecture_sha256 = trunk.architecture_sha256
+        self.capturable = trunk.capturable
 
     @abstractmethod
     def held(self) -> Iterable[nn.Module]:
@@ -172,6 +173,7 @@ def with_checkpointing(trunk: Backbone) -> Backbone:
         for way in ("set_grad_checkpointing", "gradient_checkpointing_enable"):
             if part is not trunk and callable(switch := getattr(part, way, None)):
                 switch()
+                trunk.capturable = False  # random states are saved, which PyTorch 2.9 cannot
                 return trunk
     raise UsageError(
         f"the backbone {trunk.identity.partition(' ')[0]} cannot compute activations again "

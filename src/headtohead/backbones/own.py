@@ -27,6 +27,7 @@ class OwnBackbone(LibraryBackbone):
             image_size=IMAGE_SIZE,
             normalization=normalization,
         )
+        self.capturable = bool(getattr(network, "capturable", True))
 
     def output(self, images: Tensor) -> Tensor:
         """As the network says."""

@@ -49,6 +49,7 @@ class TransformersBackbone(LibraryBackbone):
             image_size=side,
             normalization=normalization or Normalization(),
         )
+        self.capturable = False  # some look tables on the GPU up by numbers on the CPU, as BEiT
         self.config = config
         self._processor = preprocessing
         self._source, self._options = place, options

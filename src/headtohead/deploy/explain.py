@@ -74,13 +74,14 @@ def explanations(member: Member, classes: Sequence[str], pixels: Pixels) -> list
     import torch
 
     from headtohead.probes.seen import features_of
+    from headtohead.training.device import tf32
     from headtohead.training.inference import BATCH
 
     if not len(pixels):
         return []
     model = member.model.eval()
     features = features_of(model, pixels, device_of(model), shared=False)
-    with torch.no_grad():
+    with torch.no_grad(), tf32(allowed=False):
         logits = torch.cat([model.head(part) for part in torch.split(features, BATCH)])
     shares = probabilities(logits.cpu().numpy() / member.temperature)
     ranked = np.argsort(-shares, axis=1, kind="stable")[:, :2]
@@ -106,11 +107,12 @@ def _maps(
 
     from headtohead.probes.class_maps import gradcam_of
     from headtohead.probes.curves import of_class
+    from headtohead.training.device import tf32
     from headtohead.training.inference import BATCH
 
     wanted = torch.from_numpy(np.ascontiguousarray(labels, np.int64)).to(features.device)
     found, exact = [], True
-    with torch.no_grad():
+    with torch.no_grad(), tf32(allowed=False):
         parts = zip(torch.split(features, BATCH), torch.split(wanted, BATCH), strict=True)
         for maps, asked in parts:
             own = head.class_maps(maps)

@@ -121,13 +121,14 @@ def logits_of_each(models: Sequence["Classifier"], pixels: Pixels) -> list[NDArr
 
     from headtohead.backbones.frozen import are_one
     from headtohead.probes.seen import features_of, logits_of
+    from headtohead.training.device import tf32
     from headtohead.training.inference import BATCH
 
     found: list[list[NDArray[np.float32]]] = [[] for _ in models]
     shared, device = are_one([model.backbone for model in models]), device_of(models[0])
     for first in range(0, len(pixels), BATCH):
         part = pixels[first : first + BATCH]
-        with torch.inference_mode():
+        with torch.inference_mode(), tf32(allowed=False):
             maps = features_of(models[0], part, device, shared=False) if shared else None
             for model, parts in zip(models, found, strict=True):
                 if maps is not None:

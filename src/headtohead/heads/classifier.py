@@ -54,7 +54,7 @@ def check_outputs(model: Classifier, name: str, *, image_size: int, classes: int
 
     Two feature maps without content are enough to see it; nothing of the model moves.
     """
-    device = next(model.parameters()).device
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
     features = torch.zeros(
         2, model.backbone.channels, *model.backbone.map_size(image_size), device=device
     )

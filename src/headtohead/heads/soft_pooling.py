@@ -116,10 +116,26 @@ class StochasticPool(GlobalPool):
             weights = weights / weights.detach().mean(dim=2, keepdim=True)
             return (values * (weights / weights.sum(dim=2, keepdim=True))).sum(dim=2)
         # Where a running sum passes a uniform share of its total: in proportion to the weights.
-        sums = weights.detach().cumsum(dim=2)
+        sums = _running_sums(weights.detach())
         passed = sums[:, :, -1:] * torch.rand_like(sums[:, :, -1:])
         drawn = (sums < passed).sum(dim=2, keepdim=True)
         return values.gather(2, drawn.clamp(max=values.shape[2] - 1)).squeeze(2)
+
+
+def _running_sums(values: Tensor) -> Tensor:
+    """(N, C, places) → sums of all places up to each.
+
+    On a GPU PyTorch before 2.14 refuses them where arithmetic is to be repeatable; those of rows
+    are, for only a tensor of a single row is summed in an order that may differ.
+    """
+    before = torch.get_deterministic_debug_mode()
+    if not values.is_cuda or not before or values.shape[:2].numel() == 1:
+        return values.cumsum(dim=2)
+    try:
+        torch.set_deterministic_debug_mode("default")
+        return values.cumsum(dim=2)
+    finally:
+        torch.set_deterministic_debug_mode(before)
 
 
 SOFT_POOLING: dict[str, HeadEntry] = {

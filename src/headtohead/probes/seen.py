@@ -40,6 +40,7 @@ def features_of(
     import torch
 
     from headtohead.backbones.frozen import Frozen
+    from headtohead.training.device import tf32
     from headtohead.training.inference import BATCH
     from headtohead.training.inputs import Pictures
 
@@ -47,7 +48,7 @@ def features_of(
 
     def compute() -> "Tensor":
         pictures = Pictures(np.ascontiguousarray(images), np.zeros(len(images), np.int64), device)
-        with torch.no_grad():
+        with torch.no_grad(), tf32(allowed=False):
             parts = torch.split(pictures.rows(np.arange(len(images))), BATCH)
             return torch.cat([backbone(pictures.batch(part)[0]) for part in parts])
 
@@ -75,10 +76,11 @@ def logits_of(
 
     from headtohead.backbones.frozen import Frozen
     from headtohead.heads.base import PooledHead
+    from headtohead.training.device import tf32
     from headtohead.training.inference import BATCH
 
     head, backbone = model.eval().head, model.backbone
-    with torch.no_grad():
+    with torch.no_grad(), tf32(allowed=False):
         if name and isinstance(backbone, Frozen) and isinstance(head, PooledHead):
             pooled = _pooled(model, head, backbone.seen, images, device, name)
             return torch.cat([head.classify(part) for part in torch.split(pooled, BATCH)])

@@ -6,6 +6,7 @@ has both can do it.
 
 import time
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -42,10 +43,15 @@ class Workplace:
     def __init__(self, out: Path, prepared: Path, device: torch.device) -> None:
         self.out = out
         self.prepared: PreparedSet = load_prepared(prepared)
-        self.pictures = Pictures(self.prepared.images, self.prepared.labels, device)
+        self.device = device
         self._features: tuple[FeatureKey, Features] | None = None
         self._ledger: tuple[tuple[int, ...], Ledger] | None = None
         self._split: tuple[tuple[str, int], Split] | None = None
+
+    @cached_property
+    def pictures(self) -> Pictures:
+        """All images, on the device; nobody asks for them where the backbone is frozen."""
+        return Pictures(self.prepared.images, self.prepared.labels, self.device)
 
     def ledger(self) -> Ledger:
         """The ledger, whose study is read again when its file is another.
@@ -71,7 +77,7 @@ class Workplace:
 
     def inputs(self, ledger: Ledger, seed: int, watch: "Watch") -> Inputs:
         """The images; their features, kept from job to job, where the backbone is frozen."""
-        study, device = ledger.file.study, self.pictures.device
+        study, device = ledger.file.study, self.device
         if not study.backbone.frozen:
             return self.pictures
         key = key_of(study, self.prepared.digest, seed=seed, device=device.type)

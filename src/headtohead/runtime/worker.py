@@ -7,6 +7,7 @@ standard input closes it ends at once: its parent is gone.
 """
 
 import queue
+import sys
 import traceback
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,8 @@ from headtohead.runtime.pipes import log_to, own_input, own_output, say
 from headtohead.runtime.preflight import PreflightQuestion
 from headtohead.runtime.run_job import Tell, Workplace, run_job
 from headtohead.training.acceleration import get_ready, lend
-from headtohead.training.device import choose_device, set_up_worker
+from headtohead.training.device import choose_device, free_cached_memory, set_up_worker
+from headtohead.training.step import CaptureError
 
 
 def main() -> None:
@@ -59,11 +61,15 @@ def _take(messages: "queue.Queue[dict[str, Any]]", message: dict[str, Any]) -> N
 def _do(job: AnyJob, place: Workplace, tell: Tell) -> None:
     try:
         tell("done", status=run_job(job, place, tell))
+    except CaptureError as error:
+        tell("error", message=str(error), exit_code=error.exit_code)
+        sys.exit(0)  # another process takes its place
     except HeadToHeadError as error:
         tell("error", message=str(error), exit_code=error.exit_code)
     except Exception as error:
         traceback.print_exc()
         tell("error", message=in_words(error))
+    free_cached_memory(place.device)
 
 
 if __name__ == "__main__":

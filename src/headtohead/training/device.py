@@ -3,6 +3,8 @@
 import ctypes
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 
 import numpy as np
@@ -93,6 +95,27 @@ def set_up_worker(core: int | None, device: torch.device, *, deterministic: bool
         torch.set_deterministic_debug_mode("error")
     # No operation here reads memory that it did not write; filling it first cost a sixth of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+def free_cached_memory(device: torch.device) -> None:
+    """Give back what PyTorch holds of a GPU's memory and does not use: others may need it."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+@contextmanager
+def tf32(*, allowed: bool) -> Iterator[None]:
+    """Whether CUDA may round the factors of float32 products to TF32, for as long as this lasts.
+
+    PyTorch lets convolutions, unless it is told otherwise.
+    """
+    matmul, convolution = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, convolution.allow_tf32
+    matmul.allow_tf32 = convolution.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        matmul.allow_tf32, convolution.allow_tf32 = before
 
 
 def environment(

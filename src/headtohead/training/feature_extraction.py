@@ -17,6 +17,7 @@ from headtohead.core.streams import stream_seed
 from headtohead.data.feature_cache import LAYOUT, Extraction, FeatureKey, MapShape, open_features
 from headtohead.data.prepared import PreparedSet
 from headtohead.training.acceleration import fastest
+from headtohead.training.device import tf32
 from headtohead.training.inputs import Features, without_copy
 
 BATCH, BATCH_ON_GPU = 32, 256
@@ -120,6 +121,7 @@ class Network:
         self._backbone = fastest(backbone).to(device).eval()
 
     @torch.inference_mode()
+    @tf32(allowed=False)
     def __call__(self, images: NDArray[np.uint8], layout: str, *, mirror: bool = False) -> Tensor:
         """(n, H, W, 3) uint8 → (n, h, w, C) float32."""
         form = LAYOUTS[layout]

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from headtohead.heads.classifier import Classifier
+from headtohead.training.device import tf32
 from headtohead.training.inputs import Inputs
 
 BATCH = 64
@@ -39,6 +40,7 @@ def predicted(logits: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
+@tf32(allowed=False)
 def infer(model: Classifier, pictures: Inputs, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
     """Logits (n, outputs) and labels (n,) in evaluation mode, in the order of `rows`.
 

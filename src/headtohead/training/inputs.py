@@ -16,6 +16,7 @@ from headtohead.config.recipe import AugmentSpec
 from headtohead.core.limits import memory_of
 from headtohead.heads.base import Head, Pool, PooledHead
 from headtohead.training.augment import Augmentation, mirrored
+from headtohead.training.device import free_cached_memory
 
 MOST_OF_A_GPU = 0.5
 """Of a GPU's free memory: images or features that take more stay on the host."""
@@ -298,5 +299,6 @@ def _drawn(kept: Tensor, rows: Tensor) -> Tensor:
 def _fits(kept: Tensor, device: torch.device) -> bool:
     if device.type != "cuda":
         return True
+    free_cached_memory(device)  # else it seems taken
     free, _ = torch.cuda.mem_get_info(device)
     return kept.nbytes <= MOST_OF_A_GPU * free

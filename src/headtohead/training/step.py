@@ -10,8 +10,7 @@ numbers round their factors to TF32's 10 bits of mantissa. `bf16`: the backbone 
 head of the user's own needs to know nothing of it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -23,6 +22,7 @@ from headtohead.core.errors import RunError
 from headtohead.heads.classifier import Classifier
 from headtohead.training.augment import Augmentation
 from headtohead.training.class_weights import training_loss
+from headtohead.training.device import tf32
 from headtohead.training.inference import predicted
 from headtohead.training.inputs import Inputs
 from headtohead.training.optimizer import Optimizer
@@ -82,6 +82,10 @@ Recorder: TypeAlias = Callable[[Callable[[], Sequence[Tensor]]], tuple[Sequence[
 makes it run again, into the same tensors."""
 
 
+class CaptureError(RunError):
+    """A step cannot be captured. The process should end: PyTorch may believe that one goes on."""
+
+
 class RecordedGradients:
     """Recorded once, then replayed: batches are copied to where the recording reads them.
 
@@ -126,7 +130,7 @@ class RecordedGradients:
 
 
 def cuda_graph(body: Callable[[], Sequence[Tensor]]) -> tuple[Sequence[Tensor], Replay]:
-    """Record `body` as a CUDA graph on the current device. Raises RunError where it cannot be.
+    """Record `body` as a CUDA graph on the current device; CaptureError where it cannot be.
 
     Nothing that one recording writes to may be handed to another. cuBLAS keeps a workspace for each
     stream and writes to its address at every replay; captured on the stream that all captures
@@ -143,7 +147,8 @@ def cuda_graph(body: Callable[[], Sequence[Tensor]]) -> tuple[Sequence[Tensor], 
     with torch.cuda.stream(own):
         for _ in range(WARM_UP):
             body()
-    torch.cuda.current_stream().wait_stream(own)
+    before = torch.cuda.current_stream()
+    before.wait_stream(own)
     graph = torch.cuda.CUDAGraph()
     try:
         _forget_workspaces()
@@ -152,10 +157,12 @@ def cuda_graph(body: Callable[[], Sequence[Tensor]]) -> tuple[Sequence[Tensor], 
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
-        raise RunError(
+        torch.cuda.set_stream(before)  # a capture that fails may leave its own
+        raise CaptureError(
             f"this head's training step cannot be captured as a CUDA graph ({error}). A forward "
             f"pass that reads values back, as .item() and boolean indexing do, cannot; say "
-            f"`capturable = False` in the head's class to have its steps taken one by one."
+            f"`capturable = False` in the class of the head, or of the backbone where that does, "
+            f"to have its steps taken one by one."
         ) from error
     finally:
         _forget_workspaces()
@@ -183,8 +190,8 @@ def gradients_on_device(gradients: EagerGradients, rows: Tensor, draws: Tensor |
 
     `rows` and `draws` are a batch as those to come. Draws random numbers.
     """
-    capturable = gradients.model.head.capturable and gradients.pictures.capturable
-    if rows.device.type == "cuda" and capturable:
+    parts = (gradients.model.head, gradients.model.backbone, gradients.pictures)
+    if rows.device.type == "cuda" and all(part.capturable for part in parts):
         return RecordedGradients(gradients, rows, draws, cuda_graph)
     return gradients
 
@@ -201,15 +208,3 @@ class Step:
         loss, correct = self.gradients(rows, draws)
         self.optimizer.step()
         return loss, correct
-
-
-@contextmanager
-def tf32(*, allowed: bool) -> Iterator[None]:
-    """Whether CUDA may round the factors of float32 products to TF32, for as long as this lasts."""
-    matmul, convolution = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32, convolution.allow_tf32
-    matmul.allow_tf32 = convolution.allow_tf32 = allowed
-    try:
-        yield
-    finally:
-        matmul.allow_tf32, convolution.allow_tf32 = before
