@@ -34,6 +34,10 @@ for line in sys.stdin:
         os.kill(os.getpid(), signal.SIGKILL)
     if job["head"] == "leaves":
         sys.exit(7)
+    if job["head"] == "last":
+        say(event="error", message="cannot be captured", leaves=True)
+        time.sleep(0.2)  # a process takes its time to end
+        sys.exit(0)
     if job["head"] == "refused":
         say(event="error", message="no")
     elif job["head"] == "full":
@@ -99,6 +103,12 @@ def test_a_log_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> 
     (tmp_path / "logs").write_text("a file")
     with pytest.raises(StorageError, match="logs"):
         run(tmp_path, ["a"])
+
+
+def test_a_worker_that_leaves_gets_no_other_job(tmp_path: Path) -> None:
+    """Else the next run is given to a process that is ending, and fails for nothing."""
+    found = ends(run(tmp_path, ["a", "last", "a", "last", "a", "a"]))
+    assert found == {0: "done", 1: "error", 2: "done", 3: "error", 4: "done", 5: "done"}
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])

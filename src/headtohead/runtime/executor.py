@@ -6,7 +6,10 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from headtohead.runtime.jobs import AnyJob
 
 Event: TypeAlias = dict[str, Any]
-"""What is said of a job: {"event": "start" | "step" | "epoch" | "note" | "done" | "error", …}."""
+"""What is said of a job: {"event": "start" | "step" | "epoch" | "note" | "done" | "error", …}.
+
+An "error" with a true value of "leaves" is a worker's last word: it takes no other job.
+"""
 
 SomeJob = TypeVar("SomeJob", bound=AnyJob)
 

@@ -66,6 +66,8 @@ class LocalExecutor:
             raise StorageError(event["message"])
         if event["event"] in ("done", "error"):
             worker.job = None
+            if event.get("leaves"):
+                self._dismiss(worker)
             self._hand_out()
 
     def _hand_out(self) -> None:
@@ -111,7 +113,7 @@ class LocalExecutor:
         return job
 
     def _dismiss(self, worker: "_TrainingWorker") -> None:
-        """It has died: another may take its place."""
+        """It has died, or is about to: another may take its place."""
         self._pool.dismiss(worker)
         self._unstarted.append(worker.setup)
 

@@ -62,8 +62,8 @@ def _do(job: AnyJob, place: Workplace, tell: Tell) -> None:
     try:
         tell("done", status=run_job(job, place, tell))
     except CaptureError as error:
-        tell("error", message=str(error), exit_code=error.exit_code)
-        sys.exit(0)  # another process takes its place
+        tell("error", message=str(error), exit_code=error.exit_code, leaves=True)
+        sys.exit(0)
     except HeadToHeadError as error:
         tell("error", message=str(error), exit_code=error.exit_code)
     except Exception as error:

@@ -147,6 +147,8 @@ def _do(job: AnyJob, out: Path, order: Order, known: dict[str, str]) -> Iterator
         elif not order["out"] and due and isinstance(job, Job):
             yield from _files(out, transfer.position(job), known)
             sent = time.monotonic()
+        if event.get("leaves"):
+            child.end()
         yield event
         if over:
             return
