@@ -76,7 +76,7 @@ def compare(
         refuse()
         source, prepared = startup.prepare(len(spec.heads) * spec.seeds, refuse)
         startup.refuse_too_large(classes=len(prepared.classes))
-        file = study_file(spec, prepared, preflight.about)
+        file = study_file(spec, prepared, preflight.about, preflight.functions)
         folder = asked or default_out(file)
         save_probe_images = partial(
             keep_images,
