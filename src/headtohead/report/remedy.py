@@ -124,8 +124,9 @@ def seeds_for_verdict(summary: Summary, item: HeadComparison) -> SeedsNeeded | N
         return None
     mean, margin = difference.mean, rule.margin
     better = _seeds(item, abs(mean)) if abs(mean) >= margin else None
-    sequential = better is not None and better <= rule.looks[-1] and item.first == summary.reference
-    looked_at, found = item.other if sequential else "", []
+    by_looks = better is not None and better <= rule.looks[-1] and item.first == summary.reference
+    looked_at = item.other if by_looks else ""
+    found = []
     if (number := _seeds(item, mean + margin)) is not None:
         as_good = f"{item.first} is at least as good as {item.other} within {points(margin)}"
         found.append(SeedsNeeded(number, as_good, looked_at))
