@@ -226,7 +226,6 @@ LIGHT_MODULES = (
         "runtime.forecast",
         "runtime.forecast_text",
         "runtime.plan",
-        "runtime.steps",
     ),
 )
 

@@ -167,6 +167,7 @@ def test_heads_and_seeds_grow_without_training_anything_twice(
     finish(command(out))
     assert (out / "runs/gap/seed-0/run.json").read_bytes() == before
     assert curves(out) == curves(undisturbed)
+    assert Ledger.open(out).file.functions == {"gap": "one linear layer on the means"}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

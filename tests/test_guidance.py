@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from headtohead.heads.base import Head
 from headtohead.heads.classifier import build_classifier
 from headtohead.heads.guidance import (
     Said,
+    functions_of,
     negative_inputs,
     same_functions,
     too_few_seeds,
@@ -36,6 +38,12 @@ weights of length one, and none that is trained."""
 def said_of(head: str, size: tuple[int, int] = (1, 1), **options: Any) -> Said:
     found = build_head(head, 6, size, 2, **options)
     return Said(found.linear_at_one_place, found.needs_non_negative, found.linear_on)
+
+
+def said_alike(
+    said: Mapping[str, Said], size: tuple[int, int], *, non_negative: bool = False
+) -> list[str]:
+    return same_functions(functions_of(said, size, non_negative=non_negative))
 
 
 def in_one_place(name: str) -> Head | None:
@@ -62,12 +70,12 @@ def is_linear(head: Head) -> bool:
 def test_one_place_makes_pools_equal() -> None:
     """Else hours go into heads that are one and the same, and ties are taken for findings."""
     said = {name: said_of(name) for name in ("gap", "gmp", "gem", "fc")}
-    (sentence,) = same_functions(said, (1, 1), non_negative=True)
+    (sentence,) = said_alike(said, (1, 1), non_negative=True)
     assert "gap, gmp and gem" in sentence
-    (sentence,) = same_functions(said, (1, 1))  # gem discards what is negative
+    (sentence,) = said_alike(said, (1, 1))  # gem discards what is negative
     assert "gap and gmp are" in sentence
     larger = {name: said_of(name, (2, 2)) for name in said}
-    assert same_functions(larger, (2, 2), non_negative=True) == []
+    assert said_alike(larger, (2, 2), non_negative=True) == []
 
 
 @torch.no_grad()
@@ -103,7 +111,7 @@ def test_same_functions_are_named_and_are_the_same(
         name: said_of(head, size, **options)
         for name, (head, options) in zip("ab", (one, other), strict=True)
     }
-    (sentence,) = same_functions(said, size)
+    (sentence,) = said_alike(said, size)
     assert sentence.startswith("a and b")
     assert "same function" in sentence
     heads = [build_head(head, 6, size, 2, **options) for head, options in (one, other)]
@@ -125,7 +133,7 @@ def test_different_functions_are_not_called_the_same() -> None:
     for name in set(HEADS) - {"nin", "conv"}:
         head = build_head(name, 32, (7, 7), 2)
         said[name] = Said(head.linear_at_one_place, head.needs_non_negative, head.linear_on)
-    assert same_functions(said, (7, 7), non_negative=True) == []
+    assert said_alike(said, (7, 7), non_negative=True) == []
 
 
 def test_a_head_too_large_is_told_with_its_number() -> None:

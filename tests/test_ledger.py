@@ -38,6 +38,19 @@ def test_heads_and_seeds_grow_and_nothing_is_lost(tmp_path: Path) -> None:
     assert Ledger.create(tmp_path, study_file(seeds=5)).file.study.seeds == 5
 
 
+def test_what_heads_compute_is_kept_as_heads_are_added(tmp_path: Path) -> None:
+    """Else a head that is added later is not known to be the same function as one before."""
+    means = "one linear layer on the means"
+    before = study_file().model_copy(update={"functions": {"gap": means}})
+    Ledger.create(tmp_path, before)
+    later = study_file(heads="nin,gmp").model_copy(update={"functions": {"nin": means}})
+    Ledger.create(tmp_path, later)
+    file = Ledger.open(tmp_path).file
+    assert file.same_function("gap", "nin") == file.same_function("nin", "gap") == means
+    assert (file.same_function("gap", "gmp"), file.same_function("gmp", "fc")) == ("", "")
+    assert study_file().same_function("gap", "nin") == ""
+
+
 def test_another_study_in_the_folder_is_refused(tmp_path: Path) -> None:
     Ledger.create(tmp_path, study_file())
     before = (tmp_path / STUDY_FILE).read_bytes()

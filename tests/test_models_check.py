@@ -99,6 +99,8 @@ def test_what_to_know_of_heads_is_said_before_any_work() -> None:
     """Else hours go into heads that are one function, or seeds that decide nothing."""
     spec = resolve_study("quick", heads="gap,nin,gem(p=4)", seeds=2)
     found = answer_or_refusal(question_about(spec, "cpu", 1, deterministic=False))
+    means = "one linear layer on the means"
+    assert found.functions == {"gap": means, "nin": means}
     same, few = guidance_of(spec, found)
     assert "gap and nin" in same
     assert "2 comparisons" in few

@@ -1,13 +1,15 @@
 """The answer in words: what a manager reads must be what the numbers say, and no more."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from headtohead.core.text import counted, minus, names, points
-from headtohead.report.page.answer import answer, fewer_parameters
+from headtohead.report.page.answer import answer
+from headtohead.report.page.parameter_words import fewer_parameters
 from headtohead.report.summary import Summary, summarize
 from headtohead.study_data import StudyData
 from ledgers import add_run, change_epochs, full_ledger, study_ledger
@@ -16,9 +18,13 @@ from stated import stated
 HEADS = ("fc", "fc_dropout", "gap", "avgpool2x2")
 
 
-def judged(out: Path, skills: Mapping[str, float], seeds: int = 7) -> Summary:
+def judged(
+    out: Path, skills: Mapping[str, float], seeds: int = 7, pairs: Sequence[str] | None = None
+) -> Summary:
     """A study in which every run of a head scores its skill, a point more on odd seeds."""
-    ledger = study_ledger(out, heads=list(skills), seeds=seeds, epochs=2, reference="gap")
+    ledger = study_ledger(
+        out, heads=list(skills), seeds=seeds, epochs=2, reference="gap", pairs=pairs
+    )
     for seed in range(seeds):
         for head, skill in skills.items():
             add_run(ledger, head, seed, skill=skill + 0.01 * (seed % 2))
@@ -60,6 +66,44 @@ def test_the_page_does_not_contradict_its_table(tmp_path: Path) -> None:
         *("Choose", "gap", "24", "fewer", "fc_dropout"),
     ]
     assert stated(found.more, *HEADS, "validation")[:2] == ["validation", "fc_dropout"]
+
+
+def test_a_verdict_that_does_not_exist_is_not_named(tmp_path: Path) -> None:
+    """Else a reader looks for a verdict on the best head, and there is none."""
+    skills = {"fc": 0.75, "mlp": 0.86, "gmp": 0.8, "gap": 0.85}
+    summary = judged(tmp_path, skills, pairs=["fc"])
+    assert summary.winner is not None
+    assert summary.winner.head == "mlp"
+    found = answer(summary)
+    assert found.chosen == "gap"
+    share = f"{100 * summary.winner.validation:.1f}"
+    words = (*skills, "no verdict", "verdicts say", "estimate")
+    assert stated(found.more, *words) == [
+        *("mlp", share, "no verdict", "mlp", "gap", "estimate", "gap", "mlp", "−1.0"),
+        *("gmp", "no verdict"),
+    ]
+    wanted = ("test_accuracy", "gap", "mlp")
+    (item,) = (e for e in summary.estimates if (e.metric, e.first, e.second) == wanted)
+    over = replace(item.over_seeds, mean=-0.01, low=-0.015, high=-0.005)
+    other = replace(item, first="mlp", second="gap", over_seeds=over)
+    told = answer(replace(summary, estimates=(other,))).more
+    assert stated(told, "gap minus mlp")[1:5] == ["gap minus mlp", "+1.0", "+0.5", "+1.5"]
+
+
+def test_an_open_study_does_not_hide_that_its_best_head_has_no_verdict(tmp_path: Path) -> None:
+    """Else the head that does best seems to be one of those that were compared."""
+    ledger = study_ledger(tmp_path, heads=("fc", "mlp", "gmp", "gap"), seeds=7, pairs=["fc"])
+    noise = (0.03, -0.04, 0.02, 0.04, -0.03, 0.05, -0.02)
+    for seed in range(7):
+        for head, skill in (("fc", 0.84 + noise[seed]), ("mlp", 0.9), ("gmp", 0.8), ("gap", 0.85)):
+            add_run(ledger, head, seed, skill=skill)
+    found = answer(summarize(StudyData(ledger)))
+    assert found.certainty == "open"
+    told = stated(found.more.partition("On the validation")[2], "mlp", "gmp", "no verdict")
+    assert [word for word in told if not word[0].isdigit()] == [
+        *("mlp", "no verdict", "mlp"),
+        *("gmp", "no verdict"),
+    ]
 
 
 def test_a_beaten_reference_is_not_chosen(tmp_path: Path) -> None:
@@ -198,6 +242,59 @@ def test_names(heads: list[str], text: str) -> None:
 def test_one_kind_of_minus(text: str, shown: str) -> None:
     """Two signs for one thing in a column of numbers; a command's hyphens must stay."""
     assert minus(text) == shown
+
+
+def frozen(summary: Summary) -> Summary:
+    """The same numbers of a study whose backbone is not trained."""
+    study = summary.file.study
+    backbone = study.backbone.model_copy(update={"train": "none"})
+    study = study.model_copy(update={"backbone": backbone})
+    return replace(summary, file=summary.file.model_copy(update={"study": study}))
+
+
+def test_the_best_so_far_is_not_compared_with_an_outlier(tmp_path: Path) -> None:
+    """Else any head looks small beside the one that is largest of forty."""
+    summary = judged(tmp_path, {"fc": 0.7, "avgpool2x2": 0.9, "gap": 0.8}, seeds=2)
+    words = (*HEADS, "fewer", "more", "parameters", "head parameters")
+    told = stated(answer(summary).more, *words)
+    assert told[-4:] == ["1.2", "more", "parameters", "gap"]
+    told = stated(answer(frozen(summary)).more, *words)
+    assert told[-4:] == ["31", "more", "head parameters", "gap"]
+
+
+@pytest.mark.parametrize(
+    ("reference", "pairs", "told", "told_if_frozen"),
+    [
+        ("gap", ["fc", "gmp"], [], ["gap", "4,099", "fewer", "fc"]),
+        ("gap", ["fc"], ["gap", "24", "fewer", "fc"], ["gap", "4,099", "fewer", "fc"]),
+        ("mlp", ["gmp"], [], []),
+        ("mlp", ["fc"], ["mlp", "23", "fewer", "fc"], ["mlp", "676", "fewer", "fc"]),
+    ],
+)
+def test_only_the_lightest_of_the_compared_heads_is_praised_for_it(
+    reference: str, pairs: list[str], told: list[str], told_if_frozen: list[str], tmp_path: Path
+) -> None:
+    """Else one of thirteen heads of one size is taken for it, or one that was not compared."""
+    heads = ("fc", "mlp", "gmp", "gap")
+    ledger = study_ledger(tmp_path, heads=heads, seeds=7, pairs=pairs, reference=reference)
+    noise = (0.03, -0.04, 0.02, 0.04, -0.03, 0.05, -0.02)
+    for seed in range(7):
+        for head in heads:
+            add_run(ledger, head, seed, skill=0.85 + (head != reference) * noise[seed])
+    summary = summarize(StudyData(ledger))
+    words = (*heads, "fewer", "better.")
+    for one, expected in ((summary, told), (frozen(summary), told_if_frozen)):
+        found = answer(one)
+        assert found.certainty == "open"
+        assert stated(found.sentence.partition("better.")[2], *words) == expected
+
+
+def test_a_head_without_parameters_divides_nothing(tmp_path: Path) -> None:
+    """Else a report of `class_mean` on a frozen backbone stops with an error."""
+    summary = frozen(judged(tmp_path, {"fc": 0.7, "gap": 0.8}, seeds=2))
+    none = summary.heads[1].parameters.model_copy(update={"head": 0})
+    summary = replace(summary, heads=(summary.heads[0], replace(summary.heads[1], parameters=none)))
+    assert fewer_parameters(summary, "gap", ["fc"]) == ""
 
 
 def test_margins_and_ratios_read_like_a_sentence(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from headtohead.config.from_options import study_from
+from headtohead.config.steps import FEWEST, SMALLEST_BATCH, step_lines, steps_of
 from headtohead.config.study import StudySpec
-from headtohead.runtime.steps import FEWEST, SMALLEST_BATCH, step_lines, steps_of
 from stated import stated
 
 

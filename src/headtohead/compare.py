@@ -13,6 +13,7 @@ from typing import TypeAlias, Unpack
 
 from headtohead.config.from_options import study_from
 from headtohead.config.options import StudyOptions, documented
+from headtohead.config.steps import step_lines
 from headtohead.config.study import StudySpec
 from headtohead.core.files import expanded
 from headtohead.data.holdout import holdout_lines
@@ -31,7 +32,6 @@ from headtohead.runtime.progress import Display
 from headtohead.runtime.retraining import Retraining, clear_outdated
 from headtohead.runtime.runner import StudyRunner
 from headtohead.runtime.startup import check_what_is_named, start_up
-from headtohead.runtime.steps import step_lines
 from headtohead.store.ledger import Ledger, StudyFile, hold, refuse_another
 from headtohead.store.looks import LooksRecord
 from headtohead.store.new_study import default_out, study_file
@@ -76,7 +76,7 @@ def compare(
         refuse()
         source, prepared = startup.prepare(len(spec.heads) * spec.seeds, refuse)
         startup.refuse_too_large(classes=len(prepared.classes))
-        file = study_file(spec, prepared, preflight.about)
+        file = study_file(spec, prepared, preflight.about, preflight.functions)
         folder = asked or default_out(file)
         save_probe_images = partial(
             keep_images,

@@ -35,9 +35,14 @@ def holdout_lines(images: int, given: Collection[str | None]) -> Iterator[str]:
             f"Test split: no test/ folder was given, so {counted(images)} taken out of train/ and "
             f"not trained on."
         )
-    if images < ENOUGH:
+    yield from (f"Warning: {line}" for line in small_test_split(images))
+
+
+def small_test_split(images: int) -> Iterator[str]:
+    """What a test split of so few images leaves uncertain, in a sentence; nothing where enough."""
+    if 0 < images < ENOUGH:
         yield (
-            f"Warning: the test split has only {images:,} image{'' if images == 1 else 's'}. At "
+            f"the test split has only {images:,} image{'' if images == 1 else 's'}. At "
             f"{100 * ACCURACY:.0f} % accuracy its 95 % interval is "
             f"±{100 * half_width(images):.1f} points. {ENOUGH} images or more give ±"
             f"{100 * WIDEST:.0f}."

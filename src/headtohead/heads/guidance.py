@@ -43,18 +43,25 @@ def function_of(said: Said, size: Size, *, non_negative: bool = False) -> str | 
     return None if said.linear_on is None else f"one linear layer on {said.linear_on}"
 
 
-def same_functions(
+def functions_of(
     candidates: Mapping[str, Said], size: Size, *, non_negative: bool = False
-) -> list[str]:
-    """A sentence for each group of candidates that are one function on maps of `size`.
+) -> dict[str, str]:
+    """Candidate → what it computes on maps of `size`, where that is known: see `function_of`.
 
     `non_negative`: the backbone's maps have no negative values.
     """
+    found = {
+        name: function_of(said, size, non_negative=non_negative)
+        for name, said in candidates.items()
+    }
+    return {name: function for name, function in found.items() if function is not None}
+
+
+def same_functions(functions: Mapping[str, str]) -> list[str]:
+    """A sentence for each group of candidates that are one function, of `functions_of`."""
     groups: dict[str, list[str]] = {}
-    for name, said in candidates.items():
-        function = function_of(said, size, non_negative=non_negative)
-        if function is not None:
-            groups.setdefault(function, []).append(name)
+    for name, function in functions.items():
+        groups.setdefault(function, []).append(name)
     found = []
     for function, alike in groups.items():
         if len(alike) < 2:

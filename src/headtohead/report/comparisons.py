@@ -65,7 +65,8 @@ def comparisons_of(
     a sequential design has one primary comparison, that one; the reference's others get no
     verdict. Pairs of which a head is in `lags` are not judged, and stay in the family: they make
     no other easier. `idle` heads learned nothing: between two of them more seeds would find
-    nothing either. Two heads of which no run is finished get no verdict.
+    nothing either, nor between two that are one function. Two heads of which no run is finished get
+    no verdict.
     """
     rule = file.study.verdict
     family = file.study.family
@@ -85,6 +86,8 @@ def comparisons_of(
         comparison = judged[heads] if looks is None else _followed(judged[heads], other, looks)
         if looks is None and set(heads) <= set(idle):
             comparison = _without_seeds(comparison, "neither head beats the largest class")
+        if looks is None and file.same_function(*heads):
+            comparison = _without_seeds(comparison, "the two heads are the same function")
         failed = [head for head in heads if not _finished(runs[head])]
         if looks is None or len(failed) > 1:
             comparison = _with_failures(comparison, failed)

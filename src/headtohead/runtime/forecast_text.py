@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
+from headtohead.config.steps import step_lines
 from headtohead.config.study import StudySpec, prepared_text
 from headtohead.core.text import counted
 from headtohead.data.holdout import holdout_lines
 from headtohead.runtime.forecast import EFFECTS, Forecast
-from headtohead.runtime.steps import step_lines
 
 
 def render_forecast(found: Forecast) -> str:

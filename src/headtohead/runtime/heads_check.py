@@ -13,7 +13,7 @@ from headtohead.core.limits import memory_of
 from headtohead.core.streams import stream
 from headtohead.heads.base import Head
 from headtohead.heads.classifier import outputs_for
-from headtohead.heads.guidance import Said, negative_inputs, same_functions
+from headtohead.heads.guidance import Said, functions_of, negative_inputs, same_functions
 from headtohead.heads.table import build_head, head_entry
 from headtohead.runtime.preflight import HeadSize
 
@@ -70,11 +70,14 @@ def available_memory(device: torch.device) -> int:
     return min((count for count in known if count is not None), default=1 << 62)
 
 
-def guidance(models: Models, backbone: Backbone, image_size: int, *, normed: bool) -> list[str]:
-    """Sentences on heads that are one function, and on pools that the backbone's maps do not suit.
+def guidance(
+    models: Models, backbone: Backbone, image_size: int, *, normed: bool
+) -> tuple[dict[str, str], list[str]]:
+    """What heads compute, where that is known (`functions_of`), and sentences.
 
-    The maps' values are looked at on a few random images; `normed`: batch norm stands between them
-    and every head.
+    On heads that are one function, and on pools that the backbone's maps do not suit. The maps'
+    values are looked at on a few random images; `normed`: batch norm stands between them and every
+    head.
     """
     classes = {name: head_entry(head.head or name).cls for name, head in models}
     smallest = _smallest_value(backbone, image_size, normed=normed)
@@ -88,10 +91,9 @@ def guidance(models: Models, backbone: Backbone, image_size: int, *, normed: boo
         # Others differ in how they are trained.
         if built is not None and head.after is None and not head.recipe:
             said[name] = Said(built.linear_at_one_place, built.needs_non_negative, built.linear_on)
-    return [
-        *same_functions(said, size, non_negative=smallest >= 0),
-        *negative_inputs(picky, smallest, normed=normed),
-    ]
+    functions = functions_of(said, size, non_negative=smallest >= 0)
+    sentences = [*same_functions(functions), *negative_inputs(picky, smallest, normed=normed)]
+    return functions, sentences
 
 
 def _smallest_value(backbone: Backbone, image_size: int, *, normed: bool) -> float:

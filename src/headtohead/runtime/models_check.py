@@ -57,6 +57,7 @@ def answer(question: PreflightQuestion) -> PreflightAnswer:
     _build_heads(question, backbone.channels, size)
     for precision in question.precisions:
         check_precision(precision, device)
+    functions, sentences = guidance(models, backbone, image_size, normed=resolved.norm)
     return PreflightAnswer(
         setups=tuple(setups),
         stride=whole_stride(backbone),
@@ -65,7 +66,8 @@ def answer(question: PreflightQuestion) -> PreflightAnswer:
         notes=tuple(notes),
         sizes=sizes,
         memory=memory,
-        guidance=tuple(guidance(models, backbone, image_size, normed=resolved.norm)),
+        guidance=tuple(sentences),
+        functions=functions,
     )
 
 

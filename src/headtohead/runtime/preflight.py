@@ -57,8 +57,9 @@ class PreflightAnswer(Record):
     """A setup for each worker, the backbone with its weights' SHA-256, and its stride in pixels.
 
     `about` is what a report says of the backbone: see `headtohead.backbones.describe.facts`;
-    `guidance` is what should be known of the heads before hours are spent; `memory` is the bytes
-    that training may take on that device. Or why there is none.
+    `guidance` is what should be known of the heads before hours are spent, and `functions` what
+    heads compute, where that is known: those of one text are the same function. `memory` is the
+    bytes that training may take on that device. Or why there is none.
     """
 
     setups: tuple[dict[str, Any], ...] = ()
@@ -67,6 +68,7 @@ class PreflightAnswer(Record):
     about: dict[str, str] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
     guidance: tuple[str, ...] = ()
+    functions: dict[str, str] = Field(default_factory=dict)
     sizes: dict[str, HeadSize] = Field(default_factory=dict)
     memory: int = 0
     refusal: str | None = None

@@ -56,8 +56,9 @@ class StudyFile(Record):
     that could not be decoded, and `two_labels` groups of the same images under more than one
     label; ledgers of earlier versions do not say (None). `backbone` is what is known of a backbone
     with weights, in words by topic: its preprocessing, and size, SHA-256 and licence of the
-    weights. `tunes` is there where the runs are trials: the study whose heads are tuned by them,
-    on validation alone, so that they are not probed.
+    weights. `functions` is what heads compute, where that is known before they are trained: two of
+    one text are the same function. `tunes` is there where the runs are trials: the study whose
+    heads are tuned by them, on validation alone, so that they are not probed.
     """
 
     format: Literal[2] = STUDY_FORMAT
@@ -71,6 +72,7 @@ class StudyFile(Record):
     quarantined: dict[str, int] | None = None
     two_labels: int | None = None
     backbone: dict[str, str] | None = None
+    functions: dict[str, str] | None = None
     study: StudySpec
     tunes: StudySpec | None = None
 
@@ -78,6 +80,12 @@ class StudyFile(Record):
         """The accuracy of always predicting the split's most frequent class, in [0, 1]."""
         counts = self.images(split)
         return max(counts) / sum(counts)
+
+    def same_function(self, first: str, other: str) -> str:
+        """What both heads compute, in words; empty where they are not known to be alike."""
+        functions = self.functions or {}
+        found = functions.get(first, "")
+        return found if found == functions.get(other) else ""
 
     def images(self, split: SplitName) -> list[int]:
         """The number of images of each class, in the order of `classes`."""
@@ -157,7 +165,8 @@ class Ledger:
         # A command without --masks leaves those that an earlier one named.
         masks = file.study.masks or self.file.study.masks
         study = file.study.model_copy(update={"heads": heads, "seeds": seeds, "masks": masks})
-        return file.model_copy(update={"study": study})
+        functions = {**(self.file.functions or {}), **(file.functions or {})} or None
+        return file.model_copy(update={"study": study, "functions": functions})
 
     def run_folder(self, head: str, seed: int) -> Path:
         """Where the run of `head` with `seed` is or will be."""

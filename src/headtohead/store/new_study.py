@@ -14,11 +14,15 @@ from headtohead.store.ledger import StudyFile
 
 
 def study_file(
-    spec: StudySpec, prepared: PreparedSet, backbone: Mapping[str, str] | None = None
+    spec: StudySpec,
+    prepared: PreparedSet,
+    backbone: Mapping[str, str] | None = None,
+    functions: Mapping[str, str] | None = None,
 ) -> StudyFile:
     """What the ledger remembers of the study and its images, with the epochs that they ask for.
 
-    `backbone` is what is known of its backbone, in words by topic.
+    `backbone` is what is known of its backbone, in words by topic, and `functions` what its heads
+    compute, where that is known.
     """
     parts = split_study(spec, prepared, 0)
     spec = spec.for_images(len(parts.train))
@@ -41,6 +45,7 @@ def study_file(
             "quarantined": unreadable_per_class(prepared),
             "two_labels": len(mislabelled(prepared, spec.split.duplicates)),
             "backbone": dict(backbone) if backbone else None,
+            "functions": dict(functions) if functions else None,
             "study": spec,
         }
     )

@@ -9,6 +9,7 @@ from pydantic import JsonValue
 
 from headtohead.config.from_options import study_from
 from headtohead.config.options import TuneOptions, documented
+from headtohead.config.steps import step_lines
 from headtohead.config.study import HeadSpec, StudySpec
 from headtohead.config.study_files import resolve_tuning
 from headtohead.config.verdict import VerdictSpec
@@ -22,7 +23,6 @@ from headtohead.runtime.progress import Display
 from headtohead.runtime.retraining import Retraining, clear_outdated
 from headtohead.runtime.runner import StudyRunner
 from headtohead.runtime.startup import start_up
-from headtohead.runtime.steps import step_lines
 from headtohead.store.ledger import STUDY_FILE, Ledger, StudyFile, hold
 from headtohead.store.new_study import study_file
 from headtohead.tuning.proposals import optuna, propose

@@ -6,13 +6,25 @@ from typing import Literal
 
 from headtohead.core.text import counted, names, points
 from headtohead.report.page import validity
+from headtohead.report.page.on_validation import (
+    another_head,
+    best_of_all,
+    best_so_far,
+    without_verdict,
+)
+from headtohead.report.page.parameter_words import (
+    clearly_lightest,
+    fewer_parameters,
+    more_or_fewer,
+)
 from headtohead.report.page.reasons import reason
-from headtohead.report.remedy import seeds_may_help
+from headtohead.report.remedy import (
+    largest_lead,
+    seeds_for_verdict,
+    seeds_may_help,
+)
 from headtohead.report.summary import HeadComparison, HeadResult, Summary, validation
-from headtohead.stats.power import MOST_SEEDS, seeds_to_find
-
-FEW = 4
-"""Heads that a sentence names; more are counted."""
+from headtohead.stats.power import MOST_SEEDS
 
 Certainty = Literal["decided", "open", "nothing", "unjudged", "few", "unlearned", "failed"]
 
@@ -49,7 +61,7 @@ def answer(summary: Summary) -> ShortAnswer:
         found = replace(
             found,
             sentence=_joined(found.sentence, validity.lost(summary)),
-            more=_joined(validity.lost_fairly(summary), found.more),
+            more=_joined(validity.lost_fairly(summary), _alike(summary, tested), found.more),
         )
     doubtful = "" if found.certainty == "unjudged" else validity.not_trusted(summary)
     return replace(
@@ -109,7 +121,8 @@ def _compared(
         return _of_other_pairs(summary, tested, reasons)
     found = _of_the_reference(summary, mine, reasons)
     others = " ".join(_of_pair(summary, item) for item in tested if item not in mine)
-    return replace(found, more=_joined(found.more, others, without_verdict(summary)))
+    told = {summary.winner.head} if summary.winner and not _few_seeds(summary, mine) else set()
+    return replace(found, more=_joined(found.more, others, without_verdict(summary, told)))
 
 
 def _of_the_reference(
@@ -120,9 +133,9 @@ def _of_the_reference(
     planned = [pair for pair in summary.file.study.family if pair[0] == summary.reference]
     if chosen is not None and len(mine) == len(planned):
         sentence, head = chosen
-        return ShortAnswer(sentence, _validation(summary, head), "decided", reasons, head)
+        return ShortAnswer(sentence, another_head(summary, head), "decided", reasons, head)
     if _few_seeds(summary, mine):
-        sentence, more = _too_few(summary, mine), _so_far(summary)
+        sentence, more = _too_few(summary, mine), best_so_far(summary)
     else:
         sentence, more = _undecided(summary, mine), _may_be_chance(summary, mine)
     return ShortAnswer(sentence, more, "open", reasons)
@@ -133,10 +146,10 @@ def _of_other_pairs(
 ) -> ShortAnswer:
     """A family without the reference: each pair's verdict, and no choice among all heads."""
     if _few_seeds(summary, tested):
-        return ShortAnswer(_too_few(summary, tested), _so_far(summary), "open", reasons)
+        return ShortAnswer(_too_few(summary, tested), best_so_far(summary), "open", reasons)
     sentence = " ".join(_of_pair(summary, item) for item in tested)
     settled = len(tested) == len(summary.file.study.family) and not _open(tested)
-    more = _joined(_so_far(summary), without_verdict(summary))
+    more = _joined(best_so_far(summary), without_verdict(summary))
     return ShortAnswer(sentence, more, "decided" if settled else "open", reasons)
 
 
@@ -151,17 +164,6 @@ def _of_pair(summary: Summary, item: HeadComparison) -> str:
         margin = points(summary.file.study.verdict.margin)
         return f"{first} is at least as good as {other} within {margin}."
     return f"Between {first} and {other} no head is shown to be better."
-
-
-def without_verdict(summary: Summary) -> str:
-    """That heads outside the declared family are estimated alone, in a sentence; empty for none."""
-    left = summary.file.study.heads_without_verdict
-    if not left:
-        return ""
-    told = f"{len(left)} other heads have" if len(left) > FEW else f"{names(left)} has"
-    if 1 < len(left) <= FEW:
-        told = f"{names(left)} have"
-    return f"{told} estimates and no verdict: the study declares its comparisons beforehand."
 
 
 def _not_judged(summary: Summary, tested: Sequence[HeadComparison]) -> ShortAnswer:
@@ -196,17 +198,6 @@ def _of_the_rest(summary: Summary, judged: Sequence[HeadComparison]) -> str:
         parts.append(f"between {reference} and {unsettled} no head is shown to be better")
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}." if text.startswith("between") else f"{text}."
-
-
-def fewer_parameters(summary: Summary, head: str, rivals: Sequence[str]) -> str:
-    """`24 times fewer parameters than fc`, against the largest rival; empty where not fewer."""
-    totals = {item.head: item.parameters.total for item in summary.heads}
-    largest = max((name for name in rivals if name in totals), key=totals.__getitem__, default="")
-    if not largest or head not in totals or totals[largest] < 1.05 * totals[head]:
-        return ""
-    ratio = totals[largest] / totals[head]
-    shown = f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.1f}"
-    return f"{shown} times fewer parameters than {largest}"
 
 
 def _reached(head: HeadResult) -> str:
@@ -245,17 +236,6 @@ def _decided(summary: Summary, tested: Sequence[HeadComparison]) -> tuple[str, s
     return f"{', and '.join(parts)}. Choose {reference}{reason}.", reference
 
 
-def _validation(summary: Summary, chosen: str) -> str:
-    """Where validation alone would take another head: two answers on one page need a word."""
-    winner = summary.winner
-    if winner is None or winner.head == chosen:
-        return ""
-    return (
-        f"By mean validation accuracy alone {winner.head} would be taken "
-        f"({100 * winner.validation:.1f} %); the verdicts say how much that lead is worth."
-    )
-
-
 def _settled(tested: Sequence[HeadComparison]) -> tuple[list[str], list[str], list[str]]:
     """Heads that the reference beats, that beat it, and that it is as good as within the margin."""
     better = [i.other for i in tested if i.comparison.better.outcome == "supported"]
@@ -278,7 +258,7 @@ def _beaten(
     # Seeds that only some of them have would decide by their luck.
     seeds = set(chosen_on).intersection(*({run.seed for run in head.runs} for head in rivals))
     best = min(rivals, key=lambda head: (-validation(head, seeds), head.parameters.total)).head
-    parameters = _more_or_fewer(summary, best, reference)
+    parameters = more_or_fewer(summary, best, reference)
     if len(worse) == 1:
         with_them = f", with {parameters}" if parameters else ""
         lead = f"{_by(tested, best)} of {summary.metric}"
@@ -290,15 +270,6 @@ def _beaten(
         f"validation{with_them}.",
         best,
     )
-
-
-def _more_or_fewer(summary: Summary, head: str, other: str) -> str:
-    """`24 times more parameters`; empty where they are about as many."""
-    for mine, theirs, word in ((head, other, "fewer"), (other, head, "more")):
-        found = fewer_parameters(summary, mine, [theirs])
-        if found:
-            return f"{found.partition(' fewer')[0]} {word} parameters"
-    return ""
 
 
 def _by(tested: Sequence[HeadComparison], name: str) -> str:
@@ -341,8 +312,9 @@ def _undecided(summary: Summary, tested: Sequence[HeadComparison]) -> str:
             f"{summary.reference} {' and '.join(known)}. Against {unsettled} no head is shown to "
             f"be better."
         )
-    lightest = min(summary.heads, key=lambda head: head.parameters.total).head
-    fewer = fewer_parameters(summary, lightest, [head.head for head in summary.heads])
+    family = list(dict.fromkeys(head for pair in summary.file.study.family for head in pair))
+    lightest = clearly_lightest(summary, family)
+    fewer = fewer_parameters(summary, lightest, family) if lightest else ""
     return f"{sentence} {lightest} needs {fewer}." if fewer else sentence
 
 
@@ -351,7 +323,7 @@ def _may_be_chance(summary: Summary, tested: Sequence[HeadComparison]) -> str:
     parts = []
     unsettled = [i for i in _open(tested) if seeds_may_help(summary, i)]
     if unsettled:
-        item = max(unsettled, key=lambda item: abs(item.comparison.difference.mean or 0.0))
+        item = largest_lead(unsettled)
         difference = item.comparison.difference
         mean = 100 * (difference.mean or 0.0)
         if round(mean, 1):
@@ -361,10 +333,8 @@ def _may_be_chance(summary: Summary, tested: Sequence[HeadComparison]) -> str:
                 f"{ahead} was {abs(mean):.1f} points of {summary.metric} ahead of {behind} on "
                 f"average, which may be chance. {_seeds_to_settle(summary, item)}".strip()
             )
-    if summary.winner is not None:
-        share = 100 * summary.winner.validation
-        parts.append(f"On the validation images {summary.winner.head} does best ({share:.1f} %).")
-    return " ".join(parts)
+    parts.append(best_of_all(summary))
+    return _joined(*parts)
 
 
 def _seeds_to_settle(summary: Summary, item: HeadComparison) -> str:
@@ -372,24 +342,23 @@ def _seeds_to_settle(summary: Summary, item: HeadComparison) -> str:
     difference = item.comparison.difference
     if summary.looks is not None or not difference.sd or not difference.mean:
         return ""
-    needed = seeds_to_find(
-        abs(difference.mean) / difference.sd,
-        tests=item.comparison.tests,
-        level=difference.level,
-        fewest=difference.n + 1,
-    )
-    if needed is None:
+    found = seeds_for_verdict(summary, item)
+    if found is None:
         return f"It would take more than {MOST_SEEDS} seeds to settle a lead of that size."
-    return f"About {needed} seeds would settle a lead of that size with 80 % power."
-
-
-def _so_far(summary: Summary) -> str:
-    winner = summary.winner
-    if winner is None:
-        return ""
-    rivals = [head.head for head in summary.heads if head.head != winner.head]
-    fewer = fewer_parameters(summary, winner.head, rivals)
     return (
-        f"So far {winner.head} does best on the validation images "
-        f"({100 * winner.validation:.1f} %){f', with {fewer}' if fewer else ''}."
+        f"With a lead of that size about {found.number} seeds give the verdict that "
+        f"{found.verdict}, with 80 % power."
     )
+
+
+def _alike(summary: Summary, tested: Sequence[HeadComparison]) -> str:
+    """Pairs whose two heads are one function, so that their difference is chance."""
+    found = []
+    for item in tested:
+        if function := summary.file.same_function(item.first, item.other):
+            apart = "" if any(_settled([item])) else ", and more seeds do not tell them apart"
+            found.append(
+                f"{item.first} and {item.other} are the same function, {function}: they differ in "
+                f"their initial weights alone{apart}."
+            )
+    return " ".join(found)

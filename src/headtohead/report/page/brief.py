@@ -112,4 +112,8 @@ def _next(summary: Summary, found: ShortAnswer) -> tuple[str, str]:
     if summary.at_majority and len(summary.file.study.heads) > 1:
         longer = f"Train {names(summary.at_majority)} longer or check the labels"
         return f"{longer}, then compare again.", ""
+    for item in summary.comparisons:
+        if summary.file.same_function(item.first, item.other):
+            alike = f"{item.first} and {item.other} are the same function"
+            return f"{alike}: compare one of them with another head.", ""
     return "Compare it with another head: name several in --heads.", ""

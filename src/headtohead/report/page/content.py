@@ -22,7 +22,7 @@ from headtohead.report.charts.curves import (
 from headtohead.report.charts.reliability import head_reliability, reliability_chart
 from headtohead.report.charts.style import head_styles
 from headtohead.report.classes import FOLDED_FROM, HeadClasses, head_classes
-from headtohead.report.page.answer import ShortAnswer, answer, without_verdict
+from headtohead.report.page.answer import ShortAnswer, answer
 from headtohead.report.page.beside import BesideView, beside_view
 from headtohead.report.page.brief import Brief, brief
 from headtohead.report.page.caveats import caveats
@@ -44,6 +44,7 @@ from headtohead.report.page.hard_images import (
     mistakes,
     predictions_on_test,
 )
+from headtohead.report.page.on_validation import without_verdict
 from headtohead.report.page.setting import backbone_facts, command, environments, study_yaml
 from headtohead.report.page.tables import (
     BaselineRow,

@@ -59,10 +59,23 @@ def step_lines(study: StudySpec, images: int) -> Iterator[str]:
             f"from {images:,} training images."
         )
         if steps.per_run < FEWEST:
-            yield (
-                f"Warning: {steps.per_run:,} steps are few; {_learner(study)} {FEWEST} or more. "
-                f"{_advice(study, steps, images)}"
-            )
+            yield f"Warning: {_too_few(study, steps, images)}"
+
+
+def few_steps(study: StudySpec, images: int) -> Iterator[str]:
+    """A sentence for each recipe whose steps on so many training images are few."""
+    found = steps_of(study, images)
+    for steps in found:
+        if steps.per_run < FEWEST:
+            whose = "" if len(found) == 1 else f"{', '.join(steps.heads)}: "
+            yield f"{whose}{_too_few(study, steps, images)}"
+
+
+def _too_few(study: StudySpec, steps: Steps, images: int) -> str:
+    return (
+        f"{steps.per_run:,} steps are few; {_learner(study)} {FEWEST} or more. "
+        f"{_advice(study, steps, images)}"
+    )
 
 
 def _learner(study: StudySpec) -> str:
