@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from headtohead.core.text import MEGA, MISSING, counted, digits_of_seconds, names
 from headtohead.report.page.answer import ShortAnswer
+from headtohead.report.page.validity import few_names
 from headtohead.report.remedy import remedy
 from headtohead.report.summary import HeadResult, Summary
 
@@ -109,7 +110,11 @@ def _next(summary: Summary, found: ShortAnswer) -> tuple[str, str]:
         return advice, ""
     if summary.failed:
         return f"Lower the learning rate of {names(summary.failed)}, then compare again.", ""
-    if summary.at_majority and len(summary.file.study.heads) > 1:
-        longer = f"Train {names(summary.at_majority)} longer or check the labels"
+    if summary.stuck and len(summary.file.study.heads) > 1:
+        longer = f"Train {few_names(summary.stuck)} longer or check the labels"
         return f"{longer}, then compare again.", ""
+    if open_heads := [head for head in summary.at_majority if head not in summary.untrained]:
+        beat = "beats" if len(open_heads) == 1 else "beat"
+        show = f"Give more test images, to see whether {few_names(open_heads)} {beat}"
+        return f"{show} the largest class, then compare again.", ""
     return "Compare it with another head: name several in --heads.", ""
