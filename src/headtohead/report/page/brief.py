@@ -110,11 +110,12 @@ def _next(summary: Summary, found: ShortAnswer) -> tuple[str, str]:
         return advice, ""
     if summary.failed:
         return f"Lower the learning rate of {names(summary.failed)}, then compare again.", ""
+    unshown = [head for head in summary.at_majority if head not in summary.untrained]
+    if unshown and not summary.stuck:
+        beat = "beats" if len(unshown) == 1 else "beat"
+        show = f"Give more test images, to see whether {few_names(unshown)} {beat}"
+        return f"{show} the largest class, then compare again.", ""
     if summary.stuck and len(summary.file.study.heads) > 1:
         longer = f"Train {few_names(summary.stuck)} longer or check the labels"
         return f"{longer}, then compare again.", ""
-    if open_heads := [head for head in summary.at_majority if head not in summary.untrained]:
-        beat = "beats" if len(open_heads) == 1 else "beat"
-        show = f"Give more test images, to see whether {few_names(open_heads)} {beat}"
-        return f"{show} the largest class, then compare again.", ""
     return "Compare it with another head: name several in --heads.", ""
