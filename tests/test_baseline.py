@@ -85,6 +85,7 @@ def test_it_is_a_row_of_the_tables(tmp_path: Path) -> None:
     page = arrange(gather(StudyData(ledger), summary))
     (row,) = re.findall(r'<tr class="baseline">.*?</tr>', page, re.S)
     assert "largest class: always cat" in row
+    assert "shown to have learned" in page, "above it by chance, a head has learned nothing"
     assert "42.9 to 57.1" in row
 
 

@@ -72,8 +72,8 @@ def test_the_most_confused_pair_is_of_the_largest_share_of_its_class() -> None:
     counts = np.array([[90, 10, 0], [5, 5, 0], [0, 0, 20]])
     lines = list(confused("gap", counts, ("cat", "fox", "owl")))
     assert [stated(line, "gap", "cat", "fox", "owl") for line in lines] == [
-        ["gap", "fox", "cat", "50.0", "5", "10"],
-        ["gap", "cat", "fox", "10.0", "10", "100"],
+        ["gap", "fox", "cat", "50.0", "fox", "5", "10"],  # a share of the foxes, not of gap's
+        ["gap", "cat", "fox", "10.0", "cat", "10", "100"],
     ]
 
 

@@ -100,6 +100,12 @@ def test_parameters_are_counted_as_the_article_counts(
     assert counted.backbone == 28_896
 
 
+def test_with_a_head_that_is_computed_nothing_is_trained() -> None:
+    """Else results.csv gives class means 28,896 trainable parameters that no step ever moves."""
+    counted = build("class_mean").parameters_count()
+    assert (counted.backbone, counted.head, counted.trainable) == (28_896, 0, 0)
+
+
 @pytest.mark.parametrize(("classes", "outputs"), [(2, 1), (3, 3), (10, 10)])
 def test_two_classes_give_one_logit_and_more_give_one_each(classes: int, outputs: int) -> None:
     """Else the loss meets logits of another shape than it was written for."""

@@ -8,7 +8,7 @@ from headtohead.analysis.shown_in_full import shown_in_full
 from headtohead.config.study_files import load_study
 from headtohead.heads.table import HEADS as SHIPPED
 from headtohead.report.charts.chart import saved
-from headtohead.report.charts.curves import tracks_of
+from headtohead.report.charts.curves import curve_charts, together_charts, tracks_of
 from headtohead.report.charts.panels import draw_panels
 from headtohead.report.charts.style import COLORS, KNOWN_HEADS, MARKERS, OWN, OWN_FIRST, head_styles
 from headtohead.report.formats.figures import plots, sheets
@@ -17,6 +17,7 @@ from headtohead.report.render import render
 from headtohead.store.ledger import Ledger
 from headtohead.study_data import StudyData
 from ledgers import add_run, study_ledger
+from stated import stated
 
 HEADS, SEEDS = 30, 7
 LARGEST = 3_000_000
@@ -89,6 +90,14 @@ def test_ten_heads_are_drawn_in_full(ledger: Ledger) -> None:
     assert len(shown) == 10
     assert {"gap", "linear", "gem", "fc_dropout"} <= shown  # declared, and the best
     assert {track.head for track in tracks_of(data) if not track.faint} == shown
+
+
+def test_a_caption_counts_heads_and_not_curves(ledger: Ledger) -> None:
+    """Else a study of 30 heads is said to have 40 more, for each has a curve of either split."""
+    tracks = tracks_of(StudyData(ledger))
+    for charts in (together_charts(tracks), curve_charts(tracks)):
+        for _, chart in charts:
+            assert stated(chart.caption.partition("means of")[2]) == ["20"], chart.name
 
 
 def test_its_heads_share_a_figure(ledger: Ledger) -> None:

@@ -87,3 +87,84 @@ def test_probes_are_told_as_they_were_made(tmp_path: Path) -> None:
         moved = stated(paragraph(page, "Translation."))
         assert moved == [str(PHASES), *([str(FEWER)] if ledger is frozen else [])]
         assert stated(paragraph(page, "Calibration."))[0] == str(BINS)
+
+
+def recipe_of(page: str) -> dict[str, str]:
+    """The rows of the recipe on the page."""
+    listed = page.partition("<h3>Recipe</h3>")[2].partition("</dl>")[0]
+    return dict(re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", listed, re.S))
+
+
+def with_recipe(ledger: Ledger, heads: Any = None, **recipe: Any) -> Ledger:
+    content = ledger.file.model_dump(mode="json")
+    content["study"]["recipe"] |= recipe
+    for head, own in (heads or {}).items():
+        content["study"]["heads"][head]["recipe"] = own
+    return replace(ledger, file=ledger.file.model_validate(content))
+
+
+@pytest.mark.parametrize(
+    ("title", "setting", "told"),
+    [
+        ("batch norm", {"batch_norm": "moving"}, ["moving"]),
+        ("batch norm", {"batch_norm": "frozen"}, ["keeps"]),
+        ("schedule", {"schedule": "cosine", "warmup": 0.05}, ["cosine", "0", "5"]),
+        ("schedule", {"warmup": 0.1}, ["constant", "10"]),
+        ("gradient clipping", {"clip_norm": 1.5}, ["1.5"]),
+        ("class weights", {"class_weights": "balanced"}, ["balanced"]),
+        ("learning rate", {"backbone_learning_rate": 1e-05}, ["0.001", "1e-05"]),
+        ("weight decay", {"weight_decay": 0.1, "weight_decay_on": "weights"}, ["0.1", "biases"]),
+        ("optimiser", {"optimizer": "sgd"}, ["0.9"]),
+        ("batches", {"steps_per_epoch": 15}, ["64", "15"]),
+        ("precision", {"precision": "bf16"}, ["bf16"]),
+        ("validation", {"validation_pictures": 77}, ["77"]),
+        ("checkpointing", {"checkpointing": True}, ["backbone"]),
+        ("augmentation", {"augment": {"flip": True}}, ["mirrored"]),
+    ],
+)
+def test_all_that_defines_a_recipe_is_told(
+    title: str, setting: dict[str, Any], told: list[str], tmp_path: Path
+) -> None:
+    """Else two studies that differ in batch norm or in the schedule alone look the same."""
+    ledger = study_ledger(tmp_path)
+    plain = recipe_of(report_page(ledger))
+    changed = recipe_of(report_page(with_recipe(ledger, **setting)))
+    assert {key for key in changed if changed[key] != plain.get(key)} == {title}
+    for word in told:
+        assert re.search(rf"(?<![\w.]){re.escape(word)}(?![\w.])", changed[title]), changed[title]
+    assert not changed[title].endswith(", ")
+
+
+@pytest.mark.parametrize(
+    ("backbone", "told"),
+    [
+        ({"train": "none"}, ["frozen", "random"]),
+        ({"train": "last:2"}, ["2", "random"]),
+        ({"weights": "pretrained"}, ["frozen"]),
+        ({"options": {"widths": [8, 16]}}, ["random", "8", "16"]),
+        ({"norm": True, "train": "none"}, ["frozen", "random", "normalised"]),
+    ],
+)
+def test_how_much_of_the_backbone_is_trained_is_told(
+    backbone: dict[str, Any], told: list[str], tmp_path: Path
+) -> None:
+    """Else a frozen backbone, of which only heads were trained, looks like one that was."""
+    text = recipe_of(report_page(with_backbone(study_ledger(tmp_path), **backbone)))["backbone"]
+    assert stated(text, "frozen", "random", "normalised") == told
+
+
+def test_a_head_with_a_recipe_of_its_own_is_told(tmp_path: Path) -> None:
+    """Else the winner's own learning rate, or that it is not clipped, is nowhere on the page."""
+    own = {"fc": {"learning_rate": 0.01, "clip_norm": None, "schedule": "cosine"}}
+    own["fc_dropout"] = {"learning_rate": 0.001}
+    found = recipe_of(report_page(with_recipe(study_ledger(tmp_path), own, clip_norm=2.0)))
+    words = ("learning rate", "cosine", "clipping", "none")
+    assert stated(found["fc"], *words) == [
+        "learning rate",
+        "0.01",
+        "cosine",
+        "0",
+        "clipping",
+        "none",
+    ]
+    assert {"fc_dropout", "gap"} & set(found) == set(), "as the others"

@@ -239,6 +239,17 @@ def test_reliability_counts_what_it_shows() -> None:
     assert found.correct == pytest.approx([0.75])
 
 
+def test_reliability_is_told_by_most_of_the_predictions() -> None:
+    """Else whoever hears a chart is told of 8 predictions of 4,200."""
+    sure, unsure = float(np.log(0.97 / 0.03)), float(np.log(0.75 / 0.25))
+    logits = np.array([unsure] * 200 + [sure] * 8, np.float32)[:, None]
+    labels = np.array([1] * 150 + [0] * 50 + [1] * 8)
+    splits = [SplitPredictions(np.arange(208), labels, logits, logits)]
+    chart = reliability_chart([head_reliability("gap", 0, HeadStyle("#0072B2", "o"), splits)], 0.5)
+    assert chart is not None
+    assert stated(chart.description) == ["75", "200", "208", "75"]
+
+
 def test_translation_means_are_by_distance(tmp_path: Path) -> None:
     """One pixel down and one to the right are one distance; the centre is where all begin."""
     ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=2, epochs=1)

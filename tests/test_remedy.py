@@ -13,7 +13,7 @@ from headtohead.report.page.brief import brief
 from headtohead.report.remedy import remedy, seeds_for_verdict
 from headtohead.report.summary import Summary, summarize
 from headtohead.study_data import StudyData
-from ledgers import add_run, full_ledger, study_ledger
+from ledgers import add_run, change_epochs, full_ledger, study_ledger
 from stated import stated
 
 
@@ -182,6 +182,8 @@ def test_no_seeds_are_advised_between_two_heads_that_learned_nothing(
             add_run(ledger, head, seed, skill=skill + 0.01 * (seed % 3 - 1))
         if seed < 2:
             add_run(ledger, "fc", seed, skill=0.51)
+    for head in ("fc", "gap"):
+        change_epochs(ledger, head, accuracy=0.5, train_accuracy=0.5, val_accuracy=0.5)
     summary = summarize(StudyData(ledger))
     assert summary.at_majority == ["fc", "gap"]
     (item,) = summary.comparisons

@@ -55,6 +55,22 @@ def test_table_keeps_its_numbers_whole_at_any_width(
     assert titles.split()[-2:] == ["CPU", "s"]
 
 
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_column_is_left_out_before_a_name_is_folded(tmp_path: Path, width: int) -> None:
+    """Else `attention_laten` is looked for in the study, and its `t` stands below."""
+    ledger = full_ledger(tmp_path, heads=("gap", "attention_latent"), seeds=3)
+    table = _printed(summarize(StudyData(ledger)), width).partition("Accuracies")[0]
+    assert "attention_latent" in table.split()
+    assert max(map(len, table.splitlines())) <= width
+
+
+def test_a_name_that_fits_nowhere_costs_no_column(tmp_path: Path) -> None:
+    """Else one name of 60 letters leaves a table without validation and over-fitting."""
+    heads = ("gap", "x" * 60)
+    table = _printed(summarize(StudyData(full_ledger(tmp_path, heads=heads, seeds=3))), 80)
+    assert "best val." in table.partition("Accuracies")[0]
+
+
 def test_times_are_the_processors(tmp_path: Path) -> None:
     """Seconds on the clock of runs that shared a machine measure its load, not the head."""
     text = _printed(
@@ -81,7 +97,8 @@ def test_too_few_seeds_give_no_verdict_but_estimates(tmp_path: Path) -> None:
     text = " ".join(_printed(summarize(StudyData(full_ledger(tmp_path, seeds=2)))).split())
     (line,) = re.findall("No verdict: (.*?) needed", text)
     assert stated(line) == ["2", "7"]
-    assert "an estimate" in text
+    (ends,) = {text[at.end()] for at in re.finditer(r"an estimate\)", text)}
+    assert ends == ".", "each is a sentence of its own"
     assert "supported" not in text
     assert "over 2 finished runs" in text
 

@@ -34,12 +34,16 @@ class Classifier(nn.Module):
         return isinstance(self.backbone, Frozen)
 
     def parameters_count(self) -> Parameters:
-        """How many numbers the model holds; `total` counts batch-norm statistics, as Keras does."""
+        """How many numbers the model holds; `total` counts batch-norm statistics, as Keras does.
+
+        With a head in closed form nothing is trained, the backbone neither.
+        """
         counts = {
             name: sum(p.numel() for p in part.parameters())
             for name, part in (("backbone", self.backbone), ("head", self.head))
         }
-        trainable = sum(p.numel() for p in self.parameters() if p.requires_grad)
+        own = () if self.head.closed_form else self.parameters()
+        trainable = sum(p.numel() for p in own if p.requires_grad)
         return Parameters(**counts, trainable=trainable, total=self._total())
 
     def _total(self) -> int:

@@ -120,8 +120,9 @@ def confused(
     pairs.sort(key=lambda pair: (-shares[pair], -counts[pair]))
     for i, j in pairs[:most]:
         yield (
-            f"{head} takes {classes[i]} for {classes[j]} in {100 * shares[i, j]:.1f} % of its test "
-            f"images ({counts[i, j]:,} of {counted(int(counts[i].sum()), 'answer')})."
+            f"{head} takes {classes[i]} for {classes[j]} in {100 * shares[i, j]:.1f} % of the test "
+            f"images of {classes[i]} ({counts[i, j]:,} of "
+            f"{counted(int(counts[i].sum()), 'answer')})."
         )
 
 

@@ -2,10 +2,13 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from headtohead.analysis.baseline import baseline_of
 from headtohead.analysis.lags import lags_note
+from headtohead.analysis.learning import room, seeds_that_stayed, untrained
 from headtohead.analysis.run_results import IN_WORDS, RunResult
 from headtohead.backbones.constants import BATCH_NORM_MOMENTUM
 from headtohead.config.verdict import Metric
+from headtohead.core.text import counted, names
 from headtohead.report.comparisons import HeadComparison
 from headtohead.stats import Lag
 from headtohead.store.ledger import StudyFile
@@ -104,6 +107,33 @@ def training_notes(
             )
 
 
+def learning_notes(
+    file: StudyFile, by_head: Mapping[str, Sequence[RunResult]], lags: Collection[str]
+) -> Iterator[str]:
+    """Single runs that stayed at the largest class, and heads of which nothing is trained.
+
+    Of a head all of whose runs stayed the headline tells.
+    """
+    still = untrained(file.study, by_head)
+    found, metric = baseline_of(file), file.study.verdict.metric
+    for head, seeds in seeds_that_stayed(by_head, found, metric, [*lags, *still]).items():
+        finished = sum(run.finished for run in by_head[head])
+        if len(seeds) < finished:
+            near = counted(float(f"{100 * room(found.train):.2g}"), "point")
+            yield (
+                f"{head}: {len(seeds)} of {finished} runs stayed at the largest class "
+                f"({_seeds(seeds)}): training and validation accuracy at the best epoch lie within "
+                f"{near} of its share."
+            )
+    if still and len(by_head) > len(still):
+        its, them = ("it is", "it") if len(still) == 1 else ("they are", "them")
+        yield (
+            f"Nothing of {names(still)} is trained: {its} computed on the backbone as it began, "
+            f"which the other heads train. What is said of {them} against those mixes the head "
+            f"with the training of the backbone."
+        )
+
+
 def few_steps(file: StudyFile, measured: Collection[str] = ()) -> Iterator[str]:
     """Where training is too short for batch norm's moving averages to have settled.
 
@@ -120,11 +150,11 @@ def few_steps(file: StudyFile, measured: Collection[str] = ()) -> Iterator[str]:
             continue
         steps = recipe.epochs * recipe.steps(pictures)
         heads.setdefault(steps, []).append(head)
-    for steps, names in heads.items():
+    for steps, those in heads.items():
         left = BATCH_NORM_MOMENTUM**steps
         if left > UNSETTLED:
             yield (
-                f"Few steps: {steps:,} of them ({', '.join(names)}) leave {100 * left:.0f} % of "
+                f"Few steps: {steps:,} of them ({', '.join(those)}) leave {100 * left:.0f} % of "
                 f"batch norm's moving averages (momentum {BATCH_NORM_MOMENTUM}) where they began, "
                 f"so that evaluation lags behind training. Give more epochs or a smaller batch "
                 f"size."
@@ -136,10 +166,10 @@ def _precisions(file: StudyFile) -> Iterator[str]:
     heads: dict[str, list[str]] = {}
     for head in file.study.heads:
         heads.setdefault(file.study.recipe_for(head).arithmetic, []).append(head)
-    for precision, names in heads.items():
+    for precision, those in heads.items():
         if precision != "float32":
             yield (
-                f"Trained in {precision}: {', '.join(names)}. Verdicts are about networks trained "
+                f"Trained in {precision}: {', '.join(those)}. Verdicts are about networks trained "
                 f"so; the networks are evaluated in float32."
             )
 

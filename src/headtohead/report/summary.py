@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from headtohead.analysis.baseline import Baseline, Standing, baseline_of, standings
+from headtohead.analysis.learning import seeds_that_stayed, untrained
 from headtohead.analysis.pairs import (
     PairEstimate,
     Targets,
@@ -16,6 +17,7 @@ from headtohead.core.errors import UsageError
 from headtohead.report.comparisons import HeadComparison, comparisons_of
 from headtohead.report.notes import (
     label_notes,
+    learning_notes,
     picture_notes,
     run_notes,
     state_notes,
@@ -113,6 +115,25 @@ class Summary:
         ]
 
     @property
+    def stuck(self) -> list[str]:
+        """Those of which every finished run stayed at the largest class, on all splits."""
+        aside = [*self.lags, *self.untrained]
+        found = seeds_that_stayed(
+            self._by_head, self.baseline, self.file.study.verdict.metric, aside
+        )
+        finished = {head.head: head.finished for head in self.heads}
+        return [h for h in self.at_majority if len(found.get(h, ())) == finished[h]]
+
+    @property
+    def untrained(self) -> list[str]:
+        """Heads of which nothing is trained, on a backbone that others train."""
+        return untrained(self.file.study, self._by_head)
+
+    @property
+    def _by_head(self) -> dict[str, Sequence[RunResult]]:
+        return {head.head: head.runs for head in self.heads}
+
+    @property
     def nothing_learned(self) -> bool:
         """No head beats the largest class, and evaluation that lags hides none that might."""
         known = [found for found in self.standings if found.beats is not None]
@@ -193,6 +214,7 @@ def _notes(
     yield from run_notes(data)
     yield from state_notes(file, ordered, unfinished, comparisons)
     yield from training_notes(file, ordered, data.lags)
+    yield from learning_notes(file, data.by_head, data.lags)
     yield from label_notes(file)
     yield from picture_notes(file, comparisons, data.image_table is not None, leaks)
 

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from headtohead.analysis.shown_in_full import shown_in_full
+from headtohead.core.text import counted
 from headtohead.report.charts.chart import (
     Chart,
     Drawing,
@@ -248,8 +249,8 @@ def draw_curves(
     last = max(len(history) for curve in curves for history in curve.track.histories)
     caption = [f"Of {last} epochs {shown} are drawn, evenly spaced."] if last > shown else []
     axes.set_xlim(0.5, last + 0.5)  # half an epoch of air: there is no epoch 0 to show
-    if faint := sum(curve.track.faint for curve in curves):
-        caption.append(f"Grey: the means of {faint} more heads.")
+    if faint := {curve.track.head for curve in curves if curve.track.faint}:
+        caption.append(f"Grey: the means of {counted(len(faint), 'more head')}.")
     if quantity.split is not None and quantity.split in largest:
         error = quantity.scale == "log"
         told.append(draw_largest_class(paper, largest[quantity.split], error=error))

@@ -83,12 +83,17 @@ def reliability_chart(found: Sequence[HeadReliability], lowest: float) -> Chart 
             "Strong: all seeds' predictions together; faint: each seed's. On the dashed line "
             "confidence means what it says; below it a head is too sure. "
             f"Bins with fewer than {FEWEST} predictions are left out.",
-            "; ".join(
-                f"{one.head}: where it says {100 * one.whole.confidence[-1]:.0f} % it is right in "
-                f"{100 * one.whole.correct[-1]:.0f} %"
-                for one in drawn
-            ),
+            "; ".join(_told(one.head, one.whole) for one in drawn),
         )
+
+
+def _told(head: str, bins: Reliability) -> str:
+    """The bin with the most predictions in words: the others may rest on a handful of them."""
+    most = int(np.argmax(bins.count))
+    return (
+        f"{head}: where it says {100 * bins.confidence[most]:.0f} %, in {bins.count[most]:,} of "
+        f"{bins.count.sum():,} predictions, it is right in {100 * bins.correct[most]:.0f} %"
+    )
 
 
 def _line(label: str, bins: Reliability) -> Line:

@@ -24,7 +24,7 @@ from headtohead.stats import Spread
 
 WRITTEN = "report.html, report.md, tables, results.csv, summary.json, tensorboard"
 HEAD_WIDTH = len(LARGEST_CLASS)
-"""Of the column of heads' names; longer ones are folded."""
+"""Of the column of heads' names; longer ones are folded where there is no room for them."""
 WINNER = "*"
 # Paths are to be copied whole, and a head's name is no place to break at.
 WORDS: Any = {"break_long_words": False, "break_on_hyphens": False}
@@ -148,7 +148,7 @@ def verdict_lines(summary: Summary) -> Iterator[str]:
             yield f"{item.pair}: not compared, {found.better.rule}."
             continue
         if few and found.difference.n:
-            yield _estimate(summary, item)
+            yield f"{_estimate(summary, item)}."
         elif not few:
             yield f"{found.better.claim}: {found.better.outcome} ({found.better.rule})."
             yield f"{found.not_worse.claim}: {found.not_worse.outcome} ({found.not_worse.rule})."
@@ -212,14 +212,20 @@ def _estimate(summary: Summary, item: HeadComparison) -> str:
 
 
 def _grid(summary: Summary, width: int) -> Table:
-    """The table with as many columns as the width has room for, none of them cut."""
-    columns = list(_columns(summary))
+    """The table with as many columns as the width has room for, none of them cut.
+
+    Columns are left out before a name is folded. Names that would not fit beside the fewest
+    columns are folded anyway, and cost no column.
+    """
     longest = max(len(name) for name in (LARGEST_CLASS, *(head.head for head in summary.heads)))
     console = Console(width=10_000)
+    columns = list(_columns(summary))
+    fewest = _table(summary, [column for column in columns if not column.aside])
+    folded = longest - HEAD_WIDTH if console.measure(fewest).maximum > width else 0
     while True:
         table = _table(summary, columns)
         least = max(columns, key=lambda column: column.aside)
-        if not least.aside or console.measure(table).maximum - (longest - HEAD_WIDTH) <= width:
+        if not least.aside or console.measure(table).maximum - folded <= width:
             return table
         columns.remove(least)
 

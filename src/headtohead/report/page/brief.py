@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from headtohead.core.text import MEGA, MISSING, counted, digits_of_seconds, names
 from headtohead.report.page.answer import ShortAnswer
+from headtohead.report.page.validity import few_names
 from headtohead.report.remedy import remedy
 from headtohead.report.summary import HeadResult, Summary
 
@@ -109,8 +110,13 @@ def _next(summary: Summary, found: ShortAnswer) -> tuple[str, str]:
         return advice, ""
     if summary.failed:
         return f"Lower the learning rate of {names(summary.failed)}, then compare again.", ""
-    if summary.at_majority and len(summary.file.study.heads) > 1:
-        longer = f"Train {names(summary.at_majority)} longer or check the labels"
+    unshown = [head for head in summary.at_majority if head not in summary.untrained]
+    if unshown and not summary.stuck:
+        beat = "beats" if len(unshown) == 1 else "beat"
+        show = f"Give more test images, to see whether {few_names(unshown)} {beat}"
+        return f"{show} the largest class, then compare again.", ""
+    if summary.stuck and len(summary.file.study.heads) > 1:
+        longer = f"Train {few_names(summary.stuck)} longer or check the labels"
         return f"{longer}, then compare again.", ""
     for item in summary.comparisons:
         if summary.file.same_function(item.first, item.other):

@@ -7,13 +7,8 @@ from headtohead.core.text import points
 from headtohead.report.page.content import SHOWN_IMAGES, Content
 from headtohead.report.page.frame import GLYPHS, colors, part, policy, template, values
 from headtohead.report.page.glossary import TERMS, explain
-from headtohead.report.page.setting import (
-    clusters_text,
-    epochs_text,
-    optimizer_text,
-    probed,
-    split_text,
-)
+from headtohead.report.page.recipe import recipe_facts
+from headtohead.report.page.setting import clusters_text, epochs_text, probed
 from headtohead.report.page.tables import falling_first
 
 CERTAINTY = {
@@ -46,8 +41,7 @@ def arrange(page: Content, pictures: int = SHOWN_IMAGES) -> str:
             planned=planned,
             majority=file.majority_share("test"),
             epochs=epochs_text(file.study),
-            optimizer=optimizer_text(file.study.recipe),
-            split=split_text(file),
+            recipe=recipe_facts(file),
             clusters=clusters_text(file.study),
             followers=[name for name, head in file.study.heads.items() if head.after],
             probed=probed(),

@@ -3,7 +3,6 @@
 import shlex
 
 from headtohead.config.from_options import arguments_for
-from headtohead.config.recipe import MOMENTUM, RecipeSpec
 from headtohead.config.strict_yaml import write_yaml
 from headtohead.config.study import StudySpec, prepared_text
 from headtohead.core.text import counted, names
@@ -94,43 +93,17 @@ def environments(summary: Summary) -> tuple[tuple[str, str], ...]:
     )
 
 
-def recipe_text(study: StudySpec) -> str:
-    """How heads were trained, in a line: `10 epochs, batches of 64, adam at 0.001, mirrored`."""
-    recipe = study.recipe
-    parts = [
-        epochs_text(study),
-        f"batches of {recipe.batch_size}",
-        f"{recipe.optimizer or 'adam'} at {recipe.learning_rate:g}",
-    ]
-    parts += [recipe.schedule] if recipe.schedule else []
-    change = recipe.augment
-    parts += ["mirrored"] if change.flip else []
-    parts += [f"crop {change.crop:g}"] if change.crop else []
-    parts += [f"color {change.color:g}"] if change.color else []
-    parts += [f"batch norm {recipe.batch_norm}"] if recipe.batch_norm != "recomputed" else []
-    own = [head for head, spec in study.heads.items() if spec.recipe]
-    parts += [f"{names(own)} otherwise"] if own else []
-    return ", ".join(parts)
-
-
-def optimizer_text(recipe: RecipeSpec) -> str:
-    """`Adam`, `AdamW` or `SGD with momentum 0.9`: what a recipe's steps are taken by."""
-    if recipe.optimizer != "sgd":
-        return "AdamW" if recipe.optimizer == "adamw" else "Adam"
-    momentum = MOMENTUM if recipe.momentum is None else recipe.momentum
-    return f"SGD with momentum {momentum:g}"
-
-
 def backbone_text(study: StudySpec) -> str:
     """The backbone and how much of it is trained: `timm:resnet18, frozen`."""
-    backbone = study.backbone
+    backbone, random = study.backbone, study.backbone.weights is None
     if backbone.frozen:
-        return f"{backbone.name}, frozen"
-    if backbone.weights is None:
+        return f"{backbone.name}, frozen{' at random weights' if random else ''}"
+    if backbone.stages is not None:
+        how = "trained from random weights" if random else "trained further"
+        return f"{backbone.name}, last {counted(backbone.stages, 'stage')} {how}"
+    if random:
         return f"{backbone.name}, trained from random weights"
-    if backbone.stages is None:
-        return f"{backbone.name}, all of it trained further"
-    return f"{backbone.name}, last {counted(backbone.stages, 'stage')} trained further"
+    return f"{backbone.name}, all of it trained further"
 
 
 def probed() -> dict[str, int]:

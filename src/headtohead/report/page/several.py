@@ -15,7 +15,8 @@ from headtohead.report.page.answer import answer
 from headtohead.report.page.content import HeadKey
 from headtohead.report.page.frame import GLYPHS, colors, part, policy, template, values
 from headtohead.report.page.glossary import TERMS, explain
-from headtohead.report.page.setting import backbone_text, epochs_text, recipe_text
+from headtohead.report.page.recipe import recipe_text
+from headtohead.report.page.setting import backbone_text, epochs_text
 from headtohead.report.page.tables import MISSING
 from headtohead.report.several import FEW, AgainstReference, Entry, Place, Several
 

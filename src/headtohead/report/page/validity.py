@@ -7,10 +7,13 @@ import math
 from collections.abc import Sequence
 
 from headtohead.analysis.baseline import Standing
-from headtohead.core.text import names
+from headtohead.core.text import names, signed
 from headtohead.data.holdout import ENOUGH
 from headtohead.report.summary import HeadComparison, HeadResult, Summary
 from headtohead.stats import LAG
+
+FEW = 4
+"""Heads that a sentence names; more are counted."""
 
 LEARN_MORE = (
     "Train for more epochs, with smaller batches (so that there are more steps) or at a larger "
@@ -179,22 +182,70 @@ def failed_remedy(summary: Summary) -> str:
 
 
 def lost(summary: Summary) -> str:
-    """Which heads stay at the largest class while others learn; empty for none."""
-    heads = summary.at_majority
-    if not heads or summary.nothing_learned:
+    """Which heads stay at the largest class, or are not shown to beat it, while others learn.
+
+    Empty for none.
+    """
+    if not summary.at_majority or summary.nothing_learned:
         return ""
-    stay = "stays" if len(heads) == 1 else "stay"
-    return f"{names(heads)} {stay} at the largest class ({summary.chance})."
+    stuck = summary.stuck
+    rest = [found for found in summary.standings if found.head in summary.at_majority]
+    rest = [found for found in rest if found.head not in stuck]
+    told = []
+    if stuck:
+        stay = "stays" if len(stuck) == 1 else "stay"
+        told.append(f"{few_names(stuck)} {stay} at the largest class ({summary.chance}).")
+    if rest:
+        heads = [found.head for found in rest]
+        told.append(
+            f"{names([_led(one) for one in rest]) if len(rest) <= FEW else few_names(heads)} "
+            f"{'is' if len(rest) == 1 else 'are'} not shown to beat the largest class "
+            f"({summary.chance})."
+        )
+    return " ".join(told)
+
+
+def few_names(heads: Sequence[str], other: str = "") -> str:
+    """`a, b and c`; of more than FEW heads how many, `36 other heads`."""
+    return names(heads) if len(heads) <= FEW else f"{len(heads)} {other}heads"
+
+
+def _led(found: Standing) -> str:
+    """`fc (lead +3.2 points, −1.4 to +7.8)`: a head and its lead over the largest class."""
+    lead = found.over_images
+    if lead is None:
+        return found.head
+    interval = ""
+    if lead.low is not None and lead.high is not None:
+        interval = f", {signed(100 * lead.low)} to {signed(100 * lead.high)}"
+    return f"{found.head} (lead {signed(100 * lead.mean)} points{interval})"
 
 
 def lost_fairly(summary: Summary) -> str:
-    """What that means, and that it counts where another head learned; empty for none."""
+    """What that means: it counts where another head learned, and a head was trained at all.
+
+    Empty for none.
+    """
     if not lost(summary):
         return ""
-    heads, named = summary.at_majority, summary.baseline.name
-    verb, lose = ("is", "it has lost") if len(heads) == 1 else ("are", "they have lost")
+    stuck, named = summary.stuck, summary.baseline.name
     learned = [item.head for item in summary.standings if item.beats]
-    fair = f": {names(learned)} learned from the same images, so {lose} fairly" if learned else ""
-    return (
-        f"{names(heads)} {verb} no better on the test images than always predicting {named}{fair}."
-    )
+    others = few_names(learned, "other ")
+    told = []
+    if stuck:
+        verb, lose = ("is", "it has lost") if len(stuck) == 1 else ("are", "they have lost")
+        fair = f": {others} learned from the same images, so {lose} fairly" if learned else ""
+        told.append(
+            f"{few_names(stuck)} {verb} no better on the test images than always predicting "
+            f"{named}{fair}."
+        )
+    elif learned:
+        are = "is" if len(learned) == 1 else "are"
+        told.append(f"{others} {are} shown to beat the largest class.")
+    if still := [head for head in summary.at_majority if head in summary.untrained]:
+        its, has = ("it is", "it has") if len(still) == 1 else ("they are", "they have")
+        told.append(
+            f"Nothing of {few_names(still)} was trained: {its} computed on the backbone as it "
+            f"began, which the other heads train, so {has} not lost fairly."
+        )
+    return " ".join(told)

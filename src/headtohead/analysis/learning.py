@@ -1,0 +1,77 @@
+"""Which runs learned nothing: those that stayed at the largest class, those that train nothing."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from headtohead.analysis.baseline import Baseline
+from headtohead.analysis.run_results import RunResult
+from headtohead.config.study import StudySpec
+from headtohead.config.verdict import Metric
+
+NEAR = 0.1
+"""How far from the largest class's share a run's accuracy may lie to count as it: this part of
+the share, or of what is missing to 1 where that is less. Five points for two equal classes, one
+for ten."""
+
+
+def room(share: float) -> float:
+    """How far from the largest class's `share` an accuracy still counts as it."""
+    return NEAR * min(share, 1 - share)
+
+
+def stayed(run: RunResult, found: Baseline, metric: Metric) -> bool:
+    """Whether a finished run is, at its best epoch, no other than always the largest class.
+
+    Its accuracies on the training and on the validation images, evaluated, lie within `room` of
+    the largest class's share, and that on the test images (balanced accuracy where verdicts are
+    not about accuracy) lies no further above it.
+    """
+    if not run.finished or run.best is None:
+        return False
+    name = "test_accuracy" if metric == "test_accuracy" else "test_balanced_accuracy"
+    test, constant = run.metrics[name], found.metrics[name]
+    level = all(
+        abs(accuracy - share) <= room(share)
+        for accuracy, share in (
+            (run.best.train_accuracy, found.train),
+            (run.best.val_accuracy, found.validation),
+        )
+    )
+    return level and (test is None or test - constant <= room(constant))
+
+
+def seeds_that_stayed(
+    by_head: Mapping[str, Sequence[RunResult]],
+    found: Baseline,
+    metric: Metric,
+    aside: Collection[str],
+) -> dict[str, list[int]]:
+    """Head → the seeds of its runs that stayed, where there are any; heads `aside` are left out."""
+    every = {
+        head: [run.seed for run in runs if stayed(run, found, metric)]
+        for head, runs in by_head.items()
+        if head not in aside
+    }
+    return {head: seeds for head, seeds in every.items() if seeds}
+
+
+def untrained(study: StudySpec, by_head: Mapping[str, Sequence[RunResult]]) -> list[str]:
+    """Heads in closed form on a backbone that other heads train: it stays as it began.
+
+    None on a frozen backbone, which is the same for all, and none that start from the backbone
+    that another head left. Older records count the backbone as trained all the same: there it is a
+    head without parameters whose one epoch is fewer than the recipe's.
+    """
+    if study.backbone.frozen:
+        return []
+    return [
+        head
+        for head, runs in by_head.items()
+        if study.heads[head].after is None
+        and any(_nothing_trained(run, study.recipe_for(head).epochs) for run in runs)
+    ]
+
+
+def _nothing_trained(run: RunResult, epochs: int) -> bool:
+    counts = run.parameters
+    computed = counts.head == 0 and run.epochs == 1 < epochs
+    return run.finished and (counts.trainable == 0 or computed)
