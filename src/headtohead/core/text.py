@@ -42,6 +42,12 @@ def digits_of_seconds(seconds: float) -> int:
     return 1 if seconds < 10 else 0
 
 
+def above(p: float, level: float, digits: int = 2) -> str:
+    """A p-value above the level in as many digits as show that it is: 0.0501, not 0.05."""
+    texts = (f"{p:.{count}g}" for count in range(digits, 16))
+    return next((text for text in texts if float(text) > level), f"{p:g}")
+
+
 _HYPHEN_AS_MINUS = re.compile(r"(?<![\w.)-])-(?=\d)")
 
 
@@ -51,8 +57,14 @@ def minus(text: str) -> str:
 
 
 def signed(value: float) -> str:
-    """With its sign, a true minus; without one where it rounds to zero."""
-    return minus(f"{value:+.1f}") if round(value, 1) else "0.0"
+    """With its sign, a true minus; a value that is not zero never looks like zero.
+
+    `−0.7`, `−0.03`: as many decimals as show the first digit.
+    """
+    digits = 1
+    while value and digits < 12 and not round(value, digits):
+        digits += 1
+    return minus(f"{value:+.{digits}f}") if round(value, digits) else "0.0"
 
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
