@@ -93,6 +93,14 @@ def test_parameters_are_counted(mine: int, outcome: str, words: str) -> None:
     assert rows["parameters of the head"] == {"gap": 1, "fc": 50}
 
 
+def test_what_a_model_stores_besides_parameters_is_named() -> None:
+    """Else a head without parameters has a model with more, and no row says of what."""
+    sizes = {"gap": ModelSize(1281, 10_000), "class_mean": ModelSize(0, 11_281)}
+    rows = fewer_parameters("gap", "class_mean", sizes).measures
+    (found,) = (row for row in rows if "other stored values" in row.name)
+    assert found.heads == {"gap": 10_000, "class_mean": 11_281}
+
+
 def test_parameters_wait_for_a_run_of_both() -> None:
     """Else a study that has just begun ends in a traceback."""
     asked = fewer_parameters("gap", "fc", {"gap": ModelSize(1, 2)})

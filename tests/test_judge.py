@@ -50,8 +50,8 @@ def maps_of(head: str, seed: int) -> ClassMaps:
     return ClassMaps(ROWS, ROWS % 2, 3.5, 8.0, maps, None, random, found, None, np.arange(4))
 
 
-def moved(head: str, seed: int) -> Translation:
-    shifts = np.array([[0, 0], [0, 1], [1, 0], [8, 8]])
+def moved(head: str, seed: int, step: int = 1) -> Translation:
+    shifts = np.array([[0, 0], [0, step], [step, 0], [8, 8]])
     keeps = stream(seed, "moved", head).random((4, 400)) < AIM[head]
     keeps[0] = True
     labels = np.arange(400) % 2
@@ -118,6 +118,20 @@ def test_without_masks_deletion_and_insertion_decide(tmp_path: Path) -> None:
     assert said[:4] == ["insertion", "deletion", "no", "masks"]
     (row,) = (r for r in found["class_maps"].measures if r.name.startswith("Grad-CAM"))
     assert row.heads["gap"] == pytest.approx(0.8, abs=0.02)  # 0.9 less 0.1 under the curves
+
+
+@pytest.mark.parametrize(("step", "name"), [(1, "single-pixel"), (4, "small")])
+def test_small_steps_are_called_single_pixels_only_where_they_are(
+    tmp_path: Path, step: int, name: str
+) -> None:
+    """Else a table has a column of single-pixel steps that were four pixels wide."""
+    ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=1)
+    for head in ("fc", "gap"):
+        write_run(ledger, TRANSLATION, head, 0, TRANSLATION.pack(moved(head, 0, step)))
+    rows = named(judge(StudyData(ledger)))["translation"].measures
+    small = [row.name for row in rows if "steps" in row.name and "large" not in row.name]
+    assert len(small) == 2
+    assert all(name in row for row in small)
 
 
 @pytest.mark.parametrize(("data", "given"), [("synthetic", None), ("photographs", "masks")])
