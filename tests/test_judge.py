@@ -8,7 +8,7 @@ import pytest
 
 from headtohead.claims.base import JudgedClaim
 from headtohead.claims.judge import judge
-from headtohead.claims.speed import speeds_of
+from headtohead.claims.speed import speed_charts, speeds_of
 from headtohead.core.streams import stream
 from headtohead.probes.base import write_run, write_session
 from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps
@@ -17,6 +17,8 @@ from headtohead.probes.curves import Curves
 from headtohead.probes.probe_images import Masks, masks_path, write_masks
 from headtohead.probes.speed import SPEED, Speed
 from headtohead.probes.translation import TRANSLATION, Translation
+from headtohead.report.page.findings import target_rows
+from headtohead.report.summary import summarize
 from headtohead.store.ledger import Ledger, StudyFile
 from headtohead.store.records import Failure
 from headtohead.study_data import StudyData
@@ -73,11 +75,14 @@ def probe(ledger: Ledger, *, masks: bool = True, skip: tuple[str, int] | None = 
             write_run(ledger, COSTS, head, seed, COSTS.pack(cost))
     if masks:
         write_masks(masks_path(ledger.out, 0), digest, half_masks())
-    heads = tuple(study.heads)
-    times = np.array([[0.5 if head == "gap" else 1.0] * 7 for head in heads])
-    speed = Speed(heads, (64,) * len(heads), "cpu", 2 * times, times)
-    write_session(ledger, SPEED, SPEED.pack(speed))
+    write_session(ledger, SPEED, SPEED.pack(speed_of(tuple(study.heads), 1.0)))
     return ledger
+
+
+def speed_of(heads: tuple[str, ...], seconds: float) -> Speed:
+    """A session in which a step of `gap` takes half as long as one of all others."""
+    times = seconds * np.array([[0.5 if head == "gap" else 1.0] * 7 for head in heads])
+    return Speed(heads, (64,) * len(heads), "cpu", 2 * times, times)
 
 
 def test_a_whole_study_answers_every_claim(tmp_path: Path) -> None:
@@ -168,6 +173,44 @@ def test_an_epochs_pictures_are_those_of_its_steps(tmp_path: Path) -> None:
     write_session(other, SPEED, SPEED.pack(speed))
     paces = speeds_of(StudyData(other))
     assert (paces["fc"].pictures, paces["gap"].pictures) == (1600, 30)
+
+
+def in_closed_form(ledger: Ledger, head: str) -> None:
+    """Make every run of `head` one of a single pass, as `class_mean` leaves them."""
+    for path in ledger.out.glob(f"runs/{head}/*/run.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"epochs": 1, "best_epoch": 1}))
+        history = path.with_name("history.jsonl")
+        history.write_text(history.read_text().splitlines()[0] + "\n")
+
+
+def test_a_head_without_epochs_is_missing_from_no_list_unexplained(tmp_path: Path) -> None:
+    """Else `class_mean` disappears from the times to a target, and nobody knows why."""
+    ledger = full_ledger(tmp_path, heads=("fc_dropout", "class_mean", "gap"), seeds=2)
+    in_closed_form(ledger, "class_mean")
+    write_session(ledger, SPEED, SPEED.pack(speed_of(tuple(ledger.file.study.heads), 1e-5)))
+    data = StudyData(ledger)
+    rows = target_rows(summarize(data))
+    assert [row.head for row in rows] == ["fc_dropout", "gap", "class_mean"]
+    assert "closed form" in rows[-1].epochs
+    (note,) = (note for note in named(judge(data))["speed"].notes if "closed form" in note)
+    assert stated(note, *data.heads) == ["class_mean"]
+    charts = {chart.name: chart for chart in speed_charts(data)}
+    assert stated(charts["speed-epochs"].caption, *data.heads) == ["class_mean"]
+    seconds = [said for series in charts["speed-seconds"].series for said in series.said]
+    assert seconds
+    assert not any(" 0 s" in said for said in seconds)
+
+
+def test_a_claim_about_a_head_without_epochs_says_what_is_missing(tmp_path: Path) -> None:
+    """Else a reader waits for a speed session that was held long ago."""
+    ledger = full_ledger(tmp_path, heads=("class_mean", "gap"), seeds=2)
+    in_closed_form(ledger, "class_mean")
+    write_session(ledger, SPEED, SPEED.pack(speed_of(("class_mean", "gap"), 1e-5)))
+    found = named(judge(StudyData(ledger)))["speed"]
+    assert found.outcome == "inconclusive"
+    assert stated(found.rule, "class_mean", "closed form", "no speed session") == [
+        *("class_mean", "closed form"),
+    ]
 
 
 def test_two_seeds_are_too_few(tmp_path: Path) -> None:

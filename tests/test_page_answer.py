@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from headtohead.core.text import counted, minus, names, points, signed
+from headtohead.core.text import counted, minus, names, points, seconds_text, signed, with_sign
 from headtohead.report.page.answer import answer, fewer_parameters
 from headtohead.report.summary import Summary, summarize
 from headtohead.study_data import StudyData
@@ -168,6 +168,16 @@ def test_an_end_of_an_interval_that_is_not_zero_is_not_shown_as_zero(tmp_path: P
     assert [signed(value) for value in (-0.031, 0.04, 0.0, -0.0, 0.81, -12.34, 0.0004)] == [
         *("−0.03", "+0.04", "0.0", "0.0", "+0.8", "−12.3", "+0.0004"),
     ]
+
+
+def test_zero_has_no_minus_and_what_is_not_zero_is_not_shown_as_zero() -> None:
+    """Else "-0.00 points" is a loss that there is not, and 0.035 s took "0 s"."""
+    assert [with_sign(value) for value in (-1e-17, 0.0, -0.0, -0.004, 0.371)] == [
+        *("+0.00", "+0.00", "+0.00", "-0.004", "+0.37"),
+    ]
+    assert [with_sign(value, 1) for value in (-1e-9, -0.012, 9.96)] == ["+0.0", "-0.01", "+10.0"]
+    shown = [seconds_text(value) for value in (0.0351, 1.24, 12.4, 1234.0, 0.0)]
+    assert shown == ["0.035 s", "1.2 s", "12 s", "1,234 s", "0 s"]
 
 
 def test_what_rounds_to_nothing_is_level(tmp_path: Path) -> None:

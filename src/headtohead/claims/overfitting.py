@@ -9,6 +9,7 @@ from headtohead.analysis.run_results import loss_rise
 from headtohead.claims.base import BySeed, ClaimFigure, Question, measure, pairs
 from headtohead.report.charts.curves import OVERFIT, curve_chart, tracks_of
 from headtohead.stats import estimate
+from headtohead.stats.family import points
 from headtohead.study_data import StudyData
 
 
@@ -91,7 +92,7 @@ def _controls(data: StudyData, gap: BySeed) -> Iterator[str]:
         )
         if found.mean is not None and found.low is not None and found.high is not None:
             yield (
-                f"{head} minus {data.reference}: {100 * found.mean:+.2f} points "
-                f"({100 * (1 - level):g} % t interval {100 * found.low:+.2f} to "
-                f"{100 * found.high:+.2f}, {found.n} seeds; an estimate, no verdict)"
+                f"{head} minus {data.reference}: {points(found.mean)} points "
+                f"({100 * (1 - level):g} % t interval {points(found.low)} to "
+                f"{points(found.high)}, {found.n} seeds; an estimate, no verdict)"
             )

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from headtohead.core.text import above, counted
+from headtohead.core.text import above, counted, with_sign
 from headtohead.stats.deciding import Deciding, Key, deciding, holm_levels
 from headtohead.stats.location import Floats, Side, agreed_p
 from headtohead.stats.paired import (
@@ -329,4 +329,4 @@ def _too_few(claim: str, n: int, needed: int) -> Verdict | None:
 
 def points(share: float) -> str:
     """A difference of shares in percentage points, with its sign."""
-    return f"{100 * share:+.2f}"
+    return with_sign(100 * share)
