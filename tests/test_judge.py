@@ -111,7 +111,9 @@ def test_a_whole_study_answers_every_claim(tmp_path: Path) -> None:
     assert (cost.unit, cost.heads["gap"]) == ("count", 1003)
     step = found["speed"].rule.partition("Per step")[2]
     assert stated(step, "faster", "slower")[:2] == ["faster", "0.500"]
-    assert any("fc minus gap" in note for note in found["overfitting"].notes)
+    (control,) = (note for note in found["overfitting"].notes if "estimate" in note)
+    subject, other, *numbers = stated(control, "fc", "fc_dropout", "gap", "points", "seeds")
+    assert (subject, other, numbers[-2:]) == ("fc", "gap", ["7", "seeds"])
 
 
 def test_without_masks_deletion_and_insertion_decide(tmp_path: Path) -> None:
@@ -275,8 +277,8 @@ def test_measures_that_point_in_opposite_directions_are_said(tmp_path: Path) -> 
         path.write_text("\n".join([*before, lost]) + "\n")
     notes = named(judge(StudyData(ledger)))["overfitting"].notes
     (note,) = (note for note in notes if "opposite" in note)
-    closer, points, rises, nats = stated(note, "gap", "fc_dropout")
-    assert (closer, rises) == ("gap", "fc_dropout")
+    seeds, closer, points, rises, nats = stated(note, "gap", "fc_dropout")
+    assert (seeds, closer, rises) == ("7", "gap", "fc_dropout")
     assert float(points) > 0
     assert float(nats) > 0
 
@@ -292,6 +294,26 @@ def test_a_head_that_lags_wins_and_loses_no_claim(tmp_path: Path) -> None:
     assert set(outcomes.values()) == {"not judged"}
     assert stated(found["overfitting"].rule, "gap")[:3] == ["gap", "90.0", "70.0"]
     assert found["overfitting"].difference is not None
+
+
+def test_what_is_not_judged_keeps_its_numbers(tmp_path: Path) -> None:
+    """Else a control's over-fitting is told and that of the claim's own two heads is not."""
+    ledger = probe(full_ledger(tmp_path, seeds=7))
+    judged = named(judge(StudyData(ledger)))
+    change_epochs(ledger, "gap", accuracy=0.99)
+    found = named(judge(StudyData(ledger)))
+    for name in ("overfitting", "class_maps", "translation"):
+        assert found[name].outcome == "not judged"
+        difference = judged[name].difference
+        assert difference is not None
+        assert difference.low is not None
+        pair = "fc_dropout minus gap" if name == "overfitting" else "gap minus fc_dropout"
+        told = stated(found[name].notes[0], pair)
+        assert told[0] == pair
+        assert told[1] == f"{100 * (difference.mean or 0):+.2f}"
+        assert f"{100 * difference.low:+.2f}" in told
+        assert told[-1] == "7"
+    assert "0.500" in found["speed"].notes[0]
 
 
 def test_a_third_head_that_lags_takes_no_claim_away(tmp_path: Path) -> None:
