@@ -279,6 +279,16 @@ def test_steps_of_the_window_are_those_that_were_measured(stride: int, told: lis
     assert stated(steps) == told
 
 
+def test_a_change_of_nothing_has_no_minus() -> None:
+    """Else "-0.00 points" under the pointer is a loss that there is not."""
+    shifts, fine = windows(1, 2)
+    distance = np.array([0.0, 1.0])
+    same, none = np.array([[0.1 + 0.2, 0.3]]), np.ones((1, 2))
+    found = Moved("gap", (0,), 24, distance, same, none, shifts, fine)
+    chart = translation_chart([found], {"gap": HeadStyle("#0072B2", "o")}, "accuracy")
+    assert {said.partition(": ")[2] for s in chart.series for said in s.said} == {"0.00 points"}
+
+
 def test_reliability_shows_every_seed() -> None:
     """Seven seeds that spread widely must not look like one firm line."""
     rng = np.random.default_rng(0)

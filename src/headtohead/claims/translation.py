@@ -227,7 +227,7 @@ def _lines(one: Moved, index: int, style: HeadStyle, what: str) -> HeadLines:
 
     def line(label: str, row: Values) -> Line:
         pairs = zip(one.distance, row, strict=True)
-        said = tuple(f"{d:g} pixels: {v:.2f}{_UNITS[what]}" for d, v in pairs)
+        said = tuple(f"{d:g} pixels: {v:z.2f}{_UNITS[what]}" for d, v in pairs)
         return Line(label, one.distance, row, said)
 
     seeds = tuple(
