@@ -93,6 +93,14 @@ def test_parameters_are_counted(mine: int, outcome: str, words: str) -> None:
     assert rows["parameters of the head"] == {"gap": 1, "fc": 50}
 
 
+def test_what_a_model_stores_besides_parameters_is_named() -> None:
+    """Else a head without parameters has a model with more, and no row says of what."""
+    sizes = {"gap": ModelSize(1281, 10_000), "class_mean": ModelSize(0, 11_281)}
+    rows = fewer_parameters("gap", "class_mean", sizes).measures
+    (found,) = (row for row in rows if "other stored values" in row.name)
+    assert found.heads == {"gap": 10_000, "class_mean": 11_281}
+
+
 def test_parameters_wait_for_a_run_of_both() -> None:
     """Else a study that has just begun ends in a traceback."""
     asked = fewer_parameters("gap", "fc", {"gap": ModelSize(1, 2)})
@@ -162,6 +170,44 @@ def test_two_seeds_prove_no_speed() -> None:
     assert stated(asked.ruling.rule, "needed")[-3:] == ["2", "6", "needed"]
 
 
+def test_equal_times_have_no_interval_and_say_why() -> None:
+    """Else "(95 % t interval), at least 6 needed" stands beside seven seeds and no interval."""
+    times = dict.fromkeys(SEEDS, 1.0)
+    speeds = {
+        "gap": replace(speeds_with(0.8e-3, 1), epochs=times, pictures=100),
+        "fc": replace(speeds_with(1e-3, 1), epochs=times, pictures=100),
+    }
+    asked = faster("gap", "fc", speeds, SEEDS, replace(GOAL, declared=False), 0.05)
+    assert asked.ruling is not None
+    told = asked.ruling.rule.partition("To the target")[2]
+    said = stated(told, "no interval", "interval", "equal", "needed")
+    assert said == ["+0.02", "no interval", "7", "equal", "7"]
+
+
+def test_seeds_are_asked_for_only_where_they_are_missing() -> None:
+    """Else a study of seven seeds reads that it needs six."""
+    speeds = {"gap": speeds_with(0.8e-3, 4), "fc": speeds_with(1e-3, 5)}
+    for count, needed in ((7, False), (5, True)):
+        asked = faster("gap", "fc", speeds, range(count), GOAL, 0.05)
+        assert asked.ruling is not None
+        assert ("needed" in asked.ruling.rule) == needed
+
+
+def test_seconds_saved_are_no_negative_zero() -> None:
+    """Else "-0.0 to +0.2 s saved" tells of a loss that nobody sees."""
+    epochs = {seed: 1.0 + 0.5 * (seed % 2) for seed in SEEDS}
+    speeds = {
+        "gap": replace(speeds_with(1e-3, 1), pictures=100),
+        "fc": replace(speeds_with(1e-3, 1), epochs=epochs, pictures=100),
+    }
+    asked = faster("gap", "fc", speeds, SEEDS, GOAL, 0.05)
+    assert asked.ruling is not None
+    low, high = stated(asked.ruling.rule.partition("To the target")[2])[:2]
+    assert (float(low), float(high)) == pytest.approx((-0.03, 0.03), abs=0.03)
+    assert "-0.0" not in (low, high)
+    assert float(low) < 0 < float(high)
+
+
 def test_a_target_that_anybody_reaches_proves_no_speed() -> None:
     """Else heads race to what always predicting one class gives."""
     speeds = {"gap": speeds_with(0.8e-3, 1), "fc": speeds_with(1e-3, 1)}
@@ -170,7 +216,7 @@ def test_a_target_that_anybody_reaches_proves_no_speed() -> None:
         asked = faster("gap", "fc", speeds, SEEDS, goal, 0.05)
         assert asked.ruling is not None
         assert asked.ruling.outcome == outcome
-        last = asked.ruling.rule.rpartition("needed")[2]
+        last = asked.ruling.rule.rpartition("seeds")[2]
         assert stated(last, "target", "class") == (["target", "class"] if target == 0.5 else [])
 
 

@@ -4,8 +4,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from headtohead.stats import compare_family, deciding, hall, holm_levels, sign_flip
+from headtohead.stats import (
+    compare_family,
+    deciding,
+    hall,
+    holm_levels,
+    paired_difference,
+    sign_flip,
+    verdict,
+)
 from headtohead.stats.deciding import _hall, _sign_flip
+from stated import stated
 
 WIDE = (0.05, 0.07, 0.06, 0.05, 0.0, 0.01, -0.01)
 NORMAL = tuple(np.random.default_rng(3).normal(0.01, 0.02, 9).round(4))
@@ -67,3 +76,60 @@ def test_a_decided_pair_needs_no_second_interval() -> None:
     family = compare_family(pairs, "gap", 0.05, 0.01)
     assert family["fc"].better.outcome == "supported"
     assert {item.deciding for item in family.values()} == {None}
+
+
+SHARED = {
+    "gmp": (0.006, -0.002, -0.004, 0.004, 0.004, 0.008, 0.01),
+    "cosine": (0.0, -0.01, -0.004, -0.002, 0.0, 0.002, 0.0),
+    "mlp": (0.014, -0.01, -0.006, -0.002, -0.002, 0.01, 0.004),
+}
+"""Three comparisons of a study of 25 heads; the last two intervals lie within the margin."""
+
+
+def test_a_bound_that_passes_the_margin_says_why_it_decides_nothing() -> None:
+    """Else "at least as good: inconclusive" stands beside a bound that looks decisive."""
+    family = compare_family(SHARED, "gap", 0.05, 0.01)
+    found = {name: item for name, item in family.items() if item.deciding_margin}
+    assert set(found) == {"cosine", "mlp"}
+    tests = {name: item.deciding_margin.test for name, item in found.items()}  # type: ignore[union-attr]
+    assert tests == {"cosine": "Hall's t", "mlp": "sign-flip"}
+    for item in found.values():
+        low, against = item.difference.low, item.deciding_margin
+        assert low is not None
+        assert against is not None
+        assert against.low is not None
+        assert against.low <= -0.01 < low
+        assert against.high is None
+        assert against.level == 0.0125 < against.p
+        told = stated(item.not_worse.rule.partition("seeds: ")[2], "sign-flip", "Hall")
+        assert told[0] == "-1"
+        assert told[2] == f"{against.p:.3g}"
+        assert told[3:] == ["0.0125", f"{100 * against.low:+.2f}"]
+
+
+def test_an_interval_below_the_margin_says_why_it_refutes_nothing() -> None:
+    """The other side of the same question."""
+    worse = [-value - 0.03 for value in WIDE]
+    item = compare_family({"fc": worse, "other": [0.0] * 7}, "gap", 0.05, 0.03)["fc"]
+    against = item.deciding_margin
+    assert (item.not_worse.outcome, item.difference.high is not None) == ("inconclusive", True)
+    assert item.difference.high is not None
+    assert against is not None
+    assert against.high is not None
+    assert against.low is None
+    assert item.difference.high < -0.03 <= against.high
+    assert f"{100 * against.high:+.2f}" in item.not_worse.rule
+
+
+def test_a_p_value_above_the_level_is_not_printed_as_the_level() -> None:
+    """Else "p = 0.05: p > 0.05" contradicts itself."""
+    item = paired_difference([0.05, 0.06, 0.055, 0.05, 0.052, 0.048, 0.051], 0.05)
+    assert "p = 0.05003 " in verdict("a beats b", item, 0.05003, 1).rule
+
+
+def test_one_comparison_is_corrected_for_nothing() -> None:
+    """Else "Holm over 1" sends a reader to look for a correction that there is not."""
+    clear = [0.05, 0.06, 0.055, 0.05, 0.052, 0.048, 0.051]
+    for values in (clear, SHARED["cosine"], [0.0, *WIDE[:4], 0.0, 0.0]):
+        (item,) = compare_family({"fc": values}, "gap", 0.05, 0.01).values()
+        assert "Holm" not in item.better.rule + item.not_worse.rule

@@ -8,7 +8,7 @@ import pytest
 
 from headtohead.claims.base import JudgedClaim
 from headtohead.claims.judge import judge
-from headtohead.claims.speed import speeds_of
+from headtohead.claims.speed import speed_charts, speeds_of
 from headtohead.core.streams import stream
 from headtohead.probes.base import write_run, write_session
 from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps
@@ -17,6 +17,8 @@ from headtohead.probes.curves import Curves
 from headtohead.probes.probe_images import Masks, masks_path, write_masks
 from headtohead.probes.speed import SPEED, Speed
 from headtohead.probes.translation import TRANSLATION, Translation
+from headtohead.report.page.findings import target_rows
+from headtohead.report.summary import summarize
 from headtohead.store.ledger import Ledger, StudyFile
 from headtohead.store.records import Failure
 from headtohead.study_data import StudyData
@@ -50,8 +52,8 @@ def maps_of(head: str, seed: int) -> ClassMaps:
     return ClassMaps(ROWS, ROWS % 2, 3.5, 8.0, maps, None, random, found, None, np.arange(4))
 
 
-def moved(head: str, seed: int) -> Translation:
-    shifts = np.array([[0, 0], [0, 1], [1, 0], [8, 8]])
+def moved(head: str, seed: int, step: int = 1) -> Translation:
+    shifts = np.array([[0, 0], [0, step], [step, 0], [8, 8]])
     keeps = stream(seed, "moved", head).random((4, 400)) < AIM[head]
     keeps[0] = True
     labels = np.arange(400) % 2
@@ -73,11 +75,14 @@ def probe(ledger: Ledger, *, masks: bool = True, skip: tuple[str, int] | None = 
             write_run(ledger, COSTS, head, seed, COSTS.pack(cost))
     if masks:
         write_masks(masks_path(ledger.out, 0), digest, half_masks())
-    heads = tuple(study.heads)
-    times = np.array([[0.5 if head == "gap" else 1.0] * 7 for head in heads])
-    speed = Speed(heads, (64,) * len(heads), "cpu", 2 * times, times)
-    write_session(ledger, SPEED, SPEED.pack(speed))
+    write_session(ledger, SPEED, SPEED.pack(speed_of(tuple(study.heads), 1.0)))
     return ledger
+
+
+def speed_of(heads: tuple[str, ...], seconds: float) -> Speed:
+    """A session in which a step of `gap` takes half as long as one of all others."""
+    times = seconds * np.array([[0.5 if head == "gap" else 1.0] * 7 for head in heads])
+    return Speed(heads, (64,) * len(heads), "cpu", 2 * times, times)
 
 
 def test_a_whole_study_answers_every_claim(tmp_path: Path) -> None:
@@ -106,7 +111,9 @@ def test_a_whole_study_answers_every_claim(tmp_path: Path) -> None:
     assert (cost.unit, cost.heads["gap"]) == ("count", 1003)
     step = found["speed"].rule.partition("Per step")[2]
     assert stated(step, "faster", "slower")[:2] == ["faster", "0.500"]
-    assert any("fc minus gap" in note for note in found["overfitting"].notes)
+    (control,) = (note for note in found["overfitting"].notes if "estimate" in note)
+    subject, other, *numbers = stated(control, "fc", "fc_dropout", "gap", "points", "seeds")
+    assert (subject, other, numbers[-2:]) == ("fc", "gap", ["7", "seeds"])
 
 
 def test_without_masks_deletion_and_insertion_decide(tmp_path: Path) -> None:
@@ -118,6 +125,20 @@ def test_without_masks_deletion_and_insertion_decide(tmp_path: Path) -> None:
     assert said[:4] == ["insertion", "deletion", "no", "masks"]
     (row,) = (r for r in found["class_maps"].measures if r.name.startswith("Grad-CAM"))
     assert row.heads["gap"] == pytest.approx(0.8, abs=0.02)  # 0.9 less 0.1 under the curves
+
+
+@pytest.mark.parametrize(("step", "name"), [(1, "single-pixel"), (4, "small")])
+def test_small_steps_are_called_single_pixels_only_where_they_are(
+    tmp_path: Path, step: int, name: str
+) -> None:
+    """Else a table has a column of single-pixel steps that were four pixels wide."""
+    ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=1)
+    for head in ("fc", "gap"):
+        write_run(ledger, TRANSLATION, head, 0, TRANSLATION.pack(moved(head, 0, step)))
+    rows = named(judge(StudyData(ledger)))["translation"].measures
+    small = [row.name for row in rows if "steps" in row.name and "large" not in row.name]
+    assert len(small) == 2
+    assert all(name in row for row in small)
 
 
 @pytest.mark.parametrize(("data", "given"), [("synthetic", None), ("photographs", "masks")])
@@ -154,6 +175,44 @@ def test_an_epochs_pictures_are_those_of_its_steps(tmp_path: Path) -> None:
     write_session(other, SPEED, SPEED.pack(speed))
     paces = speeds_of(StudyData(other))
     assert (paces["fc"].pictures, paces["gap"].pictures) == (1600, 30)
+
+
+def in_closed_form(ledger: Ledger, head: str) -> None:
+    """Make every run of `head` one of a single pass, as `class_mean` leaves them."""
+    for path in ledger.out.glob(f"runs/{head}/*/run.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"epochs": 1, "best_epoch": 1}))
+        history = path.with_name("history.jsonl")
+        history.write_text(history.read_text().splitlines()[0] + "\n")
+
+
+def test_a_head_without_epochs_is_missing_from_no_list_unexplained(tmp_path: Path) -> None:
+    """Else `class_mean` disappears from the times to a target, and nobody knows why."""
+    ledger = full_ledger(tmp_path, heads=("fc_dropout", "class_mean", "gap"), seeds=2)
+    in_closed_form(ledger, "class_mean")
+    write_session(ledger, SPEED, SPEED.pack(speed_of(tuple(ledger.file.study.heads), 1e-5)))
+    data = StudyData(ledger)
+    rows = target_rows(summarize(data))
+    assert [row.head for row in rows] == ["fc_dropout", "gap", "class_mean"]
+    assert "closed form" in rows[-1].epochs
+    (note,) = (note for note in named(judge(data))["speed"].notes if "closed form" in note)
+    assert stated(note, *data.heads) == ["class_mean"]
+    charts = {chart.name: chart for chart in speed_charts(data)}
+    assert stated(charts["speed-epochs"].caption, *data.heads) == ["class_mean"]
+    seconds = [said for series in charts["speed-seconds"].series for said in series.said]
+    assert seconds
+    assert not any(" 0 s" in said for said in seconds)
+
+
+def test_a_claim_about_a_head_without_epochs_says_what_is_missing(tmp_path: Path) -> None:
+    """Else a reader waits for a speed session that was held long ago."""
+    ledger = full_ledger(tmp_path, heads=("class_mean", "gap"), seeds=2)
+    in_closed_form(ledger, "class_mean")
+    write_session(ledger, SPEED, SPEED.pack(speed_of(("class_mean", "gap"), 1e-5)))
+    found = named(judge(StudyData(ledger)))["speed"]
+    assert found.outcome == "inconclusive"
+    assert stated(found.rule, "class_mean", "closed form", "no speed session") == [
+        *("class_mean", "closed form"),
+    ]
 
 
 def test_two_seeds_are_too_few(tmp_path: Path) -> None:
@@ -218,8 +277,8 @@ def test_measures_that_point_in_opposite_directions_are_said(tmp_path: Path) -> 
         path.write_text("\n".join([*before, lost]) + "\n")
     notes = named(judge(StudyData(ledger)))["overfitting"].notes
     (note,) = (note for note in notes if "opposite" in note)
-    closer, points, rises, nats = stated(note, "gap", "fc_dropout")
-    assert (closer, rises) == ("gap", "fc_dropout")
+    seeds, closer, points, rises, nats = stated(note, "gap", "fc_dropout")
+    assert (seeds, closer, rises) == ("7", "gap", "fc_dropout")
     assert float(points) > 0
     assert float(nats) > 0
 
@@ -235,6 +294,26 @@ def test_a_head_that_lags_wins_and_loses_no_claim(tmp_path: Path) -> None:
     assert set(outcomes.values()) == {"not judged"}
     assert stated(found["overfitting"].rule, "gap")[:3] == ["gap", "90.0", "70.0"]
     assert found["overfitting"].difference is not None
+
+
+def test_what_is_not_judged_keeps_its_numbers(tmp_path: Path) -> None:
+    """Else a control's over-fitting is told and that of the claim's own two heads is not."""
+    ledger = probe(full_ledger(tmp_path, seeds=7))
+    judged = named(judge(StudyData(ledger)))
+    change_epochs(ledger, "gap", accuracy=0.99)
+    found = named(judge(StudyData(ledger)))
+    for name in ("overfitting", "class_maps", "translation"):
+        assert found[name].outcome == "not judged"
+        difference = judged[name].difference
+        assert difference is not None
+        assert difference.low is not None
+        pair = "fc_dropout minus gap" if name == "overfitting" else "gap minus fc_dropout"
+        told = stated(found[name].notes[0], pair)
+        assert told[0] == pair
+        assert told[1] == f"{100 * (difference.mean or 0):+.2f}"
+        assert f"{100 * difference.low:+.2f}" in told
+        assert told[-1] == "7"
+    assert "0.500" in found["speed"].notes[0]
 
 
 def test_a_third_head_that_lags_takes_no_claim_away(tmp_path: Path) -> None:

@@ -54,8 +54,17 @@ def test_notes_of_claims_are_there(tmp_path: Path) -> None:
             "\n".join([*before, json.dumps(json.loads(last) | {"val_loss": 9.0})]) + "\n"
         )
     text = report_markdown(gather(StudyData(ledger), summarize(StudyData(ledger)))).decode()
-    (note,) = (line for line in text.splitlines() if "opposite" in line)
-    assert note.startswith("- gap over-fits")
+    lines = [line for line in text.splitlines() if line]
+    (at,) = (at for at, line in enumerate(lines) if "opposite" in line)
+    assert "gap over-fits less than fc" in lines[at - 1]
+
+
+def test_a_note_does_not_begin_with_the_words_of_a_claim_about_other_heads(tmp_path: Path) -> None:
+    """Else "gap over-fits less than fc\\_dropout: fc minus gap: +15" claims what nobody tested."""
+    ledger = full_ledger(tmp_path, heads=("fc", "fc_dropout", "gap"), seeds=2, epochs=2)
+    text = report_markdown(gather(StudyData(ledger), summarize(StudyData(ledger)))).decode()
+    (note,) = (line for line in text.splitlines() if "an estimate" in line)
+    assert stated(note, "fc", "fc\\_dropout", "gap", "over-fits")[:2] == ["fc", "gap"]
 
 
 def test_what_cannot_be_judged_comes_first(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from headtohead.core.text import counted, minus, names, points
+from headtohead.core.text import counted, minus, names, points, seconds_text, signed, with_sign
 from headtohead.report.page.answer import answer
 from headtohead.report.page.parameter_words import fewer_parameters
 from headtohead.report.summary import Summary, summarize
@@ -186,6 +186,42 @@ def test_an_interval_without_zero_that_decides_nothing_says_why(tmp_path: Path) 
     assert compared == "2"
     assert float(p) > 0.05
     assert deciding == ["0.05", "sign-flip", "97.5", "0.025", "−1.00", "+7.00"]
+
+
+def test_a_lower_bound_above_the_margin_that_decides_nothing_says_why(tmp_path: Path) -> None:
+    """Else "either may be ahead" hides which test stood against "at least as good"."""
+    ledger = study_ledger(tmp_path, heads=("cosine", "gap"), seeds=7, epochs=2, per_class=500)
+    for seed, lead in enumerate((0.0, -0.01, -0.004, -0.002, 0.0, 0.002, 0.0)):
+        add_run(ledger, "gap", seed, skill=0.80 + lead)
+        add_run(ledger, "cosine", seed, skill=0.80)
+    summary = summarize(StudyData(ledger))
+    (item,) = summary.comparisons
+    assert item.comparison.difference.low is not None
+    assert item.comparison.difference.low > -0.01
+    assert item.comparison.not_worse.outcome == "inconclusive"
+    told = answer(summary).reasons[0].partition("either may be ahead")[2]
+    said = stated(told, "gap", "cosine", "Hall")
+    assert said[-6:-1] == ["cosine", "−1", "Hall", *said[-3:-1]]
+    p, level, bound = said[-3:]
+    assert float(p) > float(level) == 0.025
+    assert float(bound.replace("−", "-")) < -1
+
+
+def test_an_end_of_an_interval_that_is_not_zero_is_not_shown_as_zero(tmp_path: Path) -> None:
+    """ "Between 0.0 and +0.8" of −0.03 to +0.81 hides that either may be ahead."""
+    assert [signed(value) for value in (-0.031, 0.04, 0.0, -0.0, 0.81, -12.34, 0.0004)] == [
+        *("−0.03", "+0.04", "0.0", "0.0", "+0.8", "−12.3", "+0.0004"),
+    ]
+
+
+def test_zero_has_no_minus_and_what_is_not_zero_is_not_shown_as_zero() -> None:
+    """Else "-0.00 points" is a loss that there is not, and 0.035 s took "0 s"."""
+    assert [with_sign(value) for value in (-1e-17, 0.0, -0.0, -0.004, 0.371)] == [
+        *("+0.00", "+0.00", "+0.00", "-0.004", "+0.37"),
+    ]
+    assert [with_sign(value, 1) for value in (-1e-9, -0.012, 9.96)] == ["+0.0", "-0.01", "+10.0"]
+    shown = [seconds_text(value) for value in (0.0351, 1.24, 12.4, 1234.0, 0.0)]
+    assert shown == ["0.035 s", "1.2 s", "12 s", "1,234 s", "0 s"]
 
 
 def test_what_rounds_to_nothing_is_level(tmp_path: Path) -> None:

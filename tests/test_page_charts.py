@@ -11,12 +11,13 @@ from headtohead.claims.class_maps import class_map_charts
 from headtohead.claims.parameters import parameters_chart, spread_out
 from headtohead.claims.speed import speed_charts
 from headtohead.probes.probe_images import Masks, masks_path, write_masks
+from headtohead.probes.speed import Speed
 from headtohead.report.charts.chart import WIDTH, Chart
 from headtohead.report.charts.confusion import confusion_charts
 from headtohead.report.charts.dots import Dot, DotChart, DotRow, dot_chart
 from headtohead.report.charts.style import HeadStyle
 from headtohead.report.formats.figures import write_charts
-from headtohead.report.page.content import gather
+from headtohead.report.page.content import _speed_table, gather
 from headtohead.report.summary import summarize
 from headtohead.study_data import StudyData
 from ledgers import full_ledger
@@ -190,3 +191,11 @@ def test_a_files_legend_lies_beside_the_values(tmp_path: Path) -> None:
     legend = axes.get_legend()
     assert legend is not None
     assert legend.get_window_extent().x0 >= axes.bbox.x1
+
+
+def test_a_step_of_less_than_a_millisecond_keeps_two_digits() -> None:
+    """Else a head twice as fast as another reads "0.1" beside "0.1"."""
+    times = np.array([[0.86e-4] * 3, [0.0123] * 3])
+    found = _speed_table(Speed(("gap", "fc"), (32, 32), "cpu", times, times))
+    assert found is not None
+    assert [row.wall for row in found.rows] == ["0.086", "12.3"]

@@ -44,6 +44,12 @@ def test_the_family_has_as_many_comparisons_as_were_declared(tmp_path: Path) -> 
         assert stated(told)[0] == str(count)
 
 
+def test_at_least_as_good_is_said_to_need_all_three_tests(tmp_path: Path) -> None:
+    """Else a reader expects that the printed lower bound alone decides it."""
+    told = paragraph(report_page(study_ledger(tmp_path)), "Verdicts.").partition("At least as")[2]
+    assert stated(told, "three", "Holm")[:3] == ["three", "0.025", "Holm"]
+
+
 def section_html(page: str, name: str) -> str:
     return page.partition(f'<section aria-labelledby="{name}">')[2].partition("</section>")[0]
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headtohead.claims.translation import moved, translation_about, translation_chart
+from headtohead.claims.translation import Moved, moved, translation_about, translation_chart
 from headtohead.probes.predictions import SplitPredictions
+from headtohead.probes.translation import windows
 from headtohead.report.charts.chart import Chart, drawing, log_ticks
 from headtohead.report.charts.curves import (
     OVERFIT,
@@ -274,6 +275,29 @@ def test_translation_shows_every_seed_and_where_the_window_went(tmp_path: Path) 
         *("6", "1", "2", "right", "down"),
         *("6", "2", "directions"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("stride", "told"),
+    [(8, ["1", "8"]), (32, ["4", "32", "4"]), (14, [*"2467", "9", "11", "13", "14"]), (1, ["1"])],
+)
+def test_steps_of_the_window_are_those_that_were_measured(stride: int, told: list[str]) -> None:
+    """Else "steps of 1 to 32 pixels" promises single-pixel steps that nobody looked at."""
+    shifts, fine = windows(stride, 40)
+    none = np.empty((1, 0))
+    found = Moved("gap", (0,), 24, none[0], none, none, shifts, fine)
+    steps = translation_about(found).partition("Steps of")[2].partition("right")[0]
+    assert stated(steps) == told
+
+
+def test_a_change_of_nothing_has_no_minus() -> None:
+    """Else "-0.00 points" under the pointer is a loss that there is not."""
+    shifts, fine = windows(1, 2)
+    distance = np.array([0.0, 1.0])
+    same, none = np.array([[0.1 + 0.2, 0.3]]), np.ones((1, 2))
+    found = Moved("gap", (0,), 24, distance, same, none, shifts, fine)
+    chart = translation_chart([found], {"gap": HeadStyle("#0072B2", "o")}, "accuracy")
+    assert {said.partition(": ")[2] for s in chart.series for said in s.said} == {"0.00 points"}
 
 
 def test_reliability_shows_every_seed() -> None:

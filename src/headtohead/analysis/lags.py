@@ -41,11 +41,16 @@ def lag_text(head: str, found: Lag) -> str:
     )
 
 
+def _less(found: Lag) -> float:
+    """How many points less, of the two numbers as they are printed."""
+    return round(round(100 * found.running, 1) - round(100 * found.evaluated, 1), 1)
+
+
 def lags_note(found: Mapping[str, Lag]) -> str:
     """What a reader must know of all numbers of these heads."""
     told = "; ".join(
         f"{head} {100 * one.running:.1f} % as it trains, {100 * one.evaluated:.1f} % evaluated, "
-        f"{counted(round(100 * one.excess, 1), 'point')} less"
+        f"{counted(_less(one), 'point')} less"
         for head, one in found.items()
     )
     return (

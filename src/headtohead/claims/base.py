@@ -11,8 +11,10 @@ from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 
+from headtohead.core.text import counted
 from headtohead.report.charts.chart import Chart
-from headtohead.stats import DECIMALS, Outcome, PairedDifference
+from headtohead.stats import DECIMALS, Estimate, Outcome, PairedDifference
+from headtohead.stats.family import points
 from headtohead.study_data import StudyData
 
 Unit: TypeAlias = Literal["count", "bytes", "share", "points", "nats", "seconds", "epochs"]
@@ -114,6 +116,17 @@ def measure(name: str, unit: Unit, values: BySeed) -> Measure:
     # Rounded as differences are: the mean of 0.1 and -0.1 is no number of its own.
     rounded = {h: round(float(np.mean(v)), DECIMALS) + 0.0 if v else None for h, v in known.items()}
     return Measure(name, unit, rounded)
+
+
+def estimate_text(found: Estimate | PairedDifference) -> str:
+    """`+0.66 points (95 % t interval +0.10 to +1.21, 7 seeds)`; without numbers empty."""
+    if found.mean is None:
+        return ""
+    interval = "no interval"
+    if found.low is not None and found.high is not None:
+        confidence = f"{100 * (1 - found.level):g} %"
+        interval = f"{confidence} t interval {points(found.low)} to {points(found.high)}"
+    return f"{points(found.mean)} points ({interval}, {counted(found.n, 'seed')})"
 
 
 def pairs(values: BySeed, first: str, second: str, seeds: Sequence[int]) -> dict[int, float]:

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from headtohead.analysis.lags import why_not_judged
-from headtohead.claims.base import JudgedClaim, Question
+from headtohead.claims.base import JudgedClaim, Question, estimate_text
 from headtohead.claims.table import claims_of
 from headtohead.stats import holm, holm_levels, paired_difference, verdict
 from headtohead.stats.family import stood_against
@@ -26,10 +26,23 @@ def judge(data: StudyData) -> tuple[JudgedClaim, ...]:
     if not reason:
         return judged
     return tuple(
-        dataclasses.replace(claim, outcome="not judged", rule=reason)
+        _not_judged(claim, questions[claim.name], reason)
         if questions[claim.name].evaluated
         else claim
         for claim in judged
+    )
+
+
+def _not_judged(claim: JudgedClaim, question: Question, reason: str) -> JudgedClaim:
+    """The claim without its verdict; what was measured stands among its notes, as numbers."""
+    measured = "" if claim.difference is None else estimate_text(claim.difference)
+    if measured:
+        measured = f"{question.tested}: {measured}"
+    elif claim.difference is None:
+        measured = claim.rule
+    notes = (f"Measured, not judged: {measured}",) if measured else ()
+    return dataclasses.replace(
+        claim, outcome="not judged", rule=reason, notes=(*notes, *claim.notes)
     )
 
 

@@ -6,9 +6,10 @@ from typing import final
 import numpy as np
 
 from headtohead.analysis.run_results import loss_rise
-from headtohead.claims.base import BySeed, ClaimFigure, Question, measure, pairs
+from headtohead.claims.base import BySeed, ClaimFigure, Question, estimate_text, measure, pairs
+from headtohead.core.text import counted
 from headtohead.report.charts.curves import OVERFIT, curve_chart, tracks_of
-from headtohead.stats import estimate
+from headtohead.stats import DECIMALS, estimate
 from headtohead.study_data import StudyData
 
 
@@ -68,15 +69,18 @@ def _at_odds(data: StudyData, gap: BySeed, rises: BySeed) -> Iterator[str]:
     )
     if not gaps or not risen:
         return
-    by_gap, by_rise = (float(np.mean(list(found.values()))) for found in (gaps, risen))
+    by_gap, by_rise = (
+        round(float(np.mean(list(found.values()))), DECIMALS) for found in (gaps, risen)
+    )
     if by_gap * by_rise < 0:
         less, more = (
             (data.reference, data.against) if by_gap > 0 else (data.against, data.reference)
         )
         yield (
-            f"The measures point in opposite directions: {less}'s accuracies lie closer together "
-            f"(by {100 * abs(by_gap):.1f} points), but after its minimum its validation loss "
-            f"rises more than {more}'s (by {abs(by_rise):.3f} nats)"
+            f"On average over {counted(len(gaps), 'seed')} the measures point in opposite "
+            f"directions: {less}'s accuracies lie closer together (by {100 * abs(by_gap):.1f} "
+            f"points), but after its minimum its validation loss rises more than {more}'s (by "
+            f"{abs(by_rise):.3f} nats)"
         )
 
 
@@ -91,7 +95,6 @@ def _controls(data: StudyData, gap: BySeed) -> Iterator[str]:
         )
         if found.mean is not None and found.low is not None and found.high is not None:
             yield (
-                f"{head} minus {data.reference}: {100 * found.mean:+.2f} points "
-                f"({100 * (1 - level):g} % t interval {100 * found.low:+.2f} to "
-                f"{100 * found.high:+.2f}, {found.n} seeds; an estimate, no verdict)"
+                f"Over-fitting of {head} minus that of {data.reference}: "
+                f"{estimate_text(found)}; an estimate, no verdict"
             )

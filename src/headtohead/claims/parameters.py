@@ -81,7 +81,11 @@ def fewer_parameters(reference: str, against: str, sizes: Mapping[str, ModelSize
     """Counted: whether the whole model with `reference` has fewer parameters."""
     rows: tuple[tuple[str, Unit, str], ...] = (
         ("parameters of the head", "count", "head"),
-        ("parameters of the model, batch-norm statistics included", "count", "model"),
+        (
+            "parameters of the model, batch-norm statistics and other stored values included",
+            "count",
+            "model",
+        ),
         ("multiply-adds of the head, one image", "count", "multiply_adds_head"),
         ("multiply-adds of the model, one image", "count", "multiply_adds"),
         ("weights in memory", "bytes", "weight_bytes"),

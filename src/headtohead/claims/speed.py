@@ -1,13 +1,13 @@
 """The fifth claim: the reference trains faster, by a rule of its own."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headtohead.analysis.pairs import HeadTarget, Targets
+from headtohead.analysis.pairs import HeadTarget, Targets, in_closed_form
 from headtohead.claims.base import (
     BySeed,
     ClaimFigure,
@@ -17,12 +17,19 @@ from headtohead.claims.base import (
     measure,
     pairs,
 )
-from headtohead.core.text import counted
+from headtohead.core.text import counted, names, seconds_text, with_sign
 from headtohead.probes.speed import SPEED, Speed
 from headtohead.report.charts.chart import Chart
 from headtohead.report.charts.dots import Dot, DotChart, DotRow, dot_chart
 from headtohead.report.charts.style import HeadStyle, head_styles
-from headtohead.stats import Outcome, holm, paired_difference, seeds_needed, verdict
+from headtohead.stats import (
+    Outcome,
+    PairedDifference,
+    holm,
+    paired_difference,
+    seeds_needed,
+    verdict,
+)
 from headtohead.stats.targets import Approach, reached
 from headtohead.study_data import StudyData
 
@@ -55,7 +62,29 @@ def speed_question(data: StudyData) -> Question:
         majority = data.file.majority_share("validation")
         goal = Goal(targets.target, horizon, majority, targets.declared)
     level = data.study.verdict.level
-    return faster(data.reference, data.against, speeds_of(data), data.seeds, goal, level)
+    asked = faster(data.reference, data.against, speeds_of(data), data.seeds, goal, level)
+    untrained = _untrained(data)
+    if not untrained:
+        return asked
+    note = f"{no_epochs(untrained)}, and no time to the target"
+    if asked.ruling is None or not {data.reference, data.against} & set(untrained):
+        return replace(asked, notes=(*asked.notes, note))
+    return replace(asked, ruling=Ruling("inconclusive", note))
+
+
+def _untrained(data: StudyData) -> list[str]:
+    """Heads with runs that are computed in closed form, in the study's order."""
+    found = in_closed_form(data.study, data.runs)
+    return [head for head in data.heads if head in found]
+
+
+def no_epochs(heads: Sequence[str]) -> str:
+    """Why these heads are not among those that took epochs to a target."""
+    one = len(heads) == 1
+    return (
+        f"{names(heads)} {'is' if one else 'are'} computed in closed form: "
+        f"{'it has' if one else 'they have'} no epochs of training"
+    )
 
 
 @dataclass(frozen=True)
@@ -144,17 +173,27 @@ def faster(
     reservations = list(_reservations(goal))
     if per_step == to_target and not reservations:
         outcome = said.outcome
-    low, high = difference.low, difference.high
-    saved = "" if low is None or high is None else f", {low:+.1f} to {high:+.1f} s saved"
     rule = (
         f"both parts must agree. Per step: {_PART[per_step]}, × {np.median(ratio):.3f} "
         f"({ratio.min():.3f} to {ratio.max():.3f} over {len(ratio)} rounds). To the target: "
-        f"{_PART[to_target] if goal.declared else 'an estimate'}{saved} "
-        f"({100 * (1 - level):g} % t interval), {counted(difference.n, 'seed')}, at least "
-        f"{seeds_needed(1, level)} needed"
+        f"{_PART[to_target] if goal.declared else 'an estimate'}{_saved(difference)}, "
+        f"{counted(difference.n, 'seed')}"
     )
+    if difference.n < seeds_needed(1, level):
+        rule = f"{rule}, at least {seeds_needed(1, level)} needed"
     ruling = Ruling(outcome, "; ".join((rule, *reservations)))
     return Question(statement, measures=measures, notes=_censored(speeds, goal), ruling=ruling)
+
+
+def _saved(difference: PairedDifference) -> str:
+    """The seconds saved, as an interval; where there is none, the reason."""
+    low, high = difference.low, difference.high
+    if low is not None and high is not None:
+        confidence = f"{100 * (1 - difference.level):g} % t interval"
+        return f", {with_sign(low, 1)} to {with_sign(high, 1)} s saved ({confidence})"
+    if difference.n < 2 or difference.mean is None:
+        return ""
+    return f", {with_sign(difference.mean, 1)} s saved ({difference.why_no_interval})"
 
 
 def _reservations(goal: Goal) -> Iterator[str]:
@@ -207,7 +246,7 @@ def speed_charts(data: StudyData) -> Iterator[Chart]:
     if targets is None or not targets.heads:
         return
     late = _late(data, targets)
-    yield _epochs_chart(targets, late, styles)
+    yield _epochs_chart(targets, late, styles, _untrained(data))
     times = {head: speed.to_target() for head, speed in speeds_of(data).items()}
     if times:
         yield _seconds_chart(targets, times, late, styles)
@@ -249,8 +288,11 @@ def _step_chart(speed: Speed, styles: Mapping[str, HeadStyle]) -> Chart:
     )
 
 
-def _epochs_chart(targets: Targets, late: Runs, styles: Mapping[str, HeadStyle]) -> Chart:
+def _epochs_chart(
+    targets: Targets, late: Runs, styles: Mapping[str, HeadStyle], untrained: Sequence[str]
+) -> Chart:
     rows = []
+    without = f" {no_epochs(untrained)}." if untrained else ""
     for item in targets.heads:
         dots = []
         for seed, value in zip(item.seeds, item.epochs.values, strict=True):
@@ -264,7 +306,7 @@ def _epochs_chart(targets: Targets, late: Runs, styles: Mapping[str, HeadStyle])
             "speed-epochs",
             f"Epochs to {100 * targets.target:g} % validation accuracy",
             "epochs; left is faster",
-            f"Small: each seed; large: their mean. {_censoring(targets.heads)}",
+            f"Small: each seed; large: their mean. {_censoring(targets.heads)}{without}",
             tuple(rows),
             whole=True,
         )
@@ -282,10 +324,10 @@ def _seconds_chart(
         dots = []
         for seed, value in seconds.items():
             is_late = (head, seed) in late
-            text = f"more than {value:,.0f} s" if is_late else f"{value:,.0f} s"
+            text = f"{'more than ' if is_late else ''}{seconds_text(value)}"
             dots.append(Dot(value, f"seed {seed}: {text}", is_late))
         mean = float(np.mean(list(seconds.values())))
-        rows.append(_row(styles, head, dots, Dot(mean, f"mean {mean:,.0f} s")))
+        rows.append(_row(styles, head, dots, Dot(mean, f"mean {seconds_text(mean)}")))
     return dot_chart(
         DotChart(
             "speed-seconds",

@@ -9,7 +9,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from headtohead.claims.base import BySeed, ClaimFigure, Question, Unit, measure, pairs
-from headtohead.probes.translation import TRANSLATION, Translation
+from headtohead.core.text import names
+from headtohead.probes.translation import TRANSLATION, Translation, steps_of
 from headtohead.report.charts.chart import Chart, drawing, keep_within
 from headtohead.report.charts.lines import HeadLines, Line, Values, draw_head, mean_label
 from headtohead.report.charts.style import HeadStyle, head_styles
@@ -48,7 +49,7 @@ CLAIM = TranslationClaim()
 _MEASURES: Sequence[tuple[str, Unit, Callable[[Translation], float]]] = (
     ("accuracy on the centre crop", "share", lambda m: float(m.accuracy[0])),
     (
-        "accuracy in single-pixel steps, less the centre's",
+        "accuracy in small steps, less the centre's",
         "points",
         lambda m: float(m.accuracy[m.fine][1:].mean() - m.accuracy[0]),
     ),
@@ -58,7 +59,7 @@ _MEASURES: Sequence[tuple[str, Unit, Callable[[Translation], float]]] = (
         lambda m: float(m.accuracy[~m.fine].mean() - m.accuracy[0]),
     ),
     (
-        "agreement with the centre in single-pixel steps",
+        "agreement with the centre in small steps",
         "share",
         lambda m: float(m.agreement[m.fine][1:].mean()),
     ),
@@ -79,6 +80,9 @@ def translation_question(data: StudyData) -> Question:
     def of(value: Callable[[Translation], float]) -> BySeed:
         return data.by_seed((*run, value(moved)) for run, moved in known.items())
 
+    runs = known.values()
+    single = all(run.steps == list(range(1, len(run.steps) + 1)) for run in runs)
+    small = "single-pixel" if single else "small"
     steady = of(lambda moved: float(moved.steadiness[1:].mean()))
     return Question(
         statement=f"{data.reference} is more robust to translation than {data.against}",
@@ -89,7 +93,10 @@ def translation_question(data: StudyData) -> Question:
         differences=pairs(steady, data.reference, data.against, data.seeds),
         measures=(
             measure("agreement with the centre beyond chance, all windows", "share", steady),
-            *(measure(name, unit, of(value)) for name, unit, value in _MEASURES),
+            *(
+                measure(name.replace("small", small), unit, of(value))
+                for name, unit, value in _MEASURES
+            ),
         ),
         notes=data.missing(found, "moved windows"),
     )
@@ -101,7 +108,7 @@ class Moved:
 
     `distance` (d,) pixels, ascending, 0 first; `accuracy` and `agreement` (seeds, d) shares in
     [0, 1], agreement with the prediction on the centre crop. `shifts` (s, 2) are the windows
-    (down, right), and `fine` (s,) those of them that go through single pixels.
+    (down, right), and `fine` (s,) those of them that are small steps.
     """
 
     head: str
@@ -148,15 +155,24 @@ def _moved(head: str, runs: Mapping[int, Translation]) -> Moved:
 
 
 def translation_about(found: Moved) -> str:
-    """Which windows there are: single-pixel steps do not go in all directions."""
-    fine, large = found.shifts[found.fine], found.shifts[~found.fine]
+    """Which windows there are: small steps do not go in all directions."""
+    steps, large = steps_of(found.shifts, found.fine), found.shifts[~found.fine]
     text = f"{found.pictures:,} test images; means over windows of one distance."
-    if len(fine):
-        text += f" Steps of 1 to {np.abs(fine).max()} pixels go to the right and down only"
+    if steps:
+        text += f" Steps of {_steps_text(steps)} go to the right and down only"
     if len(large):
         far = " and ".join(f"{d:.0f}" for d in np.unique(np.hypot(*large.T.astype(float)).round()))
         text += f"; the large ones, {far} pixels, in {len(large)} directions"
-    return f"{text}." if len(fine) else text
+    return f"{text}." if steps else text
+
+
+def _steps_text(steps: Sequence[int]) -> str:
+    """`1 to 8 pixels`, `4 to 32 pixels, every 4,`, `2, 4, 6 and 7 pixels`."""
+    apart = set(np.diff(steps).tolist())
+    if len(steps) > 2 and len(apart) == 1:
+        every = apart.pop()
+        return f"{steps[0]} to {steps[-1]} pixels{'' if every == 1 else f', every {every},'}"
+    return f"{names([str(step) for step in steps])} pixel{'' if steps == [1] else 's'}"
 
 
 def translation_chart(
@@ -211,7 +227,7 @@ def _lines(one: Moved, index: int, style: HeadStyle, what: str) -> HeadLines:
 
     def line(label: str, row: Values) -> Line:
         pairs = zip(one.distance, row, strict=True)
-        said = tuple(f"{d:g} pixels: {v:.2f}{_UNITS[what]}" for d, v in pairs)
+        said = tuple(f"{d:g} pixels: {v:z.2f}{_UNITS[what]}" for d, v in pairs)
         return Line(label, one.distance, row, said)
 
     seeds = tuple(

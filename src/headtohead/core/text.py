@@ -6,6 +6,9 @@ from collections.abc import Sequence
 MISSING = "–"
 """What a table shows where there is no value."""
 
+NOTHING = 6
+"""Decimals: what rounds to zero here is zero."""
+
 MEGA = 1_000_000
 """Bytes of a megabyte."""
 
@@ -42,6 +45,12 @@ def digits_of_seconds(seconds: float) -> int:
     return 1 if seconds < 10 else 0
 
 
+def above(p: float, level: float, digits: int = 2) -> str:
+    """A p-value above the level in as many digits as show that it is: 0.0501, not 0.05."""
+    texts = (f"{p:.{count}g}" for count in range(digits, 16))
+    return next((text for text in texts if float(text) > level), f"{p:g}")
+
+
 _HYPHEN_AS_MINUS = re.compile(r"(?<![\w.)-])-(?=\d)")
 
 
@@ -50,9 +59,27 @@ def minus(text: str) -> str:
     return _HYPHEN_AS_MINUS.sub("−", text)
 
 
+def with_sign(value: float, digits: int = 2) -> str:
+    """`+0.37`, `-0.003`: with its sign; what is not zero does not look like it, nor zero negative.
+
+    At least `digits` decimals, and as many as show the first digit; below 1e-6 a value is the
+    rounding of an addition, and zero.
+    """
+    if not round(value, NOTHING):
+        return f"{0:+.{digits}f}"
+    while not round(value, digits):
+        digits += 1
+    return f"{value:+.{digits}f}"
+
+
 def signed(value: float) -> str:
-    """With its sign, a true minus; without one where it rounds to zero."""
-    return minus(f"{value:+.1f}") if round(value, 1) else "0.0"
+    """In a sentence: `+0.8`, `−0.03` with a true minus, `0.0`."""
+    return minus(with_sign(value, 1)) if round(value, NOTHING) else "0.0"
+
+
+def seconds_text(seconds: float) -> str:
+    """`1,234 s`, `1.2 s`, `0.035 s`: two significant digits below ten."""
+    return f"{seconds:,.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
 
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")

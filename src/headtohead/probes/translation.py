@@ -33,8 +33,8 @@ class Translation:
 
     `rows` and `labels` are (n,) int64. `shifts` is (s, 2) int64, the window's place in pixels
     (down, right) from the centre crop, which is the first: (0, 0). `fine` is (s,) bool: the
-    steps of single pixels across a stride of the backbone; the others are the large ones.
-    `predicted` is (s, n) int64 classes.
+    small steps across a stride of the backbone, of single pixels where it is at most PHASES; the
+    others are the large ones. `predicted` is (s, n) int64 classes.
     """
 
     rows: NDArray[np.int64]
@@ -42,6 +42,11 @@ class Translation:
     shifts: NDArray[np.int64]
     fine: NDArray[np.bool_]
     predicted: NDArray[np.int64]
+
+    @property
+    def steps(self) -> list[int]:
+        """How many pixels from the centre the small steps lie, ascending."""
+        return steps_of(self.shifts, self.fine)
 
     @property
     def accuracy(self) -> NDArray[np.float64]:
@@ -107,6 +112,12 @@ def windows(stride: int, margin: int) -> tuple[NDArray[np.int64], NDArray[np.boo
     large = [(down * margin, right * margin) for down, right in ways]
     shifts = np.array([(0, 0), *fine, *large], np.int64)
     return shifts, np.arange(len(shifts)) <= len(fine)
+
+
+def steps_of(shifts: NDArray[np.int64], fine: NDArray[np.bool_]) -> list[int]:
+    """How many pixels from the centre the `fine` ones of the `shifts` lie, ascending."""
+    found = np.unique(np.abs(shifts[fine]).max(axis=1, initial=0))
+    return [int(step) for step in found if step]
 
 
 def whole_stride(backbone: "Backbone") -> int:

@@ -135,6 +135,7 @@ def _inconclusive(comparison: PairComparison, reason: str) -> PairComparison:
         better=Verdict(comparison.better.claim, "inconclusive", reason),
         not_worse=Verdict(comparison.not_worse.claim, "inconclusive", reason),
         deciding=None,
+        deciding_margin=None,
     )
 
 
@@ -147,6 +148,7 @@ def _trusted(comparison: PairComparison, reason: str) -> PairComparison:
         better=not_judged(comparison.better, reason),
         not_worse=not_judged(comparison.not_worse, reason),
         deciding=None,
+        deciding_margin=None,
     )
 
 
@@ -159,7 +161,7 @@ def _followed(comparison: PairComparison, other: str, looks: LooksRecord) -> Pai
         better = Verdict(comparison.better.claim, "inconclusive", reason)
     else:
         better = looks_verdict(looks)
-    return dataclasses.replace(comparison, better=better, not_worse=untested)
+    return dataclasses.replace(comparison, better=better, not_worse=untested, deciding_margin=None)
 
 
 def looks_verdict(looks: LooksRecord) -> Verdict:

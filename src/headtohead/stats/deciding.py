@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias, TypeVar
 import numpy as np
 from scipy.special import stdtrit
 
-from headtohead.stats.location import Floats, hall, sign_flips, student
+from headtohead.stats.location import Floats, Side, hall, sign_flips, student
 from headtohead.stats.paired import DECIMALS, t_interval
 
 Test: TypeAlias = Literal["sign-flip", "Student's t", "Hall's t"]
@@ -31,7 +31,8 @@ class Deciding:
     """The test with the largest p-value of the three, and its interval at confidence 1 - level.
 
     `level` is the one at which Holm's step-down correction stopped. `low` and `high` are None where
-    the interval has no end: so few values that the test cannot reject anything at that level.
+    the interval has no end: so few values that the test cannot reject anything at that level, or a
+    one-sided test, which has one end alone.
     """
 
     test: Test
@@ -59,22 +60,29 @@ def holm_levels(p_values: Mapping[Key, float | None], level: float) -> dict[Key,
     return found
 
 
-def deciding(differences: Sequence[float], level: float) -> Deciding:
-    """The test with the largest two-sided p-value and its interval at `level`.
+def deciding(
+    differences: Sequence[float], level: float, side: Side = "two-sided", bound: float = 0.0
+) -> Deciding:
+    """The test with the largest p-value that the mean is not `bound`, and its interval at `level`.
 
-    Raises ValueError for no values.
+    "greater" ("less") tests whether the mean lies above (below) `bound`; of the interval the lower
+    (upper) end is kept. Raises ValueError for no values.
     """
-    sample = np.asarray([differences], dtype=np.float64)
-    tests: tuple[tuple[Test, Callable[[Floats], Floats]], ...] = (
+    sample = np.asarray([[round(value - bound, DECIMALS) for value in differences]])
+    tests: tuple[tuple[Test, Callable[[Floats, Side], Floats]], ...] = (
         ("sign-flip", sign_flips),
         ("Student's t", student),
         ("Hall's t", hall),
     )
-    p = {name: float(test(sample)[0]) for name, test in tests}
+    p = {name: float(test(sample, side)[0]) for name, test in tests}
     name = max(p, key=p.__getitem__)
     interval = {"sign-flip": _sign_flip, "Student's t": t_interval, "Hall's t": _hall}[name]
-    low, high = interval(differences, level) or (None, None)
-    return Deciding(name, p[name], level, low, high)
+    # One side of a test at a level is one end of its two-sided interval at twice the level.
+    both = level if side == "two-sided" else 2 * level
+    low, high = interval(differences, both) or (None, None)
+    return Deciding(
+        name, p[name], level, None if side == "less" else low, None if side == "greater" else high
+    )
 
 
 def _known(p: float | None) -> float:

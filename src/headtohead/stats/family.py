@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from headtohead.core.text import counted
+from headtohead.core.text import above, counted, with_sign
 from headtohead.stats.deciding import Deciding, Key, deciding, holm_levels
 from headtohead.stats.location import Floats, Side, agreed_p
 from headtohead.stats.paired import (
@@ -40,7 +40,8 @@ class PairComparison:
 
     `p_holm` is the difference's largest p-value, Holm-adjusted over the family's `tests`.
     `deciding` is what stood against a verdict where the interval excludes 0 and `better` is
-    inconclusive all the same; else None.
+    inconclusive all the same; else None. `deciding_margin` is the same for `not_worse`, where the
+    interval excludes a difference of minus the margin.
     """
 
     difference: PairedDifference
@@ -49,6 +50,7 @@ class PairComparison:
     better: Verdict
     not_worse: Verdict
     deciding: Deciding | None = None
+    deciding_margin: Deciding | None = None
 
 
 def not_judged(verdict: Verdict, reason: str) -> Verdict:
@@ -115,9 +117,20 @@ def compare_pairs(
         pair: stood_against(difference, adjusted[pair], levels[pair], tests)
         for pair, difference in found.items()
     }
-    at_margin = {
-        side: holm({pair: _margin_p(d, margin, side) for pair, d in found.items()})
-        for side in ("greater", "less")
+    sides = {
+        side: {pair: _margin_p(d, margin, side) for pair, d in found.items()} for side in _SIDES
+    }
+    at_margin = {side: holm(p) for side, p in sides.items()}
+    half = {side: holm_levels(p, level / 2) for side, p in sides.items()}
+    against_margin = {
+        pair: _stood_at_margin(
+            difference,
+            margin,
+            {side: at_margin[side][pair] for side in _SIDES},
+            {side: half[side][pair] for side in _SIDES},
+            tests,
+        )
+        for pair, difference in found.items()
     }
     return {
         pair: PairComparison(
@@ -134,8 +147,10 @@ def compare_pairs(
                 (at_margin["greater"][pair], at_margin["less"][pair]),
                 tests,
                 margin,
+                against_margin[pair],
             ),
             deciding=against[pair],
+            deciding_margin=against_margin[pair],
         )
         for pair in pairs
     }
@@ -151,6 +166,24 @@ def stood_against(
     if not excludes or not enough or p_holm <= difference.level:
         return None
     return deciding(difference.differences, holm_level)
+
+
+def _stood_at_margin(
+    difference: PairedDifference,
+    margin: float,
+    p_holm: Mapping[Side, float],
+    holm_level: Mapping[Side, float],
+    tests: int,
+) -> Deciding | None:
+    """The test that did not reject where the interval lies on one side of -margin; else None."""
+    low, high = difference.low, difference.high
+    if low is None or high is None or low <= -margin <= high:
+        return None
+    side: Side = "greater" if low > -margin else "less"
+    enough = difference.n >= seeds_needed(tests, difference.level)
+    if not enough or p_holm[side] <= difference.level / 2:
+        return None
+    return deciding(difference.differences, holm_level[side], side, -margin)
 
 
 def verdict(
@@ -176,32 +209,64 @@ def verdict(
         f"{100 * (1 - level):g} % t interval {points(low)} to {points(high)} points"
     )
     numbers = (
-        f"mean {points(difference.mean or 0.0)}, {interval}, p = {p_holm:.3g} "
-        f"({TESTS}; Holm over {tests}), {counted(difference.n, 'seed')}"
+        f"mean {points(difference.mean or 0.0)}, {interval}, p = {_p(p_holm, level)} "
+        f"({TESTS}{_over(tests)}), {counted(difference.n, 'seed')}"
     )
     if p_holm <= level and low > 0:
         return Verdict(claim, "supported", f"{numbers}: above 0, p ≤ {level:g}")
     if p_holm <= level and high < 0:
         return Verdict(claim, "refuted", f"{numbers}: below 0, p ≤ {level:g}")
-    reason = f"p > {level:g}{deciding_text(against)}"
+    reason = f"p > {level:g}{deciding_text(against, tests)}"
     if low <= 0 <= high:
         reason = "the difference is 0" if difference.why_no_interval else "the interval holds 0"
     return Verdict(claim, "inconclusive", f"{numbers}: {reason}")
 
 
-def deciding_text(found: Deciding | None) -> str:
+def deciding_text(found: Deciding | None, tests: int) -> str:
     """What stood against a verdict, in words: its test, and its interval, which holds 0."""
     if found is None:
         return ""
     interval = ""
     if found.low is not None and found.high is not None:
+        level = f" (Holm's level {found.level:.3g})" if tests > 1 else ""
         interval = (
-            f", whose {100 * (1 - found.level):.4g} % interval (Holm's level {found.level:.3g}) is "
+            f", whose {100 * (1 - found.level):.4g} % interval{level} is "
             f"{points(found.low)} to {points(found.high)} points"
         )
     return f": decided by the {_NAMED[found.test]}{interval}"
 
 
+def margin_text(found: Deciding | None, margin: float, tests: int, of: str = "") -> str:
+    """Why a bound that passes minus the margin decides nothing; empty where nothing stood against.
+
+    `of` names the difference where the text does not stand beside it: " of gap minus fc".
+    """
+    if found is None:
+        return ""
+    end, where, value = ("upper", "below", found.high)
+    if found.high is None:
+        end, where, value = ("lower", "above", found.low)
+    level = f"Holm's level of {found.level:.3g}" if tests > 1 else f"{found.level:.3g}"
+    edge = f"{'-' if margin else ''}{counted(100 * margin, 'point')}"
+    own = "" if value is None else f"; its own {end} bound at that level is {points(value)} points"
+    return (
+        f"the {end} bound{of} is {where} {edge}, but the "
+        f"{_NAMED[found.test]} does not reject (p = {above(found.p, found.level, 3)}, above "
+        f"{level}{own})"
+    )
+
+
+def _p(p: float, level: float) -> str:
+    """In three digits, or in as many as show that it is above the level."""
+    return above(p, level, 3) if p > level else f"{p:.3g}"
+
+
+def _over(tests: int) -> str:
+    """Holm's correction, where there is more than one test to correct for."""
+    return f"; Holm over {tests}" if tests > 1 else ""
+
+
+_SIDES: tuple[Side, ...] = ("greater", "less")
 _NAMED = {"sign-flip": "sign-flip test", "Student's t": "t-test", "Hall's t": "t-test by Hall"}
 
 
@@ -220,12 +285,18 @@ def _margin_p(difference: PairedDifference, margin: float, side: Side) -> float 
 
 
 def _not_worse(
-    claim: str, difference: PairedDifference, p_holm: tuple[float, float], tests: int, margin: float
+    claim: str,
+    difference: PairedDifference,
+    p_holm: tuple[float, float],
+    tests: int,
+    margin: float,
+    against: Deciding | None,
 ) -> Verdict:
-    """Non-inferiority, one-sided at half the level: the t interval's end against -margin.
+    """Non-inferiority: three one-sided tests at half the level, Holm-adjusted, against -margin.
 
-    Half the level, so that the interval that is printed decides (ICH E9, section 3.5), and
-    because skewness, which two sides share, is all on one side here.
+    Half the level, so that Student's test alone is what the printed interval says (ICH E9, section
+    3.5), and because skewness, which two sides share, is all on one side here. `against` is what
+    stood against a verdict where the interval excludes -margin.
     """
     half = difference.level / 2
     few = _too_few(claim, difference.n, seeds_needed(tests, difference.level))
@@ -233,18 +304,21 @@ def _not_worse(
     if few or bounds is None:
         return few or Verdict(claim, "inconclusive", "no interval")
     low, high = bounds
-    above, below = p_holm
+    p_above, p_below = p_holm
     shown = difference.why_no_interval or f"lower bound {points(low)} points"
     numbers = (
         f"one-sided at {half:g}, margin {counted(100 * margin, 'point')}: {shown}, "
-        f"p = {above:.3g} (as above; Holm over {tests}), {counted(difference.n, 'seed')}"
+        f"p = {_p(p_above, half)} (as above{_over(tests)}), {counted(difference.n, 'seed')}"
     )
-    if above <= half and low > -margin:
+    upper = "" if difference.why_no_interval else f"; upper bound {points(high)} points"
+    if p_above <= half and low > -margin:
         return Verdict(claim, "supported", numbers)
-    if below <= half and high < -margin:
-        upper = "" if difference.why_no_interval else f"; upper bound {points(high)} points"
+    if p_below <= half and high < -margin:
         return Verdict(claim, "refuted", f"{numbers}{upper}")
-    return Verdict(claim, "inconclusive", numbers)
+    if against is None:
+        return Verdict(claim, "inconclusive", numbers)
+    shown = f"{numbers}{upper}" if high < -margin else numbers
+    return Verdict(claim, "inconclusive", f"{shown}: {margin_text(against, margin, tests)}")
 
 
 def _too_few(claim: str, n: int, needed: int) -> Verdict | None:
@@ -255,4 +329,4 @@ def _too_few(claim: str, n: int, needed: int) -> Verdict | None:
 
 def points(share: float) -> str:
     """A difference of shares in percentage points, with its sign."""
-    return f"{100 * share:+.2f}"
+    return with_sign(100 * share)

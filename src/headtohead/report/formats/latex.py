@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from headtohead.claims.base import JudgedClaim
 from headtohead.core.tex import escape
-from headtohead.core.text import MISSING, minus
+from headtohead.core.text import MISSING, minus, with_sign
 from headtohead.report.page.answer import opening
 from headtohead.report.page.content import Content
 from headtohead.report.summary import HeadComparison, Summary
@@ -89,13 +89,13 @@ def _claim(claim: JudgedClaim) -> Sequence[str]:
 
 
 def _points(share: float | None) -> str:
-    return MISSING if share is None else f"{100 * share:+.2f}"
+    return MISSING if share is None else with_sign(100 * share)
 
 
 def _interval(low: float | None, high: float | None) -> str:
     if low is None or high is None:
         return MISSING
-    return f"[{100 * low:+.2f}, {100 * high:+.2f}]"
+    return f"[{with_sign(100 * low)}, {with_sign(100 * high)}]"
 
 
 def _table(caption: str, label: str, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

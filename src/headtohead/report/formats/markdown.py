@@ -88,8 +88,10 @@ def _verdicts(content: Content) -> Iterator[str]:
             [(claim.statement, claim.outcome, claim.rule) for claim in content.claims.views],
         )
         for claim in content.claims.views:
-            yield from (_item(f"{claim.statement}: {note}") for note in claim.notes)
-        yield ""
+            if claim.notes:
+                yield f"Beside “{escape(claim.statement)}”:\n"
+                yield from (_item(note) for note in claim.notes)
+                yield ""
 
 
 def _by_class(content: Content) -> Iterator[str]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from headtohead.analysis.baseline import Baseline, baseline_of
+from headtohead.core.text import with_sign
 from headtohead.report.beside import Beside, StackRow, stack_rows, unlike
 from headtohead.report.charts.chart import Chart
 from headtohead.report.charts.curves import QUANTITIES, Track, curve_chart
@@ -57,7 +58,7 @@ def _row(row: StackRow, margin: float) -> BesideRow:
     interval = (
         "one seed, no interval"
         if found.low is None or found.high is None
-        else f"{100 * found.low:+.1f} to {100 * found.high:+.1f}"
+        else f"{with_sign(100 * found.low, 1)} to {with_sign(100 * found.high, 1)}"
     )
     answers = {None: "unknown", True: "yes", False: "not shown"}
     return BesideRow(
@@ -65,7 +66,7 @@ def _row(row: StackRow, margin: float) -> BesideRow:
         row.at,
         _side(row.ours),
         _side(row.theirs),
-        f"{100 * found.mean:+.1f} ({interval})",
+        f"{with_sign(100 * found.mean, 1)} ({interval})",
         answers[found.within(margin)],
     )
 

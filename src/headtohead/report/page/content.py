@@ -280,9 +280,9 @@ def _speed_table(found: Speed | None) -> SpeedTable | None:
         rows.append(
             SpeedRow(
                 head,
-                f"{middle:.1f}",
-                f"{wall.min():.1f} to {wall.max():.1f}",
-                f"{float(sorted(cpu)[len(cpu) // 2]):.1f}",
+                _milliseconds(middle),
+                f"{_milliseconds(wall.min())} to {_milliseconds(wall.max())}",
+                _milliseconds(float(sorted(cpu)[len(cpu) // 2])),
                 middle,
             )
         )
@@ -291,6 +291,11 @@ def _speed_table(found: Speed | None) -> SpeedTable | None:
         f"{found.batch_size[0]} images a step."
     )
     return SpeedTable(tuple(rows), about)
+
+
+def _milliseconds(value: float) -> str:
+    """One decimal; two significant digits below one, as a head on cached features takes."""
+    return f"{value:.1f}" if value >= 1 else f"{value:.2g}"
 
 
 def _seen(

@@ -1,11 +1,11 @@
 """The claims, the estimates without a verdict, times to a target and the sequential looks."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from headtohead.claims.base import ClaimFigure, JudgedClaim, Unit
-from headtohead.core.text import MEGA, MISSING, counted, minus
+from headtohead.core.text import MEGA, MISSING, NOTHING, counted, minus, with_sign
 from headtohead.report.summary import HeadComparison, Summary
 
 NAMES = {
@@ -27,6 +27,7 @@ NAMES = {
     "epochs_to_target": "epochs to the target",
     "seconds_to_target": "wall-clock seconds to the target",
 }
+NOT_TRAINED = "none: computed in closed form"
 SHARES = ("accuracy", "overfit", "ece", "f1")
 
 
@@ -147,9 +148,9 @@ def estimate_rows(summary: Summary) -> tuple[EstimateRow, ...]:
             EstimateRow(
                 metric=f"{name}{', last epoch' if last else ''}{unit}",
                 pair=f"{item.first} − {item.second}",
-                mean=minus(f"{scale * over.mean:+.3g}"),
+                mean=minus(_three(scale * over.mean)),
                 order=scale * over.mean,
-                interval=_interval(over.low, over.high, scale, "+.3g"),
+                interval=_interval(over.low, over.high, scale, _three),
                 n=over.n,
             )
         )
@@ -167,8 +168,8 @@ def picture_rows(summary: Summary) -> tuple[PicturesRow, ...]:
         rows.append(
             PicturesRow(
                 pair=f"{item.first} − {item.other}",
-                mean=minus(f"{100 * found.mean:+.2f}"),
-                interval=_interval(found.low, found.high, 100, "+.2f"),
+                mean=minus(with_sign(100 * found.mean)),
+                interval=_interval(found.low, found.high, 100),
                 pictures=f"{found.pictures:,} in {counted(found.clusters, 'group')}",
                 mcnemar=", ".join(f"{value:.2g}" for value in p) or MISSING,
             )
@@ -187,14 +188,19 @@ def picture_bounds(item: HeadComparison) -> tuple[float, float] | None:
 def bounds_text(bounds: tuple[float, float] | None) -> str:
     """`−3.58 to +1.18`, in points."""
     low, high = bounds or (None, None)
-    return _interval(low, high, 1, "+.2f")
+    return _interval(low, high, 1)
 
 
 def target_rows(summary: Summary) -> tuple[TargetRow, ...]:
-    """Restricted means; runs that never reached the target count in full."""
+    """Restricted means; runs that never reached the target count in full.
+
+    A head in closed form is among them, with its reason in place of epochs.
+    """
     if summary.targets is None:
         return ()
-    return tuple(
+    known = [item.head for item in summary.targets.heads]
+    without = [head.head for head in summary.heads if head.finished and head.head not in known]
+    found = tuple(
         TargetRow(
             item.head,
             f"{item.epochs.reached} of {item.epochs.n}",
@@ -202,6 +208,7 @@ def target_rows(summary: Summary) -> tuple[TargetRow, ...]:
         )
         for item in summary.targets.heads
     )
+    return (*found, *(TargetRow(head, MISSING, NOT_TRAINED) for head in without))
 
 
 def looks_text(summary: Summary) -> str:
@@ -211,7 +218,8 @@ def looks_text(summary: Summary) -> str:
         return ""
     at = ", ".join(map(str, looks.looks))
     taken = ", ".join(
-        f"{look.n} seeds: {100 * look.mean:+.2f} points, p = {look.p:.3g} against {look.spent:.3g}"
+        f"{look.n} seeds: {with_sign(100 * look.mean)} points, p = {look.p:.3g} "
+        f"against {look.spent:.3g}"
         for look in looks.taken
     )
     end = {1: f"{looks.reference} is better", -1: f"{looks.other} is better", 0: "not decided"}
@@ -222,7 +230,14 @@ def looks_text(summary: Summary) -> str:
     )
 
 
-def _interval(low: float | None, high: float | None, scale: float, digits: str) -> str:
+def _three(value: float) -> str:
+    """Three significant digits with the sign; what an addition's rounding leaves is zero."""
+    return f"{round(value, NOTHING) + 0.0:+.3g}"
+
+
+def _interval(
+    low: float | None, high: float | None, scale: float, shown: Callable[[float], str] = with_sign
+) -> str:
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return MISSING
-    return minus(f"{scale * low:{digits}} to {scale * high:{digits}}")
+    return minus(f"{shown(scale * low)} to {shown(scale * high)}")

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
-from headtohead.core.text import minus
+from headtohead.core.text import minus, with_sign
 from headtohead.report.charts.chart import (
     Chart,
     Drawing,
@@ -83,7 +83,7 @@ def _draw_row(paper: Drawing, summary: Summary, item: HeadComparison, row: int) 
     below = [row + BELOW + down for down in lowered(paper, values, STEP, DEEPEST)]
     seeds = axes.plot(values, below, "o", color=NEUTRAL, markersize=4)
     paper.belongs(index, *seeds)
-    said = [f"seed {seed}: {value:+.2f} points" for value, seed in ordered]
+    said = [f"seed {seed}: {with_sign(value)} points" for value, seed in ordered]
     paper.readable(label, index, list(zip(values, below, strict=True)), said)
     bounds = _bounds(item)
     if bounds is not None:
@@ -124,7 +124,7 @@ def _confidence(shown: Sequence[HeadComparison]) -> str:
 def difference_text(item: HeadComparison) -> str:
     """`+0.52 points on average, 95 % interval −0.1 to +1.1`, or that there is no interval."""
     difference = item.comparison.difference
-    text = f"{100 * (difference.mean or 0.0):+.2f} points"
+    text = f"{with_sign(100 * (difference.mean or 0.0))} points"
     bounds = _bounds(item)
     if bounds is None:
         if difference.n < 2:
@@ -132,5 +132,5 @@ def difference_text(item: HeadComparison) -> str:
         return f"{text} on average over {difference.n} seeds, {difference.why_no_interval}"
     return (
         f"{text} on average over {difference.n} seeds, {100 * (1 - difference.level):g} % interval "
-        f"{bounds[0]:+.2f} to {bounds[1]:+.2f}"
+        f"{with_sign(bounds[0])} to {with_sign(bounds[1])}"
     )

@@ -1,8 +1,8 @@
 """Why the answer is what it is: each comparison in a sentence."""
 
-from headtohead.core.text import counted, minus, names, points, signed
+from headtohead.core.text import above, counted, minus, names, points, signed
 from headtohead.report.summary import HeadComparison, Summary
-from headtohead.stats.family import deciding_text
+from headtohead.stats.family import deciding_text, margin_text
 
 
 def reason(summary: Summary, item: HeadComparison) -> str:
@@ -49,16 +49,22 @@ def _why_open(summary: Summary, item: HeadComparison) -> str:
     if difference.n < summary.seeds_needed:
         return f"; {counted(difference.n, 'seed')} decide nothing"
     if difference.low is None or difference.high is None or difference.low <= 0 <= difference.high:
-        return ": either may be ahead"
+        return f": either may be ahead{_why_not_as_good(summary, item)}"
     together = f", adjusted for {found.tests} comparisons" if found.tests > 1 else ""
     return (
         f". Not decided all the same: the largest p of the three tests{together}, is "
-        f"{_above(found.p_holm, difference.level)}, above {difference.level:g}"
-        f"{minus(deciding_text(found.deciding))}"
+        f"{above(found.p_holm, difference.level)}, above {difference.level:g}"
+        f"{minus(deciding_text(found.deciding, found.tests))}"
     )
 
 
-def _above(p: float, level: float) -> str:
-    """A p-value above the level in as many digits as show that it is: 0.0501, not 0.05."""
-    texts = (f"{p:.{digits}g}" for digits in range(2, 16))
-    return next((text for text in texts if float(text) > level), f"{p:g}")
+def _why_not_as_good(summary: Summary, item: HeadComparison) -> str:
+    """Why an interval above minus the margin does not show the first to be as good as the other."""
+    found, margin = item.comparison, summary.file.study.verdict.margin
+    if found.deciding_margin is None or found.deciding_margin.low is None:
+        return ""
+    why = margin_text(found.deciding_margin, margin, found.tests, f" of {item.pair}")
+    return (
+        f". That {item.first} is not behind by more than the margin of {points(margin)} is not "
+        f"decided: {minus(why)}"
+    )
