@@ -44,6 +44,13 @@ def test_the_family_has_as_many_comparisons_as_were_declared(tmp_path: Path) -> 
         assert stated(told)[0] == str(count)
 
 
+def test_a_single_comparison_is_not_said_to_be_adjusted(tmp_path: Path) -> None:
+    """Else a reader thinks that p-values were made larger."""
+    page = report_page(study_ledger(tmp_path, heads=("fc", "gap"), reference="gap"))
+    assert "Holm" not in paragraph(page, "Verdicts.")
+    assert "Holm" not in section_html(page, "verdicts")
+
+
 def test_at_least_as_good_is_said_to_need_all_three_tests(tmp_path: Path) -> None:
     """Else a reader expects that the printed lower bound alone decides it."""
     told = paragraph(report_page(study_ledger(tmp_path)), "Verdicts.").partition("At least as")[2]

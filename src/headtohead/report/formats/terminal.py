@@ -14,7 +14,7 @@ from rich.text import Text
 from headtohead.analysis.baseline import Baseline
 from headtohead.analysis.run_results import PRIMARY
 from headtohead.core.text import MISSING as MISSING
-from headtohead.core.text import counted, digits_of_seconds, names
+from headtohead.core.text import counted, digits_of_seconds, names, with_sign
 from headtohead.report.charts.style import LARGEST_CLASS
 from headtohead.report.comparisons import HeadComparison
 from headtohead.report.page.answer import opening
@@ -173,9 +173,9 @@ def _over_pictures(summary: Summary, item: HeadComparison) -> Iterator[str]:
     p = [test.p for test in item.mcnemar]
     by_seed = f"{min(p):.2g} to {max(p):.2g}" if len(p) > 1 else f"{p[0]:.2g}"
     yield (
-        f"{pair}: {100 * found.mean:+.2f}, {100 * (1 - found.level):g} % interval "
-        f"{100 * found.low:+.2f} to {100 * found.high:+.2f} points ({networks} on other test "
-        f"images; {found.pictures:,} images in {counted(found.clusters, 'group')}, "
+        f"{pair}: {with_sign(100 * found.mean)}, {100 * (1 - found.level):g} % interval "
+        f"{with_sign(100 * found.low)} to {with_sign(100 * found.high)} points ({networks} on "
+        f"other test images; {found.pictures:,} images in {counted(found.clusters, 'group')}, "
         f"cluster-robust). McNemar per seed, descriptive: p = {by_seed}."
     )
 
@@ -200,15 +200,13 @@ def _estimate(summary: Summary, item: HeadComparison) -> str:
     difference = item.comparison.difference
     mean = 100 * (difference.mean or 0.0)
     metric = f"{summary.metric[0].upper()}{summary.metric[1:]}"
-    line = f"{metric}, {item.pair}: {mean:+.1f} points"
+    line = f"{metric}, {item.pair}: {with_sign(mean, 1)} points"
     if difference.low is None or difference.high is None:
         if difference.n < 2:
             return f"{line} (estimate from one seed)"
         return f"{line} (an estimate over {difference.n} seeds; {difference.why_no_interval})"
-    return (
-        f"{line} ({100 * (1 - difference.level):g} % interval {100 * difference.low:+.1f} to "
-        f"{100 * difference.high:+.1f}, an estimate)"
-    )
+    low, high = (with_sign(100 * end, 1) for end in (difference.low, difference.high))
+    return f"{line} ({100 * (1 - difference.level):g} % interval {low} to {high}, an estimate)"
 
 
 def _grid(summary: Summary, width: int) -> Table:
