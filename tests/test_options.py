@@ -234,6 +234,12 @@ def test_the_pages_command_gives_the_same_study(base: str | None, given: dict[st
     assert received == [study]
 
 
+def test_a_shipped_study_with_the_description_of_another_version_is_still_its_name() -> None:
+    """Else a report of before says that only a file gives its study again."""
+    study = study_from("article", data="photos").model_copy(update={"description": "as it was"})
+    assert arguments_for(study) == ["article", "--data", "photos"]
+
+
 def test_a_study_that_options_cannot_give_is_a_file() -> None:
     """Split, backbone and heads' own settings have no options."""
     study = study_from("quick")

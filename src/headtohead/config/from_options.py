@@ -44,7 +44,7 @@ def study_from(study: str | Path | None, **options: Any) -> "StudySpec":
 
 
 def arguments_for(study: "StudySpec") -> list[str] | None:
-    """The arguments of `compare` that give exactly this study; None where there are none."""
+    """The arguments of `compare` that give this study, whatever its description says, or None."""
     from headtohead.config.study_files import shipped_studies
 
     # What was found of weights on this machine, and where it ran, is no part of what a user writes.
@@ -55,10 +55,10 @@ def arguments_for(study: "StudySpec") -> list[str] | None:
         start = {} if base else {"data": study.data}
         changed = {**start, **_changes(study, study_from(base, **start))}
         try:
-            same = study_from(base, **changed) == study
+            found = study_from(base, **changed)
         except UsageError:
             continue
-        if same:
+        if found.model_copy(update={"description": study.description}) == study:
             return [*([base] if base else []), *_as_flags(changed)]
     return None
 
