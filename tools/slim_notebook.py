@@ -3,7 +3,7 @@
     python tools/slim_notebook.py notebooks/article.ipynb
 
 An image that Jupyter keeps as PNG and as JPEG stays as JPEG; charts become PNGs of few colours, as
-`headtohead report --figures` writes them.
+`headtohead report --figures` writes them. None is wider than the page.
 """
 
 import base64
@@ -18,7 +18,7 @@ from PIL import Image
 from headtohead.report.charts.chart import few_colors
 
 WIDEST = 840
-"""Pixels of a chart, half as many again as the notebook shows."""
+"""Pixels of an image; half as many again as the notebook shows."""
 
 
 def slim(notebook: Any) -> None:
@@ -28,8 +28,20 @@ def slim(notebook: Any) -> None:
             data = output.get("data", {})
             if "image/jpeg" in data:
                 data.pop("image/png", None)
+                data["image/jpeg"] = base64.b64encode(_smaller(data["image/jpeg"])).decode()
             if "image/png" in data:
                 data["image/png"] = base64.b64encode(_packed(data["image/png"])).decode()
+
+
+def _smaller(encoded: str) -> bytes:
+    content = base64.b64decode(encoded)
+    with Image.open(io.BytesIO(content)) as image:
+        if image.width <= WIDEST:
+            return content
+        image.thumbnail((WIDEST, WIDEST), Image.Resampling.LANCZOS)
+        made = io.BytesIO()
+        image.save(made, "JPEG", quality=75, optimize=True)
+    return made.getvalue()
 
 
 def _packed(encoded: str) -> bytes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from headtohead.config.recipe import OptimizerName
-from headtohead.core.text import names
+from headtohead.core.text import counted, names
 from headtohead.stats.family import seeds_needed
 
 Size = tuple[int, int]
@@ -137,12 +137,10 @@ def too_few_seeds(seeds: int, comparisons: int, level: float) -> list[str]:
     most = 0
     while seeds_needed(most + 1, level) <= seeds:
         most += 1
-    fewer = (
-        f"declare at most {most} in verdict.pairs" if most else "no family is small enough for them"
-    )
+    fewer = f", or declare at most {most} in verdict.pairs" if most else ""
     return [
-        f"{comparisons} comparisons at level {level:g} need at least {needed} seeds for any "
-        f"verdict; the study has {seeds}. Use --seeds {needed}, or {fewer}."
+        f"{counted(comparisons, 'comparison')} at level {level:g} take at least {needed} seeds for "
+        f"any verdict; the study has {seeds}. Use --seeds {needed}{fewer}."
     ]
 
 
