@@ -299,9 +299,10 @@ def test_what_is_kept_together_is_what_the_study_asked_for(
 
 @pytest.mark.usefixtures("no_drawing")
 def test_the_method_counts_the_declared_comparisons(tmp_path: Path) -> None:
-    """Else the page says "adjusted over 2" where the study declared one comparison."""
-    ledger = study_ledger(tmp_path, heads=("fc", "fc_dropout", "gap"), pairs=["fc"])
-    assert "Holm-adjusted over 1 comparison," in section(page_of(ledger), "method")
+    """Else the page says "adjusted over 3" where the study declared two comparisons."""
+    heads = ("fc", "fc_dropout", "gap", "gem")
+    ledger = study_ledger(tmp_path, heads=heads, reference="gap", pairs=["fc", "gem"])
+    assert "Holm-adjusted over 2 comparisons," in section(page_of(ledger), "method")
 
 
 @pytest.mark.usefixtures("no_drawing")

@@ -156,7 +156,7 @@ def verdicts() -> str:
         for head, result in compare_family(pairs, REFERENCE, LEVEL, MARGIN).items():
             better, not_worse = result.better.outcome, result.not_worse.outcome
             interval = _interval(result.difference)
-            why = deciding_text(result.deciding).removeprefix(": ")
+            why = deciding_text(result.deciding, len(pairs)).removeprefix(": ")
             better = f"{better}, {why}" if why else better
             lines.append(f"| {title} | `{head}` | {interval} | {better} | {not_worse} |")
     return "\n".join(lines)
