@@ -20,6 +20,15 @@ def names(heads: Sequence[str]) -> str:
     return f"{', '.join(heads[:-1])} and {heads[-1]}"
 
 
+FEW = 4
+"""Things that a sentence names; more are counted."""
+
+
+def few_names(items: Sequence[str], what: str = "heads") -> str:
+    """`a, b and c`; of more than FEW how many, `36 heads`."""
+    return names(items) if len(items) <= FEW else f"{len(items)} {what}"
+
+
 def points(share: float) -> str:
     """`one point`, `0.5 points`: a share as percentage points in running text."""
     value = 100 * share

@@ -11,7 +11,7 @@ from typing import Literal
 
 from headtohead.analysis.run_results import PRIMARY
 from headtohead.core.errors import UsageError
-from headtohead.core.text import names
+from headtohead.core.text import few_names, names
 from headtohead.data.prepared import printable
 from headtohead.report.comparisons import HeadComparison
 from headtohead.report.summary import HeadResult, Summary, summarize
@@ -19,9 +19,6 @@ from headtohead.stats import estimate
 from headtohead.stats.paired import Estimate
 from headtohead.store.ledger import Ledger
 from headtohead.study_data import StudyData
-
-FEW = 4
-"""Classes that a line names; more are counted."""
 
 NAMED = 5
 """Winners that the headline names; more are counted, and have won the least."""
@@ -274,7 +271,7 @@ def _levels(entries: Sequence[Entry]) -> list[str]:
 def _kind(group: Sequence[Entry]) -> str:
     file = group[0].summary.file
     classes = [printable(name) for name in file.classes]
-    told = names(classes) if len(classes) <= FEW else f"{len(classes)} classes"
+    told = few_names(classes, "classes")
     return f"{names([entry.label for entry in group])} ({told}; {group[0].summary.metric})"
 
 

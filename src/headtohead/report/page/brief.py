@@ -4,9 +4,8 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from headtohead.core.text import MEGA, MISSING, counted, digits_of_seconds, names
+from headtohead.core.text import MEGA, MISSING, counted, digits_of_seconds, few_names, names
 from headtohead.report.page.answer import ShortAnswer
-from headtohead.report.page.validity import few_names
 from headtohead.report.remedy import remedy
 from headtohead.report.summary import HeadResult, Summary
 

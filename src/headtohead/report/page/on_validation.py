@@ -3,12 +3,9 @@
 from collections.abc import Collection
 
 from headtohead.analysis.run_results import PRIMARY
-from headtohead.core.text import names, signed
+from headtohead.core.text import few_names, signed
 from headtohead.report.page.parameter_words import more_or_fewer
 from headtohead.report.summary import Summary
-
-FEW = 4
-"""Heads that a sentence names; more are counted."""
 
 
 def another_head(summary: Summary, chosen: str) -> str:
@@ -80,6 +77,6 @@ def without_verdict(summary: Summary, told: Collection[str] = ()) -> str:
     left = [head for head in summary.file.study.heads_without_verdict if head not in told]
     if not left:
         return ""
-    who = f"{len(left)} other heads" if len(left) > FEW else names(left)
+    who = few_names(left, "other heads")
     have = "has" if len(left) == 1 else "have"
     return f"{who} {have} estimates and no verdict: the study declares its comparisons beforehand."

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import headtohead
 from headtohead.analysis.shown_in_full import shown_in_full
 from headtohead.config.study import prepared_text
-from headtohead.core.text import minus, names
+from headtohead.core.text import FEW, minus, names
 from headtohead.data.prepared import printable
 from headtohead.report.charts.chart import Chart
 from headtohead.report.charts.dots import Dot, DotChart, DotRow, dot_chart
@@ -18,7 +18,7 @@ from headtohead.report.page.glossary import TERMS, explain
 from headtohead.report.page.recipe import recipe_text
 from headtohead.report.page.setting import backbone_text, epochs_text
 from headtohead.report.page.tables import MISSING
-from headtohead.report.several import FEW, AgainstReference, Entry, Place, Several
+from headtohead.report.several import AgainstReference, Entry, Place, Several
 
 TAGS: dict[AgainstReference, str] = {
     "reference": "",

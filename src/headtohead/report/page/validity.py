@@ -7,13 +7,10 @@ import math
 from collections.abc import Sequence
 
 from headtohead.analysis.baseline import Standing
-from headtohead.core.text import names, signed
+from headtohead.core.text import FEW, few_names, names, signed
 from headtohead.data.holdout import ENOUGH
 from headtohead.report.summary import HeadComparison, HeadResult, Summary
 from headtohead.stats import LAG
-
-FEW = 4
-"""Heads that a sentence names; more are counted."""
 
 LEARN_MORE = (
     "Train for more epochs, with smaller batches (so that there are more steps) or at a larger "
@@ -205,11 +202,6 @@ def lost(summary: Summary) -> str:
     return " ".join(told)
 
 
-def few_names(heads: Sequence[str], other: str = "") -> str:
-    """`a, b and c`; of more than FEW heads how many, `36 other heads`."""
-    return names(heads) if len(heads) <= FEW else f"{len(heads)} {other}heads"
-
-
 def _led(found: Standing) -> str:
     """`fc (lead +3.2 points, −1.4 to +7.8)`: a head and its lead over the largest class."""
     lead = found.over_images
@@ -230,7 +222,7 @@ def lost_fairly(summary: Summary) -> str:
         return ""
     stuck, named = summary.stuck, summary.baseline.name
     learned = [item.head for item in summary.standings if item.beats]
-    others = few_names(learned, "other ")
+    others = few_names(learned, "other heads")
     told = []
     if stuck:
         verb, lose = ("is", "it has lost") if len(stuck) == 1 else ("are", "they have lost")
