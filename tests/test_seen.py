@@ -18,11 +18,14 @@ from headtohead.deploy.runs import Member
 from headtohead.heads.base import Pool, PooledHead
 from headtohead.heads.classifier import Classifier
 from headtohead.probes import seen
+from headtohead.probes.probe_images import ProbeImages
 from headtohead.probes.seen import features_of, logits_of
-from headtohead.training.feature_extraction import Network
+from headtohead.probes.translation import collect_translation
+from headtohead.training import feature_extraction
+from headtohead.training.feature_extraction import Network, SharedMaps
 from headtohead.training.inference import infer
 from headtohead.training.inputs import Pictures
-from test_feature_cache import CPU, frozen_spec, images
+from test_feature_cache import CPU, SIZE, frozen_spec, images, key
 from test_frozen import plan
 
 
@@ -121,6 +124,53 @@ def test_whatever_looks_at_images_computes_in_float32(
     assert rounded
     assert not any(rounded)
     assert convolution.allow_tf32
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+def test_what_all_workers_show_is_computed_once_in_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str
+) -> None:
+    """Else each worker of a frozen study moves 600 windows; or it is given others than it asks."""
+    spec, rng = frozen_spec(tmp_path), np.random.default_rng(2)
+    sides = SIZE, SIZE + 2 * 8
+    pixels, wide = (rng.integers(0, 256, (30, side, side, 3), np.uint8) for side in sides)
+    shown = ProbeImages(np.arange(30), np.arange(30) % 2, pixels, wide)
+
+    def worker(shared: SharedMaps | None) -> Classifier:
+        model = plan(spec, "fc").build_plain()
+        assert isinstance(model.backbone, Frozen)
+        model.backbone.seen.clear()
+        model.backbone.shared = shared
+        return model
+
+    alone = worker(None)
+    expected = collect_translation(alone, shown, CPU).predicted
+    maps = features_of(alone, pixels, CPU)
+    assert expected.std(axis=0).any()
+    shared = SharedMaps(key(spec), spec, tmp_path, 0, CPU, layout)
+    first = worker(shared)
+    assert (collect_translation(first, shown, CPU).predicted == expected).all()
+    torch.testing.assert_close(features_of(first, pixels, CPU, name="p"), maps)
+
+    computing = AssertionError("computed again")
+    monkeypatch.setattr(feature_extraction, "compute", Raising(computing))
+    second = worker(shared)
+    sizes = [counted(model) for model in (first, second)]
+    assert (collect_translation(second, shown, CPU).predicted == expected).all()
+    torch.testing.assert_close(features_of(second, pixels, CPU, name="p"), maps)
+    assert sizes == [[], []]
+    with pytest.raises(AssertionError):
+        features_of(second, pixels[:4], CPU, name="q")
+
+
+@dataclass(frozen=True)
+class Raising:
+    """Raises `error` when it is called."""
+
+    error: Exception
+
+    def __call__(self, *_: object, **__: object) -> None:
+        raise self.error
 
 
 def test_a_trained_backbone_sees_them_in_every_run(tmp_path: Path) -> None:

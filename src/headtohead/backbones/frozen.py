@@ -7,7 +7,7 @@ the model is put into: `model.train()` moves no statistic of it.
 import copy
 import json
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Self, TypeAlias, final
 
@@ -84,8 +84,11 @@ class Frozen(Held):
 
     Loading a state leaves it as it is: its weights are those that it was built with. `seen` holds
     feature maps of images that probes show to every run: all backbones of the same weights in a
-    process share it (see `headtohead.probes.seen`).
+    process share it (see `headtohead.probes.seen`). `shared`, where there is a cache, gives the
+    maps of images of a name, which all processes compute together.
     """
+
+    shared: Callable[[Any, str], Tensor] | None = None
 
     def __init__(self, trunk: Backbone, seen: dict[SeenKey, Tensor] | None = None) -> None:
         super().__init__(trunk.requires_grad_(False).eval())
@@ -183,24 +186,24 @@ def with_checkpointing(trunk: Backbone) -> Backbone:
 
 
 def frozen_backbone(spec: BackboneSpec, seed: int, *, lent: bool = False) -> Frozen:
-    """The frozen backbone of `spec`; PyTorch's random state is `seed`'s.
+    """The frozen backbone of `spec`; PyTorch's random state is `seed`'s where it has no weights.
 
     A model of its own, or where `lent` the process's one, to be computed with and not to be
     changed: a copy takes as long as some hundred steps of a light head. Its weights are read once
     in a process. Raises UsageError as `backbone_of` does.
     """
     told = spec.model_dump(mode="json")
-    key = json.dumps([told, None if spec.weights else seed], sort_keys=True)
-    return _lent(key, seed) if lent else _copied(key, seed)
+    key = json.dumps([told, 0 if spec.weights else seed], sort_keys=True)
+    return _lent(key) if lent else _copied(key)
 
 
-def _copied(key: str, seed: int) -> Frozen:
-    return Frozen(copy.deepcopy(_trunk(key, seed)), _seen(key))
+def _copied(key: str) -> Frozen:
+    return Frozen(copy.deepcopy(_trunk(key)), _seen(key))
 
 
 @lru_cache(maxsize=1)
-def _lent(key: str, seed: int) -> Frozen:
-    return _copied(key, seed)
+def _lent(key: str) -> Frozen:
+    return _copied(key)
 
 
 @lru_cache(maxsize=1)
@@ -210,7 +213,8 @@ def _seen(key: str) -> dict[SeenKey, Tensor]:
 
 
 @lru_cache(maxsize=2)
-def _trunk(key: str, seed: int) -> Backbone:
+def _trunk(key: str) -> Backbone:
+    told, seed = json.loads(key)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return backbone_of(BackboneSpec.model_validate(json.loads(key)[0]))
+        return backbone_of(BackboneSpec.model_validate(told))

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import DataError, StorageError
-from headtohead.core.files import digest_of, storage_error, write_atomic
+from headtohead.core.files import digest_of, storage_error, unreadable, write_atomic
 
 FORMAT = 1
 """Version of the folder's layout, part of every key."""
@@ -104,6 +104,14 @@ def open_features(folder: Path) -> NDArray[np.generic] | None:
             f"command again: they will be computed again."
         ) from error
     return cast("NDArray[np.generic]", found)
+
+
+def layout_of(folder: Path) -> str:
+    """The memory layout that the backbone computed complete features in. Raises StorageError."""
+    try:
+        return (folder / LAYOUT).read_text(encoding="ascii")
+    except OSError as error:
+        raise unreadable(folder / LAYOUT, error) from error
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ from functools import lru_cache
 from itertools import product
 from typing import TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from headtohead.heads.base import SMALLEST_NORM, flatten
+from headtohead.heads.base import SMALLEST_NORM, Pool, flatten
 
 Region: TypeAlias = tuple[slice, slice]
 
@@ -76,7 +77,7 @@ class CellMaxima:
     def __call__(self, features: Tensor) -> Tensor:
         """(N, C, H, W) → (N, Σ levels² · C)."""
         cells = cells_of(self.size, self.levels)
-        return torch.cat([maxima(features[:, :, rows, columns]) for rows, columns in cells], dim=1)
+        return torch.cat([maxima(features[:, :, r, c].clone()) for r, c in cells], dim=1)
 
 
 @dataclass(frozen=True)
@@ -89,12 +90,25 @@ class RegionMaxima:
     def __call__(self, features: Tensor) -> Tensor:
         """(N, C, H, W) → (N, C)."""
         regions = regions_of(self.size, self.levels)
-        pooled = torch.stack([maxima(features[:, :, rows, columns]) for rows, columns in regions])
+        # Copied, for the maxima of a part of a map in place take four times as long.
+        pooled = torch.stack([maxima(features[:, :, r, c].clone()) for r, c in regions])
         norms: Tensor = torch.linalg.vector_norm(pooled, dim=2, keepdim=True)
         first, *others = pooled / (norms + SMALLEST_NORM)
         # One after the other: the bits of `sum` over the regions depend on the batch.
         total: Tensor = sum(others, first)
         return total
+
+
+def of_stored(pool: Pool, features: Tensor) -> Tensor:
+    """What `pool` makes of maps that no gradient goes back to: its numbers to the bit, sooner.
+
+    On a CPU NumPy sorts all values of a map five times as fast as topk finds some of them.
+    """
+    if not isinstance(pool, Largest) or features.device.type != "cpu":
+        return pool(features)
+    values = features.flatten(2).contiguous().numpy()
+    ascending = torch.from_numpy(np.sort(values, axis=2))
+    return ascending[..., -pool.k :].flip(2).mean(dim=2)
 
 
 @lru_cache

@@ -93,21 +93,21 @@ class TakenApart:
         `shared`: other runs have the same maps.
         """
         share = _shares(maps)
-        return Curves(
-            self._between(share, self._whole, self._mean, shared=shared),
-            self._between(share, self._blurred, self._whole, shared=shared),
+        ways = ((self._whole, self._mean), (self._blurred, self._whole))
+        between = np.concatenate([self._between(share, *way) for way in ways])
+        found = self._probability(between, shared=shared).reshape(2, self._steps - 1, -1)
+        deletion, insertion = (
+            np.stack([start.probability, *seen, end.probability], axis=1)
+            for (start, end), seen in zip(ways, found, strict=True)
         )
+        return Curves(deletion, insertion)
 
-    def _between(
-        self, share: NDArray[np.float64], start: _End, end: _End, *, shared: bool
-    ) -> Floats32:
-        """(m, steps + 1) probabilities of the true class as pixels of `end` replace `start`'s."""
+    def _between(self, share: NDArray[np.float64], start: _End, end: _End) -> NDArray[np.uint8]:
+        """((steps - 1) · m, side, side, 3): more and more pixels of `end` replace `start`'s."""
         mixed = np.stack([start.pixels] * (self._steps - 1))
         for k, pixels in enumerate(mixed, start=1):
             np.copyto(pixels, end.pixels, where=(share < k / self._steps)[..., None])
-        pixels = mixed.reshape(-1, *mixed.shape[2:])
-        found = self._probability(pixels, shared=shared).reshape(self._steps - 1, -1)
-        return np.stack([start.probability, *found, end.probability], axis=1)
+        return mixed.reshape(-1, *mixed.shape[2:])
 
     def _end(self, pixels: NDArray[np.uint8]) -> _End:
         return _End(pixels, self._probability(pixels, shared=True))

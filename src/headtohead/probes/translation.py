@@ -125,6 +125,31 @@ def whole_stride(backbone: "Backbone") -> int:
     return max(1, math.ceil(backbone.stride))
 
 
+@dataclass(frozen=True)
+class Windows:
+    """All images in one window, then in the next: cut when they are looked at.
+
+    `wide` (n, W, W, 3), `side` pixels a window, `corners` (s, 2) its first row and column.
+    """
+
+    wide: NDArray[np.uint8]
+    side: int
+    corners: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Windows of all images."""
+        return len(self.corners) * len(self.wide)
+
+    def __getitem__(self, part: slice) -> NDArray[np.uint8]:
+        """(n, side, side, 3) of them."""
+        numbers = np.arange(len(self))[part]
+        corners, images = np.divmod(numbers, len(self.wide))
+        cut = np.empty((len(numbers), self.side, self.side, 3), np.uint8)
+        for into, (top, left), image in zip(cut, self.corners[corners], images, strict=True):
+            into[:] = self.wide[image, top : top + self.side, left : left + self.side]
+        return cut
+
+
 def collect_translation(
     model: "Classifier", pictures: ProbeImages, device: "torch.device"
 ) -> Translation:
@@ -137,9 +162,8 @@ def collect_translation(
     side = pictures.pixels.shape[1]
     margin = (pictures.wide.shape[1] - side) // 2
     shifts, fine = windows(whole_stride(model.backbone), margin)
-    said = []
-    for down, right in (shifts + margin).tolist():
-        window = pictures.wide[:, down : down + side, right : right + side]
-        name = f"{every.digest} first {len(pictures.rows)} {down} {right}"
-        said.append(predicted(logits_of(model, window, device, name=name)).cpu().numpy())
-    return Translation(pictures.rows, pictures.labels, shifts, fine, np.stack(said))
+    cut = Windows(pictures.wide, side, shifts + margin)
+    name = f"{every.digest} windows of {len(pictures.rows)}"
+    said = predicted(logits_of(model, cut, device, name=name)).cpu().numpy()
+    of_each = said.reshape(len(shifts), len(pictures.rows))
+    return Translation(pictures.rows, pictures.labels, shifts, fine, of_each)

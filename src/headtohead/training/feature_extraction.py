@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -14,7 +15,14 @@ from headtohead.backbones.frozen import Frozen, frozen_backbone
 from headtohead.config.study import BackboneSpec
 from headtohead.core.errors import UsageError
 from headtohead.core.streams import stream_seed
-from headtohead.data.feature_cache import LAYOUT, Extraction, FeatureKey, MapShape, open_features
+from headtohead.data.feature_cache import (
+    LAYOUT,
+    Extraction,
+    FeatureKey,
+    MapShape,
+    layout_of,
+    open_features,
+)
 from headtohead.data.prepared import PreparedSet
 from headtohead.training.acceleration import fastest
 from headtohead.training.device import tf32
@@ -33,6 +41,16 @@ OnFeatures: TypeAlias = Callable[[int, int, float], None]
 """Told the images done, of how many, and the seconds left."""
 
 
+class Images(Protocol):
+    """Images that are cut when they are looked at, or an array of them."""
+
+    def __len__(self) -> int:
+        """How many."""
+
+    def __getitem__(self, part: slice, /) -> NDArray[np.uint8]:
+        """(n, H, W, 3) of them."""
+
+
 def frozen_features(
     key: FeatureKey,
     spec: BackboneSpec,
@@ -46,31 +64,83 @@ def frozen_features(
     """The features of `key`, from the cache if they are there, else computed into it by `spec`.
 
     Other processes that want the same share the work. `seed` is that of the runs to come: it
-    matters where the backbone's weights are random. Raises UsageError where the backbone cannot be
-    built, its weights have changed or its features are not finite, StorageError and DataError as
-    the cache does.
+    matters where the backbone's weights are random. The process's own backbone, which probes
+    show further images to, computes in the same layout from now on, and keeps those that have a
+    name in the cache. Raises UsageError where the backbone cannot be built, its weights have
+    changed or its features are not finite, StorageError and DataError as the cache does.
     """
+    found, layout = _found(key, spec, prepared.images, cache, seed=seed, device=device, tell=tell)
+    lent = frozen_backbone(spec, stream_seed(seed, "init/backbone"), lent=True)
+    lent.to(memory_format=LAYOUTS[layout])  # type: ignore[call-overload]
+    lent.shared = SharedMaps(key, spec, cache, seed, device, layout)
+    return Features(found, prepared.labels, device)
+
+
+@dataclass(frozen=True)
+class SharedMaps:
+    """A frozen backbone's maps of further images, which every process of a study asks for.
+
+    They are kept in the cache as features are, in float32, and computed in the same `layout` as
+    those of `key`: together, and once.
+    """
+
+    key: FeatureKey
+    spec: BackboneSpec
+    cache: Path
+    seed: int
+    device: torch.device
+    layout: str
+
+    def __call__(self, images: Images, name: str) -> Tensor:
+        """(n, C, h, w) of `images`, no others having this `name`: on a CPU, a file that is mapped.
+
+        Raises as `frozen_features` does.
+        """
+        found, _ = _found(
+            replace(self.key, prepared=name, dtype="float32", views=1),
+            self.spec, images, self.cache,
+            seed=self.seed, device=self.device, tell=lambda *_: None, layout=self.layout,
+        )  # fmt: skip
+        return without_copy(found[0]).permute(0, 3, 1, 2).to(self.device)
+
+
+def _found(
+    key: FeatureKey,
+    spec: BackboneSpec,
+    images: Images,
+    cache: Path,
+    *,
+    seed: int,
+    device: torch.device,
+    tell: OnFeatures,
+    layout: str | None = None,
+) -> tuple[NDArray[np.generic], str]:
+    """The features (views, N, h, w, C) of `key`, computed if need be, and in which layout."""
     folder = key.folder(cache)
     found = open_features(folder)
     if found is None:
-        compute(key, spec, prepared.images, folder, seed=seed, device=device, tell=tell)
+        compute(key, spec, images, folder, seed=seed, device=device, tell=tell, layout=layout)
         found = open_features(folder)
     if found is None:
         raise FileNotFoundError(folder)
-    return Features(found, prepared.labels, device)
+    return found, layout_of(folder)
 
 
 def compute(
     key: FeatureKey,
     spec: BackboneSpec,
-    images: NDArray[np.uint8],
+    images: Images,
     folder: Path,
     *,
     seed: int,
     device: torch.device,
     tell: OnFeatures,
+    layout: str | None = None,
 ) -> None:
-    """Compute the features of `images` (N, H, W, 3) into `folder`, or what of them is missing."""
+    """Compute the features of `images` (N, H, W, 3) into `folder`, or what of them is missing.
+
+    In the given layout, by default in the one that is found to be the fastest.
+    """
     backbone = frozen_backbone(spec, stream_seed(seed, "init/backbone"))
     maps: MapShape = (backbone.channels, *backbone.map_size(key.image_size))
     network = Network(backbone, device)
@@ -78,11 +148,11 @@ def compute(
     began, mine = time.monotonic(), 0
     with Extraction.begin(folder, key, len(images), maps, size) as work:
         timed = images[: BATCH_ON_GPU if device.type == "cuda" else TIMED]
-        layout = work.agreed(LAYOUT, lambda: network.fastest(timed))
+        agreed = work.agreed(LAYOUT, lambda: layout or network.fastest(timed))
         before = _pictures(work)
         for number in work.to_compute():
             view, part = work.batches[number]
-            features = network(images[part], layout, mirror=view == 1)
+            features = network(images[part], agreed, mirror=view == 1)
             kept = features.to(getattr(torch, key.dtype))
             _check_finite(features, kept, spec)
             work.write(number, kept.cpu().numpy())

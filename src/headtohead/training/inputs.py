@@ -15,6 +15,7 @@ from headtohead.backbones.base import Backbone
 from headtohead.config.recipe import AugmentSpec
 from headtohead.core.limits import memory_of
 from headtohead.heads.base import Head, Pool, PooledHead
+from headtohead.heads.pools import of_stored
 from headtohead.training.augment import Augmentation, mirrored
 from headtohead.training.device import free_cached_memory
 
@@ -233,12 +234,12 @@ class Features(_OfViews):
     def _pool(self, pool: Pool) -> Tensor | None:
         """(views · N, values), in batches of which none depends on another; None if too large."""
         rows = torch.arange(len(self._kept))
-        row = pool(self._of(rows[:1]))
+        row = of_stored(pool, self._of(rows[:1]))
         if row.nbytes * len(rows) > most_pooled():
             return None
         found = row.new_empty((len(rows), *row.shape[1:]))
         for part in torch.split(rows, POOLED_AT_ONCE):
-            found[part] = pool(self._of(part))
+            found[part] = of_stored(pool, self._of(part))
         return found
 
     def classify(self, head: Head, maps: Tensor) -> Tensor:
