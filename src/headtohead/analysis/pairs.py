@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from headtohead.analysis.run_results import METRICS, PRIMARY, RunResult
 from headtohead.config.study import StudySpec
 from headtohead.config.verdict import Metric
+from headtohead.core.text import names
 from headtohead.probes.predictions import Predictions, SplitPredictions
 from headtohead.stats import DECIMALS, Estimate, estimate
 from headtohead.stats.metrics import picture_scores, predictions
@@ -247,6 +248,15 @@ def in_closed_form(study: StudySpec, runs: Sequence[Run]) -> frozenset[str]:
         for run in runs
         if run.record.status == "finished"
         and run.record.epochs < study.recipe_for(run.record.head).epochs
+    )
+
+
+def no_epochs(heads: Sequence[str]) -> str:
+    """Why these heads are not among those that took epochs to a target."""
+    one = len(heads) == 1
+    return (
+        f"{names(heads)} {'is' if one else 'are'} computed in closed form: "
+        f"{'it has' if one else 'they have'} no epochs of training"
     )
 
 

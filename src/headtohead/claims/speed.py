@@ -7,7 +7,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from headtohead.analysis.pairs import HeadTarget, Targets, in_closed_form
+from headtohead.analysis.pairs import HeadTarget, Targets, in_closed_form, no_epochs
 from headtohead.claims.base import (
     BySeed,
     ClaimFigure,
@@ -17,7 +17,7 @@ from headtohead.claims.base import (
     measure,
     pairs,
 )
-from headtohead.core.text import counted, names, seconds_text, with_sign
+from headtohead.core.text import counted, seconds_text, with_sign
 from headtohead.probes.speed import SPEED, Speed
 from headtohead.report.charts.chart import Chart
 from headtohead.report.charts.dots import Dot, DotChart, DotRow, dot_chart
@@ -76,15 +76,6 @@ def _untrained(data: StudyData) -> list[str]:
     """Heads with runs that are computed in closed form, in the study's order."""
     found = in_closed_form(data.study, data.runs)
     return [head for head in data.heads if head in found]
-
-
-def no_epochs(heads: Sequence[str]) -> str:
-    """Why these heads are not among those that took epochs to a target."""
-    one = len(heads) == 1
-    return (
-        f"{names(heads)} {'is' if one else 'are'} computed in closed form: "
-        f"{'it has' if one else 'they have'} no epochs of training"
-    )
 
 
 @dataclass(frozen=True)

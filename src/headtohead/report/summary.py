@@ -145,6 +145,12 @@ class Summary:
         return [head.head for head in self.heads if not head.finished]
 
     @property
+    def without_epochs(self) -> list[str]:
+        """Heads with finished runs and no epochs to the target: they are in closed form."""
+        known = [item.head for item in self.targets.heads] if self.targets else []
+        return [head.head for head in self.heads if head.finished and head.head not in known]
+
+    @property
     def runs(self) -> list[RunResult]:
         """All runs that are over, head by head in the study's order."""
         return [run for head in self.heads for run in head.runs]
