@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from headtohead.analysis.baseline import Baseline, Standing, baseline_of, standings
-from headtohead.analysis.learning import seeds_that_stayed, untrained
+from headtohead.analysis.learning import fitted, in_closed_form, seeds_that_stayed, untrained
 from headtohead.analysis.pairs import (
     PairEstimate,
     Targets,
@@ -145,10 +145,14 @@ class Summary:
         return [head.head for head in self.heads if not head.finished]
 
     @property
-    def without_epochs(self) -> list[str]:
-        """Heads with finished runs and no epochs to the target: they are in closed form."""
-        known = [item.head for item in self.targets.heads] if self.targets else []
-        return [head.head for head in self.heads if head.finished and head.head not in known]
+    def in_closed_form(self) -> list[str]:
+        """Heads that are computed in one pass, not trained in epochs."""
+        return in_closed_form(self.file.study, self._by_head)
+
+    @property
+    def fitted(self) -> dict[str, float]:
+        """Heads that classify nearly all their training images correctly, and how many."""
+        return fitted(self._by_head, self.baseline)
 
     @property
     def runs(self) -> list[RunResult]:

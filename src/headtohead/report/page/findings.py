@@ -206,7 +206,7 @@ def target_rows(summary: Summary) -> tuple[TargetRow, ...]:
         )
         for item in summary.targets.heads
     )
-    return (*found, *(TargetRow(head, MISSING, NOT_TRAINED) for head in summary.without_epochs))
+    return (*found, *(TargetRow(head, MISSING, NOT_TRAINED) for head in summary.in_closed_form))
 
 
 def looks_text(summary: Summary) -> str:
