@@ -36,7 +36,7 @@ def named(claims: tuple[JudgedClaim, ...]) -> dict[str, JudgedClaim]:
 
 
 def half_masks() -> Masks:
-    """The object fills the left half of even pictures, the right half of odd ones."""
+    """The object fills the left half of even images, the right half of odd ones."""
     masks = np.zeros((PICTURES, SIDE, SIDE), np.uint8)
     masks[::2, :, : SIDE // 2] = 1
     masks[1::2, :, SIDE // 2 :] = 1
