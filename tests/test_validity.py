@@ -1,14 +1,12 @@
 """What a reader must know first: heads that cannot be judged, heads that learned nothing."""
 
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from headtohead.analysis.baseline import Standing
-from headtohead.config.recipe import AugmentSpec
 from headtohead.core.errors import UsageError
 from headtohead.deploy.runs import chosen
 from headtohead.report.formats.summary import summary_json
@@ -212,74 +210,6 @@ def test_all_at_the_largest_class_have_learned_nothing(tmp_path: Path) -> None:
     assert {i.comparison.better.outcome for i in summary.comparisons} == {"inconclusive"}
     assert not any("needed" in i.comparison.better.rule for i in summary.comparisons)
     assert '<span class="tag unlearned">' in arrange(gather(StudyData(ledger), summary))
-
-
-WAYS = ("more epochs", "smaller batches", "more training images", "augmentation", "pretrained")
-
-
-@pytest.mark.parametrize(
-    ("fitting", "recipe", "backbone", "advised", "next_step"),
-    [
-        ((), {}, {}, ["more epochs", "smaller batches"], "longer"),
-        (("fc",), {}, {}, list(WAYS), "longer"),
-        (("fc", "gap"), {}, {}, list(WAYS[2:]), "more training images"),
-        (("fc", "gap"), {"augment": AugmentSpec(flip=True)}, {"weights": "pretrained"},
-         ["more training images"], "more training images"),
-    ],
-)  # fmt: skip
-def test_heads_that_fit_their_training_images_are_not_sent_to_train_longer(
-    fitting: tuple[str, ...],
-    recipe: dict[str, object],
-    backbone: dict[str, object],
-    advised: list[str],
-    next_step: str,
-    tmp_path: Path,
-) -> None:
-    """Else hours of further epochs go into heads that have nothing left to learn."""
-    ledger = made(tmp_path, {"fc": 0.50, "gap": 0.50}, seeds=2)
-    for place, head in enumerate(fitting):
-        accuracy = 0.996 - 0.02 * place
-        change_epochs(ledger, head, accuracy=accuracy, train_accuracy=accuracy)
-    summary = summarize(StudyData(ledger))
-    study = summary.file.study
-    study = study.model_copy(
-        update={
-            "recipe": study.recipe.model_copy(update=recipe),
-            "backbone": study.backbone.model_copy(update=backbone),
-        }
-    )
-    summary = replace(summary, file=summary.file.model_copy(update={"study": study}))
-    found = answer(summary)
-    assert found.certainty == "unlearned"
-    # Of a head that fits, "more epochs do not help".
-    told = [way for way in WAYS if re.search(rf"{way}(?! do not)", found.more)]
-    assert (told, "labels" in found.more) == (advised, True)
-    shares = {(): [], ("fc",): ["fc", "99.6"], ("fc", "gap"): ["fc", "gap", "97.6", "99.6"]}
-    of_those = found.more.partition("data check). ")[2] if fitting == ("fc",) else found.more
-    assert stated(of_those, "fc", "gap") == shares[fitting]
-    assert next_step in brief(summary, found).next_step
-
-
-def test_of_unlike_classes_fitting_is_more_than_always_the_largest(tmp_path: Path) -> None:
-    """Else heads that only ever predict a class of 95 % "fit" their images."""
-    ledger = made(tmp_path, {"fc": 0.50, "gap": 0.50}, seeds=1)
-    for head, accuracy in (("fc", 0.96), ("gap", 0.999)):
-        change_epochs(ledger, head, accuracy=accuracy, train_accuracy=accuracy)
-    summary = summarize(StudyData(ledger))
-    assert list(summary.fitted) == ["fc", "gap"]
-    unlike = replace(summary, baseline=replace(summary.baseline, train=0.95))
-    assert unlike.fitted == {"gap": pytest.approx(0.999)}
-
-
-def test_heads_in_closed_form_are_not_sent_to_train_at_all(tmp_path: Path) -> None:
-    """Else whoever compares two class means is told to raise their epochs."""
-    ledger = made(tmp_path, {"class_mean": 0.50, "gap": 0.50}, seeds=1)
-    for path in ledger.out.glob("runs/*/*/run.json"):
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"epochs": 1, "best_epoch": 1}))
-        history = path.with_name("history.jsonl")
-        history.write_text(history.read_text().splitlines()[0] + "\n")
-    more = answer(summarize(StudyData(ledger))).more
-    assert [way for way in WAYS if way in more] == ["more training images", "pretrained"]
 
 
 @pytest.mark.parametrize(
