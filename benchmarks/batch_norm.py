@@ -97,11 +97,11 @@ class dropout_in_training:  # noqa: N801
     def __enter__(self) -> None:
         for layer in self.layers:
             layer.train()
-            layer.train = lambda mode=True, layer=layer: layer  # type: ignore[method-assign]
+            layer.train = lambda mode=True, layer=layer: layer  # type: ignore[method-assign, misc]
 
     def __exit__(self, *_: object) -> None:
         for layer in self.layers:
-            del layer.train  # type: ignore[method-assign]
+            del layer.train
 
 
 def main() -> None:

@@ -89,10 +89,10 @@ class Layer:
 
     def exact(self) -> "Layer":
         """The same in float64."""
-        wide = (
+        images, weights, gradients = (
             channels_last(part.double()) for part in (self.images, self.weights, self.gradients)
         )
-        return Layer(*wide, self.is_first)
+        return Layer(images, weights, gradients, self.is_first)
 
 
 Pass: TypeAlias = Callable[[Layer, Convolution, list[slice]], list[Tensor]]

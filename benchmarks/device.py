@@ -150,7 +150,9 @@ def runner(
 
 def timed(step: Step, batches: torch.Tensor, steps: int) -> float:
     """Seconds of so many steps, from an idle device to an idle device."""
-    idle = torch.cuda.synchronize if batches.device.type == "cuda" else lambda: None
+    idle: Callable[[], None] = (
+        torch.cuda.synchronize if batches.device.type == "cuda" else lambda: None
+    )
     idle()
     began = time.perf_counter()
     for number in range(steps):

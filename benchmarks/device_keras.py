@@ -32,7 +32,7 @@ def sees(backend: str, device: str) -> bool:
     if backend == "jax":
         import jax
 
-        return jax.default_backend() == "gpu"
+        return bool(jax.default_backend() == "gpu")
     import torch
 
     return torch.cuda.is_available()

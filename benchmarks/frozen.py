@@ -19,6 +19,7 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -134,10 +135,10 @@ def _asked(pipe: Connection) -> float:
     return float(pipe.recv())
 
 
-def seconds_of(step: Step, batch: torch.Tensor) -> float:
-    """CPU seconds of this process for one training step."""
+def seconds_of(side: Side) -> float:
+    """CPU seconds of this process for one call."""
     began = time.process_time()
-    step(batch, None)
+    side()
     return time.process_time() - began
 
 
@@ -157,8 +158,9 @@ def steps(spec: BackboneSpec, size: int, heads: Iterable[str], rounds: int) -> s
         for given in dict.fromkeys((features, features.for_head(model.head))):
             gradients = EagerGradients(model, given, None, recipe.arithmetic)
             step = Step(gradients, optimizer_of(model, recipe))
-            step(batch, None)
-            told.append(spread([1000 * seconds_of(step, batch) for _ in range(rounds)]))
+            side = partial(step, batch, None)
+            side()
+            told.append(spread([1000 * seconds_of(side) for _ in range(rounds)]))
         count = sum(p.numel() for p in model.head.parameters())
         rows.append([f"`{name}`", told[0], told[1] if len(told) > 1 else "", f"{count:,}"])
     shape = f"{channels} × {height} × {width}"

@@ -31,7 +31,8 @@ from headtohead.data.rowfile import layout, open_rows, reserve
 from headtohead.data.split import split
 from headtohead.store.records import EpochRecord
 from headtohead.training.inputs import Pictures
-from headtohead.training.run import RunPlan, train
+from headtohead.training.plans import RunPlan
+from headtohead.training.run import train
 from memory import anonymous_kb
 from processes import Sampler
 

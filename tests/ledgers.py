@@ -52,7 +52,7 @@ def study_ledger(
     rare: int = 1,
     masks: str | None = None,
 ) -> Ledger:
-    """A ledger of a study without runs; every split has `per_class` test pictures of a class.
+    """A ledger of a study without runs; every split has `per_class` test images of a class.
 
     Of the last class it has `rare` times fewer.
     `heads_after` maps a head to the one whose backbone it starts from; `pairs` is its family.
@@ -204,7 +204,7 @@ def _split(ledger: Ledger, name: str, level: float, head: str, seed: int) -> Spl
 def _logits(
     labels: NDArray[np.int64], classes: int, level: float, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Logits that name the true class in a share `level` of the pictures, exactly for each."""
+    """Logits that name the true class in a share `level` of the images, exactly for each."""
     right = (np.arange(len(labels)) + 0.5) % 100 < 100 * level
     strength = rng.gamma(2.0, 1.0, len(labels)) + 0.05
     if classes == 2:

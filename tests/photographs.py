@@ -1,4 +1,4 @@
-"""Small folders of real picture files for tests."""
+"""Small folders of real image files for tests."""
 
 from pathlib import Path
 

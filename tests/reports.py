@@ -33,7 +33,7 @@ def rich_ledger(out: Path, names: Sequence[str] = (), **settings: Any) -> Ledger
 
 
 def prepared_set(folder: Path, ledger: Ledger, names: Sequence[str] = ()) -> PreparedSet:
-    """Pictures for every row of the ledger's test split; two are duplicates, one is broken."""
+    """Images for every row of the ledger's test split; two are duplicates, one is broken."""
     folder.mkdir(parents=True)
     counts = list(ledger.file.counts["test"].values())
     n = sum(counts)

@@ -203,7 +203,7 @@ json.dump({"failed": failed, "torch": "torch" in sys.modules}, sys.stdout)
 """
 
 # What must work, or start quickly, without torch: all of a command but its workers, reports,
-# analysis, the preparation of pictures (in many light processes), and reading studies.
+# analysis, the preparation of images (in many light processes), and reading studies.
 LIGHT = (
     *("cli", "cli_models", "console", "compare", "data_commands", "result", "deploy"),
     *("report", "claims", "study_data", "analysis", "probes", "stats"),

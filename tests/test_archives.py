@@ -86,7 +86,7 @@ def refusal(tmp_path: Path, data: bytes, limits: Limits | None = None) -> str:
 
 @pytest.mark.parametrize("kind", PACKERS)
 def test_members_come_out_as_they_went_in_and_once(tmp_path: Path, kind: str) -> None:
-    """Pictures would be lost or changed, or a large archive extracted again for every study."""
+    """Images would be lost or changed, or a large archive extracted again for every study."""
     archive = stored(tmp_path, PACKERS[kind](CONTENT))
     reports: list[tuple[str, int, int]] = []
     assert is_archive(archive)
@@ -104,7 +104,7 @@ def test_members_come_out_as_they_went_in_and_once(tmp_path: Path, kind: str) ->
 
 
 def test_a_killed_extraction_is_begun_anew(tmp_path: Path) -> None:
-    """A half of the pictures would be taken for all of them."""
+    """A half of the images would be taken for all of them."""
     archive = stored(tmp_path, zipped(CONTENT))
     left = extracted_folder(tmp_path, "ab" * 32).with_name("ab" * 8 + ".partial")
     (left / "Cat").mkdir(parents=True)
@@ -198,7 +198,7 @@ def test_a_tar_header_cannot_ask_for_all_memory(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", PACKERS)
 def test_an_archive_cut_anywhere_is_refused(tmp_path: Path, kind: str) -> None:
-    """A broken download would be taken for a small set of pictures."""
+    """A broken download would be taken for a small set of images."""
     data = PACKERS[kind](CONTENT)
     end = len(data) if kind != "tar" else 512 * 2 * 3 + 1500 - 1500 % 512  # after: only zeros
     for length in {10, end // 2, end - 5}:
@@ -245,7 +245,7 @@ def test_an_encrypted_archive_is_refused_with_advice(tmp_path: Path) -> None:
 
 
 def test_two_members_of_one_name_are_refused(tmp_path: Path) -> None:
-    """One picture would silently replace another, as where upper and lower case are one."""
+    """One image would silently replace another, as where upper and lower case are one."""
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w") as archive:
         for data in (b"first", b"second"):
@@ -305,7 +305,7 @@ def test_a_name_like_a_drive_is_no_attack(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"text", b"\x89PNG\r\n\x1a\n" + bytes(600)])
 def test_other_files_are_no_archives(tmp_path: Path, data: bytes) -> None:
-    """A picture given by mistake would be called a corrupt archive."""
+    """An image given by mistake would be called a corrupt archive."""
     assert not is_archive(stored(tmp_path, data))
 
 

@@ -1,4 +1,4 @@
-"""Augmentation: what it does to a picture, and that every head sees the same."""
+"""Augmentation: what it does to an image, and that every head sees the same."""
 
 import numpy as np
 import torch
@@ -50,7 +50,7 @@ def test_epochs_and_seeds_differ() -> None:
 
 
 def test_a_crop_shows_a_part_of_the_picture_and_no_border() -> None:
-    """A window must lie inside the picture: padding would be a cue that no test picture has."""
+    """A window must lie inside the image: padding would be a cue that no test image has."""
     ramp = torch.linspace(0, 1, 40).expand(64, 3, 40, 40).contiguous()
     rows = changed(AugmentSpec(crop=0.5), ramp)[:, 0, 20, :]
     slopes = rows[:, 30] - rows[:, 10]

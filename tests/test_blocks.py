@@ -185,7 +185,7 @@ def test_evaluation_has_gradients_where_they_are_wanted() -> None:
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 def test_evaluation_can_be_traced_and_exported() -> None:
-    """Else an export holds one picture's numbers, or fails."""
+    """Else an export holds one image's numbers, or fails."""
     torch.manual_seed(0)
     block = evaluated_block(3, 4, torch.float32)
     example, pictures = torch.rand(2, 2, 3, 12, 12).unbind()

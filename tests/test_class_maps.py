@@ -44,7 +44,7 @@ def classifier(head: str, outputs: int = 1, widths: tuple[int, ...] = (4, 6)) ->
     backbone = TutorialCNN(widths)
     size = backbone.map_size(SIDE)
     model = Classifier(backbone, build_head(head, widths[-1], size, outputs))
-    model.train()(torch.rand(16, 3, SIDE, SIDE))  # so that batch norm has seen pictures
+    model.train()(torch.rand(16, 3, SIDE, SIDE))  # so that batch norm has seen images
     return model.eval()
 
 
@@ -244,7 +244,7 @@ def test_heads_of_a_seed_are_compared_over_the_images_of_both() -> None:
 
 
 def test_maps_hang_on_no_other_picture() -> None:
-    """Else a picture's map changes with its neighbours in the batch."""
+    """Else an image's map changes with its neighbours in the batch."""
     model, shown = classifier("fc"), pictures()
     alone = ProbeImages(shown.rows[2:3], shown.labels[2:3], shown.pixels[2:3], shown.wide[2:3])
     together = collect_class_maps(model, shown, CPU).gradcam[2:3]

@@ -123,7 +123,7 @@ def test_two_classes_give_one_logit_and_more_give_one_each(classes: int, outputs
     ],
 )
 def test_models_that_cannot_be_are_refused(name: str, image_size: int, words: str) -> None:
-    """Else a picture size that is too small ends in a traceback from within a layer."""
+    """Else an image size that is too small ends in a traceback from within a layer."""
     with pytest.raises(UsageError, match=words):
         build(name, image_size=image_size)
 

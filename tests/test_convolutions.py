@@ -20,7 +20,7 @@ WAYS = [Direct, Winograd]
 
 
 def expected(pictures: Tensor, weight: Tensor, bias: Tensor, to_maps: Tensor) -> list[Tensor]:
-    """Maps, the pictures' gradient and the weights', by PyTorch's automatic differentiation."""
+    """Maps, the images' gradient and the weights', by PyTorch's automatic differentiation."""
     pictures, weight = (part.detach().requires_grad_() for part in (pictures, weight))
     maps = functional.conv2d(pictures, weight, bias)
     return [maps.detach(), *torch.autograd.grad(maps, [pictures, weight], to_maps)]
@@ -91,6 +91,6 @@ def test_gradients_that_nobody_needs_are_left_out() -> None:
 
 
 def test_few_channels_are_left_to_the_library() -> None:
-    """The three of a picture: transforms would cost more than they save."""
+    """The three of an image: transforms would cost more than they save."""
     assert isinstance(convolution_by(torch.zeros(32, 3, 3, 3)), Direct)
     assert isinstance(convolution_by(torch.zeros(32, WORTH_WHILE, 3, 3)), Winograd)

@@ -1,4 +1,4 @@
-"""Looking at pictures, in Python."""
+"""Looking at images, in Python."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from headtohead.core.errors import DataError
 
 
 def test_pictures_are_counted_and_shown(tmp_path: Path) -> None:
-    """A notebook begins with a look at the pictures, as the article does."""
+    """A notebook begins with a look at the images, as the article does."""
     random = np.random.default_rng(0)
     for name in ("cat", "dog"):
         (tmp_path / "data" / name).mkdir(parents=True)

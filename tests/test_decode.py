@@ -30,7 +30,7 @@ needs_photographs = pytest.mark.skipif(
 
 
 def smooth(height: int, width: int) -> NDArray[np.uint8]:
-    """A picture without symmetry and with many colours, small when written."""
+    """An image without symmetry and with many colours, small when written."""
     noise = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     return np.asarray(Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC))
 
@@ -65,7 +65,7 @@ def reason(data: bytes) -> str:
 
 
 def outcome(data: bytes) -> NDArray[np.uint8] | str:
-    """The picture, or the reason why there is none; any other exception fails the test."""
+    """The image, or the reason why there is none; any other exception fails the test."""
     try:
         return decode(data)
     except Undecodable as error:
@@ -74,7 +74,7 @@ def outcome(data: bytes) -> NDArray[np.uint8] | str:
 
 @pytest.mark.parametrize("name", FILES)
 def test_every_usual_format_is_decoded_by_its_content(name: str) -> None:
-    """A user with anything but JPEG loses pictures."""
+    """A user with anything but JPEG loses images."""
     picture = decode(FILES[name])
     assert picture.shape == (19, 23, 3)
     assert picture.dtype == np.uint8
@@ -173,7 +173,7 @@ def test_broken_exif_is_ignored_without_a_warning() -> None:
 
 
 def test_transparent_parts_lie_on_white() -> None:
-    """What hides under transparency (often black) would appear in the picture."""
+    """What hides under transparency (often black) would appear in the image."""
     red_half = np.zeros((2, 2, 4), np.uint8)
     red_half[0] = (255, 0, 0, 255)
     red_half[1, 0] = (255, 0, 0, 127)
@@ -190,7 +190,7 @@ def test_transparent_parts_lie_on_white() -> None:
 
 
 def test_deep_grey_is_scaled_by_its_range() -> None:
-    """16-bit pictures would come out white (clipped) or black."""
+    """16-bit images would come out white (clipped) or black."""
     ramp = np.array([[0, 257, 128 * 257, 65535]], np.uint16)
     expected = [[[0] * 3, [1] * 3, [128] * 3, [255] * 3]]
     assert decode(written(Image.fromarray(ramp), "PNG")).tolist() == expected

@@ -22,7 +22,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def paths(tmp_path: Path) -> list[Path]:
-    """Ten files of one colour each; number 5 is no picture."""
+    """Ten files of one colour each; number 5 is no image."""
     found = [tmp_path / f"{number}.png" for number in range(10)]
     for number, path in enumerate(found):
         Image.new("RGB", (6 + number, 5), (number, 2 * number, 100)).save(path)
@@ -85,7 +85,7 @@ def _cut_array(folder: Path) -> None:
 def test_only_whole_records_of_a_whole_array_are_gone_on_with(
     tmp_path: Path, paths: list[Path], accident: Callable[[Path], None], kept: int
 ) -> None:
-    """Lost: black pictures in the prepared set after a power cut, or all the work before it."""
+    """Lost: black images in the prepared set after a power cut, or all the work before it."""
     folder = tmp_path / "part"
     check(folder, decode(folder, paths))
     accident(folder)
@@ -110,7 +110,7 @@ def test_a_kill_after_compacting_costs_nothing(tmp_path: Path, paths: list[Path]
 def test_a_worker_that_cannot_write_says_why(
     tmp_path: Path, paths: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Lost: the reason, when the disk fails while pictures are written."""
+    """Lost: the reason, when the disk fails while images are written."""
     layout = decode_pool.layout
     # A negative place in the file is refused by the system, as a failing disk would be.
     monkeypatch.setattr(decode_pool, "layout", lambda path: (layout(path)[0], -(2**40)))

@@ -35,7 +35,7 @@ def test_a_photograph_needs_neither_numpy_nor_every_plugin() -> None:
 def test_what_has_become_of_pictures_is_told_at_times(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silence: float, lines: list[int]
 ) -> None:
-    """Lost: any sign of progress for a minute where pictures are large; or speed where small."""
+    """Lost: any sign of progress for a minute where images are large; or speed where small."""
     answers: list[dict[str, list[object]]] = []
     monkeypatch.setattr(decode_worker, "_say", answers.append)
     monkeypatch.setattr(decode_worker, "_SILENCE", silence)

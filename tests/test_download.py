@@ -181,7 +181,7 @@ def test_a_busy_server_is_asked_again(tmp_path: Path, server: Server) -> None:
 
 
 def test_corrupt_bytes_are_refused(tmp_path: Path, server: Server) -> None:
-    """Pictures that were changed on the way would be trained on."""
+    """Images that were changed on the way would be trained on."""
     server.answers = [corrupt]
     assert "another checksum" in refusal(server, tmp_path)
     server.answers = [broken_off, corrupt]

@@ -1,4 +1,4 @@
-"""Finding identical and near-identical pictures."""
+"""Finding identical and near-identical images."""
 
 import csv
 import io
@@ -26,13 +26,13 @@ def groups_of(pictures: Pictures) -> NDArray[np.int64]:
 
 
 def sizes_of(groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """For each picture, how many are in its group."""
+    """For each image, how many are in its group."""
     _, member, size = np.unique(groups, return_inverse=True, return_counts=True)
     return np.asarray(size[member])
 
 
 def textures(count: int, side: int = 64, seed: int = 0) -> Pictures:
-    """Different pictures with structure of every size, as photographs have."""
+    """Different images with structure of every size, as photographs have."""
     random = np.random.default_rng(seed)
     shape = (count, side, side, 3)
     sum_ = sum(
@@ -163,7 +163,7 @@ def test_equal_checksums_do_not_make_pictures_equal(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_chain_of_small_changes_does_not_become_one_group() -> None:
-    """Lost: unlike pictures tied together by a time-lapse between them."""
+    """Lost: unlike images tied together by a time-lapse between them."""
     start, end = textures(2, seed=5).astype(np.float32)
     film = np.stack([start + (end - start) * share for share in np.linspace(0, 1, 80)])
     groups = groups_of(film.astype(np.uint8))

@@ -154,7 +154,7 @@ def test_few_colours_are_enough_for_every_head(tmp_path: Path) -> None:
 
 
 def test_legend_does_not_cover_the_lines_and_fits(tmp_path: Path) -> None:
-    """Long head names must neither run out of the picture nor hide the curves."""
+    """Long head names must neither run out of the figure nor hide the curves."""
     ledger = full_ledger(tmp_path, heads=("gap",), seeds=1)
     (track,) = tracks_of(StudyData(ledger))
     names = [f"{'n' * 60}{i}" for i in range(4)]

@@ -221,7 +221,7 @@ def test_one_head_without_a_run_leaves_the_sum_unknown(tmp_path: Path) -> None:
 
 
 def test_another_studys_times_are_not_taken(tmp_path: Path) -> None:
-    """Runs of other pictures or epochs take other times."""
+    """Runs of other images or epochs take other times."""
     ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=2)
     add_run(ledger, "fc", 0)
     longer = ledger.file.study.model_copy(

@@ -191,6 +191,7 @@ def test_too_few_seeds_are_told_with_what_is_enough(comparisons: int) -> None:
     assert too_few_seeds(needed, comparisons, 0.05) == []
     (sentence,) = too_few_seeds(needed - 1, comparisons, 0.05)
     assert f"--seeds {needed}" in sentence
+    assert stated(sentence, "takes", "take")[2] == ("takes" if comparisons == 1 else "take")
 
 
 def test_the_largest_family_for_the_seeds_is_named() -> None:

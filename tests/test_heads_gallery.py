@@ -1,4 +1,4 @@
-"""docs/heads.md is the table of heads, and its pictures are there."""
+"""docs/heads.md is the table of heads, and its figures are there."""
 
 import importlib.util
 from pathlib import Path
@@ -12,7 +12,7 @@ from headtohead.heads.table import HEADS
 
 ROOT = Path(__file__).parent.parent
 MOST = 150_000
-"""Bytes of all pictures."""
+"""Bytes of all figures."""
 
 
 @pytest.fixture(scope="module")

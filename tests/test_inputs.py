@@ -1,4 +1,4 @@
-"""Pictures as batches: the numbers the article's code would feed, without copying the set."""
+"""Images as batches: the numbers the article's code would feed, without copying the set."""
 
 import sys
 from pathlib import Path

@@ -25,7 +25,7 @@ def source(tmp_path: Path) -> Source:
 
 @pytest.fixture
 def prepared(source: Source, tmp_path: Path) -> PreparedSet:
-    """Six cats and two dogs; cats 0 and 1 are one picture, cat 2 and dog 1 another."""
+    """Six cats and two dogs; cats 0 and 1 are one image, cat 2 and dog 1 another."""
     names = tuple(file.name for file in source.files[:-1])
     pixels = np.arange(8, dtype=np.uint8)[:, None, None, None] * 20
     np.save(tmp_path / PICTURES, np.broadcast_to(pixels, (8, SIDE, SIDE, 3)))
@@ -45,7 +45,7 @@ def prepared(source: Source, tmp_path: Path) -> PreparedSet:
 
 
 def test_the_check_counts_and_measures(source: Source, prepared: PreparedSet) -> None:
-    """Lost: what a user must know before trusting an accuracy on these pictures."""
+    """Lost: what a user must know before trusting an accuracy on these images."""
     found = check(source, prepared)
     counts = [(c.label, c.found, c.usable, c.quarantined, c.given) for c in found.classes]
     assert counts == [

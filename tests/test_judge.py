@@ -17,6 +17,7 @@ from headtohead.probes.curves import Curves
 from headtohead.probes.probe_images import Masks, masks_path, write_masks
 from headtohead.probes.speed import SPEED, Speed
 from headtohead.probes.translation import TRANSLATION, Translation
+from headtohead.report.formats.terminal import render_text
 from headtohead.report.page.findings import target_rows
 from headtohead.report.summary import summarize
 from headtohead.store.ledger import Ledger, StudyFile
@@ -35,7 +36,7 @@ def named(claims: tuple[JudgedClaim, ...]) -> dict[str, JudgedClaim]:
 
 
 def half_masks() -> Masks:
-    """The object fills the left half of even pictures, the right half of odd ones."""
+    """The object fills the left half of even images, the right half of odd ones."""
     masks = np.zeros((PICTURES, SIDE, SIDE), np.uint8)
     masks[::2, :, : SIDE // 2] = 1
     masks[1::2, :, SIDE // 2 :] = 1
@@ -191,9 +192,13 @@ def test_a_head_without_epochs_is_missing_from_no_list_unexplained(tmp_path: Pat
     in_closed_form(ledger, "class_mean")
     write_session(ledger, SPEED, SPEED.pack(speed_of(tuple(ledger.file.study.heads), 1e-5)))
     data = StudyData(ledger)
-    rows = target_rows(summarize(data))
+    summary = summarize(data)
+    rows = target_rows(summary)
     assert [row.head for row in rows] == ["fc_dropout", "gap", "class_mean"]
     assert "closed form" in rows[-1].epochs
+    printed = render_text(summary).partition("Epochs to ")[2].partition("Every other")[0]
+    heads = [word for word in stated(printed, *data.heads, "closed form") if not word[0].isdigit()]
+    assert heads == ["fc_dropout", "gap", "class_mean", "closed form"]
     (note,) = (note for note in named(judge(data))["speed"].notes if "closed form" in note)
     assert stated(note, *data.heads) == ["class_mean"]
     charts = {chart.name: chart for chart in speed_charts(data)}

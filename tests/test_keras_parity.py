@@ -176,7 +176,7 @@ def twins(name: str, image_size: int, precision: Precision) -> Twins:
 
 
 def batch(size: int, image_size: int, seed: int, precision: Precision) -> tuple[Tensor, Tensor]:
-    """Pictures (N, H, W, 3) in [0, 1] and labels (N, 1), as Keras takes them."""
+    """Images (N, H, W, 3) in [0, 1] and labels (N, 1), as Keras takes them."""
     draw = np.random.default_rng(seed)
     pictures = draw.random((size, image_size, image_size, 3))
     labels = draw.integers(0, 2, (size, 1))
@@ -241,7 +241,7 @@ def assert_same_step(pair: Twins, size: int) -> None:
 
 
 def assert_same_training(pair: Twins) -> None:
-    """Six steps of 8, 64 and 1 pictures through Keras's own `compile` and `train_on_batch`."""
+    """Six steps of 8, 64 and 1 images through Keras's own `compile` and `train_on_batch`."""
     pair.article.compile(optimizer=keras.optimizers.Adam(), loss="binary_crossentropy")
     adam = KerasAdam(pair.ours.parameters(), learning_rate=1e-3)
     start = [mine.detach().clone() for _, mine, _ in pair.variables()]
@@ -274,7 +274,7 @@ def test_article_sized_models_agree(name: str) -> None:
 @pytest.mark.parametrize("size", [1, 9])
 @pytest.mark.parametrize("name", HEADS)
 def test_outputs_losses_and_gradients_agree(name: str, size: int, float64: Precision) -> None:
-    """Else a step goes elsewhere than Keras's, in training or after it, or one picture fails."""
+    """Else a step goes elsewhere than Keras's, in training or after it, or one image fails."""
     assert_same_step(twins(name, SMALL, float64), size)
 
 

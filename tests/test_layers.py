@@ -48,7 +48,7 @@ def reference_for(layer: BatchNorm, x: Array) -> tuple[Array, Array, Array]:
 def test_training_normalises_and_moves_the_averages(
     shape: tuple[int, ...], offset: float, scale: float
 ) -> None:
-    """Else training or what is evaluated after it differs from Keras's; one picture included."""
+    """Else training or what is evaluated after it differs from Keras's; one image included."""
     layer, x = layer_and_input(shape, offset, scale)
     output = layer.train()(torch.tensor(x))
     expected, mean, variance = reference_for(layer, x)
@@ -60,7 +60,7 @@ def test_training_normalises_and_moves_the_averages(
 
 @pytest.mark.parametrize("shape", [(1, 4), (6, 4), (1, 4, 5, 3), (6, 4, 5, 3)])
 def test_evaluation_uses_the_averages_and_leaves_them(shape: tuple[int, ...]) -> None:
-    """Else evaluating a model changes it, or a picture's result hangs on its neighbours."""
+    """Else evaluating a model changes it, or an image's result hangs on its neighbours."""
     layer, x = layer_and_input(shape, 0.5, 2.0)
     with torch.no_grad():
         layer.moving_mean.copy_(torch.linspace(-1, 1, 4))

@@ -1,12 +1,14 @@
 """Heads that do not beat the largest class, and why: each run by itself."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from headtohead.analysis.learning import room
+from headtohead.config.recipe import AugmentSpec
 from headtohead.report.page.answer import answer
 from headtohead.report.page.brief import brief
 from headtohead.report.page.content import gather
@@ -131,3 +133,91 @@ def test_single_runs_that_stayed_at_the_largest_class_are_told(tmp_path: Path) -
 def test_near_the_largest_class_is_by_what_there_is_to_learn(share: float, near: float) -> None:
     """Else 8 % of a thousand classes, or 99 % where 95 are one, count as nothing learned."""
     assert room(share) == pytest.approx(near)
+
+
+WAYS = ("more epochs", "smaller batches", "more training images", "augmentation", "pretrained")
+
+
+@pytest.mark.parametrize(
+    ("fitting", "recipe", "backbone", "advised", "next_step"),
+    [
+        ((), {}, {}, ["more epochs", "smaller batches"], "longer"),
+        (("fc",), {}, {}, list(WAYS), "longer"),
+        (("fc", "gap"), {}, {}, list(WAYS[2:]), "more training images"),
+        (("fc", "gap"), {"augment": AugmentSpec(flip=True)}, {"weights": "pretrained"},
+         ["more training images"], "more training images"),
+    ],
+)  # fmt: skip
+def test_heads_that_fit_their_training_images_are_not_sent_to_train_longer(
+    fitting: tuple[str, ...],
+    recipe: dict[str, object],
+    backbone: dict[str, object],
+    advised: list[str],
+    next_step: str,
+    tmp_path: Path,
+) -> None:
+    """Else hours of further epochs go into heads that have nothing left to learn."""
+    ledger = made(tmp_path, {"fc": 0.50, "gap": 0.50}, seeds=2)
+    for place, head in enumerate(fitting):
+        accuracy = 0.996 - 0.02 * place
+        change_epochs(ledger, head, accuracy=accuracy, train_accuracy=accuracy)
+    summary = summarize(StudyData(ledger))
+    study = summary.file.study
+    study = study.model_copy(
+        update={
+            "recipe": study.recipe.model_copy(update=recipe),
+            "backbone": study.backbone.model_copy(update=backbone),
+        }
+    )
+    summary = replace(summary, file=summary.file.model_copy(update={"study": study}))
+    found = answer(summary)
+    assert found.certainty == "unlearned"
+    # Of a head that fits, "more epochs do not help".
+    told = [way for way in WAYS if re.search(rf"{way}(?! do not)", found.more)]
+    assert (told, "labels" in found.more) == (advised, True)
+    shares = {(): [], ("fc",): ["fc", "99.6"], ("fc", "gap"): ["fc", "gap", "97.6", "99.6"]}
+    of_those = found.more.partition("data check). ")[2] if fitting == ("fc",) else found.more
+    assert stated(of_those, "fc", "gap") == shares[fitting]
+    assert next_step in brief(summary, found).next_step
+
+
+def test_of_unlike_classes_fitting_is_more_than_always_the_largest(tmp_path: Path) -> None:
+    """Else heads that only ever predict a class of 95 % "fit" their images."""
+    ledger = made(tmp_path, {"fc": 0.50, "gap": 0.50}, seeds=1)
+    for head, accuracy in (("fc", 0.96), ("gap", 0.999)):
+        change_epochs(ledger, head, accuracy=accuracy, train_accuracy=accuracy)
+    summary = summarize(StudyData(ledger))
+    assert list(summary.fitted) == ["fc", "gap"]
+    unlike = replace(summary, baseline=replace(summary.baseline, train=0.95))
+    assert unlike.fitted == {"gap": pytest.approx(0.999)}
+
+
+def test_heads_in_closed_form_are_not_sent_to_train_at_all(tmp_path: Path) -> None:
+    """Else whoever compares two class means is told to raise their epochs."""
+    ledger = made(tmp_path, {"class_mean": 0.50, "gap": 0.50}, seeds=1)
+    for path in ledger.out.glob("runs/*/*/run.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"epochs": 1, "best_epoch": 1}))
+        history = path.with_name("history.jsonl")
+        history.write_text(history.read_text().splitlines()[0] + "\n")
+    more = answer(summarize(StudyData(ledger))).more
+    assert [way for way in WAYS if way in more] == ["more training images", "pretrained"]
+
+
+@pytest.mark.parametrize(("reached", "advised"), [(0.99, "more training images"), (0.6, "longer")])
+def test_a_stuck_head_that_ends_by_fitting_is_not_sent_to_train_longer(
+    reached: float, advised: str, tmp_path: Path
+) -> None:
+    """Else the page's next step is more epochs for a head that knows its images by heart."""
+    ledger = made(tmp_path, {"fc": 0.50, "gap": 0.85}, seeds=7)
+    change_epochs(ledger, "fc", accuracy=0.5, train_accuracy=0.5, val_accuracy=0.5)
+    for path in ledger.out.glob("runs/fc/*/run.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"best_epoch": 1}))
+        history = path.with_name("history.jsonl")
+        *first, last = (json.loads(line) for line in history.read_text().splitlines())
+        last |= {"accuracy": reached, "train_accuracy": reached, "val_accuracy": 0.48}
+        history.write_text("".join(json.dumps(line) + "\n" for line in (*first, last)))
+    summary = summarize(StudyData(ledger))
+    assert summary.stuck == ["fc"]
+    assert ("fc" in summary.fitted) == (reached > 0.9)
+    undecided = replace(answer(summary), certainty="open", chosen="")
+    assert advised in brief(summary, undecided).next_step

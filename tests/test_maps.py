@@ -34,7 +34,7 @@ def test_a_cell_is_laid_where_it_looks() -> None:
 
 @given(st.integers(1, 12), st.integers(4, 60), st.floats(0, 20), st.floats(1, 9))
 def test_laying_out_only_averages(cells: int, side: int, first: float, stride: float) -> None:
-    """Else a map gains or loses strength where it is laid over its picture."""
+    """Else a map gains or loses strength where it is laid over its image."""
     weights = layout(cells, side, first, stride)
     assert weights.shape == (side, cells)
     assert (weights >= 0).all()
@@ -98,7 +98,7 @@ def test_a_map_without_a_positive_part_counts_as_uniform() -> None:
 
 
 def test_pictures_without_a_mask_are_left_out() -> None:
-    """Else pictures whose object is not known count as misses."""
+    """Else images whose object is not known count as misses."""
     masks = np.stack([disc((10, 10)), np.full((SIDE, SIDE), 255, np.uint8)])
     maps = np.ones((2, 3, 3), np.float32)
     found = score(maps, masks)
@@ -129,7 +129,7 @@ def test_a_single_picture_has_no_others() -> None:
 
 
 def test_maps_and_masks_must_match() -> None:
-    """Else maps are scored against other pictures' masks."""
+    """Else maps are scored against other images' masks."""
     with pytest.raises(ValueError, match="one mask for each map"):
         score(np.ones((2, 3, 3)), np.zeros((1, 8, 8), np.uint8))
 

@@ -150,7 +150,7 @@ def test_what_cannot_be_scored_is_refused(
 
 @st.composite
 def answered(draw: st.DrawFn) -> tuple[int, NDArray[np.int64], NDArray[np.int64]]:
-    """Classes, labels and answers, some classes without pictures or never named."""
+    """Classes, labels and answers, some classes without images or never named."""
     classes = draw(st.integers(2, 6))
     n = draw(st.integers(1, 40))
     some = arrays(np.int64, n, elements=st.integers(0, classes - 1))
@@ -161,7 +161,7 @@ def answered(draw: st.DrawFn) -> tuple[int, NDArray[np.int64], NDArray[np.int64]
 def test_scores_of_classes_are_those_of_scikit_learn(
     found: tuple[int, NDArray[np.int64], NDArray[np.int64]],
 ) -> None:
-    """Otherwise "macro-F1" in a report is not the reader's: for classes that have pictures."""
+    """Otherwise "macro-F1" in a report is not the reader's: for classes that have images."""
     classes, labels, named = found
     counts = confusion_matrix(labels, named, labels=range(classes))
     present = np.unique(labels)
@@ -175,7 +175,7 @@ def test_scores_of_classes_are_those_of_scikit_learn(
     assert np.isnan(np.delete(scores.f1, present)).all()
     assert scores.support.tolist() == support.tolist()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of answers that name a class without pictures
+        warnings.simplefilter("ignore")  # of answers that name a class without images
         assert metrics.balanced_accuracy(counts) == pytest.approx(
             balanced_accuracy_score(labels, named)
         )
@@ -196,7 +196,7 @@ def test_a_class_without_pictures_is_no_part_of_macro_f1() -> None:
 def test_scores_of_pictures_add_up_to_the_metric(
     found: tuple[int, NDArray[np.int64], NDArray[np.int64]],
 ) -> None:
-    """Otherwise the interval over pictures lies about another number than the verdict's."""
+    """Otherwise the interval over images lies about another number than the verdict's."""
     classes, labels, named = found
     counts = confusion_matrix(labels, named, labels=range(classes))
     for metric, value in (
@@ -211,7 +211,7 @@ def test_scores_of_pictures_add_up_to_the_metric(
 
 @pytest.mark.parametrize("metric", ["balanced_accuracy", "macro_f1"])
 def test_scores_of_pictures_spread_as_the_metric_does(metric: str) -> None:
-    """Their standard error must be that of drawing pictures anew, or intervals are too narrow."""
+    """Their standard error must be that of drawing images anew, or intervals are too narrow."""
     rng = np.random.default_rng(0)
     labels = rng.choice(3, 600, p=[0.6, 0.3, 0.1])
     named = np.where(rng.random(600) < 0.7, labels, rng.integers(0, 3, 600))
@@ -234,7 +234,7 @@ def test_top_5_is_that_of_scikit_learn_from_eleven_classes_on() -> None:
 
 
 def test_the_largest_class_scores_what_its_answer_does() -> None:
-    """A failed run counts as this: by hand for 6, 3 and 1 pictures, and one class without any."""
+    """A failed run counts as this: by hand for 6, 3 and 1 images, and one class without any."""
     found = metrics.constant_scores([3, 6, 0, 1])
     assert found["test_accuracy"] == pytest.approx(0.6)
     assert found["balanced_accuracy"] == pytest.approx(1 / 3)

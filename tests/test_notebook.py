@@ -110,7 +110,7 @@ def test_the_notebook_runs(tmp_path: Path) -> None:
         for output in cell.get("outputs", [])
         for kind in output.get("data", {})
     ]
-    assert shown.count("image/png") == 6  # the pictures and five charts
+    assert shown.count("image/png") == 6  # the images and five charts
     assert shown.count("text/html") == 1  # the class maps
     assert (tmp_path / "out" / "report.html").is_file()
 

@@ -1,4 +1,4 @@
-"""Intervals over pictures: what duplicates and seeds are counted as."""
+"""Intervals over images: what duplicates and seeds are counted as."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_duplicates_are_one_picture_not_two() -> None:
 
 
 def test_splits_per_seed_average_each_picture_over_the_seeds_that_test_it() -> None:
-    """A picture in one test split and not in another has fewer answers, and is still one."""
+    """An image in one test split and not in another has fewer answers, and is still one."""
     pairs = {
         0: (answers([1, 1, 0], [3, 5, 7]), answers([0, 1, 1], [3, 5, 7])),
         1: (answers([1, 0], [3, 9]), answers([0, 0], [3, 9])),
@@ -60,7 +60,7 @@ def test_too_few_pictures_that_differ_have_no_interval() -> None:
 
 
 def test_intervals_cover_with_duplicates_and_would_not_if_they_were_pictures() -> None:
-    """Half of the pictures twice: 95 % must stay 95 %."""
+    """Half of the images twice: 95 % must stay 95 %."""
     rng = np.random.default_rng(1)
     source = np.concatenate([np.arange(150), np.arange(150)])
     groups = dict(enumerate(source.tolist()))
@@ -91,7 +91,7 @@ def test_mcnemar_is_the_exact_binomial_test_of_each_seed() -> None:
 
 
 def test_answers_on_other_pictures_are_no_pair() -> None:
-    """Two runs that were tested on different pictures must never be paired picture by picture."""
+    """Two runs that were tested on different images must never be paired image by image."""
     with pytest.raises(ValueError, match="same test images"):
         picture_interval({0: (answers([1, 0]), answers([1, 0], [0, 2]))}, {}, LEVEL)
 

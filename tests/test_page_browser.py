@@ -269,7 +269,7 @@ def test_paper_shows_what_was_folded(browser: Any) -> None:
 
 
 def test_every_claim_leads_to_its_figure(browser: Any) -> None:
-    """A claim whose "Figure" leads to a table of pictures, or nowhere, is not shown."""
+    """A claim whose "Figure" leads to a table of images, or nowhere, is not shown."""
     figures = """
     return [...document.querySelectorAll('.claim a')].map(link => {
       const target = document.querySelector(link.getAttribute('href'));
@@ -391,7 +391,7 @@ def test_dark_and_print(browser: Any) -> None:
 
 
 def test_without_scripts_the_evidence_is_there(driver: Any, page: Path) -> None:
-    """Mail programs run no script: curves, tables and pictures stand without it."""
+    """Mail programs run no script: curves, tables and images stand without it."""
     driver.get("about:blank")
     driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})

@@ -93,7 +93,7 @@ def test_the_forest_tells_of_no_interval_that_is_not_there(tmp_path: Path) -> No
 
 
 def test_class_maps_are_drawn_against_chance(tmp_path: Path) -> None:
-    """A map that finds no more than any other picture's map does must be seen to."""
+    """A map that finds no more than any other image's map does must be seen to."""
     ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=2, epochs=1)
     assert [chart.name for chart in class_map_charts(StudyData(ledger))] == [
         "maps-deletion",

@@ -1,4 +1,4 @@
-"""Pictures worth a look: the right ones are found, kept while they are at hand, and told apart."""
+"""Images worth a look: the right ones are found, kept while they are at hand, and told apart."""
 
 import base64
 import hashlib
@@ -38,7 +38,7 @@ def split(logits: list[float], rows: list[int], labels: list[int]) -> SplitPredi
 
 @pytest.fixture
 def predictions() -> HeadPredictions:
-    """Four pictures of class 1, 1, 0, 0 under two heads, one of them with two seeds."""
+    """Four images of class 1, 1, 0, 0 under two heads, one of them with two seeds."""
     labels = [1, 1, 0, 0]
     found = head_predictions(
         {
@@ -54,7 +54,7 @@ def predictions() -> HeadPredictions:
 
 
 def test_mistakes_come_by_confidence_and_only_mistakes(predictions: HeadPredictions) -> None:
-    """The surest errors first: mislabelled pictures are found there."""
+    """The surest errors first: mislabelled images are found there."""
     found = mistakes(predictions, 10)
     assert [image.row for image in found] == [5, 3, 9]
     assert found[0].label == 0
@@ -108,7 +108,7 @@ def test_thumbnails_are_kept_for_reports_without_the_pictures(tmp_path: Path) ->
 
 
 def test_large_pictures_are_kept_small(tmp_path: Path) -> None:
-    """Pictures of 1024 pixels would make a page of a hundred megabytes."""
+    """Images of 1024 pixels would make a page of a hundred megabytes."""
     ledger = full_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=1, epochs=1)
     prepared = prepared_set(tmp_path / "prepared", ledger)
     large = np.repeat(np.repeat(prepared.images[:], 8, axis=1), 8, axis=2)
@@ -121,7 +121,7 @@ def test_large_pictures_are_kept_small(tmp_path: Path) -> None:
 
 
 def test_damaged_or_foreign_thumbnails_are_as_good_as_none(tmp_path: Path) -> None:
-    """A half-copied ledger: the page says that pictures are missing, it does not fall over."""
+    """A half-copied ledger: the page says that images are missing, it does not fall over."""
     ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=1, epochs=1)
     path = tmp_path / "out" / "evidence" / "thumbnails" / "test.npz"
     whole = path.read_bytes()
@@ -184,7 +184,7 @@ def test_class_maps_of_all_heads_have_one_scale(tmp_path: Path) -> None:
 
 
 def test_maps_of_other_pictures_are_not_laid_over_these(tmp_path: Path) -> None:
-    """Probe pictures were chosen anew and one head not probed again: its maps are left out."""
+    """Probe images were chosen anew and one head not probed again: its maps are left out."""
     ledger = rich_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=1, epochs=1)
     maps = read_run(ledger, CLASS_MAPS, "fc", 0)
     assert maps is not None
@@ -196,7 +196,7 @@ def test_maps_of_other_pictures_are_not_laid_over_these(tmp_path: Path) -> None:
 
 
 def test_maps_of_large_pictures_make_no_large_page(tmp_path: Path) -> None:
-    """Eight heads at 224 pixels, twelve pictures each: a page of more than 3 MB is not mailed."""
+    """Eight heads at 224 pixels, twelve images each: a page of more than 3 MB is not mailed."""
     heads = [f"gap{i}" for i in range(8)]
     ledger = rich_ledger(tmp_path / "out", heads=heads, seeds=1, epochs=1, per_class=60)
     rows = np.arange(12)

@@ -90,7 +90,7 @@ def test_nothing_is_loaded_from_anywhere(rich: str) -> None:
 
 
 def test_everything_is_readable_without_sight(rich: str) -> None:
-    """Headings in order, a text for every picture and chart, names for tables and controls."""
+    """Headings in order, a text for every image and chart, names for tables and controls."""
     page = Page(rich)
     levels = [int(tag[1]) for tag, _ in page.all("h1", "h2", "h3", "h4")]
     assert levels[0] == 1
@@ -219,7 +219,7 @@ def test_ten_classes_with_three_pictures(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_drawing")
 def test_many_classes_list_their_commonest_confusions(tmp_path: Path, rich: str) -> None:
-    """A matrix of 40 × 40 is no picture; what is taken for what is."""
+    """A matrix of 40 × 40 shows nothing; a list of what is taken for what does."""
     classes = [f"c{i:02}" for i in range(40)]
     ledger = full_ledger(
         tmp_path, heads=("fc", "gap"), seeds=1, epochs=1, classes=classes, per_class=4

@@ -89,7 +89,7 @@ def test_a_target_that_the_study_declares_is_taken(tmp_path: Path) -> None:
 def test_a_failed_run_answers_with_the_majority_class_on_the_others_pictures(
     tmp_path: Path,
 ) -> None:
-    """Seeds and pictures must score a diverged run alike, else the two intervals disagree."""
+    """Seeds and images must score a diverged run alike, else the two intervals disagree."""
     ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=2)
     for seed in (0, 1):
         add_run(ledger, "gap", seed, skill=0.85)
@@ -120,7 +120,7 @@ def test_duplicates_in_pictures_csv_are_counted_once(tmp_path: Path) -> None:
 
 
 def test_splits_per_seed_say_what_their_intervals_cannot(tmp_path: Path) -> None:
-    """Networks that were trained on each other's test pictures are not independent."""
+    """Networks that were trained on each other's test images are not independent."""
     ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=2)
     text = (tmp_path / "study.yaml").read_text().replace("mode: fixed", "mode: per-seed")
     (tmp_path / "study.yaml").write_text(text)

@@ -1,4 +1,4 @@
-"""`pictures.csv` tells a report which picture is which row, without the prepared set."""
+"""`pictures.csv` tells a report which image is which row, without the prepared set."""
 
 import lzma
 from pathlib import Path
@@ -74,12 +74,12 @@ def test_a_table_that_was_packed_is_read(tmp_path: Path) -> None:
 
 
 def test_only_duplicates_are_groups(tmp_path: Path) -> None:
-    """25,000 pictures of their own need no entry; two that are alike need one each."""
+    """25,000 images of their own need no entry; two that are alike need one each."""
     assert picture_table(prepared(tmp_path), None).shared_groups() == {1: 1, 2: 1}
 
 
 def test_a_study_that_splits_per_seed_names_no_split(tmp_path: Path) -> None:
-    """Seed 0's split beside a picture would be wrong for every other seed."""
+    """Seed 0's split beside an image would be wrong for every other seed."""
     assert set(picture_table(prepared(tmp_path), None).splits) == {VARIES}
 
 

@@ -1,4 +1,4 @@
-"""A picture is written in the format that its file's name says."""
+"""An image is written in the format that its file's name says."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Preparing a source's pictures, with real processes that are really killed."""
+"""Preparing a source's images, with real processes that are really killed."""
 
 import contextlib
 import json
@@ -87,7 +87,7 @@ def names_in(folder: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def odd_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """150 pictures of different sizes, three files that are none, and a name with a newline."""
+    """150 images of different sizes, three files that are none, and a name with a newline."""
     folder = tmp_path_factory.mktemp("odd") / "pictures"
     for number in range(150):
         label = "cat" if number % 3 else "dög"
@@ -102,7 +102,7 @@ def odd_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """400 pictures large enough that preparing them can be interrupted."""
+    """400 images large enough that preparing them can be interrupted."""
     folder = tmp_path_factory.mktemp("many") / "pictures"
     for number in range(40):
         draw(folder / ("cat", "dog")[number % 2] / f"{number:03}.png", number, (400, 300))
@@ -113,7 +113,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_row_is_the_picture_of_its_name(odd_folder: Path, tmp_path: Path) -> None:
-    """Lost: training on pictures under wrong labels, most likely beside a quarantined file."""
+    """Lost: training on images under wrong labels, most likely beside a quarantined file."""
     prepared = run(odd_folder, tmp_path)
     assert len(prepared.names) == 149
     assert list(prepared.names) == sorted(prepared.names)

@@ -60,7 +60,7 @@ def test_what_is_written_is_read_again(written: PreparedSet) -> None:
 
 
 def test_writing_to_the_images_never_reaches_the_disk(written: PreparedSet) -> None:
-    """Lost: the prepared pictures of every study, by one augmentation that works in place."""
+    """Lost: the prepared images of every study, by one augmentation that works in place."""
     images = written.images
     with pytest.raises(ValueError, match="read-only"):
         images[:] = 7

@@ -1,4 +1,4 @@
-"""The pictures that probes look at, cut from the originals, and their masks."""
+"""The images that probes look at, cut from the originals, and their masks."""
 
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def test_classes_take_turns(prepared: tuple[Source, PreparedSet]) -> None:
 
 
 def test_the_choice_hangs_on_names_alone(prepared: tuple[Source, PreparedSet]) -> None:
-    """Else heads and seeds are looked at on different pictures."""
+    """Else heads and seeds are looked at on different images."""
     _, pictures = prepared
     everything = probe.probe_rows(pictures, np.arange(14), 128)
     few = np.array([1, 2, 4, 7, 9, 12])
@@ -65,7 +65,7 @@ def test_large_pictures_do_not_fill_the_disk() -> None:
 
 
 def test_wide_pictures_come_from_the_originals(prepared: tuple[Source, PreparedSet]) -> None:
-    """Else windows move over pictures that were shrunk and blown up again, or over borders."""
+    """Else windows move over images that were shrunk and blown up again, or over borders."""
     source, pictures = prepared
     rows = np.array([5, 0])
     found = probe.collect_images(source, pictures, rows, margin=8, progress=nothing)
@@ -88,7 +88,7 @@ def test_an_original_that_is_gone_is_named(
 
 
 def test_windows_reach_a_stride_in_every_direction() -> None:
-    """Else single-pixel steps run out of picture."""
+    """Else single-pixel steps run out of image."""
     assert probe.margin_of(100, 8) == 12
     assert probe.margin_of(48, 8) == 8
 
@@ -175,7 +175,7 @@ def test_a_folder_without_any_mask_is_refused_before_the_work(tmp_path: Path) ->
 
 @pytest.mark.skipif(not PETS.is_dir(), reason="needs the photographs with trimaps")
 def test_real_trimaps_fit_their_photographs(tmp_path: Path) -> None:
-    """Else claim 3 is measured against masks that are empty or not of these pictures."""
+    """Else claim 3 is measured against masks that are empty or not of these images."""
     _, pictures = prepare(PETS / "pets_with_masks", tmp_path, side=48, limit=30)
     rows = probe.probe_rows(pictures, np.arange(len(pictures.names)), 128)
     masks = probe.collect_masks(PETS / "pets_with_masks_trimaps", pictures, rows).masks

@@ -85,7 +85,7 @@ def test_every_figure_is_written_on_request(tmp_path: Path) -> None:
 
 
 def test_more_pictures_than_are_kept_are_refused() -> None:
-    """Asked for 25, a page of 24 pictures and a grey box would be a silent half-measure."""
+    """Asked for 25, a page of 24 images and a grey box would be a silent half-measure."""
     result = CliRunner().invoke(main, ["report", "anywhere", "--pictures", str(OF_EACH_KIND + 1)])
     assert result.exit_code == 2
     assert f"0<=x<={OF_EACH_KIND}" in result.output

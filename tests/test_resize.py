@@ -13,7 +13,7 @@ from headtohead.data.resize import RESIZE_METHODS, resize, resize_image
 
 
 def smooth(height: int, width: int) -> NDArray[np.uint8]:
-    """A picture without symmetry and with many colours."""
+    """An image without symmetry and with many colours."""
     noise = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     return np.asarray(Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC))
 
@@ -26,7 +26,7 @@ def smooth(height: int, width: int) -> NDArray[np.uint8]:
 def test_bilinear_is_half_pixel_interpolation_without_antialias(
     data: st.DataObject, size: tuple[int, int], seed: int
 ) -> None:
-    """The article's experiment would run on other pictures than the article's."""
+    """The article's experiment would run on other images than the article's."""
     shape = data.draw(st.tuples(st.integers(1, 60), st.integers(1, 60)))
     picture = np.random.default_rng(seed).integers(0, 256, (*shape, 3), dtype=np.uint8)
     batch = torch.from_numpy(picture).permute(2, 0, 1)[None].float()
@@ -39,13 +39,13 @@ def test_bilinear_is_half_pixel_interpolation_without_antialias(
 
 
 def test_bilinear_rounds_half_up() -> None:
-    """Cutting off instead would darken every picture by half a step."""
+    """Cutting off instead would darken every image by half a step."""
     picture = np.array([[[0] * 3, [1] * 3]], np.uint8)
     assert resize(picture, (1, 1), "bilinear").tolist() == [[[1, 1, 1]]]
 
 
 def test_antialias_uses_every_pixel_and_bilinear_does_not() -> None:
-    """The default would let fine fur flicker when the picture moves by a pixel."""
+    """The default would let fine fur flicker when the image moves by a pixel."""
     stripes = np.zeros((64, 64, 3), np.uint8)
     stripes[:, ::4] = 255
 
@@ -60,7 +60,7 @@ def test_antialias_uses_every_pixel_and_bilinear_does_not() -> None:
 
 @pytest.mark.parametrize("method", RESIZE_METHODS)
 def test_resizing_to_the_same_size_changes_nothing(method: str) -> None:
-    """Pictures prepared at their own size would be blurred."""
+    """Images prepared at their own size would be blurred."""
     picture = smooth(13, 17)
     assert np.array_equal(resize(picture, (13, 17), method), picture)
 
@@ -75,7 +75,7 @@ def test_an_unknown_method_or_size_is_a_usage_error() -> None:
 
 @pytest.mark.parametrize("method", RESIZE_METHODS)
 def test_an_image_and_its_array_give_the_same_pixels(method: str) -> None:
-    """Preparation resizes images, probes arrays: they would look at other pictures."""
+    """Preparation resizes images, probes arrays: they would look at other images."""
     picture = smooth(31, 45)
     image = Image.fromarray(picture)
     resized = np.asarray(resize_image(image, (12, 20), method))

@@ -38,7 +38,7 @@ def test_class_maps_are_shown_in_a_notebook(tmp_path: Path) -> None:
     shown = maps._repr_html_()
     assert shown.count("<tr>") == 1 + 3
     assert shown.count('src="data:image/jpeg;base64,') == 3 * (1 + 3)
-    assert "base64" not in repr(maps)  # a text-only reader is spared the pictures
+    assert "base64" not in repr(maps)  # a text-only reader is spared the images
     for asked in ({"seed": 5}, {"pictures": 0}):
         with pytest.raises(UsageError, match="no class maps of seed"):
             headtohead.load(tmp_path / "out").class_maps(**asked)

@@ -31,7 +31,7 @@ def test_a_reserved_file_is_a_whole_array_of_zeros(tmp_path: Path) -> None:
 def test_exactly_the_rows_to_keep_are_kept(
     tmp_path_factory: pytest.TempPathFactory, count: int, data: st.DataObject
 ) -> None:
-    """Lost: pictures under the labels of others, wherever a file was quarantined."""
+    """Lost: images under the labels of others, wherever a file was quarantined."""
     rows = np.array(sorted(data.draw(st.sets(st.integers(0, max(0, count - 1))))), np.int64)
     rows = rows[rows < count]
     pixels = np.random.default_rng(count).integers(0, 256, (count, 3, 3, 3), np.uint8)

@@ -289,7 +289,7 @@ def test_a_run_in_bf16_goes_on_bit_identically_and_says_so(tmp_path: Path) -> No
 
 
 def test_epochs_in_steps_go_on_bit_identically(tmp_path: Path) -> None:
-    """The sequence of pictures runs on over the epochs, also after a kill."""
+    """The sequence of images runs on over the epochs, also after a kill."""
     own = plan(steps_per_epoch=7, shuffle_buffer=30, validation_pictures=50)
     train(own, pictures(), parts(), tmp_path / "whole", Silent())
     with pytest.raises(KeyboardInterrupt):

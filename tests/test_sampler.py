@@ -1,4 +1,4 @@
-"""Orders of pictures: every one is seen, none depends on what was drawn before."""
+"""Orders of images: every one is seen, none depends on what was drawn before."""
 
 from collections import Counter
 
@@ -32,7 +32,7 @@ def test_an_epoch_is_full_batches_of_one_pass() -> None:
 def test_epochs_of_given_length_are_cut_from_endless_passes(
     steps: int, epochs: int, buffer: int | None
 ) -> None:
-    """Else a study that counts its epochs in steps shows some pictures too rarely."""
+    """Else a study that counts its epochs in steps shows some images too rarely."""
     given_steps = RecipeSpec(batch_size=8, steps_per_epoch=steps, shuffle_buffer=buffer)
     shown = [epoch_order(given_steps, ROWS, 3, epoch) for epoch in range(1, epochs + 1)]
     assert all(len(order) == 8 * steps for order in shown)
@@ -74,7 +74,7 @@ def _naive(count: int, size: int, generator: np.random.Generator) -> NDArray[np.
 
 
 def test_a_buffer_shuffles_as_its_definition_does() -> None:
-    """How far pictures travel: else "shuffle(1000)" is another experiment than the article's."""
+    """How far images travel: else "shuffle(1000)" is another experiment than the article's."""
     rows, size, repeats = np.arange(60), 15, 3000
     generator = np.random.default_rng(0)
     mine = np.array([buffered_shuffle(rows, size, generator) for _ in range(repeats)])

@@ -75,7 +75,7 @@ def test_a_search_that_cannot_be_is_refused_with_its_place(text: str, words: str
 
 
 def test_a_split_for_each_seed_is_refused() -> None:
-    """Else the trials train on pictures that the comparison tests on."""
+    """Else the trials train on images that the comparison tests on."""
     with pytest.raises(UsageError, match=r"split\.mode fixed; received per-seed"):
         parse_study(f"split: {{mode: per-seed}}\ntuning: {{{RATES}}}", "study.yaml")
 

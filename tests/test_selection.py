@@ -46,7 +46,7 @@ STRATA = st.dictionaries(
 def test_a_limit_takes_a_proportional_subset_of_any_larger_limit(
     counts: dict[tuple[str, str | None], int], one: int, other: int
 ) -> None:
-    """Lost: a quick trial on few pictures that resembles the whole, and grows into it."""
+    """Lost: a quick trial on few images that resembles the whole, and grows into it."""
     files = files_of(counts)
     smaller, larger = (select(files, limit) for limit in sorted((one, other)))
     assert len(smaller) == min(one, other, len(files))
@@ -61,13 +61,13 @@ def test_a_limit_takes_a_proportional_subset_of_any_larger_limit(
 
 @given(STRATA)
 def test_without_a_limit_every_file_is_taken(counts: dict[tuple[str, str | None], int]) -> None:
-    """Lost: pictures."""
+    """Lost: images."""
     files = files_of(counts)
     assert set(select(files, None)) == set(files)
 
 
 def test_the_digest_tells_what_decides_the_pixels_and_nothing_else(tmp_path: Path) -> None:
-    """Lost: stale pictures after a file was replaced, or decoding again after a folder moved."""
+    """Lost: stale images after a file was replaced, or decoding again after a folder moved."""
     paths = [tmp_path / name for name in ("1.jpg", "2.jpg")]
     for path in paths:
         path.write_bytes(path.name.encode())

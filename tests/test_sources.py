@@ -52,7 +52,7 @@ def refusal(source: str | Path, tmp_path: Path) -> str:
 
 
 def test_a_class_per_subfolder(tmp_path: Path) -> None:
-    """The plainest layout would not work, or pictures would get the wrong label."""
+    """The plainest layout would not work, or images would get the wrong label."""
     root = made(tmp_path / "pets", "dog/b.jpg", "cat/2.JPG", "cat/deep/er/1.bin", "cat/10")
     source = opened(root, tmp_path)
     assert source.root == root
@@ -66,7 +66,7 @@ def test_a_class_per_subfolder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("validation", ["val", "valid", "Validation"])
 def test_splits_that_the_user_gave_are_accepted(tmp_path: Path, validation: str) -> None:
-    """The user's own test pictures would be trained on."""
+    """The user's own test images would be trained on."""
     folders = {"Train": "train", validation: "validation", "TEST": "test"}
     root = made(tmp_path / "pets", *(f"{f}/{c}/1.jpg" for f in folders for c in ("cat", "dog")))
     source = opened(root, tmp_path)
@@ -251,14 +251,14 @@ def test_links_are_followed_and_circles_end(tmp_path: Path) -> None:
     )
 )
 def test_any_file_name_is_listed_as_it_is(tmp_path: Path, name: str) -> None:
-    """A strange name would crash the listing or change the picture's identity."""
+    """A strange name would crash the listing or change the image's identity."""
     shutil.rmtree(tmp_path / "pets", ignore_errors=True)
     root = made(tmp_path / "pets", "cat/1.jpg", f"dog/x{name}")
     assert names(opened(root, tmp_path)) == ["cat/1.jpg", f"dog/x{name}"]
 
 
 def test_a_name_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
-    """Writing the manifest would crash after all pictures were prepared."""
+    """Writing the manifest would crash after all images were prepared."""
     root = made(tmp_path / "pets", "cat/1.jpg", "dog/1.jpg")
     try:
         Path(os.fsdecode(os.fsencode(root) + b"/dog/\xff.jpg")).write_bytes(b"picture")
@@ -296,7 +296,7 @@ def test_a_name_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
 def test_folders_that_are_no_classes_are_refused(
     tmp_path: Path, files: tuple[str, ...], expected: str
 ) -> None:
-    """A training run on nothing, or on pictures silently left out."""
+    """A training run on nothing, or on images silently left out."""
     (tmp_path / "pets").mkdir()
     message = refusal(made(tmp_path / "pets", *files), tmp_path)
     assert expected in message
@@ -312,7 +312,7 @@ def test_a_missing_path_is_named(tmp_path: Path, path: str) -> None:
 
 
 def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
-    """A single picture given as data would end in a traceback."""
+    """A single image given as data would end in a traceback."""
     file = made(tmp_path, "one.jpg") / "one.jpg"
     message = refusal(file, tmp_path)
     assert repr(str(file)) in message
@@ -339,7 +339,7 @@ except StorageError as error:
 
 
 def test_a_folder_that_may_not_be_read_is_a_storage_error(tmp_path: Path) -> None:
-    """A traceback, or a class without its pictures."""
+    """A traceback, or a class without its images."""
     with tempfile.TemporaryDirectory() as name:  # pytest's own folders are their user's alone
         root = made(Path(name) / "pets", "cat/1.jpg", "dog/1.jpg")
         Path(name).chmod(0o755)

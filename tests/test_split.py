@@ -101,7 +101,7 @@ def grouped(draw: st.DrawFn) -> PreparedSet:
 def test_every_picture_is_in_one_split_and_groups_stay_whole(
     pictures: PreparedSet, seed: int
 ) -> None:
-    """Lost: test accuracy of pictures the network was trained on, or pictures never used."""
+    """Lost: test accuracy of images the network was trained on, or images never used."""
     result = split(pictures, fractions=FRACTIONS, seed=seed)
     assert sorted(row for part in parts(result) for row in part) == list(range(len(pictures.names)))
     for part in parts(result):
@@ -116,7 +116,7 @@ def test_each_class_is_divided_by_the_fractions(pictures: PreparedSet, seed: int
     for number in range(len(pictures.classes)):
         inside = pictures.groups[pictures.labels == number]
         total, (_, sizes) = len(inside), np.unique(inside, return_counts=True)
-        # Few single pictures leave whole groups of up to ten to choose from.
+        # Few single images leave whole groups of up to ten to choose from.
         allowed = 2 if (sizes == 1).sum() >= 0.2 * total + 5 else 10
         for part, fraction in zip(parts(result), FRACTIONS, strict=True):
             count = int((pictures.labels[part] == number).sum())
@@ -128,7 +128,7 @@ def test_each_class_is_divided_by_the_fractions(pictures: PreparedSet, seed: int
 def test_the_order_of_the_rows_changes_nothing(
     pictures: PreparedSet, seed: int, random: Any
 ) -> None:
-    """Lost: the same split for the same pictures on another file system."""
+    """Lost: the same split for the same images on another file system."""
     order = list(range(len(pictures.names)))
     random.shuffle(order)
     relabelled = {group: -number for number, group in enumerate(set(pictures.groups.tolist()))}
@@ -143,7 +143,7 @@ def test_the_order_of_the_rows_changes_nothing(
 
 @given(st.integers(0, 2**31), st.integers(0, 399))
 def test_removing_a_picture_moves_few_others(seed: int, removed: int) -> None:
-    """Lost: comparability of a study after one broken picture was deleted."""
+    """Lost: comparability of a study after one broken image was deleted."""
     labels = [row % 2 for row in range(400)]
     names = [f"{row:03}" for row in range(400)]
     keep = [row for row in range(400) if row != removed]
@@ -212,7 +212,7 @@ def test_a_split_that_was_not_given_is_carved_out_of_train(missing: str) -> None
 
 
 def test_duplicates_across_given_splits_are_reported() -> None:
-    """Lost: the warning that the user's own test split contains training pictures."""
+    """Lost: the warning that the user's own test split contains training images."""
     pictures = prepared(
         [0, 1] * 6,
         [0, 1, 2, 3, 0, 5, 6, 7, 2, 9, 9, 11],
@@ -223,7 +223,7 @@ def test_duplicates_across_given_splits_are_reported() -> None:
 
 
 def test_a_class_too_small_is_named_with_its_count_and_the_minimum() -> None:
-    """Lost: which class to add pictures to."""
+    """Lost: which class to add images to."""
     with pytest.raises(DataError, match=r"'class-1' .* 2 .* 3"):
         split(prepared([0] * 20 + [1] * 2), fractions=FRACTIONS, seed=0)
     with pytest.raises(DataError, match=r"4 images \(1 "):

@@ -22,7 +22,7 @@ def test_streams_are_what_they_always_were() -> None:
 
 
 def test_another_process_draws_the_same() -> None:
-    """Else a resumed run, or one in another worker, sees another order of pictures."""
+    """Else a resumed run, or one in another worker, sees another order of images."""
     code = (
         "from headtohead.core.streams import stream; "
         "print(stream(5, 'order', 7).integers(0, 2**62))"

@@ -113,7 +113,7 @@ def test_what_changes_a_run_changes_the_digest(content: dict[str, Any]) -> None:
 
 
 def test_other_pictures_change_the_digest() -> None:
-    """Else runs on other pictures are taken for finished."""
+    """Else runs on other images are taken for finished."""
     assert StudySpec().digest("0") != StudySpec().digest("1")
 
 

@@ -181,7 +181,7 @@ def test_options_out_of_range_are_named(tuned: Path) -> None:
 
 
 def test_studies_that_cannot_be_read_are_named(tmp_path: Path) -> None:
-    """Else a wrong path, a folder or a picture in a study's place ends in a traceback."""
+    """Else a wrong path, a folder or an image in a study's place ends in a traceback."""
     picture = tmp_path / "cat.jpg"
     picture.write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF")
     for study, words in [

@@ -221,7 +221,7 @@ def test_missing_predictions_are_said_and_do_not_stop(tmp_path: Path) -> None:
 
 
 def test_logits_that_are_no_numbers_count_as_a_failure(tmp_path: Path) -> None:
-    """A run that overflows on test pictures alone must neither crash the report nor vanish."""
+    """A run that overflows on test images alone must neither crash the report nor vanish."""
     ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=1)
     run = ledger.run("fc", 0)
     assert run is not None
@@ -295,7 +295,7 @@ def test_a_head_start_is_said_beside_the_verdicts(tmp_path: Path) -> None:
 
 
 def test_pictures_that_lie_in_two_splits_are_said(tmp_path: Path) -> None:
-    """Else a test picture that was trained on raises accuracy and nobody knows."""
+    """Else a test image that was trained on raises accuracy and nobody knows."""
     ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=1)
     assert summarize(StudyData(ledger)).leaks is None
     table = PictureTable(

@@ -38,7 +38,7 @@ def silent(what: str, done: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class Drawn:
-    """The pictures of one folder, measured once for every test."""
+    """The images of one folder, measured once for every test."""
 
     pictures: Path
     progress: list[tuple[str, int, int]]
@@ -93,7 +93,7 @@ def mask_of(picture: Path) -> NDArray[np.uint8]:
 
 
 def test_several_processes_write_the_bytes_that_each_picture_has_alone(drawn: Drawn) -> None:
-    """Otherwise two users, or one with more cores, would study different pictures."""
+    """Otherwise two users, or one with more cores, would study different images."""
     for index in (0, 1, 2, 211, COUNT - 1):
         alone = photograph(0, index)
         file = drawn.pictures / alone.label / f"{alone.stem}{alone.suffix}"
@@ -108,7 +108,7 @@ def test_another_seed_draws_other_pictures() -> None:
 
 
 def test_classes_are_complete_and_equal(drawn: Drawn) -> None:
-    """A missing picture would shift every split; progress that stops short looks like a hang."""
+    """A missing image would shift every split; progress that stops short looks like a hang."""
     assert len(drawn.files) == COUNT
     assert drawn.dogs.sum() == COUNT // 2
     assert drawn.progress[-1] == ("drawing images", COUNT, COUNT)
@@ -191,7 +191,7 @@ def test_pictures_are_drawn_once(drawn: Drawn) -> None:
 
 
 def test_another_count_or_seed_has_its_own_folder(tmp_path: Path) -> None:
-    """A study on 4 pictures must not find the folder that another left with 2."""
+    """A study on 4 images must not find the folder that another left with 2."""
     folders = {
         synthetic_source(cache=tmp_path, progress=silent, count=count, seed=seed)
         for count, seed in ((2, 0), (4, 0), (2, 1))

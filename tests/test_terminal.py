@@ -113,7 +113,7 @@ def test_enough_seeds_print_each_verdict_with_its_rule(tmp_path: Path) -> None:
 
 
 def test_both_intervals_stand_side_by_side(tmp_path: Path) -> None:
-    """Seeds are not pictures: whoever sees one interval must see what it leaves out."""
+    """Seeds are not images: whoever sees one interval must see what it leaves out."""
     summary = summarize(StudyData(full_ledger(tmp_path, heads=("fc", "gap"), seeds=7)))
     text = " ".join(_printed(summary).split())
     (item,) = summary.comparisons

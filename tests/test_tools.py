@@ -125,3 +125,16 @@ def test_the_bill_of_materials_names_what_is_installed() -> None:
     assert torch["version"] == installed.__version__
     root = next(part for part in bill["dependencies"] if "headtohead@" in part["ref"])
     assert torch["purl"] in root["dependsOn"]
+
+
+def test_scripts_are_type_checked_as_the_package_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a changed signature breaks a script, and who runs it next year finds out."""
+    main = pytest.importorskip("mypy.main")
+    monkeypatch.chdir(ROOT)
+    sources, options = main.process_options([])
+    asked = {
+        path for folder in ("src", "tools", "benchmarks") for path in Path(folder).rglob("*.py")
+    }
+    asked -= set(Path("benchmarks/first_model").rglob("*.py"))  # as their users write them
+    assert {Path(source.path) for source in sources} == asked
+    assert options.disallow_untyped_defs

@@ -1,4 +1,4 @@
-"""What a model says as the window moves over larger pictures."""
+"""What a model says as the window moves over larger images."""
 
 import numpy as np
 import pytest

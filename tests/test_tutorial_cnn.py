@@ -16,7 +16,7 @@ from headtohead.core.errors import UsageError
     image_size=st.integers(1, 70),
 )
 def test_maps_have_the_size_that_was_promised(widths: list[int], image_size: int) -> None:
-    """Else heads are built for maps that never come, or small pictures end in a traceback."""
+    """Else heads are built for maps that never come, or small images end in a traceback."""
     backbone = build_backbone("tutorial_cnn", {"widths": widths})
     if image_size < backbone.smallest_image():
         with pytest.raises(UsageError, match=f"received {image_size}, needs at least"):
@@ -43,7 +43,7 @@ def test_the_article_leaves_64_maps_of_10_by_10() -> None:
 
 
 def test_pictures_are_left_alone() -> None:
-    """Else the in-place ReLU reaches back into the batch, and a second head sees other pictures."""
+    """Else the in-place ReLU reaches back into the batch, and a second head sees other images."""
     pictures = torch.rand(2, 3, 30, 30) - 0.5
     before = pictures.clone()
     build_backbone("tutorial_cnn")(pictures)

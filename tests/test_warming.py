@@ -38,7 +38,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 def test_of_workers_that_start_at_once_one_compiles(environment: dict[str, str]) -> None:
-    """Else a first start compiles everything on every core, while pictures wait to be prepared.
+    """Else a first start compiles everything on every core, while images wait to be prepared.
 
     The second finds everything in the cache, and neither has anything left to compile.
     """

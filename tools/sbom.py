@@ -14,7 +14,7 @@ from typing import Any
 
 def components() -> list[dict[str, Any]]:
     """Every installed distribution but headtohead itself, by name."""
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for distribution in metadata.distributions():
         name = _normalized(distribution.metadata["Name"])
         if name != "headtohead":
@@ -24,16 +24,15 @@ def components() -> list[dict[str, Any]]:
 
 def _component(name: str, distribution: metadata.Distribution) -> dict[str, Any]:
     url = f"pkg:pypi/{name}@{distribution.version}"
-    part = {
+    part: dict[str, Any] = {
         "type": "library",
         "bom-ref": url,
         "name": name,
         "version": distribution.version,
         "purl": url,
     }
-    licence = distribution.metadata.get("License-Expression") or distribution.metadata.get(
-        "License"
-    )
+    said = distribution.metadata.json
+    licence = said.get("license_expression") or said.get("license")
     if licence and "\n" not in licence:  # some carry the whole text
         part["licenses"] = [{"license": {"name": licence}}]
     return part
@@ -49,7 +48,7 @@ def dependencies(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     found = []
     for name, reference in [("headtohead", _root()["bom-ref"]), *references.items()]:
         required = metadata.requires(name) or []
-        names = {_normalized(re.match(r"[\w.-]+", line)[0]) for line in required}
+        names = {_normalized(re.split(r"[^\w.-]", line, maxsplit=1)[0]) for line in required}
         needed = sorted(references[one] for one in names & references.keys())
         found.append({"ref": reference, "dependsOn": needed})
     return found

@@ -19,7 +19,7 @@ from pydantic_core import PydanticUndefined
 
 import headtohead
 from headtohead.cli import main
-from headtohead.config import execution, recipe, search_space, study
+from headtohead.config import execution, images, recipe, search_space, study, verdict
 from headtohead.report.render import render
 from headtohead.store.ledger import Ledger
 from headtohead.study_data import StudyData
@@ -47,8 +47,8 @@ SECTIONS = {
 STANDING = {"index", "start", *SECTIONS}
 
 MODELS = (
-    *(study.StudySpec, study.PicturesSpec, study.SplitSpec, study.BackboneSpec, study.HeadSpec),
-    *(recipe.RecipeSpec, recipe.AugmentSpec, study.VerdictSpec),
+    *(study.StudySpec, images.PicturesSpec, images.SplitSpec, study.BackboneSpec, study.HeadSpec),
+    *(recipe.RecipeSpec, recipe.AugmentSpec, verdict.VerdictSpec),
     *(execution.ExecutionSpec, execution.PerRunSpec),
     *(search_space.TuningSpec, search_space.RecipeSpace, search_space.AugmentSpace),
 )

@@ -157,8 +157,8 @@ def verdicts() -> str:
             better, not_worse = result.better.outcome, result.not_worse.outcome
             interval = _interval(result.difference)
             why = deciding_text(result.deciding, len(pairs)).removeprefix(": ")
-            better = f"{better}, {why}" if why else better
-            lines.append(f"| {title} | `{head}` | {interval} | {better} | {not_worse} |")
+            told = f"{better}, {why}" if why else better
+            lines.append(f"| {title} | `{head}` | {interval} | {told} | {not_worse} |")
     return "\n".join(lines)
 
 
@@ -259,8 +259,8 @@ def _scatter(axes: Axes, found: Study, title: str) -> None:
             continue
         sizes = [found.parameters[head] for head in names]
         scores = [100 * found.mean(head) for head in names]
-        looks = {"color": COLORS[place], "marker": MARKERS[place], "linestyle": ""}
-        axes.plot(sizes, scores, label=family, **looks)
+        color, marker = COLORS[place], MARKERS[place]
+        axes.plot(sizes, scores, label=family, color=color, marker=marker, linestyle="")
     axes.axhline(100 * found.mean(REFERENCE), color=COLORS[-1], linewidth=1, linestyle="--")
     axes.set(title=title, xscale="log", xlabel="parameters of the head (k: thousand, M: million)")
     axes.set_xticks(list(TICKS), list(TICKS.values()))
@@ -269,8 +269,8 @@ def _scatter(axes: Axes, found: Study, title: str) -> None:
     low = min(found.accuracies, key=found.mean)
     high = max(found.accuracies, key=found.mean)
     for head in {low, high, REFERENCE, "class_attention", "linear"} & set(found.parameters):
-        place = (max(found.parameters[head], 1), 100 * found.mean(head))
-        axes.annotate(head, place, xytext=(4, 3), textcoords="offset points", fontsize=8)
+        point = (max(found.parameters[head], 1), 100 * found.mean(head))
+        axes.annotate(head, point, xytext=(4, 3), textcoords="offset points", fontsize=8)
 
 
 def per_class_figure() -> bytes:
@@ -283,8 +283,8 @@ def per_class_figure() -> bytes:
         for head, look in head_styles(FEW).items():
             scores = [100 * item.mean(head) for item in found]
             line = ":" if head == "class_mean" else "-"  # which is not trained
-            looks = {"color": look.color, "marker": look.marker, "linestyle": line}
-            axes.plot(PER_CLASS, scores, label=head, **looks)
+            color, marker = look.color, look.marker
+            axes.plot(PER_CLASS, scores, label=head, color=color, marker=marker, linestyle=line)
         axes.set(xscale="log", xlabel="images of a class to train", ylabel="test accuracy, %")
         axes.set_xticks(PER_CLASS, [f"{count:,}" for count in PER_CLASS])
         axes.minorticks_off()

@@ -5,12 +5,14 @@ import time
 from pathlib import Path
 
 from timing import check, cpu_seconds, folder
+from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader
 from torch_loop import BATCH_SIZE, CORES, Photographs
 
 
 def main(data: Path) -> dict[str, float]:
-    pictures = ConcatDataset([Photographs(data / name) for name in ("train", "validation", "test")])
+    parts = [Photographs(data / name) for name in ("train", "validation", "test")]
+    pictures: ConcatDataset[tuple[Tensor, Tensor]] = ConcatDataset(parts)
     loader = DataLoader(pictures, batch_size=BATCH_SIZE, num_workers=CORES)
     began, cpu = time.perf_counter(), cpu_seconds()
     # Without persistent workers the loop's end ends them, so that their CPU time is counted.

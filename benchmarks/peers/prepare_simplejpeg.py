@@ -11,7 +11,7 @@ from timing import check, cpu_seconds, files, folder
 
 
 def pixels(path: Path) -> int:
-    return simplejpeg.decode_jpeg(path.read_bytes()).size
+    return int(simplejpeg.decode_jpeg(path.read_bytes()).size)
 
 
 def main(data: Path) -> dict[str, float]:

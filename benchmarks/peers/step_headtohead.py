@@ -23,12 +23,12 @@ if __name__ == "__main__":
         BackboneSpec(), options.head, HeadSpec(), image_size=SIZE, classes=2, seed=0
     )
     model.backbone = fastest(model.backbone)
-    model = model.to(memory_format=torch.channels_last).train()
+    model = model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     step = Step(
         EagerGradients(model, pictures, None, "float32"), KerasAdam(model.parameters(), 1e-3, 0.0)
     )
     clock = Clock(options.steps)
-    for rows in pictures.rows(np.arange(len(labels))).split(options.batch):
+    for rows in pictures.rows(np.arange(len(labels))).split(options.batch):  # type: ignore[no-untyped-call]
         step(rows, None)
         clock.step()
     clock.say()

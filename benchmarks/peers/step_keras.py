@@ -1,6 +1,7 @@
 """Keras's `fit` on arrays in memory, its steps timed; the backend is whichever was imported."""
 
 import argparse
+from typing import Any
 
 import keras
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ class Steps(keras.callbacks.Callback):
 
 
 def time_fit(
-    model: keras.Model, images: NDArray, labels: NDArray, options: argparse.Namespace
+    model: keras.Model, images: NDArray[Any], labels: NDArray[Any], options: argparse.Namespace
 ) -> None:
     """One epoch, compiled as the article does."""
     model.compile(optimizer="adam", loss="binary_crossentropy", metrics=["accuracy"])

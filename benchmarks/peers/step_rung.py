@@ -6,6 +6,7 @@ It says its last loss, too: every rung trains the same network, up to rounding.
 from stepping import CORES, SIZE, Clock, arguments, drawn  # first: it pins the process
 
 # isort: split
+import platform
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from unittest import mock
@@ -18,7 +19,6 @@ from torch.nn import functional
 from headtohead.accel import blocks, convolutions, shards
 from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.heads.classifier import build_classifier
-from headtohead.training import device
 from headtohead.training.acceleration import fastest
 from headtohead.training.device import set_up_worker
 from headtohead.training.inputs import Pictures
@@ -44,9 +44,9 @@ def without_the_measures_after(rung: int) -> Iterator[None]:
             patches.enter_context(mock.patch.object(owner, name, value))
 
         if rung < KEPT:
-            replace(device.platform, "libc_ver", lambda: ("", ""))
+            replace(platform, "libc_ver", lambda: ("", ""))
         set_up_worker(None, torch.device("cpu"), deterministic=False)
-        torch.utils.deterministic.fill_uninitialized_memory = rung < UNFILLED
+        torch.utils.deterministic.fill_uninitialized_memory = rung < UNFILLED  # type: ignore[attr-defined]
         if rung < POOL_FIRST:
             replace(blocks.FusedBlock, "forward", in_the_articles_order)
         if rung < FUSED:
@@ -83,14 +83,14 @@ def main() -> None:
         )
         model.backbone = fastest(model.backbone)
         if options.rung >= CHANNELS_LAST:
-            model = model.to(memory_format=torch.channels_last)
+            model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         step = Step(
             EagerGradients(model.train(), pictures, None, "float32"),
             KerasAdam(model.parameters(), 1e-3, 0.0),
         )
         clock = Clock(options.steps)
         torch.manual_seed(0)  # dropout's
-        for rows in pictures.rows(np.arange(len(labels))).split(options.batch):
+        for rows in pictures.rows(np.arange(len(labels))).split(options.batch):  # type: ignore[no-untyped-call]
             loss, _ = step(rows, None)
             clock.step()
     clock.say(last_loss=float(loss))

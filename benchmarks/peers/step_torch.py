@@ -17,7 +17,8 @@ if __name__ == "__main__":
     optimizer = torch.optim.Adam(model.parameters())
     loss_function = nn.BCEWithLogitsLoss()
     clock = Clock(options.steps)
-    for batch, truth in zip(images.split(options.batch), labels.split(options.batch), strict=True):
+    batches = zip(*(torch.split(every, options.batch) for every in (images, labels)), strict=True)
+    for batch, truth in batches:
         optimizer.zero_grad()
         loss = loss_function(model(batch), truth)
         loss.backward()

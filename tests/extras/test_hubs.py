@@ -1,4 +1,4 @@
-"""Sets of pictures from the hubs: read as the hubs' own libraries wrote them."""
+"""Sets of images from the hubs: read as the hubs' own libraries wrote them."""
 
 import io
 import os
@@ -28,7 +28,7 @@ def silent(what: str, done: int, total: int) -> None:
 
 
 def jpeg(number: int, side: int = 40) -> bytes:
-    """A picture unlike the others, as a camera would store it."""
+    """An image unlike the others, as a camera would store it."""
     pixels = np.random.default_rng(number).integers(0, 256, (5, 5, 3), np.uint8)
     picture = Image.fromarray(pixels).resize((side, side + 3), Image.Resampling.BICUBIC)
     file = io.BytesIO()
@@ -48,7 +48,7 @@ def features(**more: object) -> "datasets.Features":
 
 
 def two_of_each(folder: Path) -> str:
-    """A set of Hugging Face with two columns of pictures and two of classes, as SRC."""
+    """A set of Hugging Face with two columns of images and two of classes, as SRC."""
     kinds = features(mask=datasets.Image(), coarse=datasets.ClassLabel(names=["pet", "other"]))
     columns = rows(0, 12) | {"mask": rows(500, 12)["image"], "coarse": [0] * 6 + [1] * 6}
     datasets.Dataset.from_dict(columns, features=kinds).save_to_disk(folder)
@@ -96,7 +96,7 @@ class Pets(tfds.core.GeneratorBasedBuilder):  # type: ignore[misc]
 
 
 class Bitmaps(Pets):
-    """Pictures that all have as many bytes."""
+    """Images that all have as many bytes."""
 
     name = "bitmaps"
 
@@ -106,7 +106,7 @@ class Bitmaps(Pets):
 
 
 class Masked(Pets):
-    """Two columns of pictures and two of classes, as oxford_iiit_pet has them."""
+    """Two columns of images and two of classes, as oxford_iiit_pet has them."""
 
     name = "masked"
 
@@ -154,7 +154,7 @@ def opened(source: str, cache: Path, progress: Progress = silent) -> Source:
 
 
 def contents(source: Source, split: str | None) -> dict[str, set[bytes]]:
-    """Class → the pictures' bytes."""
+    """Class → the images' bytes."""
     return {
         label: {
             file.path.read_bytes()
@@ -168,7 +168,7 @@ def contents(source: Source, split: str | None) -> dict[str, set[bytes]]:
 def test_a_set_of_tensorflow_datasets_keeps_bytes_classes_and_splits(
     prepared_by_tfds: Path, tmp_path: Path
 ) -> None:
-    """Else other pictures than the hub's are compared, or its test split is trained on."""
+    """Else other images than the hub's are compared, or its test split is trained on."""
     source = opened(f"tfds:{prepared_by_tfds}", tmp_path)
     assert source.classes == ("cat", "dog")
     for split, first, count in (("train", 0, 24), ("test", 100, 6)):
@@ -178,7 +178,7 @@ def test_a_set_of_tensorflow_datasets_keeps_bytes_classes_and_splits(
 
 
 def test_a_set_of_hugging_face_keeps_bytes_and_classes(tmp_path: Path) -> None:
-    """Else other pictures than the hub's are compared."""
+    """Else other images than the hub's are compared."""
     hugging_face(0, 20).save_to_disk(tmp_path / "saved")
     source = opened(f"hf:{tmp_path / 'saved'}", tmp_path / "cache")
     found = contents(source, None)
@@ -198,7 +198,7 @@ def test_splits_of_hugging_face_are_kept_and_others_left(tmp_path: Path) -> None
 
 
 def test_a_folder_that_hugging_face_reads_is_a_set(tmp_path: Path) -> None:
-    """Parquet files with pictures, as the hub stores them."""
+    """Parquet files with images, as the hub stores them."""
     (tmp_path / "set").mkdir()
     hugging_face(0, 10).to_parquet(tmp_path / "set" / "train-00000-of-00001.parquet")
     source = opened(f"hf:{tmp_path / 'set'}", tmp_path / "cache")
@@ -228,7 +228,7 @@ def test_a_set_is_written_once_and_again_when_it_changes(tmp_path: Path) -> None
 def test_a_set_of_tensorflow_datasets_that_is_built_anew_is_read_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else pictures of before are trained on; name, version, counts and sizes are the same."""
+    """Else images of before are trained on; name, version, counts and sizes are the same."""
     place = built(Bitmaps, tmp_path / "old")
     name = f"tfds:{place}"
     first = opened(name, tmp_path / "cache")
@@ -349,7 +349,7 @@ def test_a_set_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 
 def test_the_command_takes_a_hub_s_set(prepared_by_tfds: Path, tmp_path: Path) -> None:
-    """From the name to the count of usable pictures, as a user asks for it."""
+    """From the name to the count of usable images, as a user asks for it."""
     told = CliRunner().invoke(
         main,
         ["data", "check", f"tfds:{prepared_by_tfds}", "--cache", str(tmp_path)],

@@ -58,7 +58,7 @@ def test_its_epochs_can_be_drawn_beside_ours(photographs: Path, tmp_path: Path) 
         ((epoch,),) = seeds.values()
         assert list(seeds) == [0]
         assert epoch.epoch == 1
-        assert epoch.val_accuracy in (0, 0.25, 0.5, 0.75, 1), head  # of all four pictures
+        assert epoch.val_accuracy in (0, 0.25, 0.5, 0.75, 1), head  # of all four images
         assert math.isfinite(epoch.loss)
         assert math.isfinite(epoch.val_loss)
         assert list((out / "tensorboard" / head / "seed-0").glob("*/events*"))

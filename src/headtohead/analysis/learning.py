@@ -6,6 +6,7 @@ from headtohead.analysis.baseline import Baseline
 from headtohead.analysis.run_results import RunResult
 from headtohead.config.study import StudySpec
 from headtohead.config.verdict import Metric
+from headtohead.core.text import names
 
 NEAR = 0.1
 """How far from the largest class's share a run's accuracy may lie to count as it: this part of
@@ -69,6 +70,44 @@ def untrained(study: StudySpec, by_head: Mapping[str, Sequence[RunResult]]) -> l
         if study.heads[head].after is None
         and any(_nothing_trained(run, study.recipe_for(head).epochs) for run in runs)
     ]
+
+
+def in_closed_form(study: StudySpec, by_head: Mapping[str, Sequence[RunResult]]) -> list[str]:
+    """Heads that are computed in one pass, not trained in epochs: they have no way to a target."""
+    return [
+        head
+        for head, runs in by_head.items()
+        if any(run.finished and run.epochs < study.recipe_for(head).epochs for run in runs)
+    ]
+
+
+def no_epochs(heads: Sequence[str]) -> str:
+    """Why these heads are not among those that took epochs to a target."""
+    one = len(heads) == 1
+    return (
+        f"{names(heads)} {'is' if one else 'are'} computed in closed form: "
+        f"{'it has' if one else 'they have'} no epochs of training"
+    )
+
+
+def fitted(by_head: Mapping[str, Sequence[RunResult]], found: Baseline) -> dict[str, float]:
+    """Head → accuracy on its training images, of heads that more training has nothing to teach.
+
+    Evaluated at the last epoch, a mean over finished runs. What is missing to 1 is at most NEAR of
+    what always the largest class misses: five points for two equal classes, nine for ten.
+    """
+    reached = {}
+    for head, runs in by_head.items():
+        accuracies = [
+            run.metrics["last_val_accuracy"] + run.metrics["last_overfit"]
+            for run in runs
+            if run.finished
+            and run.metrics["last_val_accuracy"] is not None
+            and run.metrics["last_overfit"] is not None
+        ]
+        if accuracies:
+            reached[head] = sum(accuracies) / len(accuracies)
+    return {head: share for head, share in reached.items() if 1 - share <= NEAR * (1 - found.train)}
 
 
 def _nothing_trained(run: RunResult, epochs: int) -> bool:

@@ -9,8 +9,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from headtohead.analysis.learning import in_closed_form
 from headtohead.analysis.run_results import METRICS, PRIMARY, RunResult
-from headtohead.config.study import StudySpec
 from headtohead.config.verdict import Metric
 from headtohead.probes.predictions import Predictions, SplitPredictions
 from headtohead.stats import DECIMALS, Estimate, estimate
@@ -240,16 +240,6 @@ def _time_differences(pair: Pairing, targets: Targets | None, metric: str) -> li
     return [mine[seed] - theirs[seed] for seed in pair.runs]
 
 
-def in_closed_form(study: StudySpec, runs: Sequence[Run]) -> frozenset[str]:
-    """Heads that are computed in one pass, not trained in epochs: they have no way to a target."""
-    return frozenset(
-        run.record.head
-        for run in runs
-        if run.record.status == "finished"
-        and run.record.epochs < study.recipe_for(run.record.head).epochs
-    )
-
-
 def targets_of(
     file: StudyFile, runs: Sequence[Run], results: Mapping[str, Sequence[RunResult]]
 ) -> Targets | None:
@@ -258,9 +248,8 @@ def targets_of(
     reference = results.get(file.study.reference, ())
     target = declared if declared is not None else _default_target(reference)
     histories = {(run.record.head, run.record.seed): run.history for run in runs}
-    study = file.study
     # They approach nothing, and their one epoch would cut all others short.
-    computed = in_closed_form(study, runs)
+    computed = in_closed_form(file.study, results)
     results = {head: mine for head, mine in results.items() if head not in computed}
     approaches = {
         (run.head, run.seed): Approach(

@@ -17,7 +17,9 @@ from headtohead.core.errors import UsageError
 from headtohead.core.files import digest_of
 from headtohead.core.source_code import loaded_digest
 
-BACKBONES: dict[str, Callable[..., Backbone]] = {"tutorial_cnn": TutorialCNN}
+BACKBONES: dict[str, Callable[..., Backbone]] = {
+    "tutorial_cnn": TutorialCNN,
+}
 """By name alone."""
 
 

@@ -7,7 +7,8 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from headtohead.analysis.pairs import HeadTarget, Targets, in_closed_form
+from headtohead.analysis.learning import in_closed_form, no_epochs
+from headtohead.analysis.pairs import HeadTarget, Targets
 from headtohead.claims.base import (
     BySeed,
     ClaimFigure,
@@ -17,7 +18,7 @@ from headtohead.claims.base import (
     measure,
     pairs,
 )
-from headtohead.core.text import counted, names, seconds_text, with_sign
+from headtohead.core.text import counted, seconds_text, with_sign
 from headtohead.probes.speed import SPEED, Speed
 from headtohead.report.charts.chart import Chart
 from headtohead.report.charts.dots import Dot, DotChart, DotRow, dot_chart
@@ -63,28 +64,13 @@ def speed_question(data: StudyData) -> Question:
         goal = Goal(targets.target, horizon, majority, targets.declared)
     level = data.study.verdict.level
     asked = faster(data.reference, data.against, speeds_of(data), data.seeds, goal, level)
-    untrained = _untrained(data)
+    untrained = in_closed_form(data.study, data.by_head)
     if not untrained:
         return asked
     note = f"{no_epochs(untrained)}, and no time to the target"
     if asked.ruling is None or not {data.reference, data.against} & set(untrained):
         return replace(asked, notes=(*asked.notes, note))
     return replace(asked, ruling=Ruling("inconclusive", note))
-
-
-def _untrained(data: StudyData) -> list[str]:
-    """Heads with runs that are computed in closed form, in the study's order."""
-    found = in_closed_form(data.study, data.runs)
-    return [head for head in data.heads if head in found]
-
-
-def no_epochs(heads: Sequence[str]) -> str:
-    """Why these heads are not among those that took epochs to a target."""
-    one = len(heads) == 1
-    return (
-        f"{names(heads)} {'is' if one else 'are'} computed in closed form: "
-        f"{'it has' if one else 'they have'} no epochs of training"
-    )
 
 
 @dataclass(frozen=True)
@@ -246,7 +232,7 @@ def speed_charts(data: StudyData) -> Iterator[Chart]:
     if targets is None or not targets.heads:
         return
     late = _late(data, targets)
-    yield _epochs_chart(targets, late, styles, _untrained(data))
+    yield _epochs_chart(targets, late, styles, in_closed_form(data.study, data.by_head))
     times = {head: speed.to_target() for head, speed in speeds_of(data).items()}
     if times:
         yield _seconds_chart(targets, times, late, styles)

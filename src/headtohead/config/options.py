@@ -94,7 +94,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "backbone",
         str,
-        "Backbone: tutorial_cnn, timm:NAME, transformers:NAME or module:callable.",
+        "Backbone, e.g. tutorial_cnn or timm:NAME; `headtohead backbones` lists them.",
         TRAINING,
         "backbone.name",
         default="tutorial_cnn",

@@ -159,19 +159,24 @@ def extract(
     except _CORRUPT as error:
         raise _corrupt(archive, error) from error
     except OSError as error:
-        if error.errno is None:  # gzip's and bz2's way to say it
-            raise _corrupt(archive, error) from error
-        if error.errno in _UNWRITABLE_NAMES:
-            member = str(error.filename).rpartition(_GROWING)[2].lstrip("/") or "."
-            raise DataError(
-                f"{str(archive)!r} has a member that cannot be stored ({error.strerror}: "
-                f"{member!r}). Extract it by hand and give the folder."
-            ) from error
-        raise StorageError(
-            f"cannot extract {str(archive)!r} to {str(cache)!r}: {error.strerror or error}. "
-            "Free the disk, allow reading and writing, or choose another cache folder."
-        ) from error
+        raise _not_extracted(archive, cache, error) from error
     return folder
+
+
+def _not_extracted(archive: Path, cache: Path, error: OSError) -> DataError | StorageError:
+    """What a failure to read or write says: of the archive, of a member's name, or of the disk."""
+    if error.errno is None:  # gzip's and bz2's way to say it
+        return _corrupt(archive, error)
+    if error.errno in _UNWRITABLE_NAMES:
+        member = str(error.filename).rpartition(_GROWING)[2].lstrip("/") or "."
+        return DataError(
+            f"{str(archive)!r} has a member that cannot be stored ({error.strerror}: "
+            f"{member!r}). Extract it by hand and give the folder."
+        )
+    return StorageError(
+        f"cannot extract {str(archive)!r} to {str(cache)!r}: {error.strerror or error}. "
+        "Free the disk, allow reading and writing, or choose another cache folder."
+    )
 
 
 def _corrupt(archive: Path, error: Exception) -> DataError:

@@ -77,35 +77,47 @@ def comparisons_of(
     }
     scored = {pair: pairs[pair].scored() if pair in pairs else {} for pair in family}
     values = {pair: list(differences.values()) for pair, differences in scored.items()}
-    judged = compare_pairs(values, rule.level, rule.margin)
+    compared = compare_pairs(values, rule.level, rule.margin)
+    alike = [pair for pair in family if file.same_function(*pair)]
+    failed = [head for head, mine in runs.items() if not any(run.finished for run in mine)]
     found = []
     for heads, paired in pairs.items():
         both = answers_of(paired, answers)
         over = picture_interval(both, groups, rule.level)
-        seeds, (first, other) = tuple(scored[heads]), heads
-        comparison = judged[heads] if looks is None else _followed(judged[heads], other, looks)
-        if looks is None and set(heads) <= set(idle):
-            comparison = _without_seeds(comparison, "neither head beats the largest class")
-        if looks is None and file.same_function(*heads):
-            comparison = _without_seeds(comparison, "the two heads are the same function")
-        failed = [head for head in heads if not _finished(runs[head])]
-        if looks is None or len(failed) > 1:
-            comparison = _with_failures(comparison, failed)
-        comparison = _trusted(comparison, why_not_judged(heads, lags))
-        found.append(
-            HeadComparison(first, other, seeds, paired.flagged, comparison, over, mcnemar(both))
-        )
+        judged = _judged(compared[heads], heads, looks, idle, alike, failed)
+        judged = _trusted(judged, why_not_judged(heads, lags))
+        seeds = tuple(scored[heads])
+        found.append(HeadComparison(*heads, seeds, paired.flagged, judged, over, mcnemar(both)))
     return tuple(found)
+
+
+def _judged(
+    comparison: PairComparison,
+    heads: Pair,
+    looks: LooksRecord | None,
+    idle: Collection[str],
+    alike: Collection[Pair],
+    failed: Collection[str],
+) -> PairComparison:
+    """What the two heads' comparison comes to, by the study's design and by what became of them.
+
+    A sequential design says by itself when to stop: of it no seeds are told to be of no use.
+    """
+    without = [head for head in heads if head in failed]
+    if looks is not None:
+        followed = _followed(comparison, heads[1], looks)
+        return _with_failures(followed, without) if len(without) > 1 else followed
+    if set(heads) <= set(idle):
+        comparison = _without_seeds(comparison, "neither head beats the largest class")
+    if heads in alike:
+        comparison = _without_seeds(comparison, "the two heads are the same function")
+    return _with_failures(comparison, without)
 
 
 def look_differences(data: StudyData, record: LooksRecord) -> dict[int, float]:
     """Seed → difference on the primary metric of the two heads that are looked at sequentially."""
     mine, theirs = (data.by_head.get(head) for head in (record.reference, record.other))
     return pairing(mine, theirs).scored() if mine and theirs else {}
-
-
-def _finished(runs: Sequence[RunResult]) -> bool:
-    return any(run.finished for run in runs)
 
 
 def _with_failures(comparison: PairComparison, failed: Sequence[str]) -> PairComparison:

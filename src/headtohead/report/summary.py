@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from headtohead.analysis.baseline import Baseline, Standing, baseline_of, standings
-from headtohead.analysis.learning import seeds_that_stayed, untrained
+from headtohead.analysis.learning import fitted, in_closed_form, seeds_that_stayed, untrained
 from headtohead.analysis.pairs import (
     PairEstimate,
     Targets,
@@ -143,6 +143,16 @@ class Summary:
     def failed(self) -> list[str]:
         """Heads with runs that are over, all of which failed: nothing was measured of them."""
         return [head.head for head in self.heads if not head.finished]
+
+    @property
+    def in_closed_form(self) -> list[str]:
+        """Heads that are computed in one pass, not trained in epochs."""
+        return in_closed_form(self.file.study, self._by_head)
+
+    @property
+    def fitted(self) -> dict[str, float]:
+        """Heads that classify nearly all their training images correctly, and how many."""
+        return fitted(self._by_head, self.baseline)
 
     @property
     def runs(self) -> list[RunResult]:

@@ -109,51 +109,54 @@ def compare_pairs(
     Superiority is two-sided; "at least as good" is one-sided at `margin` at half the level, a
     family of its own.
     """
-    tests = len(pairs)
     found = {pair: paired_difference(values, level) for pair, values in pairs.items()}
-    p_values = {pair: difference.p_agreed for pair, difference in found.items()}
-    adjusted, levels = holm(p_values), holm_levels(p_values, level)
-    against = {
-        pair: stood_against(difference, adjusted[pair], levels[pair], tests)
-        for pair, difference in found.items()
+    at_zero = _corrected({pair: d.p_agreed for pair, d in found.items()}, level)
+    at_margin = {
+        side: _corrected({pair: _margin_p(d, margin, side) for pair, d in found.items()}, level / 2)
+        for side in _SIDES
     }
-    sides = {
-        side: {pair: _margin_p(d, margin, side) for pair, d in found.items()} for side in _SIDES
-    }
-    at_margin = {side: holm(p) for side, p in sides.items()}
-    half = {side: holm_levels(p, level / 2) for side, p in sides.items()}
-    against_margin = {
-        pair: _stood_at_margin(
-            difference,
-            margin,
-            {side: at_margin[side][pair] for side in _SIDES},
-            {side: half[side][pair] for side in _SIDES},
-            tests,
-        )
-        for pair, difference in found.items()
-    }
+    sides = {pair: {side: at_margin[side][pair] for side in _SIDES} for pair in pairs}
     return {
-        pair: PairComparison(
-            difference=found[pair],
-            tests=tests,
-            p_holm=adjusted[pair],
-            better=verdict(
-                f"{pair[0]} beats {pair[1]}", found[pair], adjusted[pair], tests, against[pair]
-            ),
-            not_worse=_not_worse(
-                f"{pair[0]} is at least as good as {pair[1]} within "
-                f"{counted(100 * margin, 'point')}",
-                found[pair],
-                (at_margin["greater"][pair], at_margin["less"][pair]),
-                tests,
-                margin,
-                against_margin[pair],
-            ),
-            deciding=against[pair],
-            deciding_margin=against_margin[pair],
-        )
-        for pair in pairs
+        pair: _compared(pair, difference, at_zero[pair], sides[pair], margin, len(pairs))
+        for pair, difference in found.items()
     }
+
+
+@dataclass(frozen=True)
+class _Corrected:
+    """A test within its family: its p-value, Holm-adjusted, and the level that Holm gives it."""
+
+    p: float
+    level: float
+
+
+def _corrected(p_values: Mapping[Pair, float | None], level: float) -> dict[Pair, _Corrected]:
+    adjusted, levels = holm(p_values), holm_levels(p_values, level)
+    return {pair: _Corrected(adjusted[pair], levels[pair]) for pair in p_values}
+
+
+def _compared(
+    pair: Pair,
+    difference: PairedDifference,
+    at_zero: _Corrected,
+    at_margin: Mapping[Side, _Corrected],
+    margin: float,
+    tests: int,
+) -> PairComparison:
+    """The verdicts on one pair, by its tests within the family of `tests`."""
+    first, other = pair
+    good = f"{first} is at least as good as {other} within {counted(100 * margin, 'point')}"
+    against = stood_against(difference, at_zero.p, at_zero.level, tests)
+    against_margin = _stood_at_margin(difference, margin, at_margin, tests)
+    return PairComparison(
+        difference=difference,
+        tests=tests,
+        p_holm=at_zero.p,
+        better=verdict(f"{first} beats {other}", difference, at_zero.p, tests, against),
+        not_worse=_not_worse(good, difference, at_margin, tests, margin, against_margin),
+        deciding=against,
+        deciding_margin=against_margin,
+    )
 
 
 def stood_against(
@@ -171,8 +174,7 @@ def stood_against(
 def _stood_at_margin(
     difference: PairedDifference,
     margin: float,
-    p_holm: Mapping[Side, float],
-    holm_level: Mapping[Side, float],
+    corrected: Mapping[Side, _Corrected],
     tests: int,
 ) -> Deciding | None:
     """The test that did not reject where the interval lies on one side of -margin; else None."""
@@ -181,9 +183,9 @@ def _stood_at_margin(
         return None
     side: Side = "greater" if low > -margin else "less"
     enough = difference.n >= seeds_needed(tests, difference.level)
-    if not enough or p_holm[side] <= difference.level / 2:
+    if not enough or corrected[side].p <= difference.level / 2:
         return None
-    return deciding(difference.differences, holm_level[side], side, -margin)
+    return deciding(difference.differences, corrected[side].level, side, -margin)
 
 
 def verdict(
@@ -287,7 +289,7 @@ def _margin_p(difference: PairedDifference, margin: float, side: Side) -> float 
 def _not_worse(
     claim: str,
     difference: PairedDifference,
-    p_holm: tuple[float, float],
+    corrected: Mapping[Side, _Corrected],
     tests: int,
     margin: float,
     against: Deciding | None,
@@ -304,7 +306,7 @@ def _not_worse(
     if few or bounds is None:
         return few or Verdict(claim, "inconclusive", "no interval")
     low, high = bounds
-    p_above, p_below = p_holm
+    p_above, p_below = corrected["greater"].p, corrected["less"].p
     shown = difference.why_no_interval or f"lower bound {points(low)} points"
     numbers = (
         f"one-sided at {half:g}, margin {counted(100 * margin, 'point')}: {shown}, "

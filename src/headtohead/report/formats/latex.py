@@ -16,43 +16,56 @@ def latex_tables(content: Content) -> Mapping[str, bytes]:
     A caption begins with what cannot be judged or was not learned.
     """
     first = "".join(f"\\textbf{{{escape(line)}}} " for line in opening(content.summary))
-    tables = {}
-    if content.rows:
-        tables["heads.tex"] = _table(
-            f"{first}Mean $\\pm$ standard deviation over seeds; test metrics at the best epoch. "
-            f"Largest class: {escape(content.baseline.about)}.",
-            "heads",
-            ("Head", *content.columns, "runs"),
-            content.results,
-        )
-    comparisons = [i for i in content.summary.comparisons if i.comparison.difference.n]
-    if comparisons:
-        tables["verdicts.tex"] = _table(
-            f"{first}{escape(_pairs(content.summary))}: points of {content.summary.metric}, "
-            f"paired by seed; the interval over images is one for these networks.",
-            "verdicts",
-            (
-                *(
-                    "Against" if _one(content.summary) else "Pair",
-                    "mean",
-                    "over seeds",
-                    "over images",
-                    "p (Holm)",
-                    "seeds",
-                ),
-                *("better", "at least as good"),
-            ),
-            [_verdict(item, one=_one(content.summary)) for item in comparisons],
-        )
-    if content.rows and content.claims.judged:
-        tables["claims.tex"] = _table(
-            f"{first}{content.claims.title}. Means and intervals over seeds are in points, in the "
-            f"claim's favour. {escape(content.claims.how_judged)}",
-            "claims",
-            ("Claim", "verdict", "mean", "over seeds", "seeds"),
-            list(map(_claim, content.claims.judged)),
-        )
-    return {name: text.encode() for name, text in tables.items()}
+    tables = {
+        "heads.tex": _heads(content, first),
+        "verdicts.tex": _verdicts(content.summary, first),
+        "claims.tex": _claims(content, first),
+    }
+    return {name: text.encode() for name, text in tables.items() if text}
+
+
+def _heads(content: Content, first: str) -> str:
+    """Every head's results, under a caption that begins with `first`; empty without any."""
+    if not content.rows:
+        return ""
+    return _table(
+        f"{first}Mean $\\pm$ standard deviation over seeds; test metrics at the best epoch. "
+        f"Largest class: {escape(content.baseline.about)}.",
+        "heads",
+        ("Head", *content.columns, "runs"),
+        content.results,
+    )
+
+
+def _verdicts(summary: Summary, first: str) -> str:
+    """Every pair's verdicts, likewise."""
+    comparisons = [item for item in summary.comparisons if item.comparison.difference.n]
+    if not comparisons:
+        return ""
+    one = _one(summary)
+    return _table(
+        f"{first}{escape(_pairs(summary))}: points of {summary.metric}, "
+        f"paired by seed; the interval over images is one for these networks.",
+        "verdicts",
+        (
+            *("Against" if one else "Pair", "mean", "over seeds", "over images", "p (Holm)"),
+            *("seeds", "better", "at least as good"),
+        ),
+        [_verdict(item, one=one) for item in comparisons],
+    )
+
+
+def _claims(content: Content, first: str) -> str:
+    """What the claims came to, likewise."""
+    if not content.rows or not content.claims.judged:
+        return ""
+    return _table(
+        f"{first}{content.claims.title}. Means and intervals over seeds are in points, in the "
+        f"claim's favour. {escape(content.claims.how_judged)}",
+        "claims",
+        ("Claim", "verdict", "mean", "over seeds", "seeds"),
+        list(map(_claim, content.claims.judged)),
+    )
 
 
 def _one(summary: Summary) -> bool:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from headtohead.analysis.baseline import Baseline
+from headtohead.analysis.learning import no_epochs
 from headtohead.analysis.run_results import PRIMARY
 from headtohead.core.text import MISSING as MISSING
 from headtohead.core.text import counted, digits_of_seconds, names, with_sign
@@ -189,10 +190,11 @@ def _target_lines(summary: Summary) -> Iterator[str]:
         f"{item.head} {item.epochs.mean:.1f} ({item.epochs.reached} of {item.epochs.n} reached it)"
         for item in targets.heads
     ]
+    without = f" {no_epochs(summary.in_closed_form)}." if summary.in_closed_form else ""
     origin = "the study's target" if targets.declared else "a target taken from the reference"
     yield (
         f"Epochs to {100 * targets.target:g} % validation accuracy ({origin}), at most "
-        f"{targets.heads[0].epochs.horizon:g} counted: {', '.join(parts)}."
+        f"{targets.heads[0].epochs.horizon:g} counted: {', '.join(parts)}.{without}"
     )
 
 

@@ -83,7 +83,8 @@ def _nothing_learned(summary: Summary, tested: Sequence[HeadComparison]) -> Shor
     reasons = tuple(reason(summary, item) for item in tested)
     if validity.too_few_images(summary):
         return ShortAnswer(validity.not_shown(summary), validity.MORE_IMAGES, "few", reasons)
-    return ShortAnswer(validity.nothing_learned(summary), validity.LEARN_MORE, "unlearned", reasons)
+    more = validity.learn_more(summary)
+    return ShortAnswer(validity.nothing_learned(summary), more, "unlearned", reasons)
 
 
 def opening(summary: Summary) -> Iterator[str]:

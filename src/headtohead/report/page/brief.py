@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from headtohead.core.text import MEGA, MISSING, counted, digits_of_seconds, few_names, names
 from headtohead.report.page.answer import ShortAnswer
+from headtohead.report.page.validity import to_train_longer
 from headtohead.report.remedy import remedy
 from headtohead.report.summary import HeadResult, Summary
 
@@ -98,7 +99,8 @@ def _next(summary: Summary, found: ShortAnswer) -> tuple[str, str]:
     if found.certainty == "few":
         return "Give more test images, then compare again.", ""
     if found.certainty == "unlearned":
-        return "Train longer or check the labels, then compare again.", ""
+        train = "Train longer" if to_train_longer(summary) else "Give more training images"
+        return f"{train} or check the labels, then compare again.", ""
     if found.certainty == "unjudged":
         step = (
             "Do not choose by accuracy yet: make evaluation reliable as said above, in a new "
@@ -115,8 +117,9 @@ def _next(summary: Summary, found: ShortAnswer) -> tuple[str, str]:
         show = f"Give more test images, to see whether {few_names(unshown)} {beat}"
         return f"{show} the largest class, then compare again.", ""
     if summary.stuck and len(summary.file.study.heads) > 1:
-        longer = f"Train {few_names(summary.stuck)} longer or check the labels"
-        return f"{longer}, then compare again.", ""
+        longer = [head for head in summary.stuck if head in to_train_longer(summary)]
+        train = f"Train {few_names(longer)} longer" if longer else "Give more training images"
+        return f"{train} or check the labels, then compare again.", ""
     for item in summary.comparisons:
         if summary.file.same_function(item.first, item.other):
             alike = f"{item.first} and {item.other} are the same function"

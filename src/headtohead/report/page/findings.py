@@ -198,8 +198,6 @@ def target_rows(summary: Summary) -> tuple[TargetRow, ...]:
     """
     if summary.targets is None:
         return ()
-    known = [item.head for item in summary.targets.heads]
-    without = [head.head for head in summary.heads if head.finished and head.head not in known]
     found = tuple(
         TargetRow(
             item.head,
@@ -208,7 +206,7 @@ def target_rows(summary: Summary) -> tuple[TargetRow, ...]:
         )
         for item in summary.targets.heads
     )
-    return (*found, *(TargetRow(head, MISSING, NOT_TRAINED) for head in without))
+    return (*found, *(TargetRow(head, MISSING, NOT_TRAINED) for head in summary.in_closed_form))
 
 
 def looks_text(summary: Summary) -> str:

@@ -7,15 +7,11 @@ import math
 from collections.abc import Sequence
 
 from headtohead.analysis.baseline import Standing
+from headtohead.config.recipe import AugmentSpec
 from headtohead.core.text import FEW, few_names, names, signed
 from headtohead.data.holdout import ENOUGH
 from headtohead.report.summary import HeadComparison, HeadResult, Summary
 from headtohead.stats import LAG
-
-LEARN_MORE = (
-    "Train for more epochs, with smaller batches (so that there are more steps) or at a larger "
-    "learning rate, and check the labels (headtohead data check). More seeds do not help."
-)
 
 MORE_IMAGES = (
     f"Give more test images, {ENOUGH} or more: a larger folder, or a larger share of it as test "
@@ -104,6 +100,53 @@ def nothing_learned(summary: Summary) -> str:
         f"Nothing was learned that the test images show: {heads} always predicting {found.name}, "
         f"the largest class ({summary.chance})."
     )
+
+
+def learn_more(summary: Summary) -> str:
+    """What may help where nothing was learned, by what heads made of their training images."""
+    longer, fit = to_train_longer(summary), summary.fitted
+    labels = "check the labels (headtohead data check)"
+    told = []
+    if longer:
+        who = f" {few_names(longer)}" if fit else ""
+        told.append(
+            f"Train{who} for more epochs, with smaller batches (so that there are more steps) or "
+            f"at a larger learning rate, and {labels}."
+        )
+    if fit:
+        verb, its = ("classifies", "its") if len(fit) == 1 else ("classify", "their")
+        told.append(
+            f"{few_names(list(fit))} {verb} {_range(list(fit.values()))} of {its} training images "
+            f"correctly: more epochs do not help {'it' if len(fit) == 1 else 'them'}."
+        )
+    if fit or not longer:
+        checked = "" if longer else f", and {labels}"
+        told.append(f"Try {_other_ways(summary)}{checked}.")
+    return " ".join([*told, "More seeds do not help."])
+
+
+def to_train_longer(summary: Summary) -> list[str]:
+    """Heads that are trained, came to their end, and do not fit their training images yet."""
+    aside = {*summary.fitted, *summary.in_closed_form}
+    return [found.head for found in summary.heads if found.finished and found.head not in aside]
+
+
+def _other_ways(summary: Summary) -> str:
+    """What may help but training, of what the study does not have already."""
+    study = summary.file.study
+    trained = [head for head in study.heads if head not in summary.in_closed_form]
+    ways = ["more training images"]
+    if trained and all(study.recipe_for(head).augment == AugmentSpec() for head in trained):
+        ways.append("augmentation (augment in the recipe)")
+    if study.backbone.weights is None:
+        ways.append("a pretrained backbone (--backbone timm:NAME --weights pretrained)")
+    return " or ".join(filter(None, [", ".join(ways[:-1]), ways[-1]]))
+
+
+def _range(shares: Sequence[float]) -> str:
+    """`99.2 %`, `99.2 to 100.0 %`."""
+    low, high = f"{100 * min(shares):.1f}", f"{100 * max(shares):.1f}"
+    return f"{low} %" if low == high else f"{low} to {high} %"
 
 
 def too_few_images(summary: Summary) -> bool:

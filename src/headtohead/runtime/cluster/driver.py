@@ -270,20 +270,8 @@ class Driver:
             event = ray.get(next(ref), timeout=SILENCE)
         except StopIteration:
             return "its task ended early"
-        except ray.exceptions.OutOfMemoryError:
-            return {
-                "event": "error",
-                "message": "Ray ended it, because its machine's memory was nearly full. Reserve "
-                "more for each run by --per-run memory=GIB, then give the same command again.",
-            }
         except ray.exceptions.RayError as error:
-            if isinstance(error, ray.exceptions.GetTimeoutError):
-                ray.cancel(ref, force=True)  # it may go on, and write where another run does
-            why = f"{type(error).__name__}: {brief(str(error), 200)}"
-            if not attempt.begun:
-                return {**NO_ROOM, "message": why}
-            self._membership.look_again()
-            return why
+            return self._lost(ref, attempt, error)
         if not attempt.begun:
             self._membership.began(attempt.member)
         attempt.heard, attempt.begun = time.monotonic(), True
@@ -307,6 +295,22 @@ class Driver:
             return dict(event)
         self._tell(**{**event, "job": attempt.number})
         return None
+
+    def _lost(self, ref: Any, attempt: Attempt, error: Exception) -> Event | str:
+        """What became of an attempt that Ray has no more events of."""
+        if isinstance(error, ray.exceptions.OutOfMemoryError):
+            return {
+                "event": "error",
+                "message": "Ray ended it, because its machine's memory was nearly full. Reserve "
+                "more for each run by --per-run memory=GIB, then give the same command again.",
+            }
+        if isinstance(error, ray.exceptions.GetTimeoutError):
+            ray.cancel(ref, force=True)  # it may go on, and write where another run does
+        why = f"{type(error).__name__}: {brief(str(error), 200)}"
+        if not attempt.begun:
+            return {**NO_ROOM, "message": why}
+        self._membership.look_again()
+        return why
 
     def _checked(self, job: AnyJob, event: Event) -> Event | str:
         """The end of a job whose files are all in the ledger, else why it is none."""
