@@ -1,15 +1,19 @@
 """Several studies on one page: where each head wins, and what must not be set side by side."""
 
+import io
 import json
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from headtohead.cli import main
 from headtohead.core.errors import UsageError
+from headtohead.report.formats.several import SeveralTable
 from headtohead.report.page.several import several_page
 from headtohead.report.several import labels, read_several
 from headtohead.store.records import Failure
@@ -172,3 +176,28 @@ def test_what_cannot_be_meant_is_refused(folders: tuple[Path, Path, Path]) -> No
         told = report(*arguments)
         assert told.exit_code == 2
         assert len(told.stderr.strip().splitlines()) == 1
+
+
+def test_as_good_is_told_of_the_head_that_was_tested(
+    tmp_path: Path, folders: tuple[Path, Path, Path]
+) -> None:
+    """Else "fc as good" stands where only gap is shown to be as good as fc, not fc as gap."""
+    ledger = study_ledger(tmp_path / "equal", heads=("fc", "gap"), epochs=1)
+    for seed in range(7):
+        for head in ("fc", "gap"):
+            add_run(ledger, head, seed, skill=0.80)
+    told = shown([ledger.out, folders[0]])
+    (line,) = (line for line in told.splitlines() if line.startswith("equal "))
+    assert line.rstrip().endswith("  gap as good as fc")
+
+
+def test_the_table_says_what_verdicts_are_against(folders: tuple[Path, Path, Path]) -> None:
+    """Else "against it" is read as against the column before, the largest class."""
+    assert shown(folders[:2]).splitlines()[0].count("reference") == 2
+
+
+def shown(folders: Sequence[Path]) -> str:
+    """What a wide terminal shows."""
+    buffer = io.StringIO()
+    Console(file=buffer, width=200, color_system=None).print(SeveralTable(read_several(folders)))
+    return buffer.getvalue()

@@ -113,7 +113,7 @@ class Several:
         found = [e for e in self.entries if any(place.chosen for place in e.places.values())]
         able = [entry for entry in found if entry.counted]
         if not able and found:
-            return "In no study here can the best head on validation be told: there is no winner."
+            return "There is no winner that counts in these studies: the notes say why."
         if not able:
             return "No study here has finished runs of two heads: there is no winner to tell."
         ranked = sorted(
@@ -194,8 +194,13 @@ def _judged(item: HeadComparison, head: str, reference: str) -> tuple[AgainstRef
             return "beats", f"beats {reference}"
         return "behind", f"behind {reference}"
     if item.comparison.not_worse.outcome == "supported":
-        return "equal", f"as good as {reference}" if item.first == head else f"{reference} as good"
+        return "equal", f"as good as {reference}" if item.first == head else as_good(reference)
     return "open", "not decided"
+
+
+def as_good(reference: str) -> str:
+    """What stands at a head that the reference is shown to be at least as good as."""
+    return f"{reference} as good"
 
 
 def _won(item: HeadComparison) -> tuple[str, str] | None:
@@ -233,7 +238,7 @@ def _left_out(entries: Sequence[Entry]) -> list[str]:
             lagging = names(list(entry.summary.lags))
             lines.append(
                 f"{entry.label} is not counted: evaluation does not show what {lagging} learned, "
-                f"so the best head on validation cannot be told."
+                f"so the head with the highest validation accuracy need not be the best."
             )
         elif entry.summary.nothing_learned:
             lines.append(
