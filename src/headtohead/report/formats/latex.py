@@ -1,13 +1,20 @@
 """LaTeX tables for papers: `booktabs`, one file each, to be input."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from headtohead.claims.base import JudgedClaim
 from headtohead.core.tex import escape
-from headtohead.core.text import MISSING, minus, with_sign
+from headtohead.core.text import MISSING, above, counted, minus, with_sign
+from headtohead.report.charts.style import LARGEST_CLASS
+from headtohead.report.formats.latex_layout import table
 from headtohead.report.page.answer import opening
 from headtohead.report.page.content import Content
+from headtohead.report.page.forest import against
+from headtohead.report.page.tables import Row
 from headtohead.report.summary import HeadComparison, Summary
+
+TITLES = {"of the head": "parameters of the head"}
+"""Of columns that may stand without the one beside which the page has them."""
 
 
 def latex_tables(content: Content) -> Mapping[str, bytes]:
@@ -15,44 +22,87 @@ def latex_tables(content: Content) -> Mapping[str, bytes]:
 
     A caption begins with what cannot be judged or was not learned.
     """
-    first = "".join(f"\\textbf{{{escape(line)}}} " for line in opening(content.summary))
+    summary = content.summary
+    first = "".join(f"\\textbf{{{escape(line)}}} " for line in opening(summary))
     tables = {}
     if content.rows:
-        tables["heads.tex"] = _table(
-            f"{first}Mean $\\pm$ standard deviation over seeds; test metrics at the best epoch. "
-            f"Largest class: {escape(content.baseline.about)}.",
+        tables["heads.tex"] = table(
+            f"{first}{escape(_what_heads_are(content))}",
             "heads",
-            ("Head", *content.columns, "runs"),
-            content.results,
+            ("Head", *(TITLES.get(title, title) for title in content.columns), "runs"),
+            [*_heads(content.rows), _largest_class(content)],
         )
-    comparisons = [i for i in content.summary.comparisons if i.comparison.difference.n]
+    comparisons = [i for i in summary.comparisons if i.comparison.difference.n]
     if comparisons:
-        tables["verdicts.tex"] = _table(
-            f"{first}{escape(_pairs(content.summary))}: points of {content.summary.metric}, "
-            f"paired by seed; the interval over images is one for these networks.",
+        one = _one(summary)
+        tables["verdicts.tex"] = table(
+            f"{first}{escape(_what_verdicts_are(summary, len(comparisons)))}",
             "verdicts",
             (
-                *(
-                    "Against" if _one(content.summary) else "Pair",
-                    "mean",
-                    "over seeds",
-                    "over images",
-                    "p (Holm)",
-                    "seeds",
-                ),
-                *("better", "at least as good"),
+                *("Against" if one else "Pair", "mean", "over seeds", "over images"),
+                *(f"p{_holm(summary)}", "seeds", "better", "at least as good"),
             ),
-            [_verdict(item, one=_one(content.summary)) for item in comparisons],
+            [_verdict(summary, item, one=one) for item in comparisons],
         )
     if content.rows and content.claims.judged:
-        tables["claims.tex"] = _table(
-            f"{first}{content.claims.title}. Means and intervals over seeds are in points, in the "
-            f"claim's favour. {escape(content.claims.how_judged)}",
+        claims = content.claims
+        tables["claims.tex"] = table(
+            f"{first}{escape(claims.title)}. Means and {_level(summary)} intervals over seeds are "
+            f"in points, in the claim's favour. {escape(claims.how_judged)}",
             "claims",
             ("Claim", "verdict", "mean", "over seeds", "seeds"),
-            list(map(_claim, content.claims.judged)),
+            list(map(_claim, claims.judged)),
         )
     return {name: text.encode() for name, text in tables.items()}
+
+
+def _level(summary: Summary) -> str:
+    """The confidence of every interval: 95 %."""
+    return escape(f"{100 * (1 - summary.file.study.verdict.level):g} %")
+
+
+def _what_heads_are(content: Content) -> str:
+    several = any(row.finished > 1 for row in content.rows)
+    numbers = "Mean ± standard deviation over seeds" if several else "One seed"
+    name = content.summary.baseline.name
+    return (
+        f"{numbers}; test metrics at the best epoch. Largest class: always predicting {name}; "
+        f"{content.baseline.about}."
+    )
+
+
+def _heads(rows: Sequence[Row]) -> Iterator[Sequence[str]]:
+    """Each head; what failed is beside the runs that its means are over."""
+    for row in rows:
+        runs = f"{row.finished} ({row.failed} failed)" if row.failed else f"{row.finished}"
+        yield row.head, *(minus(cell.full) for cell in row.cells), runs
+
+
+def _largest_class(content: Content) -> Sequence[str]:
+    """Its interval is in the caption."""
+    return LARGEST_CLASS, *(cell.text for cell in content.baseline.cells), MISSING
+
+
+def _holm(summary: Summary) -> str:
+    """Whether p-values are adjusted: a family of one has nothing to adjust."""
+    return " (Holm)" if len(summary.file.study.family) > 1 else ""
+
+
+def _what_verdicts_are(summary: Summary, rows: int) -> str:
+    rule = summary.file.study.verdict
+    judged = ""
+    if looks := summary.looks:
+        others = "; the other rows are estimates" if rows > 1 else ""
+        judged = (
+            f" {looks.reference} against {looks.other} gets its verdict by a sequential "
+            f"design{others}."
+        )
+    return (
+        f"{_pairs(summary)}: points of {summary.metric}, paired by seed, with "
+        f"{100 * (1 - rule.level):g} % intervals; the one over images is about these networks. At "
+        f"least as good: within a margin of {counted(float(f'{100 * rule.margin:g}'), 'point')}."
+        f"{judged}"
+    )
 
 
 def _one(summary: Summary) -> bool:
@@ -63,21 +113,27 @@ def _one(summary: Summary) -> bool:
 def _pairs(summary: Summary) -> str:
     if not _one(summary):
         return "The declared comparisons, first minus second"
-    return f"{summary.reference} minus each other head"
+    return against(summary)
 
 
-def _verdict(item: HeadComparison, *, one: bool) -> Sequence[str]:
-    found = item.comparison
+def _verdict(summary: Summary, item: HeadComparison, *, one: bool) -> Sequence[str]:
+    found, over = item.comparison, item.pictures
+    # A sequential design has p-values of its own, and one pair of runs has none.
+    tested = item.judged and summary.looks is None and found.difference.n > 1
     return (
         item.other if one else item.pair,
         _points(found.difference.mean),
         _interval(found.difference.low, found.difference.high),
-        _interval(item.pictures.low, item.pictures.high) if item.pictures else MISSING,
-        f"{found.p_holm:.3g}",
+        _interval(over.low, over.high) if over else MISSING,
+        _p(found.p_holm, found.difference.level) if tested else MISSING,
         str(found.difference.n),
         found.better.outcome,
         found.not_worse.outcome,
     )
+
+
+def _p(p: float, level: float) -> str:
+    return f"{p:.3g}" if p <= level else above(p, level, 3)
 
 
 def _claim(claim: JudgedClaim) -> Sequence[str]:
@@ -89,37 +145,10 @@ def _claim(claim: JudgedClaim) -> Sequence[str]:
 
 
 def _points(share: float | None) -> str:
-    return MISSING if share is None else with_sign(100 * share)
+    return MISSING if share is None else minus(with_sign(100 * share))
 
 
 def _interval(low: float | None, high: float | None) -> str:
     if low is None or high is None:
         return MISSING
-    return f"[{with_sign(100 * low)}, {with_sign(100 * high)}]"
-
-
-def _table(caption: str, label: str, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """`caption` is LaTeX, cells are text."""
-    # A row that begins with "[" would be read as the optional argument of the \\ before it.
-    shown = [[escape(minus(cell)) for cell in row] for row in rows]
-    lines = [
-        " & ".join(f"{{{cell}}}" if "[" in cell else cell for cell in row) + r" \\" for row in shown
-    ]
-    return "\n".join(
-        [
-            "% Needs \\usepackage{booktabs}.",
-            "\\begin{table}",
-            "\\centering",
-            f"\\caption{{{caption}}}",
-            f"\\label{{tab:{label}}}",
-            f"\\begin{{tabular}}{{l{'r' * (len(titles) - 1)}}}",
-            "\\toprule",
-            " & ".join(map(escape, titles)) + r" \\",
-            "\\midrule",
-            *lines,
-            "\\bottomrule",
-            "\\end{tabular}",
-            "\\end{table}",
-            "",
-        ]
-    )
+    return minus(f"[{with_sign(100 * low)}, {with_sign(100 * high)}]")
