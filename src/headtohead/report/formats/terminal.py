@@ -50,8 +50,8 @@ COLUMNS = (
     Column("last val.", "last_val_accuracy", aside=3),
     Column("test", "test_accuracy"),
     Column("over-fit", "last_overfit", aside=2),
-    Column("AUROC", "test_auroc", aside=4),
-    Column("ECE", "test_ece", aside=5),
+    Column("AUROC", "test_auroc", scale=1.0, digits=3, aside=4),
+    Column("ECE, %", "test_ece", aside=5),
     Column("Brier", "test_brier", scale=1.0, digits=3, aside=6),
 )
 
@@ -67,7 +67,8 @@ class ResultTable:
         """What cannot be judged, the table, then verdicts, notes and paths, each wrapped."""
         summary, width = self.summary, options.max_width
         for line in opening(summary):
-            yield Text(textwrap.fill(line, width, **WORDS))
+            # A terminal without Unicode shows "?" for a true minus: a number loses its sign.
+            yield Text(textwrap.fill(line.replace("−", "-"), width, **WORDS))
             yield Text()
         if summary.heads:
             yield _grid(summary, width)
@@ -101,9 +102,11 @@ def explanation(summary: Summary) -> Iterator[str]:
         return
     counts = sorted({head.finished for head in summary.heads})
     seeds = " to ".join(map(str, dict.fromkeys([counts[0], counts[-1]])))
+    over = f"mean ± standard deviation over {seeds} finished runs of each head"
+    if counts[-1] < 2:
+        over = f"of {seeds} finished run of each head"
     yield (
-        f"Accuracies in %, mean ± standard deviation over {seeds} finished "
-        f"{'run' if counts[-1] == 1 else 'runs'} of each head; test at the best epoch. Over-fit: "
+        f"Accuracies in %, {over}; test at the best epoch. Over-fit: "
         f"training minus validation accuracy at the last epoch, in points, both in evaluation "
         f"mode. CPU s: processor seconds of one run, all threads together."
     )
@@ -170,8 +173,8 @@ def _over_pictures(summary: Summary, item: HeadComparison) -> Iterator[str]:
     if found.low is None or found.high is None:
         yield f"{pair}: too few of {found.pictures:,} test images tell the heads apart."
         return
-    p = [test.p for test in item.mcnemar]
-    by_seed = f"{min(p):.2g} to {max(p):.2g}" if len(p) > 1 else f"{p[0]:.2g}"
+    p = sorted(test.p for test in item.mcnemar)
+    by_seed = " to ".join(dict.fromkeys(f"{end:.2g}" for end in (p[0], p[-1])))
     yield (
         f"{pair}: {with_sign(100 * found.mean)}, {100 * (1 - found.level):g} % interval "
         f"{with_sign(100 * found.low)} to {with_sign(100 * found.high)} points ({networks} on "
