@@ -18,6 +18,7 @@ from headtohead.core.text import counted, digits_of_seconds, names, with_sign
 from headtohead.report.charts.style import LARGEST_CLASS
 from headtohead.report.comparisons import HeadComparison
 from headtohead.report.page.answer import opening
+from headtohead.report.page.on_validation import level_text
 from headtohead.report.remedy import remedy, seeds_may_help
 from headtohead.report.summary import HeadResult, Summary
 from headtohead.stats import Spread
@@ -121,7 +122,7 @@ def explanation(summary: Summary) -> Iterator[str]:
         over = f"{len(winner.seeds)} seed{'s' if len(winner.seeds) > 1 else ''}"
         yield (
             f"{WINNER} Chosen on validation: {winner.head} ({100 * winner.validation:.1f} % over "
-            f"{over}); its seed {winner.seed} is the best."
+            f"{over}{level_text(summary)}); its seed {winner.seed} is the best."
         )
 
 
