@@ -20,7 +20,7 @@ from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from headtohead.analysis.run_results import RunResult
+from headtohead.analysis.run_results import PRIMARY, RunResult
 from headtohead.core.files import digest_of, storage_error, write_atomic
 from headtohead.store.records import EpochRecord
 from headtohead.study_data import StudyData
@@ -38,8 +38,27 @@ TRAIN = {
     "evaluation_loss": "train_loss",
 }
 VALIDATION = {"epoch_accuracy": "val_accuracy", "epoch_loss": "val_loss"}
-RESULTS = ("best_val_accuracy", "last_val_accuracy", "test_accuracy", "last_overfit")
-"""Of METRICS: the results that the HParams tab shows, as `result/<name>`."""
+RESULTS = {
+    "best_val_accuracy": "validation accuracy at the best epoch",
+    "last_val_accuracy": "validation accuracy at the last epoch",
+    "test_accuracy": "test accuracy at the best epoch",
+    "last_overfit": "training minus validation accuracy at the last epoch, a share",
+    "test_balanced_accuracy": "balanced accuracy on test at the best epoch",
+    "test_macro_f1": "macro-F1 on test at the best epoch",
+}
+"""Of METRICS: the results that the HParams tab shows, as `result/<name>`; the last two where the
+study's verdicts are about them."""
+
+RUNNING = "over the epoch's batches, while weights change and dropout acts"
+EVALUATED = "after the epoch, in evaluation mode"
+ABOUT = {
+    **dict.fromkeys(("accuracy", "loss"), RUNNING),
+    "train_accuracy": f"{EVALUATED}, on a fixed sample of training images",
+    "train_loss": f"{EVALUATED}, on a fixed sample of training images",
+    "val_accuracy": f"{EVALUATED}, on the validation images",
+    "val_loss": f"{EVALUATED}, on the validation images",
+}
+"""How a field of a history is measured, for whoever points at its chart."""
 
 Choice = bool | int | float | str
 
@@ -80,14 +99,16 @@ class RunEvents:
         self._now += record.seconds
         for file, tags in ((self._train, TRAIN), (self._validation, VALIDATION)):
             for tag, field in tags.items():
-                file.add(scalar_pb(tag, getattr(record, field)), self._now, record.epoch)
+                scalar = scalar_pb(tag, getattr(record, field), ABOUT[field])
+                file.add(scalar, self._now, record.epoch)
         self._flush()
 
     def finish(self, results: Mapping[str, float | None], *, failed: bool = False) -> None:
         """Add what came of the run, `result/<name>` for each value that is known, and its end."""
         for name, value in results.items():
             if value is not None and math.isfinite(value):
-                self._run.add(scalar_pb(f"result/{name}", value), self._now, self._step)
+                scalar = scalar_pb(f"result/{name}", value, RESULTS[name])
+                self._run.add(scalar, self._now, self._step)
         status = api_pb2.STATUS_FAILURE if failed else api_pb2.STATUS_SUCCESS
         self._run.add(_session_end(status, self._now), self._now)
         self._flush()
@@ -110,7 +131,7 @@ def make_whole(data: StudyData, run: RunResult) -> bool:
     over = data.run(run.head, run.seed)
     history = over.history if over else ()
     folder = run_folder(data.out, run.head, run.seed)
-    results = {name: run.metrics[name] for name in RESULTS}
+    results = {name: run.metrics[name] for name in _results(data)}
     content = {
         "format": FORMAT,
         "choices": hparams(data, run.head, run.seed),
@@ -125,6 +146,12 @@ def make_whole(data: StudyData, run: RunResult) -> bool:
         events.finish(results, failed=not run.finished)
     write_atomic(marker, digest)
     return True
+
+
+def _results(data: StudyData) -> list[str]:
+    """The results that are shown of a study's runs, what its verdicts are about among them."""
+    asked = ("test_accuracy", PRIMARY[data.study.verdict.metric])
+    return [name for name in RESULTS if name in asked or name not in PRIMARY.values()]
 
 
 def run_folder(out: Path, head: str, seed: int) -> Path:
@@ -222,8 +249,9 @@ def _experiment(data: StudyData, seed: int, now: float) -> SummaryProto:
             api_pb2.MetricInfo(
                 name=api_pb2.MetricName(group="", tag=f"result/{name}"),
                 display_name=name.replace("_", " "),
+                description=RESULTS[name],
             )
-            for name in RESULTS
+            for name in _results(data)
         ],
     )
     content = plugin_data_pb2.HParamsPluginData(experiment=experiment)
