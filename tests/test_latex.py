@@ -121,6 +121,21 @@ def test_failed_runs_stand_beside_those_that_a_mean_is_over(tmp_path: Path) -> N
     add_run(ledger, "fc", 1, failure=Failure(reason="diverged", epoch=1, step=1))
     heads = columns_of(tables_of(ledger)["heads.tex"])
     assert (heads["fc"][-1], heads["gap"][-1]) == ("1 (1 failed)", "2")
+    assert "finished" in caption_of(tables_of(ledger)["heads.tex"])
+    assert "failed run" in caption_of(tables_of(ledger)["verdicts.tex"])
+    whole = full_ledger(tmp_path / "whole", heads=("fc", "gap"), seeds=2, epochs=1)
+    assert "failed run" not in caption_of(tables_of(whole)["verdicts.tex"])
+
+
+def test_two_heads_that_failed_are_not_level(tmp_path: Path) -> None:
+    """Else "+0.00" stands in a paper for two heads of which nothing was measured."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap", "gmp"), seeds=2, epochs=1)
+    for seed in (0, 1):
+        for head in ("fc", "gap"):
+            add_run(ledger, head, seed, failure=Failure(reason="diverged", epoch=1, step=1))
+    assert "verdicts.tex" not in tables_of(ledger)
+    add_run(ledger, "gmp", 0, skill=0.8)
+    assert set(columns_of(tables_of(ledger)["verdicts.tex"])) == {"Against", "gmp"}
 
 
 def test_one_pair_of_runs_has_no_p_value(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from headtohead.analysis.run_results import METRICS
 from headtohead.config.verdict import Metric
 from headtohead.report.formats.csv import results_csv
 from headtohead.report.formats.summary import summary_json
-from headtohead.report.formats.terminal import render_table
+from headtohead.report.formats.terminal import render_table, verdict_lines
 from headtohead.report.page.answer import opening
 from headtohead.report.summary import Summary, summarize
 from headtohead.stats.over_images import share_interval
@@ -136,6 +136,26 @@ def test_one_run_has_no_spread_and_no_comparison(tmp_path: Path) -> None:
     assert "of 1 finished run of" in words
     assert "deviation" not in words
     assert "verdict" not in text.lower()
+
+
+def test_where_every_run_failed_no_number_is_explained(tmp_path: Path) -> None:
+    """Else "Accuracies in %, of 0 finished run" stands below a table of dashes."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=1, epochs=1)
+    for head in ("fc", "gap"):
+        add_run(ledger, head, 0, failure=Failure(reason="diverged", epoch=1, step=1))
+    text = _printed(summarize(StudyData(ledger)))
+    assert "Accuracies in" not in text
+    assert "Largest class: " in text
+
+
+def test_verdicts_say_what_they_are_about(tmp_path: Path) -> None:
+    """Else points of macro-F1 are read as points of the accuracy beside it."""
+    ledger = full_ledger(tmp_path / "one", heads=("fc", "gap"), epochs=1, metric="macro_f1")
+    lines = list(verdict_lines(summarize(StudyData(ledger))))
+    assert stated(lines[0], "macro-F1") == ["macro-F1"]
+    assert "beats" in lines[1]
+    usual = full_ledger(tmp_path / "two", heads=("fc", "gap"), epochs=1)
+    assert "beats" in next(verdict_lines(summarize(StudyData(usual))))
 
 
 def test_equal_p_values_are_said_once(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def latex_tables(content: Content) -> Mapping[str, bytes]:
             ("Head", *(TITLES.get(title, title) for title in content.columns), "runs"),
             [*_heads(content.rows), _largest_class(content)],
         )
-    comparisons = [i for i in summary.comparisons if i.comparison.difference.n]
+    comparisons = [i for i in summary.comparisons if _measured(summary, i)]
     if comparisons:
         one = _one(summary)
         tables["verdicts.tex"] = table(
@@ -56,6 +56,12 @@ def latex_tables(content: Content) -> Mapping[str, bytes]:
     return {name: text.encode() for name, text in tables.items()}
 
 
+def _measured(summary: Summary, item: HeadComparison) -> bool:
+    """Whether they share a seed, and one of them has a finished run."""
+    both_failed = {item.first, item.other} <= set(summary.failed)
+    return bool(item.comparison.difference.n) and not both_failed
+
+
 def _level(summary: Summary) -> str:
     """The confidence of every interval: 95 %."""
     return escape(f"{100 * (1 - summary.file.study.verdict.level):g} %")
@@ -63,7 +69,9 @@ def _level(summary: Summary) -> str:
 
 def _what_heads_are(content: Content) -> str:
     several = any(row.finished > 1 for row in content.rows)
-    numbers = "Mean ± standard deviation over seeds" if several else "One seed"
+    over = "finished runs" if any(row.failed for row in content.rows) else "seeds"
+    one = "One seed" if any(row.finished for row in content.rows) else "No run is finished"
+    numbers = f"Mean ± standard deviation over {over}" if several else one
     name = content.summary.baseline.name
     return (
         f"{numbers}; test metrics at the best epoch. Largest class: always predicting {name}; "
@@ -97,11 +105,14 @@ def _what_verdicts_are(summary: Summary, rows: int) -> str:
             f" {looks.reference} against {looks.other} gets its verdict by a sequential "
             f"design{others}."
         )
+    failed = ""
+    if any(not run.finished for run in summary.runs):
+        failed = " A failed run counts as always predicting the largest class."
     return (
         f"{_pairs(summary)}: points of {summary.metric}, paired by seed, with "
         f"{100 * (1 - rule.level):g} % intervals; the one over images is about these networks. At "
         f"least as good: within a margin of {counted(float(f'{100 * rule.margin:g}'), 'point')}."
-        f"{judged}"
+        f"{judged}{failed}"
     )
 
 

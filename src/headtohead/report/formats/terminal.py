@@ -101,16 +101,8 @@ def explanation(summary: Summary) -> Iterator[str]:
     """What the table's numbers are, in two lines, and who won."""
     if not summary.heads:
         return
-    counts = sorted({head.finished for head in summary.heads})
-    seeds = " to ".join(map(str, dict.fromkeys([counts[0], counts[-1]])))
-    over = f"mean ± standard deviation over {seeds} finished runs of each head"
-    if counts[-1] < 2:
-        over = f"of {seeds} finished run of each head"
-    yield (
-        f"Accuracies in %, {over}; test at the best epoch. Over-fit: "
-        f"training minus validation accuracy at the last epoch, in points, both in evaluation "
-        f"mode. CPU s: processor seconds of one run, all threads together."
-    )
+    if len(summary.failed) < len(summary.heads):
+        yield _accuracies(summary)
     found = summary.baseline
     yield (
         f"Largest class: always predicting {found.name}, {100 * found.test:.1f} % of "
@@ -124,6 +116,20 @@ def explanation(summary: Summary) -> Iterator[str]:
             f"{WINNER} Chosen on validation: {winner.head} ({100 * winner.validation:.1f} % over "
             f"{over}{level_text(summary)}); its seed {winner.seed} is the best."
         )
+
+
+def _accuracies(summary: Summary) -> str:
+    """What the columns are, where a run is finished."""
+    counts = sorted({head.finished for head in summary.heads})
+    seeds = " to ".join(map(str, dict.fromkeys([counts[0], counts[-1]])))
+    over = f"mean ± standard deviation over {seeds} finished runs of each head"
+    if counts[-1] < 2:
+        over = f"of {seeds} finished run of each head"
+    return (
+        f"Accuracies in %, {over}; test at the best epoch. Over-fit: "
+        f"training minus validation accuracy at the last epoch, in points, both in evaluation "
+        f"mode. CPU s: processor seconds of one run, all threads together."
+    )
 
 
 def verdict_lines(summary: Summary) -> Iterator[str]:
@@ -146,6 +152,8 @@ def verdict_lines(summary: Summary) -> Iterator[str]:
             f"No verdict: {most} seed{'' if most == 1 else 's'}, at least "
             f"{summary.seeds_needed} needed."
         )
+    if shown and not few and summary.file.study.verdict.metric != "test_accuracy":
+        yield f"Verdicts are about {summary.metric}."
     for item in shown:
         found = item.comparison
         if {item.first, item.other} <= set(summary.failed):
