@@ -44,6 +44,14 @@ class Place:
     outcome: AgainstReference
     verdict: str
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """That of the estimate in %, within 0 and 100: no share lies beyond; None for none."""
+        low, high = self.estimate.low, self.estimate.high
+        if low is None or high is None:
+            return None
+        return max(100 * low, 0.0), min(100 * high, 100.0)
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -216,6 +224,7 @@ def _notes(entries: Sequence[Entry]) -> list[str]:
     return [
         *_empty(entries),
         *_left_out(entries),
+        *_level(entries),
         *_levels(entries),
         *_unlike_heads(entries),
     ]
@@ -248,6 +257,20 @@ def _left_out(entries: Sequence[Entry]) -> list[str]:
     return lines
 
 
+def _level(entries: Sequence[Entry]) -> list[str]:
+    """Studies in which other heads do as well on validation as the one that counts."""
+    lines = []
+    for entry in entries:
+        winner, level = entry.summary.winner, entry.summary.level_with_winner
+        if winner is not None and level and entry.counted:
+            do = "does" if len(level) == 1 else "do"
+            lines.append(
+                f"In {entry.label} {few_names(level, 'other heads')} {do} as well on validation as "
+                f"{winner.head}, which has no more parameters and is counted."
+            )
+    return lines
+
+
 def _levels(entries: Sequence[Entry]) -> list[str]:
     """Whose figures may be set side by side: the same classes and the same metric."""
     groups: dict[tuple[str, frozenset[str]], list[Entry]] = {}
@@ -258,7 +281,7 @@ def _levels(entries: Sequence[Entry]) -> list[str]:
     if len(groups) > 1:
         told = "; ".join(_kind(group) for group in groups.values())
         lines.append(
-            f"Figures of studies with other classes or another metric cannot be compared, only "
+            f"Numbers of studies with other classes or another metric cannot be compared, only "
             f"which head is ahead: {told}."
         )
     for group in groups.values():

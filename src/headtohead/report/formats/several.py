@@ -16,6 +16,9 @@ from headtohead.report.several import AgainstReference, Entry, Place, Several, a
 WORD: dict[AgainstReference, str] = {"beats": "better", "behind": "worse"}
 """How a head stands to its study's reference; what is open is left out."""
 
+LABEL = 24
+"""Characters of a study's name that are kept in one line."""
+
 
 def several_json(several: Several) -> str:
     """Everything that the page says, in one object with its format version."""
@@ -48,7 +51,10 @@ class SeveralTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The table, then what was found and what must not be set side by side."""
         table = Table(box=None, pad_edge=False, header_style="bold")
-        titles = ("study", "best on validation", "reference", "largest class")
+        # A study's name is what is typed next: it is folded where it is very long, not before.
+        label = min(LABEL, max(len(entry.label) for entry in self.several.entries))
+        table.add_column("study", overflow="fold", min_width=label)
+        titles = ("best on validation", "reference", "largest class")
         for title in (*titles, "verdicts against the reference"):
             table.add_column(title, overflow="fold")
         for entry in self.several.entries:
