@@ -14,9 +14,11 @@ from headtohead.report.formats.latex_layout import table
 from headtohead.report.page.content import gather
 from headtohead.report.summary import summarize
 from headtohead.store.ledger import Ledger
+from headtohead.store.looks import LooksRecord, write_looks
 from headtohead.store.records import Failure
 from headtohead.study_data import StudyData
 from ledgers import add_run, change_epochs, full_ledger, study_ledger
+from stated import stated
 
 pytestmark = pytest.mark.usefixtures("no_drawing")
 
@@ -136,6 +138,21 @@ def test_two_heads_that_failed_are_not_level(tmp_path: Path) -> None:
     assert "verdicts.tex" not in tables_of(ledger)
     add_run(ledger, "gmp", 0, skill=0.8)
     assert set(columns_of(tables_of(ledger)["verdicts.tex"])) == {"Against", "gmp"}
+
+
+def test_a_sequential_design_has_no_p_of_another_test(tmp_path: Path) -> None:
+    """Else a paper gives Holm's p-value beside a verdict that another rule decided."""
+    ledger = full_ledger(tmp_path, heads=("fc", "gap", "gmp"), seeds=7, epochs=1)
+    cells = columns_of(tables_of(ledger)["verdicts.tex"])
+    assert all(0 < float(cells[head][3]) <= 1 for head in ("fc", "gmp"))
+    design = {"looks": (7, 8, 10), "level": 0.05, "spending": "pocock", "seeds": 2}
+    record = {"reference": "gap", "other": "fc", **design}
+    write_looks(tmp_path, LooksRecord.model_validate(record))
+    content = tables_of(ledger)["verdicts.tex"]
+    cells = columns_of(content)
+    assert cells["fc"][3] == cells["gmp"][3] == "--"
+    assert b"Holm" not in content
+    assert stated(caption_of(content), "sequential", "fc")[-2:] == ["fc", "sequential"]
 
 
 def test_one_pair_of_runs_has_no_p_value(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def _largest_class(content: Content) -> Sequence[str]:
 
 def _holm(summary: Summary) -> str:
     """Whether p-values are adjusted: a family of one has nothing to adjust."""
-    return " (Holm)" if len(summary.file.study.family) > 1 else ""
+    return " (Holm)" if len(summary.file.study.family) > 1 and summary.looks is None else ""
 
 
 def _what_verdicts_are(summary: Summary, rows: int) -> str:
@@ -103,7 +103,7 @@ def _what_verdicts_are(summary: Summary, rows: int) -> str:
         others = "; the other rows are estimates" if rows > 1 else ""
         judged = (
             f" {looks.reference} against {looks.other} gets its verdict by a sequential "
-            f"design{others}."
+            f"design, whose looks these intervals take no account of{others}."
         )
     failed = ""
     if any(not run.finished for run in summary.runs):
