@@ -15,7 +15,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from headtohead.core.errors import StorageError
-from headtohead.report.formats.tensorboard import RunEvents, make_whole, run_folder
+from headtohead.report.formats.tensorboard import RunEvents, hparams, make_whole, run_folder
 from headtohead.store.ledger import Ledger
 from headtohead.store.records import Failure
 from headtohead.study_data import StudyData
@@ -87,6 +87,18 @@ def test_a_chart_says_how_its_values_are_measured(tmp_path: Path) -> None:
     )
     assert "dropout" in running
     assert "evaluation mode" in evaluated
+
+
+def test_what_is_not_set_is_told_by_what_it_is(tmp_path: Path) -> None:
+    """Else a run with Adam is listed under the optimizer "None"."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=1, heads_after={"gap": "fc"})
+    first, second = (hparams(StudyData(ledger), head, 0) for head in ("fc", "gap"))
+    assert "None" not in first.values()
+    assert [first[name] for name in ("optimizer", "schedule", "precision")] == [
+        *("adam", "constant", "float32")
+    ]
+    assert "after" not in first
+    assert second["after"] == "fc"
 
 
 def test_each_epoch_is_seen_while_the_run_goes_on(tmp_path: Path) -> None:

@@ -162,12 +162,21 @@ def run_folder(out: Path, head: str, seed: int) -> Path:
 def hparams(data: StudyData, head: str, seed: int) -> dict[str, Choice]:
     """What distinguishes a run: head, seed, its recipe and its head's options, flat.
 
-    The head's parameters are in it once one of the head's runs is over.
+    What is not set has no entry, and what it then is by default has its name. The head's parameters
+    are in it once one of the head's runs is over.
     """
     study = data.study
+    recipe, spec = study.recipe_for(head), study.heads[head]
+    usual = {
+        "optimizer": recipe.optimizer or "adam",
+        "schedule": recipe.schedule or "constant",
+        "precision": recipe.arithmetic,
+    }
     choices: dict[str, Choice] = {"head": head, "seed": seed}
-    choices |= _flat("", study.recipe_for(head).model_dump())
-    choices |= _flat("option.", study.heads[head].options)
+    choices |= _flat("", recipe.model_dump() | usual)
+    choices |= _flat("option.", spec.options)
+    if spec.after is not None:
+        choices["after"] = spec.after
     over = data.run(head, seed)
     if over is not None:
         choices["parameters"] = over.record.parameters.total
@@ -180,7 +189,7 @@ def _flat(prefix: str, values: Mapping[str, Any]) -> dict[str, Choice]:
     for name, value in values.items():
         if isinstance(value, Mapping):
             flat |= _flat(f"{prefix}{name}.", value)
-        else:
+        elif value is not None:
             known = isinstance(value, bool | int | float | str)
             flat[f"{prefix}{name}"] = value if known else str(value)
     return flat
