@@ -92,6 +92,10 @@ def test_an_own_claim_of_any_length_is_broken_into_lines() -> None:
     text = table("Claims", "claims", ("Claim", "verdict"), [("long words " * 20, "supported")])
     assert "{p{" in text
     assert "\\raggedright long words" in text
+    name = "laboratory.heads:GlobalMaximum_ThenLinear"
+    text = table("Heads", "heads", ("Head", "n"), [(name, "1")])
+    assert text.count("\\allowbreak{}") == 3
+    assert name in re.sub(r"\\allowbreak\{\}|\\(?=_)", "", text)
 
 
 def test_a_caption_says_what_the_intervals_and_the_margin_are(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ Widths are counted in characters, as LaTeX sets its fonts after this is written.
 into a line in LaTeX's size `footnotesize` in the standard class `article`.
 """
 
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 
@@ -17,6 +18,9 @@ LABEL, LABEL_SHARE = 36, 0.42
 
 TALLEST = 50
 """Rows of one float, headings included: more would not fit a page."""
+
+LONG = 20
+"""Letters of a word that may be broken."""
 
 LATIN = 0xFF
 """The last letter that every LaTeX knows."""
@@ -136,5 +140,10 @@ def _row(cells: Sequence[str], *, broken: bool) -> str:
     # A row that begins with "[" would be read as the optional argument of the \\ before it.
     shown = [f"{{{cell}}}" if "[" in cell else cell for cell in map(escape, cells)]
     if broken:
-        shown[0] = f"\\raggedright {shown[0]}"
+        shown[0] = f"\\raggedright {' '.join(map(_breakable, shown[0].split()))}"
     return " & ".join(shown) + r" \\"
+
+
+def _breakable(word: str) -> str:
+    """A long name may be broken where its parts meet."""
+    return word if len(word) < LONG else re.sub(r"(\\_|[.:/])", r"\1\\allowbreak{}", word)
