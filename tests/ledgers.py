@@ -51,6 +51,8 @@ def study_ledger(
     metric: str = "test_accuracy",
     rare: int = 1,
     masks: str | None = None,
+    margin: float = 0.01,
+    level: float = 0.05,
 ) -> Ledger:
     """A ledger of a study without runs; every split has `per_class` test images of a class.
 
@@ -72,7 +74,13 @@ def study_ledger(
             "heads": {head: {"after": heads_after.get(head)} for head in heads},
             "seeds": seeds,
             "recipe": {"epochs": epochs, "batch_norm": batch_norm},
-            "verdict": {"reference": reference, "pairs": pairs, "metric": metric},
+            "verdict": {
+                "reference": reference,
+                "pairs": pairs,
+                "metric": metric,
+                "margin": margin,
+                "level": level,
+            },
         }
     )
     file = StudyFile.model_validate(

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from headtohead.cli import main
+from headtohead.console import Group
 from ledgers import full_ledger
 from photographs import write_pictures
 from stated import stated
@@ -354,3 +355,20 @@ def test_without_a_home_a_folder_for_the_cache_is_asked_for(
 def test_heads_of_no_size_are_refused(arguments: tuple[str, float]) -> None:
     """Else torch's own words for it are a traceback."""
     assert_refused(call("heads", arguments[0], int(arguments[1])), 2, arguments[0])
+
+
+@pytest.mark.parametrize(("name", "saved"), [("compare", True), ("report", False)])
+def test_an_interrupted_command_says_what_was_saved(name: str, saved: bool) -> None:
+    """Else `report` promises to resume what it saved nothing of."""
+
+    @click.group(cls=Group)
+    def everything() -> None: ...
+
+    @everything.command(name)
+    def stopped() -> None:
+        raise KeyboardInterrupt
+
+    told = CliRunner().invoke(everything, [name])
+    assert told.exit_code == 130
+    assert ("resume" in told.stderr) == saved
+    assert len(told.stderr.splitlines()) == 1

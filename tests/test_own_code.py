@@ -219,7 +219,7 @@ def listed(page: str, out: Path) -> list[list[str]]:
     latex = (out / "tables/claims.tex").read_text(encoding="utf-8")
     (caption,) = (line for line in latex.splitlines() if line.startswith("\\caption"))
     told = (part(page, "<p><strong>Two families.</strong>", "</p>"), claims, caption)
-    return [stated(text, *names) for text in told]
+    return [[name for name in stated(text, *names) if name in names] for text in told]
 
 
 FAMILY = ["overfitting", "class maps", "translation", "darkness"]

@@ -2,14 +2,17 @@
 
 from itertools import pairwise
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from matplotlib.text import Text
 
+from headtohead.analysis.pairs import MANY
 from headtohead.claims.class_maps import class_map_charts
-from headtohead.claims.parameters import parameters_chart, spread_out
+from headtohead.claims.parameters import kept_within, parameters_chart, spread_out
 from headtohead.claims.speed import speed_charts
+from headtohead.claims.translation import CLAIM
 from headtohead.probes.probe_images import Masks, masks_path, write_masks
 from headtohead.probes.speed import Speed
 from headtohead.report.charts.chart import WIDTH, Chart
@@ -168,12 +171,86 @@ def test_every_figure_is_a_file(tmp_path: Path) -> None:
     charts = (*content.charts, *confusion_charts(content.confusions))
     asked = {"maps-insertion", "speed-step", "speed-epochs", "confusion-fc", "confusion-gap"}
     assert asked <= {chart.name for chart in charts}
-    paths = write_charts([chart for chart in charts if chart.name in asked], tmp_path)
+    data = StudyData(ledger)
+    paths = write_charts([chart for chart in charts if chart.name in asked], data)
     names = {path.name for path in paths if path.stat().st_size}
     assert names == {f"{name}.{suffix}" for name in asked for suffix in ("png", "svg")}
     matrix = confusion_charts(content.confusions)[0]
     count, share = content.confusions[0].rows[0][1][0]
     assert f"{count:,}\n{100 * share:.1f} %" in {t.get_text() for t in matrix.figure.axes[0].texts}
+
+
+def test_a_figure_by_itself_says_what_it_shows_and_of_what(tmp_path: Path) -> None:
+    """Else dots, dashes and shades in a paper's figure mean nothing: its page is not there."""
+    ledger = full_ledger(tmp_path / "out", heads=("fc", "gap"), seeds=2, epochs=2)
+    data = StudyData(ledger)
+    charts = {c.name: c for c in gather(data, summarize(data), 0).charts}
+    for name, seeds in (("forest", False), ("curve-val_loss", True)):
+        (_, svg) = write_charts([charts[name]], data)
+        root = ElementTree.fromstring(svg.read_text(encoding="utf-8"))  # noqa: S314 - our own
+        texts = (n.text or "" for n in root.iter("{http://www.w3.org/2000/svg}text"))
+        told = " ".join(" ".join(texts).split())
+        assert " ".join(charts[name].caption.split()) in told
+        assert stated(told.partition("study quick")[2])[:2] == ["2", "2,000"]
+        assert ("faint" in told) == seeds
+
+
+def test_a_scatter_of_many_heads_names_few_within_its_axes(tmp_path: Path) -> None:
+    """Else forty names lie over each other and over the title."""
+    heads = [f"head_{n}" for n in range(30)]
+    ledger = full_ledger(tmp_path, heads=heads, seeds=1, epochs=1)
+    chart = parameters_chart(StudyData(ledger))
+    assert chart is not None
+    named = {text: box for text, box in boxes(chart).items() if text in heads}
+    assert len(named) == MANY
+    inside = chart.figure.axes[0].get_window_extent()
+    spans = sorted((low, high) for _, low, _, high in named.values())
+    assert spans[0][0] >= inside.y0 - 1
+    assert spans[-1][1] <= inside.y1 + 1
+    assert all(below[1] <= above[0] + 1 for below, above in pairwise(spans))
+    assert stated(chart.caption)[-1] == str(len(heads) - MANY)
+
+
+def test_names_are_kept_within_their_room() -> None:
+    """A name above the axes covers the title."""
+    assert kept_within([5, 19, 33], 14, (0, 100)) == [5, 19, 33]
+    assert kept_within([80, 94, 108], 14, (0, 100)) == [72, 86, 100]
+    assert kept_within([-9, 5, 60], 14, (0, 100)) == [0, 14, 60]
+
+
+def test_maps_of_many_heads_are_drawn_of_few(tmp_path: Path) -> None:
+    """Else a chart of forty heads has eighty lines, and tells none from another."""
+    heads = [f"head_{n}" for n in range(MANY + 2)]
+    ledger = rich_ledger(tmp_path / "out", heads=heads, seeds=1, epochs=1)
+    data = StudyData(ledger)
+    (deletion, _) = class_map_charts(data)
+    assert len({series.head for series in deletion.series}) == MANY
+    assert stated(deletion.caption)[-1] == "2"
+    figure = CLAIM.figure(data)
+    assert {len({s.head for s in chart.series}) for chart in figure.charts} == {MANY}
+    assert stated(figure.about)[-1] == "2"
+
+
+@pytest.mark.parametrize(
+    ("values", "whole"),
+    [((0.0317, 0.0347), False), ((5, 5), True), ((1, 7), True), ((100_000, 100_350), False)],
+)
+def test_labels_of_an_axis_do_not_touch(values: tuple[float, float], whole: bool) -> None:
+    """Else "0.03150.0320" is read as one number, or an epoch as 4.8."""
+    rows = tuple(
+        DotRow(name, n, HeadStyle("#0072B2", "o"), (Dot(value, ""),), Dot(value, ""))
+        for n, (name, value) in enumerate(zip(("fc", "gap"), values, strict=True))
+    )
+    chart = dot_chart(DotChart("dots", "Dots", "axis", "", rows, whole=whole))
+    axes = chart.figure.axes[0]
+    chart.figure.draw_without_rendering()
+    low, high = axes.get_xlim()
+    ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+    found = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
+    shown = [box for box in found if axes.bbox.x0 - 1 <= (box.x0 + box.x1) / 2 <= axes.bbox.x1 + 1]
+    assert all(left.x1 < right.x0 for left, right in pairwise(shown))
+    assert ticks
+    assert not whole or all(tick == round(tick) for tick in ticks)
 
 
 def test_a_files_legend_lies_beside_the_values(tmp_path: Path) -> None:

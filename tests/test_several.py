@@ -1,15 +1,19 @@
 """Several studies on one page: where each head wins, and what must not be set side by side."""
 
+import io
 import json
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from headtohead.cli import main
 from headtohead.core.errors import UsageError
+from headtohead.report.formats.several import SeveralTable
 from headtohead.report.page.several import several_page
 from headtohead.report.several import labels, read_several
 from headtohead.store.records import Failure
@@ -172,3 +176,63 @@ def test_what_cannot_be_meant_is_refused(folders: tuple[Path, Path, Path]) -> No
         told = report(*arguments)
         assert told.exit_code == 2
         assert len(told.stderr.strip().splitlines()) == 1
+
+
+def test_as_good_is_told_of_the_head_that_was_tested(
+    tmp_path: Path, folders: tuple[Path, Path, Path]
+) -> None:
+    """Else "fc as good" stands where only gap is shown to be as good as fc, not fc as gap."""
+    ledger = study_ledger(tmp_path / "equal", heads=("fc", "gap"), epochs=1)
+    for seed in range(7):
+        for head in ("fc", "gap"):
+            add_run(ledger, head, seed, skill=0.80)
+    told = shown([ledger.out, folders[0]])
+    (line,) = (line for line in told.splitlines() if line.startswith("equal "))
+    assert line.rstrip().endswith("  gap as good as fc")
+
+
+def test_the_table_says_what_verdicts_are_against(folders: tuple[Path, Path, Path]) -> None:
+    """Else "against it" is read as against the column before, the largest class."""
+    assert shown(folders[:2]).splitlines()[0].count("reference") == 2
+
+
+def test_no_interval_of_a_share_goes_beyond_all(tmp_path: Path) -> None:
+    """Else a head is said to be right in up to 107 % of the images."""
+    ledger = study_ledger(tmp_path / "sure", heads=("fc", "gap"), seeds=2, epochs=1)
+    for seed in (0, 1):
+        add_run(ledger, "fc", seed, skill=0.8)
+        add_run(ledger, "gap", seed, skill=0.95 + 0.04 * seed)
+    several = read_several([ledger.out])
+    place = several.entries[0].places["gap"]
+    assert place.estimate.high is not None
+    assert place.estimate.high > 1
+    assert place.interval is not None
+    low, high = place.interval
+    assert (low, high) == (pytest.approx(100 * max(place.estimate.low or 0, 0)), 100)
+    page = several_page(several).decode()
+    assert "100.0, 2 seeds" in page
+    assert f"{100 * place.estimate.high:.1f}" not in page
+
+
+def test_heads_that_do_as_well_as_the_one_counted_are_told(tmp_path: Path) -> None:
+    """Else a tie is a win."""
+    ledger = full_ledger(tmp_path / "tie", heads=("fc", "gap"), seeds=1, epochs=1)
+    change_epochs(ledger, "fc", val_accuracy=0.75)
+    change_epochs(ledger, "gap", val_accuracy=0.75)
+    apart = full_ledger(tmp_path / "apart", heads=("fc", "gap"), seeds=1, epochs=1)
+    notes = read_several([ledger.out, apart.out]).notes
+    (told,) = (note for note in notes if "as well on validation" in note)
+    assert stated(told, "tie", "apart", "fc", "gap") == ["tie", "fc", "gap"]
+
+
+def test_a_studys_name_stays_in_one_line(tmp_path: Path, folders: tuple[Path, ...]) -> None:
+    """Else it cannot be copied, and two of them look alike."""
+    ledger = full_ledger(tmp_path / "quick-recomputed-again", heads=("fc", "gap"), seeds=1)
+    assert "quick-recomputed-again " in shown([ledger.out, *folders[:2]], 80)
+
+
+def shown(folders: Sequence[Path], width: int = 200) -> str:
+    """What a terminal shows."""
+    buffer = io.StringIO()
+    Console(file=buffer, width=width, color_system=None).print(SeveralTable(read_several(folders)))
+    return buffer.getvalue()

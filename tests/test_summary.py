@@ -1,5 +1,6 @@
 """The summary says what the ledger holds: who won, how sure that is, and what is missing."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 from headtohead.analysis.run_results import METRICS
 from headtohead.probes.base import read_run, write_run
 from headtohead.probes.predictions import PREDICTIONS, Predictions, SplitPredictions
+from headtohead.report.formats.terminal import explanation
+from headtohead.report.page.on_validation import best_of_all, best_so_far
 from headtohead.report.summary import summarize
 from headtohead.store.ledger import Ledger, StudyFile
 from headtohead.store.picture_table import PictureTable, write_pictures
@@ -332,3 +335,24 @@ def test_a_heads_failed_runs_are_one_note(tmp_path: Path) -> None:
         add_run(ledger, "fc", seed, failure=None if seed == 2 else DIVERGED)
     (note,) = [note for note in summarize(StudyData(ledger)).notes if "failed" in note]
     assert stated(note, "fc") == ["fc", "0", "1", "3", "0", "2", "31", "50.0"]
+
+
+def test_heads_that_do_as_well_on_validation_are_told(tmp_path: Path) -> None:
+    """Else one of many equal heads is read as the best of them."""
+    ledger = full_ledger(tmp_path, seeds=3, epochs=1)
+    shares = {"fc": (0.1, 0.2, 0.3), "gap": (0.3, 0.2, 0.1), "fc_dropout": (0.1, 0.1, 0.1)}
+    assert np.mean(shares["fc"]) > np.mean(shares["gap"]), "by the rounding of an addition"
+    for head, values in shares.items():
+        for seed, value in enumerate(values):
+            path = ledger.run_folder(head, seed) / "history.jsonl"
+            epoch = json.loads(path.read_text()) | {"val_accuracy": value}
+            path.write_text(f"{json.dumps(epoch)}\n")
+    summary = summarize(StudyData(ledger))
+    assert summary.winner is not None
+    assert summary.winner.head == "gap", "the fewest parameters"
+    assert summary.level_with_winner == ["fc"]
+    (line,) = (line for line in explanation(summary) if line.startswith("*"))
+    for told in (line, best_of_all(summary), best_so_far(summary)):
+        assert stated(told, "fc", "gap").count("fc") == 1
+    apart = full_ledger(tmp_path / "apart", heads=("fc", "gap"), seeds=2, epochs=1)
+    assert summarize(StudyData(apart)).level_with_winner == []

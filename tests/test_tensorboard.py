@@ -15,7 +15,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from headtohead.core.errors import StorageError
-from headtohead.report.formats.tensorboard import RunEvents, make_whole, run_folder
+from headtohead.report.formats.tensorboard import RunEvents, hparams, make_whole, run_folder
 from headtohead.store.ledger import Ledger
 from headtohead.store.records import Failure
 from headtohead.study_data import StudyData
@@ -58,6 +58,47 @@ def test_charts_hold_the_history_under_keras_names(tmp_path: Path) -> None:
     ):
         expected = {epoch.epoch: getattr(epoch, field) for epoch in history}
         assert dict(_scalars(folder / part, tag)) == pytest.approx(expected, abs=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("metric", "more"),
+    [("test_accuracy", set()), ("macro_f1", {"result/test_macro_f1"})],
+)
+def test_what_verdicts_are_about_is_among_the_results(
+    tmp_path: Path, metric: str, more: set[str]
+) -> None:
+    """Else the table of runs cannot be sorted by the one number that decides."""
+    ledger = full_ledger(tmp_path, heads=("gap",), seeds=1, epochs=1, metric=metric)
+    assert made_whole(ledger)
+    usual = ("best_val_accuracy", "last_val_accuracy", "test_accuracy", "last_overfit")
+    expected = {f"result/{name}" for name in usual} | more
+    found = _tags(run_folder(tmp_path, "gap", 0))
+    assert {tag for tag in found if tag.startswith("result/")} == expected
+
+
+def test_a_chart_says_how_its_values_are_measured(tmp_path: Path) -> None:
+    """Else running and evaluated accuracy are read as the same thing, and one as an error."""
+    ledger = full_ledger(tmp_path, heads=("gap",), seeds=1, epochs=1)
+    assert made_whole(ledger)
+    reader = EventAccumulator(str(run_folder(tmp_path, "gap", 0) / "train")).Reload()
+    running, evaluated = (
+        reader.SummaryMetadata(tag).summary_description
+        for tag in ("epoch_accuracy", "evaluation_accuracy")
+    )
+    assert "dropout" in running
+    assert "evaluation mode" in evaluated
+
+
+def test_what_is_not_set_is_told_by_what_it_is(tmp_path: Path) -> None:
+    """Else a run with Adam is listed under the optimizer "None"."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=1, heads_after={"gap": "fc"})
+    first, second = (hparams(StudyData(ledger), head, 0) for head in ("fc", "gap"))
+    assert "None" not in first.values()
+    assert [first[name] for name in ("optimizer", "schedule", "precision")] == [
+        *("adam", "constant", "float32")
+    ]
+    assert "after" not in first
+    assert second["after"] == "fc"
 
 
 def test_each_epoch_is_seen_while_the_run_goes_on(tmp_path: Path) -> None:

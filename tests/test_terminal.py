@@ -13,7 +13,8 @@ from headtohead.analysis.run_results import METRICS
 from headtohead.config.verdict import Metric
 from headtohead.report.formats.csv import results_csv
 from headtohead.report.formats.summary import summary_json
-from headtohead.report.formats.terminal import render_table
+from headtohead.report.formats.terminal import render_table, verdict_lines
+from headtohead.report.page.answer import opening
 from headtohead.report.summary import Summary, summarize
 from headtohead.stats.over_images import share_interval
 from headtohead.store.ledger import Ledger
@@ -131,8 +132,65 @@ def test_one_run_has_no_spread_and_no_comparison(tmp_path: Path) -> None:
     """`± 0.0` from one seed would be certainty that nobody has."""
     text = _printed(summarize(StudyData(full_ledger(tmp_path, heads=("gap",), seeds=1))))
     assert "±" not in text.split("Accuracies")[0]
-    assert "over 1 finished run of" in " ".join(text.split())
+    words = " ".join(text.split())
+    assert "of 1 finished run of" in words
+    assert "deviation" not in words
     assert "verdict" not in text.lower()
+
+
+def test_where_every_run_failed_no_number_is_explained(tmp_path: Path) -> None:
+    """Else "Accuracies in %, of 0 finished run" stands below a table of dashes."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=1, epochs=1)
+    for head in ("fc", "gap"):
+        add_run(ledger, head, 0, failure=Failure(reason="diverged", epoch=1, step=1))
+    text = _printed(summarize(StudyData(ledger)))
+    assert "Accuracies in" not in text
+    assert "Largest class: " in text
+
+
+def test_verdicts_say_what_they_are_about(tmp_path: Path) -> None:
+    """Else points of macro-F1 are read as points of the accuracy beside it."""
+    ledger = full_ledger(tmp_path / "one", heads=("fc", "gap"), epochs=1, metric="macro_f1")
+    lines = list(verdict_lines(summarize(StudyData(ledger))))
+    assert stated(lines[0], "macro-F1") == ["macro-F1"]
+    assert "beats" in lines[1]
+    usual = full_ledger(tmp_path / "two", heads=("fc", "gap"), epochs=1)
+    assert "beats" in next(verdict_lines(summarize(StudyData(usual))))
+
+
+def test_equal_p_values_are_said_once(tmp_path: Path) -> None:
+    """Else "p = 1 to 1" is read as a range."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=1)
+    for seed in (0, 1):
+        add_run(ledger, "fc", seed, skill=0.80)
+        add_run(ledger, "gap", seed, skill=0.81)
+    (item,) = (summary := summarize(StudyData(ledger))).comparisons
+    assert len({f"{test.p:.2g}" for test in item.mcnemar}) == 1
+    assert " to " not in " ".join(_printed(summary).split()).partition("descriptive:")[2][:20]
+
+
+def test_auroc_is_what_page_and_files_have(tmp_path: Path) -> None:
+    """Else 91.1 stands on the terminal and 0.911 on the page."""
+    summary = summarize(StudyData(full_ledger(tmp_path, heads=("gap",), seeds=1)))
+    (head,) = summary.heads
+    area, error = head.spreads["test_auroc"], head.spreads["test_ece"]
+    assert area is not None
+    assert error is not None
+    lines = _printed(summary, 140).splitlines()
+    (row,) = (line for line in lines if " gap " in line)
+    assert {f"{area.mean:.3f}", f"{100 * error.mean:.1f}"} <= set(row.split())
+    assert "ECE, %" in lines[0]
+
+
+def test_numbers_below_zero_have_a_sign_on_any_terminal(tmp_path: Path) -> None:
+    """Else one without Unicode shows "?0.4" for what lies below zero."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=1)
+    for seed in (0, 1):
+        add_run(ledger, "fc", seed, skill=0.51)
+        add_run(ledger, "gap", seed, skill=0.8)
+    summary = summarize(StudyData(ledger))
+    assert "−" in " ".join(opening(summary))
+    assert "−" not in _printed(summary)
 
 
 def test_failures_and_gaps_are_said_with_brackets_as_they_are(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from headtohead.core.errors import HeadToHeadError, StorageError, brief, one_lin
 Command = Callable[..., Any]
 
 INTERRUPTED = 130
+TRAINING = ("compare", "tune")
 PATH = click.Path(readable=False, path_type=Path)
 """Whether it may be read is the command's to find out: click's own answer takes several lines."""
 
@@ -74,11 +75,18 @@ class Group(click.Group):
             _leave_output()
             context.exit(StorageError.exit_code)
         except MemoryError:
-            _tell("there is not enough memory: ask for less (--image-size, --batch-size, --limit).")
+            less = " (--image-size, --batch-size, --limit)" if _trains(context) else ""
+            _tell(f"there is not enough memory: ask for less{less}.")
             context.exit(StorageError.exit_code)
         except KeyboardInterrupt:
-            _tell("interrupted. Progress saved. Run the same command to resume.")
+            saved = " Progress saved. Run the same command to resume." if _trains(context) else ""
+            _tell(f"interrupted.{saved}")
             context.exit(INTERRUPTED)
+
+
+def _trains(context: click.Context) -> bool:
+    """Whether the command that was typed saves as it goes, and takes options of training."""
+    return context.invoked_subcommand in TRAINING
 
 
 def _tell(message: str) -> None:

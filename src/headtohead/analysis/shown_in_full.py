@@ -7,6 +7,7 @@ import numpy as np
 from headtohead.analysis.pairs import MANY
 from headtohead.analysis.run_results import RunResult
 from headtohead.config.study import StudySpec
+from headtohead.core.text import counted
 
 
 def shown_in_full(study: StudySpec, by_head: Mapping[str, Sequence[RunResult]]) -> frozenset[str]:
@@ -20,6 +21,11 @@ def shown_in_full(study: StudySpec, by_head: Mapping[str, Sequence[RunResult]]) 
     best = sorted(by_head, key=lambda head: -_validation(by_head[head]))
     named = dict.fromkeys(head for head in (*first, *best) if head is not None and head in by_head)
     return frozenset(list(named)[:MANY])
+
+
+def not_drawn(count: int) -> str:
+    """What a caption says of heads that a chart leaves out; empty where there are none."""
+    return f" {counted(count, 'more head')} in the table alone." if count else ""
 
 
 def _validation(runs: Sequence[RunResult]) -> float:

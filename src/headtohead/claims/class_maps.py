@@ -7,6 +7,7 @@ from typing import Literal, final
 
 import numpy as np
 
+from headtohead.analysis.shown_in_full import not_drawn, shown_in_full
 from headtohead.claims.base import BySeed, ClaimFigure, Measure, Question, measure, pairs
 from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps
 from headtohead.probes.probe_images import Masks
@@ -222,9 +223,12 @@ def class_map_charts(data: StudyData) -> Iterator[Chart]:
     styles = head_styles(data.study.heads)
     yield from _mask_charts(data, found, styles)
     apart = {run: maps for run, maps in found.items() if len(maps.gradcam_curves.deletion)}
-    if apart:
+    shown = shown_in_full(data.study, data.by_head)
+    drawn = {run: maps for run, maps in apart.items() if run[0] in shown}
+    if drawn:
+        left_out = not_drawn(len({head for head, _ in apart}) - len({head for head, _ in drawn}))
         for way in WAYS:
-            yield _curve_chart(way, apart, styles)
+            yield _curve_chart(way, drawn, styles, left_out)
 
 
 def _mask_charts(
@@ -277,7 +281,9 @@ def _score_chart(
     )
 
 
-def _curve_chart(way: _Way, found: MapsByRun, styles: Mapping[str, HeadStyle]) -> Chart:
+def _curve_chart(
+    way: _Way, found: MapsByRun, styles: Mapping[str, HeadStyle], left_out: str
+) -> Chart:
     with drawing() as paper:
         told = []
         for index, (head, style) in enumerate(styles.items()):
@@ -314,7 +320,8 @@ def _curve_chart(way: _Way, found: MapsByRun, styles: Mapping[str, HeadStyle]) -
             way.title,
             f"{images}, the most important pixels first. Solid: in Grad-CAM's "
             "order, mean over seeds (faint: each seed); dashed: in random maps' order. "
-            f"The further {way.better} the dashed line, the more the map shows what counts.",
+            f"The further {way.better} the dashed line, the more the map shows what counts."
+            f"{left_out}",
             f"{way.title}. {'; '.join(told)}.",
         )
 

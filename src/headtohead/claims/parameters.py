@@ -1,15 +1,17 @@
 """The first claim: the reference has fewer parameters. Counted, not tested."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from headtohead.analysis.baseline import baseline_of
 from headtohead.analysis.run_results import RunResult
+from headtohead.analysis.shown_in_full import shown_in_full
 from headtohead.claims.base import ClaimFigure, Measure, Question, Ruling, Unit
+from headtohead.core.text import counted
 from headtohead.probes.costs import COSTS
 from headtohead.report.charts.chart import (
     Chart,
@@ -19,6 +21,7 @@ from headtohead.report.charts.chart import (
     keep_within,
     log_ticks,
     shortened,
+    text_width,
 )
 from headtohead.report.charts.style import NEUTRAL, HeadStyle, head_styles
 from headtohead.study_data import StudyData
@@ -129,12 +132,19 @@ def parameters_chart(data: StudyData) -> Chart | None:
         axes.xaxis.set_major_formatter(lambda value, _: _short(value))
         axes.xaxis.set_minor_formatter(lambda *_: "")
         axes.set(xlabel="parameters of the head, logarithmic", ylabel="test accuracy (%)")
-        _name_marks(paper, [(order.index(h[0].head), h[0].head, *_mark(h)) for h in known])
+        shown = shown_in_full(data.study, data.by_head)
+        named = [runs for runs in known if runs[0].head in shown]
+        _name_marks(paper, [(order.index(h[0].head), h[0].head, *_mark(h)) for h in named])
+        caption = (
+            "Up and to the left is better. Rings: seeds; large marks: their mean; dashed: always "
+            "predicting the largest class."
+        )
+        if len(named) < len(known):
+            caption += f" {counted(len(known) - len(named), 'more head')} without a name."
         return paper.finish(
             "parameters",
             "Parameters against accuracy",
-            "Up and to the left is better. Rings: seeds; large marks: their mean; dashed: always "
-            "predicting the largest class.",
+            caption,
             "; ".join(told),
         )
 
@@ -179,30 +189,55 @@ def _draw_mark(paper: Drawing, runs: Sequence[RunResult], style: HeadStyle, inde
     return f"{head}: {own:,} parameters, {mean:.1f} % test accuracy"
 
 
+@dataclass(frozen=True)
+class _Name:
+    """A mark's name, to the right of it (`side` 1) or to the left (−1); places in the SVG."""
+
+    index: int
+    text: str
+    at: tuple[float, float]
+    across: float
+    up: float
+    side: int
+
+    @property
+    def end(self) -> float:
+        """Where it ends, away from its mark."""
+        return self.across + self.side * (BESIDE + text_width(self.text))
+
+
 def _name_marks(paper: Drawing, marks: Sequence[tuple[int, str, float, float]]) -> None:
     """Names beside marks (head, name, x, y), towards the middle, none over another."""
-    axes = paper.axes
-    (left, right), middle = axes.get_xlim(), math.prod(axes.get_xlim()) ** 0.5
-    for side, mine in (
-        (1, [mark for mark in marks if mark[2] < middle]),
-        (-1, [mark for mark in marks if mark[2] >= middle]),
-    ):
-        places = [axes.transData.transform(mark[2:]) for mark in mine]
-        lifted = spread_out([float(y) for _, y in places], LABEL_HEIGHT)
-        for (index, name, x, y), (across, up), to in zip(mine, places, lifted, strict=True):
-            edge, _ = axes.transData.transform((right if side > 0 else left, y))
-            text = axes.annotate(
-                shortened(name, abs(float(edge) - float(across)) - BESIDE),
-                (x, y),
-                xytext=(side * BESIDE, to - float(up)),
+    found = [_name_of(paper.axes, *mark) for mark in marks]
+    right, left = ([name for name in found if name.side == side] for side in (1, -1))
+    meet = right and left and max(n.end for n in right) > min(n.end for n in left)
+    low, high = (float(y) for _, y in paper.axes.transAxes.transform([(0, 0), (1, 1)]))
+    room = (low + LABEL_HEIGHT / 2, high - LABEL_HEIGHT / 2)
+    for mine in (found,) if meet else (right, left):
+        lifted = kept_within(
+            spread_out([name.up for name in mine], LABEL_HEIGHT), LABEL_HEIGHT, room
+        )
+        for name, to in zip(mine, lifted, strict=True):
+            text = paper.axes.annotate(
+                name.text,
+                name.at,
+                xytext=(name.side * BESIDE, to - name.up),
                 textcoords="offset points",
                 va="center",
-                ha="left" if side > 0 else "right",
+                ha="left" if name.side > 0 else "right",
                 arrowprops={"arrowstyle": "-", "color": NEUTRAL, "linewidth": 0.7},
             )
-            paper.belongs(index, text)
+            paper.belongs(name.index, text)
             if text.arrow_patch is not None:
-                paper.belongs(index, text.arrow_patch)
+                paper.belongs(name.index, text.arrow_patch)
+
+
+def _name_of(axes: Axes, index: int, name: str, x: float, y: float) -> _Name:
+    left, right = axes.get_xlim()
+    side = 1 if x < (left * right) ** 0.5 else -1
+    across, up = map(float, axes.transData.transform((x, y)))
+    edge = float(axes.transData.transform((right if side > 0 else left, y))[0])
+    return _Name(index, shortened(name, abs(edge - across) - BESIDE), (x, y), across, up, side)
 
 
 def spread_out(places: Sequence[float], gap: float) -> list[float]:
@@ -220,6 +255,17 @@ def spread_out(places: Sequence[float], gap: float) -> list[float]:
     found = [0.0] * len(places)
     for at, place in zip(order, moved, strict=True):
         found[at] = place
+    return found
+
+
+def kept_within(places: Sequence[float], gap: float, room: tuple[float, float]) -> list[float]:
+    """Spread places moved into `room` (lowest, highest), still `gap` apart as far as it allows."""
+    order = sorted(range(len(places)), key=places.__getitem__)
+    found = list(places)
+    for rank, at in enumerate(reversed(order)):
+        found[at] = min(found[at], room[1] - gap * rank)
+    for rank, at in enumerate(order):
+        found[at] = max(found[at], room[0] + gap * rank)
     return found
 
 

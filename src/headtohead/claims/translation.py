@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from headtohead.analysis.shown_in_full import not_drawn, shown_in_full
 from headtohead.claims.base import BySeed, ClaimFigure, Question, Unit, measure, pairs
 from headtohead.core.text import names
 from headtohead.probes.translation import TRANSLATION, Translation, steps_of
@@ -29,7 +30,8 @@ class TranslationClaim:
 
     def figure(self, data: StudyData) -> ClaimFigure:
         """Accuracy and agreement over the window's distance from the centre."""
-        found = moved(data)
+        every, shown = moved(data), shown_in_full(data.study, data.by_head)
+        found = [one for one in every if one.head in shown]
         if not found:
             return ClaimFigure(anchor="#movement")
         styles = head_styles(data.study.heads)
@@ -38,7 +40,7 @@ class TranslationClaim:
                 translation_chart(found, styles, "accuracy"),
                 translation_chart(found, styles, "agreement"),
             ),
-            translation_about(found[0]),
+            f"{translation_about(found[0])}{not_drawn(len(every) - len(found))}",
             "#movement",
         )
 
@@ -190,7 +192,7 @@ def translation_chart(
         axes.set(xlabel="distance of the window from the centre (pixels)", ylabel=_AXES[what])
         if what == "agreement":
             keep_within(axes, 0, 100)
-            caption = "How often the class named stays what it was."
+            caption = "How often the predicted class stays what it was."
         else:
             centre = ", ".join(
                 f"{one.head} {100 * one.accuracy[:, 0].mean():.1f} %" for one in found

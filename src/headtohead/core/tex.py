@@ -1,5 +1,7 @@
 """Text for LaTeX."""
 
+import re
+
 SPECIAL = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -13,13 +15,21 @@ SPECIAL = {
     "^": r"\textasciicircum{}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "`": r"\textasciigrave{}",
     "–": "--",
     "±": r"$\pm$",
     "−": "$-$",
     "≤": r"$\le$",
+    "≥": r"$\ge$",
+    "×": r"$\times$",
 }
+
+
+# Of two hyphens LaTeX makes a dash.
+_PIECE = re.compile(rf"-(?=-)|[{re.escape(''.join(SPECIAL))}]")
 
 
 def escape(text: str) -> str:
     """`text` so that LaTeX prints it and obeys none of it; line ends become spaces."""
-    return "".join(SPECIAL.get(letter, letter) for letter in " ".join(text.split()))
+    return _PIECE.sub(lambda found: SPECIAL.get(found[0], "-{}"), " ".join(text.split()))

@@ -52,7 +52,7 @@ def render(
     if figures:
         write_figures(data)
         drawn = (*content.charts, *confusion_charts(content.confusions))
-        write_charts(drawn, data.out / "figures")
+        write_charts(drawn, data)
     return summary
 
 

@@ -44,6 +44,14 @@ class Place:
     outcome: AgainstReference
     verdict: str
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """That of the estimate in %, within 0 and 100: no share lies beyond; None for none."""
+        low, high = self.estimate.low, self.estimate.high
+        if low is None or high is None:
+            return None
+        return max(100 * low, 0.0), min(100 * high, 100.0)
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -113,7 +121,7 @@ class Several:
         found = [e for e in self.entries if any(place.chosen for place in e.places.values())]
         able = [entry for entry in found if entry.counted]
         if not able and found:
-            return "In no study here can the best head on validation be told: there is no winner."
+            return "There is no winner that counts in these studies: the notes say why."
         if not able:
             return "No study here has finished runs of two heads: there is no winner to tell."
         ranked = sorted(
@@ -194,8 +202,13 @@ def _judged(item: HeadComparison, head: str, reference: str) -> tuple[AgainstRef
             return "beats", f"beats {reference}"
         return "behind", f"behind {reference}"
     if item.comparison.not_worse.outcome == "supported":
-        return "equal", f"as good as {reference}" if item.first == head else f"{reference} as good"
+        return "equal", f"as good as {reference}" if item.first == head else as_good(reference)
     return "open", "not decided"
+
+
+def as_good(reference: str) -> str:
+    """What stands at a head that the reference is shown to be at least as good as."""
+    return f"{reference} as good"
 
 
 def _won(item: HeadComparison) -> tuple[str, str] | None:
@@ -211,6 +224,7 @@ def _notes(entries: Sequence[Entry]) -> list[str]:
     return [
         *_empty(entries),
         *_left_out(entries),
+        *_level(entries),
         *_levels(entries),
         *_unlike_heads(entries),
     ]
@@ -233,12 +247,26 @@ def _left_out(entries: Sequence[Entry]) -> list[str]:
             lagging = names(list(entry.summary.lags))
             lines.append(
                 f"{entry.label} is not counted: evaluation does not show what {lagging} learned, "
-                f"so the best head on validation cannot be told."
+                f"so the head with the highest validation accuracy need not be the best."
             )
         elif entry.summary.nothing_learned:
             lines.append(
                 f"{entry.label} is not counted: no head is shown to beat always predicting the "
                 f"largest class ({entry.summary.chance}), so nothing is shown to be learned."
+            )
+    return lines
+
+
+def _level(entries: Sequence[Entry]) -> list[str]:
+    """Studies in which other heads do as well on validation as the one that counts."""
+    lines = []
+    for entry in entries:
+        winner, level = entry.summary.winner, entry.summary.level_with_winner
+        if winner is not None and level and entry.counted:
+            do = "does" if len(level) == 1 else "do"
+            lines.append(
+                f"In {entry.label} {few_names(level, 'other heads')} {do} as well on validation as "
+                f"{winner.head}, which has no more parameters and is counted."
             )
     return lines
 
@@ -253,7 +281,7 @@ def _levels(entries: Sequence[Entry]) -> list[str]:
     if len(groups) > 1:
         told = "; ".join(_kind(group) for group in groups.values())
         lines.append(
-            f"Figures of studies with other classes or another metric cannot be compared, only "
+            f"Numbers of studies with other classes or another metric cannot be compared, only "
             f"which head is ahead: {told}."
         )
     for group in groups.values():

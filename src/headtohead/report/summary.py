@@ -37,6 +37,7 @@ __all__ = [
     "Winner",
     "shipped",
     "summarize",
+    "unrounded",
     "validation",
 ]
 
@@ -138,6 +139,16 @@ class Summary:
         """No head beats the largest class, and evaluation that lags hides none that might."""
         known = [found for found in self.standings if found.beats is not None]
         return bool(known) and not self.lags and not any(found.beats for found in known)
+
+    @property
+    def level_with_winner(self) -> list[str]:
+        """Heads that do as well on validation as the one chosen; none has fewer parameters."""
+        winner = self.winner
+        if winner is None:
+            return []
+        others = [head for head in self.heads if head.finished and head.head != winner.head]
+        best, seeds = unrounded(winner.validation), winner.seeds
+        return [head.head for head in others if unrounded(validation(head, seeds)) == best]
 
     @property
     def failed(self) -> list[str]:
@@ -270,7 +281,7 @@ def _winner(heads: Sequence[HeadResult]) -> Winner | None:
         return None
     shared = set.intersection(*({run.seed for run in head.runs} for head in able))
     means = {head.head: validation(head, shared) for head in able}
-    head = min(able, key=lambda head: (-means[head.head], head.parameters.total))
+    head = min(able, key=lambda head: (-unrounded(means[head.head]), head.parameters.total))
     best = shipped(head)
     assert best is not None  # noqa: S101 - `able` heads have one
     seeds = shared or {run.seed for run in head.runs}
@@ -296,6 +307,11 @@ def validation(head: HeadResult, seeds: Collection[int]) -> float:
     return float(
         np.mean([run.scored_validation for run in runs if run.scored_validation is not None])
     )
+
+
+def unrounded(mean: float) -> float:
+    """Without the rounding of an addition, which depends on the order of the seeds."""
+    return round(mean, 9)
 
 
 def _better(mine: EpochRecord, other: EpochRecord) -> bool:

@@ -27,6 +27,8 @@ NAME_LINE, NAME_LINES = 24, 3
 """Characters of a line, and lines, that a head's name may take beside its row."""
 FILE_DPI, FILE_COLORS = 150, 96
 """Of a PNG: more would make a large study's figures heavy and no line clearer."""
+CAPTION_LETTER, NARROWEST = 4.9, 50
+"""Of a caption in a file: units that a letter takes, and letters in a line at the least."""
 MARGINS = (54.0, 14.0, 44.0, 12.0)
 """Left, right, bottom, top, in the SVG's units. Fixed: fitting them would take half the time."""
 
@@ -61,13 +63,15 @@ class Chart:
     series: tuple[Series, ...]
     figure: Figure = field(compare=False, repr=False)
 
-    def file(self, suffix: str) -> bytes:
-        """The chart as a file by itself, with title and legend; `suffix` is png or svg."""
-        return figure_file(self.figure, suffix, self.title)
+    def file(self, suffix: str, subtitle: str = "") -> bytes:
+        """The chart as a file by itself; `suffix` is png or svg, `subtitle` says what it is of."""
+        return figure_file(self.figure, suffix, self.title, subtitle, self.caption)
 
 
-def figure_file(figure: Figure, suffix: str, title: str, subtitle: str = "") -> bytes:
-    """A drawn figure as a file by itself: title above, legend beside it, where it covers no value.
+def figure_file(
+    figure: Figure, suffix: str, title: str, subtitle: str = "", caption: str = ""
+) -> bytes:
+    """A drawn figure as a file by itself: title above, caption below, legend beside it.
 
     `suffix` is png or svg; the same bytes whenever the content is the same.
     """
@@ -75,10 +79,14 @@ def figure_file(figure: Figure, suffix: str, title: str, subtitle: str = "") -> 
     with style.context(["default", STYLE]):
         axes.set_title(f"{title}\n" if subtitle else title)
         below = axes.text(0, 1.03, subtitle, transform=axes.transAxes, fontsize=9, color=MUTED)
+        wide = max(NARROWEST, int(72 * figure.get_figwidth() / CAPTION_LETTER))
+        told = "\n".join(textwrap.wrap(caption, wide, break_on_hyphens=False))
+        note = figure.text(0.01, -0.02, told, va="top", fontsize=9, color=MUTED)
         if axes.get_legend_handles_labels()[0]:
             axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0))
     found = saved(figure, suffix)
-    below.remove()  # or the next file would have it twice
+    for text in (below, note):
+        text.remove()  # or the next file would have it twice
     return found
 
 

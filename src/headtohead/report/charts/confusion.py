@@ -84,7 +84,7 @@ def _confusion_chart(table: ConfusionTable) -> Chart:
         axes.set_xticks(places, table.classes, rotation=30, ha="right", color=MUTED)
         axes.set_yticks(places, table.classes, color=MUTED)
         axes.tick_params(length=0)
-        axes.set(xlabel="class named", ylabel="true class")
+        axes.set(xlabel="predicted class", ylabel="true class")
         right = ", ".join(
             f"{name} {100 * share:.1f} %"
             for name, share in zip(table.classes, np.diag(shares), strict=True)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from headtohead.report.charts.chart import (
@@ -12,12 +13,16 @@ from headtohead.report.charts.chart import (
     drawing,
     name_margin,
     name_rows,
+    text_width,
 )
 from headtohead.report.charts.style import INK, HeadStyle
 
 ROW = 52.0
 ABOVE, BELOW, LOWEST = 0.14, 0.12, 0.44
 """In rows: from a row's middle up to the mean, down to the first dots and to the lowest ones."""
+
+TICK_GAP = 8.0
+"""Units between two labels of the axis, at the least."""
 
 STEP, NEAR = 0.11, 5.5
 """Rows between dots that would touch, and the units within which they do."""
@@ -80,9 +85,10 @@ def dot_chart(plan: DotChart) -> Chart:
         every += [end for row in plan.rows for end in row.interval or ()]
         every += [plan.line.value] if plan.line is not None else []
         air = 0.06 * (max(every) - min(every)) or 0.06 * abs(every[0]) or 1.0
+        air = max(air, 0.5) if plan.whole else air  # or no whole number but one is on the axis
         axes.set_xlim(min(every) - air, max(every) + air)
         axes.set_xlabel(plan.axis, loc="right")
-        axes.xaxis.set_major_locator(MaxNLocator(8, integer=plan.whole, steps=[1, 2, 5, 10]))
+        _tick(axes, whole=plan.whole)
         for place, row in enumerate(plan.rows):
             _draw_row(paper, row, place, plan.chance if place == 0 else "")
         told = "; ".join(
@@ -92,6 +98,20 @@ def dot_chart(plan: DotChart) -> Chart:
         if plan.line is not None:
             told += f"; {plan.line.said}"
         return paper.finish(plan.name, plan.title, plan.caption, f"{plan.title}. {told}.")
+
+
+def _tick(axes: Axes, *, whole: bool) -> None:
+    """As many round numbers, up to eight, as have room side by side."""
+    wide = axes.get_window_extent().width
+    for most in range(8, 1, -1):
+        axes.xaxis.set_major_locator(
+            MaxNLocator(most, integer=whole, steps=[1, 2, 5, 10], min_n_ticks=1 if whole else 2)
+        )
+        low, high = axes.get_xlim()
+        ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+        labels = axes.xaxis.get_major_formatter().format_ticks(ticks)
+        if sum(text_width(label) + TICK_GAP for label in labels) <= wide:
+            return
 
 
 def _draw_row(paper: Drawing, row: DotRow, place: int, legend: str) -> None:

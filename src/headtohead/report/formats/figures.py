@@ -66,15 +66,16 @@ def write_figures(data: StudyData, metrics: Sequence[EpochMetric] = CURVE_METRIC
     Raises StorageError where they cannot be written.
     """
     tracks = tracks_of(data)
-    about = _about(data.file, tracks)
+    about = f"{_about(data.file, tracks)}{_lines(tracks)}"
     largest = baseline_of(data.file).shares
     folder, paths = data.out / "figures", []
     for plot in plots(tracks, data.reference, metrics):
         with drawing(WIDTH, HEIGHT) as paper:
-            draw_curves(paper, plot.curves, largest)
+            _, caption = draw_curves(paper, plot.curves, largest)
             for suffix in SUFFIXES:
                 paths.append(folder / f"{plot.name}.{suffix}")
-                write_atomic(paths[-1], figure_file(paper.figure, suffix, plot.title, about))
+                drawn = figure_file(paper.figure, suffix, plot.title, about, " ".join(caption))
+                write_atomic(paths[-1], drawn)
     for sheet in sheets(tracks, data.reference, metrics):
         figure = draw_panels(sheet.title, about, sheet.panels, largest)
         for suffix in SUFFIXES:
@@ -83,17 +84,19 @@ def write_figures(data: StudyData, metrics: Sequence[EpochMetric] = CURVE_METRIC
     return paths
 
 
-def write_charts(charts: Iterable[Chart], folder: Path) -> list[Path]:
-    """Every one of `charts` in `folder`; the paths written.
+def write_charts(charts: Iterable[Chart], data: StudyData) -> list[Path]:
+    """Every one of `charts` in `<out>/figures`; the paths written.
 
     Raises StorageError where they cannot be written.
     """
-    paths = []
+    tracks = tracks_of(data)
+    about, lines = _about(data.file, tracks), _lines(tracks)
+    folder, paths = data.out / "figures", []
     for chart in charts:
+        seeds = chart.name.startswith("curve-") and not chart.name.startswith("curve-together")
         for suffix in SUFFIXES:
-            path = folder / f"{chart.name}.{suffix}"
-            write_atomic(path, chart.file(suffix))
-            paths.append(path)
+            paths.append(folder / f"{chart.name}.{suffix}")
+            write_atomic(paths[-1], chart.file(suffix, f"{about}{lines if seeds else ''}"))
     return paths
 
 
@@ -141,7 +144,7 @@ def _against(first: Track, other: Track, metric: EpochMetric) -> Plot:
         f"{first.head}_vs_{other.head}_{metric.name}",
         f"{first.head} against {other.head}: {metric.name}",
         (
-            _curve(first, metric.running, f"{first.head} training", "--"),
+            _curve(first, metric.running, f"{first.head} training, running", "--"),
             _curve(first, metric.validation, f"{first.head} validation"),
             _curve(other, metric.validation, f"{other.head} validation"),
         ),
@@ -186,10 +189,15 @@ def _curve(track: Track, quantity: str, label: str, dashes: str = "-") -> Curve:
 
 
 def _about(file: StudyFile, tracks: Sequence[Track]) -> str:
-    """Study, seeds and images, and what the lines are."""
+    """Study, seeds and images."""
     images = sum(sum(counts.values()) for counts in file.counts.values())
     numbers = sorted({len(one.histories) for one in tracks})
     seeds = "–".join(map(str, {numbers[0]: 0, numbers[-1]: 0})) if numbers else "0"
-    line = f"study {file.study.name}, {seeds} seed{'' if seeds == '1' else 's'}, "
-    line += f"{images:,} images"
-    return line + ("; strong: mean, faint: each seed" if seeds != "1" else "")
+    plural = "" if seeds == "1" else "s"
+    return f"study {file.study.name}, {seeds} seed{plural}, {images:,} images"
+
+
+def _lines(tracks: Sequence[Track]) -> str:
+    """What the lines of a learning curve are, where there are several of a head."""
+    several = any(len(one.histories) > 1 for one in tracks)
+    return "; strong: mean, faint: each seed" if several else ""

@@ -1,13 +1,20 @@
 """LaTeX tables for papers: `booktabs`, one file each, to be input."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from headtohead.claims.base import JudgedClaim
 from headtohead.core.tex import escape
-from headtohead.core.text import MISSING, minus, with_sign
+from headtohead.core.text import MISSING, above, counted, minus, with_sign
+from headtohead.report.charts.style import LARGEST_CLASS
+from headtohead.report.formats.latex_layout import table
 from headtohead.report.page.answer import opening
 from headtohead.report.page.content import Content
+from headtohead.report.page.forest import against
+from headtohead.report.page.tables import Row
 from headtohead.report.summary import HeadComparison, Summary
+
+TITLES = {"of the head": "parameters of the head"}
+"""Of columns that may stand without the one beside which the page has them."""
 
 
 def latex_tables(content: Content) -> Mapping[str, bytes]:
@@ -28,43 +35,102 @@ def _heads(content: Content, first: str) -> str:
     """Every head's results, under a caption that begins with `first`; empty without any."""
     if not content.rows:
         return ""
-    return _table(
-        f"{first}Mean $\\pm$ standard deviation over seeds; test metrics at the best epoch. "
-        f"Largest class: {escape(content.baseline.about)}.",
+    return table(
+        f"{first}{escape(_what_heads_are(content))}",
         "heads",
-        ("Head", *content.columns, "runs"),
-        content.results,
+        ("Head", *(TITLES.get(title, title) for title in content.columns), "runs"),
+        [*_head_rows(content.rows), _largest_class(content)],
     )
 
 
 def _verdicts(summary: Summary, first: str) -> str:
     """Every pair's verdicts, likewise."""
-    comparisons = [item for item in summary.comparisons if item.comparison.difference.n]
+    comparisons = [item for item in summary.comparisons if _measured(summary, item)]
     if not comparisons:
         return ""
     one = _one(summary)
-    return _table(
-        f"{first}{escape(_pairs(summary))}: points of {summary.metric}, "
-        f"paired by seed; the interval over images is one for these networks.",
+    return table(
+        f"{first}{escape(_what_verdicts_are(summary, len(comparisons)))}",
         "verdicts",
         (
-            *("Against" if one else "Pair", "mean", "over seeds", "over images", "p (Holm)"),
-            *("seeds", "better", "at least as good"),
+            *("Against" if one else "Pair", "mean", "over seeds", "over images"),
+            *(f"p{_holm(summary)}", "seeds", "better", "at least as good"),
         ),
-        [_verdict(item, one=one) for item in comparisons],
+        [_verdict(summary, item, one=one) for item in comparisons],
     )
 
 
 def _claims(content: Content, first: str) -> str:
     """What the claims came to, likewise."""
-    if not content.rows or not content.claims.judged:
+    claims = content.claims
+    if not content.rows or not claims.judged:
         return ""
-    return _table(
-        f"{first}{content.claims.title}. Means and intervals over seeds are in points, in the "
-        f"claim's favour. {escape(content.claims.how_judged)}",
+    return table(
+        f"{first}{escape(claims.title)}. Means and {_level(content.summary)} intervals over seeds "
+        f"are in points, in the claim's favour. {escape(claims.how_judged)}",
         "claims",
         ("Claim", "verdict", "mean", "over seeds", "seeds"),
-        list(map(_claim, content.claims.judged)),
+        list(map(_claim, claims.judged)),
+    )
+
+
+def _measured(summary: Summary, item: HeadComparison) -> bool:
+    """Whether they share a seed, and one of them has a finished run."""
+    both_failed = {item.first, item.other} <= set(summary.failed)
+    return bool(item.comparison.difference.n) and not both_failed
+
+
+def _level(summary: Summary) -> str:
+    """The confidence of every interval: 95 %."""
+    return escape(f"{100 * (1 - summary.file.study.verdict.level):g} %")
+
+
+def _what_heads_are(content: Content) -> str:
+    several = any(row.finished > 1 for row in content.rows)
+    over = "finished runs" if any(row.failed for row in content.rows) else "seeds"
+    one = "One seed" if any(row.finished for row in content.rows) else "No run is finished"
+    numbers = f"Mean ± standard deviation over {over}" if several else one
+    name = content.summary.baseline.name
+    return (
+        f"{numbers}; test metrics at the best epoch. Largest class: always predicting {name}; "
+        f"{content.baseline.about}."
+    )
+
+
+def _head_rows(rows: Sequence[Row]) -> Iterator[Sequence[str]]:
+    """Each head; what failed is beside the runs that its means are over."""
+    for row in rows:
+        runs = f"{row.finished} ({row.failed} failed)" if row.failed else f"{row.finished}"
+        yield row.head, *(minus(cell.full) for cell in row.cells), runs
+
+
+def _largest_class(content: Content) -> Sequence[str]:
+    """Its interval is in the caption."""
+    return LARGEST_CLASS, *(cell.text for cell in content.baseline.cells), MISSING
+
+
+def _holm(summary: Summary) -> str:
+    """Whether p-values are adjusted: a family of one has nothing to adjust."""
+    return " (Holm)" if len(summary.file.study.family) > 1 and summary.looks is None else ""
+
+
+def _what_verdicts_are(summary: Summary, rows: int) -> str:
+    rule = summary.file.study.verdict
+    judged = ""
+    if looks := summary.looks:
+        others = "; the other rows are estimates" if rows > 1 else ""
+        judged = (
+            f" {looks.reference} against {looks.other} gets its verdict by a sequential "
+            f"design, whose looks these intervals take no account of{others}."
+        )
+    failed = ""
+    if any(not run.finished for run in summary.runs):
+        failed = " A failed run counts as always predicting the largest class."
+    return (
+        f"{_pairs(summary)}: points of {summary.metric}, paired by seed, with "
+        f"{100 * (1 - rule.level):g} % intervals; the one over images is about these networks. At "
+        f"least as good: within a margin of {counted(float(f'{100 * rule.margin:g}'), 'point')}."
+        f"{judged}{failed}"
     )
 
 
@@ -76,21 +142,27 @@ def _one(summary: Summary) -> bool:
 def _pairs(summary: Summary) -> str:
     if not _one(summary):
         return "The declared comparisons, first minus second"
-    return f"{summary.reference} minus each other head"
+    return against(summary)
 
 
-def _verdict(item: HeadComparison, *, one: bool) -> Sequence[str]:
-    found = item.comparison
+def _verdict(summary: Summary, item: HeadComparison, *, one: bool) -> Sequence[str]:
+    found, over = item.comparison, item.pictures
+    # A sequential design has p-values of its own, and one pair of runs has none.
+    tested = item.judged and summary.looks is None and found.difference.n > 1
     return (
         item.other if one else item.pair,
         _points(found.difference.mean),
         _interval(found.difference.low, found.difference.high),
-        _interval(item.pictures.low, item.pictures.high) if item.pictures else MISSING,
-        f"{found.p_holm:.3g}",
+        _interval(over.low, over.high) if over else MISSING,
+        _p(found.p_holm, found.difference.level) if tested else MISSING,
         str(found.difference.n),
         found.better.outcome,
         found.not_worse.outcome,
     )
+
+
+def _p(p: float, level: float) -> str:
+    return f"{p:.3g}" if p <= level else above(p, level, 3)
 
 
 def _claim(claim: JudgedClaim) -> Sequence[str]:
@@ -102,37 +174,10 @@ def _claim(claim: JudgedClaim) -> Sequence[str]:
 
 
 def _points(share: float | None) -> str:
-    return MISSING if share is None else with_sign(100 * share)
+    return MISSING if share is None else minus(with_sign(100 * share))
 
 
 def _interval(low: float | None, high: float | None) -> str:
     if low is None or high is None:
         return MISSING
-    return f"[{with_sign(100 * low)}, {with_sign(100 * high)}]"
-
-
-def _table(caption: str, label: str, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """`caption` is LaTeX, cells are text."""
-    # A row that begins with "[" would be read as the optional argument of the \\ before it.
-    shown = [[escape(minus(cell)) for cell in row] for row in rows]
-    lines = [
-        " & ".join(f"{{{cell}}}" if "[" in cell else cell for cell in row) + r" \\" for row in shown
-    ]
-    return "\n".join(
-        [
-            "% Needs \\usepackage{booktabs}.",
-            "\\begin{table}",
-            "\\centering",
-            f"\\caption{{{caption}}}",
-            f"\\label{{tab:{label}}}",
-            f"\\begin{{tabular}}{{l{'r' * (len(titles) - 1)}}}",
-            "\\toprule",
-            " & ".join(map(escape, titles)) + r" \\",
-            "\\midrule",
-            *lines,
-            "\\bottomrule",
-            "\\end{tabular}",
-            "\\end{table}",
-            "",
-        ]
-    )
+    return minus(f"[{with_sign(100 * low)}, {with_sign(100 * high)}]")

@@ -11,10 +11,13 @@ from rich.text import Text
 from headtohead.report.formats.summary import as_json_text
 from headtohead.report.formats.terminal import MISSING, WORDS
 from headtohead.report.page.several import study_row
-from headtohead.report.several import AgainstReference, Entry, Place, Several
+from headtohead.report.several import AgainstReference, Entry, Place, Several, as_good
 
-WORD: dict[AgainstReference, str] = {"beats": "better", "behind": "worse", "equal": "as good"}
+WORD: dict[AgainstReference, str] = {"beats": "better", "behind": "worse"}
 """How a head stands to its study's reference; what is open is left out."""
+
+LABEL = 24
+"""Characters of a study's name that are kept in one line."""
 
 
 def several_json(several: Several) -> str:
@@ -48,8 +51,11 @@ class SeveralTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The table, then what was found and what must not be set side by side."""
         table = Table(box=None, pad_edge=False, header_style="bold")
-        titles = ("study", "best on validation", "reference", "largest class")
-        for title in (*titles, "verdicts against it"):
+        # A study's name is what is typed next: it is folded where it is very long, not before.
+        label = min(LABEL, max(len(entry.label) for entry in self.several.entries))
+        table.add_column("study", overflow="fold", min_width=label)
+        titles = ("best on validation", "reference", "largest class")
+        for title in (*titles, "verdicts against the reference"):
             table.add_column(title, overflow="fold")
         for entry in self.several.entries:
             table.add_row(*map(Text, _row(entry)))
@@ -61,16 +67,21 @@ class SeveralTable:
 
 def _row(entry: Entry) -> tuple[str, ...]:
     best = next((place for place in entry.places.values() if place.chosen), None)
-    told = [
-        f"{place.head} {WORD[place.outcome]}"
-        for place in entry.places.values()
-        if place.outcome in WORD
-    ]
+    told = [_told(place, entry.summary.reference) for place in entry.places.values()]
     reference = entry.places.get(entry.summary.reference)
     return (
         *(entry.label, _level(best), _level(reference), f"{100 * entry.chance:.1f}"),
-        ", ".join(told) or MISSING,
+        ", ".join(filter(None, told)) or MISSING,
     )
+
+
+def _told(place: Place, reference: str) -> str:
+    """`fc worse`, `gap as good as fc`: "at least as good" is shown of the pair's first head."""
+    if place.outcome == "equal":
+        if place.verdict == as_good(reference):
+            return f"{place.verdict} as {place.head}"
+        return f"{place.head} {place.verdict}"
+    return f"{place.head} {WORD[place.outcome]}" if place.outcome in WORD else ""
 
 
 def _level(place: Place | None) -> str:

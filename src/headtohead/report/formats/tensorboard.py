@@ -20,7 +20,7 @@ from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from headtohead.analysis.run_results import RunResult
+from headtohead.analysis.run_results import PRIMARY, RunResult
 from headtohead.core.files import digest_of, storage_error, write_atomic
 from headtohead.store.records import EpochRecord
 from headtohead.study_data import StudyData
@@ -38,8 +38,27 @@ TRAIN = {
     "evaluation_loss": "train_loss",
 }
 VALIDATION = {"epoch_accuracy": "val_accuracy", "epoch_loss": "val_loss"}
-RESULTS = ("best_val_accuracy", "last_val_accuracy", "test_accuracy", "last_overfit")
-"""Of METRICS: the results that the HParams tab shows, as `result/<name>`."""
+RESULTS = {
+    "best_val_accuracy": "validation accuracy at the best epoch",
+    "last_val_accuracy": "validation accuracy at the last epoch",
+    "test_accuracy": "test accuracy at the best epoch",
+    "last_overfit": "training minus validation accuracy at the last epoch, a share",
+    "test_balanced_accuracy": "balanced accuracy on test at the best epoch",
+    "test_macro_f1": "macro-F1 on test at the best epoch",
+}
+"""Of METRICS: the results that the HParams tab shows, as `result/<name>`; the last two where the
+study's verdicts are about them."""
+
+RUNNING = "over the epoch's batches, while weights change and dropout acts"
+EVALUATED = "after the epoch, in evaluation mode"
+ABOUT = {
+    **dict.fromkeys(("accuracy", "loss"), RUNNING),
+    "train_accuracy": f"{EVALUATED}, on a fixed sample of training images",
+    "train_loss": f"{EVALUATED}, on a fixed sample of training images",
+    "val_accuracy": f"{EVALUATED}, on the validation images",
+    "val_loss": f"{EVALUATED}, on the validation images",
+}
+"""How a field of a history is measured, for whoever points at its chart."""
 
 Choice = bool | int | float | str
 
@@ -80,14 +99,16 @@ class RunEvents:
         self._now += record.seconds
         for file, tags in ((self._train, TRAIN), (self._validation, VALIDATION)):
             for tag, field in tags.items():
-                file.add(scalar_pb(tag, getattr(record, field)), self._now, record.epoch)
+                scalar = scalar_pb(tag, getattr(record, field), ABOUT[field])
+                file.add(scalar, self._now, record.epoch)
         self._flush()
 
     def finish(self, results: Mapping[str, float | None], *, failed: bool = False) -> None:
         """Add what came of the run, `result/<name>` for each value that is known, and its end."""
         for name, value in results.items():
             if value is not None and math.isfinite(value):
-                self._run.add(scalar_pb(f"result/{name}", value), self._now, self._step)
+                scalar = scalar_pb(f"result/{name}", value, RESULTS[name])
+                self._run.add(scalar, self._now, self._step)
         status = api_pb2.STATUS_FAILURE if failed else api_pb2.STATUS_SUCCESS
         self._run.add(_session_end(status, self._now), self._now)
         self._flush()
@@ -110,7 +131,7 @@ def make_whole(data: StudyData, run: RunResult) -> bool:
     over = data.run(run.head, run.seed)
     history = over.history if over else ()
     folder = run_folder(data.out, run.head, run.seed)
-    results = {name: run.metrics[name] for name in RESULTS}
+    results = {name: run.metrics[name] for name in _results(data)}
     content = {
         "format": FORMAT,
         "choices": hparams(data, run.head, run.seed),
@@ -127,6 +148,12 @@ def make_whole(data: StudyData, run: RunResult) -> bool:
     return True
 
 
+def _results(data: StudyData) -> list[str]:
+    """The results that are shown of a study's runs, what its verdicts are about among them."""
+    asked = ("test_accuracy", PRIMARY[data.study.verdict.metric])
+    return [name for name in RESULTS if name in asked or name not in PRIMARY.values()]
+
+
 def run_folder(out: Path, head: str, seed: int) -> Path:
     """Where the event files of a run are."""
     return out / "tensorboard" / head / f"seed-{seed}"
@@ -135,12 +162,21 @@ def run_folder(out: Path, head: str, seed: int) -> Path:
 def hparams(data: StudyData, head: str, seed: int) -> dict[str, Choice]:
     """What distinguishes a run: head, seed, its recipe and its head's options, flat.
 
-    The head's parameters are in it once one of the head's runs is over.
+    What is not set has no entry, and what it then is by default has its name. The head's parameters
+    are in it once one of the head's runs is over.
     """
     study = data.study
+    recipe, spec = study.recipe_for(head), study.heads[head]
+    usual = {
+        "optimizer": recipe.optimizer or "adam",
+        "schedule": recipe.schedule or "constant",
+        "precision": recipe.arithmetic,
+    }
     choices: dict[str, Choice] = {"head": head, "seed": seed}
-    choices |= _flat("", study.recipe_for(head).model_dump())
-    choices |= _flat("option.", study.heads[head].options)
+    choices |= _flat("", recipe.model_dump() | usual)
+    choices |= _flat("option.", spec.options)
+    if spec.after is not None:
+        choices["after"] = spec.after
     over = data.run(head, seed)
     if over is not None:
         choices["parameters"] = over.record.parameters.total
@@ -153,7 +189,7 @@ def _flat(prefix: str, values: Mapping[str, Any]) -> dict[str, Choice]:
     for name, value in values.items():
         if isinstance(value, Mapping):
             flat |= _flat(f"{prefix}{name}.", value)
-        else:
+        elif value is not None:
             known = isinstance(value, bool | int | float | str)
             flat[f"{prefix}{name}"] = value if known else str(value)
     return flat
@@ -222,8 +258,9 @@ def _experiment(data: StudyData, seed: int, now: float) -> SummaryProto:
             api_pb2.MetricInfo(
                 name=api_pb2.MetricName(group="", tag=f"result/{name}"),
                 display_name=name.replace("_", " "),
+                description=RESULTS[name],
             )
-            for name in RESULTS
+            for name in _results(data)
         ],
     )
     content = plugin_data_pb2.HParamsPluginData(experiment=experiment)

@@ -19,6 +19,7 @@ from headtohead.core.text import counted, digits_of_seconds, names, with_sign
 from headtohead.report.charts.style import LARGEST_CLASS
 from headtohead.report.comparisons import HeadComparison
 from headtohead.report.page.answer import opening
+from headtohead.report.page.on_validation import level_text
 from headtohead.report.remedy import remedy, seeds_may_help
 from headtohead.report.summary import HeadResult, Summary
 from headtohead.stats import Spread
@@ -51,8 +52,8 @@ COLUMNS = (
     Column("last val.", "last_val_accuracy", aside=3),
     Column("test", "test_accuracy"),
     Column("over-fit", "last_overfit", aside=2),
-    Column("AUROC", "test_auroc", aside=4),
-    Column("ECE", "test_ece", aside=5),
+    Column("AUROC", "test_auroc", scale=1.0, digits=3, aside=4),
+    Column("ECE, %", "test_ece", aside=5),
     Column("Brier", "test_brier", scale=1.0, digits=3, aside=6),
 )
 
@@ -68,7 +69,8 @@ class ResultTable:
         """What cannot be judged, the table, then verdicts, notes and paths, each wrapped."""
         summary, width = self.summary, options.max_width
         for line in opening(summary):
-            yield Text(textwrap.fill(line, width, **WORDS))
+            # A terminal without Unicode shows "?" for a true minus: a number loses its sign.
+            yield Text(textwrap.fill(line.replace("−", "-"), width, **WORDS))
             yield Text()
         if summary.heads:
             yield _grid(summary, width)
@@ -100,14 +102,8 @@ def explanation(summary: Summary) -> Iterator[str]:
     """What the table's numbers are, in two lines, and who won."""
     if not summary.heads:
         return
-    counts = sorted({head.finished for head in summary.heads})
-    seeds = " to ".join(map(str, dict.fromkeys([counts[0], counts[-1]])))
-    yield (
-        f"Accuracies in %, mean ± standard deviation over {seeds} finished "
-        f"{'run' if counts[-1] == 1 else 'runs'} of each head; test at the best epoch. Over-fit: "
-        f"training minus validation accuracy at the last epoch, in points, both in evaluation "
-        f"mode. CPU s: processor seconds of one run, all threads together."
-    )
+    if len(summary.failed) < len(summary.heads):
+        yield _accuracies(summary)
     found = summary.baseline
     yield (
         f"Largest class: always predicting {found.name}, {100 * found.test:.1f} % of "
@@ -119,8 +115,22 @@ def explanation(summary: Summary) -> Iterator[str]:
         over = f"{len(winner.seeds)} seed{'s' if len(winner.seeds) > 1 else ''}"
         yield (
             f"{WINNER} Chosen on validation: {winner.head} ({100 * winner.validation:.1f} % over "
-            f"{over}); its seed {winner.seed} is the best."
+            f"{over}{level_text(summary)}); its seed {winner.seed} is the best."
         )
+
+
+def _accuracies(summary: Summary) -> str:
+    """What the columns are, where a run is finished."""
+    counts = sorted({head.finished for head in summary.heads})
+    seeds = " to ".join(map(str, dict.fromkeys([counts[0], counts[-1]])))
+    over = f"mean ± standard deviation over {seeds} finished runs of each head"
+    if counts[-1] < 2:
+        over = f"of {seeds} finished run of each head"
+    return (
+        f"Accuracies in %, {over}; test at the best epoch. Over-fit: "
+        f"training minus validation accuracy at the last epoch, in points, both in evaluation "
+        f"mode. CPU s: processor seconds of one run, all threads together."
+    )
 
 
 def verdict_lines(summary: Summary) -> Iterator[str]:
@@ -143,6 +153,8 @@ def verdict_lines(summary: Summary) -> Iterator[str]:
             f"No verdict: {most} seed{'' if most == 1 else 's'}, at least "
             f"{summary.seeds_needed} needed."
         )
+    if shown and not few and summary.file.study.verdict.metric != "test_accuracy":
+        yield f"Verdicts are about {summary.metric}."
     for item in shown:
         found = item.comparison
         if {item.first, item.other} <= set(summary.failed):
@@ -171,8 +183,8 @@ def _over_pictures(summary: Summary, item: HeadComparison) -> Iterator[str]:
     if found.low is None or found.high is None:
         yield f"{pair}: too few of {found.pictures:,} test images tell the heads apart."
         return
-    p = [test.p for test in item.mcnemar]
-    by_seed = f"{min(p):.2g} to {max(p):.2g}" if len(p) > 1 else f"{p[0]:.2g}"
+    p = sorted(test.p for test in item.mcnemar)
+    by_seed = " to ".join(dict.fromkeys(f"{end:.2g}" for end in (p[0], p[-1])))
     yield (
         f"{pair}: {with_sign(100 * found.mean)}, {100 * (1 - found.level):g} % interval "
         f"{with_sign(100 * found.low)} to {with_sign(100 * found.high)} points ({networks} on "

@@ -23,7 +23,7 @@ from headtohead.report.remedy import (
     seeds_for_verdict,
     seeds_may_help,
 )
-from headtohead.report.summary import HeadComparison, HeadResult, Summary, validation
+from headtohead.report.summary import HeadComparison, HeadResult, Summary, unrounded, validation
 from headtohead.stats.power import MOST_SEEDS
 
 Certainty = Literal["decided", "open", "nothing", "unjudged", "few", "unlearned", "failed"]
@@ -258,7 +258,8 @@ def _beaten(
     chosen_on = summary.winner.seeds if summary.winner else ()
     # Seeds that only some of them have would decide by their luck.
     seeds = set(chosen_on).intersection(*({run.seed for run in head.runs} for head in rivals))
-    best = min(rivals, key=lambda head: (-validation(head, seeds), head.parameters.total)).head
+    means = {head.head: unrounded(validation(head, seeds)) for head in rivals}
+    best = min(rivals, key=lambda head: (-means[head.head], head.parameters.total)).head
     parameters = more_or_fewer(summary, best, reference)
     if len(worse) == 1:
         with_them = f", with {parameters}" if parameters else ""

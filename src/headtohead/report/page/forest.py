@@ -46,10 +46,18 @@ def forest(summary: Summary, drawn: Collection[str]) -> Chart | None:
         axes.set_xlabel(f"points of {summary.metric}; right: {better} is better", loc="right")
         return paper.finish(
             "forest",
-            f"{summary.reference} minus each other head" if one else "The declared comparisons",
+            against(summary) if one else "The declared comparisons",
             " ".join((*_legend(shown, margin), *_left_out(len(able) - len(shown)))),
             minus("; ".join(f"{item.pair}: {difference_text(item)}" for item in shown)),
         )
+
+
+def against(summary: Summary) -> str:
+    """`gap minus each other head`, or minus those that the study declares."""
+    study = summary.file.study
+    every = len(study.family) == len(study.heads) - 1
+    others = "each other head" if every else "the heads that it is compared with"
+    return f"{summary.reference} minus {others}"
 
 
 def _left_out(count: int) -> Iterator[str]:

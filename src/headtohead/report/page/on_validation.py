@@ -5,7 +5,7 @@ from collections.abc import Collection
 from headtohead.analysis.run_results import PRIMARY
 from headtohead.core.text import few_names, signed
 from headtohead.report.page.parameter_words import more_or_fewer
-from headtohead.report.summary import Summary
+from headtohead.report.summary import Summary, Winner
 
 
 def another_head(summary: Summary, chosen: str) -> str:
@@ -13,7 +13,7 @@ def another_head(summary: Summary, chosen: str) -> str:
     winner = summary.winner
     if winner is None or winner.head == chosen:
         return ""
-    share = f"{100 * winner.validation:.1f} %"
+    share = _share(summary, winner)
     pair = {winner.head, chosen}
     if any({item.first, item.other} == pair and item.judged for item in summary.comparisons):
         return (
@@ -49,7 +49,7 @@ def best_of_all(summary: Summary) -> str:
     winner = summary.winner
     if winner is None:
         return ""
-    share = f"{100 * winner.validation:.1f} %"
+    share = _share(summary, winner)
     alone = winner.head in summary.file.study.heads_without_verdict
     judged = f"; there is no verdict on {winner.head}" if alone else ""
     return f"On the validation images {winner.head} does best ({share}){judged}."
@@ -64,9 +64,22 @@ def best_so_far(summary: Summary) -> str:
     # The best of all is compared with a head that was named beforehand, never with an outlier.
     other = study.claims_against if winner.head == study.reference else study.reference
     size = more_or_fewer(summary, winner.head, other) if other is not None else ""
-    share = f"({100 * winner.validation:.1f} %)"
+    share = _share(summary, winner)
     with_size = f", with {size} than {other}" if size else ""
-    return f"So far {winner.head} does best on the validation images {share}{with_size}."
+    return f"So far {winner.head} does best on the validation images ({share}){with_size}."
+
+
+def level_text(summary: Summary) -> str:
+    """`, as fc does, which has no fewer parameters`: that other heads do as well; else nothing."""
+    level = summary.level_with_winner
+    if not level:
+        return ""
+    do, have = ("does", "has") if len(level) == 1 else ("do", "have")
+    return f", as {few_names(level, 'other heads')} {do}, which {have} no fewer parameters"
+
+
+def _share(summary: Summary, winner: Winner) -> str:
+    return f"{100 * winner.validation:.1f} %{level_text(summary)}"
 
 
 def without_verdict(summary: Summary, told: Collection[str] = ()) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import headtohead
 from headtohead.analysis.shown_in_full import shown_in_full
 from headtohead.config.study import prepared_text
-from headtohead.core.text import FEW, minus, names
+from headtohead.core.text import FEW, names
 from headtohead.data.prepared import printable
 from headtohead.report.charts.chart import Chart
 from headtohead.report.charts.dots import Dot, DotChart, DotRow, dot_chart
@@ -178,9 +178,10 @@ def _cell(place: Place) -> PlaceCell:
     failed = f" + {place.failed} failed" if place.failed else ""
     seeds = f"{found.n} seed{'' if found.n == 1 else 's'}{failed}"
     interval = seeds
-    if found.low is not None and found.high is not None:
-        interval = f"{100 * found.low:.1f} to {100 * found.high:.1f}, {seeds}"
-    return PlaceCell(mean, minus(interval), place.chosen, place.verdict, TAGS[place.outcome])
+    if place.interval is not None:
+        low, high = place.interval
+        interval = f"{low:.1f} to {high:.1f}, {seeds}"
+    return PlaceCell(mean, interval, place.chosen, place.verdict, TAGS[place.outcome])
 
 
 def _drawn(entry: Entry) -> set[str]:
@@ -220,10 +221,9 @@ def _chart(several: Several, entry: Entry, places: Sequence[Place], number: int)
 
 def _row(several: Several, entry: Entry, place: Place) -> DotRow:
     found = place.estimate
-    bounds = None
+    bounds = place.interval
     said = f"{100 * (found.mean or 0.0):.2f} % over {found.n} seed{'' if found.n == 1 else 's'}"
-    if found.low is not None and found.high is not None:
-        bounds = (100 * found.low, 100 * found.high)
+    if bounds is not None:
         said += f", {100 * (1 - found.level):g} % interval {bounds[0]:.2f} to {bounds[1]:.2f}"
     return DotRow(
         head=place.head,
