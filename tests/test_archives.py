@@ -283,6 +283,7 @@ def test_a_cache_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> No
         (b"Rar!\x1a\x07\x01\0" + bytes(30), "a RAR archive"),
         (gzip.compress(b"one picture" * 100, mtime=0), "a compressed file that is no tar"),
         (gzip.compress(b"short", mtime=0), "a compressed file that is no tar"),
+        (b"", "an empty file"),
         (b"text", "neither a folder nor a zip or tar"),
     ],
 )

@@ -265,8 +265,14 @@ def test_a_name_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
     except OSError:
         pytest.skip("this file system allows UTF-8 names only")
     message = refusal(root, tmp_path)
-    assert r"'dog/\udcff.jpg'" in message
+    assert r"'dog/\xff.jpg'" in message
     assert message.encode()
+    with tarfile.open(tmp_path / "pets.tar", "w", errors="surrogateescape") as archive:
+        archive.add(root, "pets")
+    message = refusal(tmp_path / "pets.tar", tmp_path)
+    assert r"'dog/\xff.jpg'" in message
+    assert "pets.tar" in message
+    assert str(tmp_path / "cache") not in message  # nobody should rename what lies there
 
 
 @pytest.mark.parametrize(
@@ -309,6 +315,8 @@ def test_a_missing_path_is_named(tmp_path: Path, path: str) -> None:
     message = refusal(path, tmp_path)
     assert repr(path) in message
     assert "cats_vs_dogs, synthetic" in message
+    assert "download" not in message
+    assert "download it" in refusal(f"https://nowhere/{path}.zip", tmp_path)
 
 
 def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:

@@ -85,6 +85,8 @@ def refuse_other_files(path: Path, layout: str) -> None:
     if not is_archive(path):
         with path.open("rb") as file:
             beginning = file.read(8)
+        if not beginning:
+            raise DataError(f"an empty file: {str(path)!r}. Download or copy it again.")
         kind = next((name for start, name in _OTHER_ARCHIVES if beginning.startswith(start)), None)
         if kind is not None:
             raise DataError(

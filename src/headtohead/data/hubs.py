@@ -118,13 +118,13 @@ def _write(found: HubSet, parts: Mapping[str, str], root: Path, progress: Progre
 
 def _folder_names(classes: tuple[str, ...]) -> tuple[str, ...]:
     """Class names that can be folders' names, different ones for different classes."""
-    names: list[str] = []
+    names: dict[str, str] = {}  # without regard to case → as it is
     for number, label in enumerate(classes):
         name = re.sub(r"[^\w .()+-]", "_", label).strip(". ") or f"class {number}"
-        names.append(
-            name if name.casefold() not in map(str.casefold, names) else f"{name} {number}"
-        )
-    return tuple(names)
+        while name.casefold() in names:
+            name = f"{name} {number}"
+        names[name.casefold()] = name
+    return tuple(names.values())
 
 
 def _tensorflow_datasets(name: str, columns: tuple[str, ...]) -> HubSet:
@@ -193,8 +193,7 @@ def _hugging_face(name: str, columns: tuple[str, ...]) -> HubSet:
     def pictures(split: str) -> Iterator[tuple[bytes, int]]:
         rows = splits[split].select_columns([image, label])
         for row in rows.cast_column(image, datasets.Image(decode=False)):
-            content = row[image]["bytes"]
-            yield content or Path(row[image]["path"]).read_bytes(), int(row[label])
+            yield _stored(row[image]), -1 if row[label] is None else int(row[label])
 
     return HubSet(
         identity=repr((image, label, [(key, rows._fingerprint) for key, rows in splits.items()])),
@@ -202,6 +201,13 @@ def _hugging_face(name: str, columns: tuple[str, ...]) -> HubSet:
         counts={split: len(rows) for split, rows in splits.items()},
         pictures=pictures,
     )
+
+
+def _stored(cell: Mapping[str, Any] | None) -> bytes:
+    """The bytes of an image of Hugging Face; none where the set has none: quarantined later."""
+    if cell is None:
+        return b""
+    return cell["bytes"] or (Path(cell["path"]).read_bytes() if cell["path"] else b"")
 
 
 HUBS: Mapping[str, Callable[[str, tuple[str, ...]], HubSet]] = MappingProxyType(

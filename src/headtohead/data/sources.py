@@ -6,6 +6,8 @@ folder is listed, whatever its suffix, and what turns out to be no image is quar
 later.
 """
 
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from headtohead.data.hubs import hub_folder, is_hub
 from headtohead.data.inventory import loss
 from headtohead.data.layout import LAYOUT, Mention, arrange
 from headtohead.data.long_tasks import Progress
+from headtohead.data.prepared import printable
 from headtohead.data.walking import LOOSE, PassedOver, Walk, is_own, passed_over_line
 
 __all__ = ["NAMED_SOURCES", "PictureFile", "Progress", "Source", "list_unlabelled", "open_source"]
@@ -125,7 +128,10 @@ def list_unlabelled(folder: Path, *, progress: Progress) -> Source:
         raise DataError(
             f"an empty folder: {str(folder)!r}. {LAYOUT}{'' if told is None else f' {told}'}"
         )
-    files = [PictureFile(path, _identity(path, folder), "", None) for path in paths]
+    files = [
+        PictureFile(path, _identity(path, folder, repr(str(folder)), "Rename"), "", None)
+        for path in paths
+    ]
     progress("listing images", len(files), len(files))
     files.sort(key=lambda file: file.name)
     return Source(folder, ("",), tuple(files), passed)
@@ -170,8 +176,10 @@ def existing(source: str | Path) -> Path:
 
     Raises `DataError` where there is nothing, `StorageError` where one may not look.
     """
+    address = isinstance(source, str) and re.match(r"[a-z]+://", source)
     missing = DataError(
-        f"no such folder or archive: {str(source)!r}. {LAYOUT} "
+        f"no such folder or archive: {str(source)!r}. "
+        f"{'Nothing is read from an address: download it. ' if address else ''}{LAYOUT} "
         f"Or name one of: {', '.join(NAMED_SOURCES)}."
     )
     if not str(source).strip():  # Path("") is the working directory, which nobody asked for
@@ -217,7 +225,10 @@ def _read(top: Path, given: str, progress: Progress) -> Source:
         for folder in folders:
             before = len(files)
             for path in walk.files_below(folder):
-                files.append(PictureFile(path, _identity(path, root), folder.name, split))
+                name = _identity(
+                    path, root, tell(root), "Extract it, rename" if given else "Rename"
+                )
+                files.append(PictureFile(path, name, folder.name, split))
                 if len(files) % _REPORT_EVERY == 0:
                     progress("listing images", len(files), 0)
             if len(files) == before:
@@ -241,12 +252,15 @@ def _passed_over(walk: Walk, top: Path) -> tuple[PassedOver, ...]:
     return tuple(sorted(found, key=lambda entry: entry.name))
 
 
-def _identity(path: Path, root: Path) -> str:
+def _identity(path: Path, root: Path, shown: str, rename: str) -> str:
+    """The name of `path`, which must be UTF-8; the error calls `root` as `shown`."""
     name = path.relative_to(root).as_posix()
     try:
         name.encode()
     except UnicodeEncodeError:
+        letters = printable(os.fsencode(name).decode("utf-8", "backslashreplace"))
         raise DataError(
-            f"a file name that is not UTF-8: {name!r} in {str(root)!r}. Rename the file."
+            f"a file or folder name that is not UTF-8: '{letters}' in {shown}. "
+            f"{rename} what is named so, and give the folder."
         ) from None
     return name
