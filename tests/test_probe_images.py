@@ -1,5 +1,6 @@
 """The pictures that probes look at, cut from the originals, and their masks."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,35 @@ def test_mistakes_with_masks_are_named(
     (tmp_path / "cat-000.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"cat-000\.png cannot be read"):
         probe.collect_masks(tmp_path, prepared[1], rows)
+
+
+def test_a_mask_that_may_be_of_two_images_is_refused(
+    prepared: tuple[Source, PreparedSet], tmp_path: Path
+) -> None:
+    """Else the maps of one image are scored against the animal of another."""
+    pictures = prepared[1]
+    names = tuple(name.replace("dog-", "cat-") for name in pictures.names)
+    twins = replace(pictures, names=names)
+    row = np.array([0])
+    write_mask(tmp_path / "cat-000.png", np.full((40, 40), 1))
+    with pytest.raises(DataError, match=r"cat-000\.png may be of cat/cat-000.* dog/cat-000"):
+        probe.collect_masks(tmp_path, twins, row)
+    write_mask(tmp_path / "cat/cat-000.png", np.full((40, 40), 1))
+    assert (probe.collect_masks(tmp_path, twins, row).masks == 1).all()
+
+
+def test_a_mask_that_lies_on_its_side_is_refused(
+    prepared: tuple[Source, PreparedSet], tmp_path: Path
+) -> None:
+    """A mask of the pixels as stored, of a photograph that Exif turns: the object is elsewhere."""
+    upright = replace(prepared[1], original_sizes=np.array([[300, 200]] * len(prepared[1].names)))
+    row = np.array([0])
+    write_mask(tmp_path / "cat-000.png", np.full((200, 300), 1))
+    with pytest.raises(DataError, match=r"300 × 200 .* 200 × 300"):
+        probe.collect_masks(tmp_path, upright, row)
+    for whole in ((300, 200), (150, 100), (64, 64), (299, 201)):
+        write_mask(tmp_path / "cat-000.png", np.full(whole, 1))
+        assert (probe.collect_masks(tmp_path, upright, row).masks == 1).all()
 
 
 def test_masks_are_kept_with_the_images(
