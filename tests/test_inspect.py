@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headtohead.data.inspect import check, contact_sheet, render_check
+from headtohead.data.inspect import _heading, check, contact_sheet, render_check
 from headtohead.data.prepared import PICTURES, PreparedSet, Quarantined
 from headtohead.data.sources import PictureFile, Source
 
@@ -209,3 +209,10 @@ def test_the_split_that_a_duplicate_spoils_is_named(
     text = render_check(check(source, replace(prepared, given=given, groups=groups)))
     assert f"1 of them across the splits you gave: the {dependent} not independent" in text
     assert "in one split, except across the splits you gave" in text
+
+
+def test_a_sheet_without_classes_has_no_empty_name(prepared: PreparedSet) -> None:
+    """Else the first thing on it is a colon."""
+    flat = replace(prepared, classes=("",), labels=np.zeros(8, np.int64))
+    assert _heading(flat, 0).startswith("8 images, from ")
+    assert _heading(prepared, 1).startswith("dog: 2 images, from ")

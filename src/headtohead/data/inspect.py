@@ -7,13 +7,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from headtohead.config.images import SplitSpec
 from headtohead.core.errors import DataError
+from headtohead.core.pictures import caption_font, drawable
 from headtohead.core.text import counted, names
 from headtohead.data.holdout import holdout_lines
 from headtohead.data.prepared import GIVEN_SPLITS, PreparedSet, Quarantined, printable
@@ -225,8 +226,8 @@ def contact_sheet(prepared: PreparedSet, *, columns: int = 8, rows: int = 3) -> 
             sheet.paste(picture.resize((tile, tile), Image.Resampling.BICUBIC), (left, upper))
             name = prepared.names[row].rpartition("/")[2]
             tall, wide = prepared.original_sizes[row]
-            _write(draw, (left, upper + tile), name, 11, tile)
-            _write(draw, (left, upper + tile + _CAPTION - 2), f"{wide} x {tall}", 11, tile)
+            _write(draw, (left, upper + tile), name, 10, tile)
+            _write(draw, (left, upper + tile + _CAPTION - 2), f"{wide} x {tall}", 10, tile)
         top += _HEADING + count * step
     if hidden:
         _write(draw, (_GAP, top), f"and {hidden} more classes", 16, width)
@@ -329,7 +330,8 @@ def _choose(prepared: PreparedSet, number: int, count: int) -> list[int]:
 
 def _heading(prepared: PreparedSet, number: int) -> str:
     sizes = prepared.original_sizes[prepared.labels == number]
-    count = f"{prepared.classes[number]}: {len(sizes):,} images"
+    label = prepared.classes[number]
+    count = f"{f'{label}: ' if label else ''}{counted(len(sizes), 'image')}"
     if not len(sizes):
         return count
     least, greatest = sizes[sizes.prod(1).argmin()], sizes[sizes.prod(1).argmax()]
@@ -340,8 +342,8 @@ def _write(
     draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, size: int, width: int
 ) -> None:
     """Write `text` from `place`, cut in the middle to fit `width` pixels."""
-    font = ImageFont.load_default(size)
-    whole = shown = printable(text)
+    font = caption_font(size)
+    whole = shown = drawable(printable(text), font)
     length = len(whole)
     while length > 1 and draw.textlength(shown, font=font) > width:
         length -= 1
