@@ -353,6 +353,15 @@ def test_a_row_without_an_image_is_a_file_that_cannot_be_decoded(tmp_path: Path)
     assert len(source.files) == 4
 
 
+def test_a_split_that_is_left_out_is_told(tmp_path: Path) -> None:
+    """Else most images of some sets (`extra` of the house numbers) are missing in silence."""
+    parts = {name: hugging_face(100 * number, 4) for number, name in enumerate(("train", "extra"))}
+    datasets.DatasetDict(parts).save_to_disk(tmp_path / "saved")
+    source = opened(f"hf:{tmp_path / 'saved'}", tmp_path / "cache")
+    assert len(source.files) == 4
+    assert [entry.name for entry in source.passed_over] == ["extra"]
+
+
 def test_a_set_that_is_not_there_is_told(tmp_path: Path) -> None:
     """Else a slip in the name ends in a library's stack trace."""
     for name in ("hf:nobody/no-such-set", "tfds:no_such_set_anywhere"):

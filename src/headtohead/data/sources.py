@@ -8,7 +8,7 @@ later.
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from headtohead.core.errors import DataError, StorageError
@@ -83,14 +83,15 @@ def open_source(
     fails, or the folders are not classes; `StorageError` where disk or permission is at fault.
     """
     try:
-        top = _folder_of(source, cache, progress, limit)
+        top, unused = _folder_of(source, cache, progress, limit)
         inside = top.is_relative_to(cache)
         if not inside and is_own(top):
             raise DataError(
                 f"{str(source)!r} holds results or the cache of headtohead, no images of yours. "
                 f"{LAYOUT}"
             )
-        return _read(top, str(source) if inside else "", progress)
+        found = _read(top, str(source) if inside else "", progress)
+        return replace(found, passed_over=(*found.passed_over, *unused))
     except OSError as error:
         raise _unreadable(error, source) from error
 
@@ -144,8 +145,17 @@ def _unreadable(error: OSError, source: str | Path) -> StorageError:
     )
 
 
-def _folder_of(source: str | Path, cache: Path, progress: Progress, limit: int | None) -> Path:
-    """The folder on disk that holds what `source` means."""
+def _folder_of(
+    source: str | Path, cache: Path, progress: Progress, limit: int | None
+) -> tuple[Path, tuple[PassedOver, ...]]:
+    """The folder on disk that holds what `source` means, and what of it is not there."""
+    if isinstance(source, str) and is_hub(source):
+        return hub_folder(source, cache=cache, progress=progress)
+    return _own_folder(source, cache, progress, limit), ()
+
+
+def _own_folder(source: str | Path, cache: Path, progress: Progress, limit: int | None) -> Path:
+    """The folder of a source that is no hub's."""
     if source == "synthetic":
         # Imported here because drawing needs libraries that reading a folder does not.
         from headtohead.data.synthetic import synthetic_source
@@ -160,8 +170,6 @@ def _folder_of(source: str | Path, cache: Path, progress: Progress, limit: int |
             return folder
         archive = fetch(CATS_VS_DOGS, cache / "downloads", progress)
         return extract(archive, cache=cache, progress=progress, sha256=CATS_VS_DOGS.sha256)
-    if isinstance(source, str) and is_hub(source):
-        return hub_folder(source, cache=cache, progress=progress)
     path = existing(source)
     if path.is_dir():
         return path
