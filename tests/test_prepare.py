@@ -374,3 +374,13 @@ def test_a_file_that_goes_while_images_are_decoded_is_not_missing_for_ever(tmp_p
     away.rename(place)
     found = run(tmp_path / "data", tmp_path / "cache")
     assert (len(found.names), found.quarantined) == (4, ())
+
+
+def test_where_nothing_can_be_read_nothing_is_to_be_allowed(tmp_path: Path) -> None:
+    """Else a user allows all of it, and waits for a set without an image."""
+    for name in ("a/1.jpg", "b/1.jpg"):
+        (tmp_path / "data" / name).parent.mkdir(parents=True)
+        (tmp_path / "data" / name).write_text("no image")
+    with pytest.raises(DataError, match="2 of 2 files") as caught:
+        run(tmp_path / "data", tmp_path / "cache")
+    assert "max-unreadable" not in str(caught.value)

@@ -275,6 +275,8 @@ def _notes_among(bad: Sequence[Quarantined]) -> str:
 
 def _way_out(share: float) -> str:
     """What to do; `share` of the files is what would have to be allowed."""
+    if share == 1:  # to allow it would leave nothing
+        return "Give images, or repair these."
     enough = math.ceil(share * 100) / 100
     return (
         f"Repair or remove them, or raise max_unreadable (--max-unreadable {enough:g}, or in "
