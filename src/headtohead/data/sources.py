@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from headtohead.core.errors import DataError, StorageError
+from headtohead.core.files import not_utf8
 from headtohead.data.archives import extract, extracted_folder, refuse_other_files
 from headtohead.data.hubs import hub_folder, is_hub
 from headtohead.data.inventory import loss
@@ -263,12 +264,10 @@ def _passed_over(walk: Walk, top: Path) -> tuple[PassedOver, ...]:
 def _identity(path: Path, root: Path, shown: str, rename: str) -> str:
     """The name of `path`, which must be UTF-8; the error calls `root` as `shown`."""
     name = path.relative_to(root).as_posix()
-    try:
-        name.encode()
-    except UnicodeEncodeError:
+    if not_utf8(name):
         letters = printable(os.fsencode(name).decode("utf-8", "backslashreplace"))
         raise DataError(
             f"a file or folder name that is not UTF-8: '{letters}' in {shown}. "
             f"{rename} what is named so, and give the folder."
-        ) from None
+        )
     return name
