@@ -13,11 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from headtohead.config.images import SplitSpec
-from headtohead.core.errors import DataError
+from headtohead.core.errors import DataError, UsageError
 from headtohead.core.pictures import caption_font, drawable
 from headtohead.core.text import counted, names
 from headtohead.data.holdout import holdout_lines
 from headtohead.data.prepared import GIVEN_SPLITS, PreparedSet, Quarantined, printable
+from headtohead.data.selection import check_limit
 from headtohead.data.sources import Source
 from headtohead.data.split import groups_of, split
 from headtohead.data.walking import PassedOver, passed_over_line
@@ -126,7 +127,7 @@ def check(source: Source, prepared: PreparedSet) -> DataCheck:
     `prepared` has at least one image, as `prepare` sees to.
     """
     usable = Counter(prepared.labels.tolist())
-    sizes, no_split = _split_sizes(prepared)
+    sizes, no_split = _split_sizes(source, prepared)
     heights, widths = prepared.original_sizes.T
     return DataCheck(
         source=source.shown,
@@ -148,16 +149,17 @@ def check(source: Source, prepared: PreparedSet) -> DataCheck:
     )
 
 
-def _split_sizes(prepared: PreparedSet) -> tuple[dict[str, int], str]:
+def _split_sizes(source: Source, prepared: PreparedSet) -> tuple[dict[str, int], str]:
     """By a study's default shares; none and the reason where there cannot be any."""
     if prepared.classes == ("",):
         return {}, "there are no class folders, and a study needs at least two."
-    shares = SplitSpec()
+    shares, taken = SplitSpec(), len(prepared.names) + len(prepared.quarantined)
     try:
+        check_limit(source.files, taken if taken < len(source.files) else None)
         found = split(
             prepared, fractions=(shares.train, shares.validation, shares.test), seed=shares.seed
         )
-    except DataError as error:
+    except (DataError, UsageError) as error:
         return {}, str(error)
     return {name: len(getattr(found, name)) for name in GIVEN_SPLITS}, ""
 
