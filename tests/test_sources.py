@@ -94,6 +94,7 @@ def test_what_systems_leave_behind_is_passed_over(tmp_path: Path) -> None:
     """Quarantine would fill with files that the user never made."""
     root = made(tmp_path / "pets", "cat/1.jpg", "dog/1.jpg")
     made(root, ".git/x", "__MACOSX/cat/._1.jpg", "cat/.DS_Store", "cat/Thumbs.db", "Desktop.ini")
+    made(root, "cat/Icon\r")  # macOS, of a folder with a picture of its own
     made(root, "dog/._1.jpg", "dog/.hidden/2.jpg", "readme.txt")
     nas = ("@eaDir", "#recycle", "$RECYCLE.BIN", "lost+found", "__pycache__", "cat/@eaDir/1.jpg")
     made(root, *(f"{folder}/x.jpg" for folder in nas), "System Volume Information/x")
