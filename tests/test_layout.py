@@ -107,6 +107,9 @@ def test_a_split_of_one_class_is_told_what_a_split_needs(tmp_path: Path) -> None
     """Else whoever gave two splits is told to make folders of classes, which are there."""
     with pytest.raises(DataError, match="every split the same class folders"):
         opened(tmp_path, "train/a/1", "train/b/1", "test/a/1")
+    (tmp_path / "half/val").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"an empty folder: .*val.* or remove it"):
+        opened(tmp_path / "half", "train/a/1", "train/b/1")
     with pytest.raises(DataError, match="one subfolder of images per class"):
         opened(tmp_path / "one", "a/1")
 

@@ -162,7 +162,8 @@ def _class_folders(split: str | None, folder: Path, walk: Walk, tell: Mention) -
             f"{count} but no class folder in {tell(folder)} (the first is {loose[0].name!r}). "
             f"{LAYOUT if split is None else unsorted}"
         )
-    raise DataError(f"an empty folder: {tell(folder)}. {LAYOUT}{_passed(walk, folder)}")
+    todo = LAYOUT if split is None else "Put its class folders into it, or remove it."
+    raise DataError(f"an empty folder: {tell(folder)}. {todo}{_passed(walk, folder)}")
 
 
 def _passed(walk: Walk, folder: Path) -> str:
