@@ -216,3 +216,12 @@ def test_a_sheet_without_classes_has_no_empty_name(prepared: PreparedSet) -> Non
     flat = replace(prepared, classes=("",), labels=np.zeros(8, np.int64))
     assert _heading(flat, 0).startswith("8 images, from ")
     assert _heading(prepared, 1).startswith("dog: 2 images, from ")
+
+
+def test_a_sheet_of_large_images_can_be_opened(prepared: PreparedSet) -> None:
+    """Else 40 classes at 1,024 pixels are a picture of 3 GB, which no JPEG can hold."""
+    large = np.zeros((8, 300, 300, 3), np.uint8)
+    np.save(prepared.folder / PICTURES, large)
+    sheet = contact_sheet(replace(prepared, image_size=300), columns=2, rows=1)
+    assert sheet.width == 2 * (256 + 8) + 8
+    assert sheet.height < 2 * 350

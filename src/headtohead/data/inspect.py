@@ -26,7 +26,7 @@ from headtohead.data.walking import PassedOver, passed_over_line
 _LISTED = 20  # entries of a list in the text; the dictionary has all
 _WIDTH = 100  # characters
 
-_TILE = 120  # least pixels of an image on the contact sheet
+_TILE, _LARGEST_TILE = 120, 256  # least and most pixels of an image on the contact sheet
 _GAP, _CAPTION, _HEADING = 8, 16, 30  # pixels
 _CLASSES_SHOWN = 40  # a sheet of a thousand classes could not be looked at, nor saved
 
@@ -204,13 +204,13 @@ def contact_sheet(prepared: PreparedSet, *, columns: int = 8, rows: int = 3) -> 
     """A picture of images, RGB: for each class a heading and `rows` × `columns` of its own.
 
     The choice is by a hash of the names: the same for the same images, and no run of one
-    camera. Each is shown as the network sees it, enlarged where it is small, over its name and
-    original size. At most 40 classes are shown; the last line tells of the others.
+    camera. Each is shown as the network sees it, at 120 to 256 pixels, over its name and original
+    size. At most 40 classes are shown; the last line tells of the others.
     """
     images = prepared.images
     classes = range(min(len(prepared.classes), _CLASSES_SHOWN))
     chosen = [_choose(prepared, number, columns * rows) for number in classes]
-    tile = max(_TILE, prepared.image_size)
+    tile = min(max(_TILE, prepared.image_size), _LARGEST_TILE)
     step = tile + 2 * _CAPTION + _GAP
     lines = [-(-len(some) // columns) for some in chosen]
     hidden = len(prepared.classes) - len(classes)
