@@ -115,6 +115,22 @@ def test_masks_of_every_convention_mean_the_same(
     assert (found.masks[1] == 255).all()
 
 
+def test_a_cut_out_is_object_where_it_is_not_transparent(tmp_path: Path) -> None:
+    """Else a black dog is background, and the colours under what is transparent are object."""
+    pixels = np.full((40, 40, 4), 90, np.uint8)
+    pixels[..., 3] = 0
+    pixels[:20] = (0, 0, 0, 255)
+    Image.fromarray(pixels).save(tmp_path / "cut.png")
+    mask = probe.read_mask(tmp_path / "cut.png", SIDE)
+    assert (mask[:12] == 1).all()
+    assert (mask[12:] == 0).all()
+    pixels[..., 3] = 255
+    Image.fromarray(pixels).save(tmp_path / "whole.png")
+    mask = probe.read_mask(tmp_path / "whole.png", SIDE)
+    assert (mask[:12] == 0).all()
+    assert (mask[12:] == 1).all()
+
+
 def test_a_trimaps_border_is_unknown(prepared: tuple[Source, PreparedSet], tmp_path: Path) -> None:
     """Else the border, half of it animal, counts as background."""
     values = np.full((48, 48), 2)

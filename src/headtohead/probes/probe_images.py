@@ -221,11 +221,11 @@ def collect_masks(folder: Path, prepared: PreparedSet, rows: NDArray[np.int64]) 
     """The masks in `folder` of the images of `rows`, at the size of the prepared images.
 
     The mask of `dog/rex.jpg` is `dog/rex.png`, else `rex.png`. A trimap (values 1, 2 and 3 alone)
-    means object, background and border, as in Oxford-IIIT Pet (Parkhi et al. 2012); anything else
-    is object where it is not 0. A pixel is object or background where more than half of the
-    original pixels in it are, and unknown else. Raises UsageError where `folder` is none or has
-    no mask of any of the images, DataError for a mask that cannot be read, that lies on its side,
-    or that may be of either of two images.
+    means object, background and border, as in Oxford-IIIT Pet (Parkhi et al. 2012); a cut-out is
+    object where it is not transparent, anything else where it is not 0. A pixel is object or
+    background where more than half of the original pixels in it are, and unknown else. Raises
+    UsageError where `folder` is none or has no mask of any of the images, DataError for a mask that
+    cannot be read, that lies on its side, or that may be of either of two images.
     """
     check_masks_folder(folder)
     side = prepared.image_size
@@ -279,8 +279,7 @@ def read_mask(path: Path, side: int, size: tuple[int, int] | None = None) -> NDA
     """
     try:
         with Image.open(path) as image:
-            # A palette's numbers are the mask, not its colours.
-            values = np.asarray(image if image.mode in ("L", "P", "1") else image.convert("L"))
+            values = _mask_values(image)
     except (OSError, UnidentifiedImageError) as error:
         raise DataError(
             f"the mask {printable(str(path))} cannot be read ({error}): repair or remove it."
@@ -299,6 +298,16 @@ def read_mask(path: Path, side: int, size: tuple[int, int] | None = None) -> NDA
     mask[_share(outside, side) > 0.5] = 0
     mask[_share(inside, side) > 0.5] = 1
     return mask
+
+
+def _mask_values(image: Image.Image) -> NDArray[np.generic]:
+    """(height, width) numbers of a mask: of a cut-out, with transparent parts, its opacity."""
+    if image.mode in ("RGBA", "LA"):
+        opacity = np.asarray(image.getchannel("A"))
+        if opacity.min() < 255:
+            return opacity
+    # A palette's numbers are the mask, not its colours.
+    return np.asarray(image if image.mode in ("L", "P", "1") else image.convert("L"))
 
 
 def _on_its_side(mask: tuple[int, ...], image: tuple[int, int]) -> bool:
