@@ -96,7 +96,11 @@ def test_members_come_out_as_they_went_in_and_once(tmp_path: Path, kind: str) ->
     assert found(folder) == CONTENT
     assert folder.parent == tmp_path / "cache" / "sources"
     assert len(folder.name) == 16
-    assert reports[-1] == ("extracting archive", archive.stat().st_size, archive.stat().st_size)
+    assert reports[-1] == (
+        "extracting archive, in bytes",
+        archive.stat().st_size,
+        archive.stat().st_size,
+    )
     (folder / "Dog/3.jpg").write_bytes(b"kept!")  # of the same size
     again = extract(archive, cache=tmp_path / "cache", progress=silent)
     assert again == folder
@@ -283,6 +287,7 @@ def test_a_cache_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> No
         (b"Rar!\x1a\x07\x01\0" + bytes(30), "a RAR archive"),
         (gzip.compress(b"one picture" * 100, mtime=0), "a compressed file that is no tar"),
         (gzip.compress(b"short", mtime=0), "a compressed file that is no tar"),
+        (b"", "an empty file"),
         (b"text", "neither a folder nor a zip or tar"),
     ],
 )

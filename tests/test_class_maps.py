@@ -10,7 +10,7 @@ from captum.attr import LayerGradCam
 
 from headtohead.backbones.frozen import Frozen
 from headtohead.backbones.tutorial_cnn import TutorialCNN
-from headtohead.claims.class_maps import _means, same_images
+from headtohead.claims.class_maps import _means, few_masks, same_images
 from headtohead.heads.classifier import Classifier
 from headtohead.heads.describe import class_maps_of
 from headtohead.heads.pooling import GlobalAverage
@@ -29,9 +29,10 @@ from headtohead.probes.curves import (
     _shares,
     of_class,
 )
-from headtohead.probes.probe_images import ProbeImages
+from headtohead.probes.probe_images import UNKNOWN, Masks, ProbeImages
 from headtohead.stats.maps import area_gain, at_pixels
 from headtohead.store.evidence import read_evidence, write_evidence
+from stated import stated
 
 CPU = torch.device("cpu")
 SIDE = 24
@@ -348,3 +349,16 @@ def test_seeds_measured_in_steps_of_two_widths_are_drawn_together() -> None:
         found, [[100, 80, 60, 40, 20, 0], [50, 40, 30, 20, 10, 0]], atol=1e-12
     )
     np.testing.assert_allclose(_means([fine]), 100 * np.linspace(1, 0, 11)[None])
+
+
+def test_images_without_a_mask_are_counted() -> None:
+    """Else a verdict of ten masks passes for one of all images that were looked at."""
+    whole = np.zeros((4, 6, 6), np.uint8)
+    some = whole.copy()
+    some[1:] = UNKNOWN
+    full, few = (Masks(np.arange(4), masks) for masks in (whole, some))
+    assert few_masks([full, full]) == ()
+    (note,) = few_masks([few, few])  # two seeds of one split
+    assert stated(note) == ["1", "4"]
+    (note,) = few_masks([few, full])
+    assert stated(note) == ["5", "8"]

@@ -100,6 +100,14 @@ def test_a_file_in_the_way_of_a_folder_is_told_before_the_work(tmp_path: Path) -
     assert names_in(tmp_path) == ["file"]
 
 
+def test_a_folder_whose_name_is_no_text_is_refused_before_the_work(tmp_path: Path) -> None:
+    """Else all runs are trained, and the weights of none can be opened."""
+    check_out(tmp_path / "café")
+    for out in (tmp_path / "caf\udce9", tmp_path / "caf\udce9" / "study"):
+        with pytest.raises(UsageError, match="not UTF-8"):
+            check_out(out)
+
+
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a /proc, which takes no files")
 def test_a_folder_that_takes_no_files_is_named() -> None:
     """Else a read-only disk ends in a traceback; the superuser, too, cannot write here."""

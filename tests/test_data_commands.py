@@ -8,6 +8,7 @@ from PIL import Image
 
 import headtohead
 from headtohead.core.errors import DataError
+from photographs import write_pictures
 
 
 def test_pictures_are_counted_and_shown(tmp_path: Path) -> None:
@@ -44,3 +45,11 @@ def test_no_pictures_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError):
         headtohead.data_check(tmp_path / "empty", cache=tmp_path / "cache")
+
+
+def test_a_limit_is_told_from_a_class_that_is_too_small(tmp_path: Path) -> None:
+    """Else a user looks for more images, of which there are enough."""
+    source = write_pictures(tmp_path / "data", {"cat": 9, "dog": 9})
+    found = headtohead.data_check(source, cache=tmp_path / "cache", image_size=16, limit=4)
+    assert (found.left_out, found.split) == (14, {})
+    assert "at least 6, or no limit" in found.no_split

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from PIL import Image
 from deployed import Trained, trained_study
 from headtohead.cli import main
 from headtohead.data.pipeline import split_study
+from headtohead.data.prepared import PreparedSet
+from headtohead.deploy.new_images import matched
 from headtohead.probes.base import read_run
 from headtohead.probes.predictions import PREDICTIONS
 from headtohead.stats.metrics import accuracy
@@ -62,6 +65,28 @@ def test_the_test_split_scores_as_in_the_study(trained: Trained, tmp_path: Path)
     tested = len(found.test.rows)
     expected = {"images": tested, "exactly": tested, "train": 0, "validation": 0, "test": tested}
     assert content["in_the_study"] == expected
+
+
+def test_an_accent_that_macos_writes_otherwise_is_the_same_class(tmp_path: Path) -> None:
+    """Else a set that was packed on a Mac has none of the study's classes, to the eye the same."""
+    theirs = tuple(unicodedata.normalize("NFD", name) for name in ("Blüte", "Café"))
+    new = PreparedSet(
+        folder=tmp_path,
+        digest="d" * 64,
+        image_size=8,
+        resize="antialias",
+        classes=theirs,
+        names=("a", "b", "c"),
+        labels=np.array([1, 0, 1]),
+        groups=np.arange(3),
+        given=(None,) * 3,
+        original_sizes=np.full((3, 2), 8),
+        quarantined=(),
+    )
+    rows, labels, notes = matched(new, ("Blüte", "café", "dog"))
+    assert rows.tolist() == [0, 1, 2]
+    assert labels.tolist() == [1, 0, 1]
+    assert [("café" in note, "dog" in note) for note in notes] == [(True, False), (False, True)]
 
 
 def test_a_failed_run_is_scored_as_in_the_study(trained: Trained, tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_a_file_is_downloaded_with_progress_and_kept(tmp_path: Path, server: Ser
     done = [report[1] for report in reports]
     assert done == sorted(done)
     assert len(done) > 3
-    assert reports[-1] == ("downloading pictures.zip", len(CONTENT), len(CONTENT))
+    assert reports[-1] == ("downloading pictures.zip, in bytes", len(CONTENT), len(CONTENT))
     assert {file.name for file in path.parent.iterdir()} <= {"pictures.zip", "pictures.zip.lock"}
 
 

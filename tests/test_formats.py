@@ -51,6 +51,13 @@ def test_what_is_no_picture_is_called_so() -> None:
         assert stated(unread(data), "damaged header", name) == ["damaged header", name]
 
 
+def test_a_pointer_of_git_lfs_says_how_to_get_the_image() -> None:
+    """Else a whole clone of pointers is a thousand files that are "not an image"."""
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 123\n"
+    with pytest.raises(Undecodable, match="git lfs pull"):
+        decode(pointer)
+
+
 @pytest.fixture
 def no_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pillow_heif", None)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headtohead.data.inspect import check, contact_sheet, render_check
+from headtohead.data.inspect import _heading, check, contact_sheet, render_check
 from headtohead.data.prepared import PICTURES, PreparedSet, Quarantined
 from headtohead.data.sources import PictureFile, Source
 
@@ -159,3 +159,69 @@ def test_any_number_of_classes_makes_a_sheet(
     """Lost: a sheet that can be opened, for data sets of very many classes."""
     sheet = contact_sheet(change(prepared))
     assert sheet.height < 5000
+
+
+def test_files_that_a_limit_leaves_out_are_counted(source: Source, prepared: PreparedSet) -> None:
+    """Lost: where two of nine files are that are neither usable nor quarantined."""
+    few = replace(prepared, quarantined=())
+    assert check(source, few).left_out == 1
+    assert "Limit:   1 file left out" in render_check(check(source, few))
+    assert check(source, prepared).left_out == 0
+    assert "Limit:" not in render_check(check(source, prepared))
+
+
+def test_a_set_that_cannot_be_split_says_why(source: Source, prepared: PreparedSet) -> None:
+    """Lost: that `compare` will refuse the images, which a user hears only after the check."""
+    found = check(source, replace(prepared, given=(None,) * 8))
+    assert (found.split, "'dog'" in found.no_split) == ({}, True)
+    assert f"Split:   none for `compare`: {found.no_split}" in render_check(found)
+
+
+def test_a_folder_without_classes_has_no_split_and_no_balance(
+    source: Source, prepared: PreparedSet
+) -> None:
+    """Else the check promises a split in `compare`, which refuses such a folder."""
+    files = tuple(replace(file, label="") for file in source.files)
+    flat = replace(source, classes=("",), files=files)
+    found = check(flat, replace(prepared, classes=("",), labels=np.zeros(8, int), quarantined=()))
+    text = render_check(found)
+    assert found.split == {}
+    assert "no class folders" in found.no_split
+    assert "Balance" not in text
+
+
+@pytest.mark.parametrize(
+    ("places", "dependent"),
+    [
+        (("train", "validation"), "validation split is"),
+        (("train", "test"), "test split is"),
+        (("validation", "test"), "test split is"),
+        (("train", "validation", "test"), "validation and test splits are"),
+    ],
+)
+def test_the_split_that_a_duplicate_spoils_is_named(
+    source: Source, prepared: PreparedSet, places: tuple[str, ...], dependent: str
+) -> None:
+    """Else a test split is called dependent that is not, or one that is stays unnamed."""
+    given = (*places, *["train", "validation", "test", "train", "test"])[:8]
+    given = (*given, *["validation"] * (8 - len(given)))
+    groups = np.array([0] * len(places) + list(range(1, 9 - len(places))))
+    text = render_check(check(source, replace(prepared, given=given, groups=groups)))
+    assert f"1 of them across the splits you gave: the {dependent} not independent" in text
+    assert "in one split, except across the splits you gave" in text
+
+
+def test_a_sheet_without_classes_has_no_empty_name(prepared: PreparedSet) -> None:
+    """Else the first thing on it is a colon."""
+    flat = replace(prepared, classes=("",), labels=np.zeros(8, np.int64))
+    assert _heading(flat, 0).startswith("8 images, from ")
+    assert _heading(prepared, 1).startswith("dog: 2 images, from ")
+
+
+def test_a_sheet_of_large_images_can_be_opened(prepared: PreparedSet) -> None:
+    """Else 40 classes at 1,024 pixels are a picture of 3 GB, which no JPEG can hold."""
+    large = np.zeros((8, 300, 300, 3), np.uint8)
+    np.save(prepared.folder / PICTURES, large)
+    sheet = contact_sheet(replace(prepared, image_size=300), columns=2, rows=1)
+    assert sheet.width == 2 * (256 + 8) + 8
+    assert sheet.height < 2 * 350

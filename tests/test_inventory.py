@@ -29,6 +29,7 @@ def test_whatever_is_lost_is_seen(folder: Path) -> None:
     """A smaller set would be used in silence."""
     (folder / "cat/1.jpg").write_bytes(b"pict")
     assert stated(loss(folder) or "") == ["1", "4"]
+    assert "files is gone" in (loss(folder) or "")
     (folder / "cat/2.jpg").unlink()
     assert stated(loss(folder) or "") == ["2", "4"]
     (folder / "empty").rmdir()

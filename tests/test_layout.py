@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from headtohead.core.errors import DataError
+from headtohead.data.hubs import _folder_names
 from headtohead.data.layout import split_of
 from headtohead.data.sources import Source, open_source
 
@@ -100,3 +101,24 @@ def test_names_that_look_alike_are_told_apart(tmp_path: Path) -> None:
         opened(tmp_path / "b", f"{one}/1.jpg", f"{other}/1.jpg")
     with pytest.raises(DataError, match="upper and lower case"):
         opened(tmp_path / "c", "train/Cat/1", "train/x/1", "test/cat/1", "test/x/1")
+
+
+def test_a_split_of_one_class_is_told_what_a_split_needs(tmp_path: Path) -> None:
+    """Else whoever gave two splits is told to make folders of classes, which are there."""
+    with pytest.raises(DataError, match="every split the same class folders"):
+        opened(tmp_path, "train/a/1", "train/b/1", "test/a/1")
+    (tmp_path / "half/val").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"an empty folder: .*val.* or remove it"):
+        opened(tmp_path / "half", "train/a/1", "train/b/1")
+    with pytest.raises(DataError, match="one subfolder of images per class"):
+        opened(tmp_path / "one", "a/1")
+
+
+@pytest.mark.parametrize(
+    "classes", [("a/b", "a b", "a:b"), ("a 2", "A", "a"), ("a 3", "A", "x", "a"), ("", ".", "..")]
+)
+def test_each_class_of_a_hub_has_a_folder_of_its_own(classes: tuple[str, ...]) -> None:
+    """Else the images of two classes get one label, and nobody is told."""
+    found = _folder_names(classes)
+    assert len({name.casefold() for name in found}) == len(classes)
+    assert all(name and "/" not in name and not name.startswith(".") for name in found)

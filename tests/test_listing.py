@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from headtohead.config.from_options import study_from
-from headtohead.core.errors import DataError
+from headtohead.core.errors import DataError, UsageError
 from headtohead.data.listing import list_study
 from headtohead.data.pipeline import prepare_study, split_study
 from photographs import write_pictures
@@ -58,3 +58,12 @@ def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     spec = study_from(None, data=tmp_path / "nowhere")
     with pytest.raises(DataError, match="nowhere"):
         list_study(spec, cache=tmp_path, progress=silent)
+
+
+@pytest.mark.parametrize("data", ["a folder", "synthetic"])
+def test_a_limit_that_starves_a_class_is_told_as_by_compare(tmp_path: Path, data: str) -> None:
+    """Else a class of many images is called too small, with another exit code."""
+    source = write_pictures(tmp_path / "source", {"cat": 9, "dog": 9})
+    spec = study_from(None, data=source if data == "a folder" else data, limit=4)
+    with pytest.raises(UsageError, match=r"limit 4 takes 2 .* at least 6"):
+        list_study(spec, cache=tmp_path / "cache", progress=silent)

@@ -15,6 +15,7 @@ from headtohead.store.picture_table import (
     VARIES,
     picture_table,
     read_pictures,
+    refuse_another_split,
     write_pictures,
 )
 
@@ -53,6 +54,19 @@ def test_every_picture_comes_back_with_its_group_and_split(tmp_path: Path) -> No
     assert found.names[0] == NAMES[0]
     assert "\n" not in found.names[1]
     assert np.array_equal(found.groups, table.groups)
+
+
+def test_a_study_is_not_resumed_with_other_splits(tmp_path: Path) -> None:
+    """Else images that one run was tested on are what the next was trained on, in one table."""
+    before = picture_table(prepared(tmp_path), Split(rows(0, 1), rows(2), rows(3)))
+    refuse_another_split(tmp_path, before)
+    write_pictures(tmp_path, before)
+    refuse_another_split(tmp_path, before)
+    other = picture_table(prepared(tmp_path), Split(rows(0, 1), rows(3), rows(2)))
+    with pytest.raises(UsageError, match="other splits"):
+        refuse_another_split(tmp_path, other)
+    (tmp_path / PICTURES_FILE).write_text("damaged")
+    refuse_another_split(tmp_path, other)
 
 
 def test_a_table_that_was_packed_is_read(tmp_path: Path) -> None:

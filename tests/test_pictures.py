@@ -8,7 +8,7 @@ from PIL import Image
 
 from headtohead.cli import main
 from headtohead.core.errors import UsageError
-from headtohead.core.pictures import write_picture
+from headtohead.core.pictures import caption_font, drawable, write_picture
 from photographs import write_pictures
 
 
@@ -35,3 +35,11 @@ def test_another_suffix_is_refused_before_the_work(tmp_path: Path, name: str) ->
     assert told.exit_code == 2, told.output
     assert not (tmp_path / name).exists()
     assert not cache.exists()
+
+
+def test_class_names_of_other_languages_are_told_apart_on_a_sheet() -> None:
+    """Else `Blüten` has a box in it, and two Chinese classes are the same boxes."""
+    font = caption_font(16)
+    assert drawable("Blüten Ж α ł", font) == "Blüten Ж α ł"
+    assert drawable("日 cat", font) == r"\u65e5 cat"
+    assert drawable("日", font) != drawable("本", font)

@@ -362,3 +362,25 @@ def test_odd_files_are_decoded_or_quarantined(tmp_path: Path) -> None:
     assert reasons["made_truncated_half_cat.jpg"] == "truncated"
     content = json.loads((prepared.folder / "manifest.json").read_text())
     assert len(content["pictures"]["sha256"][0]) == 64
+
+
+def test_a_file_that_goes_while_images_are_decoded_is_not_missing_for_ever(tmp_path: Path) -> None:
+    """Else the set without it is found again when the file is back, under the same digest."""
+    for number in range(4):
+        draw(tmp_path / f"data/{'ab'[number % 2]}/{number}.png", number, (24, 24))
+    away, place = tmp_path / "away", tmp_path / "data/a/0.png"
+    with pytest.raises(DataError, match=r"1 file could be read .* a/0\.png \(gone"):
+        run(tmp_path / "data", tmp_path / "cache", agree=lambda _: place.rename(away))
+    away.rename(place)
+    found = run(tmp_path / "data", tmp_path / "cache")
+    assert (len(found.names), found.quarantined) == (4, ())
+
+
+def test_where_nothing_can_be_read_nothing_is_to_be_allowed(tmp_path: Path) -> None:
+    """Else a user allows all of it, and waits for a set without an image."""
+    for name in ("a/1.jpg", "b/1.jpg"):
+        (tmp_path / "data" / name).parent.mkdir(parents=True)
+        (tmp_path / "data" / name).write_text("no image")
+    with pytest.raises(DataError, match="2 of 2 files") as caught:
+        run(tmp_path / "data", tmp_path / "cache")
+    assert "max-unreadable" not in str(caught.value)

@@ -1,5 +1,6 @@
 """The images that probes look at, cut from the originals, and their masks."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,22 @@ def test_masks_of_every_convention_mean_the_same(
     assert (found.masks[1] == 255).all()
 
 
+def test_a_cut_out_is_object_where_it_is_not_transparent(tmp_path: Path) -> None:
+    """Else a black dog is background, and the colours under what is transparent are object."""
+    pixels = np.full((40, 40, 4), 90, np.uint8)
+    pixels[..., 3] = 0
+    pixels[:20] = (0, 0, 0, 255)
+    Image.fromarray(pixels).save(tmp_path / "cut.png")
+    mask = probe.read_mask(tmp_path / "cut.png", SIDE)
+    assert (mask[:12] == 1).all()
+    assert (mask[12:] == 0).all()
+    pixels[..., 3] = 255
+    Image.fromarray(pixels).save(tmp_path / "whole.png")
+    mask = probe.read_mask(tmp_path / "whole.png", SIDE)
+    assert (mask[:12] == 0).all()
+    assert (mask[12:] == 1).all()
+
+
 def test_a_trimaps_border_is_unknown(prepared: tuple[Source, PreparedSet], tmp_path: Path) -> None:
     """Else the border, half of it animal, counts as background."""
     values = np.full((48, 48), 2)
@@ -137,6 +154,35 @@ def test_mistakes_with_masks_are_named(
     (tmp_path / "cat-000.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"cat-000\.png cannot be read"):
         probe.collect_masks(tmp_path, prepared[1], rows)
+
+
+def test_a_mask_that_may_be_of_two_images_is_refused(
+    prepared: tuple[Source, PreparedSet], tmp_path: Path
+) -> None:
+    """Else the maps of one image are scored against the animal of another."""
+    pictures = prepared[1]
+    names = tuple(name.replace("dog-", "cat-") for name in pictures.names)
+    twins = replace(pictures, names=names)
+    row = np.array([0])
+    write_mask(tmp_path / "cat-000.png", np.full((40, 40), 1))
+    with pytest.raises(DataError, match=r"cat-000\.png may be of cat/cat-000.* dog/cat-000"):
+        probe.collect_masks(tmp_path, twins, row)
+    write_mask(tmp_path / "cat/cat-000.png", np.full((40, 40), 1))
+    assert (probe.collect_masks(tmp_path, twins, row).masks == 1).all()
+
+
+def test_a_mask_that_lies_on_its_side_is_refused(
+    prepared: tuple[Source, PreparedSet], tmp_path: Path
+) -> None:
+    """A mask of the pixels as stored, of a photograph that Exif turns: the object is elsewhere."""
+    upright = replace(prepared[1], original_sizes=np.array([[300, 200]] * len(prepared[1].names)))
+    row = np.array([0])
+    write_mask(tmp_path / "cat-000.png", np.full((200, 300), 1))
+    with pytest.raises(DataError, match=r"300 × 200 .* 200 × 300"):
+        probe.collect_masks(tmp_path, upright, row)
+    for whole in ((300, 200), (150, 100), (64, 64), (299, 201)):
+        write_mask(tmp_path / "cat-000.png", np.full(whole, 1))
+        assert (probe.collect_masks(tmp_path, upright, row).masks == 1).all()
 
 
 def test_masks_are_kept_with_the_images(

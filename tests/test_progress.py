@@ -50,3 +50,21 @@ def test_a_terminal_shows_every_run(tmp_path: Path) -> None:
     text = told(tmp_path, terminal=True)
     assert "fc seed 0" in text
     assert "62.5%" in text
+
+
+def test_a_log_file_has_no_line_twice_and_no_count_of_nothing() -> None:
+    """Lost: trust in a count that comes twice, or in a wait for "0"."""
+    console = Console(file=io.StringIO(), width=100)
+    with Display(console) as display:
+        display.progress("waiting for another process", 0, 0)
+        display.progress("waiting for another process", 0, 0)
+        for done in (0, 3, 9, 9):
+            display.progress("looking", done, 9)
+        display.progress("listing", 1200, 0)
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().splitlines() == [
+        "waiting for another process",
+        "looking: 0 of 9",
+        "looking: 9 of 9",
+        "listing: 1,200",
+    ]

@@ -24,7 +24,21 @@ def test_a_limit_that_starves_a_class_names_one_that_does_not() -> None:
     with pytest.raises(UsageError):
         check_limit(files, enough - 1)
     check_limit(files, None)
-    check_limit(files_of({("a", "train"): 60, ("b", "train"): 3, ("b", "test"): 1}), 4)
+
+
+def test_a_limit_that_empties_a_given_split_names_one_that_does_not() -> None:
+    """Else a class of 60 images is told to be missing from the split that it was given in."""
+    counts = {("a", "train"): 60, ("b", "train"): 9, ("a", "test"): 9, ("b", "test"): 2}
+    files = files_of(counts)
+    with pytest.raises(UsageError, match=r"limit 3 .*split.*Give at least") as caught:
+        check_limit(files, 3)
+    enough = int(str(caught.value).partition("at least ")[2].partition(",")[0])
+    check_limit(files, enough)
+    taken = Counter((file.label, file.split) for file in select(files, enough))
+    assert min(taken["b", "train"], taken["a", "train"]) >= 2  # validation is carved out of it
+    assert min(taken["b", "test"], taken["a", "test"]) >= 1
+    with pytest.raises(UsageError):
+        check_limit(files, enough - 1)
 
 
 def files_of(counts: dict[tuple[str, str | None], int]) -> list[PictureFile]:

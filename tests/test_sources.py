@@ -94,6 +94,7 @@ def test_what_systems_leave_behind_is_passed_over(tmp_path: Path) -> None:
     """Quarantine would fill with files that the user never made."""
     root = made(tmp_path / "pets", "cat/1.jpg", "dog/1.jpg")
     made(root, ".git/x", "__MACOSX/cat/._1.jpg", "cat/.DS_Store", "cat/Thumbs.db", "Desktop.ini")
+    made(root, "cat/Icon\r")  # macOS, of a folder with a picture of its own
     made(root, "dog/._1.jpg", "dog/.hidden/2.jpg", "readme.txt")
     nas = ("@eaDir", "#recycle", "$RECYCLE.BIN", "lost+found", "__pycache__", "cat/@eaDir/1.jpg")
     made(root, *(f"{folder}/x.jpg" for folder in nas), "System Volume Information/x")
@@ -265,8 +266,14 @@ def test_a_name_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
     except OSError:
         pytest.skip("this file system allows UTF-8 names only")
     message = refusal(root, tmp_path)
-    assert r"'dog/\udcff.jpg'" in message
+    assert r"'dog/\xff.jpg'" in message
     assert message.encode()
+    with tarfile.open(tmp_path / "pets.tar", "w", errors="surrogateescape") as archive:
+        archive.add(root, "pets")
+    message = refusal(tmp_path / "pets.tar", tmp_path)
+    assert r"'dog/\xff.jpg'" in message
+    assert "pets.tar" in message
+    assert str(tmp_path / "cache") not in message  # nobody should rename what lies there
 
 
 @pytest.mark.parametrize(
@@ -309,6 +316,8 @@ def test_a_missing_path_is_named(tmp_path: Path, path: str) -> None:
     message = refusal(path, tmp_path)
     assert repr(path) in message
     assert "cats_vs_dogs, synthetic" in message
+    assert "download" not in message
+    assert "download it" in refusal(f"https://nowhere/{path}.zip", tmp_path)
 
 
 def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:

@@ -211,6 +211,22 @@ def test_a_split_that_was_not_given_is_carved_out_of_train(missing: str) -> None
     assert sorted([*result.train.tolist(), *carved.tolist()]) == list(range(100))
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_no_carved_test_image_looks_like_a_given_validation_image(seed: int) -> None:
+    """Heads are chosen on validation: they would be judged on the images they were chosen by."""
+    labels = [0, 1] * 40 + [0, 1] * 10
+    groups = [*range(80), *range(20)]  # each validation image is a training image, too
+    pictures = prepared(labels, groups, ["train"] * 80 + ["validation"] * 20)
+    result = split(pictures, fractions=FRACTIONS, seed=seed)
+    assert len(result.test) == 8
+    assert min(result.test) >= 20
+    assert {places for row in leaks(pictures, result) for places in row} == set(range(20)) | set(
+        range(80, 100)
+    )
+    few = prepared([0, 1] * 4, [0, 1, 2, 3, 0, 1, 2, 3], ["train"] * 4 + ["validation"] * 4)
+    assert len(split(few, fractions=FRACTIONS, seed=seed).test) == 2  # there are no others
+
+
 def test_duplicates_across_given_splits_are_reported() -> None:
     """Lost: the warning that the user's own test split contains training images."""
     pictures = prepared(
@@ -226,8 +242,25 @@ def test_a_class_too_small_is_named_with_its_count_and_the_minimum() -> None:
     """Lost: which class to add images to."""
     with pytest.raises(DataError, match=r"'class-1' .* 2 .* 3"):
         split(prepared([0] * 20 + [1] * 2), fractions=FRACTIONS, seed=0)
-    with pytest.raises(DataError, match=r"4 images \(1 "):
+    with pytest.raises(DataError, match=r"4 images \(all near-duplicates"):
         split(prepared([0] * 20 + [1] * 4, [*range(20), *[99] * 4]), fractions=FRACTIONS, seed=0)
+    with pytest.raises(DataError, match=r"4 images \(2 that are not near"):
+        split(
+            prepared([0] * 20 + [1] * 4, [*range(20), *[98, 98, 99, 99]]),
+            fractions=FRACTIONS,
+            seed=0,
+        )
+
+
+def test_a_class_that_a_given_split_lacks_is_told_as_that() -> None:
+    """Lost: where images are missing; a class of a thousand images would be called too small."""
+    labels, whole = [0] * 6 + [1] * 6, ["train"] * 4 + ["test"] * 2
+    lacking = prepared(labels, splits=[*whole, *["train"] * 6])
+    with pytest.raises(DataError, match=r"'class-1' has no usable image in the test split"):
+        split(lacking, fractions=FRACTIONS, seed=0)
+    uncarved = prepared(labels, splits=[*whole, "train", *["test"] * 5])
+    with pytest.raises(DataError, match=r"1 image in the train .* validation\. .* 2 distinct"):
+        split(uncarved, fractions=FRACTIONS, seed=0)
 
 
 @pytest.mark.parametrize("fractions", [(0.8, 0.2, 0.0), (0.8, 0.1, 0.2), (1.2, -0.1, -0.1)])

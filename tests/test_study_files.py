@@ -39,6 +39,7 @@ from headtohead.core.errors import UsageError
         ("split: {train: 0.9}", r"split: train, validation and test must add up to 1; .* 1\.1"),
         ("split: {mode: random}", "split.mode: .*'fixed' or 'per-seed'; received 'random'"),
         ("pictures: {image_size: 4}", "image_size: .*received 4"),
+        ('data: "caf\\uDCE9"', "data: has a name that is not UTF-8"),
         ("data: ' '", "data: is empty: name a folder, an archive"),
         ("name: a/b", "name: .*received 'a/b'"),
         ("- fc", r"must be a mapping of fields; received \['fc'\]"),

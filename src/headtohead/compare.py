@@ -35,7 +35,11 @@ from headtohead.runtime.startup import check_what_is_named, start_up
 from headtohead.store.ledger import Ledger, StudyFile, hold, refuse_another
 from headtohead.store.looks import LooksRecord
 from headtohead.store.new_study import default_out, study_file
-from headtohead.store.picture_table import picture_table, write_pictures
+from headtohead.store.picture_table import (
+    picture_table,
+    refuse_another_split,
+    write_pictures,
+)
 from headtohead.study_data import StudyData
 
 SaveProbeImages: TypeAlias = Callable[[Ledger, set[int]], None]
@@ -110,6 +114,9 @@ def _open(
     """The study's ledger, new or extended, with its table of images; the caller holds it."""
     spec = file.study
     check_design(folder, file)
+    split = split_study(spec, prepared, 0) if spec.split.mode == "fixed" else None
+    table = picture_table(prepared, split)
+    refuse_another_split(folder, table)
     clear_outdated(folder, file, retraining, display.note)
     if spec.tuning is not None:
         display.note("Using default settings; `headtohead tune` tunes each head first.")
@@ -122,8 +129,7 @@ def _open(
         *step_lines(spec, images["train"]),
     ):
         display.note(line)
-    split = split_study(spec, prepared, 0) if spec.split.mode == "fixed" else None
-    write_pictures(folder, picture_table(prepared, split))
+    write_pictures(folder, table)
     return ledger
 
 

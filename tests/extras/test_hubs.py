@@ -335,10 +335,31 @@ def test_a_set_without_pictures_or_classes_is_refused(
 
 def test_pictures_without_a_class_are_refused(tmp_path: Path) -> None:
     """Hubs mark hidden labels with -1: never the last class."""
-    columns = rows(0, 4) | {"labels": [0, 1, -1, 0]}
+    for number, hidden in enumerate((-1, None)):
+        columns = rows(0, 4) | {"labels": [0, 1, hidden, 0]}
+        saved = tmp_path / f"saved-{number}"
+        datasets.Dataset.from_dict(columns, features=features()).save_to_disk(saved)
+        with pytest.raises(DataError, match="image 2 of the split train has no class"):
+            opened(f"hf:{saved}", tmp_path / "cache")
+
+
+def test_a_row_without_an_image_is_a_file_that_cannot_be_decoded(tmp_path: Path) -> None:
+    """Else a set with one gap ends in a stack trace; left out, nobody would hear of it."""
+    columns = rows(0, 4)
+    columns["image"][3] = None
     datasets.Dataset.from_dict(columns, features=features()).save_to_disk(tmp_path / "saved")
-    with pytest.raises(DataError, match="image 2 of the split train has no class"):
-        opened(f"hf:{tmp_path / 'saved'}", tmp_path / "cache")
+    source = opened(f"hf:{tmp_path / 'saved'}", tmp_path / "cache")
+    assert [file.path.stat().st_size > 0 for file in source.files].count(False) == 1
+    assert len(source.files) == 4
+
+
+def test_a_split_that_is_left_out_is_told(tmp_path: Path) -> None:
+    """Else most images of some sets (`extra` of the house numbers) are missing in silence."""
+    parts = {name: hugging_face(100 * number, 4) for number, name in enumerate(("train", "extra"))}
+    datasets.DatasetDict(parts).save_to_disk(tmp_path / "saved")
+    source = opened(f"hf:{tmp_path / 'saved'}", tmp_path / "cache")
+    assert len(source.files) == 4
+    assert [entry.name for entry in source.passed_over] == ["extra"]
 
 
 def test_a_set_that_is_not_there_is_told(tmp_path: Path) -> None:

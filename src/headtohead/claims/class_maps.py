@@ -1,6 +1,6 @@
 """The third claim: class maps find the object, by masks or by taking images apart."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Literal, final
@@ -9,8 +9,9 @@ import numpy as np
 
 from headtohead.analysis.shown_in_full import not_drawn, shown_in_full
 from headtohead.claims.base import BySeed, ClaimFigure, Measure, Question, measure, pairs
+from headtohead.core.text import counted
 from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps
-from headtohead.probes.probe_images import Masks
+from headtohead.probes.probe_images import UNKNOWN, Masks
 from headtohead.report.charts.chart import Chart, drawing, keep_within
 from headtohead.report.charts.dots import Dot, DotChart, DotRow, dot_chart
 from headtohead.report.charts.lines import (
@@ -73,6 +74,7 @@ def class_map_question(data: StudyData) -> Question:
         unmasked = sorted({seed for _, seed in maps.keys() - seen.keys()})
         if seen and unmasked:
             notes += (f"Left out, their masks are lost: seeds {_listed(unmasked)}",)
+        notes += few_masks(masks[seed] for _, seed in seen)
     else:
         pair = {run: maps[run] for run in maps if run[0] in (data.reference, data.against)}
         alike, without = same_images(pair)
@@ -87,6 +89,16 @@ def class_map_question(data: StudyData) -> Question:
         notes=notes,
         lost=lost,
     )
+
+
+def few_masks(found: Iterable[Masks]) -> tuple[str, ...]:
+    """That some images have no mask, and are thus not scored; nothing where all have one."""
+    splits = {id(masks): masks.masks for masks in found}.values()  # seeds may share a split
+    total = sum(map(len, splits))
+    have = sum(int((masks != UNKNOWN).any((1, 2)).sum()) for masks in splits)
+    if have == total:
+        return ()
+    return (f"Only {have:,} of the {counted(total, 'image')} that were looked at have a mask",)
 
 
 def mask_scores(

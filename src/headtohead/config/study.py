@@ -23,7 +23,7 @@ from headtohead.config.recipe import RecipeSpec, Spec
 from headtohead.config.search_space import TuningSpec, settings_of
 from headtohead.config.verdict import VerdictSpec
 from headtohead.core.errors import brief
-from headtohead.core.files import NAME, digest_of
+from headtohead.core.files import NAME, digest_of, not_utf8
 
 DIGEST_FORMAT = 1
 DEFAULT_REFERENCE = "gap"
@@ -98,6 +98,10 @@ class StudySpec(Spec):
     def _data_named(cls, value: str) -> str:
         if not value.strip():
             raise ValueError("is empty: name a folder, an archive, cats_vs_dogs or synthetic")
+        if not_utf8(value):
+            raise ValueError(
+                "has a name that is not UTF-8: rename the folder or file, or link to it"
+            )
         return value
 
     @model_validator(mode="after")

@@ -27,6 +27,15 @@ def expanded(path: str | Path) -> Path:
         ) from None
 
 
+def not_utf8(path: str) -> bool:
+    """Whether a name in `path` is bytes that are no text: reports and weights cannot hold it."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
 def write_atomic(path: Path, content: bytes) -> None:
     """Write `content` to `path` through a synced temporary sibling, creating folders as needed.
 
@@ -65,6 +74,11 @@ def check_out(out: Path) -> None:
     """
     try:
         whole = out.absolute()
+        if not_utf8(str(whole)):
+            raise UsageError(
+                f"--out {brief(str(out))}: the name of the folder, or of one above it, is not "
+                f"UTF-8; name another."
+            )
         present = next(path for path in (whole, *whole.parents) if path.exists())
         if not present.is_dir():
             raise UsageError(f"--out {brief(str(out))}: {present.name} is a file; name a folder.")

@@ -25,6 +25,7 @@ from typing import IO, cast
 from headtohead.core.errors import DataError, StorageError
 from headtohead.data.inventory import install, loss, tell_loss
 from headtohead.data.long_tasks import Progress, taking_turns
+from headtohead.data.prepared import printable
 
 _CHUNK = 2**20
 _GROWING = ".partial"
@@ -85,6 +86,8 @@ def refuse_other_files(path: Path, layout: str) -> None:
     if not is_archive(path):
         with path.open("rb") as file:
             beginning = file.read(8)
+        if not beginning:
+            raise DataError(f"an empty file: {str(path)!r}. Download or copy it again.")
         kind = next((name for start, name in _OTHER_ARCHIVES if beginning.startswith(start)), None)
         if kind is not None:
             raise DataError(
@@ -152,9 +155,10 @@ def extract(
         if loss(folder) is None:
             return folder
         lock = folder.with_name(f"{folder.name}.lock")
-        with taking_turns(lock, f"extracting {archive.name}", progress):
+        name = printable(archive.name)
+        with taking_turns(lock, f"extracting {name}", progress):
             if (lost := loss(folder)) is not None:
-                tell_loss(folder, f"the folder of {archive.name}", lost, progress)
+                tell_loss(folder, f"the folder of {name}", lost, progress)
                 _extract_whole(archive, folder, _Writer(archive, limits, progress))
     except _CORRUPT as error:
         raise _corrupt(archive, error) from error
@@ -192,7 +196,7 @@ def _digest(archive: Path, progress: Progress) -> str:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
             done += len(chunk)
-            progress(f"checking {archive.name}", done, total)
+            progress(f"checking {printable(archive.name)}, in bytes", done, total)
     return digest.hexdigest()
 
 
@@ -263,15 +267,15 @@ def _extract_whole(archive: Path, folder: Path, writer: _Writer) -> None:
     if growing.exists():  # of a process that was killed
         shutil.rmtree(growing)
     growing.mkdir()
-    total = archive.stat().st_size
+    total, doing = archive.stat().st_size, f"extracting {printable(archive.name)}, in bytes"
     members_of = _members_of(archive)
     if members_of is None:
         raise tarfile.ReadError("neither zip nor tar")
     try:
         for member in members_of(archive, writer, growing):
             writer.write(member, growing)
-            writer.progress(f"extracting {archive.name}", member.position, total)
-        writer.progress(f"extracting {archive.name}", total, total)
+            writer.progress(doing, member.position, total)
+        writer.progress(doing, total, total)
         install(growing, folder)
     except BaseException:  # Ctrl-C included: a half is of no use to anyone
         shutil.rmtree(growing, ignore_errors=True)

@@ -38,6 +38,9 @@ MAX_PIXELS = 120_000_000
 MAX_FILE_BYTES = 256 * 2**20
 """Size above which a file is not read."""
 
+NOT_READ = ("gone", "no permission", "cannot be read", "not a regular file")
+"""How the reasons begin of files of which no byte was read: another time it may go well."""
+
 _ONE_FILE_ERRNOS = (errno.EIO, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR)
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

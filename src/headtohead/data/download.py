@@ -148,7 +148,8 @@ class _Downloader:
                 in_vain = 0 if _size(self.part) >= before + _WORTH_ANOTHER_TRY else in_vain + 1
                 if in_vain >= self.patience.attempts:
                     raise _RefusedError(_brief(error)) from error
-                self.progress(f"waiting to continue {self.remote.file_name}", before, 0)
+                at = f"{self.remote.file_name} at byte {before:,}"
+                self.progress(f"waiting to continue {at}", 0, 0)
                 time.sleep(min(60.0, self.patience.pause_seconds * 2 ** max(0, in_vain - 1)))
         self.part.replace(output_file)
 
@@ -172,13 +173,14 @@ class _Downloader:
                 self.part.unlink()
                 raise _InterruptedError("the server cannot continue; starting anew")
             start = self._start(answer, have)
+            doing = f"downloading {self.remote.file_name}, in bytes"
             with self.part.open("ab" if start else "wb") as file:
                 for chunk in answer.iter_content(_CHUNK):
                     start += len(chunk)
                     if start > self.remote.size:
                         raise _RefusedError("the server sent more than the file's size")
                     file.write(chunk)
-                    self.progress(f"downloading {self.remote.file_name}", start, self.remote.size)
+                    self.progress(doing, start, self.remote.size)
         if start < self.remote.size:
             raise _InterruptedError(f"the connection ended at byte {start:,}")
 

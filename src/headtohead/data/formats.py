@@ -30,6 +30,7 @@ _SIGNATURES = {
     b"II*\0": "a TIFF",
     b"MM\0*": "a TIFF",
 }
+_LFS_POINTER = b"version https://git-lfs"
 _OTHERS = {
     b"%PDF": "PDF",
     b"<svg": "SVG",
@@ -65,6 +66,8 @@ def unread(data: bytes) -> str:
         return "AVIF, which this Pillow cannot read: pip install 'pillow>=11.3', or convert it"
     if brand in _HEIC_BRANDS:
         return "truncated or damaged header (begins like a HEIC)"
+    if data.startswith(_LFS_POINTER):
+        return "a pointer of Git LFS in place of the file: run git lfs pull"
     name = _other_format(data)
     if name is not None:
         return f"a format that is not accepted: {name}"

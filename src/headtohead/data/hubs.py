@@ -20,12 +20,14 @@ from typing import Any
 from headtohead.core.errors import DataError, UsageError
 from headtohead.data.inventory import install, loss, tell_loss
 from headtohead.data.long_tasks import Progress, taking_turns
+from headtohead.data.walking import PassedOver
 
 SPLITS = MappingProxyType(
     {"train": "train", "validation": "validation", "valid": "validation", "val": "validation"}
     | {"test": "test"}
 )
 SUFFIXES = ((b"\xff\xd8", "jpg"), (b"\x89PNG", "png"), (b"GIF8", "gif"), (b"BM", "bmp"))
+OTHER_SPLIT = "beside the splits train, validation and test"
 REPORT_EVERY = 200
 
 
@@ -49,12 +51,15 @@ def is_hub(source: str | Path) -> bool:
     return isinstance(source, str) and source.partition(":")[0] in HUBS and ":" in source
 
 
-def hub_folder(source: str, *, cache: Path, progress: Progress) -> Path:
-    """The folder that holds the images of `source`, written into `cache` where it is not yet.
+def hub_folder(
+    source: str, *, cache: Path, progress: Progress
+) -> tuple[Path, tuple[PassedOver, ...]]:
+    """The folder of the images of `source`, and the splits of the set that are not in it.
 
-    Splits named train, validation and test stay what they are; where train is all there is, the
-    classes lie directly below. Raises UsageError where the library is missing and DataError where
-    the set cannot be loaded or has no images with classes.
+    It is written into `cache` where it is not there yet. Splits named train, validation and test
+    stay what they are; where train is all there is, the classes lie directly below. Raises
+    UsageError where the library is missing and DataError where the set cannot be loaded or has no
+    images with classes.
     """
     hub, _, name = source.partition(":")
     if not name:
@@ -72,7 +77,11 @@ def hub_folder(source: str, *, cache: Path, progress: Progress) -> Path:
             shutil.rmtree(growing, ignore_errors=True)  # of a process that was killed
             _write(found, parts, growing, progress)
             install(growing, folder)
-    return folder
+    return folder, tuple(
+        PassedOver(split, OTHER_SPLIT)
+        for split, images in sorted(found.counts.items())
+        if images and split not in parts
+    )
 
 
 def _place_and_columns(name: str) -> tuple[str, tuple[str, ...]]:
@@ -118,13 +127,13 @@ def _write(found: HubSet, parts: Mapping[str, str], root: Path, progress: Progre
 
 def _folder_names(classes: tuple[str, ...]) -> tuple[str, ...]:
     """Class names that can be folders' names, different ones for different classes."""
-    names: list[str] = []
+    names: dict[str, str] = {}  # without regard to case → as it is
     for number, label in enumerate(classes):
         name = re.sub(r"[^\w .()+-]", "_", label).strip(". ") or f"class {number}"
-        names.append(
-            name if name.casefold() not in map(str.casefold, names) else f"{name} {number}"
-        )
-    return tuple(names)
+        while name.casefold() in names:
+            name = f"{name} {number}"
+        names[name.casefold()] = name
+    return tuple(names.values())
 
 
 def _tensorflow_datasets(name: str, columns: tuple[str, ...]) -> HubSet:
@@ -193,8 +202,7 @@ def _hugging_face(name: str, columns: tuple[str, ...]) -> HubSet:
     def pictures(split: str) -> Iterator[tuple[bytes, int]]:
         rows = splits[split].select_columns([image, label])
         for row in rows.cast_column(image, datasets.Image(decode=False)):
-            content = row[image]["bytes"]
-            yield content or Path(row[image]["path"]).read_bytes(), int(row[label])
+            yield _stored(row[image]), -1 if row[label] is None else int(row[label])
 
     return HubSet(
         identity=repr((image, label, [(key, rows._fingerprint) for key, rows in splits.items()])),
@@ -202,6 +210,13 @@ def _hugging_face(name: str, columns: tuple[str, ...]) -> HubSet:
         counts={split: len(rows) for split, rows in splits.items()},
         pictures=pictures,
     )
+
+
+def _stored(cell: Mapping[str, Any] | None) -> bytes:
+    """The bytes of an image of Hugging Face; none where the set has none: quarantined later."""
+    if cell is None:
+        return b""
+    return cell["bytes"] or (Path(cell["path"]).read_bytes() if cell["path"] else b"")
 
 
 HUBS: Mapping[str, Callable[[str, tuple[str, ...]], HubSet]] = MappingProxyType(

@@ -7,16 +7,18 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from headtohead.config.images import SplitSpec
-from headtohead.core.errors import DataError
-from headtohead.core.text import counted
+from headtohead.core.errors import DataError, UsageError
+from headtohead.core.pictures import caption_font, drawable
+from headtohead.core.text import counted, names
 from headtohead.data.holdout import holdout_lines
 from headtohead.data.prepared import GIVEN_SPLITS, PreparedSet, Quarantined, printable
+from headtohead.data.selection import check_limit
 from headtohead.data.sources import Source
 from headtohead.data.split import groups_of, split
 from headtohead.data.walking import PassedOver, passed_over_line
@@ -24,7 +26,7 @@ from headtohead.data.walking import PassedOver, passed_over_line
 _LISTED = 20  # entries of a list in the text; the dictionary has all
 _WIDTH = 100  # characters
 
-_TILE = 120  # least pixels of an image on the contact sheet
+_TILE, _LARGEST_TILE = 120, 256  # least and most pixels of an image on the contact sheet
 _GAP, _CAPTION, _HEADING = 8, 16, 30  # pixels
 _CLASSES_SHOWN = 40  # a sheet of a thousand classes could not be looked at, nor saved
 
@@ -67,6 +69,12 @@ class DuplicateGroup:
         """Whether it lies in more than one of the user's splits: a leak."""
         return len(set(self.given) - {None}) > 1
 
+    @property
+    def dependent(self) -> frozenset[str]:
+        """Of the user's splits that it lies in, those that judge what others trained or chose."""
+        inside = [name for name in GIVEN_SPLITS if name in self.given]
+        return frozenset(inside[1:])
+
 
 @dataclass(frozen=True)
 class DataCheck:
@@ -85,8 +93,14 @@ class DataCheck:
     duplicates: tuple[DuplicateGroup, ...]
     quarantined: tuple[Quarantined, ...]
     split: Mapping[str, int]  # images in each split that `compare` would make; empty where none can
+    no_split: str  # why none can be made; empty where `split` is not
     splits: dict[str, str]  # split → the folder that the user gave it as
     passed_over: tuple[PassedOver, ...]  # files and folders that were not read
+
+    @property
+    def left_out(self) -> int:
+        """Files that a limit left out."""
+        return self.found - self.usable - len(self.quarantined)
 
     @property
     def across_classes(self) -> tuple[DuplicateGroup, ...]:
@@ -113,6 +127,7 @@ def check(source: Source, prepared: PreparedSet) -> DataCheck:
     `prepared` has at least one image, as `prepare` sees to.
     """
     usable = Counter(prepared.labels.tolist())
+    sizes, no_split = _split_sizes(source, prepared)
     heights, widths = prepared.original_sizes.T
     return DataCheck(
         source=source.shown,
@@ -127,22 +142,26 @@ def check(source: Source, prepared: PreparedSet) -> DataCheck:
         imbalance=max(usable.values()) / min(usable.values()),
         duplicates=tuple(_duplicates(prepared)),
         quarantined=prepared.quarantined,
-        split=_split_sizes(prepared),
+        split=sizes,
+        no_split=no_split,
         splits=source.split_folders,
         passed_over=source.passed_over,
     )
 
 
-def _split_sizes(prepared: PreparedSet) -> dict[str, int]:
-    """By a study's default shares; empty where a class is too small, or there are no classes."""
-    shares = SplitSpec()
+def _split_sizes(source: Source, prepared: PreparedSet) -> tuple[dict[str, int], str]:
+    """By a study's default shares; none and the reason where there cannot be any."""
+    if prepared.classes == ("",):
+        return {}, "there are no class folders, and a study needs at least two."
+    shares, taken = SplitSpec(), len(prepared.names) + len(prepared.quarantined)
     try:
+        check_limit(source.files, taken if taken < len(source.files) else None)
         found = split(
             prepared, fractions=(shares.train, shares.validation, shares.test), seed=shares.seed
         )
-    except DataError:
-        return {}
-    return {name: len(getattr(found, name)) for name in GIVEN_SPLITS}
+    except (DataError, UsageError) as error:
+        return {}, str(error)
+    return {name: len(getattr(found, name)) for name in GIVEN_SPLITS}, ""
 
 
 def render_check(check: DataCheck) -> str:
@@ -156,8 +175,11 @@ def render_check(check: DataCheck) -> str:
         markup=False,
     )
     console.print(_class_table(check))
-    if check.splits:
-        named = ", ".join(f"{folder} as {split}" for split, folder in check.splits.items())
+    if check.left_out:
+        console.print(f"Limit:   {counted(check.left_out, 'file')} left out")
+    given = [name for name in GIVEN_SPLITS if name in check.splits]
+    if given:
+        named = ", ".join(f"{check.splits[name]} as {name}" for name in given)
         console.print(Text(f"Splits:  {printable(named)}"), soft_wrap=True)
     passed = passed_over_line(check.passed_over)
     if passed is not None:
@@ -166,9 +188,10 @@ def render_check(check: DataCheck) -> str:
     if check.split:
         sizes = ", ".join(f"{count:,} {name}" for name, count in check.split.items())
         console.print(f"Split:   {sizes} in `compare`, unless a study has other shares")
-        given = {name for label in check.classes for name in label.given}
         for line in holdout_lines(check.split["test"], given):
             console.print(line, markup=False, soft_wrap=True)
+    else:
+        console.print(Text(f"Split:   none for `compare`: {check.no_split}"), soft_wrap=True)
     _print_duplicates(console, check)
     reasons = [f"{printable(bad.name)}: {bad.reason}" for bad in check.quarantined]
     _print_list(
@@ -181,13 +204,13 @@ def contact_sheet(prepared: PreparedSet, *, columns: int = 8, rows: int = 3) -> 
     """A picture of images, RGB: for each class a heading and `rows` × `columns` of its own.
 
     The choice is by a hash of the names: the same for the same images, and no run of one
-    camera. Each is shown as the network sees it, enlarged where it is small, over its name and
-    original size. At most 40 classes are shown; the last line tells of the others.
+    camera. Each is shown as the network sees it, at 120 to 256 pixels, over its name and original
+    size. At most 40 classes are shown; the last line tells of the others.
     """
     images = prepared.images
     classes = range(min(len(prepared.classes), _CLASSES_SHOWN))
     chosen = [_choose(prepared, number, columns * rows) for number in classes]
-    tile = max(_TILE, prepared.image_size)
+    tile = min(max(_TILE, prepared.image_size), _LARGEST_TILE)
     step = tile + 2 * _CAPTION + _GAP
     lines = [-(-len(some) // columns) for some in chosen]
     hidden = len(prepared.classes) - len(classes)
@@ -205,8 +228,8 @@ def contact_sheet(prepared: PreparedSet, *, columns: int = 8, rows: int = 3) -> 
             sheet.paste(picture.resize((tile, tile), Image.Resampling.BICUBIC), (left, upper))
             name = prepared.names[row].rpartition("/")[2]
             tall, wide = prepared.original_sizes[row]
-            _write(draw, (left, upper + tile), name, 11, tile)
-            _write(draw, (left, upper + tile + _CAPTION - 2), f"{wide} x {tall}", 11, tile)
+            _write(draw, (left, upper + tile), name, 10, tile)
+            _write(draw, (left, upper + tile + _CAPTION - 2), f"{wide} x {tall}", 10, tile)
         top += _HEADING + count * step
     if hidden:
         _write(draw, (_GAP, top), f"and {hidden} more classes", 16, width)
@@ -262,6 +285,8 @@ def _print_sizes(console: Console, check: DataCheck) -> None:
     console.print(f"Height:  {_range_text(check.heights)}")
     sizes = counted(check.distinct_sizes, "different size")
     console.print(f"         {sizes}")
+    if not any(count.label for count in check.classes):
+        return
     share, ratio = check.largest_share, f"{check.imbalance:.3g}"
     smallest = "as many as" if ratio == "1" else f"{ratio} times as many as"
     console.print(
@@ -272,14 +297,18 @@ def _print_sizes(console: Console, check: DataCheck) -> None:
 def _print_duplicates(console: Console, check: DataCheck) -> None:
     """Groups of near-duplicates, and again those of them that spoil labels or the test split."""
     groups = counted(len(check.duplicates), "near-duplicate group")
-    _print_groups(console, f"{groups} (each stays in one split)", check.duplicates)
+    unless = ", except across the splits you gave" if check.leaks else ""
+    _print_groups(console, f"{groups} (each stays in one split{unless})", check.duplicates)
     if check.across_classes:
         across = f"{len(check.across_classes):,} of them across classes"
-        title = f"{across}: the same image under two labels"
+        title = f"{across}: the same image under more than one label"
         _print_groups(console, title, check.across_classes)
     if check.leaks:
         across = f"{len(check.leaks):,} of them across the splits you gave"
-        title = f"{across}: the test split is not independent"
+        found = {name for group in check.leaks for name in group.dependent}
+        spoilt = names([name for name in GIVEN_SPLITS if name in found])
+        verb = "split is" if len(found) == 1 else "splits are"
+        title = f"{across}: the {spoilt} {verb} not independent"
         _print_groups(console, title, check.leaks)
 
 
@@ -303,7 +332,8 @@ def _choose(prepared: PreparedSet, number: int, count: int) -> list[int]:
 
 def _heading(prepared: PreparedSet, number: int) -> str:
     sizes = prepared.original_sizes[prepared.labels == number]
-    count = f"{prepared.classes[number]}: {len(sizes):,} images"
+    label = prepared.classes[number]
+    count = f"{f'{label}: ' if label else ''}{counted(len(sizes), 'image')}"
     if not len(sizes):
         return count
     least, greatest = sizes[sizes.prod(1).argmin()], sizes[sizes.prod(1).argmax()]
@@ -314,8 +344,8 @@ def _write(
     draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, size: int, width: int
 ) -> None:
     """Write `text` from `place`, cut in the middle to fit `width` pixels."""
-    font = ImageFont.load_default(size)
-    whole = shown = printable(text)
+    font = caption_font(size)
+    whole = shown = drawable(printable(text), font)
     length = len(whole)
     while length > 1 and draw.textlength(shown, font=font) > width:
         length -= 1

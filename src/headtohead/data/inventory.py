@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from headtohead.core.files import write_atomic
+from headtohead.core.text import counted
 from headtohead.data.long_tasks import Progress
 
 FORMAT = 1
@@ -38,8 +39,10 @@ def loss(folder: Path) -> str | None:
         return None
     bad = [name for name, size in wanted.items() if found.get(name) != size]
     if bad:
-        return f"{len(bad):,} of its {len(wanted):,} files are gone or changed"
-    return f"{len(found) - len(wanted):,} files were added to it"
+        verb = "is" if len(bad) == 1 else "are"
+        return f"{len(bad):,} of its {counted(len(wanted), 'file')} {verb} gone or changed"
+    added = len(found) - len(wanted)
+    return f"{counted(added, 'file')} {'was' if added == 1 else 'were'} added to it"
 
 
 def install(growing: Path, folder: Path) -> None:

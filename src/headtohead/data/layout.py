@@ -33,6 +33,7 @@ _NOTES_NAMES = frozenset(
         *("annotations", "bbox", "bboxes", "groundtruth", "gt"),
     )
 )
+_ALIKE = "Give every split the same class folders."
 _RENAME = "If these folders are the classes, rename or rearrange them so that this can be seen."
 
 
@@ -91,9 +92,10 @@ def _split_folders(
         )
     others = [folder for folder in tops if folder not in named]
     if others:
+        its, it = ("its", "it") if len(others) == 1 else ("their", "them")
         raise DataError(
-            f"{_listed(others)} beside {_listed(named)} in {tell(root)}: whether its images "
-            "count cannot be told. Move it elsewhere."
+            f"{_listed(others)} beside {_listed(named)} in {tell(root)}: whether {its} images "
+            f"count cannot be told. Move {it} elsewhere."
         )
     return parts
 
@@ -149,7 +151,8 @@ def _class_folders(split: str | None, folder: Path, walk: Walk, tell: Mention) -
     if classes:
         raise DataError(
             f"only one class in {tell(folder)}: {classes[0].name!r}. "
-            f"A classifier needs at least two. {LAYOUT}{_passed(walk, folder)}"
+            f"A classifier needs at least two. {LAYOUT if split is None else _ALIKE}"
+            f"{_passed(walk, folder)}"
         )
     loose = walk.loose(folder)
     if loose:
@@ -159,7 +162,8 @@ def _class_folders(split: str | None, folder: Path, walk: Walk, tell: Mention) -
             f"{count} but no class folder in {tell(folder)} (the first is {loose[0].name!r}). "
             f"{LAYOUT if split is None else unsorted}"
         )
-    raise DataError(f"an empty folder: {tell(folder)}. {LAYOUT}{_passed(walk, folder)}")
+    todo = LAYOUT if split is None else "Put its class folders into it, or remove it."
+    raise DataError(f"an empty folder: {tell(folder)}. {todo}{_passed(walk, folder)}")
 
 
 def _passed(walk: Walk, folder: Path) -> str:
@@ -198,7 +202,7 @@ def _check_alike(
             f"the splits have different classes: {parts[split].name!r} has "
             f"{_quoted(found - everywhere)}, which {where} has not"
             f"{_why_unlike(found - everywhere, [names[other] for other in missing])}. "
-            "Give every split the same class folders."
+            f"{_ALIKE}"
         )
 
 

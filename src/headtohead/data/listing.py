@@ -12,7 +12,7 @@ from headtohead.data.archives import extracted_folder
 from headtohead.data.download import CATS_VS_DOGS
 from headtohead.data.hubs import is_hub
 from headtohead.data.long_tasks import Progress
-from headtohead.data.selection import select
+from headtohead.data.selection import check_limit, select
 from headtohead.data.sources import PictureFile, open_source
 from headtohead.data.synthetic.source import DEFAULT_COUNT
 
@@ -35,7 +35,8 @@ def list_study(spec: StudySpec, *, cache: Path, progress: Progress) -> Listing |
     """The files of the study's images; an archive is extracted. None for a hub's set.
 
     Nothing is downloaded or drawn: of a named source that is not in the cache yet only the number
-    is known. Raises DataError and StorageError as `open_source` does.
+    is known. Raises DataError and StorageError as `open_source` does, and UsageError for a limit
+    that leaves a class too few.
     """
     if is_hub(spec.data):
         return None
@@ -53,6 +54,7 @@ def list_study(spec: StudySpec, *, cache: Path, progress: Progress) -> Listing |
 
 
 def _listing(classes: Sequence[str], files: Sequence[PictureFile], limit: int | None) -> Listing:
+    check_limit(files, limit)
     chosen = select(files, limit)
     numbers = {label: number for number, label in enumerate(classes)}
     return Listing(

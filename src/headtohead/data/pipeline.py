@@ -76,7 +76,9 @@ def told(source: Source, prepared: PreparedSet) -> Iterator[str]:
         yield line
     lost = unreadable_per_class(prepared)
     if lost:
-        yield f"{lost_line(lost, prepared)}. `headtohead data check` lists them with the reasons."
+        one = sum(lost.values()) == 1
+        why = "says why" if one else "lists them with the reasons"
+        yield f"{lost_line(lost, prepared)}. `headtohead data check` {why}."
 
 
 def _grouped(spec: StudySpec, prepared: PreparedSet) -> PreparedSet:

@@ -20,7 +20,8 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from headtohead.core.errors import DataError, StorageError, UsageError
-from headtohead.data.decode import DECODER
+from headtohead.core.text import counted
+from headtohead.data.decode import DECODER, NOT_READ
 from headtohead.data.decode_pool import Decoded, fill
 from headtohead.data.duplicates import near_duplicates
 from headtohead.data.formats import decoder_identity
@@ -149,6 +150,7 @@ def _make(
         workers=workers,
         progress=progress,
     )
+    _refuse_lost(selection, decoded, part)
     rows = decoded.usable
     keep_rows(part / PICTURES, rows)
     groups = near_duplicates(open_rows(part / PICTURES), progress)
@@ -161,6 +163,25 @@ def _make(
         if leftover.name not in (PICTURES, MANIFEST):
             leftover.unlink()
     part.rename(folder)
+
+
+def _refuse_lost(selection: Selection, decoded: Decoded, part: Path) -> None:
+    """Raise `DataError` where files were there when they were hashed, and then no more.
+
+    Kept, the set would lack them under the digest of a set that has them, and be found again.
+    """
+    lost = [
+        f"{printable(selection.files[row].name)} ({reason})"
+        for row, reason in decoded.reasons.items()
+        if selection.sha256[row] and reason.startswith(NOT_READ)
+    ]
+    if lost:
+        shutil.rmtree(part)
+        raise DataError(
+            f"{counted(len(lost), 'file')} could be read and then no more, while images were "
+            f"decoded: {'; '.join(lost[:_SHOWN])}. Leave the files in place, see that the disk is "
+            "well, and run the same command again."
+        )
 
 
 def _described(
@@ -254,6 +275,8 @@ def _notes_among(bad: Sequence[Quarantined]) -> str:
 
 def _way_out(share: float) -> str:
     """What to do; `share` of the files is what would have to be allowed."""
+    if share == 1:  # to allow it would leave nothing
+        return "Give images, or repair these."
     enough = math.ceil(share * 100) / 100
     return (
         f"Repair or remove them, or raise max_unreadable (--max-unreadable {enough:g}, or in "

@@ -4,11 +4,12 @@ import hashlib
 import json
 import stat
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from headtohead.core.errors import UsageError
+from headtohead.core.text import counted
 from headtohead.data.decode import DECODER
 from headtohead.data.duplicates import ALGORITHM
 from headtohead.data.formats import decoder_identity
@@ -19,7 +20,6 @@ from headtohead.data.sources import PictureFile
 _BATCH = 256  # files between two progress reports
 _PIECE = 2**20  # bytes of a file that are in memory at once
 _UNREADABLE = ""
-_LEAST = 3  # images of a class: one for each split
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,28 +72,47 @@ def select(files: Sequence[PictureFile], limit: int | None) -> tuple[PictureFile
 def check_limit(files: Sequence[PictureFile], limit: int | None) -> None:
     """Raise `UsageError` where `limit` leaves a class too few files for three splits.
 
-    A class that has too few without it is not the limit's fault, and one with given splits gets
-    files of each (see `select`).
+    A class that has too few without it is not the limit's fault.
     """
-    if limit is None or any(file.split for file in files):
+    if limit is None:
         return
-    left = Counter(file.label for file in select(files, limit))
-    for label, count in sorted(Counter(file.label for file in files).items()):
-        if count >= _LEAST > left[label]:
+    found = _strata(files)
+    given = {split for _, split in found}
+    left = _strata(select(files, limit))
+    for label, split in sorted(found, key=str):
+        count, least = found[label, split], _least(split, given)
+        if count >= least > left[label, split]:
+            where = "" if split is None else f" in the {split} split"
+            need = "one for each split" if split is None else "so that every split has one"
             raise UsageError(
-                f"limit {limit} takes {left[label]} of the {count} files of class "
-                f"{printable(label)!r}, and every class needs {_LEAST}, one for each split. Give "
-                f"at least {_enough(files, limit)}, or no limit."
+                f"limit {limit} takes {left[label, split]} of the {counted(count, 'file')} of "
+                f"class {printable(label)!r}{where}, which needs {least}, {need}. Give at least "
+                f"{_enough(files, limit)}, or no limit."
             )
 
 
+def _strata(files: Sequence[PictureFile]) -> Counter[tuple[str, str | None]]:
+    """How many files each class has in each given split."""
+    return Counter((file.label, file.split) for file in files)
+
+
+def _least(split: str | None, given: Collection[str | None]) -> int:
+    """Files of a class that a split needs: one, and one for each split that is made out of it."""
+    if split in ("validation", "test"):
+        return 1
+    return 1 + len({"validation", "test"} - set(given))
+
+
 def _enough(files: Sequence[PictureFile], limit: int) -> int:
-    """The least limit that gives `_LEAST` files to every class that has so many."""
-    found = Counter(file.label for file in files)
+    """The least limit that gives every class what it needs, or all that it has."""
+    found = _strata(files)
+    given = {split for _, split in found}
     while True:
-        left = Counter(file.label for file in select(files, limit))
-        missing = [min(_LEAST, count) - left[label] for label, count in found.items()]
-        short = sum(max(0, number) for number in missing)
+        left = _strata(select(files, limit))
+        short = sum(
+            max(0, min(count, _least(stratum[1], given)) - left[stratum])
+            for stratum, count in found.items()
+        )
         if not short:
             return limit
         limit += short

@@ -6,15 +6,19 @@ folder is listed, whatever its suffix, and what turns out to be no image is quar
 later.
 """
 
-from dataclasses import dataclass
+import os
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from headtohead.core.errors import DataError, StorageError
+from headtohead.core.files import not_utf8
 from headtohead.data.archives import extract, extracted_folder, refuse_other_files
 from headtohead.data.hubs import hub_folder, is_hub
 from headtohead.data.inventory import loss
 from headtohead.data.layout import LAYOUT, Mention, arrange
 from headtohead.data.long_tasks import Progress
+from headtohead.data.prepared import printable
 from headtohead.data.walking import LOOSE, PassedOver, Walk, is_own, passed_over_line
 
 __all__ = ["NAMED_SOURCES", "PictureFile", "Progress", "Source", "list_unlabelled", "open_source"]
@@ -80,14 +84,15 @@ def open_source(
     fails, or the folders are not classes; `StorageError` where disk or permission is at fault.
     """
     try:
-        top = _folder_of(source, cache, progress, limit)
+        top, unused = _folder_of(source, cache, progress, limit)
         inside = top.is_relative_to(cache)
         if not inside and is_own(top):
             raise DataError(
                 f"{str(source)!r} holds results or the cache of headtohead, no images of yours. "
                 f"{LAYOUT}"
             )
-        return _read(top, str(source) if inside else "", progress)
+        found = _read(top, str(source) if inside else "", progress)
+        return replace(found, passed_over=(*found.passed_over, *unused))
     except OSError as error:
         raise _unreadable(error, source) from error
 
@@ -125,7 +130,10 @@ def list_unlabelled(folder: Path, *, progress: Progress) -> Source:
         raise DataError(
             f"an empty folder: {str(folder)!r}. {LAYOUT}{'' if told is None else f' {told}'}"
         )
-    files = [PictureFile(path, _identity(path, folder), "", None) for path in paths]
+    files = [
+        PictureFile(path, _identity(path, folder, repr(str(folder)), "Rename"), "", None)
+        for path in paths
+    ]
     progress("listing images", len(files), len(files))
     files.sort(key=lambda file: file.name)
     return Source(folder, ("",), tuple(files), passed)
@@ -138,8 +146,17 @@ def _unreadable(error: OSError, source: str | Path) -> StorageError:
     )
 
 
-def _folder_of(source: str | Path, cache: Path, progress: Progress, limit: int | None) -> Path:
-    """The folder on disk that holds what `source` means."""
+def _folder_of(
+    source: str | Path, cache: Path, progress: Progress, limit: int | None
+) -> tuple[Path, tuple[PassedOver, ...]]:
+    """The folder on disk that holds what `source` means, and what of it is not there."""
+    if isinstance(source, str) and is_hub(source):
+        return hub_folder(source, cache=cache, progress=progress)
+    return _own_folder(source, cache, progress, limit), ()
+
+
+def _own_folder(source: str | Path, cache: Path, progress: Progress, limit: int | None) -> Path:
+    """The folder of a source that is no hub's."""
     if source == "synthetic":
         # Imported here because drawing needs libraries that reading a folder does not.
         from headtohead.data.synthetic import synthetic_source
@@ -154,8 +171,6 @@ def _folder_of(source: str | Path, cache: Path, progress: Progress, limit: int |
             return folder
         archive = fetch(CATS_VS_DOGS, cache / "downloads", progress)
         return extract(archive, cache=cache, progress=progress, sha256=CATS_VS_DOGS.sha256)
-    if isinstance(source, str) and is_hub(source):
-        return hub_folder(source, cache=cache, progress=progress)
     path = existing(source)
     if path.is_dir():
         return path
@@ -170,8 +185,10 @@ def existing(source: str | Path) -> Path:
 
     Raises `DataError` where there is nothing, `StorageError` where one may not look.
     """
+    address = isinstance(source, str) and re.match(r"[a-z]+://", source)
     missing = DataError(
-        f"no such folder or archive: {str(source)!r}. {LAYOUT} "
+        f"no such folder or archive: {str(source)!r}. "
+        f"{'Nothing is read from an address: download it. ' if address else ''}{LAYOUT} "
         f"Or name one of: {', '.join(NAMED_SOURCES)}."
     )
     if not str(source).strip():  # Path("") is the working directory, which nobody asked for
@@ -217,7 +234,10 @@ def _read(top: Path, given: str, progress: Progress) -> Source:
         for folder in folders:
             before = len(files)
             for path in walk.files_below(folder):
-                files.append(PictureFile(path, _identity(path, root), folder.name, split))
+                name = _identity(
+                    path, root, tell(root), "Extract it, rename" if given else "Rename"
+                )
+                files.append(PictureFile(path, name, folder.name, split))
                 if len(files) % _REPORT_EVERY == 0:
                     progress("listing images", len(files), 0)
             if len(files) == before:
@@ -241,12 +261,13 @@ def _passed_over(walk: Walk, top: Path) -> tuple[PassedOver, ...]:
     return tuple(sorted(found, key=lambda entry: entry.name))
 
 
-def _identity(path: Path, root: Path) -> str:
+def _identity(path: Path, root: Path, shown: str, rename: str) -> str:
+    """The name of `path`, which must be UTF-8; the error calls `root` as `shown`."""
     name = path.relative_to(root).as_posix()
-    try:
-        name.encode()
-    except UnicodeEncodeError:
+    if not_utf8(name):
+        letters = printable(os.fsencode(name).decode("utf-8", "backslashreplace"))
         raise DataError(
-            f"a file name that is not UTF-8: {name!r} in {str(root)!r}. Rename the file."
-        ) from None
+            f"a file or folder name that is not UTF-8: '{letters}' in {shown}. "
+            f"{rename} what is named so, and give the folder."
+        )
     return name

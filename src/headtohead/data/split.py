@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from headtohead.core.errors import DataError, UsageError
 from headtohead.core.streams import stream_seed
+from headtohead.core.text import counted, names
 from headtohead.data.duplicates import regrouped
 from headtohead.data.prepared import GIVEN_SPLITS, PreparedSet, printable
 
@@ -57,8 +58,12 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class _Unit:
-    """Rows that stay together, and how many of them each class has."""
+    """Rows that stay together, and how many of them each class has.
 
+    `tied`: the user gave an image of the same group to another split.
+    """
+
+    tied: bool
     key: int
     rows: tuple[int, ...]
     per_class: tuple[tuple[int, int], ...]  # (class, count), ascending
@@ -72,10 +77,13 @@ def split(prepared: Files, *, fractions: tuple[float, float, float], seed: int) 
 
     Splits that the user gave are taken as they are. Where validation or test was not given, it
     is carved out of the given train split, at its fraction of that train split. Images without
-    a given split beside others that have one count as train.
+    a given split beside others that have one count as train. What looks like an image of the
+    given validation or test split stays in train where enough other images are there to carve:
+    it would tie the carved split to the given one.
 
     Raises `DataError` where a class is too small to be in every split, naming it, its count and
-    the least it needs; `UsageError` for fractions that are none.
+    the least it needs, or has no image in a split that was given; `UsageError` for fractions that
+    are none.
     """
     _check(fractions)
     given = np.array([GIVEN_SPLITS.index(name or "train") for name in prepared.given], np.int64)
@@ -84,9 +92,10 @@ def split(prepared: Files, *, fractions: tuple[float, float, float], seed: int) 
     wanted = {part: fractions[part] for part in (2, 1) if part not in present}
     pool = np.flatnonzero(given == 0)
     places = given.copy()
-    for part, rows in _carve(prepared, pool, wanted, seed).items():
+    tied = np.isin(prepared.groups, prepared.groups[given > 0])
+    for part, rows in _carve(prepared, pool, wanted, seed, tied).items():
         places[rows] = part
-    _check_classes(prepared, places)
+    _check_classes(prepared, places, present if any(prepared.given) else set())
     train, validation, test = (np.flatnonzero(places == part).astype(np.int64) for part in range(3))
     return Split(train, validation, test)
 
@@ -145,10 +154,10 @@ def _check(fractions: tuple[float, float, float]) -> None:
 
 
 def _carve(
-    prepared: Files, pool: Rows, wanted: dict[int, float], seed: int
+    prepared: Files, pool: Rows, wanted: dict[int, float], seed: int, tied: NDArray[np.bool_]
 ) -> dict[int, list[int]]:
     """Take each of the `wanted` splits, part → fraction, out of the rows of `pool`."""
-    left = _units(prepared, pool, seed)
+    left = _units(prepared, pool, seed, tied)
     sizes = Counter(prepared.labels[pool].tolist())
     taken: dict[int, list[int]] = {}
     for later, (part, _) in zip(range(len(wanted), 0, -1), wanted.items(), strict=True):
@@ -158,8 +167,8 @@ def _carve(
     return taken
 
 
-def _units(prepared: Files, pool: Rows, seed: int) -> list[_Unit]:
-    """The groups among the rows of `pool`, in the order of their hashes."""
+def _units(prepared: Files, pool: Rows, seed: int, tied: NDArray[np.bool_]) -> list[_Unit]:
+    """The groups among the rows of `pool`, in the order of their hashes, the tied ones last."""
     order = pool[np.argsort(prepared.groups[pool], kind="stable")]
     ends = (np.flatnonzero(np.diff(prepared.groups[order])) + 1).tolist()
     rows, labels = order.tolist(), prepared.labels[order].tolist()
@@ -172,8 +181,9 @@ def _units(prepared: Files, pool: Rows, seed: int) -> list[_Unit]:
             if stop - start == 1
             else tuple(sorted(Counter(labels[start:stop]).items()))
         )
-        units.append(_Unit(stream_seed(seed, "split", name), tuple(rows[start:stop]), counts))
-    return sorted(units, key=lambda unit: (unit.key, unit.rows))
+        key = stream_seed(seed, "split", name)
+        units.append(_Unit(bool(tied[rows[start]]), key, tuple(rows[start:stop]), counts))
+    return sorted(units, key=lambda unit: (unit.tied, unit.key, unit.rows))
 
 
 def _target(size: int, wanted: dict[int, float], part: int) -> int:
@@ -192,9 +202,9 @@ def _take(
 ) -> tuple[list[_Unit], list[_Unit]]:
     """`units` → (those that fill the `targets` per class, the rest); order is kept.
 
-    First whatever fits, in order; then, for a class that only larger groups are left to fill,
-    the smallest of them where that comes closer. `later`: how many splits must still find a
-    group with each class among the rest.
+    First whatever fits and is not tied, in order; then, for a class that is not filled yet, the
+    smallest of the other groups where that comes closer. `later`: how many splits must still find
+    a group with each class among the rest.
     """
     missing = Counter(targets)
     holding: dict[int, list[int]] = defaultdict(list)  # class → indices of units with it
@@ -212,7 +222,7 @@ def _take(
             left.subtract(counts.keys())
 
     for index, unit in enumerate(units):
-        if all(count <= missing[label] for label, count in unit.per_class):
+        if not unit.tied and all(count <= missing[label] for label, count in unit.per_class):
             take(index)
     for label in sorted(targets):
         for index in _by_size(units, holding[label], chosen) if missing[label] > 0 else ():
@@ -226,28 +236,55 @@ def _take(
 
 
 def _by_size(units: Sequence[_Unit], holding: Sequence[int], chosen: set[int]) -> list[int]:
-    """Those of the indices `holding` that are not chosen: pure units first, then the smallest."""
-    left = [index for index in holding if index not in chosen]
-    return sorted(left, key=lambda index: (len(units[index].per_class), len(units[index].rows)))
+    """Those of `holding` that are not chosen: untied first, then pure ones, then the smallest."""
+
+    def order(index: int) -> tuple[bool, int, int]:
+        unit = units[index]
+        return unit.tied, len(unit.per_class), len(unit.rows)
+
+    return sorted((index for index in holding if index not in chosen), key=order)
 
 
-def _check_classes(prepared: Files, places: NDArray[np.int64]) -> None:
-    """Raise `DataError` for the first class that a split has no image of."""
+def _check_classes(prepared: Files, places: NDArray[np.int64], given: set[int]) -> None:
+    """Raise `DataError` for the first class that a split has no image of.
+
+    `given`: the numbers of the splits that the user gave; none where he gave none.
+    """
     classes, parts = len(prepared.classes), len(GIVEN_SPLITS)
     found = np.bincount(prepared.labels * parts + places, minlength=classes * parts)
     for number, counts in enumerate(found.reshape(classes, parts)):
-        empty = [name for name, count in zip(GIVEN_SPLITS, counts, strict=True) if not count]
-        if empty:
-            label, inside = prepared.classes[number], prepared.labels == number
-            count, separate = int(inside.sum()), len(np.unique(prepared.groups[inside]))
-            loosen = (
-                " Or, where they are not duplicates (scenes of one fixed camera look alike), "
-                "loosen the grouping in the study file: `split: {duplicates: exact}`, or `off`."
-            )
+        empty = [part for part in range(parts) if not counts[part]]
+        unfilled = [GIVEN_SPLITS[part] for part in empty if part in given]
+        if unfilled and "train" not in unfilled:
             raise DataError(
-                f"class {printable(label)!r} is too small: it has {count} images "
-                f"({separate} that are not near-duplicates of one another), and none is left for "
-                f"{' and '.join(empty)}. Every class needs at least {len(GIVEN_SPLITS)} distinct "
-                "images, one in each of train, validation and test: add some, or remove it."
-                f"{loosen if separate < count else ''}"
+                f"class {printable(prepared.classes[number])!r} has no usable image in the "
+                f"{names(unfilled)} split that you gave: add some, or remove the class from all "
+                "splits."
             )
+        if empty:
+            raise _too_small(prepared, number, empty, given)
+
+
+def _too_small(prepared: Files, number: int, empty: list[int], given: set[int]) -> DataError:
+    """Class `number` has too few images for all splits that are to be made of them."""
+    inside = prepared.labels == number
+    if given:
+        inside &= np.array([name in (None, "train") for name in prepared.given])
+    count, separate = int(inside.sum()), len(np.unique(prepared.groups[inside]))
+    parts = [name for part, name in enumerate(GIVEN_SPLITS) if part == 0 or part not in given]
+    where = " in the train split that you gave" if given else ""
+    alike, loosen = "", ""
+    if separate < count:
+        apart = f"{separate} that are not near-duplicates of one another"
+        alike = f" ({'all near-duplicates of one another' if separate == 1 else apart})"
+        loosen = (
+            " Or, where they are not duplicates (scenes of one fixed camera look alike), "
+            "loosen the grouping in the study file: `split: {duplicates: exact}`, or `off`."
+        )
+    return DataError(
+        f"class {printable(prepared.classes[number])!r} is too small: it has "
+        f"{counted(count, 'image')}{where}{alike}, and none is left for "
+        f"{names([GIVEN_SPLITS[part] for part in empty])}. Every class needs at least "
+        f"{len(parts)} distinct images{where}, one for each of {names(parts)}: add some, or "
+        f"remove it.{loosen}"
+    )

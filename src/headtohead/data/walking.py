@@ -23,7 +23,7 @@ SPECIAL = "no regular file"
 # Compared without regard to case.
 _LEFT_BY_SYSTEMS = frozenset(
     (
-        *("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini"),
+        *("__macosx", "icon\r", "thumbs.db", "ehthumbs.db", "desktop.ini"),
         *("@eadir", "@__thumb", "#recycle", "#snapshot"),  # Synology, QNAP
         *("$recycle.bin", "recycler", "system volume information", "lost+found"),
         *("__pycache__",),

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from headtohead.core.pictures import caption_font, drawable
 from headtohead.data.prepared import printable
 from headtohead.deploy.image_files import Pixels
 from headtohead.deploy.predictor import device_of
@@ -187,12 +188,13 @@ def _scale(row: Image.Image, column: int, limit: float) -> None:
 
 
 def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(12)
+    return caption_font(11)
 
 
 def _short(text: str, width: int) -> str:
     """`text` cut to `width` pixels, its end kept: file names differ there."""
     font = _font()
+    text = drawable(text, font)
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(f"…{text}") > width:

@@ -1,6 +1,7 @@
 """The images that a finished study is evaluated on, by the study's own classes and metric."""
 
 import dataclasses
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,16 +79,25 @@ class NewImages:
         return np.asarray(logits.cpu().numpy(), np.float32)
 
 
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _folded(name: str) -> str:
+    return _composed(name).casefold()
+
+
 def matched(
     prepared: PreparedSet, classes: tuple[str, ...]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], list[str]]:
     """Rows whose class is one of the study's, their labels there, and the differences, told.
 
-    Names are compared as they are, then without regard to case. Raises DataError for none.
+    Names are compared as they are, then without regard to case and to how accents are written
+    (macOS decomposes them). Raises DataError for none.
     """
-    folded = {name.casefold(): index for index, name in enumerate(classes)}
+    folded = {_folded(name): index for index, name in enumerate(classes)}
     place = {
-        number: classes.index(name) if name in classes else folded.get(name.casefold())
+        number: classes.index(name) if name in classes else folded.get(_folded(name))
         for number, name in enumerate(prepared.classes)
     }
     known = [number for number, index in place.items() if index is not None]
@@ -100,7 +110,7 @@ def matched(
     notes = []
     for number in known:
         name, index = prepared.classes[number], place[number]
-        if index is not None and name != classes[index]:
+        if index is not None and _composed(name) != _composed(classes[index]):
             notes.append(f"Class {printable(name)} is taken as {printable(classes[index])}.")
     for number in sorted(set(place) - set(known)):
         count = int((prepared.labels == number).sum())

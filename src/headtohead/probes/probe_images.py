@@ -11,7 +11,8 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from hashlib import sha256
 from itertools import chain, zip_longest
-from pathlib import Path
+from math import log
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,7 @@ DRAWN_MASKS = "masks"
 """The folder of masks beside that of the drawn images."""
 
 _TRIMAP = frozenset({1, 2, 3})
+_SQUARE = 0.05  # logarithm of height / width: what is less may be rounding
 
 
 @dataclass(frozen=True)
@@ -219,19 +221,26 @@ def collect_masks(folder: Path, prepared: PreparedSet, rows: NDArray[np.int64]) 
     """The masks in `folder` of the images of `rows`, at the size of the prepared images.
 
     The mask of `dog/rex.jpg` is `dog/rex.png`, else `rex.png`. A trimap (values 1, 2 and 3 alone)
-    means object, background and border, as in Oxford-IIIT Pet (Parkhi et al. 2012); anything else
-    is object where it is not 0. A pixel is object or background where more than half of the
-    original pixels in it are, and unknown else. Raises UsageError where `folder` is none or has
-    no mask of any of the images, DataError for a mask that cannot be read.
+    means object, background and border, as in Oxford-IIIT Pet (Parkhi et al. 2012); a cut-out is
+    object where it is not transparent, anything else where it is not 0. A pixel is object or
+    background where more than half of the original pixels in it are, and unknown else. Raises
+    UsageError where `folder` is none or has no mask of any of the images, DataError for a mask that
+    cannot be read, that lies on its side, or that may be of either of two images.
     """
     check_masks_folder(folder)
     side = prepared.image_size
     masks = np.full((len(rows), side, side), UNKNOWN, np.uint8)
+    stems: dict[str, list[str]] = {}
+    for name in prepared.names:
+        stems.setdefault(PurePosixPath(name).stem, []).append(name)
     found = 0
     for index, row in enumerate(rows.tolist()):
-        path = mask_file(folder, prepared.names[row])
+        name = prepared.names[row]
+        path = mask_file(folder, name)
         if path is not None:
-            masks[index] = read_mask(path, side)
+            _refuse_shared(folder, path, stems[PurePosixPath(name).stem])
+            height, width = prepared.original_sizes[row].tolist()
+            masks[index] = read_mask(path, side, (height, width))
             found += 1
     if not found:
         example = Path(prepared.names[int(rows[0])]).with_suffix(".png") if len(rows) else ""
@@ -249,19 +258,38 @@ def mask_file(folder: Path, name: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def read_mask(path: Path, side: int) -> NDArray[np.uint8]:
+def _refuse_shared(folder: Path, path: Path, names: Sequence[str]) -> None:
+    """Raise DataError where the mask `path` would be taken for more than one of the `names`."""
+    shared = [name for name in names if mask_file(folder, name) == path]
+    if len(shared) > 1:
+        wanted = folder / PurePosixPath(shared[0]).with_suffix(".png")
+        other = "" if path == wanted else f", as {printable(str(wanted))}"
+        raise DataError(
+            f"the mask {printable(str(path))} may be of {printable(shared[0])} or of "
+            f"{printable(shared[1])}. Put masks into folders like the images'{other}, or rename "
+            f"one image."
+        )
+
+
+def read_mask(path: Path, side: int, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
     """(side, side) of 1 object, 0 background, UNKNOWN; read as `collect_masks` says.
 
-    Raises DataError where it cannot be read.
+    `size` is its image's height and width, upright. Raises DataError where it cannot be read, or
+    lies on its side.
     """
     try:
         with Image.open(path) as image:
-            # A palette's numbers are the mask, not its colours.
-            values = np.asarray(image if image.mode in ("L", "P", "1") else image.convert("L"))
+            values = _mask_values(image)
     except (OSError, UnidentifiedImageError) as error:
         raise DataError(
             f"the mask {printable(str(path))} cannot be read ({error}): repair or remove it."
         ) from error
+    if size is not None and _on_its_side(values.shape, size):
+        (tall, wide), (height, width) = values.shape, size
+        raise DataError(
+            f"the mask {printable(str(path))} has {wide} × {tall} pixels, and its image, upright, "
+            f"{width} × {height}: turn the mask as Exif turns the image."
+        )
     if set(np.unique(values).tolist()) <= _TRIMAP:
         inside, outside = values == 1, values == 2
     else:
@@ -270,6 +298,22 @@ def read_mask(path: Path, side: int) -> NDArray[np.uint8]:
     mask[_share(outside, side) > 0.5] = 0
     mask[_share(inside, side) > 0.5] = 1
     return mask
+
+
+def _mask_values(image: Image.Image) -> NDArray[np.generic]:
+    """(height, width) numbers of a mask: of a cut-out, with transparent parts, its opacity."""
+    if image.mode in ("RGBA", "LA"):
+        opacity = np.asarray(image.getchannel("A"))
+        if opacity.min() < 255:
+            return opacity
+    # A palette's numbers are the mask, not its colours.
+    return np.asarray(image if image.mode in ("L", "P", "1") else image.convert("L"))
+
+
+def _on_its_side(mask: tuple[int, ...], image: tuple[int, int]) -> bool:
+    """Whether the shape of `mask` is that of `image` with height and width exchanged."""
+    one, other = (log(shape[0] / shape[1]) for shape in (mask, image))
+    return abs(other) > _SQUARE and abs(one + other) < _SQUARE / 2
 
 
 def _share(pixels: NDArray[np.bool_], side: int) -> NDArray[np.float32]:

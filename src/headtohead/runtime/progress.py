@@ -47,7 +47,7 @@ class Display:
         self._console = console or _console()
         self._rows: dict[Job, _RunProgress] = {}
         self._stage: tuple[str, int, int, str] | None = None
-        self._said: dict[str, float] = {}
+        self._said: dict[str, tuple[float, str]] = {}
         self._began, self._at_begin = 0.0, 0.0
         self._live = Live(
             console=self._console, get_renderable=self._render, refresh_per_second=4, transient=True
@@ -70,8 +70,9 @@ class Display:
         """Of `what`, `done` are done of `total` (0: unknown), with `left` seconds to go."""
         after = "" if left is None else f", {_time_left(left)}"
         self._stage = (what, done, total, after)
-        if not self._console.is_terminal and self._due(what, done == total):
-            self._print(f"{what}: {done:,}{f' of {total:,}' if total else ''}{after}")
+        count = f"{_count(done, total)}{after}"
+        if not self._console.is_terminal and self._due(what, count, done == total):
+            self._print(f"{what}: {count}" if count else what)
 
     def note(self, message: str) -> None:
         """A line that stays."""
@@ -126,12 +127,14 @@ class Display:
     def _print(self, message: str) -> None:
         self._console.print(message, markup=False, highlight=False, soft_wrap=True)
 
-    def _due(self, subject: str, last: bool) -> bool:
+    def _due(self, subject: str, count: str, last: bool) -> bool:
+        """Whether a line is due: the first, the last, and one now and then; none twice."""
         now = time.monotonic()
-        if last or now - self._said.get(subject, -PLAIN_INTERVAL) >= PLAIN_INTERVAL:
-            self._said[subject] = now
-            return True
-        return False
+        then, said = self._said.get(subject, (-PLAIN_INTERVAL, None))
+        if count == said or not (last or now - then >= PLAIN_INTERVAL):
+            return False
+        self._said[subject] = (now, count)
+        return True
 
     def _epochs(self) -> tuple[float, int]:
         rows = self._rows.values()
@@ -150,7 +153,7 @@ class Display:
             what, done, total, after = self._stage
             bar = ProgressBar(total=total or None, completed=done, width=40, pulse=not total)
             line = Table.grid(padding=(0, 1))
-            line.add_row(Text(what), bar, f"{done:,}{f' of {total:,}' if total else ''}{after}")
+            line.add_row(Text(what), bar, f"{_count(done, total)}{after}")
             return line
         return self._runs() if self._rows else Text("")
 
@@ -199,6 +202,13 @@ def _epoch_line(job: Job, row: _RunProgress, left: str) -> str:
         f"val_accuracy {_number(row.val_accuracy, '{:.4f}')}  "
         f"{_number(row.speed, '{:,.0f}')} images/s  {left}"
     )
+
+
+def _count(done: int, total: int) -> str:
+    """`5 of 10`; `5` where the total is unknown; nothing where nothing is counted."""
+    if total:
+        return f"{done:,} of {total:,}"
+    return f"{done:,}" if done else ""
 
 
 def _time_left(seconds: float) -> str:

@@ -81,6 +81,23 @@ def write_pictures(out: Path, table: PictureTable) -> None:
         write_atomic(path, content)
 
 
+def refuse_another_split(out: Path, table: PictureTable) -> None:
+    """Raise UsageError where the study in `out` has the images of `table` in other splits.
+
+    Another version of headtohead may have split them: runs of both could not be compared.
+    """
+    try:
+        before = read_pictures(out)
+    except UsageError:  # damaged: it is written anew
+        return
+    if before is not None and before.splits != table.splits:
+        raise UsageError(
+            f"{out}: its study has these images in other splits, made by another version of "
+            f"headtohead. Choose another --out, or resume with that version (`headtohead:` in its "
+            f"study.yaml)."
+        )
+
+
 def read_pictures(out: Path) -> PictureTable | None:
     """The table in `out`; None where a ledger has none. Raises UsageError for a damaged one."""
     path = out / PICTURES_FILE
