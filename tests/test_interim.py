@@ -14,6 +14,7 @@ from headtohead.runtime.interim import (
     check_design,
     declare,
     follow,
+    jobs_without_look,
     look_jobs,
 )
 from headtohead.runtime.jobs import Job
@@ -202,6 +203,53 @@ def test_jobs_go_seed_by_seed(tmp_path: Path) -> None:
         *("fc seed 0", "fc_dropout seed 0", "gap seed 0"),
         *("fc seed 1", "gap seed 1"),
     ]
+
+
+def test_seeds_that_looks_added_are_not_asked_of_other_heads_later(tmp_path: Path) -> None:
+    """Else the same command again trains every other head as often as the two that are looked at,
+    hours that an undisturbed command does not take."""
+    heads = ("fc", "fc_dropout", "gap")
+    ledger = study_ledger(tmp_path, heads=heads, seeds=2)
+    followed(ledger, design(ledger), {"gap": 0.9})
+    again = Ledger.open(tmp_path)
+    assert again.file.study.seeds == 7
+    asked = again.file.study.model_copy(update={"verdict": design(ledger).verdict, "seeds": 2})
+    assert followed(again, asked, {}) == []
+    without = [job for job in jobs_without_look(again, 2) if again.run(job.head, job.seed) is None]
+    assert without == []
+    more = followed(again, asked.model_copy(update={"seeds": 3}), {})
+    assert more == [Job("fc_dropout", 2)], "more seeds can be asked for"
+    found = read_looks(tmp_path)
+    assert found is not None
+    assert found.seeds == 3
+    assert summarize(StudyData(Ledger.open(tmp_path))).unfinished == ()
+
+
+def test_another_reference_or_metric_does_not_take_the_designs_verdict(tmp_path: Path) -> None:
+    """Else a head that was never looked at is said to beat another, or by another metric."""
+    ledger = study_ledger(tmp_path, heads=("fc", "fc_dropout", "gap"), seeds=2)
+    followed(ledger, design(ledger), {"gap": 0.9})
+    study = Ledger.open(tmp_path).file.study
+    for change in ({"reference": "fc_dropout"}, {"metric": "macro_f1"}):
+        other = study.model_copy(update={"verdict": study.verdict.model_copy(update=change)})
+        file = ledger.file.model_copy(update={"study": other})
+        with pytest.raises(UsageError, match="gap against fc"):
+            check_design(tmp_path, file)
+        Ledger.create(tmp_path, file)  # as earlier versions did
+        found = summarize(StudyData(Ledger.open(tmp_path))).comparisons
+        assert {item.comparison.better.outcome for item in found} == {"inconclusive"}
+
+
+def test_a_head_is_not_looked_at_against_itself(tmp_path: Path) -> None:
+    """Else the reference of the folder's heads is compared with itself, in many runs."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gmp"), seeds=2)
+    asked = StudySpec.model_validate(
+        ledger.file.study.model_dump()
+        | {"heads": ["gmp", "fc"], "verdict": {"until_decided": "fc", "reference": None}}
+    )
+    assert asked.reference == "gmp"
+    with pytest.raises(UsageError, match=r"verdict\.reference"):
+        check_design(tmp_path, ledger.file.model_copy(update={"study": asked}))
 
 
 def test_damaged_looks_are_told_plainly(tmp_path: Path) -> None:

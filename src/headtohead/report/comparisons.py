@@ -83,7 +83,9 @@ def comparisons_of(
         both = answers_of(paired, answers)
         over = picture_interval(both, groups, rule.level)
         seeds, (first, other) = tuple(scored[heads]), heads
-        comparison = judged[heads] if looks is None else _followed(judged[heads], other, looks)
+        comparison = judged[heads]
+        if looks is not None:
+            comparison = _followed(comparison, looks, (*heads, rule.metric))
         if looks is None and set(heads) <= set(idle):
             comparison = _without_seeds(comparison, "neither head beats the largest class")
         if looks is None and file.same_function(*heads):
@@ -152,12 +154,19 @@ def _trusted(comparison: PairComparison, reason: str) -> PairComparison:
     )
 
 
-def _followed(comparison: PairComparison, other: str, looks: LooksRecord) -> PairComparison:
-    """The comparison with the verdict of the sequential design, or none where it is another's."""
+def _followed(
+    comparison: PairComparison, looks: LooksRecord, compared: tuple[str, str, str]
+) -> PairComparison:
+    """The comparison with the verdict of the sequential design, or none where it is another's.
+
+    `compared` is the two heads and the metric that the comparison is about.
+    """
     pair = f"{looks.reference} against {looks.other}"
+    if compared[2] != looks.metric:
+        pair = f"{pair} by {looks.metric.replace('_', ' ')}"
     reason = f"an estimate: the study's sequential design spends its level on {pair}"
     untested = Verdict(comparison.not_worse.claim, "inconclusive", reason)
-    if other != looks.other:
+    if compared != (looks.reference, looks.other, looks.metric):
         better = Verdict(comparison.better.claim, "inconclusive", reason)
     else:
         better = looks_verdict(looks)

@@ -36,8 +36,8 @@ class LookRecord(Record):
 class LooksRecord(Record):
     """The design, as it was declared, and the looks in their order.
 
-    `seeds` is how many seeds the study's other heads were to have when it was declared. Earlier
-    versions say no `metric`: theirs was test accuracy.
+    `seeds` is how many seeds the study's other heads are to have: the most that a command asked
+    for. Earlier versions say no `metric`: theirs was test accuracy.
     """
 
     format: Literal[1] = 1
