@@ -9,6 +9,7 @@ from pydantic import JsonValue
 
 from headtohead.config.from_options import study_from
 from headtohead.config.options import TuneOptions, documented
+from headtohead.config.search_space import OPTION
 from headtohead.config.steps import step_lines
 from headtohead.config.study import HeadSpec, StudySpec
 from headtohead.config.study_files import resolve_tuning
@@ -71,12 +72,15 @@ def tune(
     asked = study_from(study, **options)
     spec = resolve_tuning(asked, trials=trials, epochs=epochs)
     question = question_about(
-        spec, device, workers, deterministic=deterministic, models=_edges(spec)
+        spec, device, workers, deterministic=deterministic, models=_models(spec)
     )
     untuned = {head: untuned_values(spec, head) for head in spec.heads}
     with start_up(spec, question, cache) as startup:
         spec, display = startup.study, startup.display
+        for line in startup.preflight.notes:
+            display.note(line)
         _, prepared = startup.prepare(len(spec.heads) * tuning_of(spec).seeds)
+        startup.refuse_too_large(classes=len(prepared.classes))
         file = study_file(spec, prepared)
         images = sum(file.counts["train"].values())
         if epochs is None and asked.tuning is None:  # who names the epochs has so many
@@ -92,13 +96,16 @@ def tune(
             return write_results(folder, ledger, spec)
 
 
-def _edges(spec: StudySpec) -> Iterator[tuple[str, HeadSpec]]:
-    """Every head with the edges of its options, so that none can fail to be built later."""
+def _models(spec: StudySpec) -> Iterator[tuple[str, HeadSpec]]:
+    """Every head, and with each value of its options that is to be checked before the search."""
     for name, head in spec.heads.items():
-        space = tuning_of(spec).space(name)
-        for setting in space:
-            for value in space[setting].edges():
-                yield name, head.with_settings({setting: value})
+        yield name, head
+        for setting, domain in tuning_of(spec).space(name).items():
+            option = setting.removeprefix(OPTION)
+            for value in domain.checked() if option != setting else ():
+                tried = head.with_settings({setting: value})
+                called = {"head": head.head or name}
+                yield f"{name} with {option} {value}", tried.model_copy(update=called)
 
 
 def _with_tuning(file: StudyFile, spec: StudySpec) -> StudyFile:
@@ -253,7 +260,7 @@ def _train(ledger: Ledger, jobs: list[Job], runner: StudyRunner) -> None:
     if errors := runner.train(ledger, jobs):
         raise RunError(
             f"not finished: {counted(len(errors), 'trial')}: {'; '.join(errors)}. Run the same "
-            f"command to resume."
+            f"command to resume. Where it fails again, search other values, with another --out."
         )
 
 
