@@ -225,6 +225,18 @@ def test_seeds_that_looks_added_are_not_asked_of_other_heads_later(tmp_path: Pat
     assert summarize(StudyData(Ledger.open(tmp_path))).unfinished == ()
 
 
+def test_nothing_beyond_the_last_look_is_unfinished(tmp_path: Path) -> None:
+    """Else a report asks for ever to run a command again that has nothing left to run."""
+    ledger = study_ledger(tmp_path, heads=("fc", "fc_dropout", "gap"), seeds=9)
+    Ledger.create(tmp_path, ledger.file.model_copy(update={"study": design(ledger)}))
+    followed(Ledger.open(tmp_path), design(ledger), {"gap": 0.9})
+    summary = summarize(StudyData(Ledger.open(tmp_path)))
+    assert (summary.unfinished, summary.planned) == ((), 7 + 9 + 7)
+    (tmp_path / "runs/gap/seed-6/run.json").unlink()
+    gone = summarize(StudyData(Ledger.open(tmp_path)))
+    assert (gone.unfinished, gone.planned) == ((("gap", 6),), 7 + 9 + 7)
+
+
 def test_another_reference_or_metric_does_not_take_the_designs_verdict(tmp_path: Path) -> None:
     """Else a head that was never looked at is said to beat another, or by another metric."""
     ledger = study_ledger(tmp_path, heads=("fc", "fc_dropout", "gap"), seeds=2)
