@@ -8,7 +8,9 @@ import pytest
 
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import UsageError
+from headtohead.core.text import signed
 from headtohead.report.comparisons import look_differences
+from headtohead.report.page.reasons import reason
 from headtohead.report.summary import summarize
 from headtohead.runtime.interim import (
     check_design,
@@ -16,6 +18,7 @@ from headtohead.runtime.interim import (
     follow,
     jobs_without_look,
     look_jobs,
+    more_seeds_note,
 )
 from headtohead.runtime.jobs import Job
 from headtohead.store.ledger import Ledger
@@ -235,6 +238,46 @@ def test_nothing_beyond_the_last_look_is_unfinished(tmp_path: Path) -> None:
     (tmp_path / "runs/gap/seed-6/run.json").unlink()
     gone = summarize(StudyData(Ledger.open(tmp_path)))
     assert (gone.unfinished, gone.planned) == ((("gap", 6),), 7 + 9 + 7)
+
+
+def test_the_pages_sentence_has_the_interval_that_holds_over_all_looks(tmp_path: Path) -> None:
+    """Else the narrower interval of one look stands beside a verdict that took several."""
+    ledger = study_ledger(tmp_path, heads=("fc", "fc_dropout", "gap"), seeds=2)
+
+    def run(ledger: Ledger, jobs: list[Job]) -> list[str]:
+        for job in jobs:
+            add_run(ledger, job.head, job.seed)
+        return []
+
+    def note(message: str) -> None:
+        pass
+
+    follow(ledger, design(ledger), run=run, differences=differences, note=note)
+    summary = summarize(StudyData(Ledger.open(tmp_path)))
+    assert summary.looks is not None
+    last = summary.looks.taken[-1]
+    assert last.low is not None
+    assert last.high is not None
+    told = {item.other: reason(summary, item) for item in summary.comparisons}
+    sign = -1 if last.mean < 0 else 1
+    ends = sorted((100 * sign * last.low, 100 * sign * last.high))
+    assert stated(told["fc"])[1:4] == ["95", *map(signed, ends)]
+    assert "all looks" not in told["fc_dropout"]
+
+
+def test_seeds_that_are_added_to_a_decided_study_are_told_of(tmp_path: Path) -> None:
+    """Else adding seeds until a verdict comes looks like any other way of having them."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=6)
+    study = ledger.file.study
+    more = ledger.file.model_copy(update={"study": study.model_copy(update={"seeds": 7})})
+    for seed in range(6):
+        add_run(ledger, "fc", seed)
+        assert more_seeds_note(tmp_path, more) is None, "no verdict could be seen yet"
+        add_run(ledger, "gap", seed)
+    assert more_seeds_note(tmp_path, ledger.file) is None
+    told = more_seeds_note(tmp_path, more)
+    assert told is not None
+    assert stated(told.removeprefix(str(tmp_path))) == ["6"]
 
 
 def test_another_reference_or_metric_does_not_take_the_designs_verdict(tmp_path: Path) -> None:

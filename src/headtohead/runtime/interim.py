@@ -9,8 +9,9 @@ from pathlib import Path
 
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import UsageError
+from headtohead.core.text import counted
 from headtohead.runtime.jobs import Job, jobs_of
-from headtohead.stats import DECIMALS
+from headtohead.stats import DECIMALS, seeds_needed
 from headtohead.stats.sequential import take_looks
 from headtohead.store.ledger import STUDY_FILE, Ledger, StudyFile
 from headtohead.store.looks import LOOKS_FILE, LookRecord, LooksRecord, read_looks, write_looks
@@ -89,6 +90,30 @@ def _wanted(spec: StudySpec, seeds: int) -> LooksRecord:
         spending=spec.verdict.spending,
         seeds=seeds,
         metric=spec.verdict.metric,
+    )
+
+
+def more_seeds_note(out: Path, file: StudyFile) -> str | None:
+    """What more seeds do to verdicts, where the study in `out` has had enough for them.
+
+    None where there are too few for any verdict, which nobody can have seen, and where a sequential
+    design says how many there are.
+    """
+    if not (out / STUDY_FILE).is_file() or read_looks(out) is not None:
+        return None
+    ledger = Ledger.open(out)
+    before, study = ledger.file.study, file.study
+    if ledger.file.digest != file.digest or study.seeds <= before.seeds:
+        return None
+    over = {(run.record.head, run.record.seed) for run in ledger.runs()}
+    seeds = range(before.seeds)
+    pairs = [sum({(a, n), (b, n)} <= over for n in seeds) for a, b in before.family]
+    if max(pairs, default=0) < seeds_needed(len(pairs), before.verdict.level):
+        return None
+    return (
+        f"{out} has had {counted(before.seeds, 'seed')}, enough for verdicts: seeds that are added "
+        f"after a look at the results make false verdicts more frequent. Where that matters, "
+        f"choose the number first, and another --out."
     )
 
 
