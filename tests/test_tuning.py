@@ -175,8 +175,49 @@ def test_the_same_search_again_trains_nothing_and_another_is_refused(
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert again.stdout.encode() == record
     refused = finish(words(undisturbed, "--epochs", "3"), code=2)
-    assert "another search" in refused.stderr
+    said = refused.stderr.splitlines()[-1].partition("another search")[2]
+    assert stated(said, "epoch") == ["1", "epoch", "3"], "what differs, and nothing else"
     assert (undisturbed / "tuning.json").read_bytes() == record
+
+
+PICKY = """
+import torch
+from headtohead.heads.base import Head
+
+
+class Picky(Head):
+    def __init__(self, channels, size, outputs, width=2):
+        super().__init__(channels, size, outputs)
+        self.width = width
+        self.linear = torch.nn.Linear(channels, outputs)
+
+    def forward(self, features):
+        if self.training and self.width == 1:
+            raise ValueError("too narrow")
+        return self.linear(features.mean((2, 3)))
+"""
+
+
+def test_a_trial_that_always_fails_leaves_those_before_it(
+    tmp_path: Path, words: Words, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a head that cannot train with some value takes every finished trial with it."""
+    (tmp_path / "picky_h2h.py").write_text(PICKY)
+    monkeypatch.syspath_prepend(tmp_path)
+    study = tmp_path / "search.yaml"
+    study.write_text(
+        "heads: {picky: {head: 'picky_h2h:Picky'}}\npictures: {image_size: 36}\n"
+        "recipe: {batch_size: 16}\n"
+        "tuning: {trials: 4, epochs: 1, options: {picky: {width: {low: 1, high: 3}}}}\n"
+    )
+    _, _, *options = words(tmp_path / "out")
+    failed = finish(["tune", str(study), *options], code=4)
+    assert "too narrow" in failed.stderr
+    ledger = Ledger.open(tmp_path / "out/trials")
+    over = [ledger.run(candidate("picky", n), FIRST_SEED) is not None for n in range(4)]
+    assert over == [True, True, True, False], "another proposal: let another trial fail"
+    assert "--trials 2" in failed.stderr
+    finish(["tune", str(study), *options, "--trials", "2"])
 
 
 def test_a_folder_with_something_else_is_refused(tmp_path: Path, words: Words) -> None:

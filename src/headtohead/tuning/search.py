@@ -11,7 +11,7 @@ from headtohead.config.from_options import study_from
 from headtohead.config.options import TuneOptions, documented
 from headtohead.config.search_space import OPTION
 from headtohead.config.steps import step_lines
-from headtohead.config.study import HeadSpec, StudySpec
+from headtohead.config.study import PROBLEMS, HeadSpec, StudySpec
 from headtohead.config.study_files import resolve_tuning
 from headtohead.config.verdict import VerdictSpec
 from headtohead.core.errors import RunError, UsageError
@@ -31,6 +31,7 @@ from headtohead.tuning.search_results import Tuning, write_results
 from headtohead.tuning.trials import (
     as_trained,
     candidate,
+    domain_text,
     trial_head,
     trial_jobs,
     trials_of,
@@ -147,10 +148,11 @@ def _as_trials(folder: Path, file: StudyFile) -> StudyFile:
                 f"{folder} is a study that was compared, not one's trials. Choose another --out."
             )
         common = [head for head in tunes.heads if head in before.heads]
-        if _searched(before, common) != _searched(tunes, common):
+        if unlike := _unlike(before, tunes, common):
+            shown = "; ".join(unlike[:PROBLEMS])
+            more = f"; and {len(unlike) - PROBLEMS} more" if len(unlike) > PROBLEMS else ""
             raise UsageError(
-                f"{folder} holds trials of another search (epochs, seeds or the values searched "
-                f"differ; it has {_in_words(before)}, received {_in_words(tunes)}). Choose another "
+                f"{folder} holds trials of another search: it has {shown}{more}. Choose another "
                 f"--out."
             )
         options = {**tuning_of(before).options, **tuning_of(tunes).options}
@@ -174,15 +176,27 @@ def _clear_outdated(folder: Path, file: StudyFile, display: Display) -> None:
     clear_outdated(folder, there, Retraining(retrain_changed=None), display.note)
 
 
-def _searched(study: StudySpec, heads: list[str]) -> object:
-    tuning = tuning_of(study)
-    return tuning.epochs, tuning.seeds, [(study.heads[h], tuning.space(h)) for h in heads]
-
-
-def _in_words(study: StudySpec) -> str:
-    tuning = tuning_of(study)
-    epochs, seeds = counted(tuning.epochs, "epoch"), counted(tuning.seeds, "seed")
-    return f"{epochs}, {seeds}, {tuning.recipe!r}, {tuning.options!r}"
+def _unlike(before: StudySpec, study: StudySpec, heads: list[str]) -> list[str]:
+    """What two searches of the same `heads` differ by, in words: once for what all heads have."""
+    theirs, mine = tuning_of(before), tuning_of(study)
+    found = []
+    for what, their, my in (
+        ("epoch", theirs.epochs, mine.epochs),
+        ("seed", theirs.seeds, mine.seeds),
+    ):
+        if their != my:
+            found.append(f"{counted(their, what)} a trial, received {my}")
+    for head in heads:
+        if before.heads[head] != study.heads[head]:
+            found.append(f"another head {head}")
+        spaces = theirs.space(head), mine.space(head)
+        for setting in {**spaces[0], **spaces[1]}:
+            old, new = (space.get(setting) for space in spaces)
+            if old != new:
+                option = setting.removeprefix(OPTION)
+                whose = "" if option == setting else f" of {head}"
+                found.append(f"{option}{whose} {domain_text(old)}, received {domain_text(new)}")
+    return list(dict.fromkeys(found))
 
 
 def _search(
@@ -216,7 +230,7 @@ def _search(
                 f"Round {start // AT_ONCE + 1} of {rounds}: of each head, trial "
                 f"{' and '.join(map(str, numbers))} of 0 to {tuning.trials - 1}"
             )
-            _train(ledger, jobs, runner)
+            _train(ledger, jobs, runner, before=start)
         if not tuning.keep_weights:
             _drop_weights(ledger, jobs)
     return ledger
@@ -255,12 +269,17 @@ def _proposals(
     ]
 
 
-def _train(ledger: Ledger, jobs: list[Job], runner: StudyRunner) -> None:
-    """Train what is not over. Raises RunError where a run could not be finished."""
+def _train(ledger: Ledger, jobs: list[Job], runner: StudyRunner, before: int) -> None:
+    """Train what is not over, after so many trials of each head `before`.
+
+    Raises RunError where a run could not be finished.
+    """
     if errors := runner.train(ledger, jobs):
+        fewer = f", or choose among the trials before: --trials {before}" if before else ""
         raise RunError(
             f"not finished: {counted(len(errors), 'trial')}: {'; '.join(errors)}. Run the same "
-            f"command to resume. Where it fails again, search other values, with another --out."
+            f"command to resume. Where it fails again, search other values, with another "
+            f"--out{fewer}."
         )
 
 

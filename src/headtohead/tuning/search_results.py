@@ -213,8 +213,9 @@ def _notes(file: StudyFile, study: StudySpec, heads: dict[str, HeadTuning]) -> I
     for head, found in heads.items():
         failed = [str(trial.number) for trial in found.trials if trial.failures]
         if failed:
+            trials = "trial" if len(failed) == 1 else "trials"
             yield (
-                f"{head} diverged in trial {', '.join(failed)}; a run that does scores the "
+                f"{head} diverged in {trials} {', '.join(failed)}; a run that does scores the "
                 f"majority share{whose}."
             )
         if found.best.accuracy <= majority:

@@ -96,16 +96,19 @@ def untuned_values(study: StudySpec, head: str) -> dict[str, JsonValue]:
         if value not in domain:
             raise UsageError(
                 f"tuning: {setting} of {head} is {value!r} without tuning, which is not in "
-                f"{_in_words(domain)}. The untuned head is each search's first trial: widen it."
+                f"{domain_text(domain)}. The untuned head is each search's first trial: widen it."
             )
         found[setting] = value
     return found
 
 
-def _in_words(domain: Range | Choices) -> str:
+def domain_text(domain: Range | Choices | None) -> str:
+    """The values of a setting that are searched, in words."""
+    if domain is None:
+        return "not searched"
     if isinstance(domain, Choices):
         return ", ".join(map(repr, domain.root))
-    return f"{domain.low} to {domain.high}"
+    return f"{domain.low} to {domain.high}{', logarithmic' if domain.log else ''}"
 
 
 def _at(recipe: Any, setting: str) -> JsonValue:
