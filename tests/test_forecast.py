@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from headtohead.claims.judge import judge
 from headtohead.cli import main
 from headtohead.config.from_options import study_from
-from headtohead.config.study import StudySpec
+from headtohead.config.study import BackboneSpec, StudySpec
 from headtohead.config.study_files import load_study
 from headtohead.core.errors import UsageError
 from headtohead.runtime.forecast import forecast
@@ -214,6 +214,16 @@ def test_a_folder_from_when_studies_were_called_standard_is_found() -> None:
     assert forecast(study).missing == 3
 
 
+def test_a_folder_that_cannot_be_read_is_in_nobodys_way() -> None:
+    """Else a damaged folder of another study, which nobody named, leaves no plan of this one."""
+    ledger = study_ledger(Path("runs") / "quick-ffff", heads=("fc", "gap"), seeds=2)
+    add_run(ledger, "fc", 0)
+    other = Path("runs/quick-0000/study.yaml")
+    other.parent.mkdir()
+    other.write_text("format: 9\n")
+    assert forecast(ledger.file.study).missing == 3
+
+
 def test_one_head_without_a_run_leaves_the_sum_unknown(tmp_path: Path) -> None:
     """The time of the other heads alone would read like the whole study's."""
     ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=2)
@@ -273,6 +283,25 @@ def test_a_plan_of_a_design_that_cannot_be_declared_is_refused(tmp_path: Path) -
         add_run(ledger, head, 0)
     with pytest.raises(UsageError, match=r"1 .* gap and fc"):
         forecast(design(ledger), tmp_path)
+    # Where `compare` goes without --out.
+    usual = Path("runs") / f"{ledger.file.study.name}-{ledger.file.digest[:8]}"
+    ledger = study_ledger(usual, heads=("fc", "gap"), seeds=2)
+    for head in ("fc", "gap"):
+        add_run(ledger, head, 0)
+    with pytest.raises(UsageError, match=r"1 .* gap and fc"):
+        forecast(design(ledger))
+
+
+def test_features_are_said_to_be_left_out_of_the_time(tmp_path: Path) -> None:
+    """Else a frozen backbone's hour over all images is planned as the seconds of its heads."""
+    frozen = BackboneSpec(name="tutorial_cnn", train="none")
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=2)
+    add_run(ledger, "fc", 0)
+    add_run(ledger, "gap", 0)
+    told = forecast(ledger.file.study, tmp_path)
+    assert "features" not in str(told)
+    study = told.study.model_copy(update={"backbone": frozen})
+    assert "features" in str(dataclasses.replace(told, study=study))
 
 
 def test_one_head_has_nothing_to_compare() -> None:

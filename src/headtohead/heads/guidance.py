@@ -138,9 +138,10 @@ def too_few_seeds(seeds: int, comparisons: int, level: float) -> list[str]:
     while seeds_needed(most + 1, level) <= seeds:
         most += 1
     fewer = f", or declare at most {most} in verdict.pairs" if most else ""
+    verb = "takes" if comparisons == 1 else "take"
     return [
-        f"{counted(comparisons, 'comparison')} at level {level:g} take at least {needed} seeds for "
-        f"any verdict; the study has {seeds}. Use --seeds {needed}{fewer}."
+        f"{counted(comparisons, 'comparison')} at level {level:g} {verb} at least {needed} seeds "
+        f"for any verdict; the study has {seeds}. Use --seeds {needed}{fewer}."
     ]
 
 

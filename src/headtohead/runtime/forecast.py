@@ -8,6 +8,7 @@ from types import MappingProxyType
 from headtohead.claims.table import tested_claims
 from headtohead.config.differences import differences, head_with_other_settings
 from headtohead.config.study import StudySpec
+from headtohead.core.errors import HeadToHeadError
 from headtohead.runtime.interim import refuse_design
 from headtohead.stats import seeds_needed
 from headtohead.stats.power import Power, expected_power
@@ -206,12 +207,24 @@ def _ledger_of(spec: StudySpec, out: Path | None) -> Ledger | None:
         refuse_design(ledger, spec)
         return ledger
     for path in sorted(path for name in {spec.name, "standard"} for path in _studies(name)):
-        ledger = Ledger.open(path.parent)
+        ledger = _opened(path.parent)
+        if ledger is None:
+            continue
         before = ledger.file.study
         same = not differences(before, spec) and head_with_other_settings(before, spec) is None
         if same and _same_images(before, spec):
+            if path.parent.name == f"{spec.name}-{ledger.file.digest[:8]}":  # as `default_out`
+                refuse_design(ledger, spec)
             return ledger
     return None
+
+
+def _opened(folder: Path) -> Ledger | None:
+    """The ledger in a folder that nobody named; None where it cannot be read."""
+    try:
+        return Ledger.open(folder)
+    except HeadToHeadError:
+        return None
 
 
 def _studies(name: str) -> Iterable[Path]:

@@ -118,9 +118,12 @@ def _time(found: Forecast) -> Iterator[str]:
         yield f"Training time: unknown until a run is finished ({', '.join(found.without_time)})."
     elif found.remaining:
         workers = min(found.workers, found.missing)
+        aside = "probes"
+        if found.study.backbone.frozen:
+            aside += " and the features of the frozen backbone"
         yield (
             f"Estimated training time: {_clock(found.remaining / workers)} with "
-            f"{counted(workers, 'worker')}, {_clock(found.remaining)} of work in all; probes "
+            f"{counted(workers, 'worker')}, {_clock(found.remaining)} of work in all; {aside} "
             f"excluded."
         )
     if found.further and not found.without_time:
