@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from headtohead.config.study import StudySpec
-from headtohead.core.errors import UsageError
+from headtohead.core.errors import StorageError, UsageError
 from headtohead.core.text import signed
 from headtohead.report.comparisons import look_differences
 from headtohead.report.page.reasons import reason
@@ -310,5 +310,10 @@ def test_a_head_is_not_looked_at_against_itself(tmp_path: Path) -> None:
 def test_damaged_looks_are_told_plainly(tmp_path: Path) -> None:
     """Without its looks nothing says how often a comparison was looked at."""
     (tmp_path / LOOKS_FILE).write_text("{}")
-    with pytest.raises(UsageError, match="Restore it"):
+    with pytest.raises(UsageError, match="Restore it") as refusal:
+        read_looks(tmp_path)
+    assert "\n" not in str(refusal.value)
+    (tmp_path / LOOKS_FILE).unlink()
+    (tmp_path / LOOKS_FILE).mkdir()
+    with pytest.raises(StorageError):
         read_looks(tmp_path)

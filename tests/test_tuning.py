@@ -364,6 +364,28 @@ def test_a_chosen_value_that_is_null_is_in_the_study_to_compare(tmp_path: Path) 
     assert tuned.heads["fc_dropout"].options == {"dropout": None}
 
 
+def test_a_value_that_is_not_searched_is_told_with_its_place() -> None:
+    """Else the search by default refuses a study's own learning rate, and nobody knows where."""
+    study = resolve_tuning(study_from("quick", learning_rate=0.5))
+    with pytest.raises(UsageError, match=r"tuning\.recipe\.learning_rate"):
+        untuned_values(study, "gap")
+    text = "heads: {fc_dropout: {options: {dropout: 0.9}}}\n"
+    with pytest.raises(UsageError, match=r"tuning\.options\.fc_dropout\.dropout"):
+        untuned_values(resolve_tuning(parse_study(text, "study.yaml")), "fc_dropout")
+
+
+def test_a_name_that_leaves_no_room_for_trials_is_refused() -> None:
+    """Else the trials are trained into a folder that cannot be opened again."""
+    for length, fits in ((60, True), (61, False)):
+        text = f"heads: {{{'a' * length}: {{head: gap}}}}\n"
+        study = resolve_tuning(parse_study(text, "study.yaml"))
+        if fits:
+            assert untuned_values(study, "a" * length)
+        else:
+            with pytest.raises(UsageError, match="shorter name"):
+                untuned_values(study, "a" * length)
+
+
 def test_the_shipped_search_can_be_run() -> None:
     """Else `article-tuned` fails on its first line: every head's own values are in its space."""
     study = load_study("article-tuned")

@@ -209,18 +209,17 @@ def _notes(file: StudyFile, study: StudySpec, heads: dict[str, HeadTuning]) -> I
             f"{metric.replace('_', ' ')}, by which other settings may be better."
         )
     majority = file.majority_share("validation")
-    whose = "" if file.study.split.mode == "fixed" else " of seed 0's validation split"
     for head, found in heads.items():
         failed = [str(trial.number) for trial in found.trials if trial.failures]
         if failed:
             trials = "trial" if len(failed) == 1 else "trials"
             yield (
                 f"{head} diverged in {trials} {', '.join(failed)}; a run that does scores the "
-                f"majority share{whose}."
+                f"majority share."
             )
         if found.best.accuracy <= majority:
             yield (
-                f"No trial of {head} is above the majority share{whose}, {100 * majority:.1f} %: "
+                f"No trial of {head} is above the majority share, {100 * majority:.1f} %: "
                 f"the choice among them says little. Give trials more epochs."
             )
         yield from _repeated(head, found.trials)
