@@ -17,8 +17,8 @@ from headtohead.runtime.interim import (
     declare,
     follow,
     jobs_without_look,
+    late_notes,
     look_jobs,
-    more_seeds_note,
 )
 from headtohead.runtime.jobs import Job
 from headtohead.store.ledger import Ledger
@@ -272,12 +272,32 @@ def test_seeds_that_are_added_to_a_decided_study_are_told_of(tmp_path: Path) -> 
     more = ledger.file.model_copy(update={"study": study.model_copy(update={"seeds": 7})})
     for seed in range(6):
         add_run(ledger, "fc", seed)
-        assert more_seeds_note(tmp_path, more) is None, "no verdict could be seen yet"
+        assert list(late_notes(tmp_path, more)) == [], "no verdict could be seen yet"
         add_run(ledger, "gap", seed)
-    assert more_seeds_note(tmp_path, ledger.file) is None
-    told = more_seeds_note(tmp_path, more)
-    assert told is not None
+    assert list(late_notes(tmp_path, ledger.file)) == []
+    (told,) = late_notes(tmp_path, more)
     assert stated(told.removeprefix(str(tmp_path))) == ["6"]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [{"metric": "macro_f1"}, {"reference": "fc"}, {"margin": 0.05}, {"pairs": [["fc", "gap"]]}],
+    ids=lambda rule: next(iter(rule)),
+)
+def test_a_rule_that_changes_after_its_runs_is_told_of(
+    tmp_path: Path, rule: dict[str, Any]
+) -> None:
+    """Else whoever tries three metrics and reports one is not told that he tested three times."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=6)
+    content = ledger.file.study.model_dump()
+    study = StudySpec.model_validate(content | {"verdict": content["verdict"] | rule})
+    other = ledger.file.model_copy(update={"study": study})
+    assert list(late_notes(tmp_path, other)) == []
+    for head in ("fc", "gap"):
+        for seed in range(6):
+            add_run(ledger, head, seed)
+    (told,) = late_notes(tmp_path, other)
+    assert f"changes their {next(iter(rule))}" in told
 
 
 def test_another_reference_or_metric_does_not_take_the_designs_verdict(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from headtohead.report.page.thumbnails import keep_thumbnails
 from headtohead.report.render import render
 from headtohead.report.summary import Summary
 from headtohead.result import Comparison
-from headtohead.runtime.interim import check_design, follow, jobs_without_look, more_seeds_note
+from headtohead.runtime.interim import check_design, follow, jobs_without_look, late_notes
 from headtohead.runtime.jobs import Job
 from headtohead.runtime.preflight import guidance_of, question_about
 from headtohead.runtime.progress import Display
@@ -110,8 +110,8 @@ def _open(
     """The study's ledger, new or extended, with its table of images; the caller holds it."""
     spec = file.study
     check_design(folder, file)
-    if told := more_seeds_note(folder, file):
-        display.note(told)
+    for line in late_notes(folder, file):
+        display.note(line)
     clear_outdated(folder, file, retraining, display.note)
     if spec.tuning is not None:
         display.note("Using default settings; `headtohead tune` tunes each head first.")

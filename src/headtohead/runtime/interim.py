@@ -4,12 +4,12 @@ It is written down before the first pair is trained and after each look (`store.
 design is chosen after its data, and no look is taken twice.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import UsageError
-from headtohead.core.text import counted
+from headtohead.core.text import counted, names
 from headtohead.runtime.jobs import Job, jobs_of
 from headtohead.stats import DECIMALS, seeds_needed
 from headtohead.stats.sequential import take_looks
@@ -93,28 +93,47 @@ def _wanted(spec: StudySpec, seeds: int) -> LooksRecord:
     )
 
 
-def more_seeds_note(out: Path, file: StudyFile) -> str | None:
-    """What more seeds do to verdicts, where the study in `out` has had enough for them.
+RULES = ("metric", "level", "margin", "pairs")
+"""What of a verdict is named before the runs are seen, beside the reference."""
 
-    None where there are too few for any verdict, which nobody can have seen, and where a sequential
-    design says how many there are.
+
+def late_notes(out: Path, file: StudyFile) -> Iterator[str]:
+    """What more seeds, or another rule, do to verdicts, where the study in `out` could give some.
+
+    Nothing where there are too few pairs for any verdict, which nobody can have seen, and where a
+    sequential design says how many there are.
     """
     if not (out / STUDY_FILE).is_file() or read_looks(out) is not None:
-        return None
+        return
     ledger = Ledger.open(out)
     before, study = ledger.file.study, file.study
-    if ledger.file.digest != file.digest or study.seeds <= before.seeds:
-        return None
+    if ledger.file.digest != file.digest or not _could_decide(ledger):
+        return
+    if study.seeds > before.seeds:
+        yield (
+            f"{out} has had {counted(before.seeds, 'seed')}, enough for verdicts: seeds that are "
+            f"added after a look at the results make false verdicts more frequent. Where that "
+            f"matters, choose the number first, and another --out."
+        )
+    heads = {**before.heads, **study.heads}  # as `Ledger.create` joins them
+    mine, theirs = study.verdict, before.verdict
+    changed = [name for name in RULES if getattr(mine, name) != getattr(theirs, name)]
+    if study.model_copy(update={"heads": heads}).reference != before.reference:
+        changed.insert(0, "reference")
+    if changed:
+        yield (
+            f"{out} has runs enough for verdicts, and this command changes their "
+            f"{names(changed)}: whoever has seen verdicts by one rule and takes another has tested "
+            f"twice."
+        )
+
+
+def _could_decide(ledger: Ledger) -> bool:
+    study = ledger.file.study
     over = {(run.record.head, run.record.seed) for run in ledger.runs()}
-    seeds = range(before.seeds)
-    pairs = [sum({(a, n), (b, n)} <= over for n in seeds) for a, b in before.family]
-    if max(pairs, default=0) < seeds_needed(len(pairs), before.verdict.level):
-        return None
-    return (
-        f"{out} has had {counted(before.seeds, 'seed')}, enough for verdicts: seeds that are added "
-        f"after a look at the results make false verdicts more frequent. Where that matters, "
-        f"choose the number first, and another --out."
-    )
+    seeds = range(study.seeds)
+    pairs = [sum({(a, n), (b, n)} <= over for n in seeds) for a, b in study.family]
+    return max(pairs, default=0) >= seeds_needed(len(pairs), study.verdict.level)
 
 
 def _agreed(ledger: Ledger, wanted: LooksRecord) -> LooksRecord | None:
