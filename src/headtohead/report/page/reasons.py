@@ -58,6 +58,10 @@ def _why_open(summary: Summary, item: HeadComparison) -> str:
     difference = found.difference
     if found.better.outcome != "inconclusive":
         return ""
+    if looks is not None and (item.first, item.other) == (looks.reference, looks.other):
+        taken = f"after {counted(len(looks.taken), 'look')}" if looks.taken else "before any look"
+        ahead = f"the next is at {looks.next_look} pairs" if looks.next_look else "it was the last"
+        return f"; not decided {taken}, {ahead}"
     if looks is not None:
         pair = f"{looks.reference} against {looks.other}"
         return f"; the study's sequential design decides, on {pair} alone"
