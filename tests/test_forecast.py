@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from headtohead.claims.judge import judge
 from headtohead.cli import main
 from headtohead.config.from_options import study_from
-from headtohead.config.study import StudySpec
+from headtohead.config.study import BackboneSpec, StudySpec
 from headtohead.config.study_files import load_study
 from headtohead.core.errors import UsageError
 from headtohead.runtime.forecast import forecast
@@ -22,6 +22,7 @@ from headtohead.study_data import StudyData
 from ledgers import add_run, full_ledger, study_ledger
 from photographs import write_pictures
 from stated import stated
+from test_interim import design, followed
 from test_own_code import KeepsItsAnswer
 
 
@@ -213,6 +214,16 @@ def test_a_folder_from_when_studies_were_called_standard_is_found() -> None:
     assert forecast(study).missing == 3
 
 
+def test_a_folder_that_cannot_be_read_is_in_nobodys_way() -> None:
+    """Else a damaged folder of another study, which nobody named, leaves no plan of this one."""
+    ledger = study_ledger(Path("runs") / "quick-ffff", heads=("fc", "gap"), seeds=2)
+    add_run(ledger, "fc", 0)
+    other = Path("runs/quick-0000/study.yaml")
+    other.parent.mkdir()
+    other.write_text("format: 9\n")
+    assert forecast(ledger.file.study).missing == 3
+
+
 def test_one_head_without_a_run_leaves_the_sum_unknown(tmp_path: Path) -> None:
     """The time of the other heads alone would read like the whole study's."""
     ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=2)
@@ -238,6 +249,59 @@ def test_looks_that_cannot_decide_are_named() -> None:
     ((looks, able),) = re.findall("looks at (.*?) pairs.*?decide: (.*)", told, re.S)
     assert stated(looks) == ["7", "10", "14", "20"]
     assert stated(able)[:3] == ["10", "14", "20"]
+
+
+def test_the_runs_of_a_sequential_study_are_those_of_its_looks(tmp_path: Path) -> None:
+    """Else six runs are planned where fourteen are trained before the first look, at most forty."""
+    ledger = study_ledger(tmp_path, heads=("fc", "fc_dropout", "gap"), seeds=2)
+    spec = design(ledger)
+    first = forecast(spec, tmp_path)
+    assert [(head.missing, head.further) for head in first.heads] == [(7, 3), (2, 0), (7, 3)]
+    told = stated(str(first).splitlines()[0].replace(str(tmp_path), "here"))
+    assert told == ["3", "16", "7", "16", "0", "6"]
+    assert {item.seeds for item in first.power} == {7, 8, 10}
+    followed(ledger, design(ledger, looks=[7]), {})
+    done = forecast(design(ledger, looks=[7]), tmp_path)
+    assert (done.runs, done.missing, done.further, done.remaining) == (16, 0, 0, 0)
+
+
+def test_the_time_of_every_look_is_told(tmp_path: Path) -> None:
+    """Else a machine is taken for the first look alone."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=2)
+    add_run(ledger, "fc", 0)
+    add_run(ledger, "gap", 1)
+    found = forecast(design(ledger), tmp_path)
+    assert found.remaining == pytest.approx(12 * 50)
+    assert found.longest == pytest.approx(18 * 50)
+    assert stated(str(found).splitlines()[-1]) == ["15"]  # minutes, one worker
+
+
+def test_a_plan_of_a_design_that_cannot_be_declared_is_refused(tmp_path: Path) -> None:
+    """Else a plan is made of what `compare` refuses after the images are prepared."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=2)
+    for head in ("fc", "gap"):
+        add_run(ledger, head, 0)
+    with pytest.raises(UsageError, match=r"1 .* gap and fc"):
+        forecast(design(ledger), tmp_path)
+    # Where `compare` goes without --out.
+    usual = Path("runs") / f"{ledger.file.study.name}-{ledger.file.digest[:8]}"
+    ledger = study_ledger(usual, heads=("fc", "gap"), seeds=2)
+    for head in ("fc", "gap"):
+        add_run(ledger, head, 0)
+    with pytest.raises(UsageError, match=r"1 .* gap and fc"):
+        forecast(design(ledger))
+
+
+def test_the_features_are_said_to_be_left_out_of_the_time(tmp_path: Path) -> None:
+    """Else a frozen backbone's hour over all images is planned as the seconds of its heads."""
+    frozen = BackboneSpec(name="tutorial_cnn", train="none")
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=2)
+    add_run(ledger, "fc", 0)
+    add_run(ledger, "gap", 0)
+    told = forecast(ledger.file.study, tmp_path)
+    assert "frozen backbone excluded" not in str(told)
+    study = told.study.model_copy(update={"backbone": frozen})
+    assert "frozen backbone excluded" in str(dataclasses.replace(told, study=study))
 
 
 def test_one_head_has_nothing_to_compare() -> None:

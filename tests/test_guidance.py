@@ -18,6 +18,7 @@ from headtohead.heads.guidance import (
     functions_of,
     negative_inputs,
     same_functions,
+    too_early_looks,
     too_few_seeds,
     too_large,
     training_bytes,
@@ -199,6 +200,13 @@ def test_the_largest_family_for_the_seeds_is_named() -> None:
     assert "at most 3 in verdict.pairs" in sentence  # 2/2^7 ≤ 0.05/3, not ≤ 0.05/4
     (sentence,) = too_few_seeds(2, 1, 0.05)
     assert "verdict.pairs" not in sentence  # not even one comparison can be decided
+
+
+def test_looks_too_early_for_any_decision_are_told() -> None:
+    """Else pairs are trained up to a last look that could never decide."""
+    assert too_early_looks((3, 6), (6,), 0.05) == []
+    (sentence,) = too_early_looks((3, 5), (), 0.05)
+    assert stated(sentence) == ["5", "0.05", "6", "6"]
 
 
 def test_guidance_needs_no_torch() -> None:

@@ -7,13 +7,17 @@ from typing import Any
 import pytest
 
 from headtohead.config.study import StudySpec
-from headtohead.core.errors import UsageError
+from headtohead.core.errors import StorageError, UsageError
+from headtohead.core.text import signed
 from headtohead.report.comparisons import look_differences
+from headtohead.report.page.reasons import reason
 from headtohead.report.summary import summarize
 from headtohead.runtime.interim import (
     check_design,
     declare,
     follow,
+    jobs_without_look,
+    late_notes,
     look_jobs,
 )
 from headtohead.runtime.jobs import Job
@@ -204,8 +208,134 @@ def test_jobs_go_seed_by_seed(tmp_path: Path) -> None:
     ]
 
 
+def test_seeds_that_looks_added_are_not_asked_of_other_heads_later(tmp_path: Path) -> None:
+    """Else the same command again trains every other head as often as the two that are looked at,
+    hours that an undisturbed command does not take."""
+    heads = ("fc", "fc_dropout", "gap")
+    ledger = study_ledger(tmp_path, heads=heads, seeds=2)
+    followed(ledger, design(ledger), {"gap": 0.9})
+    again = Ledger.open(tmp_path)
+    assert again.file.study.seeds == 7
+    asked = again.file.study.model_copy(update={"verdict": design(ledger).verdict, "seeds": 2})
+    assert followed(again, asked, {}) == []
+    without = [job for job in jobs_without_look(again, 2) if again.run(job.head, job.seed) is None]
+    assert without == []
+    more = followed(again, asked.model_copy(update={"seeds": 3}), {})
+    assert more == [Job("fc_dropout", 2)], "more seeds can be asked for"
+    found = read_looks(tmp_path)
+    assert found is not None
+    assert found.seeds == 3
+    assert summarize(StudyData(Ledger.open(tmp_path))).unfinished == ()
+
+
+def test_nothing_beyond_the_last_look_is_unfinished(tmp_path: Path) -> None:
+    """Else a report asks for ever to run a command again that has nothing left to run."""
+    ledger = study_ledger(tmp_path, heads=("fc", "fc_dropout", "gap"), seeds=9)
+    Ledger.create(tmp_path, ledger.file.model_copy(update={"study": design(ledger)}))
+    followed(Ledger.open(tmp_path), design(ledger), {"gap": 0.9})
+    summary = summarize(StudyData(Ledger.open(tmp_path)))
+    assert (summary.unfinished, summary.planned) == ((), 7 + 9 + 7)
+    (tmp_path / "runs/gap/seed-6/run.json").unlink()
+    gone = summarize(StudyData(Ledger.open(tmp_path)))
+    assert (gone.unfinished, gone.planned) == ((("gap", 6),), 7 + 9 + 7)
+
+
+def test_the_pages_sentence_has_the_interval_that_holds_over_all_looks(tmp_path: Path) -> None:
+    """Else the narrower interval of one look stands beside a verdict that took several."""
+    ledger = study_ledger(tmp_path, heads=("fc", "fc_dropout", "gap"), seeds=2)
+
+    def run(ledger: Ledger, jobs: list[Job]) -> list[str]:
+        for job in jobs:
+            more = 0.0 if job.head != "gap" else 0.03 if job.seed % 2 else -0.02
+            add_run(ledger, job.head, job.seed, skill=0.8 + more)
+        return []
+
+    def note(message: str) -> None:
+        pass
+
+    follow(ledger, design(ledger), run=run, differences=differences, note=note)
+    summary = summarize(StudyData(Ledger.open(tmp_path)))
+    assert summary.looks is not None
+    last = summary.looks.taken[-1]
+    assert last.low is not None
+    assert last.high is not None
+    told = {item.other: reason(summary, item) for item in summary.comparisons}
+    sign = -1 if last.mean < 0 else 1
+    ends = sorted((100 * sign * last.low, 100 * sign * last.high))
+    assert stated(told["fc"])[1:4] == ["95", *map(signed, ends)]
+    assert "all looks" not in told["fc_dropout"]
+    assert stated(told["fc"], "last")[-2:] == ["3", "last"], "no further look is waited for"
+
+
+def test_seeds_that_are_added_to_a_decided_study_are_told_of(tmp_path: Path) -> None:
+    """Else adding seeds until a verdict comes looks like any other way of having them."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=6)
+    study = ledger.file.study
+    more = ledger.file.model_copy(update={"study": study.model_copy(update={"seeds": 7})})
+    for seed in range(6):
+        add_run(ledger, "fc", seed)
+        assert list(late_notes(tmp_path, more)) == [], "no verdict could be seen yet"
+        add_run(ledger, "gap", seed)
+    assert list(late_notes(tmp_path, ledger.file)) == []
+    (told,) = late_notes(tmp_path, more)
+    assert stated(told.removeprefix(str(tmp_path))) == ["6"]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [{"metric": "macro_f1"}, {"reference": "fc"}, {"margin": 0.05}, {"pairs": [["fc", "gap"]]}],
+    ids=lambda rule: next(iter(rule)),
+)
+def test_a_rule_that_changes_after_its_runs_is_told_of(
+    tmp_path: Path, rule: dict[str, Any]
+) -> None:
+    """Else whoever tries three metrics and reports one is not told that he tested three times."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=6)
+    content = ledger.file.study.model_dump()
+    study = StudySpec.model_validate(content | {"verdict": content["verdict"] | rule})
+    other = ledger.file.model_copy(update={"study": study})
+    assert list(late_notes(tmp_path, other)) == []
+    for head in ("fc", "gap"):
+        for seed in range(6):
+            add_run(ledger, head, seed)
+    (told,) = late_notes(tmp_path, other)
+    assert f"changes their {next(iter(rule))}" in told
+
+
+def test_another_reference_or_metric_does_not_take_the_designs_verdict(tmp_path: Path) -> None:
+    """Else a head that was never looked at is said to beat another, or by another metric."""
+    ledger = study_ledger(tmp_path, heads=("fc", "fc_dropout", "gap"), seeds=2)
+    followed(ledger, design(ledger), {"gap": 0.9})
+    study = Ledger.open(tmp_path).file.study
+    for change in ({"reference": "fc_dropout"}, {"metric": "macro_f1"}):
+        other = study.model_copy(update={"verdict": study.verdict.model_copy(update=change)})
+        file = ledger.file.model_copy(update={"study": other})
+        with pytest.raises(UsageError, match="gap against fc"):
+            check_design(tmp_path, file)
+        Ledger.create(tmp_path, file)  # as earlier versions did
+        found = summarize(StudyData(Ledger.open(tmp_path))).comparisons
+        assert {item.comparison.better.outcome for item in found} == {"inconclusive"}
+
+
+def test_a_head_is_not_looked_at_against_itself(tmp_path: Path) -> None:
+    """Else the reference of the folder's heads is compared with itself, in many runs."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gmp"), seeds=2)
+    asked = StudySpec.model_validate(
+        ledger.file.study.model_dump()
+        | {"heads": ["gmp", "fc"], "verdict": {"until_decided": "fc", "reference": None}}
+    )
+    assert asked.reference == "gmp"
+    with pytest.raises(UsageError, match=r"verdict\.reference"):
+        check_design(tmp_path, ledger.file.model_copy(update={"study": asked}))
+
+
 def test_damaged_looks_are_told_plainly(tmp_path: Path) -> None:
     """Without its looks nothing says how often a comparison was looked at."""
     (tmp_path / LOOKS_FILE).write_text("{}")
-    with pytest.raises(UsageError, match="Restore it"):
+    with pytest.raises(UsageError, match="Restore it") as refusal:
+        read_looks(tmp_path)
+    assert "\n" not in str(refusal.value)
+    (tmp_path / LOOKS_FILE).unlink()
+    (tmp_path / LOOKS_FILE).mkdir()
+    with pytest.raises(StorageError):
         read_looks(tmp_path)

@@ -15,6 +15,7 @@ from headtohead.store.records import Failure, RunRecord
 from headtohead.study_data import StudyData
 from ledgers import add_run, study_ledger
 from stated import stated
+from test_interim import design, followed
 
 HEAD = "own_h2h:Own"
 NAME = "own_h2h.Own"
@@ -144,6 +145,18 @@ def test_what_starts_from_a_renewed_run_is_renewed_with_it(tmp_path: Path) -> No
     add_run(ledger, "gap", 0)
     clear_outdated(tmp_path, ledger.file, Retraining(retry_failed=True), lambda _: None)
     assert over(ledger) == set()
+
+
+def test_what_starts_from_a_renewed_run_is_not_renewed_after_a_look(tmp_path: Path) -> None:
+    """Else a pair that was looked at is another one, and nothing says so."""
+    heads = ("fc", "fc_dropout", "gap")
+    ledger = study_ledger(tmp_path, heads=heads, seeds=2, heads_after={"gap": "fc_dropout"})
+    followed(ledger, design(ledger, looks=[7]), {"gap": 0.9})
+    ledger = Ledger.open(tmp_path)
+    add_run(ledger, "fc_dropout", 1, failure=Failure(reason="lost", epoch=2, step=1))
+    with pytest.raises(UsageError, match="gap seed 1"):
+        clear_outdated(tmp_path, ledger.file, Retraining(retry_failed=True), print)
+    assert ledger.run("gap", 1) is not None
 
 
 def test_mixed_sources_are_said(ledger: Ledger) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from headtohead.config.search_space import Range
 from headtohead.config.study import StudySpec
 from headtohead.config.study_files import (
     DEFAULT_SEARCH,
@@ -64,6 +65,9 @@ def test_a_tuning_part_survives_its_files_and_changes_no_digest() -> None:
         ("recipe: {augment: {flop: [true]}}", "tuning.recipe.augment.flop"),
         ("recipe: {weight_decay: [0.1, 0.1]}", "there twice"),
         ("recipe: {weight_decay: []}", "tuning.recipe.weight_decay"),
+        ("recipe: {batch_size: {low: 16.0, high: 128}}", "tuning.recipe: batch_size"),
+        ("recipe: {augment: {flip: {low: 0.0, high: 1}}}", "tuning.recipe: augment.flip"),
+        ("recipe: {augment: {flip: {low: 0, high: 2}}}", "tuning.recipe: augment.flip"),
     ],
     ids=lambda value: value[:24],
 )
@@ -72,6 +76,17 @@ def test_a_search_that_cannot_be_is_refused_with_its_place(text: str, words: str
         tuning(text)
     assert words in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_whole_numbers_are_checked_one_by_one_where_they_are_few() -> None:
+    """Else a trial is proposed that cannot be trained, and no later command gets beyond it."""
+    assert Range(low=1, high=8).checked() == (1, 2, 3, 4, 5, 6, 7, 8)
+    assert Range(low=1, high=1000).checked() == (1, 1000)
+    for low, high in ((16.0, 128), (1e-6, 1e-5), (0.0, 1.0)):
+        first, between, last = Range(low=low, high=high).checked()
+        assert (first, last) == (low, high)
+        assert low < between < high
+        assert not float(between).is_integer()
 
 
 def test_a_split_for_each_seed_is_refused() -> None:

@@ -31,6 +31,7 @@ from headtohead.tuning.trials import (
 )
 from ledgers import add_run, study_ledger
 from photographs import write_pictures
+from stated import stated
 
 pytestmark = pytest.mark.usefixtures("quick_workers")
 
@@ -174,8 +175,49 @@ def test_the_same_search_again_trains_nothing_and_another_is_refused(
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert again.stdout.encode() == record
     refused = finish(words(undisturbed, "--epochs", "3"), code=2)
-    assert "another search" in refused.stderr
+    said = refused.stderr.splitlines()[-1].partition("another search")[2]
+    assert stated(said, "epoch") == ["1", "epoch", "3"], "what differs, and nothing else"
     assert (undisturbed / "tuning.json").read_bytes() == record
+
+
+PICKY = """
+import torch
+from headtohead.heads.base import Head
+
+
+class Picky(Head):
+    def __init__(self, channels, size, outputs, width=2):
+        super().__init__(channels, size, outputs)
+        self.width = width
+        self.linear = torch.nn.Linear(channels, outputs)
+
+    def forward(self, features):
+        if self.training and self.width == 1:
+            raise ValueError("too narrow")
+        return self.linear(features.mean((2, 3)))
+"""
+
+
+def test_a_trial_that_always_fails_leaves_those_before_it(
+    tmp_path: Path, words: Words, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a head that cannot train with some value takes every finished trial with it."""
+    (tmp_path / "picky_h2h.py").write_text(PICKY)
+    monkeypatch.syspath_prepend(tmp_path)
+    study = tmp_path / "search.yaml"
+    study.write_text(
+        "heads: {picky: {head: 'picky_h2h:Picky'}}\npictures: {image_size: 36}\n"
+        "recipe: {batch_size: 16}\n"
+        "tuning: {trials: 4, epochs: 1, options: {picky: {width: {low: 1, high: 3}}}}\n"
+    )
+    _, _, *options = words(tmp_path / "out")
+    failed = finish(["tune", str(study), *options], code=4)
+    assert "too narrow" in failed.stderr
+    ledger = Ledger.open(tmp_path / "out/trials")
+    over = [ledger.run(candidate("picky", n), FIRST_SEED) is not None for n in range(4)]
+    assert over == [True, True, True, False], "another proposal: let another trial fail"
+    assert "--trials 2" in failed.stderr
+    finish(["tune", str(study), *options, "--trials", "2"])
 
 
 def test_a_folder_with_something_else_is_refused(tmp_path: Path, words: Words) -> None:
@@ -194,15 +236,20 @@ def test_a_folder_with_something_else_is_refused(tmp_path: Path, words: Words) -
         ("fc_dropout: {dropout: [0.1, 0.2]}", "is 0.5 without tuning, which is not in 0.1, 0.2"),
         ("fc_dropout: {dropout: {low: 0.6, high: 0.7}}", "not in 0.6 to 0.7"),
         ("fc_dropout: {dropout: [0.5, 1.5]}", "received 1.5"),
+        ("attention: {heads: {low: 1, high: 8}}", "received 3: choose one of 1, 2, 4, 8"),
+        (
+            "fc: {hidden: [[100, 100], [90000, 90000], [10, 10]]}",
+            r"fc with hidden \[90000, 90000\]",
+        ),
     ],
-    ids=["strange option", "not among", "outside", "impossible"],
+    ids=["strange option", "not among", "outside", "impossible", "between", "too large"],
 )
 def test_options_that_a_head_does_not_take_are_told_before_the_work(
     tmp_path: Path, options: str, told: str
 ) -> None:
     path = tmp_path / "search.yaml"
     path.write_text(
-        "heads: [fc_dropout, gap]\n"
+        "heads: [fc_dropout, gap, attention, fc]\n"
         f"tuning: {{recipe: {{weight_decay: [0, 0.1]}}, options: {{{options}}}}}\n"
     )
     with pytest.raises(UsageError, match=told):
@@ -276,6 +323,67 @@ def test_what_a_choice_is_worth_is_said_beside_it(tmp_path: Path) -> None:
     assert re.search(r"fc_dropout [^.]* 60\.0 %", told)
     assert "gap diverged in trial 1" in told
     assert re.search(r" 100 images [^.]* 1\.", told)
+
+
+def test_so_much_as_chance_gives_is_said(tmp_path: Path) -> None:
+    """Else ten points between trials of the same settings are taken for a better recipe."""
+    study = parse_study(SEARCH.replace("trials: 3", "trials: 3\n  seeds: 2"), "search.yaml")
+    ledger = trials_ledger(tmp_path / "trials", study, 3)
+    for head in ("fc_dropout", "gap"):
+        for number, skill in enumerate((0.8, 0.7, 0.9)):
+            for seed in (FIRST_SEED, FIRST_SEED + 1):
+                add_run(ledger, candidate(head, number), seed, skill=skill, predictions=False)
+    found = write_results(tmp_path, ledger, study)
+    accuracies = sorted(trial.accuracy for trial in found.record.heads["gap"].trials)
+    (said,) = (note for note in found.record.notes if note.startswith("gap had"))
+    ends = [f"{100 * accuracies[0]:.1f}", f"{100 * accuracies[-1]:.1f}"]
+    assert stated(said) == ["0", "1", "2", *ends]
+    # One more image right of 100, with one of two seeds, is half a point.
+    told = re.split("[;.] ", next(found.explanation()))[1]
+    assert stated(told) == ["100", "0.5"]
+
+
+def test_a_search_by_accuracy_for_verdicts_on_another_metric_is_told(tmp_path: Path) -> None:
+    """Else settings that help small classes are thought to have been looked for."""
+    metric = "verdict: {reference: gap, metric: macro_f1}"
+    text = SEARCH.replace("verdict: {reference: gap}", metric).replace("trials: 3", "trials: 1")
+    study = parse_study(text, "search.yaml")
+    ledger = trials_ledger(tmp_path / "trials", study, 1)
+    for head in ("fc_dropout", "gap"):
+        add_run(ledger, candidate(head, 0), FIRST_SEED, predictions=False)
+    assert any("macro f1" in note for note in write_results(tmp_path, ledger, study).record.notes)
+
+
+def test_a_chosen_value_that_is_null_is_in_the_study_to_compare(tmp_path: Path) -> None:
+    """Else the winner is compared with its option's default, which was not chosen."""
+    search = "tuning: {trials: 1, options: {fc_dropout: {dropout: [null, 0.5]}}}"
+    study = parse_study(f"heads: {{fc_dropout: {{options: {{dropout: null}}}}}}\n{search}", "s")
+    ledger = trials_ledger(tmp_path / "trials", study, 1)
+    add_run(ledger, candidate("fc_dropout", 0), FIRST_SEED, predictions=False)
+    tuned = load_study(write_results(tmp_path, ledger, study).study)
+    assert tuned.heads["fc_dropout"].options == {"dropout": None}
+
+
+def test_a_value_that_is_not_searched_is_told_with_its_place() -> None:
+    """Else the search by default refuses a study's own learning rate, and nobody knows where."""
+    study = resolve_tuning(study_from("quick", learning_rate=0.5))
+    with pytest.raises(UsageError, match=r"tuning\.recipe\.learning_rate"):
+        untuned_values(study, "gap")
+    text = "heads: {fc_dropout: {options: {dropout: 0.9}}}\n"
+    with pytest.raises(UsageError, match=r"tuning\.options\.fc_dropout\.dropout"):
+        untuned_values(resolve_tuning(parse_study(text, "study.yaml")), "fc_dropout")
+
+
+def test_a_name_that_leaves_no_room_for_trials_is_refused() -> None:
+    """Else the trials are trained into a folder that cannot be opened again."""
+    for length, fits in ((60, True), (61, False)):
+        text = f"heads: {{{'a' * length}: {{head: gap}}}}\n"
+        study = resolve_tuning(parse_study(text, "study.yaml"))
+        if fits:
+            assert untuned_values(study, "a" * length)
+        else:
+            with pytest.raises(UsageError, match="shorter name"):
+                untuned_values(study, "a" * length)
 
 
 def test_the_shipped_search_can_be_run() -> None:

@@ -25,8 +25,8 @@ from headtohead.report.page.thumbnails import keep_thumbnails
 from headtohead.report.render import render
 from headtohead.report.summary import Summary
 from headtohead.result import Comparison
-from headtohead.runtime.interim import check_design, follow
-from headtohead.runtime.jobs import Job, jobs_of
+from headtohead.runtime.interim import check_design, follow, jobs_without_look, late_notes
+from headtohead.runtime.jobs import Job
 from headtohead.runtime.preflight import guidance_of, question_about
 from headtohead.runtime.progress import Display
 from headtohead.runtime.retraining import Retraining, clear_outdated
@@ -94,7 +94,7 @@ def compare(
             retraining = Retraining(retry_failed, retrain_changed)
             ledger = _open(folder, file, prepared, retraining, display)
             return _run_and_report(
-                ledger, prepared, StudyRunner(executor, display), save_probe_images
+                ledger, spec.seeds, prepared, StudyRunner(executor, display), save_probe_images
             )
 
 
@@ -117,6 +117,8 @@ def _open(
     split = split_study(spec, prepared, 0) if spec.split.mode == "fixed" else None
     table = picture_table(prepared, split)
     refuse_another_split(folder, table)
+    for line in late_notes(folder, file):
+        display.note(line)
     clear_outdated(folder, file, retraining, display.note)
     if spec.tuning is not None:
         display.note("Using default settings; `headtohead tune` tunes each head first.")
@@ -134,11 +136,15 @@ def _open(
 
 
 def _run_and_report(
-    ledger: Ledger, prepared: PreparedSet, runner: StudyRunner, save_probe_images: SaveProbeImages
+    ledger: Ledger,
+    seeds: int,
+    prepared: PreparedSet,
+    runner: StudyRunner,
+    save_probe_images: SaveProbeImages,
 ) -> Comparison:
     """Train and probe what is missing, measure all heads together, report on everything."""
     spec = ledger.file.study
-    failures = _train(ledger, runner, save_probe_images)
+    failures = _train(ledger, seeds, runner, save_probe_images)
     ledger = Ledger.open(ledger.out)  # looks add seeds
     failures += runner.measure_heads(ledger, spec.heads)
     runner.display.note("Drawing the report")
@@ -146,16 +152,21 @@ def _run_and_report(
     return Comparison(ledger, summary, (*failures, *missing))
 
 
-def _train(ledger: Ledger, runner: StudyRunner, save_probe_images: SaveProbeImages) -> list[str]:
-    """All runs of the study, or as many as its sequential design takes; failures in words."""
-    spec = ledger.file.study
+def _train(
+    ledger: Ledger, seeds: int, runner: StudyRunner, save_probe_images: SaveProbeImages
+) -> list[str]:
+    """All runs of the study, or as many as its sequential design takes; failures in words.
+
+    `seeds` is how many this command asked for: the ledger's may be those that looks added.
+    """
+    spec = ledger.file.study.model_copy(update={"seeds": seeds})
 
     def run(ledger: Ledger, jobs: list[Job]) -> list[str]:
         save_probe_images(ledger, {job.seed for job in jobs})
         return runner.train(ledger, jobs)
 
     if spec.verdict.until_decided is None:
-        return run(ledger, jobs_of(spec.heads, range(spec.seeds)))
+        return run(ledger, jobs_without_look(ledger, seeds))
     return follow(ledger, spec, run=run, differences=_differences, note=runner.display.note)
 
 

@@ -1,5 +1,6 @@
 """What `headtohead tune` searches, as data: a part of a study."""
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
@@ -18,6 +19,9 @@ from headtohead.config.recipe import Spec
 
 OPTION = "option."
 """Begins the name of a setting that is an option of the head; others are parts of its recipe."""
+
+EACH = 64
+"""So many whole numbers of a range are each checked before a search; of more, the ends."""
 
 Number = Annotated[int, Field(strict=True)] | float  # whole numbers stay whole
 
@@ -42,9 +46,16 @@ class Range(Spec):
             raise ValueError(f"low must be above 0 on a logarithmic scale; received {self.low}")
         return self
 
-    def edges(self) -> tuple[int | float, ...]:
-        """The values that must be possible, for all between to be."""
-        return self.low, self.high
+    def checked(self) -> tuple[int | float, ...]:
+        """The values that are checked before a search: every whole one where they are few.
+
+        Else both ends; of numbers that are not whole one between, too, for a setting that takes
+        whole ones alone takes the ends.
+        """
+        low, high = self.low, self.high
+        if not (isinstance(low, int) and isinstance(high, int)):
+            return low, float(f"{low + (high - low) / math.pi:.6g}"), high
+        return tuple(range(low, high + 1)) if high - low < EACH else (low, high)
 
     def __contains__(self, value: object) -> bool:
         return isinstance(value, int | float) and self.low <= value <= self.high
@@ -62,8 +73,8 @@ class Choices(RootModel[Annotated[tuple[JsonValue, ...], Field(min_length=1)]]):
             raise ValueError(f"a value is there twice; received {list(values)!r}")
         return values
 
-    def edges(self) -> tuple[JsonValue, ...]:
-        """The values that must be possible: all."""
+    def checked(self) -> tuple[JsonValue, ...]:
+        """The values that are checked before a search: all."""
         return self.root
 
     def __contains__(self, value: object) -> bool:

@@ -95,7 +95,7 @@ def _advice(study: StudySpec, steps: Steps, images: int) -> str:
     own = {key for head in steps.heads for key in study.heads[head].recipe}
     in_file = bool(own & {"epochs", "batch_size", "steps_per_epoch"})
     texts = [
-        " ".join(
+        (" and " if in_file else " ").join(
             f"{name}: {value}" if in_file else f"--{name.replace('_', '-')} {value}"
             for name, value in way.items()
         )

@@ -165,7 +165,7 @@ class StudySpec(Spec):
             if not (space := tuning.space(name)):
                 raise ValueError(f"tuning searches nothing for the head {name}")
             for setting, domain in space.items():
-                for value in domain.edges():
+                for value in domain.checked():
                     own = head.with_settings({setting: value}).recipe
                     try:
                         recipe = RecipeSpec.model_validate(merge(self.recipe.model_dump(), own))

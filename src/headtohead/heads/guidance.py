@@ -3,7 +3,7 @@
 Imports no torch: the caller builds the heads, or reads their sizes, and asks.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -138,10 +138,24 @@ def too_few_seeds(seeds: int, comparisons: int, level: float) -> list[str]:
     while seeds_needed(most + 1, level) <= seeds:
         most += 1
     fewer = f", or declare at most {most} in verdict.pairs" if most else ""
-    take = "takes" if comparisons == 1 else "take"
+    verb = "takes" if comparisons == 1 else "take"
     return [
-        f"{counted(comparisons, 'comparison')} at level {level:g} {take} at least {needed} seeds "
+        f"{counted(comparisons, 'comparison')} at level {level:g} {verb} at least {needed} seeds "
         f"for any verdict; the study has {seeds}. Use --seeds {needed}{fewer}."
+    ]
+
+
+def too_early_looks(looks: Sequence[int], able: Sequence[int], level: float) -> list[str]:
+    """A sentence where none of the `looks` can decide: too few pairs at the last of them.
+
+    `able` are those that can (`headtohead.stats.sequential.Design.able`); `level` is the study's.
+    """
+    if able:
+        return []
+    least = seeds_needed(1, level)
+    return [
+        f"No look can decide: {counted(looks[-1], 'pair')} at the last one, where level {level:g} "
+        f"takes at least {least}. Let verdict.looks end with {least} or more."
     ]
 
 

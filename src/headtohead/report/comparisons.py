@@ -84,7 +84,7 @@ def comparisons_of(
     for heads, paired in pairs.items():
         both = answers_of(paired, answers)
         over = picture_interval(both, groups, rule.level)
-        judged = _judged(compared[heads], heads, looks, idle, alike, failed)
+        judged = _judged(compared[heads], (*heads, rule.metric), looks, idle, alike, failed)
         judged = _trusted(judged, why_not_judged(heads, lags))
         seeds = tuple(scored[heads])
         found.append(HeadComparison(*heads, seeds, paired.flagged, judged, over, mcnemar(both)))
@@ -93,7 +93,7 @@ def comparisons_of(
 
 def _judged(
     comparison: PairComparison,
-    heads: Pair,
+    compared: tuple[str, str, str],
     looks: LooksRecord | None,
     idle: Collection[str],
     alike: Collection[Pair],
@@ -101,11 +101,13 @@ def _judged(
 ) -> PairComparison:
     """What the two heads' comparison comes to, by the study's design and by what became of them.
 
+    `compared` is the two heads and the metric that the comparison is about.
     A sequential design says by itself when to stop: of it no seeds are told to be of no use.
     """
+    heads = compared[:2]
     without = [head for head in heads if head in failed]
     if looks is not None:
-        followed = _followed(comparison, heads[1], looks)
+        followed = _followed(comparison, looks, compared)
         return _with_failures(followed, without) if len(without) > 1 else followed
     if set(heads) <= set(idle):
         comparison = _without_seeds(comparison, "neither head beats the largest class")
@@ -164,12 +166,19 @@ def _trusted(comparison: PairComparison, reason: str) -> PairComparison:
     )
 
 
-def _followed(comparison: PairComparison, other: str, looks: LooksRecord) -> PairComparison:
-    """The comparison with the verdict of the sequential design, or none where it is another's."""
+def _followed(
+    comparison: PairComparison, looks: LooksRecord, compared: tuple[str, str, str]
+) -> PairComparison:
+    """The comparison with the verdict of the sequential design, or none where it is another's.
+
+    `compared` is the two heads and the metric that the comparison is about.
+    """
     pair = f"{looks.reference} against {looks.other}"
+    if compared[2] != looks.metric:
+        pair = f"{pair} by {looks.metric.replace('_', ' ')}"
     reason = f"an estimate: the study's sequential design spends its level on {pair}"
     untested = Verdict(comparison.not_worse.claim, "inconclusive", reason)
-    if other != looks.other:
+    if compared != (looks.reference, looks.other, looks.metric):
         better = Verdict(comparison.better.claim, "inconclusive", reason)
     else:
         better = looks_verdict(looks)

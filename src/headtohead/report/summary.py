@@ -170,6 +170,11 @@ class Summary:
         """All runs that are over, head by head in the study's order."""
         return [run for head in self.heads for run in head.runs]
 
+    @property
+    def planned(self) -> int:
+        """How many runs the study has when none is unfinished; looks may add more."""
+        return len(self.runs) + len(self.unfinished)
+
 
 def summarize(data: StudyData) -> Summary:
     """Everything the study's records and evidence say.
@@ -250,15 +255,23 @@ def _leaks(file: StudyFile, pictures: PictureTable | None) -> int | None:
 def _unfinished(
     file: StudyFile, results: Sequence[RunResult], looks: LooksRecord | None
 ) -> tuple[tuple[str, int], ...]:
-    """What was planned and is not over. Seeds that looks added are planned for two heads alone."""
+    """What was planned and is not over.
+
+    Seeds that looks added are planned for two heads alone, which have those up to the next look,
+    or the last, unless the latest command asked for no look.
+    """
     done = {(run.head, run.seed) for run in results}
-    pair = {looks.reference, looks.other} if looks else set()
-    base = looks.seeds if looks else file.study.seeds
+    study = file.study
+    planned = dict.fromkeys(study.heads, study.seeds if looks is None else looks.seeds)
+    if looks is not None:
+        last = looks.next_look or looks.taken[-1].n
+        pairs = study.seeds if study.verdict.until_decided is None else last
+        planned |= {head: pairs for head in (looks.reference, looks.other) if head in planned}
     return tuple(
         (head, seed)
-        for seed in range(file.study.seeds)
-        for head in file.study.heads
-        if (head, seed) not in done and (seed < base or head in pair)
+        for seed in range(max(planned.values()))
+        for head in study.heads
+        if seed < planned[head] and (head, seed) not in done
     )
 
 

@@ -222,7 +222,8 @@ def _facts(found: Machine) -> Iterator[tuple[str, str]]:
     yield "Decoders", ", ".join(f"{k} {v or 'no'}" for k, v in found.decoders.items())
     extras = [name for name, there in found.extras.items() if there]
     missing = [name for name, there in found.extras.items() if not there]
-    yield "Extras", (", ".join(extras) or "none") + f"; not installed: {', '.join(missing)}"
+    others = f"; not installed: {', '.join(missing)}" if missing else ""
+    yield "Extras", (", ".join(extras) or "none") + others
     use = found.use
     yield (
         "Would be used",

@@ -8,10 +8,13 @@ from types import MappingProxyType
 from headtohead.claims.table import tested_claims
 from headtohead.config.differences import differences, head_with_other_settings
 from headtohead.config.study import StudySpec
+from headtohead.core.errors import HeadToHeadError
+from headtohead.runtime.interim import refuse_design
 from headtohead.stats import seeds_needed
 from headtohead.stats.power import Power, expected_power
 from headtohead.stats.sequential import Design
 from headtohead.store.ledger import STUDY_FILE, Ledger, Run, refuse_another
+from headtohead.store.looks import read_looks
 
 EFFECTS = (0.5, 1.0, 1.5, 2.0, 3.0)
 
@@ -22,7 +25,9 @@ RUNS = Path("runs")
 class HeadTime:
     """One head's runs. `seconds` is a run's wall time: the mean of finished ones, else `measured`.
 
-    None where neither is known. `measured` is whether it comes from a few steps.
+    None where neither is known. `measured` is whether it comes from a few steps. Of a head that is
+    looked at, `missing` are the runs up to the next look, and `further` those that later looks may
+    add.
     """
 
     head: str
@@ -30,6 +35,7 @@ class HeadTime:
     missing: int
     seconds: float | None
     measured: bool = False
+    further: int = 0
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,24 @@ class Forecast:
         return replace(self, heads=heads, remaining=_remaining(heads))
 
     @property
+    def further(self) -> int:
+        """Runs that later looks may add to those that are still to do."""
+        return sum(head.further for head in self.heads)
+
+    @property
+    def longest(self) -> float:
+        """Seconds of all runs that are still to do, were every look needed; `remaining` known."""
+        mine = [head for head in self.heads if head.missing or head.further]
+        return sum((head.missing + head.further) * (head.seconds or 0.0) for head in mine)
+
+    @property
+    def next_look(self) -> int | None:
+        """The pairs of the next look, or of the last; None where no design is followed."""
+        other = self.study.verdict.until_decided
+        pairs = (head.finished + head.missing for head in self.heads if head.head == other)
+        return next(pairs, None)
+
+    @property
     def without_time(self) -> list[str]:
         """Heads with missing runs that have no known time."""
         return [head.head for head in self.heads if head.missing and head.seconds is None]
@@ -112,7 +136,8 @@ def forecast(
     """Count, and read times from the study's folder: `out`, else what RUNS has of this study.
 
     The study's own claims are imported. Raises UsageError where `out` holds something else or
-    another study, or a claim cannot be imported, and StorageError.
+    another study, or follows another sequential design, or a claim cannot be imported, and
+    StorageError.
     """
     ledger = _ledger_of(spec, out)
     level = spec.verdict.level
@@ -121,9 +146,11 @@ def forecast(
     needed = seeds_needed(tests, level)
     claims = tested_claims(spec)
     design = Design(spec.verdict.looks, level, spec.verdict.spending)
-    shown = sorted({needed, spec.seeds, *spec.verdict.looks})
+    # The pairs of a design are those of its looks, whatever the seeds of other heads.
+    planned = () if sequential else (needed, spec.seeds)
+    shown = sorted({*planned, *spec.verdict.looks})
     runs = ledger.runs() if ledger else []
-    heads = tuple(_head_time(spec, runs, head) for head in spec.heads)
+    heads = tuple(_head_time(head, runs, *_seeds_of(spec, head, ledger)) for head in spec.heads)
     return Forecast(
         study=spec,
         ledger=ledger.out if ledger else None,
@@ -149,27 +176,55 @@ def _remaining(heads: Iterable[HeadTime]) -> float | None:
     return sum(head.missing * (head.seconds or 0.0) for head in todo)
 
 
-def _head_time(spec: StudySpec, runs: Sequence[Run], head: str) -> HeadTime:
+def _seeds_of(spec: StudySpec, head: str, ledger: Ledger | None) -> tuple[int, int]:
+    """The seeds that a head is to have, and, of one that is looked at, after the last look."""
+    if head not in (spec.reference, spec.verdict.until_decided) or not spec.verdict.until_decided:
+        return spec.seeds, spec.seeds
+    looks = None if ledger is None else read_looks(ledger.out)
+    if looks is None:
+        return spec.verdict.looks[0], spec.verdict.looks[-1]
+    if looks.next_look is None:
+        return looks.taken[-1].n, looks.taken[-1].n
+    return looks.next_look, looks.looks[-1]
+
+
+def _head_time(head: str, runs: Sequence[Run], seeds: int, most: int) -> HeadTime:
     mine = [run.record for run in runs if run.record.head == head]
     over = {record.seed for record in mine}
     seconds = [record.seconds for record in mine if record.status == "finished"]
-    missing = sum(seed not in over for seed in range(spec.seeds))
+    missing = sum(seed not in over for seed in range(seeds))
+    further = sum(seed not in over for seed in range(seeds, most))
     mean = sum(seconds) / len(seconds) if seconds else None
-    return HeadTime(head, spec.seeds - missing, missing, mean)
+    return HeadTime(head, seeds - missing, missing, mean, further=further)
 
 
 def _ledger_of(spec: StudySpec, out: Path | None) -> Ledger | None:
     if out is not None:
         refuse_another(out, spec)
         ledger = Ledger.open(out) if (out / STUDY_FILE).is_file() else None
-        return ledger if ledger and _same_images(ledger.file.study, spec) else None
+        if ledger is None or not _same_images(ledger.file.study, spec):
+            return None
+        refuse_design(ledger, spec)
+        return ledger
     for path in sorted(path for name in {spec.name, "standard"} for path in _studies(name)):
-        ledger = Ledger.open(path.parent)
+        ledger = _opened(path.parent)
+        if ledger is None:
+            continue
         before = ledger.file.study
         same = not differences(before, spec) and head_with_other_settings(before, spec) is None
         if same and _same_images(before, spec):
+            if path.parent.name == f"{spec.name}-{ledger.file.digest[:8]}":  # as `default_out`
+                refuse_design(ledger, spec)
             return ledger
     return None
+
+
+def _opened(folder: Path) -> Ledger | None:
+    """The ledger in a folder that nobody named; None where it cannot be read."""
+    try:
+        return Ledger.open(folder)
+    except HeadToHeadError:
+        return None
 
 
 def _studies(name: str) -> Iterable[Path]:

@@ -16,13 +16,20 @@ def render_forecast(found: Forecast) -> str:
 
 
 def _counts(found: Forecast) -> Iterator[str]:
-    study = found.study
+    study, pairs = found.study, found.next_look
     heads, seeds = counted(len(study.heads), "head"), counted(study.seeds, "seed")
     done = found.runs - found.missing
-    where = f" ({done} finished in {found.ledger})" if found.ledger else ""
+    where = f" ({done} done in {found.ledger})" if found.ledger else ""
     runs = counted(found.runs, "run")
     yield from (f"Note: {sentence}" for sentence in found.guidance)
-    yield f"{study.name}: {heads} × {seeds} = {runs}, {found.missing} to do{where}."
+    if pairs is None:
+        yield f"{study.name}: {heads} × {seeds} = {runs}, {found.missing} to do{where}."
+        return
+    later = f"; later looks add at most {counted(found.further, 'run')}" if found.further else ""
+    yield (
+        f"{study.name}: {heads}, {runs} up to the look at {pairs} pairs, {found.missing} to "
+        f"do{where}{later}."
+    )
 
 
 def _backbone(found: Forecast) -> Iterator[str]:
@@ -56,10 +63,11 @@ def _families(found: Forecast) -> Iterator[str]:
     if rule.until_decided is not None:
         looks = ", ".join(map(str, rule.looks))
         able = ", ".join(map(str, found.able)) or "none of them"
+        others = f", {study.seeds} of each other head" if len(study.heads) > 2 else ""
         yield (
             f"Sequential: {reference} against {rule.until_decided}, looks at {looks} pairs, level "
             f"{rule.level:g} spent by {rule.spending}; able to decide: {able}. At most "
-            f"{rule.looks[-1]} seeds."
+            f"{rule.looks[-1]} seeds of these two{others}."
         )
     else:
         yield (
@@ -88,9 +96,12 @@ def _powers(found: Forecast) -> Iterator[str]:
         return
     seeds = sorted({item.seeds for item in found.power})
     power = {(item.effect, item.seeds): item.power for item in found.power}
+    how = f"one look, Holm's strictest step of {found.primary_tests}"
+    if found.next_look is not None:
+        how = "one look alone; several find less"
     yield (
-        f"Power: how often a true difference gets its verdict, in % (one look, Holm's strictest "
-        f"step of {found.primary_tests}; differences normal, in their standard deviations):"
+        f"Power: how often a true difference gets its verdict, in % ({how}; differences normal, in "
+        f"their standard deviations):"
     )
     yield "  difference" + "".join(f"{f'{n} seeds':>10}" for n in seeds)
     for effect in EFFECTS:
@@ -107,11 +118,17 @@ def _time(found: Forecast) -> Iterator[str]:
         yield f"Training time: unknown until a run is finished ({', '.join(found.without_time)})."
     elif found.remaining:
         workers = min(found.workers, found.missing)
+        aside = "probes"
+        if found.study.backbone.frozen:
+            aside += " and the features of the frozen backbone"
         yield (
             f"Estimated training time: {_clock(found.remaining / workers)} with "
-            f"{counted(workers, 'worker')}, {_clock(found.remaining)} of work in all; probes "
+            f"{counted(workers, 'worker')}, {_clock(found.remaining)} of work in all; {aside} "
             f"excluded."
         )
+    if found.further and not found.without_time:
+        workers = min(found.workers, found.missing + found.further)
+        yield f"With every look: at most {_clock(found.longest / workers)}."
 
 
 def _clock(seconds: float) -> str:

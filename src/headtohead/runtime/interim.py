@@ -4,13 +4,14 @@ It is written down before the first pair is trained and after each look (`store.
 design is chosen after its data, and no look is taken twice.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import UsageError
-from headtohead.runtime.jobs import Job
-from headtohead.stats import DECIMALS
+from headtohead.core.text import counted, names
+from headtohead.runtime.jobs import Job, jobs_of
+from headtohead.stats import DECIMALS, seeds_needed
 from headtohead.stats.sequential import take_looks
 from headtohead.store.ledger import STUDY_FILE, Ledger, StudyFile
 from headtohead.store.looks import LOOKS_FILE, LookRecord, LooksRecord, read_looks, write_looks
@@ -19,23 +20,64 @@ from headtohead.store.looks import LOOKS_FILE, LookRecord, LooksRecord, read_loo
 def declare(ledger: Ledger, spec: StudySpec, seeds: int) -> LooksRecord:
     """Write down the study's sequential design before its data, or find it as it was declared.
 
-    Raises UsageError where another design is being followed, and where pairs of the two heads
-    were finished, and so could be seen, before any design was declared.
+    `seeds` are asked for of the other heads, which have as many as was ever asked. Raises
+    UsageError where another design is being followed, and where pairs of the two heads were
+    finished, and so could be seen, before any design was declared.
     """
-    wanted = _wanted(spec, seeds)
-    return _agreed(ledger, wanted) or write_looks(ledger.out, wanted)
+    found = _agreed(ledger, _wanted(spec, seeds))
+    if found is None:
+        return write_looks(ledger.out, _wanted(spec, max(seeds, ledger.file.study.seeds)))
+    return _asked(ledger, found, seeds)
 
 
 def check_design(out: Path, file: StudyFile) -> None:
     """Refuse what `declare` would refuse, before anything of the study in `out` is changed.
 
-    Raises UsageError as `declare` does; another study's folder is left to `Ledger.create`.
+    Raises what `refuse_design` raises; another study's folder is left to `Ledger.create`.
     """
-    if file.study.verdict.until_decided is None or not (out / STUDY_FILE).is_file():
+    if (out / STUDY_FILE).is_file():
+        ledger = Ledger.open(out)
+        if ledger.file.digest == file.digest:
+            refuse_design(ledger, file.study)
+
+
+def refuse_design(ledger: Ledger, asked: StudySpec) -> None:
+    """Refuse a design of `asked` that `declare` would refuse in the ledger of this study.
+
+    And another reference or metric than those of the design that the ledger follows: reports would
+    set its verdict beside differences of another kind. Raises UsageError.
+    """
+    heads = {**ledger.file.study.heads, **asked.heads}  # as `Ledger.create` joins them
+    spec = asked.model_copy(update={"heads": heads})
+    if spec.verdict.until_decided is None:
+        _check_reports(ledger.out, spec)
+    elif spec.verdict.until_decided == spec.reference:
+        raise UsageError(
+            f"{spec.reference} is the reference of the heads that {ledger.out} has, and "
+            f"--until-decided compares another head with it. Name the reference in a study file "
+            f"(verdict.reference), or choose another --out."
+        )
+    else:
+        _agreed(ledger, _wanted(spec, spec.seeds))
+
+
+def _check_reports(out: Path, spec: StudySpec) -> None:
+    """Raises UsageError where verdicts on `spec` are not about what was looked at."""
+    looks = read_looks(out)
+    if looks is None or (looks.reference, looks.metric) == (spec.reference, spec.verdict.metric):
         return
-    ledger = Ledger.open(out)
-    if ledger.file.digest == file.digest:
-        _agreed(ledger, _wanted(file.study, file.study.seeds))
+    raise UsageError(
+        f"{out} follows a sequential design ({describe(looks)}); received the reference "
+        f"{spec.reference} and the metric {spec.verdict.metric}. Keep verdict.reference "
+        f"{looks.reference} and --metric {looks.metric}, or choose another --out."
+    )
+
+
+def _asked(ledger: Ledger, record: LooksRecord, seeds: int) -> LooksRecord:
+    """The record, which knows of the most seeds that a command asked for of the other heads."""
+    if seeds <= record.seeds:
+        return record
+    return write_looks(ledger.out, record.model_copy(update={"seeds": seeds}))
 
 
 def _wanted(spec: StudySpec, seeds: int) -> LooksRecord:
@@ -49,6 +91,49 @@ def _wanted(spec: StudySpec, seeds: int) -> LooksRecord:
         seeds=seeds,
         metric=spec.verdict.metric,
     )
+
+
+RULES = ("metric", "level", "margin", "pairs")
+"""What of a verdict is named before the runs are seen, beside the reference."""
+
+
+def late_notes(out: Path, file: StudyFile) -> Iterator[str]:
+    """What more seeds, or another rule, do to verdicts, where the study in `out` could give some.
+
+    Nothing where there are too few pairs for any verdict, which nobody can have seen, and where a
+    sequential design says how many there are.
+    """
+    if not (out / STUDY_FILE).is_file() or read_looks(out) is not None:
+        return
+    ledger = Ledger.open(out)
+    before, study = ledger.file.study, file.study
+    if ledger.file.digest != file.digest or not _could_decide(ledger):
+        return
+    if study.seeds > before.seeds:
+        yield (
+            f"{out} has had {counted(before.seeds, 'seed')}, enough for verdicts: seeds that are "
+            f"added after a look at the results make false verdicts more frequent. Where that "
+            f"matters, choose the number first, and another --out."
+        )
+    heads = {**before.heads, **study.heads}  # as `Ledger.create` joins them
+    mine, theirs = study.verdict, before.verdict
+    changed = [name for name in RULES if getattr(mine, name) != getattr(theirs, name)]
+    if study.model_copy(update={"heads": heads}).reference != before.reference:
+        changed.insert(0, "reference")
+    if changed:
+        yield (
+            f"{out} has runs enough for verdicts, and this command changes their "
+            f"{names(changed)}: whoever has seen verdicts by one rule and takes another has tested "
+            f"twice."
+        )
+
+
+def _could_decide(ledger: Ledger) -> bool:
+    study = ledger.file.study
+    over = {(run.record.head, run.record.seed) for run in ledger.runs()}
+    seeds = range(study.seeds)
+    pairs = [sum({(a, n), (b, n)} <= over for n in seeds) for a, b in study.family]
+    return max(pairs, default=0) >= seeds_needed(len(pairs), study.verdict.level)
 
 
 def _agreed(ledger: Ledger, wanted: LooksRecord) -> LooksRecord | None:
@@ -116,13 +201,14 @@ def follow(
     """Run seeds up to each look in turn and look, until one decides or the last is taken.
 
     `run` does what of its jobs is missing and returns failures in words; `differences` reads
-    seed → difference on the primary metric. Heads that are not looked at have the study's seeds.
+    seed → difference on the primary metric. Heads that are not looked at have as many seeds as
+    were asked for, by `spec` or an earlier command: those that looks added are not theirs.
     Returns failures in words. Raises UsageError as `declare` and `take_look` do.
     """
     record = declare(ledger, spec, spec.seeds)
     while True:
         n = record.next_look or record.taken[-1].n
-        ledger = _with_seeds(ledger, max(spec.seeds, n))
+        ledger = _with_seeds(ledger, max(record.seeds, n))
         failures = run(ledger, look_jobs(spec, record, n))
         if record.next_look is None:
             return failures
@@ -142,9 +228,9 @@ def follow(
 
 
 def look_jobs(spec: StudySpec, record: LooksRecord, pairs: int) -> list[Job]:
-    """Seed by seed: the two heads that are looked at have `pairs` seeds, others the study's."""
+    """Seed by seed: the two heads that are looked at have `pairs` seeds, others those asked for."""
     wanted = {
-        head: pairs if head in (record.reference, record.other) else spec.seeds
+        head: pairs if head in (record.reference, record.other) else record.seeds
         for head in spec.heads
     }
     return [
@@ -153,6 +239,17 @@ def look_jobs(spec: StudySpec, record: LooksRecord, pairs: int) -> list[Job]:
         for head in spec.heads
         if seed < wanted[head]
     ]
+
+
+def jobs_without_look(ledger: Ledger, seeds: int) -> list[Job]:
+    """The jobs of a command that asks for `seeds` and for no look, seed by seed.
+
+    Where earlier commands took looks, the seeds that these added are asked of two heads alone.
+    """
+    spec, record = ledger.file.study, read_looks(ledger.out)
+    if record is None:
+        return jobs_of(spec.heads, range(spec.seeds))
+    return look_jobs(spec, _asked(ledger, record, seeds), spec.seeds)
 
 
 def _with_seeds(ledger: Ledger, seeds: int) -> Ledger:

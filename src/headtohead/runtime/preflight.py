@@ -15,8 +15,9 @@ from headtohead.core.errors import UsageError, brief
 from headtohead.core.files import expanded
 from headtohead.core.processes import module_command
 from headtohead.core.system import CACHE_VARIABLE
-from headtohead.heads.guidance import too_few_seeds, too_large
+from headtohead.heads.guidance import too_early_looks, too_few_seeds, too_large
 from headtohead.runtime.process import StandbyProcesses
+from headtohead.stats.sequential import Design
 from headtohead.store.records import Record
 
 WORKER, TIMING = "headtohead.runtime.worker", "headtohead.runtime.timing"
@@ -136,8 +137,12 @@ def first_worker(
 
 def guidance_of(spec: StudySpec, answer: PreflightAnswer) -> tuple[str, ...]:
     """What to know before hours are spent: of the heads, and of the seeds for their comparisons."""
-    tests = len(spec.family) if spec.verdict.until_decided is None else 0
-    few = too_few_seeds(spec.seeds, tests, spec.verdict.level) if tests else []
+    rule, tests = spec.verdict, len(spec.family)
+    if rule.until_decided is not None:
+        able = Design(rule.looks, rule.level, rule.spending).able()
+        few = too_early_looks(rule.looks, able, rule.level)
+    else:
+        few = too_few_seeds(spec.seeds, tests, rule.level) if tests else []
     return (*answer.guidance, *few)
 
 

@@ -50,10 +50,10 @@ def clear_outdated(
     for name, head in file.study.heads.items():
         if ledger.file.study.heads.get(name) == head:
             old |= _outdated(ledger, name, head.head or name, choice)
-    _check_looks(ledger, old)
     for job in list(old):
         for later in _successors(ledger, job):
             old.setdefault(later, f"it started from {job.head}, which is trained again")
+    _check_looks(ledger, old)
     for job, reason in old.items():
         note(f"{job}: {reason}; training it again")
         _clear(ledger, job)

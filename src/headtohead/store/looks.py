@@ -9,9 +9,10 @@ from typing import Literal
 
 from pydantic import ValidationError
 
+from headtohead.config.study import problems
 from headtohead.config.verdict import Metric
 from headtohead.core.errors import UsageError
-from headtohead.core.files import write_atomic
+from headtohead.core.files import unreadable, write_atomic
 from headtohead.stats.sequential import Design, Spending
 from headtohead.store.records import Record
 
@@ -36,8 +37,8 @@ class LookRecord(Record):
 class LooksRecord(Record):
     """The design, as it was declared, and the looks in their order.
 
-    `seeds` is how many seeds the study's other heads were to have when it was declared. Earlier
-    versions say no `metric`: theirs was test accuracy.
+    `seeds` is how many seeds the study's other heads are to have: the most that a command asked
+    for. Earlier versions say no `metric`: theirs was test accuracy.
     """
 
     format: Literal[1] = 1
@@ -71,17 +72,20 @@ class LooksRecord(Record):
 def read_looks(out: Path) -> LooksRecord | None:
     """The design that the study in `out` follows; None where it follows none.
 
-    Raises UsageError for a file that cannot be read.
+    Raises UsageError for a file that says something else, and StorageError for one that cannot be
+    read.
     """
     path = out / LOOKS_FILE
     try:
         return LooksRecord.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise unreadable(path, error) from error
     except ValidationError as error:
         raise UsageError(
-            f"{path} cannot be read as looks of this version: {error}. Restore it: without it "
-            f"nothing says how often the comparison was looked at."
+            f"{path} cannot be read as looks of this version: {problems(error)}. Restore it: "
+            f"without it nothing says how often the comparison was looked at."
         ) from error
 
 

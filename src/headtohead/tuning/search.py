@@ -9,8 +9,9 @@ from pydantic import JsonValue
 
 from headtohead.config.from_options import study_from
 from headtohead.config.options import TuneOptions, documented
+from headtohead.config.search_space import OPTION
 from headtohead.config.steps import step_lines
-from headtohead.config.study import HeadSpec, StudySpec
+from headtohead.config.study import PROBLEMS, HeadSpec, StudySpec
 from headtohead.config.study_files import resolve_tuning
 from headtohead.config.verdict import VerdictSpec
 from headtohead.core.errors import RunError, UsageError
@@ -30,6 +31,7 @@ from headtohead.tuning.search_results import Tuning, write_results
 from headtohead.tuning.trials import (
     as_trained,
     candidate,
+    domain_text,
     trial_head,
     trial_jobs,
     trials_of,
@@ -71,12 +73,15 @@ def tune(
     asked = study_from(study, **options)
     spec = resolve_tuning(asked, trials=trials, epochs=epochs)
     question = question_about(
-        spec, device, workers, deterministic=deterministic, models=_edges(spec)
+        spec, device, workers, deterministic=deterministic, models=_models(spec)
     )
     untuned = {head: untuned_values(spec, head) for head in spec.heads}
     with start_up(spec, question, cache) as startup:
         spec, display = startup.study, startup.display
+        for line in startup.preflight.notes:
+            display.note(line)
         _, prepared = startup.prepare(len(spec.heads) * tuning_of(spec).seeds)
+        startup.refuse_too_large(classes=len(prepared.classes))
         file = study_file(spec, prepared)
         images = sum(file.counts["train"].values())
         if epochs is None and asked.tuning is None:  # who names the epochs has so many
@@ -92,13 +97,16 @@ def tune(
             return write_results(folder, ledger, spec)
 
 
-def _edges(spec: StudySpec) -> Iterator[tuple[str, HeadSpec]]:
-    """Every head with the edges of its options, so that none can fail to be built later."""
+def _models(spec: StudySpec) -> Iterator[tuple[str, HeadSpec]]:
+    """Every head, and with each value of its options that is to be checked before the search."""
     for name, head in spec.heads.items():
-        space = tuning_of(spec).space(name)
-        for setting in space:
-            for value in space[setting].edges():
-                yield name, head.with_settings({setting: value})
+        yield name, head
+        for setting, domain in tuning_of(spec).space(name).items():
+            option = setting.removeprefix(OPTION)
+            for value in domain.checked() if option != setting else ():
+                tried = head.with_settings({setting: value})
+                called = {"head": head.head or name}
+                yield f"{name} with {option} {value}", tried.model_copy(update=called)
 
 
 def _with_tuning(file: StudyFile, spec: StudySpec) -> StudyFile:
@@ -140,10 +148,11 @@ def _as_trials(folder: Path, file: StudyFile) -> StudyFile:
                 f"{folder} is a study that was compared, not one's trials. Choose another --out."
             )
         common = [head for head in tunes.heads if head in before.heads]
-        if _searched(before, common) != _searched(tunes, common):
+        if unlike := _unlike(before, tunes, common):
+            shown = "; ".join(unlike[:PROBLEMS])
+            more = f"; and {len(unlike) - PROBLEMS} more" if len(unlike) > PROBLEMS else ""
             raise UsageError(
-                f"{folder} holds trials of another search (epochs, seeds or the values searched "
-                f"differ; it has {_in_words(before)}, received {_in_words(tunes)}). Choose another "
+                f"{folder} holds trials of another search: it has {shown}{more}. Choose another "
                 f"--out."
             )
         options = {**tuning_of(before).options, **tuning_of(tunes).options}
@@ -167,15 +176,27 @@ def _clear_outdated(folder: Path, file: StudyFile, display: Display) -> None:
     clear_outdated(folder, there, Retraining(retrain_changed=None), display.note)
 
 
-def _searched(study: StudySpec, heads: list[str]) -> object:
-    tuning = tuning_of(study)
-    return tuning.epochs, tuning.seeds, [(study.heads[h], tuning.space(h)) for h in heads]
-
-
-def _in_words(study: StudySpec) -> str:
-    tuning = tuning_of(study)
-    epochs, seeds = counted(tuning.epochs, "epoch"), counted(tuning.seeds, "seed")
-    return f"{epochs}, {seeds}, {tuning.recipe!r}, {tuning.options!r}"
+def _unlike(before: StudySpec, study: StudySpec, heads: list[str]) -> list[str]:
+    """What two searches of the same `heads` differ by, in words: once for what all heads have."""
+    theirs, mine = tuning_of(before), tuning_of(study)
+    found = []
+    for what, their, my in (
+        ("epoch", theirs.epochs, mine.epochs),
+        ("seed", theirs.seeds, mine.seeds),
+    ):
+        if their != my:
+            found.append(f"{counted(their, what)} a trial, received {my}")
+    for head in heads:
+        if before.heads[head] != study.heads[head]:
+            found.append(f"another head {head}")
+        spaces = theirs.space(head), mine.space(head)
+        for setting in {**spaces[0], **spaces[1]}:
+            old, new = (space.get(setting) for space in spaces)
+            if old != new:
+                option = setting.removeprefix(OPTION)
+                whose = "" if option == setting else f" of {head}"
+                found.append(f"{option}{whose} {domain_text(old)}, received {domain_text(new)}")
+    return list(dict.fromkeys(found))
 
 
 def _search(
@@ -209,7 +230,7 @@ def _search(
                 f"Round {start // AT_ONCE + 1} of {rounds}: of each head, trial "
                 f"{' and '.join(map(str, numbers))} of 0 to {tuning.trials - 1}"
             )
-            _train(ledger, jobs, runner)
+            _train(ledger, jobs, runner, before=start)
         if not tuning.keep_weights:
             _drop_weights(ledger, jobs)
     return ledger
@@ -248,12 +269,17 @@ def _proposals(
     ]
 
 
-def _train(ledger: Ledger, jobs: list[Job], runner: StudyRunner) -> None:
-    """Train what is not over. Raises RunError where a run could not be finished."""
+def _train(ledger: Ledger, jobs: list[Job], runner: StudyRunner, before: int) -> None:
+    """Train what is not over, after so many trials of each head `before`.
+
+    Raises RunError where a run could not be finished.
+    """
     if errors := runner.train(ledger, jobs):
+        fewer = f", or choose among the trials before: --trials {before}" if before else ""
         raise RunError(
             f"not finished: {counted(len(errors), 'trial')}: {'; '.join(errors)}. Run the same "
-            f"command to resume."
+            f"command to resume. Where it fails again, search other values, with another "
+            f"--out{fewer}."
         )
 
 

@@ -1,7 +1,8 @@
 """What a search found: a table, its files, and the study to compare the winners by."""
 
 import io
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -96,10 +97,13 @@ class Tuning:
         """What the table's numbers are, and what they are worth."""
         record = self.record
         seeds = ", ".join(map(str, record.seeds))
+        several = len(record.seeds) > 1
+        step = 100 / record.pictures / len(record.seeds)
         yield (
-            f"Validation accuracies in %, best of {counted(record.epochs, 'epoch')}, seed "
-            f"{seeds}; one more of the {record.pictures:,} images right adds "
-            f"{100 / record.pictures:.2g}. The best of many trials looks better than it is, "
+            f"Validation accuracies in %, best of {counted(record.epochs, 'epoch')}, "
+            f"{'means over seeds' if several else 'seed'} {seeds}; one more of the "
+            f"{record.pictures:,} images right{' with one of them' if several else ''} adds "
+            f"{step:.2g}. The best of many trials looks better than it is, "
             f"having been chosen, and says nothing of other heads: that is for the comparison, "
             f"with seeds and a test split that no trial has seen."
         )
@@ -199,20 +203,42 @@ def _notes(file: StudyFile, study: StudySpec, heads: dict[str, HeadTuning]) -> I
     short = {name: head.with_settings(epochs) for name, head in study.heads.items()}
     trained = study.model_copy(update={"heads": short})
     yield from few_steps(file.model_copy(update={"study": trained}))
+    if (metric := study.verdict.metric) != "test_accuracy":
+        yield (
+            f"Trials are chosen by accuracy; the study's verdicts are about "
+            f"{metric.replace('_', ' ')}, by which other settings may be better."
+        )
     majority = file.majority_share("validation")
-    whose = "" if file.study.split.mode == "fixed" else " of seed 0's validation split"
     for head, found in heads.items():
         failed = [str(trial.number) for trial in found.trials if trial.failures]
         if failed:
+            trials = "trial" if len(failed) == 1 else "trials"
             yield (
-                f"{head} diverged in trial {', '.join(failed)}; a run that does scores the "
-                f"majority share{whose}."
+                f"{head} diverged in {trials} {', '.join(failed)}; a run that does scores the "
+                f"majority share."
             )
         if found.best.accuracy <= majority:
             yield (
-                f"No trial of {head} is above the majority share{whose}, {100 * majority:.1f} %: "
+                f"No trial of {head} is above the majority share, {100 * majority:.1f} %: "
                 f"the choice among them says little. Give trials more epochs."
             )
+        yield from _repeated(head, found.trials)
+
+
+def _repeated(head: str, trials: Sequence[Trial]) -> Iterator[str]:
+    """How far apart trials of the same settings are: chance, and the largest number of them."""
+    alike: dict[str, list[Trial]] = {}
+    for trial in trials:
+        alike.setdefault(json.dumps(trial.values, sort_keys=True), []).append(trial)
+    same = max(alike.values(), key=len)
+    if len(same) > 1:
+        accuracies = [100 * trial.accuracy for trial in same]
+        yield (
+            f"{head} had the same settings in trials {', '.join(str(t.number) for t in same)}, "
+            f"with accuracies from {min(accuracies):.1f} to {max(accuracies):.1f} %: they differ "
+            f"by the first weights of the head alone. Smaller differences between trials say "
+            f"nothing."
+        )
 
 
 def _tuned(study: StudySpec, record: TuningRecord) -> StudySpec:
@@ -231,5 +257,9 @@ def _tuned(study: StudySpec, record: TuningRecord) -> StudySpec:
 
 
 def _as_yaml(study: StudySpec) -> str:
+    """Without what is not set, but for settings of heads: None may be the value that was chosen."""
     content: dict[str, Any] = study.model_dump(mode="json", exclude_none=True)
+    for name, head in study.heads.items():
+        own = head.model_dump(mode="json", include={"options", "recipe"})
+        content["heads"][name] |= own
     return write_yaml(content)

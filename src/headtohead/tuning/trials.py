@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from headtohead.config.candidates import LONGEST
 from headtohead.config.search_space import OPTION, Choices, Range, TuningSpec
 from headtohead.config.study import HeadSpec, StudySpec
 from headtohead.core.errors import UsageError
@@ -79,9 +80,15 @@ def trial_jobs(study: StudySpec, number: int) -> list[Job]:
 def untuned_values(study: StudySpec, head: str) -> dict[str, JsonValue]:
     """The values that `head` has without tuning: its first trial.
 
-    Raises UsageError where it has no such option, or the search would not find its value.
+    Raises UsageError where it has no such option, the search would not find its value, or its name
+    leaves no room for a trial's number.
     """
     spec = study.heads[head]
+    if len(last := candidate(head, tuning_of(study).trials - 1)) > LONGEST:
+        raise UsageError(
+            f"the trials of {head} would be called {last} and the like, more than {LONGEST} "
+            f"characters: give the head a shorter name, as in heads: {{mine: {{head: …}}}}."
+        )
     options = {**head_options(spec.head or head), **spec.options}
     recipe = study.recipe_for(head).model_dump(mode="json")
     found: dict[str, JsonValue] = {}
@@ -94,18 +101,23 @@ def untuned_values(study: StudySpec, head: str) -> dict[str, JsonValue]:
             )
         value = options[option] if setting.startswith(OPTION) else _at(recipe, setting)
         if value not in domain:
+            place = f"options.{head}.{option}" if setting.startswith(OPTION) else f"recipe.{option}"
             raise UsageError(
-                f"tuning: {setting} of {head} is {value!r} without tuning, which is not in "
-                f"{_in_words(domain)}. The untuned head is each search's first trial: widen it."
+                f"tuning: {option} of {head} is {value!r} without tuning, which is not in "
+                f"{domain_text(domain)}. The untuned head is each search's first trial: give the "
+                f"study file a tuning.{place} that has it."
             )
         found[setting] = value
     return found
 
 
-def _in_words(domain: Range | Choices) -> str:
+def domain_text(domain: Range | Choices | None) -> str:
+    """The values of a setting that are searched, in words."""
+    if domain is None:
+        return "not searched"
     if isinstance(domain, Choices):
         return ", ".join(map(repr, domain.root))
-    return f"{domain.low} to {domain.high}"
+    return f"{domain.low} to {domain.high}{', logarithmic' if domain.log else ''}"
 
 
 def _at(recipe: Any, setting: str) -> JsonValue:

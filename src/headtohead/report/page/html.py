@@ -27,7 +27,6 @@ def arrange(page: Content, pictures: int = SHOWN_IMAGES) -> str:
     file = page.summary.file
     counts = file.counts
     css, script = part("style.css") + colors(), part("script.js")
-    planned = len(file.study.heads) * file.study.seeds
     return explain(
         template("page.html.j2").render(
             page=page,
@@ -38,7 +37,7 @@ def arrange(page: Content, pictures: int = SHOWN_IMAGES) -> str:
             pictures=f"{sum(sum(part.values()) for part in counts.values()):,}",
             pictures_each=pictures,
             finished=sum(head.finished for head in page.summary.heads),
-            planned=planned,
+            planned=page.summary.planned,
             majority=file.majority_share("test"),
             epochs=epochs_text(file.study),
             recipe=recipe_facts(file),

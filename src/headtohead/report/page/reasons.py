@@ -10,6 +10,7 @@ def reason(summary: Summary, item: HeadComparison) -> str:
     if {item.first, item.other} <= set(summary.failed):
         return f"{item.first} and {item.other} have no finished run: there is nothing to compare."
     difference = item.comparison.difference
+    look = _look(summary, item)
     mean = 100 * (difference.mean or 0.0)
     sign = -1 if round(mean, 1) < 0 else 1
     ahead, behind = (item.first, item.other)[::sign]
@@ -24,8 +25,9 @@ def reason(summary: Summary, item: HeadComparison) -> str:
             return f"{text}, from one seed: no interval can be given."
         return f"{text} on average; {difference.why_no_interval}."
     where = " on this split" if summary.file.study.split.mode == "fixed" else ""
-    sure = f"with {100 * (1 - difference.level):g} % confidence"
-    low, high = sorted((100 * sign * difference.low, 100 * sign * difference.high))
+    sure = f"with {100 * (1 - difference.level):g} % confidence{' over all looks' if look else ''}"
+    ends = look or (difference.low, difference.high)
+    low, high = sorted(100 * sign * end for end in ends)
     if not round(low, 1) and not round(high, 1):
         return f"{text} on average; {sure} they differ by less than 0.1 points{where}."
     return (
@@ -34,12 +36,32 @@ def reason(summary: Summary, item: HeadComparison) -> str:
     )
 
 
+def _look(summary: Summary, item: HeadComparison) -> tuple[float, float] | None:
+    """The repeated interval of the pair that is looked at; None for others, and before a look.
+
+    Nor where pairs were added since without a look: it is not about them.
+    """
+    looks = summary.looks
+    if looks is None or not looks.taken:
+        return None
+    followed = (looks.reference, looks.other, looks.metric)
+    last = looks.taken[-1]
+    same = (item.first, item.other, summary.file.study.verdict.metric) == followed
+    if not same or last.n != item.comparison.difference.n or last.low is None or last.high is None:
+        return None
+    return last.low, last.high
+
+
 def _why_open(summary: Summary, item: HeadComparison) -> str:
     """Why an interval that a reader sees decides nothing; empty where something is decided."""
     found, looks = item.comparison, summary.looks
     difference = found.difference
     if found.better.outcome != "inconclusive":
         return ""
+    if looks is not None and (item.first, item.other) == (looks.reference, looks.other):
+        taken = f"after {counted(len(looks.taken), 'look')}" if looks.taken else "before any look"
+        ahead = f"the next is at {looks.next_look} pairs" if looks.next_look else "it was the last"
+        return f"; not decided {taken}, {ahead}"
     if looks is not None:
         pair = f"{looks.reference} against {looks.other}"
         return f"; the study's sequential design decides, on {pair} alone"

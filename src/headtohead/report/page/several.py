@@ -151,7 +151,7 @@ def study_row(entry: Entry) -> StudyRow:
         classes=f"{len(file.classes)} classes" if many else classes,
         backbone=backbone_text(study),
         recipe=recipe_text(study),
-        runs=f"{study.seeds}; {done} of {len(study.heads) * study.seeds} runs finished",
+        runs=f"{study.seeds}; {done} of {summary.planned} runs finished",
         metric=f"{summary.metric}, against {summary.reference}",
         chance=f"{100 * entry.chance:.1f} % {summary.metric} by always predicting "
         f"{printable(summary.baseline.name)}",
