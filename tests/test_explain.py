@@ -129,3 +129,15 @@ def test_the_command_writes_a_sheet(trained: Trained, tmp_path: Path) -> None:
     with Image.open(out) as image:
         assert image.height > 3 * TILE
         assert image.width > 3 * TILE
+
+
+def test_no_photograph_is_written_over(trained: Trained, tmp_path: Path) -> None:
+    """Else a sheet of one photograph takes the photograph's place."""
+    source = trained.source / trained.prepared.names[0]
+    path = tmp_path / "one.jpg"
+    path.write_bytes(source.read_bytes())
+    for named in (path, tmp_path):
+        told = run("explain", trained.out, named, "--out", tmp_path / "." / "one.jpg")
+        assert told.returncode == 2
+        assert "one.jpg" in told.stderr
+        assert path.read_bytes() == source.read_bytes()

@@ -219,7 +219,7 @@ def test_weights_of_a_frozen_backbone_are_in_the_file(tmp_path: Path) -> None:
     trunk = headtohead.load(trained.out).model("gap", device="cpu").backbone.trunk.state_dict()
     found = load_file(model)
     assert trunk
-    assert all(np.array_equal(found[f"backbone.trunk.{name}"], v) for name, v in trunk.items())
+    assert all(np.array_equal(found[f"backbone.{name}"], v) for name, v in trunk.items())
     assert any(name.startswith("head.") for name in found)
     sha256 = (trained.ledger.file.backbone or {})["SHA-256"]
     assert sha256 in part(told.read_text(), "Data")
@@ -235,7 +235,7 @@ def test_weights_that_were_altered_are_not_proved(
     trained, real = trained_study(tmp_path, frozen=True), files.save_file
 
     def altered(state: dict[str, torch.Tensor], path: Path, **more: object) -> None:
-        changed = {n: v * 1.5 if "trunk" in n and v.ndim > 3 else v for n, v in state.items()}
+        changed = {n: v * 1.5 if "backbone" in n and v.ndim > 3 else v for n, v in state.items()}
         real(changed, path, **more)
 
     monkeypatch.setattr(files, "save_file", altered)

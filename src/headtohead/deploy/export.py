@@ -4,7 +4,6 @@ Beside FILE lie its model card, FILE.md, and, where another program runs it, the
 it. Nothing is left where the proof fails.
 """
 
-import copy
 import json
 import os
 import shutil
@@ -43,9 +42,6 @@ original's two likeliest classes lie further apart than twice that."""
 
 MOSAICS, MOSAIC_BYTES = 32, 100_000_000
 """At most so many images of another size, of six test images each, on which resizing is proved."""
-
-FROZEN = "backbone.trunk."
-"""How the names of a frozen backbone's weights begin, as those of one that is partly trained do."""
 
 PATIENCE = 600
 """Seconds that a proof may take."""
@@ -248,18 +244,16 @@ def _reloaded(subject: Subject, made: Path, images: Pixels) -> NDArray[np.float6
     """What a new model with the weights of the file says."""
     import safetensors.torch
 
-    from headtohead.backbones.frozen import Frozen
     from headtohead.deploy.predictor import logits_of_each
     from headtohead.stats.metrics import probabilities
-    from headtohead.training.plans import run_plan
+    from headtohead.training.plans import run_plan, untrained
 
     plan = run_plan(subject.ledger, subject.run.head, subject.run.seed)
-    model, state = plan.build_plain(), safetensors.torch.load_file(made)
-    if isinstance(model.backbone, Frozen):  # which keeps its own weights when a state is loaded
-        own = {name: value for name, value in state.items() if name.startswith(FROZEN)}
-        model.backbone.trunk = copy.deepcopy(model.backbone.trunk)
-        model.backbone.trunk.load_state_dict({n.removeprefix(FROZEN): v for n, v in own.items()})
-    model.load_state_dict(state)
+    state = safetensors.torch.load_file(made)
+    model = untrained(plan, state)
+    for prefix, part in _parts(model).items():
+        own = {name: value for name, value in state.items() if name.startswith(prefix)}
+        part.load_state_dict({name.removeprefix(prefix): value for name, value in own.items()})
     (logits,) = logits_of_each([model], images)
     return probabilities(logits)
 
@@ -324,14 +318,22 @@ def _write_safetensors(subject: Subject, made: Path) -> None:
     """The weights alone, under the names of the model's parts; a frozen backbone's, too."""
     import safetensors.torch
 
-    from headtohead.backbones.frozen import Frozen
+    state = {
+        prefix + name: value.contiguous()
+        for prefix, part in _parts(subject.model).items()
+        for name, value in part.state_dict().items()
+    }
+    safetensors.torch.save_file(state, made, metadata=subject.metadata)
 
-    model = subject.model
-    state = model.state_dict()
-    if isinstance(model.backbone, Frozen):
-        state |= {FROZEN + name: v for name, v in model.backbone.trunk.state_dict().items()}
-    whole = {name: value.contiguous() for name, value in state.items()}
-    safetensors.torch.save_file(whole, made, metadata=subject.metadata)
+
+def _parts(model: "Classifier") -> "dict[str, torch.nn.Module]":
+    """What holds the weights, by the beginning of their names, whatever of it was trained."""
+    from headtohead.backbones.frozen import Held
+
+    backbone = model.backbone
+    while isinstance(backbone, Held):
+        backbone = backbone.trunk
+    return {"backbone.": backbone, "head.": model.head}
 
 
 def _write_keras(subject: Subject, made: Path) -> None:

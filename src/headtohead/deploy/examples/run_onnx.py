@@ -39,9 +39,10 @@ def in_srgb(image: "Image.Image") -> "Image.Image":
         if "sRGB" in ImageCms.getProfileDescription(profile):
             return plain.convert("RGB")
         srgb = ImageCms.createProfile("sRGB")
-        return ImageCms.profileToProfile(plain, profile, srgb, outputMode="RGB")
+        found = ImageCms.profileToProfile(plain, profile, srgb, outputMode="RGB")
     except (KeyError, OSError, TypeError, ValueError, ImageCms.PyCMSError):
-        return plain.convert("RGB")
+        found = None
+    return found or plain.convert("RGB")
 
 
 def photographs(paths: "tuple[str, ...]") -> "Iterator[tuple[str, Image.Image]]":

@@ -39,9 +39,10 @@ def in_srgb(image: "Image.Image") -> "Image.Image":
         if "sRGB" in ImageCms.getProfileDescription(profile):
             return plain.convert("RGB")
         srgb = ImageCms.createProfile("sRGB")
-        return ImageCms.profileToProfile(plain, profile, srgb, outputMode="RGB")
+        found = ImageCms.profileToProfile(plain, profile, srgb, outputMode="RGB")
     except (KeyError, OSError, TypeError, ValueError, ImageCms.PyCMSError):
-        return plain.convert("RGB")
+        found = None
+    return found or plain.convert("RGB")
 
 
 def photographs(paths: "tuple[str, ...]") -> "Iterator[tuple[str, Image.Image]]":
@@ -78,7 +79,8 @@ def between(pixels: "np.ndarray", side: int, axis: int) -> "np.ndarray":
         for index in (before, before + 1)
     )
     share = (place - before).reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
-    return first + (last - first) * share
+    found: np.ndarray = first + (last - first) * share
+    return found
 
 
 def main(model: str, *arguments: str) -> None:
