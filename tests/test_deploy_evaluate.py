@@ -208,3 +208,6 @@ def test_the_run_that_predicts_has_an_interval_over_images(
         *(str(right), "13", "95", f"{100 * exact.low:.2f}", f"{100 * exact.high:.2f}")
     ]
     assert "before the temperature" in told
+    (comparison,) = json.loads(command(*options, "--json").stdout)["comparisons"]
+    for name in ("better", "not_worse"):  # the second is what a report may choose a head by
+        assert f"{comparison[name]['claim']}: {comparison[name]['outcome']}" in told

@@ -208,6 +208,9 @@ def test_a_card_says_what_chose_its_run(trained: Trained, tmp_path: Path) -> Non
     assert run.best is not None
     assert f"{run.test_best.accuracy:.2%}" in part(best, "Figures")
     assert f"{run.best.val_accuracy:.2%}" in part(best, "Figures")
+    (found,) = study.summary.comparisons
+    for verdict in (found.comparison.better, found.comparison.not_worse):
+        assert f"{verdict.claim}: {verdict.outcome}" in part(best, "Verdicts of the study")
 
 
 def test_weights_of_a_frozen_backbone_are_in_the_file(tmp_path: Path) -> None:

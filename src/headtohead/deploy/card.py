@@ -150,8 +150,8 @@ def _verdicts(summary: Summary, head: str) -> Iterator[str]:
     yield ""
     mine = [c for c in summary.comparisons if head in (c.first, c.other)]
     for found in mine:
-        better = found.comparison.better
-        yield f"- {better.claim}: {better.outcome} ({better.rule})."
+        for verdict in (found.comparison.better, found.comparison.not_worse):
+            yield f"- {verdict.claim}: {verdict.outcome} ({verdict.rule})."
     if not mine:
         yield "- None on this head."
     yield ""

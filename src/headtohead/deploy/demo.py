@@ -81,7 +81,8 @@ class Demo(ThreadingHTTPServer):
             super().__init__((host, port), _Handler)
         except OSError as error:
             raise StorageError(
-                f"cannot listen at {host}:{port}: {error.strerror or error}. Choose another --port."
+                f"cannot listen at {host}:{port}: {error.strerror or error}. Choose another --port "
+                f"or --host."
             ) from error
         self.file, self.members = file, tuple(members)
         self.models = threading.Lock()

@@ -318,8 +318,8 @@ def _lines(found: Evaluated) -> Iterator[str]:
         yield found.winner
     yield "Loss and ECE (calibration error) are of logits before the temperature of `predict`."
     for one in found.comparisons:
-        better = one.comparison.better
-        yield f"{better.claim}: {better.outcome} ({better.rule})"
+        for verdict in (one.comparison.better, one.comparison.not_worse):
+            yield f"{verdict.claim}: {verdict.outcome} ({verdict.rule})"
         images = one.pictures
         if images is not None and images.low is not None and images.high is not None:
             yield (
