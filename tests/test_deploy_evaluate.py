@@ -211,3 +211,15 @@ def test_the_run_that_predicts_has_an_interval_over_images(
     (comparison,) = json.loads(command(*options, "--json").stdout)["comparisons"]
     for name in ("better", "not_worse"):  # the second is what a report may choose a head by
         assert f"{comparison[name]['claim']}: {comparison[name]['outcome']}" in told
+
+
+def test_splits_that_are_scored_together_are_told(trained: Trained, tmp_path: Path) -> None:
+    """Else a figure over train, validation and test of a set is taken for its test split's."""
+    for part in ("train", "val", "test"):
+        write_pictures(tmp_path / "new" / part, {"cat": 2, "dog": 2}, size=48, seed=len(part))
+    told = command(trained.out, "--data", tmp_path / "new", "--cache", tmp_path / "c", "--json")
+    content = json.loads(told.stdout)
+    assert content["images"] == 12
+    assert stated(content["notes"][0], "train", "val", "test") == ["test", "train", "val"]
+    alone = command(trained.out, "--data", tmp_path / "new/test", "--cache", tmp_path / "c")
+    assert alone.stdout.startswith("4 images")

@@ -97,6 +97,9 @@ def explain(
         (member,) = predictor.members
         found = explanations(member, predictor.classes_, np.stack(pixels))
         drawn = masks_of(masks, files, predictor.image_size)
+        without = sum(mask is None for mask in drawn)
+        if masks is not None and without:
+            note(f"No mask of that name for {without:,} of {counted(len(drawn), 'image')}.")
         rows = [
             one.image(path.name, mask) for one, path, mask in zip(found, files, drawn, strict=True)
         ]

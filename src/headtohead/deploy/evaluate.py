@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from headtohead.analysis.run_results import IN_WORDS, RunResult, primary_of
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import DataError, UsageError
-from headtohead.core.text import counted
+from headtohead.core.text import counted, names
 from headtohead.data.long_tasks import Progress
 from headtohead.data.pipeline import look_at
 from headtohead.data.prepared import PreparedSet, printable
@@ -136,8 +136,11 @@ def evaluate(
     """
     file = ledger.file
     pictures = file.study.pictures.model_copy(update={"limit": None})
-    _, prepared = look_at(data, pictures, cache=cache, progress=progress, fewest=1)
+    source, prepared = look_at(data, pictures, cache=cache, progress=progress, fewest=1)
     rows, labels, notes = matched(prepared, file.classes)
+    if folders := list(source.split_folders.values()):
+        told = names(list(map(printable, folders)))
+        notes.append(f"Images of {told} are scored together: to score one, name its folder.")
     finished = [run for run in summary.runs if run.finished]
     if not finished:
         raise UsageError(f"{ledger.out}: {without_runs(summary)}")
@@ -149,7 +152,7 @@ def evaluate(
     shares, shift = _shares(file, images.labels)
     load = partial(load_model, ledger, device=device, trust=trust)
     found, answers = _evaluated(finished, load, images, cache, progress)
-    failed, told = _failed(file, summary, images.labels)
+    failed, failures = _failed(file, summary, images.labels)
     always = images.answers(np.full_like(images.labels, images.largest_class))
     answers |= {(run.head, run.seed): always for run in failed}
     return Evaluated(
@@ -161,7 +164,7 @@ def evaluate(
         comparisons=_compared(images, summary, found, failed, answers),
         shares=shares,
         overlap=known,
-        notes=(*notes, *shift, *told, *_lost(prepared)),
+        notes=(*notes, *shift, *failures, *_lost(prepared)),
         winner=_winner(summary, found),
     )
 
