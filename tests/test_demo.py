@@ -102,6 +102,17 @@ def test_other_hosts_requests_are_refused(demo: Demo, trained: Trained) -> None:
     assert "script-src 'self'" in (answer.getheader("Content-Security-Policy") or "")
 
 
+def test_a_page_for_others_answers_under_any_address(demo: Demo) -> None:
+    """Else `--host 0.0.0.0` shows the page to nobody; a name could be another site's."""
+    with Demo(demo.file, demo.members, "0.0.0.0", 0) as server:  # noqa: S104 - asked for
+        port = server.server_address[1]
+        for name in ("192.168.1.5", "10.0.0.7", "localhost", "127.0.0.1"):
+            assert server.knows(f"{name}:{port}")
+        for host in (f"evil.example:{port}", "192.168.1.5", "192.168.1.5:1", f":{port}", ""):
+            assert not server.knows(host)
+    assert not demo.knows(f"192.168.1.5:{demo.server_address[1]}")
+
+
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
 

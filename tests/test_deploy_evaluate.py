@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
+from scipy.stats import binomtest
 
+import headtohead
 from deployed import Trained, trained_study
 from headtohead.cli import main
 from headtohead.data.pipeline import split_study
@@ -182,3 +184,67 @@ def test_no_class_in_common_is_refused(trained: Trained, tmp_path: Path) -> None
     assert told.exit_code == 3
     assert "bird, fish" in told.stderr
     assert "Traceback" not in told.stderr
+
+
+def test_one_class_alone_is_scored(trained: Trained, tmp_path: Path) -> None:
+    """Else whoever has new photographs of cats alone cannot ask how many the model finds."""
+    new = write_pictures(tmp_path / "new", {"cat": 5}, size=48, seed=5)
+    told = command(trained.out, "--data", new, "--cache", tmp_path, "--json")
+    assert told.exit_code == 0, told.stderr
+    content = json.loads(told.stdout, parse_constant=lambda name: pytest.fail(name))
+    assert content["images"] == 5
+    assert "No image of class dog." in content["notes"]
+    predicted = headtohead.load(trained.out).predictor("gap", 0, device="cpu")
+    found = predicted.predict(sorted((new / "cat").iterdir()))
+    (run,) = (run for run in content["runs"] if (run["head"], run["seed"]) == ("gap", 0))
+    assert run["accuracy"] == pytest.approx(float((found == "cat").mean()))
+    loose = command(trained.out, "--data", new / "cat", "--cache", tmp_path)
+    assert loose.exit_code == 3
+    assert stated(loose.stderr.splitlines()[-1], "cat, dog", "predict") == ["cat, dog", "predict"]
+
+
+def test_many_other_classes_take_one_line(trained: Trained, tmp_path: Path) -> None:
+    """Else a set of a thousand classes buries what else is to be known."""
+    others = {f"bird{number}": 2 for number in range(6)}
+    new = write_pictures(tmp_path / "new", {"cat": 3, **others}, size=150, seed=5)
+    told = command(trained.out, "--data", new, "--cache", tmp_path, "--json")
+    left_out, missing, *_ = json.loads(told.stdout)["notes"]
+    assert stated(left_out) == ["12", "6"]
+    assert stated(missing, "dog") == ["dog"]
+
+
+def test_the_run_that_predicts_has_an_interval_over_images(
+    trained: Trained, tmp_path: Path
+) -> None:
+    """Else nothing says what the model that was handed over does on the new images."""
+    new = write_pictures(tmp_path / "new", {"cat": 7, "dog": 6}, size=48, seed=5)
+    options = (trained.out, "--data", new, "--cache", tmp_path)
+    winner = headtohead.load(trained.out).summary.winner
+    assert winner is not None
+    runs = json.loads(command(*options, "--json").stdout)["runs"]
+    (accuracy,) = (
+        r["accuracy"] for r in runs if (r["head"], r["seed"]) == (winner.head, winner.seed)
+    )
+    right = round(accuracy * 13)
+    exact = binomtest(right, 13).proportion_ci(0.95, method="exact")
+    told = command(*options).stdout
+    (line,) = (x for x in told.splitlines() if x.startswith(f"{winner.head} seed {winner.seed},"))
+    assert stated(line)[2:] == [
+        *(str(right), "13", "95", f"{100 * exact.low:.2f}", f"{100 * exact.high:.2f}")
+    ]
+    assert "before the temperature" in told
+    (comparison,) = json.loads(command(*options, "--json").stdout)["comparisons"]
+    for name in ("better", "not_worse"):  # the second is what a report may choose a head by
+        assert f"{comparison[name]['claim']}: {comparison[name]['outcome']}" in told
+
+
+def test_splits_that_are_scored_together_are_told(trained: Trained, tmp_path: Path) -> None:
+    """Else a figure over train, validation and test of a set is taken for its test split's."""
+    for part in ("train", "val", "test"):
+        write_pictures(tmp_path / "new" / part, {"cat": 2, "dog": 2}, size=48, seed=len(part))
+    told = command(trained.out, "--data", tmp_path / "new", "--cache", tmp_path / "c", "--json")
+    content = json.loads(told.stdout)
+    assert content["images"] == 12
+    assert stated(content["notes"][0], "train", "val", "test") == ["test", "train", "val"]
+    alone = command(trained.out, "--data", tmp_path / "new/test", "--cache", tmp_path / "c")
+    assert alone.stdout.startswith("4 images")

@@ -16,6 +16,7 @@ from headtohead.deploy.runs import Member
 from headtohead.heads.classifier import Classifier
 from headtohead.heads.table import build_head
 from headtohead.report.charts.overlay import OUTLINE, edge_of
+from stated import stated
 
 RED, BLUE = (230, 30, 30), (30, 30, 230)
 
@@ -129,3 +130,28 @@ def test_the_command_writes_a_sheet(trained: Trained, tmp_path: Path) -> None:
     with Image.open(out) as image:
         assert image.height > 3 * TILE
         assert image.width > 3 * TILE
+
+
+def test_images_without_a_mask_are_counted(trained: Trained, tmp_path: Path) -> None:
+    """Else masks under other names are not drawn, and nobody is told why."""
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    paths = [trained.source / name for name in trained.prepared.names[:3]]
+    Image.fromarray(np.ones((48, 48), np.uint8)).save(masks / f"{paths[0].stem}.png")
+    options = ("--masks", masks, "--out", tmp_path / "sheet.png")
+    told = run("explain", trained.out, *paths, *options)
+    assert told.returncode == 0
+    assert stated(told.stderr.splitlines()[-1]) == ["2", "3"]
+    assert "mask" not in run("explain", trained.out, paths[0], *options).stderr
+
+
+def test_no_photograph_is_written_over(trained: Trained, tmp_path: Path) -> None:
+    """Else a sheet of one photograph takes the photograph's place."""
+    source = trained.source / trained.prepared.names[0]
+    path = tmp_path / "one.jpg"
+    path.write_bytes(source.read_bytes())
+    for named in (path, tmp_path):
+        told = run("explain", trained.out, named, "--out", tmp_path / "." / "one.jpg")
+        assert told.returncode == 2
+        assert "one.jpg" in told.stderr
+        assert path.read_bytes() == source.read_bytes()

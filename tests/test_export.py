@@ -1,6 +1,5 @@
 """Exports that need no extra: proved before they are called done, and refused where not."""
 
-import importlib
 import json
 import os
 import subprocess
@@ -14,6 +13,7 @@ import headtohead
 from deployed import SIDE, Trained, trained_study
 from headtohead.core.errors import RunError, UsageError
 from headtohead.deploy import export as exporting
+from headtohead.deploy.card import Use, card, metadata_of
 from headtohead.deploy.export import TOLERANCE, export
 from headtohead.study_data import StudyData
 
@@ -23,6 +23,11 @@ os.environ.setdefault("KERAS_BACKEND", "torch")
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return trained_study(tmp_path_factory.mktemp("export"))
+
+
+def part(text: str, title: str) -> str:
+    """What a card says under a title."""
+    return text.partition(f"## {title}\n")[2].partition("## ")[0]
 
 
 ALONE = """
@@ -78,9 +83,10 @@ def test_a_model_runs_without_headtohead(
     label, share, path = answer.split("\t")
     assert (label, path) == (predictor.predict([photograph])[0], str(photograph))
     assert 0.5 <= float(share) <= 1
-    text = (tmp_path / "there" / "m.md").read_text()
+    text = (tmp_path / "there" / f"{name}.md").read_text()
     assert "`cat`, `dog`" in text
     assert "labels equal" in text
+    assert f"{script.name} {name}" in part(text, "Use")
 
 
 def test_weights_are_shipped_with_a_card(trained: Trained, tmp_path: Path) -> None:
@@ -154,12 +160,88 @@ def _other() -> object:
     return Classifier(TutorialCNN(), build_head("gem", 64, (2, 2), 1)).eval()
 
 
-@pytest.mark.parametrize("script", ["run_torch", "run_keras"])
-def test_a_shipped_script_prepares_a_photograph_as_training_did(
-    trained: Trained, script: str
+def test_each_format_keeps_its_own_card(trained: Trained, tmp_path: Path) -> None:
+    """Else the second format's card, which proves another file, lies where the first's was."""
+    (tmp_path / "m.md").write_text("mine")
+    (tmp_path / "m.json").write_text("mine")
+    files = write(trained, "safetensors", tmp_path / "m.safetensors", "gap")
+    told = files[-1].read_text()
+    files += write(trained, "torch", tmp_path / "m.pt2", "gap")
+    assert len(set(files)) == 5
+    assert files[1].read_text() == told
+    assert {path.read_text() for path in (tmp_path / "m.md", tmp_path / "m.json")} == {"mine"}
+
+
+@pytest.mark.parametrize("form", exporting.FORMATS)
+def test_a_card_says_whether_its_file_is_calibrated(trained: Trained, form: str) -> None:
+    """Else a file that gives bare confidence is said to hold the temperature."""
+    study, known = headtohead.load(trained.out), exporting.FORMATS[form]
+    run = study.summary.runs[0]
+    metadata = metadata_of(study.summary, run, 1.37)
+    for fitted_on in (0, 1234):
+        use = Use("m", known.takes, known.gives, known.script, known.calibrated, fitted_on)
+        told = part(card(study.summary, run, metadata, use, "proved"), "Confidence")
+        within = bool(fitted_on) and form in ("onnx", "torch")
+        assert ("are calibrated" in told, "Not calibrated" in told) == (within, not within)
+        assert ("1.37" in told, "1,234" in told) == (bool(fitted_on), bool(fitted_on))
+
+
+def test_a_card_says_what_chose_its_run(trained: Trained, tmp_path: Path) -> None:
+    """Else a seed that was picked by hand is said to be validation's choice, or a loser to win."""
+    study = headtohead.load(trained.out)
+    winner = study.summary.winner
+    assert winner is not None
+    loser = next(name for name in ("fc", "gap") if name != winner.head)
+    data = StudyData(study.ledger)
+
+    def told(head: str, seed: int) -> str:
+        out = tmp_path / f"{head}-{seed}.safetensors"
+        return export(data, study.summary, "safetensors", out, head=head, seed=seed)[1].read_text()
+
+    best, other = told(winner.head, winner.seed), told(winner.head, 1 - winner.seed)
+    assert "epoch and seed" in part(best, "Figures")
+    assert "another seed" in part(other, "Figures")
+    assert "winner" not in best
+    assert f"another head, {winner.head}" in told(loser, 0)
+    run = next(r for r in study.summary.runs if (r.head, r.seed) == (winner.head, winner.seed))
+    assert run.test_best is not None
+    assert run.best is not None
+    assert f"{run.test_best.accuracy:.2%}" in part(best, "Figures")
+    assert f"{run.best.val_accuracy:.2%}" in part(best, "Figures")
+    (found,) = study.summary.comparisons
+    for verdict in (found.comparison.better, found.comparison.not_worse):
+        assert f"{verdict.claim}: {verdict.outcome}" in part(best, "Verdicts of the study")
+
+
+def test_weights_of_a_frozen_backbone_are_in_the_file(tmp_path: Path) -> None:
+    """Else a file of a head alone is handed over as the model."""
+    from safetensors.torch import load_file
+
+    trained = trained_study(tmp_path, frozen=True)
+    model, told = write(trained, "safetensors", tmp_path / "m.safetensors", "gap")
+    trunk = headtohead.load(trained.out).model("gap", device="cpu").backbone.trunk.state_dict()
+    found = load_file(model)
+    assert trunk
+    assert all(np.array_equal(found[f"backbone.{name}"], v) for name, v in trunk.items())
+    assert any(name.startswith("head.") for name in found)
+    sha256 = (trained.ledger.file.backbone or {})["SHA-256"]
+    assert sha256 in part(told.read_text(), "Data")
+
+
+def test_weights_that_were_altered_are_not_proved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else the same model answers otherwise where it serves."""
-    module = importlib.import_module(f"headtohead.deploy.examples.{script}")
-    for row in (0, 40, 79):
-        pixels = module.prepared(trained.source / trained.prepared.names[row], SIDE)
-        assert np.array_equal(pixels, trained.prepared.images[row])
+    """Else the proof of a frozen backbone's file looks at the original's own weights."""
+    import torch
+    from safetensors import torch as files
+
+    trained, real = trained_study(tmp_path, frozen=True), files.save_file
+
+    def altered(state: dict[str, torch.Tensor], path: Path, **more: object) -> None:
+        changed = {n: v * 1.5 if "backbone" in n and v.ndim > 3 else v for n, v in state.items()}
+        real(changed, path, **more)
+
+    monkeypatch.setattr(files, "save_file", altered)
+    with pytest.raises(RunError):
+        write(trained, "safetensors", tmp_path / "m.safetensors", "gap")
+    assert not (tmp_path / "m.safetensors").exists()

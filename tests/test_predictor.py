@@ -19,7 +19,7 @@ import headtohead
 from commands import run
 from deployed import SIDE, Trained, trained_study
 from headtohead.cli import main
-from headtohead.core.errors import RunError, UsageError
+from headtohead.core.errors import HeadToHeadError, RunError, UsageError
 from headtohead.data.decode_pool import CHUNK
 from headtohead.deploy.image_files import FEW, read_all
 from headtohead.deploy.runs import temperature_of
@@ -246,6 +246,37 @@ def test_the_estimator_is_scikit_learns(trained: Trained) -> None:
         made.fit(images, ["bird"] * 6)
 
 
+def test_an_estimator_answers_by_its_arguments_as_they_are(trained: Trained) -> None:
+    """Else a search that sets `head` scores every head by the first one's model."""
+    images = [trained.source / name for name in trained.prepared.names[:3]]
+    made = headtohead.StudyClassifier(trained.out, head="gap", seed=0, device="cpu")
+    before = made.predict_proba(images)
+    made.head = "fc"
+    study = headtohead.load(trained.out)
+    expected = study.predictor("fc", 0, device="cpu").predict_proba(images)
+    assert np.array_equal(made.predict_proba(images), expected)
+    assert not np.array_equal(before, expected)
+    assert np.array_equal(made.set_params(head="gap").predict_proba(images), before)
+
+
+def test_an_estimator_takes_code_of_ones_own(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a study of one's own backbone cannot stand in a pipeline."""
+    out = Path(shutil.copytree(trained.out, tmp_path / "out"))
+    study = (out / "study.yaml").read_text()
+    (out / "study.yaml").write_text(study.replace("name: tutorial_cnn", "name: mine_here:Net"))
+    ran = tmp_path / "ran"
+    (tmp_path / "mine_here.py").write_text(f"from pathlib import Path\nPath({str(ran)!r}).touch()")
+    monkeypatch.syspath_prepend(tmp_path)
+    image = [trained.source / trained.prepared.names[0]]
+    for trust in ((), ("mine_here:Net",)):
+        made = headtohead.StudyClassifier(out, head="gap", seed=0, trust=trust)
+        with pytest.raises(HeadToHeadError):
+            made.predict(image)
+        assert ran.exists() == bool(trust)
+
+
 def test_an_ensemble_shows_an_image_to_its_frozen_backbone_once(tmp_path: Path) -> None:
     """Else seven seeds take seven times as long, though the backbone is one and the same."""
     trained = trained_study(tmp_path, frozen=True)
@@ -263,3 +294,17 @@ def test_an_ensemble_shows_an_image_to_its_frozen_backbone_once(tmp_path: Path) 
     assert sum(calls) == 2  # batches of 64 and of 6
     each = [study.predictor("gap", seed=seed).of_pixels(pixels) for seed in (0, 1)]
     assert np.array_equal(found, np.mean(each, axis=0))
+
+
+def test_weights_of_a_frozen_backbone_that_lie_elsewhere_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a study that was copied without them asks to name a file, which no option does."""
+    trained = trained_study(tmp_path, frozen=True)
+    study = (trained.out / "study.yaml").read_text()
+    name = trained.ledger.file.study.backbone.weights
+    (trained.out / "study.yaml").write_text(study.replace(str(name), "mine.safetensors"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError) as told:
+        headtohead.load(trained.out).model("gap", 0)
+    assert all(part in str(told.value) for part in ("mine.safetensors", str(tmp_path)))

@@ -132,7 +132,7 @@ def test_every_row_is_the_picture_of_its_name(odd_folder: Path, tmp_path: Path) 
     assert [bad.reason for bad in prepared.quarantined] == [
         "truncated",
         "empty file",
-        "gone (deleted, or a link to nothing)",
+        "gone (no such file, or a link to nothing)",
     ]
     assert names_in(prepared.folder) == ["manifest.json", "pictures.npy"]
 

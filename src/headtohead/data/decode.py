@@ -79,7 +79,7 @@ def read_file(path: Path) -> bytes:
             # Not more than it has: to ask for 256 MiB takes longer than to read a photograph.
             return file.read(size or MAX_FILE_BYTES)  # some file systems tell no size
     except FileNotFoundError:
-        raise Undecodable("gone (deleted, or a link to nothing)") from None
+        raise Undecodable("gone (no such file, or a link to nothing)") from None
     except PermissionError:
         raise Undecodable("no permission to read it") from None
     except OSError as error:

@@ -51,8 +51,10 @@ def split_of(name: str) -> str | None:
     return None
 
 
-def arrange(root: Path, walk: Walk, tell: Mention) -> dict[str | None, list[Path]]:
+def arrange(root: Path, walk: Walk, tell: Mention, fewest: int = 2) -> dict[str | None, list[Path]]:
     """Split → its class folders, sorted by name; the only split is None where none are given.
+
+    At least `fewest` of them, 1 or 2: a classifier is trained on two, and may be scored on one.
 
     Raises `DataError` where the folders are neither classes nor splits with the same classes, and
     where it cannot be told which of both they are: nothing is left out, nothing is guessed.
@@ -64,7 +66,9 @@ def arrange(root: Path, walk: Walk, tell: Mention) -> dict[str | None, list[Path
     else:
         _refuse_unclear(root, tops, named, walk, tell)
         parts = {None: root}
-    classes = {split: _class_folders(split, folder, walk, tell) for split, folder in parts.items()}
+    classes = {
+        split: _class_folders(split, folder, walk, tell, fewest) for split, folder in parts.items()
+    }
     walk.pass_over(walk.loose(root), LOOSE)
     for folder in parts.values():
         walk.pass_over(walk.loose(folder), LOOSE)
@@ -142,10 +146,12 @@ def _refuse_unclear(
         )
 
 
-def _class_folders(split: str | None, folder: Path, walk: Walk, tell: Mention) -> list[Path]:
-    """At least two class folders, sorted by name."""
+def _class_folders(
+    split: str | None, folder: Path, walk: Walk, tell: Mention, fewest: int
+) -> list[Path]:
+    """At least `fewest` class folders, sorted by name."""
     classes = walk.subfolders(folder)
-    if len(classes) > 1:
+    if len(classes) >= fewest:
         _refuse_twins(folder, classes, tell)
         return classes
     if classes:

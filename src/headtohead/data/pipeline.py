@@ -42,9 +42,11 @@ def prepare_study(
 
 
 def look_at(
-    data: str, pictures: PicturesSpec, *, cache: Path, progress: Progress
+    data: str, pictures: PicturesSpec, *, cache: Path, progress: Progress, fewest: int = 2
 ) -> tuple[Source, PreparedSet]:
     """Images to be looked at, not trained on: a folder needs no classes, and all may be bad.
+
+    A folder of class folders has at least `fewest`.
 
     Raises DataError where there is no image at all, and StorageError.
     """
@@ -52,7 +54,9 @@ def look_at(
     if folder is not None:
         source = list_unlabelled(folder, progress=progress)
     else:
-        source = open_source(data, cache=cache, progress=progress, limit=pictures.limit)
+        source = open_source(
+            data, cache=cache, progress=progress, limit=pictures.limit, fewest=fewest
+        )
     lenient = pictures.model_copy(update={"max_unreadable": 1.0})
     return source, _prepare(source, lenient, cache, progress, lambda digest: None)
 

@@ -68,7 +68,12 @@ class Source:
 
 
 def open_source(
-    source: str | Path, *, cache: Path, progress: Progress, limit: int | None = None
+    source: str | Path,
+    *,
+    cache: Path,
+    progress: Progress,
+    limit: int | None = None,
+    fewest: int = 2,
 ) -> Source:
     """List the images of `source`, downloading, drawing or extracting into `cache` if needed.
 
@@ -91,7 +96,7 @@ def open_source(
                 f"{str(source)!r} holds results or the cache of headtohead, no images of yours. "
                 f"{LAYOUT}"
             )
-        found = _read(top, str(source) if inside else "", progress)
+        found = _read(top, str(source) if inside else "", progress, fewest)
         return replace(found, passed_over=(*found.passed_over, *unused))
     except OSError as error:
         raise _unreadable(error, source) from error
@@ -221,14 +226,14 @@ def _descend(folder: Path, walk: Walk) -> Path:
         folder = inside[0]
 
 
-def _read(top: Path, given: str, progress: Progress) -> Source:
+def _read(top: Path, given: str, progress: Progress, fewest: int) -> Source:
     def tell(path: Path) -> str:
         below = path.relative_to(top).as_posix()
         return repr((given if below == "." else f"{given}/{below}") if given else str(path))
 
     walk = Walk()
     root = _descend(top, walk)
-    classes = arrange(root, walk, tell)
+    classes = arrange(root, walk, tell, fewest)
     files: list[PictureFile] = []
     for split, folders in classes.items():
         for folder in folders:

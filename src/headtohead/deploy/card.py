@@ -1,12 +1,29 @@
-"""The model card of an exported run: data, metrics with intervals, verdicts, limits."""
+"""The model card of an exported run: use, data, metrics with intervals, verdicts, limits."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
-from headtohead.analysis.run_results import RunResult
+from headtohead.analysis.run_results import IN_WORDS, RunResult, primary_of
 from headtohead.core.text import counted
 from headtohead.data.prepared import printable
-from headtohead.report.summary import Summary
+from headtohead.report.summary import Summary, shipped
 from headtohead.stats.over_images import share_interval
+
+
+@dataclass(frozen=True)
+class Use:
+    """How an exported file is used: what it takes and gives, and the script that runs it, if any.
+
+    `calibrated`: the temperature is within the file. It was fitted on `fitted_on` images; 0 where
+    none was.
+    """
+
+    file: str
+    takes: str
+    gives: str
+    script: str | None
+    calibrated: bool
+    fitted_on: int
 
 
 def metadata_of(summary: Summary, run: RunResult, temperature: float) -> dict[str, str]:
@@ -31,14 +48,24 @@ def metadata_of(summary: Summary, run: RunResult, temperature: float) -> dict[st
     }
 
 
-def card(summary: Summary, run: RunResult, metadata: Mapping[str, str], proof: str) -> str:
+def card(
+    summary: Summary, run: RunResult, metadata: Mapping[str, str], use: Use, proof: str
+) -> str:
     """The card as Markdown."""
-    return "\n".join(
-        (*_head(summary, run, metadata), *_figures(summary, run), *_verdicts(summary, run.head))
-    ) + _limits(summary, metadata, proof)
+    parts = (
+        *_head(summary, run),
+        *_use(use),
+        *_data(summary, metadata),
+        *_figures(summary, run),
+        *_verdicts(summary, run.head),
+        *_confidence(float(metadata["temperature"]), use),
+        *_limits(summary),
+        *("## Proof", "", proof, ""),
+    )
+    return "\n".join(parts)
 
 
-def _head(summary: Summary, run: RunResult, metadata: Mapping[str, str]) -> Iterator[str]:
+def _head(summary: Summary, run: RunResult) -> Iterator[str]:
     file = summary.file
     yield f"# {run.head} on {file.study.backbone.name}, seed {run.seed}"
     yield ""
@@ -46,7 +73,27 @@ def _head(summary: Summary, run: RunResult, metadata: Mapping[str, str]) -> Iter
         f"One run of the study {file.study.name} (digest {file.digest[:12]}), made by headtohead "
         f"{file.headtohead}: the weights of epoch {run.best_epoch}, the best on validation."
     )
+    winner = summary.winner
+    if winner is not None and winner.head != run.head:
+        yield f"The study's winner on validation is another head, {winner.head}."
     yield ""
+
+
+def _use(use: Use) -> Iterator[str]:
+    yield "## Use"
+    yield ""
+    yield f"- Takes {use.takes}."
+    yield f"- Gives {use.gives}."
+    if use.script is not None:
+        yield (
+            f"- `python {use.script} {use.file} PHOTOGRAPH…` classifies photographs; its first "
+            f"lines say what it needs. headtohead is not needed."
+        )
+    yield ""
+
+
+def _data(summary: Summary, metadata: Mapping[str, str]) -> Iterator[str]:
+    file = summary.file
     yield "## Data"
     yield ""
     counts = {part: sum(found.values()) for part, found in file.counts.items()}
@@ -57,11 +104,17 @@ def _head(summary: Summary, run: RunResult, metadata: Mapping[str, str]) -> Iter
         f"- Prepared at {metadata['image_size']} × {metadata['image_size']} pixels, resize "
         f"`{metadata['resize']}`; the set's digest is {file.prepared[:12]}."
     )
+    known = file.backbone or {}
+    if "SHA-256" in known:
+        yield (
+            f"- The backbone began with pretrained weights: {printable(known['weights'])}, SHA-256 "
+            f"{printable(known['SHA-256'])}, licence {printable(known['licence'])}."
+        )
     yield ""
 
 
 def _figures(summary: Summary, run: RunResult) -> Iterator[str]:
-    level = summary.file.study.verdict.level
+    level, metric = summary.file.study.verdict.level, summary.file.study.verdict.metric
     yield "## Figures"
     yield ""
     if run.test_best is None:
@@ -74,12 +127,17 @@ def _figures(summary: Summary, run: RunResult) -> Iterator[str]:
             f"- Test accuracy {found.accuracy:.2%} ({right:,} of {found.n:,} images; "
             f"{1 - level:.0%} interval over images {low:.2%} to {high:.2%}, Clopper-Pearson)."
         )
+        if metric != "test_accuracy":
+            words = IN_WORDS[metric]
+            yield f"- The study's metric, {words}: {primary_of(found, metric):.2%}."
         yield (
             f"- Test loss {found.cross_entropy:.4f} nats, expected calibration error "
             f"{found.expected_calibration_error:.2%}, both before the temperature."
         )
     if run.best is not None:
-        yield f"- Validation accuracy {run.best.val_accuracy:.2%}: it chose epoch and seed."
+        first = next((shipped(h) for h in summary.heads if h.head == run.head), None)
+        chose = "epoch and seed" if first == run else "the epoch; another seed is better there"
+        yield f"- Validation accuracy {run.best.val_accuracy:.2%}: it chose {chose}."
     majority = summary.file.majority_share("test")
     if run.test_best is not None:  # of this run's own split, where each seed has one
         majority = max(map(sum, run.test_best.confusion)) / run.test_best.n
@@ -92,33 +150,47 @@ def _verdicts(summary: Summary, head: str) -> Iterator[str]:
     yield ""
     mine = [c for c in summary.comparisons if head in (c.first, c.other)]
     for found in mine:
-        better = found.comparison.better
-        yield f"- {better.claim}: {better.outcome} ({better.rule})."
+        for verdict in (found.comparison.better, found.comparison.not_worse):
+            yield f"- {verdict.claim}: {verdict.outcome} ({verdict.rule})."
     if not mine:
         yield "- None on this head."
     yield ""
 
 
-def _limits(summary: Summary, metadata: Mapping[str, str], proof: str) -> str:
+def _confidence(temperature: float, use: Use) -> Iterator[str]:
+    yield "## Confidence"
+    yield ""
+    fitted = f"the temperature {temperature:.4g}, fitted on {use.fitted_on:,} validation images"
+    if not use.fitted_on:
+        yield (
+            "Not calibrated: that takes predictions on validation, and an error among them. The "
+            "temperature is 1."
+        )
+    elif use.calibrated:
+        yield f"Probabilities are calibrated: this file divides its logits by {fitted} of this run."
+    else:
+        yield (
+            f"Not calibrated: headtohead divides the logits by {fitted} of this run; this file "
+            f"does not. Answers are the same, confidence is not."
+        )
+    yield ""
+
+
+def _limits(summary: Summary) -> Iterator[str]:
     seeds = counted(len({run.seed for run in summary.runs}), "seed")
-    return f"""
-## Confidence
-
-Logits are divided by the temperature {float(metadata["temperature"]):.4g}, fitted on the validation
-images of this run; 1 means that none was fitted.
-
-## Limits
-
-- The figures hold for images like the test split's. What lies elsewhere (other cameras, other
-  subjects, neither class) is named all the same, and may be named with confidence.
-- The study has {seeds}. Which head wins, and by how much, is in its report, not in one run.
-- Licences: those of the photographs and of pretrained weights are not known to headtohead. Look
-  them up before you hand this model on.
-
-## Proof
-
-{proof}
-"""
+    yield "## Limits"
+    yield ""
+    yield (
+        "- The figures hold for images like the test split's. What lies elsewhere (other cameras, "
+        "other subjects, no class of these) is named all the same, and may be named with "
+        "confidence."
+    )
+    yield f"- The study has {seeds}. Which head wins, and by how much, is in its report."
+    yield (
+        "- Licences: that of the photographs is not known to headtohead, that of pretrained "
+        "weights only where it stands above. Look them up before you hand this model on."
+    )
+    yield ""
 
 
 def _quoted(name: str) -> str:

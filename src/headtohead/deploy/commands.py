@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from headtohead.core.errors import DataError, brief
+from headtohead.core.errors import DataError, UsageError, brief
 from headtohead.core.files import expanded, sha256_of
 from headtohead.core.pictures import format_of, write_picture
 from headtohead.core.system import cache_folder
@@ -88,6 +88,7 @@ def explain(
         check_masks_folder(masks)
     predictor = open_predictor(folder, head, seed, device=device, trust=trust)
     paths = paths_of(names, sys.stdin)
+    _refuse_own_input(out, paths)
     if len(paths) > MOST_ROWS:
         note(f"A sheet has {MOST_ROWS} images at most: the first of {len(paths):,} are drawn.")
     unreadable, shown = _Unreadable(note), paths[:MOST_ROWS]
@@ -96,6 +97,9 @@ def explain(
         (member,) = predictor.members
         found = explanations(member, predictor.classes_, np.stack(pixels))
         drawn = masks_of(masks, files, predictor.image_size)
+        without = sum(mask is None for mask in drawn)
+        if masks is not None and without:
+            note(f"No mask of that name for {without:,} of {counted(len(drawn), 'image')}.")
         rows = [
             one.image(path.name, mask) for one, path, mask in zip(found, files, drawn, strict=True)
         ]
@@ -103,6 +107,16 @@ def explain(
         write_picture(sheet(rows, title), out)
         say(str(out))
     unreadable.raise_if_any(len(shown))
+
+
+def _refuse_own_input(out: Path, paths: Collection[Path]) -> None:
+    """Raises UsageError where `out` is one of the images: files of the user's are only read."""
+    place = expanded(out)
+    if place.exists() and any(path.exists() and path.samefile(place) for path in paths):
+        raise UsageError(
+            f"--out {brief(printable(str(out)))} is one of the images, and would be written over: "
+            f"name another file."
+        )
 
 
 def _read_whole(

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, final
 
@@ -52,6 +53,8 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+EVERYWHERE = ("", "0.0.0.0")  # noqa: S104 - only where the user asks for it
+"""What --host is where the page listens at every address of the machine."""
 
 
 class Refused(Exception):  # noqa: N818 - an answer to a client, not a failure
@@ -78,19 +81,32 @@ class Demo(ThreadingHTTPServer):
             super().__init__((host, port), _Handler)
         except OSError as error:
             raise StorageError(
-                f"cannot listen at {host}:{port}: {error.strerror or error}. Choose another --port."
+                f"cannot listen at {host}:{port}: {error.strerror or error}. Choose another --port "
+                f"or --host."
             ) from error
         self.file, self.members = file, tuple(members)
         self.models = threading.Lock()
         port = self.server_address[1]
         names = LOOPBACK if host in ("127.0.0.1", "localhost") else (*LOOPBACK, host)
         self.hosts = frozenset(f"{name}:{port}" for name in names)
+        self.everywhere = host in EVERYWHERE
 
     @property
     def address(self) -> str:
         """Where to point a browser."""
         host, port = self.server_address[:2]
         return f"http://{host!s}:{port}/"
+
+    def knows(self, host: str) -> bool:
+        """Whether a request under the name `host` is for this page.
+
+        Where it listens at every address of the machine, any address is: another site's page can
+        give this one a name of its own (DNS rebinding), but not an address.
+        """
+        name, _, port = host.rpartition(":")
+        return host in self.hosts or (
+            self.everywhere and port == str(self.server_address[1]) and _is_address(name)
+        )
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is no error."""
@@ -185,13 +201,20 @@ class _Handler(BaseHTTPRequestHandler):
         """Another site's page can make a browser ask here: its name gives it away."""
         host = self.headers.get("Host", "")
         origin = self.headers.get("Origin")
-        if host not in self.server.hosts:
+        if not self.server.knows(host):
             raise Refused(403, "This page answers under its own address alone.")
         if origin is not None and origin != f"http://{host}":
             raise Refused(403, "This page answers no other page's requests.")
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
         """Nothing: what a person looks at is nobody's business."""
+
+
+def _is_address(name: str) -> bool:
+    try:
+        return bool(ip_address(name))
+    except ValueError:
+        return False
 
 
 def _told(member: Member, found: Explanation) -> dict[str, Any]:

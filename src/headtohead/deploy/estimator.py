@@ -1,6 +1,6 @@
 """A finished study as an estimator of scikit-learn's: for pipelines, scorers and searches."""
 
-from collections.abc import Iterable, Sized
+from collections.abc import Collection, Iterable, Sized
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,7 +18,7 @@ class StudyClassifier:
     Follows scikit-learn's conventions for a fitted estimator: `get_params`, `set_params`,
     `classes_`, `predict`, `predict_proba`, `score`. It is trained by `headtohead compare`: `fit`
     only checks that the labels in `y` are classes of the study. A pickle of it holds its arguments,
-    not the model.
+    not the model. `trust` names heads and backbones `module:Class` of your own.
     """
 
     _estimator_type = "classifier"
@@ -31,9 +31,10 @@ class StudyClassifier:
         seed: int | None = None,
         ensemble: bool = False,
         device: str = "auto",
+        trust: Collection[str] = (),
     ) -> None:
         self.out, self.head, self.seed = out, head, seed
-        self.ensemble, self.device = ensemble, device
+        self.ensemble, self.device, self.trust = ensemble, device, trust
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The arguments of the constructor."""
@@ -45,7 +46,6 @@ class StudyClassifier:
             if name not in _PARAMETERS:
                 raise ValueError(f"no parameter {name!r}; there are {', '.join(_PARAMETERS)}")
             setattr(self, name, value)
-        self.__dict__.pop("_predictor", None)
         return self
 
     def __sklearn_tags__(self) -> Any:
@@ -100,13 +100,18 @@ class StudyClassifier:
         return float(np.mean(self.predict(images) == np.array([str(label) for label in y])))
 
     def _loaded(self) -> Any:
-        if "_predictor" not in self.__dict__:
+        """The predictor of the arguments as they are now, which may be set one by one."""
+        asked = self.get_params()
+        loaded, predictor = self.__dict__.get("_predictor", (None, None))
+        if loaded != asked:
             from headtohead.deploy.opening import open_predictor
 
-            self.__dict__["_predictor"] = open_predictor(
-                self.out, self.head, self.seed, ensemble=self.ensemble, device=self.device
-            )
-        return self.__dict__["_predictor"]
+            predictor = open_predictor(
+                self.out, self.head, self.seed,
+                ensemble=self.ensemble, device=self.device, trust=self.trust,
+            )  # fmt: skip
+            self.__dict__["_predictor"] = (asked, predictor)
+        return predictor
 
 
-_PARAMETERS = ("out", "head", "seed", "ensemble", "device")
+_PARAMETERS = ("out", "head", "seed", "ensemble", "device", "trust")

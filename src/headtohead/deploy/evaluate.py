@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from headtohead.analysis.run_results import IN_WORDS, RunResult, primary_of
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import DataError, UsageError
-from headtohead.core.text import counted
+from headtohead.core.text import counted, names
 from headtohead.data.long_tasks import Progress
 from headtohead.data.pipeline import look_at
 from headtohead.data.prepared import PreparedSet, printable
@@ -27,7 +27,7 @@ from headtohead.report.summary import Summary
 from headtohead.stats import Spread, spread
 from headtohead.stats.family import points
 from headtohead.stats.metrics import Evaluation, constant_scores, predictions
-from headtohead.stats.over_images import Answers
+from headtohead.stats.over_images import Answers, share_interval
 from headtohead.store.ledger import Ledger, StudyFile
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 SHIFT = 0.05
 """Class shares that differ by more than so much in all (half the sum of the differences) are told.
 """
+
+MOST_SHARES = 10
+"""Classes that a note names, those whose shares differ most."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ class Evaluated:
     largest class of the new images. `shares` maps each class to its share in training and in the
     new images. `comparisons` are the reference against each other head, as in the study's report,
     on the new images' accuracy. `overlap` has the new images that the study has, too; None where
-    that cannot be told.
+    that cannot be told. `winner` says how the run does that `predict` uses, with an interval over
+    images; empty where there is none.
     """
 
     out: Path
@@ -67,6 +71,7 @@ class Evaluated:
     shares: dict[str, tuple[float, float]]
     overlap: Overlap | None
     notes: tuple[str, ...]
+    winner: str
 
     def accuracy(self, head: str) -> Spread | None:
         """The accuracy of a head over its seeds."""
@@ -131,8 +136,11 @@ def evaluate(
     """
     file = ledger.file
     pictures = file.study.pictures.model_copy(update={"limit": None})
-    _, prepared = look_at(data, pictures, cache=cache, progress=progress)
+    source, prepared = look_at(data, pictures, cache=cache, progress=progress, fewest=1)
     rows, labels, notes = matched(prepared, file.classes)
+    if folders := list(source.split_folders.values()):
+        told = names(list(map(printable, folders)))
+        notes.append(f"Images of {told} are scored together: to score one, name its folder.")
     finished = [run for run in summary.runs if run.finished]
     if not finished:
         raise UsageError(f"{ledger.out}: {without_runs(summary)}")
@@ -144,7 +152,7 @@ def evaluate(
     shares, shift = _shares(file, images.labels)
     load = partial(load_model, ledger, device=device, trust=trust)
     found, answers = _evaluated(finished, load, images, cache, progress)
-    failed, told = _failed(file, summary, images.labels)
+    failed, failures = _failed(file, summary, images.labels)
     always = images.answers(np.full_like(images.labels, images.largest_class))
     answers |= {(run.head, run.seed): always for run in failed}
     return Evaluated(
@@ -156,7 +164,8 @@ def evaluate(
         comparisons=_compared(images, summary, found, failed, answers),
         shares=shares,
         overlap=known,
-        notes=(*notes, *shift, *told, *_lost(prepared)),
+        notes=(*notes, *shift, *failures, *_lost(prepared)),
+        winner=_winner(summary, found),
     )
 
 
@@ -213,7 +222,11 @@ def _shares(
     apart = float(np.abs(before - now).sum() / 2)
     if apart <= SHIFT:
         return shares, []
-    told = ", ".join(f"{printable(n)} {a:.0%} → {b:.0%}" for n, (a, b) in shares.items())
+    most = sorted(shares, key=lambda name: -abs(shares[name][0] - shares[name][1]))[:MOST_SHARES]
+    told = ", ".join(
+        f"{printable(name)} {a:.0%} → {b:.0%}" for name, (a, b) in shares.items() if name in most
+    )
+    told += ", and others" if len(shares) > len(most) else ""
     return shares, [
         f"Class shares have shifted by {100 * apart:.0f} points since training ({told}): accuracy "
         f"and confidence are not comparable with the study's test split."
@@ -278,6 +291,20 @@ def _without_looks(file: StudyFile) -> StudyFile:
     return file.model_copy(update={"study": study.model_copy(update={"verdict": rule})})
 
 
+def _winner(summary: Summary, found: list[RunEvaluation]) -> str:
+    level, best = summary.file.study.verdict.level, summary.winner
+    if best is None:
+        return ""
+    (scores,) = (one.scores for one in found if (one.head, one.seed) == (best.head, best.seed))
+    right = round(scores.accuracy * scores.n)
+    low, high = share_interval(right, scores.n, level)
+    return (
+        f"{best.head} seed {best.seed}, the winner on the study's validation: accuracy "
+        f"{scores.accuracy:.2%} ({right:,} of {scores.n:,}; {100 * (1 - level):g} % interval over "
+        f"images {low:.2%} to {high:.2%})"
+    )
+
+
 def _lines(found: Evaluated) -> Iterator[str]:
     yield f"{counted(found.images, 'image')} of {printable(found.data)}"
     yield from found.notes
@@ -290,9 +317,12 @@ def _lines(found: Evaluated) -> Iterator[str]:
         ece = float(np.mean([one.expected_calibration_error for one in mine]))
         accuracy = float(np.mean([one.accuracy for one in mine]))
         yield f"{head:<24}{len(mine):>6}{accuracy:>10.2%}{sd:>8}{loss:>8.3f}{ece:>8.2%}"
+    if found.winner:
+        yield found.winner
+    yield "Loss and ECE (calibration error) are of logits before the temperature of `predict`."
     for one in found.comparisons:
-        better = one.comparison.better
-        yield f"{better.claim}: {better.outcome} ({better.rule})"
+        for verdict in (one.comparison.better, one.comparison.not_worse):
+            yield f"{verdict.claim}: {verdict.outcome} ({verdict.rule})"
         images = one.pictures
         if images is not None and images.low is not None and images.high is not None:
             yield (

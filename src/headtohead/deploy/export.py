@@ -1,6 +1,6 @@
 """A run's model for other programs: written, proved there, and only then put in its place.
 
-Beside FILE lie FILE's model card (.md) and, where another program runs it, the script that proved
+Beside FILE lie its model card, FILE.md, and, where another program runs it, the script that proved
 it. Nothing is left where the proof fails.
 """
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from headtohead.analysis.run_results import RunResult
 from headtohead.core.errors import RunError, UsageError
 from headtohead.core.files import expanded, see_suffix, write_atomic
-from headtohead.deploy.card import card, metadata_of
+from headtohead.deploy.card import Use, card, metadata_of
 from headtohead.deploy.image_files import Pixels
 from headtohead.deploy.runs import chosen, load_model, temperature_of
 from headtohead.report.summary import Summary
@@ -66,18 +66,20 @@ class Subject:
 
 @dataclass(frozen=True)
 class Format:
-    """How a format is written, which script runs it, and whether it gives calibrated shares.
+    """How a format is written, what it takes and gives in words, and which script runs it.
 
-    Its files' names end in `suffix`. One that `resizes` takes images of any size; the others take
-    prepared ones.
+    Its files' names end in `suffix`; where `noted`, its metadata lie in FILE.json. `calibrated`:
+    the temperature is within. One that `resizes` takes images of any size, others prepared ones.
     """
 
     suffix: str
     write: Callable[[Subject, Path], None]
     script: str | None
+    takes: str
+    gives: str
     calibrated: bool
     resizes: bool = False
-    beside: tuple[str, ...] = ()
+    noted: bool = False
 
 
 def export(
@@ -101,7 +103,7 @@ def export(
     (which,) = chosen(summary, head, seed)
     run = next(r for r in summary.runs if (r.head, r.seed) == which)
     model = load_model(data.ledger, *which, device="cpu", trust=trust, plain=True)
-    temperature, _ = temperature_of(data, *which)
+    temperature, fitted_on = temperature_of(data, *which)
     subject = Subject(data.ledger, run, model, temperature, metadata_of(summary, run, temperature))
     images, source = _images(data, run.seed)
     with tempfile.TemporaryDirectory(prefix="headtohead-") as name:
@@ -109,14 +111,20 @@ def export(
         known.write(subject, made)
         script = None if known.script is None else _script(known.script, Path(name))
         proof = _prove(subject, known, made, script, images, source)
-        text = card(summary, run, subject.metadata, proof)
-        made.with_suffix(".md").write_text(text, encoding="utf-8")
-        files = [made, *(made.with_suffix(end) for end in known.beside), made.with_suffix(".md")]
+        use = Use(place.name, known.takes, known.gives, known.script, known.calibrated, fitted_on)
+        told = beside(made, ".md")
+        told.write_text(card(summary, run, subject.metadata, use, proof), encoding="utf-8")
+        files = [made, *([beside(made, ".json")] if known.noted else []), told]
         written = []
         for file in [*files, *([] if script is None else [script])]:
             write_atomic(place.parent / file.name, file.read_bytes())
             written.append(place.parent / file.name)
     return written
+
+
+def beside(file: Path, ending: str) -> Path:
+    """FILE.md of FILE: the whole name, so that a card takes no other file's place."""
+    return file.with_name(f"{file.name}{ending}")
 
 
 def _images(data: StudyData, seed: int) -> tuple[Pixels, str]:
@@ -238,13 +246,16 @@ def _reloaded(subject: Subject, made: Path, images: Pixels) -> NDArray[np.float6
 
     from headtohead.deploy.predictor import logits_of_each
     from headtohead.stats.metrics import probabilities
-    from headtohead.training.plans import run_plan
+    from headtohead.training.plans import run_plan, untrained
 
     plan = run_plan(subject.ledger, subject.run.head, subject.run.seed)
-    model = plan.build_plain()
-    model.load_state_dict(safetensors.torch.load_file(made))
+    state = safetensors.torch.load_file(made)
+    model = untrained(plan, state)
+    for prefix, part in _parts(model).items():
+        own = {name: value for name, value in state.items() if name.startswith(prefix)}
+        part.load_state_dict({name.removeprefix(prefix): value for name, value in own.items()})
     (logits,) = logits_of_each([model], images)
-    return probabilities(logits / subject.temperature)
+    return probabilities(logits)
 
 
 def _script(name: str, folder: Path) -> Path:
@@ -255,6 +266,7 @@ def _script(name: str, folder: Path) -> Path:
 
 def _write_onnx(subject: Subject, made: Path) -> None:
     """By `torch.onnx` (needs headtohead[export]); metadata in the file's properties."""
+    import logging
     import warnings
 
     import torch
@@ -267,6 +279,8 @@ def _write_onnx(subject: Subject, made: Path) -> None:
         raise UsageError(f"head {subject.run.head} does not support ONNX: use another --format.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of deprecations within the exporter
+        # It warns of packages that are missing and not needed, as torchvision.
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program = torch.onnx.export(
             Shipped(subject.model, subject.temperature),
             (_example(subject),),
@@ -301,11 +315,25 @@ def _write_torch(subject: Subject, made: Path) -> None:
 
 
 def _write_safetensors(subject: Subject, made: Path) -> None:
-    """The weights alone, under the names of the model's parts."""
+    """The weights alone, under the names of the model's parts; a frozen backbone's, too."""
     import safetensors.torch
 
-    state = {name: value.contiguous() for name, value in subject.model.state_dict().items()}
+    state = {
+        prefix + name: value.contiguous()
+        for prefix, part in _parts(subject.model).items()
+        for name, value in part.state_dict().items()
+    }
     safetensors.torch.save_file(state, made, metadata=subject.metadata)
+
+
+def _parts(model: "Classifier") -> "dict[str, torch.nn.Module]":
+    """What holds the weights, by the beginning of their names, whatever of it was trained."""
+    from headtohead.backbones.frozen import Held
+
+    backbone = model.backbone
+    while isinstance(backbone, Held):
+        backbone = backbone.trunk
+    return {"backbone.": backbone, "head.": model.head}
 
 
 def _write_keras(subject: Subject, made: Path) -> None:
@@ -337,9 +365,25 @@ def _needed(*packages: str) -> Any:
     return found[0]
 
 
+_PREPARED = "RGB images as the study prepared them, (N, side, side, 3) uint8, any N"
+_SHARES = "probabilities (N, classes)"
+
 FORMATS: Mapping[str, Format] = {
-    "onnx": Format(".onnx", _write_onnx, "run_onnx.py", calibrated=True, resizes=True),
-    "torch": Format(".pt2", _write_torch, "run_torch.py", calibrated=True),
-    "safetensors": Format(".safetensors", _write_safetensors, None, calibrated=True),
-    "keras": Format(".keras", _write_keras, "run_keras.py", calibrated=False, beside=(".json",)),
-}
+    "onnx": Format(
+        ".onnx", _write_onnx, "run_onnx.py",
+        "upright RGB images of any size, (N, height, width, 3) uint8, any N", _SHARES,
+        calibrated=True, resizes=True,
+    ),
+    "torch": Format(".pt2", _write_torch, "run_torch.py", _PREPARED, _SHARES, calibrated=True),
+    "safetensors": Format(
+        ".safetensors", _write_safetensors, None,
+        "images (N, 3, side, side) in [0, 1], in a model of headtohead's parts: these are its "
+        "weights alone", "logits: one for two classes, else one for each", calibrated=False,
+    ),
+    "keras": Format(
+        ".keras", _write_keras, "run_keras.py",
+        "images as the study prepared them, (N, side, side, 3), as floats in [0, 1]",
+        "the tutorial's outputs: the probability of the second of two classes, else of each",
+        calibrated=False, noted=True,
+    ),
+}  # fmt: skip

@@ -40,7 +40,7 @@ def write_keras(model: "Classifier", head: str, metadata: dict[str, str], path: 
         twin = _twin(keras, model, int(metadata["image_size"]))
         _copy_weights(keras, model, twin)
         twin.save(path)
-    path.with_suffix(".json").write_text(json.dumps(metadata, indent=1), encoding="utf-8")
+    Path(f"{path}.json").write_text(json.dumps(metadata, indent=1), encoding="utf-8")
 
 
 def _keras() -> Any:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from headtohead.analysis.pairs import answers_scored
 from headtohead.core.errors import DataError
-from headtohead.core.text import counted
+from headtohead.core.text import FEW, counted, names
 from headtohead.data.feature_cache import key_of
 from headtohead.data.long_tasks import Progress
 from headtohead.data.prepared import PreparedSet, printable
@@ -95,13 +96,18 @@ def matched(
     Names are compared as they are, then without regard to case and to how accents are written
     (macOS decomposes them). Raises DataError for none.
     """
+    if prepared.classes == ("",):
+        raise DataError(
+            f"the new images lie in no class folders: put them into folders named like the study's "
+            f"classes ({', '.join(map(printable, classes))}); `headtohead predict` needs no labels."
+        )
     folded = {_folded(name): index for index, name in enumerate(classes)}
     place = {
         number: classes.index(name) if name in classes else folded.get(_folded(name))
         for number, name in enumerate(prepared.classes)
     }
     known = [number for number, index in place.items() if index is not None]
-    theirs, ours = (", ".join(map(printable, names)) for names in (prepared.classes, classes))
+    theirs, ours = (", ".join(map(printable, them)) for them in (prepared.classes, classes))
     if not known:
         raise DataError(
             f"none of the new images' classes ({theirs or 'none'}) is one of the study's ({ours}): "
@@ -112,16 +118,23 @@ def matched(
         name, index = prepared.classes[number], place[number]
         if index is not None and _composed(name) != _composed(classes[index]):
             notes.append(f"Class {printable(name)} is taken as {printable(classes[index])}.")
-    for number in sorted(set(place) - set(known)):
-        count = int((prepared.labels == number).sum())
-        notes.append(
-            f"Left out: {counted(count, 'image')} of class {printable(prepared.classes[number])}, "
-            f"which the study has not."
-        )
+    if others := [number for number in range(len(prepared.classes)) if number not in known]:
+        count = int(np.isin(prepared.labels, others).sum())
+        told = _classes([prepared.classes[number] for number in others])
+        notes.append(f"Left out: {counted(count, 'image')} of {told}, which the study has not.")
     missing = set(range(len(classes))) - {place[number] for number in known}
-    notes += [f"No image of class {printable(classes[index])}." for index in sorted(missing)]
+    if missing:
+        notes.append(f"No image of {_classes([classes[index] for index in sorted(missing)])}.")
     rows = np.flatnonzero(np.isin(prepared.labels, known)).astype(np.int64)
     labels = np.array([place[int(label)] for label in prepared.labels[rows]], np.int64)
     if not len(rows):
         raise DataError(f"no image of the study's classes ({ours}) could be read.")
     return rows, labels, notes
+
+
+def _classes(found: Sequence[str]) -> str:
+    """`class a`, `2 classes (a and b)`; of many how many."""
+    shown = list(map(printable, found))
+    if len(shown) == 1:
+        return f"class {shown[0]}"
+    return f"{len(shown)} classes" + (f" ({names(shown)})" if len(shown) <= FEW else "")

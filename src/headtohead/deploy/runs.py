@@ -2,11 +2,13 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headtohead.config.backbone import LIBRARIES
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import RunError, UsageError
+from headtohead.core.files import expanded
 from headtohead.data.prepared import printable
 from headtohead.probes.predictions import PREDICTIONS
 from headtohead.report.page.validity import failed, failed_remedy, without_runs
@@ -116,14 +118,16 @@ def load_model(
 ) -> "Classifier":
     """A finished run's model, in evaluation mode; `trust` names code of the user's own.
 
-    Raises UsageError where the study's model is code that is not in `trust`, and RunError where
-    its weights are gone, damaged or another run's.
+    Raises UsageError where the study's model is code that is not in `trust` or the file of its
+    frozen backbone's weights is not there, and RunError where its weights are gone, damaged or
+    another run's.
     """
     from headtohead.training.checkpoint import DamagedCheckpointError
     from headtohead.training.device import choose_device
     from headtohead.training.plans import finished_model, run_plan
 
     refuse_unknown_code(ledger.file.study, head, trust)
+    _see_weights(ledger.file.study)
     place = choose_device(device)
     folder = ledger.run_folder(head, seed)
     try:
@@ -157,8 +161,22 @@ def refuse_unknown_code(study: StudySpec, head: str, trust: Collection[str]) -> 
         if name not in trust:
             raise UsageError(
                 f"this study's model is code of its own, {printable(name)!r}, which would be run: "
-                f"if it is yours, add --trust {printable(name)}."
+                f"if it is yours, add --trust {printable(name)} (in Python trust=[...])."
             )
+
+
+def _see_weights(study: StudySpec) -> None:
+    """Raises UsageError where the file of a frozen backbone's weights is not there.
+
+    A study holds no copy of it, and may name it from the folder where it was run.
+    """
+    name = study.backbone.weights
+    if study.backbone.frozen and name not in (None, "pretrained") and not expanded(name).exists():
+        raise UsageError(
+            f"the weights of this study's frozen backbone lie in {printable(name)!r}, which is not "
+            f"there, seen from {Path.cwd()}: copy that file to this place, or run the command "
+            f"where it is."
+        )
 
 
 def temperature_of(data: StudyData, head: str, seed: int) -> tuple[float, int]:

@@ -137,7 +137,7 @@ def finished_model(
             f"expected {plan.key[:8]!r})"
         )
     lent = lent and plan.backbone.frozen and all(name.startswith(_HEAD) for name in weights)
-    model = plan.build(lent=True) if lent else _untrained(plan, weights)
+    model = plan.build(lent=True) if lent else untrained(plan, weights)
     try:
         if lent:
             own = {name.removeprefix(_HEAD): value for name, value in weights.items()}
@@ -153,7 +153,7 @@ def finished_model(
     return Finished(model.to(device).eval(), int(saved["epoch"] or 0))
 
 
-def _untrained(plan: RunPlan, weights: dict[str, Tensor]) -> Classifier:
+def untrained(plan: RunPlan, weights: dict[str, Tensor]) -> Classifier:
     """The model that `weights` are loaded into.
 
     Where they have the backbone's, its first weights are not read: their file may lie elsewhere.
