@@ -158,6 +158,24 @@ def test_several_compute_one_cache_together(tmp_path: Path, late: float) -> None
     assert not (tmp_path / "f.part").exists()
 
 
+def test_locks_that_another_removes_at_that_moment_end_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a run fails because another worker had just finished the last batch."""
+    real, told = Path.mkdir, []
+
+    def mkdir(self: Path, *args: int, **options: bool) -> None:
+        if self.suffix == ".locks" and not told:
+            told.append(self)
+            raise FileExistsError(self)  # it was there, and is gone
+        real(self, *args, **options)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    found = computed(tmp_path / "f", frozen_spec(tmp_path))
+    assert len(told) == 1
+    assert np.isfinite(found).all()
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -10,8 +10,10 @@ from torch import Tensor
 from headtohead.config.recipe import RecipeSpec
 from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.data.split import Split
-from headtohead.heads.pools import Largest
+from headtohead.heads.base import Pool
+from headtohead.heads.pools import of_stored
 from headtohead.probes import speed
+from headtohead.training import inputs
 from headtohead.training.inputs import Features, Pictures
 from headtohead.training.plans import RunPlan
 
@@ -62,13 +64,12 @@ def test_a_head_on_frozen_features_is_timed_as_it_is_trained(
     maps = np.random.default_rng(0).random((1, 20, 3, 3, 4), np.float32)
     features = Features(maps, np.arange(20) % 2, torch.device("cpu"))
     pooled: list[int] = []
-    pool = Largest.__call__
 
-    def counted(self: Largest, maps: Tensor) -> Tensor:
+    def counted(pool: Pool, maps: Tensor) -> Tensor:
         pooled.append(len(maps))
-        return pool(self, maps)
+        return of_stored(pool, maps)
 
-    monkeypatch.setattr(Largest, "__call__", counted)
+    monkeypatch.setattr(inputs, "of_stored", counted)
     frozen = replace(plan("kmax", 8), backbone=FROZEN)
     runner = speed.step_runner(frozen, features, np.arange(8, 16))
     before = list(pooled)

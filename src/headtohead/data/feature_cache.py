@@ -202,11 +202,11 @@ class Extraction:
                 return
             taken = False
             for index in waiting:
-                locks.mkdir(exist_ok=True)
                 lock = FileLock(locks / str(index))
                 try:
+                    locks.mkdir(exist_ok=True)  # which may find it there, and then gone
                     lock.acquire(timeout=0)
-                except (Timeout, FileNotFoundError):
+                except (Timeout, FileNotFoundError, FileExistsError):
                     continue  # another computes it, or all is done and the locks are gone
                 try:
                     for number in chunks[index].tolist():
