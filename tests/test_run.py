@@ -161,6 +161,30 @@ def test_a_position_that_is_slow_to_write_is_written_seldom_and_gone_on_from(
     assert_same_run(undisturbed, tmp_path)
 
 
+@pytest.mark.parametrize("young", [True, False])
+def test_what_is_finished_or_took_long_outlasts_a_power_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, young: bool
+) -> None:
+    """Lost: hours of training, or weights that run.json speaks of; or a light run's time on a disk
+    that takes long for it."""
+    if not young:
+        monkeypatch.setattr(state, "YOUNG", -1.0)
+    synced: list[str] = []
+    real = os.fsync
+
+    def fsync(file: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{file}").readlink().name)
+        real(file)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    train(plan("gap", epochs=3), pictures(), parts(), tmp_path, Silent())
+    names = [name.removeprefix(".").partition(f".{os.getpid()}")[0] for name in synced]
+    at_the_end = ["history.jsonl", "best.safetensors", "last.safetensors", "run.json"]
+    assert names[-4:] == at_the_end
+    positions = names.count("resume.safetensors")
+    assert (positions, len(names) > 4) == ((0, False) if young else (3, True))
+
+
 @pytest.mark.parametrize("damage", ["cut", "flip", "foreign"])
 def test_a_damaged_resume_file_is_said_and_the_run_begins_anew(
     undisturbed: Path, tmp_path: Path, damage: str

@@ -36,11 +36,12 @@ def not_utf8(path: str) -> bool:
     return False
 
 
-def write_atomic(path: Path, content: bytes) -> None:
+def write_atomic(path: Path, content: bytes, *, sync: bool = True) -> None:
     """Write `content` to `path` through a synced temporary sibling, creating folders as needed.
 
-    Raises StorageError where the disk is full or the folder may not be written; what stood at
-    `path` before is then untouched.
+    Without `sync` it is whole or absent for every process, but a power failure may leave it empty:
+    for what is soon made again, and checked when it is read. Raises StorageError where the disk is
+    full or the folder may not be written; what stood at `path` before is then untouched.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -48,7 +49,8 @@ def write_atomic(path: Path, content: bytes) -> None:
         with temporary.open("wb") as handle:
             handle.write(content)
             handle.flush()
-            os.fsync(handle.fileno())
+            if sync:
+                os.fsync(handle.fileno())
         temporary.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):  # it may never have come to be
@@ -56,12 +58,22 @@ def write_atomic(path: Path, content: bytes) -> None:
         raise storage_error(path, error) from error
 
 
-def append_line(path: Path, line: str) -> None:
-    """Append one line to `path` and sync it; raises StorageError as `write_atomic` does."""
+def append_line(path: Path, line: str, *, sync: bool = True) -> None:
+    """Append one line to `path`; `sync` and errors are those of `write_atomic`."""
     try:
         with path.open("a", encoding="utf-8") as handle:
             handle.write(line + "\n")
             handle.flush()
+            if sync:
+                os.fsync(handle.fileno())
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
+def sync_file(path: Path) -> None:
+    """Have what was written to `path` outlast a power failure. Raises StorageError."""
+    try:
+        with path.open("rb+") as handle:
             os.fsync(handle.fileno())
     except OSError as error:
         raise storage_error(path, error) from error

@@ -52,16 +52,18 @@ def write_evidence(
 ) -> None:
     """Write arrays that belong to `key`, the manifest last, with what it has to say `also`.
 
-    Arrays that are there already are not written again. Raises StorageError.
+    Arrays that are there already are not written again. What a power failure takes is measured
+    again. Raises StorageError.
     """
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     content = buffer.getvalue()
     if _content(path) != content:
-        write_atomic(path, content)
+        write_atomic(path, content, sync=False)
     digest = sha256(content).hexdigest()
     manifest = {"format": FORMAT, "probe": probe, "run": key, "sha256": digest, **also}
-    write_atomic(path.with_suffix(".json"), json.dumps(manifest, indent=1).encode())
+    text = json.dumps(manifest, indent=1)
+    write_atomic(path.with_suffix(".json"), text.encode(), sync=False)
 
 
 def _content(path: Path) -> bytes | None:

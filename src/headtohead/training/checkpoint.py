@@ -17,10 +17,13 @@ class DamagedCheckpointError(Exception):
     """The file is cut short, altered or of another format."""
 
 
-def save(path: Path, tensors: dict[str, Tensor], **metadata: int | str | None) -> None:
+def save(
+    path: Path, tensors: dict[str, Tensor], *, sync: bool = True, **metadata: int | str | None
+) -> None:
     """Write tensors with JSON metadata and a checksum over both; whole or not at all.
 
-    A tensor that has several names, as tied weights have, is written once.
+    `sync` is that of `write_atomic`. A tensor that has several names, as tied weights have, is
+    written once.
     """
     tied = _tied(tensors)
     text = json.dumps(metadata)
@@ -28,7 +31,7 @@ def save(path: Path, tensors: dict[str, Tensor], **metadata: int | str | None) -
     tensors = _apart({name: value for name, value in tensors.items() if name not in tied})
     checksum = _checksum(tensors, text + extra.get("tied", ""))
     header = {"format": FORMAT, "sha256": checksum, "metadata": text, **extra}
-    write_atomic(path, safetensors.torch.save(tensors, header))
+    write_atomic(path, safetensors.torch.save(tensors, header), sync=sync)
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, int | str | None]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from headtohead.core.files import append_line, sha256_of, write_atomic
+from headtohead.core.files import sha256_of, sync_file, write_atomic
 from headtohead.data.split import Split
 from headtohead.store.records import (
     BEST,
@@ -83,7 +83,6 @@ def _train_epoch(
         return Failure(reason="the evaluation loss is not finite", epoch=epoch, step=len(values))
     state.history.append(record)
     state.best = record if record.beats(state.best) else state.best
-    append_line(folder / HISTORY, record.model_dump_json())
     state.save(plan, folder)
     watcher.epoch(record)
     return None
@@ -106,10 +105,11 @@ def _finish(
 ) -> RunRecord:
     """Write the last weights and, last of all, the record that says the run is over."""
     if failure is None:
-        checkpoint.save(
-            folder / LAST, state.model.state_dict(), key=plan.key, epoch=len(state.history)
-        )
+        weights, epoch = state.model.state_dict(), len(state.history)
+        checkpoint.save(folder / LAST, weights, sync=False, key=plan.key, epoch=epoch)
     kept = [HISTORY, *(name for name in (BEST, LAST) if (folder / name).exists())]
+    for name in kept:
+        sync_file(folder / name)
     pixels = plan.image_size
     record = RunRecord(
         key=plan.key,

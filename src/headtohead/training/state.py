@@ -9,7 +9,7 @@ from torch import Tensor
 
 import headtohead
 from headtohead.core.errors import RunError
-from headtohead.core.files import sha256_of_bytes, write_atomic
+from headtohead.core.files import append_line, sha256_of_bytes, write_atomic
 from headtohead.heads.classifier import Classifier, check_outputs
 from headtohead.store.records import (
     BEST,
@@ -30,6 +30,9 @@ from headtohead.training.schedule import schedule_of
 
 SLOW, SHARE = 0.5, 0.1
 """Seconds from which a position takes long to write, and the share of a run's time for such."""
+
+YOUNG = 5.0
+"""Seconds up to which a run is not kept from a power failure: it is soon trained again."""
 
 ANEW = "training this run from its first epoch"
 
@@ -68,7 +71,7 @@ class RunState:
         state._resume(plan, folder, watcher)
         if not state.history and plan.after is not None:
             _inherit(model, plan.after)
-        write_atomic(folder / HISTORY, _lines(state.history).encode())
+        write_atomic(folder / HISTORY, _lines(state.history).encode(), sync=state.old)
         if not state.history:  # weights of an earlier beginning are none of this run's
             for name in (RESUME, BEST, LAST):
                 (folder / name).unlink(missing_ok=True)
@@ -111,13 +114,19 @@ class RunState:
         self.model.load_state_dict(parts["model"])
         self.optimizer.restore(parts["optimizer"], steps)
 
+    @property
+    def old(self) -> bool:
+        """Whether what is written of it is to outlast a power failure at once."""
+        return sum(record.seconds for record in self.history) > YOUNG
+
     def save(self, plan: RunPlan, folder: Path) -> None:
-        """Weights of the best epoch, and the position: a crash between costs one epoch.
+        """The epoch, weights of the best one, and the position: a crash between costs one epoch.
 
         A position that takes long to write is written less often than epochs end, where these are
         short: a run that is killed repeats the epochs since the last one, to the same bits. Where
         it could not, best weights are never of a later epoch than the position.
         """
+        append_line(folder / HISTORY, self.history[-1].model_dump_json(), sync=self.old)
         best = self.best is self.history[-1]
         if self.repeatable and best:
             self._save_best(plan, folder)
@@ -135,6 +144,7 @@ class RunState:
         checkpoint.save(
             folder / RESUME,
             tensors,
+            sync=self.old,
             key=plan.key,
             epoch=self.history[-1].epoch,
             steps=self.optimizer.steps,
@@ -151,8 +161,8 @@ class RunState:
         return f"by {headtohead.__version__}" if self.repeatable else "no"
 
     def _save_best(self, plan: RunPlan, folder: Path) -> None:
-        epoch = self.history[-1].epoch
-        checkpoint.save(folder / BEST, self.model.state_dict(), key=plan.key, epoch=epoch)
+        weights, epoch = self.model.state_dict(), self.history[-1].epoch
+        checkpoint.save(folder / BEST, weights, sync=self.old, key=plan.key, epoch=epoch)
 
 
 def _position(
