@@ -20,8 +20,6 @@ from headtohead.data.archives import (
     Limits,
     extract,
     extracted_folder,
-    is_archive,
-    refuse_other_files,
 )
 
 CONTENT = {"Cat/1.jpg": b"one" * 500, "Cat/deep/2.jpg": b"two", "Dog/3.jpg": b"three"}
@@ -89,7 +87,6 @@ def test_members_come_out_as_they_went_in_and_once(tmp_path: Path, kind: str) ->
     """Images would be lost or changed, or a large archive extracted again for every study."""
     archive = stored(tmp_path, PACKERS[kind](CONTENT))
     reports: list[tuple[str, int, int]] = []
-    assert is_archive(archive)
     folder = extract(
         archive, cache=tmp_path / "cache", progress=lambda *report: reports.append(report)
     )
@@ -280,38 +277,12 @@ def test_a_cache_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> No
         extract(archive, cache=tmp_path / "cache", progress=silent)
 
 
-@pytest.mark.parametrize(
-    ("data", "expected"),
-    [
-        (b"7z\xbc\xaf\x27\x1c" + bytes(30), "a 7z archive"),
-        (b"Rar!\x1a\x07\x01\0" + bytes(30), "a RAR archive"),
-        (gzip.compress(b"one picture" * 100, mtime=0), "a compressed file that is no tar"),
-        (gzip.compress(b"short", mtime=0), "a compressed file that is no tar"),
-        (b"", "an empty file"),
-        (b"text", "neither a folder nor a zip or tar"),
-    ],
-)
-def test_other_files_are_called_what_they_are(tmp_path: Path, data: bytes, expected: str) -> None:
-    """A user would copy a sound file again and again because it was called corrupt."""
-    archive = stored(tmp_path, data)
-    with pytest.raises(DataError, match=expected):
-        refuse_other_files(archive, "Give a folder.")
-    for pack in PACKERS.values():
-        refuse_other_files(stored(tmp_path, pack(CONTENT)), "Give a folder.")
-
-
 @pytest.mark.parametrize("kind", ["zip", "tar"])
 def test_a_name_like_a_drive_is_no_attack(tmp_path: Path, kind: str) -> None:
     """The owner of a class named `a: first` would be told not to trust their own archive."""
     message = refusal(tmp_path, PACKERS[kind]({"a: first/1.jpg": b"x"}))
     assert "'a:'" in message
     assert "Do not trust" not in message
-
-
-@pytest.mark.parametrize("data", [b"", b"text", b"\x89PNG\r\n\x1a\n" + bytes(600)])
-def test_other_files_are_no_archives(tmp_path: Path, data: bytes) -> None:
-    """An image given by mistake would be called a corrupt archive."""
-    assert not is_archive(stored(tmp_path, data))
 
 
 def test_a_tar_that_ends_in_a_zip_is_read_as_a_tar(tmp_path: Path) -> None:

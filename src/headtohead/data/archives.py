@@ -4,18 +4,13 @@ Members are written by this module rather than by `extractall`, so that limits h
 really written, not for what headers promise. Archives within archives are not opened.
 """
 
-import bz2
 import errno
-import gzip
 import hashlib
-import lzma
 import re
 import shutil
 import stat
-import struct
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +18,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from headtohead.core.errors import DataError, StorageError
+from headtohead.data.archive_kinds import CORRUPT, decompressed, kind_of
 from headtohead.data.inventory import install, loss, tell_loss
 from headtohead.data.long_tasks import Progress, taking_turns
 from headtohead.data.prepared import printable
@@ -31,30 +27,6 @@ _CHUNK = 2**20
 _GROWING = ".partial"
 _BLOCK = 4096  # what an empty file takes on most disks
 _MOST_AT_ONCE = 64 * 2**20
-_ZIP_BEGINNINGS = (b"PK\x03\x04", b"PK\x05\x06")
-_COMPRESSIONS: dict[bytes, Callable[[IO[bytes]], IO[bytes]]] = {
-    b"\x1f\x8b": lambda file: cast(IO[bytes], gzip.GzipFile(fileobj=file)),
-    b"BZh": lambda file: cast(IO[bytes], bz2.BZ2File(file)),
-    b"\xfd7zXZ\0": lambda file: cast(IO[bytes], lzma.LZMAFile(file)),  # noqa: SIM115
-}
-_OTHER_ARCHIVES = (
-    (b"7z\xbc\xaf\x27\x1c", "7z"),
-    (b"Rar!\x1a\x07", "RAR"),
-    (b"\x28\xb5\x2f\xfd", "Zstandard"),
-    (b"\x04\x22\x4d\x18", "LZ4"),
-    (b"\x1f\x9d", "compress (.Z)"),
-)
-_CORRUPT = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-    struct.error,
-    NotImplementedError,  # zipfile: a compression that it does not know
-    ValueError,
-    MemoryError,
-)
 _UNWRITABLE_NAMES = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EILSEQ)
 
 
@@ -71,61 +43,6 @@ class Limits:
 
 
 _LIMITS = Limits()
-
-
-def is_archive(path: Path) -> bool:
-    """Whether the file `path` is, or at least begins like, a zip or a tar, whatever its suffix."""
-    return _members_of(path) is not None
-
-
-def refuse_other_files(path: Path, layout: str) -> None:
-    """Raise `DataError` where the file `path` is no zip or tar, saying what it is instead.
-
-    `layout` says what should be given. Raises `OSError` where it cannot be read.
-    """
-    if not is_archive(path):
-        with path.open("rb") as file:
-            beginning = file.read(8)
-        if not beginning:
-            raise DataError(f"an empty file: {str(path)!r}. Download or copy it again.")
-        kind = next((name for start, name in _OTHER_ARCHIVES if beginning.startswith(start)), None)
-        if kind is not None:
-            raise DataError(
-                f"a {kind} archive, which is not read: {str(path)!r}. Extract it and give the "
-                "folder, or pack it as a zip or tar."
-            )
-        raise DataError(f"neither a folder nor a zip or tar: {str(path)!r}. {layout}")
-    if _is_compressed(path) and not _holds_tar(path):
-        raise DataError(
-            f"a compressed file that is no tar: {str(path)!r} (a single file, or damaged). "
-            f"Extract it by hand. {layout}"
-        )
-
-
-def _is_compressed(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(8).startswith(tuple(_COMPRESSIONS))
-
-
-def _holds_tar(path: Path) -> bool:
-    """Whether what is compressed in `path` begins like a tar; True where it cannot be read."""
-    with path.open("rb") as file:
-        beginning = file.read(8)
-        file.seek(0)
-        decompress = next(f for start, f in _COMPRESSIONS.items() if beginning.startswith(start))
-        try:
-            header = decompress(file).read(tarfile.BLOCKSIZE)
-        except (*_CORRUPT, OSError):
-            return True  # corrupt: extracting says how
-    if not any(header):  # an empty tar; of an empty file, extracting says that it is cut
-        return True
-    if len(header) < tarfile.BLOCKSIZE:
-        return False
-    try:
-        tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
-    except tarfile.HeaderError:
-        return False
-    return True
 
 
 def extracted_folder(cache: Path, sha256: str) -> Path:
@@ -160,7 +77,7 @@ def extract(
             if (lost := loss(folder)) is not None:
                 tell_loss(folder, f"the folder of {name}", lost, progress)
                 _extract_whole(archive, folder, _Writer(archive, limits, progress))
-    except _CORRUPT as error:
+    except CORRUPT as error:
         raise _corrupt(archive, error) from error
     except OSError as error:
         raise _not_extracted(archive, cache, error) from error
@@ -268,9 +185,10 @@ def _extract_whole(archive: Path, folder: Path, writer: _Writer) -> None:
         shutil.rmtree(growing)
     growing.mkdir()
     total, doing = archive.stat().st_size, f"extracting {printable(archive.name)}, in bytes"
-    members_of = _members_of(archive)
-    if members_of is None:
+    kind = kind_of(archive)
+    if kind is None:
         raise tarfile.ReadError("neither zip nor tar")
+    members_of = _zip_members if kind == "zip" else _tar_members
     try:
         for member in members_of(archive, writer, growing):
             writer.write(member, growing)
@@ -280,25 +198,6 @@ def _extract_whole(archive: Path, folder: Path, writer: _Writer) -> None:
     except BaseException:  # Ctrl-C included: a half is of no use to anyone
         shutil.rmtree(growing, ignore_errors=True)
         raise
-
-
-_Entries = Callable[[Path, _Writer, Path], Iterator[_Entry]]
-
-
-def _members_of(path: Path) -> _Entries | None:
-    """How to read `path`, by its content. A zip may lie in a tar's end, so tar comes first."""
-    with path.open("rb") as file:
-        beginning = file.read(8)
-    if beginning.startswith(tuple(_COMPRESSIONS)):
-        return _tar_members
-    if beginning.startswith(_ZIP_BEGINNINGS):
-        return _zip_members
-    try:
-        if tarfile.is_tarfile(path):
-            return _tar_members
-    except _CORRUPT:
-        return None
-    return _zip_members if zipfile.is_zipfile(path) else None
 
 
 def _zip_members(archive: Path, writer: _Writer, folder: Path) -> Iterator[_Entry]:
@@ -349,12 +248,7 @@ class _Guard:
 
 def _tar_members(archive: Path, writer: _Writer, folder: Path) -> Iterator[_Entry]:
     with archive.open("rb") as file:
-        beginning = file.read(8)
-        file.seek(0)
-        stream: IO[bytes] = file
-        for signature, decompress in _COMPRESSIONS.items():
-            if beginning.startswith(signature):
-                stream = decompress(file)
+        stream = decompressed(file)
         # A tar is never much smaller than its members; a compressed one is at least its own size.
         writer.check_space(archive.stat().st_size, folder)
         guard = _Guard(stream)

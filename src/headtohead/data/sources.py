@@ -13,7 +13,8 @@ from pathlib import Path
 
 from headtohead.core.errors import DataError, StorageError
 from headtohead.core.files import not_utf8
-from headtohead.data.archives import extract, extracted_folder, refuse_other_files
+from headtohead.data.archive_kinds import refuse_other_files
+from headtohead.data.archives import extract, extracted_folder
 from headtohead.data.hubs import hub_folder, is_hub
 from headtohead.data.inventory import loss
 from headtohead.data.layout import LAYOUT, Mention, arrange
