@@ -12,16 +12,19 @@ named. Formats stay those of the ledger, and reports say what is not there.
 """
 
 import argparse
+import io
 import json
 import lzma
 import shutil
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from headtohead.core.files import sha256_of_bytes
 from headtohead.report.render import render
 from headtohead.store.evidence import Arrays, read_evidence, write_evidence
 from headtohead.store.ledger import Ledger
@@ -66,8 +69,7 @@ def _pack_pictures(source: Path, target: Path) -> None:
 
 
 def _copy_evidence(path: Path, probe: str, source: Path, target: Path) -> None:
-    manifest = path.with_suffix(".json")
-    key = json.loads(manifest.read_bytes())["run"]
+    key = json.loads(path.with_suffix(".json").read_bytes())["run"]
     arrays = read_evidence(path, probe, key)
     if arrays is None:
         sys.exit(f"{path} is not whole.")
@@ -78,13 +80,24 @@ def _copy_evidence(path: Path, probe: str, source: Path, target: Path) -> None:
         less.update(_emptied(arrays, [name for name in arrays if name.startswith("validation_")]))
     if probe == "class_maps" and not list((source / "evidence" / "masks").glob("*.npz")):
         less.update(_emptied(arrays, [name for name in MAPS if name in arrays]))
-    if all(less[name] is arrays[name] for name in arrays):
-        _copy(path, source, target)
-        _copy(manifest, source, target)
-        return
     copy = target / path.relative_to(source)
     copy.parent.mkdir(parents=True, exist_ok=True)
     write_evidence(copy, probe, key, less)
+    pack(copy)
+
+
+def pack(path: Path) -> None:
+    """Compress the arrays of evidence by LZMA, which takes a twelfth less: NumPy reads it, too."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(path) as loose, zipfile.ZipFile(packed, "w", zipfile.ZIP_LZMA) as tight:
+        for member in loose.infolist():
+            tight.writestr(zipfile.ZipInfo(member.filename), loose.read(member), zipfile.ZIP_LZMA)
+    content, beside = packed.getvalue(), path.with_suffix(".json")
+    if len(content) < path.stat().st_size:
+        path.write_bytes(content)
+        manifest = json.loads(beside.read_bytes())
+        manifest["sha256"] = sha256_of_bytes(content)
+        beside.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
 
 def _first(folder: Path) -> Path:
