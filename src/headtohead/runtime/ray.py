@@ -34,8 +34,10 @@ VARIABLES = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_gcs_rpc_server_reconnect_timeout_s": "30",
+    "RAY_worker_niceness": "0",
 }
-"""Ray tells nobody what it is used for, leaves environments as they are, and gives up in time."""
+"""Ray tells nobody what it is used for, leaves environments as they are, gives up in time, and
+starts workers of the priority that this process has: by default whatever else runs goes first."""
 
 ERRORS: dict[int, type[HeadToHeadError]] = {
     kind.exit_code: kind for kind in (UsageError, DataError, RunError, StorageError)
