@@ -1,23 +1,22 @@
 """The scripts beside exported models: they see a photograph as training did, or say they cannot."""
 
-import importlib
-import inspect
 import itertools
+import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
 from headtohead.data.decode import decode_file
+from headtohead.deploy.examples.photographs import photographs, prepared, upright
 from headtohead.deploy.image_files import read_one
+from headtohead.deploy.shipped_scripts import script_alone
 
-NAMES = ("run_onnx", "run_torch", "run_keras")
-SCRIPTS = [importlib.import_module(f"headtohead.deploy.examples.{name}") for name in NAMES]
-PREPARING = SCRIPTS[1:]  # an ONNX model resizes within its graph
+NAMES = ("run_onnx.py", "run_torch.py", "run_keras.py")
 
 
 def exchanged() -> bytes:
@@ -63,42 +62,31 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=NAMES)
-def test_a_photograph_is_read_as_training_reads_it(script: ModuleType, folder: Path) -> None:
+def test_a_photograph_is_read_as_training_reads_it(folder: Path) -> None:
     """Else a phone's colours or a transparent background give another answer where it serves."""
     paths = sorted(folder.iterdir())
     assert len(paths) == 18
     for path in paths:
-        assert np.array_equal(np.asarray(script.upright(str(path))), decode_file(path)), path.name
+        assert np.array_equal(np.asarray(upright(str(path))), decode_file(path)), path.name
 
 
 @pytest.mark.parametrize("method", ["antialias", "bilinear"])
-@pytest.mark.parametrize("script", PREPARING, ids=NAMES[1:])
-def test_a_photograph_is_resized_as_the_study_resized(
-    script: ModuleType, method: str, folder: Path
-) -> None:
+def test_a_photograph_is_resized_as_the_study_resized(method: str, folder: Path) -> None:
     """Else a study of the article's, whose way is `bilinear`, answers otherwise where it serves."""
     for path in folder.iterdir():
-        pixels = script.prepared(script.upright(str(path)), 32, method)
+        pixels = prepared(upright(str(path)), 32, method)
         assert np.array_equal(pixels, read_one(path, side=32, method=method).pixels), path.name
 
 
-@pytest.mark.parametrize("name", ["upright", "in_srgb", "photographs", "prepared", "between"])
-def test_the_scripts_share_their_words(name: str) -> None:
-    """Each ships alone, so each has its copy: else one is mended and the others are not."""
-    assert len({inspect.getsource(getattr(s, name)) for s in SCRIPTS if hasattr(s, name)}) == 1
-
-
-@pytest.mark.parametrize("script", SCRIPTS, ids=NAMES)
 def test_what_cannot_be_read_is_told_and_costs_no_other(
-    script: ModuleType, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Else one broken file ends the list, or 16 bits of grey are taken for white."""
     (tmp_path / "broken.jpg").write_bytes(b"nothing")
     Image.fromarray(np.full((9, 9), 30_000, np.uint16)).save(tmp_path / "deep.png")
     lost = [str(tmp_path / name) for name in ("broken.jpg", "deep.png", "gone.jpg")]
     good = str(folder / "grey.jpg")
-    reading = script.photographs((*lost, good, good))
+    reading = photographs((*lost, good, good))
     assert [path for path, _ in itertools.islice(reading, 2)] == [good, good]
     with pytest.raises(SystemExit, match="3 of 5"):
         next(reading)
@@ -107,12 +95,17 @@ def test_what_cannot_be_read_is_told_and_costs_no_other(
     assert "8" in told[1]
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=NAMES)
-def test_a_script_says_how_it_is_called(script: ModuleType) -> None:
-    """Else a first try ends in a traceback."""
+@pytest.mark.parametrize("name", NAMES)
+def test_a_script_is_one_file_and_says_how_it_is_called(tmp_path: Path, name: str) -> None:
+    """Else it needs headtohead where it serves, or a first try ends in a traceback."""
+    script = tmp_path / name
+    script.write_text(script_alone(name), encoding="utf-8")
+    assert not re.search(r"^\s*(from|import) headtohead", script_alone(name), re.MULTILINE)
     done = subprocess.run(
-        [sys.executable, str(script.__file__), "model"], capture_output=True, text=True, check=False
+        [sys.executable, "-I", str(script), "model"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
     assert "PHOTOGRAPH" in done.stderr
     assert "Traceback" not in done.stderr
+    found = runpy.run_path(str(script))
+    assert {"main", "photographs", "prepared", "upright"} <= found.keys()

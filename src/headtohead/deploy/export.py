@@ -6,7 +6,6 @@ it. Nothing is left where the proof fails.
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from headtohead.core.files import expanded, see_suffix, write_atomic
 from headtohead.deploy.card import Use, card, metadata_of
 from headtohead.deploy.image_files import Pixels
 from headtohead.deploy.runs import chosen, load_model, temperature_of
+from headtohead.deploy.shipped_scripts import script_alone
 from headtohead.report.summary import Summary
 from headtohead.store.ledger import Ledger
 from headtohead.study_data import StudyData
@@ -260,7 +260,7 @@ def _reloaded(subject: Subject, made: Path, images: Pixels) -> NDArray[np.float6
 
 def _script(name: str, folder: Path) -> Path:
     place = folder / name
-    shutil.copyfile(Path(__file__).parent / "examples" / name, place)
+    place.write_text(script_alone(name), encoding="utf-8")
     return place
 
 
