@@ -113,7 +113,10 @@ def _pooled(
     device: "torch.device",
     name: str,
 ) -> "Tensor":
-    """What the head's pool makes of shared images, kept for heads with an equal pool if it fits."""
+    """What the head's pool makes of shared images, kept for heads with an equal pool if it fits.
+
+    Called where gradients are off.
+    """
     import torch
 
     from headtohead.heads.pools import of_stored
@@ -123,9 +126,7 @@ def _pooled(
     if key in seen:
         return seen[key]
     maps = features_of(model, images, device, name=name)
-    with torch.no_grad():
-        parts = torch.split(maps, BATCH)
-        found = torch.cat([of_stored(head.pool, part) for part in parts])
+    found = torch.cat([of_stored(head.pool, part) for part in torch.split(maps, BATCH)])
     if _bytes(seen) + found.nbytes <= MOST_BYTES:
         seen[key] = found
     return found
