@@ -15,4 +15,6 @@ def script_alone(name: str) -> str:
         (EXAMPLES / file).read_text(encoding="utf-8") for file in (name, "photographs.py")
     )
     _, _, code = shared.split('"""', 2)  # its docstring is about the package
-    return SHARED.sub(lambda _: code.lstrip(), own)
+    there = {line for line in own.splitlines() if line.startswith("import ")}
+    lines = [line for line in code.strip().splitlines() if line not in there]
+    return SHARED.sub(lambda _: "\n".join(lines) + "\n", own)
