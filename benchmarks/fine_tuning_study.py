@@ -28,7 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
-from photographs import copy_photographs
+from same_files import copy_photographs
 from tables import spread, table
 
 BATCH, RATE, DECAY = 16, 0.001, 0.01
