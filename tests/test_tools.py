@@ -127,14 +127,13 @@ def test_the_bill_of_materials_names_what_is_installed() -> None:
     assert torch["purl"] in root["dependsOn"]
 
 
-def test_scripts_are_type_checked_as_the_package_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else a changed signature breaks a script, and who runs it next year finds out."""
+def test_all_is_type_checked_as_the_package_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a changed signature breaks a script or leaves a test that checks nothing, unseen."""
     main = pytest.importorskip("mypy.main")
     monkeypatch.chdir(ROOT)
     sources, options = main.process_options([])
-    asked = {
-        path for folder in ("src", "tools", "benchmarks") for path in Path(folder).rglob("*.py")
-    }
+    folders = ("src", "tools", "benchmarks", "tests")
+    asked = {path for folder in folders for path in Path(folder).rglob("*.py")}
     asked -= set(Path("benchmarks/first_model").rglob("*.py"))  # as their users write them
     assert {Path(source.path) for source in sources} == asked
     assert options.disallow_untyped_defs
