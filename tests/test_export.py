@@ -244,6 +244,6 @@ def test_weights_that_were_altered_are_not_proved(
         real(changed, path, **more)
 
     monkeypatch.setattr(files, "save_file", altered)
-    with pytest.raises(RunError):
+    with pytest.raises(RunError, match="is not the original"):
         write(trained, "safetensors", tmp_path / "m.safetensors", "gap")
     assert not (tmp_path / "m.safetensors").exists()

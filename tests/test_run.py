@@ -94,6 +94,7 @@ def assert_same_run(one: Path, other: Path) -> None:
     assert curves(one) == curves(other)
     for name in ("best", "last"):
         mine, theirs = weights(one, name), weights(other, name)
+        assert mine.keys() == theirs.keys() != set()
         assert all(torch.equal(mine[key], theirs[key]) for key in mine)
 
 

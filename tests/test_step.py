@@ -98,6 +98,7 @@ def eagerly(eager: EagerGradients, rows: Tensor, draws: Tensor) -> Gradients:
 
 
 def assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 

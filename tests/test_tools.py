@@ -108,7 +108,7 @@ def test_a_slim_ledger_reports_the_same_numbers(tmp_path: Path) -> None:
     slim_ledger.slim(ledger.out, tmp_path / "kept", without=("translation",))
     kept, whole = StudyData(Ledger.open(tmp_path / "kept")), StudyData(ledger)
     assert kept.results == whole.results
-    assert all(not len(run.validation.rows) for run in kept.evidence(PREDICTIONS).values())
+    assert {len(run.validation.rows) for run in kept.evidence(PREDICTIONS).values()} == {0}
     assert {seed for _, seed in kept.evidence(COSTS)} == {0}
     assert (kept.evidence(TRANSLATION), kept.images(0)) == ({}, None)
     before = {"claims": [{"name": "speed", "outcome": "supported"}], "notes": []}
