@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from measuring import Measurement, Task, interleaved
-from photographs import copy_photographs
+from same_files import copy_photographs
 from tables import case_table
 from targets import HEADS
 

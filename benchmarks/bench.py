@@ -26,9 +26,9 @@ import startup
 import step
 import study
 from measuring import Task, interleaved
-from photographs import copy_photographs
 from provenance import machine, versions
 from recording import Recording
+from same_files import copy_photographs
 from setting import Setting
 
 QUESTIONS: dict[str, Callable[[Setting], list[Task]]] = {

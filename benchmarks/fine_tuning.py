@@ -53,7 +53,7 @@ def by_hand(name: str, pixels: Tensor, layout: torch.memory_format) -> Side:
     def step() -> None:
         optimizer.zero_grad()
         loss = functional.binary_cross_entropy_with_logits(model(given)[:, 0], labels)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
 
     return step

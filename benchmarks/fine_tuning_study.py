@@ -28,7 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
-from photographs import copy_photographs
+from same_files import copy_photographs
 from tables import spread, table
 
 BATCH, RATE, DECAY = 16, 0.001, 0.01
@@ -130,7 +130,7 @@ def theirs(given: argparse.Namespace, photographs: Path, *, channels_last: bool)
         for pixels, labels in loaders["train"]:
             loss = cross_entropy(network(pixels.contiguous(memory_format=form)), labels)
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
         network.eval()
         with torch.no_grad():

@@ -49,7 +49,7 @@ class Runs:
         else:
             logits = torch.baddbmm(bias, given.view(len(self.rows), BATCH, -1), weights).flatten()
         loss = binary_cross_entropy_with_logits(logits, labels) * len(self.rows)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         found = [p.grad for p in self.parameters if p.grad is not None]
         with torch.no_grad():
             move_by_adam(list(self.parameters), found, self.kept, RATES, 1e-7)

@@ -14,7 +14,7 @@ from headtohead.core.files import write_atomic
 from headtohead.core.streams import stream
 from headtohead.probes.base import write_run
 from headtohead.probes.predictions import PREDICTIONS, Predictions, SplitPredictions
-from headtohead.store.ledger import Ledger, StudyFile
+from headtohead.store.ledger import Ledger, SplitName, StudyFile
 from headtohead.store.records import EpochRecord, Failure, Parameters, RunRecord
 
 ENVIRONMENT = {
@@ -201,8 +201,8 @@ def _epoch(
     )
 
 
-def _split(ledger: Ledger, name: str, level: float, head: str, seed: int) -> SplitPredictions:
-    counts = ledger.file.counts[name]  # type: ignore[index]
+def _split(ledger: Ledger, name: SplitName, level: float, head: str, seed: int) -> SplitPredictions:
+    counts = ledger.file.counts[name]
     labels = np.repeat(np.arange(len(counts)), list(counts.values())).astype(np.int64)
     best = _logits(labels, len(counts), level, stream(seed, name, head, "best"))
     last = _logits(labels, len(counts), level - 0.01, stream(seed, name, head, "last"))

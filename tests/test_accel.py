@@ -66,12 +66,12 @@ def test_outputs_gradients_and_statistics_are_those_of_plain_kernels(training: b
 def test_the_norms_mode_decides_which_form_is_taken() -> None:
     """Else recomputing statistics, with norms alone in training mode, leaves them as they were."""
     fast = accelerate(trunk().eval())
-    before = fast.blocks[0].norm.moving_mean.clone()
-    for block in fast.blocks:
-        block.norm.train()
+    before = fast.get_buffer("blocks.0.norm.moving_mean").clone()
+    for block in fast.get_submodule("blocks").children():
+        block.get_submodule("norm").train()
     with torch.no_grad():
         fast(torch.rand(4, 3, 22, 22))
-    assert not torch.equal(fast.blocks[0].norm.moving_mean, before)
+    assert not torch.equal(fast.get_buffer("blocks.0.norm.moving_mean"), before)
 
 
 def test_a_record_tells_which_kernels_computed_a_run() -> None:

@@ -140,7 +140,7 @@ def test_a_network_of_the_users_own_is_a_backbone(tokens: bool) -> None:
     assert (backbone.channels, backbone.map_size(48)) == (7, (6, 6))
     assert (backbone.first, backbone.stride) == (3.5, 8.0)
     images = torch.rand(2, 3, 48, 64)
-    expected = backbone.network.patches(images)
+    expected = backbone.network.get_submodule("patches")(images)
     torch.testing.assert_close(backbone(images), expected)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from headtohead.backbones.constants import BATCH_NORM_IMAGES
 from headtohead.backbones.layers import BatchNorm
+from headtohead.backbones.tutorial_cnn import ConvolutionBlock
 from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.heads.classifier import Classifier, build_classifier
 from headtohead.store.records import BEST, LAST
@@ -32,6 +33,12 @@ def model(head: str = "fc_dropout") -> Classifier:
     return build_classifier(BackboneSpec(), head, HeadSpec(), image_size=SIZE, classes=2, seed=0)
 
 
+def first_block(made: Classifier) -> ConvolutionBlock:
+    block = made.backbone.get_submodule("blocks.0")
+    assert isinstance(block, ConvolutionBlock)
+    return block
+
+
 class TorchNorms(nn.Module):
     """A network of `torch.nn`'s own layers, as a user's head may have."""
 
@@ -42,14 +49,15 @@ class TorchNorms(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         self.frozen.eval()
-        return self.second(self.frozen(self.first(pictures)).square().mean((2, 3)))
+        found: Tensor = self.second(self.frozen(self.first(pictures)).square().mean((2, 3)))
+        return found
 
 
 def test_statistics_are_those_of_the_whole_population() -> None:
     """Else evaluation normalises by something that no image has."""
     source, made = images(), model()
     recompute_statistics(made, source, np.arange(COUNT), COUNT)
-    block = made.backbone.blocks[0]
+    block = first_block(made)
     inputs, _ = source.batch(torch.arange(COUNT))
     with torch.no_grad():
         maps = block.convolution(inputs).double()
@@ -66,7 +74,7 @@ def test_the_first_layer_does_not_depend_on_the_batch(batch: int) -> None:
     whole = model()
     recompute_statistics(whole, images(), np.arange(COUNT), COUNT)
     for mine, theirs in zip(
-        made.backbone.blocks[0].norm.buffers(), whole.backbone.blocks[0].norm.buffers(), strict=True
+        first_block(made).norm.buffers(), first_block(whole).norm.buffers(), strict=True
     ):
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-6)
 
@@ -76,8 +84,8 @@ def test_the_fused_block_and_plain_operations_give_the_same() -> None:
     fused, plain = model("gap"), model("gap")
     recompute_statistics(fused, images(), np.arange(COUNT), BATCH)
     with torch.autocast("cpu", torch.float32, enabled=False):
-        for block in plain.backbone.blocks:
-            block.forward = lambda x, block=block: torch.relu(  # type: ignore[method-assign]
+        for block in plain.backbone.get_submodule("blocks").children():
+            block.forward = lambda x, block=block: torch.relu(
                 torch.max_pool2d(block.norm(block.convolution(x)), 2)
             )
         recompute_statistics(plain, images(), np.arange(COUNT), BATCH)
@@ -85,14 +93,16 @@ def test_the_fused_block_and_plain_operations_give_the_same() -> None:
         torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-5)
 
 
-def test_layers_of_torch_are_recomputed_and_frozen_ones_stay() -> None:
+def test_layers_of_torch_are_recomputed_and_frozen_ones_stay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Else a user's own head is measured by averages that lag."""
     source, made = images(), TorchNorms()
     made.frozen.eval()
     frozen = made.frozen
-    frozen.train = lambda mode=True: frozen  # type: ignore[method-assign, assignment, misc]
+    monkeypatch.setattr(frozen, "train", lambda mode=True: frozen)
     for norm in (made.first, made.second):
-        norm.running_mean.fill_(7)  # type: ignore[union-attr]
+        norm.get_buffer("running_mean").fill_(7)
     recompute_statistics(made, source, np.arange(COUNT), BATCH)
     inputs, _ = source.batch(torch.arange(COUNT))
     variance, mean = torch.var_mean(inputs, (0, 2, 3), correction=0)
@@ -100,7 +110,7 @@ def test_layers_of_torch_are_recomputed_and_frozen_ones_stay() -> None:
     torch.testing.assert_close(made.first.running_var, variance)
     assert made.second.running_mean is not None
     assert (made.second.running_mean != 7).all()
-    assert torch.equal(made.frozen.running_mean, torch.zeros(3))  # type: ignore[arg-type]
+    assert torch.equal(made.frozen.get_buffer("running_mean"), torch.zeros(3))
     assert [int(norm.num_batches_tracked or 0) for norm in (made.first, made.second)] == [0, 0]
     assert not made.training
     assert not any(module._forward_pre_hooks for module in made.modules())
@@ -115,7 +125,8 @@ class Twice(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         whole, part = self.norm(input=pictures), self.norm(input=pictures[:, :, :4, :4] * 2 + 5)
-        return (whole.mean((2, 3)) + part.mean((2, 3))).sum(1, keepdim=True)
+        found: Tensor = (whole.mean((2, 3)) + part.mean((2, 3))).sum(1, keepdim=True)
+        return found
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,16 +31,16 @@ from tables import case_table, ratios
 from targets import ARTICLE, HEADS, TARGETS, Target, judged, targets_table
 
 
-def task(side: str, code: str, **more: object) -> Task:
-    return Task("study", "case", side, lambda _: [sys.executable, "-c", code], **more)  # type: ignore[arg-type]
+def task(side: str, code: str, **more: Any) -> Task:
+    return Task("study", "case", side, lambda _: [sys.executable, "-c", code], **more)
 
 
-def measurement(side: str, seconds: float, repetition: int = 0, **more: object) -> Measurement:
-    known: dict[str, object] = {
+def measurement(side: str, seconds: float, repetition: int = 0, **more: Any) -> Measurement:
+    known: dict[str, Any] = {
         "question": "study", "case": "case", "cpu_seconds": 2 * seconds, "peak_bytes": 5_000_000,
         "pictures": 100, "load_before": 0.0, "command": "true",
     }  # fmt: skip
-    return Measurement(side=side, seconds=seconds, repetition=repetition, **(known | more))  # type: ignore[arg-type]
+    return Measurement(side=side, seconds=seconds, repetition=repetition, **(known | more))
 
 
 def measured(given: Task) -> Measurement:

@@ -27,7 +27,7 @@ def block_of(inputs: int, outputs: int, dtype: torch.dtype) -> ConvolutionBlock:
     with torch.no_grad():
         block.norm.gamma.uniform_(-1.5, 1.5)  # the pool must find the least where it is negative
         block.norm.beta.uniform_(-0.5, 0.5)
-        block.convolution.bias.uniform_(-0.5, 0.5)  # type: ignore[union-attr]
+        block.convolution.get_parameter("bias").uniform_(-0.5, 0.5)
     return block
 
 
@@ -191,7 +191,7 @@ def test_evaluation_can_be_traced_and_exported() -> None:
     example, pictures = torch.rand(2, 2, 3, 12, 12).unbind()
     with torch.no_grad():
         for traced in (
-            torch.jit.trace(block, example),  # type: ignore[no-untyped-call]
+            torch.jit.trace(block, example),
             torch.export.export(block, (example,)).module(),
         ):
             torch.testing.assert_close(traced(pictures), block(pictures), rtol=1e-4, atol=1e-5)

@@ -84,7 +84,7 @@ def test_gradcam_of_global_average_pooling_is_its_own_map(outputs: int) -> None:
     model, shown = classifier("gap", outputs), pictures(classes=max(2, outputs))
     maps = collect_class_maps(model, shown, CPU)
     assert maps.exact is not None
-    bias = model.head.linear.bias.detach().numpy()
+    bias = model.head.get_parameter("linear.bias").detach().numpy()
     shift = (2 * maps.labels - 1) * bias[0] if outputs == 1 else bias[maps.labels]
     np.testing.assert_allclose(
         maps.gradcam + shift[:, None, None], maps.exact, rtol=1e-4, atol=1e-5
@@ -264,8 +264,8 @@ def brightness() -> Classifier:
                 value.fill_(1 / 27)
             else:
                 value.fill_(1.0 if name.endswith("gamma") else 0.0)
-        model.head.linear.weight.fill_(60.0)
-        model.head.linear.bias.fill_(-4.0)
+        model.head.get_parameter("linear.weight").fill_(60.0)
+        model.head.get_parameter("linear.bias").fill_(-4.0)
     return model.eval()
 
 

@@ -1,6 +1,7 @@
 """Class weights: by hand, in the loss of one logit and of several, recorded and on features."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -88,7 +89,7 @@ def features() -> Features:
 def doubled(source: Pictures | Features) -> Tensor:
     """What class 1's image, counted three times among six, gives by the unweighted loss."""
     alone = [gradients_of_rows(source, [row]) for row in (0, 1, 2, 3)]
-    return (sum(alone[:3]) + 3 * alone[3]) / 6  # type: ignore[operator]
+    return (sum(alone[:3]) + 3 * alone[3]) / 6
 
 
 def gradients_of_rows(source: Pictures | Features, rows: list[int]) -> Tensor:
@@ -96,14 +97,16 @@ def gradients_of_rows(source: Pictures | Features, rows: list[int]) -> Tensor:
     model.head.train()
     inputs, labels = source.batch(torch.arange(len(source)))
     maps = source.maps(model.backbone, inputs)
-    cross_entropy(model.head(maps)[rows], labels[rows]).backward()  # type: ignore[no-untyped-call]
+    cross_entropy(model.head(maps)[rows], labels[rows]).backward()
     found = [p.grad for p in model.head.parameters() if p.grad is not None]
     return torch.cat([value.flatten() for value in found])
 
 
 @pytest.mark.parametrize("recorded", [False, True])
 @pytest.mark.parametrize("source", [pictures, features])
-def test_a_step_weighs_images_as_if_the_small_class_were_as_large(source, recorded) -> None:  # type: ignore[no-untyped-def]
+def test_a_step_weighs_images_as_if_the_small_class_were_as_large(
+    source: Callable[[], Pictures | Features], recorded: bool
+) -> None:
     """With three images against one, the one counts three times: eagerly, recorded, on features."""
     made = source()
     found = gradients_of(made, class_weights(BALANCED, LABELS, 2, CPU), recorded=recorded)

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from headtohead.core.text import MISSING
 from headtohead.probes.predictions import SplitPredictions
 from headtohead.report.classes import (
-    MISSING,
     Misclassified,
     confused,
     head_classes,

@@ -66,10 +66,11 @@ def test_building_leaves_the_callers_random_numbers_alone() -> None:
     """Else a notebook's own results change with how many models were built before."""
     torch.manual_seed(1)
     np.random.seed(1)  # noqa: NPY002
-    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    before = torch.get_rng_state(), np.random.get_state(legacy=False)  # noqa: NPY002
     build("fc_dropout", seed=3)
     assert torch.equal(before[0], torch.get_rng_state())
-    assert np.array_equal(before[1], np.random.get_state()[1])  # noqa: NPY002
+    after = np.random.get_state(legacy=False)  # noqa: NPY002
+    np.testing.assert_equal(after, before[1])
 
 
 def test_a_failed_build_leaves_them_alone_too() -> None:

@@ -19,8 +19,7 @@ def test_pictures_are_counted_and_shown(tmp_path: Path) -> None:
         for number in range(3):
             pixels = random.integers(0, 255, (30, 40, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(tmp_path / "data" / name / f"{number}.png")
-    options = {"cache": tmp_path / "cache", "image_size": 16}
-    found = headtohead.data_check(tmp_path / "data", **options)
+    found = headtohead.data_check(tmp_path / "data", cache=tmp_path / "cache", image_size=16)
     assert [(item.label, item.usable) for item in found.classes] == [("cat", 3), ("dog", 3)]
 
 

@@ -12,7 +12,7 @@ from headtohead.core.errors import RunError, StorageError
 from headtohead.data import decode_pool
 from headtohead.data.decode_pool import RECORDS, Decoded, fill
 from headtohead.data.prepared import PICTURES
-from headtohead.data.rowfile import keep_rows, open_rows
+from headtohead.data.rowfile import keep_rows, layout, open_rows
 
 
 @pytest.fixture(autouse=True)
@@ -111,7 +111,6 @@ def test_a_worker_that_cannot_write_says_why(
     tmp_path: Path, paths: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lost: the reason, when the disk fails while images are written."""
-    layout = decode_pool.layout
     # A negative place in the file is refused by the system, as a failing disk would be.
     monkeypatch.setattr(decode_pool, "layout", lambda path: (layout(path)[0], -(2**40)))
     with pytest.raises(StorageError, match=r"pictures.npy: .*run the same"):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -36,7 +37,7 @@ def test_what_has_become_of_pictures_is_told_at_times(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silence: float, lines: list[int]
 ) -> None:
     """Lost: any sign of progress for a minute where images are large; or speed where small."""
-    answers: list[dict[str, list[object]]] = []
+    answers: list[dict[str, Any]] = []
     monkeypatch.setattr(decode_worker, "_say", answers.append)
     monkeypatch.setattr(decode_worker, "_SILENCE", silence)
     paths = [tmp_path / f"{number}.png" for number in range(3)]

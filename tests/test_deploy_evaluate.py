@@ -132,7 +132,9 @@ def test_a_frozen_backbone_sees_new_images_once(tmp_path: Path) -> None:
     assert told.exit_code == 0, told.stderr
     (new,) = {path for path in set((cache / "features").iterdir()) - before if path.is_dir()}
     assert np.load(new / "features.npy", mmap_mode="r").shape[:2] == (1, len(rows))
-    for run in json.loads(told.stdout)["runs"]:
+    runs = json.loads(told.stdout)["runs"]
+    assert len(runs) == 4
+    for run in runs:
         found = predicted[run["head"], run["seed"]]
         assert found is not None
         expected = scores_of(found.test.best, found.test.labels, 2)

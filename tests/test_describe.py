@@ -1,6 +1,7 @@
 """The heads in words, from Python as from the command line."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -27,7 +28,7 @@ def test_python_lists_heads_as_the_command_does() -> None:
             {"name": "fc", "image_size": 64, "classes": 10},
         ),
     ):
-        assert printed(*words).rstrip("\n") == headtohead.heads(**asked)  # type: ignore[arg-type]
+        assert printed(*words).rstrip("\n") == headtohead.heads(**asked)
 
 
 def test_the_list_has_every_head_in_its_family_with_its_size() -> None:
@@ -110,9 +111,9 @@ def test_options_are_those_of_the_constructor() -> None:
     ],
     ids=str,
 )
-def test_mistakes_are_named(asked: dict[str, str], words: str) -> None:
+def test_mistakes_are_named(asked: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        headtohead.heads(**asked)  # type: ignore[arg-type]
+        headtohead.heads(**asked)
 
 
 @pytest.mark.parametrize("name", headtohead.__all__)

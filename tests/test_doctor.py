@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -35,7 +36,7 @@ SOUND = Machine(
 """A machine without a problem."""
 
 
-def found_problems(**changes: object) -> list[str]:
+def found_problems(**changes: Any) -> list[str]:
     return [problem.what for problem in problems(dataclasses.replace(SOUND, **changes))]
 
 
@@ -60,6 +61,7 @@ def known_torch(torch_here: Torch, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_facts_are_those_of_this_machine(cache: Path) -> None:
     """Else a user plans by numbers that are not theirs."""
     found = headtohead.doctor()
+    assert isinstance(found, Machine)
     assert found.cores["usable"] == len(usable_cores())
     assert found.torch.error is None
     assert found.torch.version == torch.__version__
@@ -105,6 +107,7 @@ def answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_clusters_machines_are_told_one_by_one(answer: Path) -> None:
     """What is wrong with one is told of that one, what differs between them of all."""
     low = dataclasses.replace(SOUND, disks=(Disk("cache", "/small", 1 << 20, None),))
+    kinds: tuple[dict[str, str], ...]
     kinds = ({"torch": "2", "kernels": "fused"}, {"torch": "2", "kernels": "plain"}, {})
     nodes = [
         {
@@ -155,6 +158,7 @@ def test_a_torch_that_cannot_be_loaded_is_told(
     (tmp_path / "torch.py").write_text("raise OSError('libgomp.so.1: cannot open')")
     monkeypatch.syspath_prepend(tmp_path)
     found = headtohead.doctor()
+    assert isinstance(found, Machine)
     assert found.torch.error == "OSError: libgomp.so.1: cannot open"
     assert found.use["workers"] == 0
     assert found.problems[0].what.endswith("OSError: libgomp.so.1: cannot open")
@@ -169,6 +173,7 @@ def test_a_numba_that_cannot_be_loaded_is_told(
     (tmp_path / "numba.py").write_text(f"raise ImportError({why!r})")
     monkeypatch.syspath_prepend(tmp_path)
     found = headtohead.doctor()
+    assert isinstance(found, Machine)
     assert found.torch.numba_error == f"ImportError: {why}"
     assert found.use["kernels"] == "plain"
     assert [problem for problem in found.problems if why in problem.what]

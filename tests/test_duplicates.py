@@ -39,7 +39,8 @@ def textures(count: int, side: int = 64, seed: int = 0) -> Pictures:
         gaussian_filter(random.normal(0, sigma, shape), (0, sigma, sigma, 0)) * 60
         for sigma in (2, 4, 8)
     )
-    return np.clip(128 + np.asarray(sum_), 0, 255).astype(np.uint8)
+    made: Pictures = np.clip(128 + np.asarray(sum_), 0, 255).astype(np.uint8)
+    return made
 
 
 def saved_anew(picture: Pictures, quality: int, side: int) -> Pictures:
@@ -158,7 +159,7 @@ def test_equal_checksums_do_not_make_pictures_equal(monkeypatch: pytest.MonkeyPa
     """Lost: one of two different blank pages, tied to the other by chance."""
     colours = np.random.default_rng(9).integers(0, 255, (20, 1, 1, 3))
     flat = np.broadcast_to(colours, (20, 40, 40, 3)).astype(np.uint8)
-    monkeypatch.setattr(duplicates.zlib, "crc32", lambda _: 0)
+    monkeypatch.setattr("headtohead.data.duplicates.zlib.crc32", lambda _: 0)
     assert groups_of(np.concatenate([flat, flat])).tolist() == [*range(20), *range(20)]
 
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -219,7 +220,8 @@ def test_weights_of_a_frozen_backbone_are_in_the_file(tmp_path: Path) -> None:
 
     trained = trained_study(tmp_path, frozen=True)
     model, told = write(trained, "safetensors", tmp_path / "m.safetensors", "gap")
-    trunk = headtohead.load(trained.out).model("gap", device="cpu").backbone.trunk.state_dict()
+    backbone = headtohead.load(trained.out).model("gap", device="cpu").backbone
+    trunk = backbone.get_submodule("trunk").state_dict()
     found = load_file(model)
     assert trunk
     assert all(np.array_equal(found[f"backbone.{name}"], v) for name, v in trunk.items())
@@ -237,11 +239,11 @@ def test_weights_that_were_altered_are_not_proved(
 
     trained, real = trained_study(tmp_path, frozen=True), files.save_file
 
-    def altered(state: dict[str, torch.Tensor], path: Path, **more: object) -> None:
+    def altered(state: dict[str, torch.Tensor], path: Path, **more: Any) -> None:
         changed = {n: v * 1.5 if "backbone" in n and v.ndim > 3 else v for n, v in state.items()}
         real(changed, path, **more)
 
     monkeypatch.setattr(files, "save_file", altered)
-    with pytest.raises(RunError):
+    with pytest.raises(RunError, match="is not the original"):
         write(trained, "safetensors", tmp_path / "m.safetensors", "gap")
     assert not (tmp_path / "m.safetensors").exists()

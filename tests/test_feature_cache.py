@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,9 +44,9 @@ def images() -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (COUNT, SIZE, SIZE, 3), np.uint8)
 
 
-def key(spec: BackboneSpec, **changes: object) -> FeatureKey:
+def key(spec: BackboneSpec, **changes: Any) -> FeatureKey:
     usual = FeatureKey("prepared", spec.trunk(), SIZE, "float16", 1, "cpu")
-    return replace(usual, **changes)  # type: ignore[arg-type]
+    return replace(usual, **changes)
 
 
 def computed(
@@ -162,9 +163,10 @@ def test_locks_that_another_removes_at_that_moment_end_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else a run fails because another worker had just finished the last batch."""
-    real, told = Path.mkdir, []
+    real = Path.mkdir
+    told: list[Path] = []
 
-    def mkdir(self: Path, *args: int, **options: bool) -> None:
+    def mkdir(self: Path, *args: Any, **options: Any) -> None:
         if self.suffix == ".locks" and not told:
             told.append(self)
             raise FileExistsError(self)  # it was there, and is gone

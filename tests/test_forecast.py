@@ -133,7 +133,7 @@ REFUSED = (
 )
 
 
-NAMED = {
+NAMED: dict[tuple[str, ...], str] = {
     ("no.such:Head",): "no.such:Head",
     ("9",): "too small",
     ("tpu",): "tpu",

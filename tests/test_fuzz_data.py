@@ -10,7 +10,7 @@ import tarfile
 import tempfile
 import unicodedata
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -210,12 +210,15 @@ def tarred(members: list[tuple[str, str]]) -> bytes:
 @inputs(80)
 @given(odd=MEMBERS, pack=st.sampled_from((zipped, tarred)), good=st.booleans())
 def test_everything_in_an_archive_is_listed_or_passed_over(
-    tmp_path: Path, odd: list[tuple[str, str]], pack: object, good: bool
+    tmp_path: Path,
+    odd: list[tuple[str, str]],
+    pack: Callable[[list[tuple[str, str]]], bytes],
+    good: bool,
 ) -> None:
     """A member would be lost, written elsewhere, or end in a traceback."""
     case = fresh(tmp_path)
     try:
-        data = pack([*(GOOD if good else []), *odd])  # type: ignore[operator]
+        data = pack([*(GOOD if good else []), *odd])
     except (ValueError, UnicodeError):
         return  # no archive can be made of these names
     (case / "a").write_bytes(data)

@@ -116,14 +116,15 @@ def test_same_functions_are_named_and_are_the_same(
     assert sentence.startswith("a and b")
     assert "same function" in sentence
     heads = [build_head(head, 6, size, 2, **options) for head, options in (one, other)]
-    last = [h.linear if hasattr(h, "linear") else h.convolution for h in heads]
-    weight, bias = last[1].weight.detach(), torch.randn(2)
+    last = [h.get_submodule("linear" if hasattr(h, "linear") else "convolution") for h in heads]
+    weight, bias = last[1].get_parameter("weight").detach(), torch.randn(2)
     if other[0] == "conv":  # the flattened layer has channels last
         weight = weight.permute(0, 2, 3, 1)
     with torch.no_grad():
-        last[0].weight.copy_(weight.reshape(last[0].weight.shape))
+        first = last[0].get_parameter("weight")
+        first.copy_(weight.reshape(first.shape))
         for layer in last:
-            layer.bias.copy_(bias)
+            layer.get_parameter("bias").copy_(bias)
     features = torch.randn(4, 6, *size)
     torch.testing.assert_close(heads[0](features), heads[1](features), rtol=1e-4, atol=1e-5)
 

@@ -44,15 +44,16 @@ def weighed(name: str, size: tuple[int, int], **options: Any) -> Head:
     """A head on one feature map whose last layer hands the pooled value through."""
     head = build_head(name, 1, size, 1, **options)
     with torch.no_grad():
-        head.linear.weight.fill_(1)
-        head.linear.bias.zero_()
+        head.get_parameter("linear.weight").fill_(1)
+        head.get_parameter("linear.bias").zero_()
     return head
 
 
 def pooled(name: str, values: list[list[float]], **options: Any) -> float:
     """What the head's pool makes of one feature map."""
     features = torch.tensor(values)[None, None]
-    return float(evaluated(weighed(name, tuple(features.shape[2:]), **options), features))
+    size = (len(values), len(values[0]))
+    return float(evaluated(weighed(name, size, **options), features))
 
 
 # All heads --------------------------------------------------------------------------------------
@@ -248,8 +249,8 @@ def test_mixed_and_gated_follow_their_shares() -> None:
     features = torch.tensor(MAP)[None, None]
     mixed, gated = weighed("mixed", (2, 3)), weighed("gated", (2, 3))
     with torch.no_grad():
-        mixed.share.fill_(math.log(3))  # a sigmoid of 3/4
-        gated.mask[1, 2] = math.log(3) / 8
+        mixed.get_parameter("share").fill_(math.log(3))  # a sigmoid of 3/4
+        gated.get_parameter("mask")[1, 2] = math.log(3) / 8
     for head in (mixed, gated):
         assert float(evaluated(head, features)) == pytest.approx(0.75 * 8 + 0.25 * 3, rel=1e-5)
 
@@ -294,8 +295,8 @@ def test_wildcat_by_hand() -> None:
     """Else tops and bottoms are weighed otherwise than in WILDCAT's code."""
     head = build_head("wildcat", 1, (2, 3), 1, maps=2, share=0.34, alpha=0.7)
     with torch.no_grad():
-        head.convolution.weight.copy_(torch.tensor([0.5, 1.5]).reshape(2, 1, 1, 1))
-        head.convolution.bias.zero_()
+        head.get_parameter("convolution.weight").copy_(torch.tensor([0.5, 1.5]).reshape(2, 1, 1, 1))
+        head.get_parameter("convolution.bias").zero_()
     found = float(evaluated(head, torch.tensor(MAP)[None, None]))
     assert found == pytest.approx(((8 + 4) / 2 + 0.7 * (0 + 1) / 2) / 2, rel=1e-5)
 
@@ -307,8 +308,8 @@ def test_csra_by_hand() -> None:
     for heads, expected in ((1, 0.75 + 0.2 * soft), (2, 2 * 0.75 + 0.2 * soft + 0.2 * 2)):
         head = build_head("csra", 1, (2, 3), 1, heads=heads, lam=0.2)
         with torch.no_grad():
-            for convolution in head.heads:
-                convolution.weight.fill_(5)  # its norm is divided out
+            for weight in head.get_submodule("heads").parameters():
+                weight.fill_(5)  # its norm is divided out
         assert float(evaluated(head, features)) == pytest.approx(expected, rel=1e-5)
 
 
@@ -316,10 +317,10 @@ def test_abmil_weighs_by_its_gated_score() -> None:
     """Else its attention is another formula than equation 9 of Ilse et al."""
     head = build_head("abmil", 1, (1, 2), 1, hidden=1)
     with torch.no_grad():
-        for layer in (head.content, head.gate, head.linear):
-            layer.weight.fill_(1)
-        head.score.weight.fill_(3)
-        head.linear.bias.zero_()
+        for name in ("content", "gate", "linear"):
+            head.get_parameter(f"{name}.weight").fill_(1)
+        head.get_parameter("score.weight").fill_(3)
+        head.get_parameter("linear.bias").zero_()
     scores = [3 * math.tanh(x) / (1 + math.exp(-x)) for x in (1, 2)]
     shares = [math.exp(score) for score in scores]
     expected = (shares[0] + 2 * shares[1]) / sum(shares)
@@ -339,20 +340,21 @@ def test_attention_without_a_query_is_an_average(name: str) -> None:
     features = torch.randn(3, 4, 3, 5)
     seen = features.flatten(2).transpose(1, 2)
     if name == "simpool":
-        seen = head.norm(seen)
+        seen = head.get_submodule("norm")(seen)
     elif name == "efficient_probing":
-        seen = head.value(seen)
-    torch.testing.assert_close(evaluated(head, features), head.linear(seen.mean(dim=1)).detach())
+        seen = head.get_submodule("value")(seen)
+    expected = head.get_submodule("linear")(seen.mean(dim=1)).detach()
+    torch.testing.assert_close(evaluated(head, features), expected)
 
 
 def test_efficient_probing_pools_each_slice_by_its_query() -> None:
     """Else queries are averaged, as its README says, where its code sets slices side by side."""
     head = build_head("efficient_probing", 4, (1, 2), 4, queries=2)
     with torch.no_grad():
-        head.queries.copy_(torch.tensor([[100.0, 0, 0, 0], [-100.0, 0, 0, 0]]))
-        head.value.weight.copy_(torch.eye(4))
-        head.linear.weight.copy_(torch.eye(4))
-        head.linear.bias.zero_()
+        head.get_parameter("queries").copy_(torch.tensor([[100.0, 0, 0, 0], [-100.0, 0, 0, 0]]))
+        head.get_parameter("value.weight").copy_(torch.eye(4))
+        head.get_parameter("linear.weight").copy_(torch.eye(4))
+        head.get_parameter("linear.bias").zero_()
     features = torch.tensor([[5.0, 1, 2, 3], [0.0, 6, 7, 8]]).T.reshape(1, 4, 1, 2)
     expected = torch.tensor([[5.0, 1, 7, 8]])  # place 0 for the first slice, 1 for the second
     torch.testing.assert_close(evaluated(head, features), expected)
@@ -362,8 +364,8 @@ def test_bilinear_by_hand() -> None:
     """Else it is not mean x·xᵀ, signed root and unit length."""
     head = build_head("bilinear", 2, (1, 2), 4)
     with torch.no_grad():
-        head.linear.weight.copy_(torch.eye(4))
-        head.linear.bias.zero_()
+        head.get_parameter("linear.weight").copy_(torch.eye(4))
+        head.get_parameter("linear.bias").zero_()
     features = torch.tensor([[1.0, 3.0], [-2.0, 1.0]]).reshape(1, 2, 1, 2)
     products = torch.tensor([[5.0, 0.5, 0.5, 2.5]])
     expected = nn.functional.normalize(products.sqrt(), dim=1)
@@ -375,8 +377,8 @@ def test_isqrt_cov_approaches_the_matrix_square_root() -> None:
     torch.manual_seed(0)
     head = build_head("isqrt_cov", 3, (4, 4), 6, iterations=20)
     with torch.no_grad():
-        head.linear.weight.copy_(torch.eye(6))
-        head.linear.bias.zero_()
+        head.get_parameter("linear.weight").copy_(torch.eye(6))
+        head.get_parameter("linear.bias").zero_()
     features = torch.randn(1, 3, 4, 4)
     triangle = evaluated(head, features)[0]
     root = torch.zeros(3, 3)
@@ -412,11 +414,11 @@ def test_netvlad_by_hand() -> None:
     """Else residuals are not those to the assigned centre."""
     head = build_head("netvlad", 2, (1, 2), 4, clusters=2)
     with torch.no_grad():
-        head.assign.weight.copy_(torch.tensor([[100.0, 0], [0, 100.0]]).reshape(2, 2, 1, 1))
-        head.assign.bias.zero_()
-        head.centres.copy_(torch.tensor([[1.0, 1.0], [0.0, 0.0]]))
-        head.linear.weight.copy_(torch.eye(4))
-        head.linear.bias.zero_()
+        head.get_parameter("assign.weight").copy_(100 * torch.eye(2).reshape(2, 2, 1, 1))
+        head.get_parameter("assign.bias").zero_()
+        head.get_parameter("centres").copy_(torch.tensor([[1.0, 1.0], [0.0, 0.0]]))
+        head.get_parameter("linear.weight").copy_(torch.eye(4))
+        head.get_parameter("linear.bias").zero_()
     features = torch.tensor([[9.0, 0.0], [0.0, 2.0]]).T.reshape(1, 2, 1, 2)
     # Place 0 is (1, 0) and belongs to centre 0: residual (0, -1); place 1 is (0, 1), centre 1.
     expected = torch.tensor([[0.0, -1.0, 0.0, 1.0]]) / math.sqrt(2)
@@ -427,13 +429,13 @@ def test_cosine_by_hand() -> None:
     """Else the scale is missing, or the length of the features counts."""
     head = build_head("cosine", 2, (1, 1), 3)
     with torch.no_grad():
-        head.weight.copy_(torch.tensor([[2.0, 0], [0, 5.0], [-1.0, -1.0]]))
+        head.get_parameter("weight").copy_(torch.tensor([[2.0, 0], [0, 5.0], [-1.0, -1.0]]))
     logits = evaluated(head, torch.tensor([[3.0, 4.0]]).reshape(1, 2, 1, 1))
     expected = 16 * torch.tensor([[0.6, 0.8, -1.4 / math.sqrt(2)]])
     torch.testing.assert_close(logits, expected)
     one = build_head("cosine", 2, (1, 1), 1)
     with torch.no_grad():
-        one.weight.copy_(torch.tensor([[2.0, 0], [0, 5.0]]))
+        one.get_parameter("weight").copy_(torch.tensor([[2.0, 0], [0, 5.0]]))
     found = evaluated(one, torch.tensor([[3.0, 4.0]]).reshape(1, 2, 1, 1))
     assert float(found) == pytest.approx(16 * 0.2)
 
@@ -473,8 +475,8 @@ def test_nin_is_gap() -> None:
     gap, nin = build_head("gap", 4, (3, 5), 3), build_head("nin", 4, (3, 5), 3)
     nin.load_state_dict(
         {
-            "convolution.weight": gap.linear.weight[:, :, None, None],
-            "convolution.bias": gap.linear.bias,
+            "convolution.weight": gap.get_parameter("linear.weight")[:, :, None, None],
+            "convolution.bias": gap.get_parameter("linear.bias"),
         }
     )
     features = torch.randn(2, 4, 3, 5)
@@ -484,12 +486,12 @@ def test_nin_is_gap() -> None:
 def test_conv_is_linear() -> None:
     """Else a convolution as large as the maps is taken for something new."""
     linear, conv = build_head("linear", 4, (3, 5), 3), build_head("conv", 4, (3, 5), 3)
-    weight = linear.linear.weight.reshape(3, 3, 5, 4).permute(0, 3, 1, 2)
+    weight = linear.get_parameter("linear.weight").reshape(3, 3, 5, 4).permute(0, 3, 1, 2)
     conv.load_state_dict(
         {"convolution.weight": weight, "convolution.bias": torch.tensor([1.0, 2, 3])}
     )
     with torch.no_grad():
-        linear.linear.bias.copy_(torch.tensor([1.0, 2, 3]))
+        linear.get_parameter("linear.bias").copy_(torch.tensor([1.0, 2, 3]))
     features = torch.randn(2, 4, 3, 5)
     torch.testing.assert_close(evaluated(conv, features), evaluated(linear, features))
     torch.testing.assert_close(conv.class_maps(features), linear.class_maps(features))

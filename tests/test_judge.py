@@ -23,7 +23,7 @@ from headtohead.report.summary import summarize
 from headtohead.store.ledger import Ledger, StudyFile
 from headtohead.store.records import Failure
 from headtohead.study_data import StudyData
-from ledgers import add_run, change_epochs, full_ledger, study_ledger
+from ledgers import ENVIRONMENT, add_run, change_epochs, full_ledger, study_ledger
 from stated import stated
 
 PICTURES, SIDE = 12, 16
@@ -251,9 +251,9 @@ def test_pairs_of_unlike_machines_and_failed_runs_are_left_out(tmp_path: Path) -
     ledger = study_ledger(tmp_path, seeds=7)
     for seed in range(7):
         add_run(ledger, "gap", seed)
-        other = {"environment": {"torch": "1.0"}} if seed == 0 else {}
+        other = {"torch": "1.0"} if seed == 0 else ENVIRONMENT
         failure = Failure(reason="not finite", epoch=2, step=1) if seed == 1 else None
-        add_run(ledger, "fc_dropout", seed, failure=failure, **other)
+        add_run(ledger, "fc_dropout", seed, failure=failure, environment=other)
     found = named(judge(StudyData(probe(ledger))))
     for name in ("overfitting", "class_maps"):
         assert stated(found[name].rule, "needed") == ["5", "7", "needed"]

@@ -160,7 +160,8 @@ def twins(name: str, image_size: int, precision: Precision) -> Twins:
     """Both models on weights, batch-norm parameters and statistics off their initial values."""
     ours = build_classifier(
         BackboneSpec(), name, HeadSpec(), image_size=image_size, classes=2, seed=3
-    ).to(dtype=precision.dtype, memory_format=torch.channels_last)
+    ).to(precision.dtype)
+    ours.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     ours.backbone = fastest(ours.backbone)
     noise = torch.Generator().manual_seed(11)
     with torch.no_grad():

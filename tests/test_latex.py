@@ -77,8 +77,8 @@ def test_a_table_fits_its_page(tmp_path: Path) -> None:
             rows = part.split("\\midrule")[1].split("\\bottomrule")[0].strip().splitlines()
             shown = [re.sub(r"\\raggedright |\\\\$|\\_|[{}$]|\\pm", "", row) for row in rows]
             assert max(map(len, shown)) <= 100
-    rows = [(f"head_{n}", *["0.123 ± 0.456"] * 12) for n in range(120)]
-    text = table("All", "heads", ("Head", *[f"metric {n}" for n in range(12)]), rows)
+    many = [(f"head_{n}", *["0.123 ± 0.456"] * 12) for n in range(120)]
+    text = table("All", "heads", ("Head", *[f"metric {n}" for n in range(12)]), many)
     floats = text.split("\\begin{table}")[1:]
     assert max(part.count(" \\\\\n") for part in floats) <= 52
     assert text.count("\\label{tab:heads}") == 1

@@ -84,7 +84,9 @@ def test_gradients_are_those_of_the_formula() -> None:
     source = torch.tensor(x, dtype=torch.float64, requires_grad=True)
 
     def transform(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
-        return torch.func.functional_call(layer, {"gamma": gamma, "beta": beta}, (x,))
+        given = {"gamma": gamma, "beta": beta}
+        found: Tensor = torch.func.functional_call(layer, given, (x,))
+        return found
 
     arguments = (
         source,

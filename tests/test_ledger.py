@@ -1,6 +1,7 @@
 """The ledger: it takes what belongs to its study and refuses the rest, losing nothing."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -93,7 +94,7 @@ def test_another_study_is_refused_before_its_images_are_read(tmp_path: Path) -> 
     study = Ledger.create(tmp_path, study_file(recipe={"epochs": 20})).file.study
     refuse_another(tmp_path, study, "p" * 64)
 
-    def other(**content: object) -> StudySpec:
+    def other(**content: Any) -> StudySpec:
         return study_file(**{"recipe": {"epochs": 20}, **content}).study
 
     assert "pictures.image_size (100, received 32)" in refused(

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from headtohead.config.from_options import study_from
+from headtohead.config.study import StudySpec
 from headtohead.core.errors import DataError, UsageError
 from headtohead.data.listing import list_study
 from headtohead.data.pipeline import prepare_study, split_study
+from headtohead.data.split import Files
 from photographs import write_pictures
 
 
@@ -15,8 +17,8 @@ def silent(what: str, done: int, total: int) -> None:
     pass
 
 
-def sizes(spec: object, files: object) -> list[int]:
-    parts = split_study(spec, files, 0)  # type: ignore[arg-type]
+def sizes(spec: StudySpec, files: Files) -> list[int]:
+    parts = split_study(spec, files, 0)
     return [len(parts.train), len(parts.validation), len(parts.test)]
 
 

@@ -256,9 +256,10 @@ def test_workers_stay_for_the_next_jobs(tmp_path: Path, killed: bool) -> None:
     """Starting one takes seconds. One that died meanwhile costs no job."""
     found: list[list[int]] = []
     with executor_of(tmp_path, PROCESS, [{"worker": 0}]) as executor:
+        events: list[Event] = []
         for seed in range(2):
-            events: list[Event] = []
-            executor.run([Job("a", seed)], lambda _, event, told=events: told.append(event))
+            events.clear()
+            executor.run([Job("a", seed)], lambda _, event: events.append(event))
             assert [event["event"] for event in events] == ["process", "done"]
             found.append([event["id"] for event in events if event["event"] == "process"])
             if killed:

@@ -12,7 +12,7 @@ SIDE, FIRST, STRIDE = 40, 10.5, 8.0
 
 def disc(place: tuple[int, int], radius: int = 6) -> np.ndarray:
     y, x = np.mgrid[:SIDE, :SIDE]
-    return ((y - place[0]) ** 2 + (x - place[1]) ** 2 <= radius**2).astype(np.uint8)
+    return np.asarray((y - place[0]) ** 2 + (x - place[1]) ** 2 <= radius**2, np.uint8)
 
 
 def score(maps: np.ndarray, masks: np.ndarray) -> MapScores:

@@ -25,7 +25,7 @@ HOSTILE = "<script>alert(1)</script>"
 
 
 def rendered(text: str) -> str:
-    return MarkdownIt("commonmark").enable("table").render(text)
+    return str(MarkdownIt("commonmark").enable("table").render(text))
 
 
 def test_it_says_what_the_page_says(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def run_in(folder: Path, notebook: nbformat.NotebookNode) -> None:
 
 def installing(repository: str = "") -> nbformat.NotebookNode:
     """The first cell alone, in a kernel that has no headtohead."""
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook: nbformat.NotebookNode = nbformat.read(NOTEBOOK, as_version=4)
     first = next(cell for cell in notebook.cells if cell.cell_type == "code")
     assert 'REPOSITORY = ""' in first.source
     first.source = first.source.replace('REPOSITORY = ""', f"REPOSITORY = {repository!r}")

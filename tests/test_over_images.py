@@ -17,8 +17,8 @@ def answers(correct: list[int] | np.ndarray, rows: list[int] | None = None) -> A
 def test_without_duplicates_it_is_the_paired_t_interval_over_pictures() -> None:
     """The plain case must be the one that a reader can check with scipy."""
     rng = np.random.default_rng(0)
-    pairs = {s: tuple(answers(rng.random(80) < p) for p in (0.9, 0.7)) for s in range(3)}
-    found = picture_interval(pairs, {}, LEVEL)  # type: ignore[arg-type]
+    pairs = {s: (answers(rng.random(80) < 0.9), answers(rng.random(80) < 0.7)) for s in range(3)}
+    found = picture_interval(pairs, {}, LEVEL)
     assert found is not None
     means = np.mean([a.correct.astype(float) - b.correct for a, b in pairs.values()], axis=0)
     expected = stats.ttest_1samp(means, 0).confidence_interval(1 - LEVEL)

@@ -39,11 +39,12 @@ def boxes(chart: Chart) -> dict[str, tuple[float, float, float, float]]:
     for axis in (axes.xaxis, axes.yaxis):
         low, high = sorted(axis.get_view_interval())
         texts += [t.label1 for t in axis.get_major_ticks() if low <= t.get_loc() <= high]
-    found = {}
+    found: dict[str, tuple[float, float, float, float]] = {}
     for text in texts:
         if text.get_text():
             # Of an annotation the words alone: its line to a mark may pass a name, and covers none.
-            found[text.get_text()] = tuple(Text.get_window_extent(text).extents)
+            left, bottom, right, top = Text.get_window_extent(text).extents
+            found[text.get_text()] = (left, bottom, right, top)
     return found
 
 

@@ -152,7 +152,7 @@ def test_thumbnails_are_evidence_and_those_of_earlier_versions_are_read(tmp_path
     assert list(found.by_row) == arrays["rows"].tolist()
     manifest = json.loads(path.with_suffix(".json").read_bytes())
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
     path.write_bytes(buffer.getvalue())
     old = {
         "format": 1,
@@ -179,7 +179,9 @@ def test_class_maps_of_all_heads_have_one_scale(tmp_path: Path) -> None:
     assert len(grid.rows) == 4
     assert [row.label for row in grid.rows] == ["cat", "dog", "cat", "dog"]
     assert 1 < grid.limit < 4  # normal values: their 99th percentile is about 2.6
-    assert len(map_grid(StudyData(ledger), 0, 99).rows) == PROBED  # type: ignore[union-attr]
+    all_of_them = map_grid(StudyData(ledger), 0, 99)
+    assert all_of_them is not None
+    assert len(all_of_them.rows) == PROBED
     assert map_grid(StudyData(ledger), 3, 4) is None
 
 

@@ -257,7 +257,7 @@ def test_the_same_ledger_gives_the_same_page(tmp_path: Path) -> None:
 def changed(ledger: Ledger, **values: object) -> Ledger:
     """The ledger with other entries in its study file; `study` is merged into the study."""
     content = ledger.file.model_dump()
-    content["study"] |= values.pop("study", {})  # type: ignore[operator]
+    content["study"] |= values.pop("study", {})
     return replace(ledger, file=ledger.file.model_validate(content | values))
 
 

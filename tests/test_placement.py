@@ -46,7 +46,8 @@ def test_all_heads_of_a_seed_go_to_one_kind() -> None:
     assert len(placed) == 6
     where: dict[int, set[str]] = {}
     for job, machine in placed:
-        where.setdefault(job.seed, set()).add(machine)  # type: ignore[union-attr]
+        assert isinstance(job, Job)
+        where.setdefault(job.seed, set()).add(machine)
     assert sorted(map(sorted, where.values())) == [["a"], ["b"]]
 
 

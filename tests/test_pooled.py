@@ -159,6 +159,12 @@ class Mixing(GlobalAverage):
     pool = staticmethod(lambda features: features.mean((2, 3)) - features.mean((0, 2, 3)))
 
 
+class Rounding(GlobalAverage):
+    """Says that its pool is fixed, and rounds otherwise in a batch of another size."""
+
+    pool = staticmethod(lambda features: features.mean((2, 3)) * (1 + 1e-6 * len(features)))
+
+
 class Elsewhere(GlobalAverage):
     """Has a forward that does more than its pool and what follows."""
 
@@ -168,10 +174,18 @@ class Elsewhere(GlobalAverage):
     class_maps = Head.class_maps  # type: ignore[assignment]
 
 
-@pytest.mark.parametrize("head", [Drawing, Mixing, Elsewhere])
-def test_a_pool_that_is_not_fixed_fails_the_check(head: type[Head]) -> None:
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (Drawing, "deterministic"),
+        (Mixing, "depend on others"),
+        (Rounding, "see each image by itself, to the bit"),
+        (Elsewhere, "must be classify"),
+    ],
+)
+def test_a_pool_that_is_not_fixed_fails_the_check(head: type[Head], words: str) -> None:
     """Else a head of the user's own is trained on something else than it says."""
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match=words):
         check_head(head)
 
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,7 +53,10 @@ def test_a_file_is_seen_as_the_prepared_set_has_it(trained: Trained) -> None:
         assert read.pixels is not None
         assert np.array_equal(read.pixels, row)
     few = [read for part in read_all(paths[:3], side=SIDE, method="antialias") for read in part]
-    assert all(np.array_equal(read.pixels, row) for read, row in zip(few, images, strict=False))
+    assert len(few) == 3
+    for read, row in zip(few, images, strict=False):
+        assert read.pixels is not None
+        assert np.array_equal(read.pixels, row)
 
 
 def test_predictions_on_files_are_the_models_on_the_prepared_set(trained: Trained) -> None:
@@ -101,8 +105,10 @@ def test_the_default_is_the_winner_and_its_best_seed(trained: Trained) -> None:
     assert [m.seed for m in both.members] == [0, 1]
     mean = (own + other.predict_proba(path)) / 2
     np.testing.assert_allclose(both.predict_proba(path), mean, rtol=1e-9)
-    for wrong in ({"head": "gem"}, {"seed": 7}, {"seed": 0, "ensemble": True}):
-        with pytest.raises(UsageError):
+    wrongs: dict[str, dict[str, Any]]
+    wrongs = {"gem": {"head": "gem"}, "7": {"seed": 7}, "ensemble": {"seed": 0, "ensemble": True}}
+    for words, wrong in wrongs.items():
+        with pytest.raises(UsageError, match=words):
             study.predictor(**wrong)
 
 

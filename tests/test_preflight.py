@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("quick_workers")
 def answer(
     heads: str = "gap", device: str = "cpu", workers: int | None = None, **options: object
 ) -> PreflightAnswer:
-    spec = study_from("quick", heads=heads, **options)  # type: ignore[arg-type]
+    spec = study_from("quick", heads=heads, **options)
     question = question_about(spec, device, workers, deterministic=False)
     with first_worker(question) as standby:
         return answer_of(standby)

@@ -155,6 +155,7 @@ def test_the_same_pictures_are_decoded_once(odd_folder: Path, tmp_path: Path) ->
 def test_one_worker_and_three_prepare_the_same(odd_folder: Path, tmp_path: Path) -> None:
     """Lost: equal results on machines with different numbers of cores."""
     one, three = (run(odd_folder, tmp_path / str(count), workers=count) for count in (1, 3))
+    assert names_in(one.folder) == names_in(three.folder) != []
     for name in names_in(one.folder):
         assert (one.folder / name).read_bytes() == (three.folder / name).read_bytes()
 

@@ -10,7 +10,7 @@ from headtohead.config.search_space import Choices, Range
 from headtohead.core.errors import UsageError
 from headtohead.tuning.proposals import optuna, propose
 
-SPACE = {
+SPACE: dict[str, Range | Choices] = {
     "rate": Range(low=1e-4, high=1e-2, log=True),
     "maps": Range(low=1, high=8),
     "hidden": Choices(([50, 50], [100, 100], [200, 200])),

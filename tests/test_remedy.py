@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,13 +18,13 @@ from ledgers import add_run, change_epochs, full_ledger, study_ledger
 from stated import stated
 
 
-def _changed(summary: Summary, **difference: object) -> Summary:
+def _changed(summary: Summary, **difference: Any) -> Summary:
     items = tuple(
         replace(
             item,
             comparison=replace(
                 item.comparison,
-                difference=replace(item.comparison.difference, **difference),  # type: ignore[arg-type]
+                difference=replace(item.comparison.difference, **difference),
                 better=replace(item.comparison.better, outcome="inconclusive"),
                 not_worse=replace(item.comparison.not_worse, outcome="inconclusive"),
             ),

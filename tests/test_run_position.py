@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -140,9 +141,12 @@ def test_a_kill_between_two_files_costs_one_epoch_at_most(
     monkeypatch.setattr(state, "_is_repeatable", lambda device: repeatable)
     written: list[str] = []
     save = checkpoint.save
-    monkeypatch.setattr(
-        checkpoint, "save", lambda path, *a, **k: (written.append(path.stem), save(path, *a, **k))
-    )
+
+    def noted(path: Path, *given: Any, **named: Any) -> None:
+        written.append(path.stem)
+        save(path, *given, **named)
+
+    monkeypatch.setattr(checkpoint, "save", noted)
     killed(tmp_path / "run", 1)
     assert written[:2] == order
 
@@ -201,7 +205,7 @@ def test_a_position_of_an_earlier_version_is_gone_on_from(
     killed(tmp_path / "run", 2)
     path = tmp_path / "run" / "resume.safetensors"
     tensors, position = checkpoint.read(path)
-    old = {name: position[name] for name in ("key", "epoch", "steps")}
+    old: dict[str, Any] = {name: position[name] for name in ("key", "epoch", "steps")}
     checkpoint.save(path, tensors, **old)
     watcher, _ = finished(tmp_path / "run", tmp_path / "whole")
     assert (watcher.started, watcher.notes) == (2, [])

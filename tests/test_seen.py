@@ -159,7 +159,7 @@ def test_what_all_workers_show_is_computed_once_in_the_cache(
     assert (collect_translation(second, shown, CPU).predicted == expected).all()
     torch.testing.assert_close(features_of(second, pixels, CPU, name="p"), maps)
     assert sizes == [[], []]
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="computed again"):
         features_of(second, pixels[:4], CPU, name="q")
 
 

@@ -28,8 +28,7 @@ def test_a_limit_that_starves_a_class_names_one_that_does_not() -> None:
 
 def test_a_limit_that_empties_a_given_split_names_one_that_does_not() -> None:
     """Else a class of 60 images is told to be missing from the split that it was given in."""
-    counts = {("a", "train"): 60, ("b", "train"): 9, ("a", "test"): 9, ("b", "test"): 2}
-    files = files_of(counts)
+    files = files_of({("a", "train"): 60, ("b", "train"): 9, ("a", "test"): 9, ("b", "test"): 2})
     with pytest.raises(UsageError, match=r"limit 3 .*split.*Give at least") as caught:
         check_limit(files, 3)
     enough = int(str(caught.value).partition("at least ")[2].partition(",")[0])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from headtohead.stats import sequential, sign_flip
+from headtohead.stats.location import Side
 from headtohead.stats.sequential import Design, nominal_levels, sequential_p, take_looks
 
 LEVEL = 0.05
@@ -45,7 +46,7 @@ values = st.lists(st.integers(-6, 6).map(lambda n: n / 4), min_size=6, max_size=
 
 
 @given(values, st.sampled_from(["two-sided", "greater", "less"]))
-def test_p_values_are_counts_of_sign_vectors(sample: list[float], side: sequential.Side) -> None:
+def test_p_values_are_counts_of_sign_vectors(sample: list[float], side: Side) -> None:
     """Every choice of signs in plain loops: the exactness that the level hangs on."""
     design = Design((3, 5, 6), 0.4)
     signed = -np.array(sample) if side == "less" else np.array(sample)

@@ -208,7 +208,7 @@ def test_no_interval_of_a_share_goes_beyond_all(tmp_path: Path) -> None:
     assert place.estimate.high > 1
     assert place.interval is not None
     low, high = place.interval
-    assert (low, high) == (pytest.approx(100 * max(place.estimate.low or 0, 0)), 100)
+    assert (low, high) == pytest.approx((100 * max(place.estimate.low or 0, 0), 100))
     page = several_page(several).decode()
     assert "100.0, 2 seeds" in page
     assert f"{100 * place.estimate.high:.1f}" not in page

@@ -75,7 +75,7 @@ def test_a_photograph_is_resized_as_the_study_resized(method: str, folder: Path)
     """Else a study of the article's, whose way is `bilinear`, answers otherwise where it serves."""
     for path in folder.iterdir():
         pixels = prepared(upright(str(path)), 32, method)
-        assert np.array_equal(pixels, read_one(path, side=32, method=method).pixels), path.name
+        np.testing.assert_array_equal(pixels, read_one(path, side=32, method=method).pixels)
 
 
 def test_what_cannot_be_read_is_told_and_costs_no_other(

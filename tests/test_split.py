@@ -1,6 +1,7 @@
 """Splitting a prepared set."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ FRACTIONS = (0.8, 0.1, 0.1)
 def prepared(
     labels: list[int],
     groups: list[int] | None = None,
-    splits: list[str | None] | None = None,
+    splits: Sequence[str | None] | None = None,
     names: list[str] | None = None,
 ) -> PreparedSet:
     count = len(labels)

@@ -28,6 +28,7 @@ from headtohead.training.step import (
     EagerGradients,
     Gradients,
     RecordedGradients,
+    Recorder,
     Replay,
     Step,
     cuda_graph,
@@ -88,17 +89,22 @@ def trained(
     return losses.tolist(), int(correct), state
 
 
+def recorded_by(record: Recorder) -> Callable[[EagerGradients, Tensor, Tensor], Gradients]:
+    return lambda eager, rows, draws: RecordedGradients(eager, rows, draws, record)
+
+
 def eagerly(eager: EagerGradients, rows: Tensor, draws: Tensor) -> Gradients:
     return eager
 
 
 def assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_a_recorded_step_is_the_eager_one_to_the_bit() -> None:
     """Else a GPU's runs train on stale batches, or start from moved batch-norm averages."""
-    mine = trained(CPU, lambda *given: RecordedGradients(*given, record=rerun))
+    mine = trained(CPU, recorded_by(rerun))
     theirs = trained(CPU, eagerly)
     assert mine[:2] == theirs[:2]
     assert_same(mine[2], theirs[2])
@@ -154,7 +160,7 @@ def test_what_cannot_be_captured_takes_its_steps_one_by_one(
     if part is not None:
         monkeypatch.setattr(parts[part], "capturable", False)
     taken = gradients_on_device(eager, cast(Tensor, OnGpu()), None)
-    assert taken is (eager if part else "recorded")  # type: ignore[comparison-overlap]
+    assert taken is (eager if part else "recorded")
 
 
 def test_the_cpu_takes_its_steps_eagerly() -> None:
@@ -210,7 +216,7 @@ class Reads(TorchDispatchMode):
     """The addresses of all memory that operations are given."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.seen: set[int] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -285,7 +291,7 @@ def test_a_captured_step_is_the_eager_one_on_a_gpu(
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # PyTorch before 2.10 asks for it
     torch.use_deterministic_algorithms(True)
     try:
-        mine = trained(device, lambda *given: RecordedGradients(*given, cuda_graph), precision)
+        mine = trained(device, recorded_by(cuda_graph), precision)
         theirs = trained(device, eagerly, precision)
     finally:
         torch.use_deterministic_algorithms(False)

@@ -185,13 +185,14 @@ def test_studies_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     """Else a wrong path, a folder or an image in a study's place ends in a traceback."""
     picture = tmp_path / "cat.jpg"
     picture.write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF")
-    for study, words in [
+    cases: list[tuple[str | Path, str]] = [
         ("qiuck", "no study 'qiuck'.*neither a file nor one of the shipped ones"),
         (tmp_path / "none.yaml", "no study"),
         (tmp_path, "cannot read the study"),
         (picture, "not a study file"),
         ("x" * 5000, "cannot read the study"),
-    ]:
+    ]
+    for study, words in cases:
         with pytest.raises(UsageError, match=words):
             load_study(study)
 

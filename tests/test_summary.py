@@ -31,7 +31,7 @@ def test_numbers_are_those_of_the_records_and_predictions(tmp_path: Path) -> Non
     best = [run.best.val_accuracy for run in runs if run.best]
     found = head.spreads["best_val_accuracy"]
     assert found is not None
-    assert (found.n, found.mean) == (3, pytest.approx(np.mean(best)))
+    assert (found.n, found.mean) == pytest.approx((3, np.mean(best)))
     assert found.sd == pytest.approx(np.std(best, ddof=1))
     tests = []
     for run in runs:

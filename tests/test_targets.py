@@ -40,4 +40,4 @@ def test_heads_are_watched_for_equally_long() -> None:
     assert horizons(runs[2:]) is None
     found = time_to_target([15, 4], 10)
     assert found is not None
-    assert (found.reached, found.mean) == (1, pytest.approx(7.0))
+    assert (found.reached, found.mean) == pytest.approx((1, 7.0))

@@ -37,7 +37,8 @@ class WrongMaps(Peak):
 
 class SmallMaps(Peak):
     def class_maps(self, features: Tensor) -> Tensor:
-        return self(features)[:, :, None, None]
+        logits: Tensor = self(features)
+        return logits[:, :, None, None]
 
 
 class AttentionWithoutMaps(Peak):
@@ -107,7 +108,7 @@ class Drifting(Peak):
         self.register_buffer("seen", torch.zeros(()))
 
     def forward(self, features: Tensor) -> Tensor:
-        self.seen += 1
+        self.get_buffer("seen").add_(1)
         return super().forward(features)
 
 

@@ -172,8 +172,8 @@ def test_one_lag_gives_one_note(tmp_path: Path) -> None:
     notes = summarize(StudyData(ledger)).notes
     assert not any("Few steps" in note for note in notes), "measured: no lag"
     change_epochs(ledger, "gap", accuracy=0.99, train_accuracy=0.9)
-    notes = [n for n in summarize(StudyData(ledger)).notes if "Few steps" in n or "lag" in n]
-    assert len(notes) == 1
+    told = [n for n in summarize(StudyData(ledger)).notes if "Few steps" in n or "lag" in n]
+    assert len(told) == 1
 
 
 def test_a_head_at_the_largest_class_has_lost_fairly(tmp_path: Path) -> None:

@@ -88,6 +88,7 @@ def test_workers_and_lent_cores_change_no_number(tmp_path: Path) -> None:
         found.append((history, checkpoint.read(folder / LAST)[0]))
     (history, weights), (other_history, other_weights) = found
     assert history == other_history
+    assert weights.keys() == other_weights.keys() != set()
     assert all(torch.equal(weight, other_weights[name]) for name, weight in weights.items())
 
 

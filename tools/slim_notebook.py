@@ -56,7 +56,7 @@ def _packed(encoded: str) -> bytes:
 
 if __name__ == "__main__":
     path = Path(sys.argv[1])
-    read = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    read = nbformat.read(path, as_version=4)
     slim(read)
-    nbformat.write(read, path)  # type: ignore[no-untyped-call]
+    nbformat.write(read, path)
     print(f"{path}: {path.stat().st_size:,} bytes")

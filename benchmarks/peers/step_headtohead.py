@@ -28,7 +28,7 @@ if __name__ == "__main__":
         EagerGradients(model, pictures, None, "float32"), KerasAdam(model.parameters(), 1e-3, 0.0)
     )
     clock = Clock(options.steps)
-    for rows in pictures.rows(np.arange(len(labels))).split(options.batch):  # type: ignore[no-untyped-call]
+    for rows in pictures.rows(np.arange(len(labels))).split(options.batch):
         step(rows, None)
         clock.step()
     clock.say()

@@ -90,7 +90,7 @@ def main() -> None:
         )
         clock = Clock(options.steps)
         torch.manual_seed(0)  # dropout's
-        for rows in pictures.rows(np.arange(len(labels))).split(options.batch):  # type: ignore[no-untyped-call]
+        for rows in pictures.rows(np.arange(len(labels))).split(options.batch):
             loss, _ = step(rows, None)
             clock.step()
     clock.say(last_loss=float(loss))

@@ -188,7 +188,7 @@ def _gradients(head: Head, features: Tensor) -> tuple[Tensor, Tensor]:
     head.zero_grad()
     source = features.clone().requires_grad_()
     logits: Tensor = head(source)
-    _loss(logits).backward()  # type: ignore[no-untyped-call]
+    _loss(logits).backward()
     assert source.grad is not None, "no gradient reaches the feature maps"
     return logits.detach(), source.grad
 

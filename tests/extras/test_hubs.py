@@ -4,6 +4,7 @@ import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,12 +37,12 @@ def jpeg(number: int, side: int = 40) -> bytes:
     return file.getvalue()
 
 
-def rows(first: int, count: int, classes: int = 2) -> dict[str, list[object]]:
+def rows(first: int, count: int, classes: int = 2) -> dict[str, list[Any]]:
     pictures = [{"bytes": jpeg(number), "path": None} for number in range(first, first + count)]
     return {"image": pictures, "labels": [number % classes for number in range(count)]}
 
 
-def features(**more: object) -> "datasets.Features":
+def features(**more: object) -> Any:
     return datasets.Features(
         {"image": datasets.Image(), "labels": datasets.ClassLabel(names=CLASSES)} | more
     )
@@ -55,11 +56,11 @@ def two_of_each(folder: Path) -> str:
     return f"hf:{folder}"
 
 
-def hugging_face(first: int, count: int) -> "datasets.Dataset":
+def hugging_face(first: int, count: int) -> Any:
     return datasets.Dataset.from_dict(rows(first, count), features=features())
 
 
-class Pets(tfds.core.GeneratorBasedBuilder):  # type: ignore[misc]
+class Pets(tfds.core.GeneratorBasedBuilder):  # type: ignore[misc, name-defined]
     """A set as TensorFlow Datasets defines them."""
 
     VERSION = tfds.core.Version("1.2.3")
@@ -79,7 +80,7 @@ class Pets(tfds.core.GeneratorBasedBuilder):  # type: ignore[misc]
             "label": number % 2,
         }
 
-    def _info(self) -> "tfds.core.DatasetInfo":
+    def _info(self) -> Any:
         described = tfds.features.FeaturesDict(self.described())
         return tfds.core.DatasetInfo(builder=self, features=described, **self.roles())
 

@@ -16,7 +16,7 @@ def multiply_adds(module: nn.Module, inputs: Tensor) -> int:
     return counter.operations // 2
 
 
-class _MultiplyAdds(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _MultiplyAdds(TorchDispatchMode):
     """Counts additions and multiplications by PyTorch's own formulas.
 
     As `torch.utils.flop_counter.FlopCounterMode` does, which imports more than a second's worth

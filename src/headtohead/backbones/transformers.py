@@ -255,7 +255,7 @@ def _created(name: str, config: Any) -> nn.Module:
         )
     if "add_pooling_layer" in inspect.signature(type(network).__init__).parameters:
         network.pooler = None  # type: ignore[assignment]  # no map sees it, many files lack it
-        network.register_load_state_dict_pre_hook(_without_pooler)  # type: ignore[no-untyped-call]
+        network.register_load_state_dict_pre_hook(_without_pooler)
     return network
 
 

@@ -14,7 +14,7 @@ DEPENDENT = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 """What PyTorch says of operations whose result, or its shape, is known only when it is there."""
 
 
-class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Operations(TorchDispatchMode):
     """Names of all operations within it, of the backward pass too."""
 
     def __init__(self) -> None:

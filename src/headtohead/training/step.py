@@ -60,7 +60,7 @@ class EagerGradients:
         with tf32(allowed=self.precision == "tf32"):
             logits = self._logits(inputs)
             loss = training_loss(logits, labels, self.weights)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
         return loss.detach(), (predicted(logits.detach()) == labels).sum()
 
     def _logits(self, inputs: Tensor) -> Tensor:
@@ -142,7 +142,7 @@ def cuda_graph(body: Callable[[], Sequence[Tensor]]) -> tuple[Sequence[Tensor], 
     PyTorch registers the device's generator with the graph: each replay draws on from the seed and
     the position that it has then, as an eager step would.
     """
-    own = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    own = torch.cuda.Stream()
     own.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(own):
         for _ in range(WARM_UP):

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -217,10 +218,10 @@ def test_looks_are_taken_as_on_one_machine(site: Site) -> None:
 @thorough
 def test_trials_are_those_of_one_machine(site: Site) -> None:
     """What is proposed next follows from all trials before, wherever they were trained."""
-    study, given = site.study("tuned", TUNING), {"cache": site.folder / "cache"}
+    study, cache = site.study("tuned", TUNING), site.folder / "cache"
     here, there = site.folder / "tuned-here", site.folder / "tuned-there"
-    headtohead.tune(study, out=here, workers=1, **given)
-    headtohead.tune(study, out=there, executor=site.executor, **given)
+    headtohead.tune(study, out=here, workers=1, cache=cache)
+    headtohead.tune(study, out=there, executor=site.executor, cache=cache)
     assert len(list(here.glob("trials/runs/*/*/run.json"))) == 6
     assert ledger(there / "trials") == ledger(here / "trials")
     assert (there / "tuned.yaml").read_bytes() == (here / "tuned.yaml").read_bytes()
@@ -254,7 +255,7 @@ def test_killed_workers_machines_and_commands_cost_no_finished_run(
     command = site.command(study, "killed")
     wait_for(lambda: list(out.glob("runs/*/*/history.jsonl")))
     for line in (b"ray::work", b"headtohead.runtime.worker"):
-        (victim, *_) = wait_for(lambda line=line: processes(line, site.found["raylets"]))
+        (victim, *_) = wait_for(partial(processes, line, site.found["raylets"]))
         os.kill(victim, signal.SIGKILL)
     os.kill(site.found["raylets"][1], signal.SIGKILL)
     first = wait_for(lambda: list(out.glob("runs/*/*/run.json")))[0]

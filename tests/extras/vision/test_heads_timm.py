@@ -46,7 +46,7 @@ def features() -> Tensor:
 
 def close(head: Head, pooled: Tensor) -> None:
     """The head is its last linear layer on what timm pooled."""
-    expected = head.linear(pooled.flatten(1))
+    expected = head.get_submodule("linear")(pooled.flatten(1))
     torch.testing.assert_close(head(features()), expected, rtol=1e-5, atol=1e-5)
 
 
@@ -175,7 +175,7 @@ def test_class_attention_is_timms() -> None:
             }
         )
         token = block(seen, token)
-    close(head, head.norm(token[:, 0]))
+    close(head, head.get_submodule("norm")(token[:, 0]))
 
 
 @pytest.mark.parametrize("gamma", [1.0, 1.25, 2.0])
@@ -262,7 +262,8 @@ def test_ml_decoder_is_timms(groups: int) -> None:
     )
     theirs.query_embed.weight.copy_(state["queries"])
     # The layer by itself: newer versions of torch hand it arguments that timm's does not take.
-    seen = head.embed(features().flatten(2).transpose(1, 2)).relu().transpose(0, 1)
+    embed = head.get_submodule("embed")
+    seen = embed(features().flatten(2).transpose(1, 2)).relu().transpose(0, 1)
     queries = theirs.query_embed.weight.unsqueeze(1).expand(-1, 4, -1)
     decoded = layer(queries, seen).transpose(0, 1)
     logits = torch.einsum("ngw,gwk->ngk", decoded, state["weight"]).flatten(1)[:, :K]
