@@ -20,6 +20,7 @@ from headtohead.probes.translation import TRANSLATION, Translation
 from headtohead.report.formats.terminal import render_text
 from headtohead.report.page.findings import target_rows
 from headtohead.report.summary import summarize
+from headtohead.store.changes import LateChange, add_change
 from headtohead.store.ledger import Ledger, StudyFile
 from headtohead.store.records import Failure
 from headtohead.study_data import StudyData
@@ -176,6 +177,20 @@ def test_an_epochs_pictures_are_those_of_its_steps(tmp_path: Path) -> None:
     write_session(other, SPEED, SPEED.pack(speed))
     paces = speeds_of(StudyData(other))
     assert (paces["fc"].pictures, paces["gap"].pictures) == (1600, 30)
+
+
+def test_a_target_that_is_named_late_proves_no_speed(tmp_path: Path) -> None:
+    """Else whoever reads the report, names its target and runs again has a verdict."""
+    ledger = probe(full_ledger(tmp_path, heads=("fc", "gap"), seeds=7))
+    study = ledger.file.study
+    rule = study.verdict.model_copy(update={"target": 0.6})
+    file = ledger.file.model_copy(update={"study": study.model_copy(update={"verdict": rule})})
+    ledger = Ledger.create(tmp_path, file)
+    assert named(judge(StudyData(ledger)))["speed"].outcome == "supported"
+    add_change(tmp_path, LateChange(rules={"target": ("none", "0.6")}))
+    found = named(judge(StudyData(ledger)))["speed"]
+    assert found.outcome == "inconclusive"
+    assert stated(found.rule, "estimate", "verdict.target")[-1] == "verdict.target"
 
 
 def in_closed_form(ledger: Ledger, head: str) -> None:

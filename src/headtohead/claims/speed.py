@@ -61,7 +61,8 @@ def speed_question(data: StudyData) -> Question:
     if targets is not None and targets.heads:
         horizon = targets.heads[0].epochs.horizon
         majority = data.file.majority_share("validation")
-        goal = Goal(targets.target, horizon, majority, targets.declared)
+        named_late = any("target" in change.rules for change in data.late_changes)
+        goal = Goal(targets.target, horizon, majority, targets.declared and not named_late)
     level = data.study.verdict.level
     asked = faster(data.reference, data.against, speeds_of(data), data.seeds, goal, level)
     untrained = in_closed_form(data.study, data.by_head)

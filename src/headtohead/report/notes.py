@@ -11,6 +11,7 @@ from headtohead.config.verdict import Metric
 from headtohead.core.text import counted, names
 from headtohead.report.comparisons import HeadComparison
 from headtohead.stats import Lag
+from headtohead.store.changes import LateChange
 from headtohead.store.ledger import StudyFile
 from headtohead.study_data import StudyData
 
@@ -86,6 +87,27 @@ def run_notes(data: StudyData) -> Iterator[str]:
                 f"was not recorded): its means mix them. `headtohead compare --retrain-changed` "
                 f"trains them again."
             )
+
+
+def change_notes(changes: Sequence[LateChange]) -> Iterator[str]:
+    """What of the design was not the first one, though verdicts could be seen by that."""
+    seeds = [change.seeds for change in changes if change.seeds is not None]
+    if seeds:
+        told = ", then ".join(map(str, (seeds[0][0], *(after for _, after in seeds))))
+        yield (
+            f"Seeds were added after the runs could give verdicts: {told}. Where someone had "
+            f"looked at the results, false verdicts are more frequent than the level says."
+        )
+    values: dict[str, list[str]] = {}
+    for change in changes:
+        for name, (before, after) in change.rules.items():
+            values.setdefault(name, [before]).append(after)
+    if values:
+        told = "; ".join(f"{name} {', then '.join(known)}" for name, known in values.items())
+        yield (
+            f"The rule was changed after the runs could give verdicts: {told}. Whoever has seen "
+            f"verdicts by one rule and takes another has tested twice."
+        )
 
 
 def training_notes(
