@@ -179,6 +179,22 @@ def test_an_epochs_pictures_are_those_of_its_steps(tmp_path: Path) -> None:
     assert (paces["fc"].pictures, paces["gap"].pictures) == (1600, 30)
 
 
+def test_a_head_that_fits_nothing_does_not_over_fit_less(tmp_path: Path) -> None:
+    """Else a head that learned nothing is said to over-fit less than one that learned."""
+    ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=7)
+    assert named(judge(StudyData(ledger)))["overfitting"].outcome == "supported"
+    change_epochs(ledger, "gap", accuracy=0.5, train_accuracy=0.51, val_accuracy=0.5)
+    found = named(judge(StudyData(ledger)))["overfitting"]
+    assert found.outcome == "inconclusive"
+    assert found.difference is not None
+    assert found.difference.n == 0
+    note = next(note for note in found.notes if "largest class" in note)
+    assert stated(note, "gap", "fc") == ["gap", *map(str, range(7))]
+    change_epochs(ledger, "gap", train_accuracy=0.9)  # it fits, if only its training images
+    found = named(judge(StudyData(ledger)))["overfitting"]
+    assert found.outcome == "refuted"
+
+
 def test_a_target_that_is_named_late_proves_no_speed(tmp_path: Path) -> None:
     """Else whoever reads the report, names its target and runs again has a verdict."""
     ledger = probe(full_ledger(tmp_path, heads=("fc", "gap"), seeds=7))
