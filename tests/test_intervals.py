@@ -106,6 +106,18 @@ def test_pairs_that_were_added_without_a_look_say_so(tmp_path: Path) -> None:
     assert WITHOUT_LOOKS in difference_text(summary, against(summary, "fc"))
 
 
+def test_an_interval_over_all_looks_is_at_the_level_of_its_design(tmp_path: Path) -> None:
+    """Else a later command's level is printed beside an interval of another."""
+    ledger = looked_at(tmp_path)
+    study = ledger.file.study
+    rule = study.verdict.model_copy(update={"level": 0.1})
+    file = ledger.file.model_copy(update={"study": study.model_copy(update={"verdict": rule})})
+    summary = summarize(StudyData(Ledger.create(tmp_path, file)))
+    assert over_seeds(summary, against(summary, "fc")).confidence == "95 %"
+    assert over_seeds(summary, against(summary, "gmp")).confidence == "90 %"
+    assert "95 %" in reason(summary, against(summary, "fc"))
+
+
 def test_the_terminal_estimates_a_lagging_pair_by_its_looks(tmp_path: Path) -> None:
     """Else the terminal alone shows the narrower interval."""
     ledger = looked_at(tmp_path)

@@ -13,6 +13,7 @@ from headtohead.report.comparisons import HeadComparison
 from headtohead.stats import Lag
 from headtohead.store.changes import LateChange
 from headtohead.store.ledger import StudyFile
+from headtohead.store.looks import LooksRecord
 from headtohead.study_data import StudyData
 
 UNSETTLED = 0.01
@@ -52,6 +53,29 @@ def state_notes(
             )
     if runs and len(file.study.heads) > 1 and reference not in {run.head for run in runs}:
         yield f"No comparison: the reference {reference} has no run yet."
+
+
+def early_notes(
+    unfinished: Sequence[tuple[str, int]],
+    comparisons: Sequence[HeadComparison],
+    looks: LooksRecord | None,
+) -> Iterator[str]:
+    """That verdicts rest on part of what was planned."""
+    todo = {head for head, _ in unfinished}
+    if looks is not None:
+        if todo and looks.next_look is not None:
+            yield (
+                "The claims are tested once, when the sequential design has come to its end: "
+                "what is said of them by now is early."
+            )
+        return
+    found = [item.comparison for item in comparisons if {item.first, item.other} & todo]
+    outcomes = {verdict.outcome for one in found for verdict in (one.better, one.not_worse)}
+    if outcomes & {"supported", "refuted"}:
+        yield (
+            "Verdicts rest on the pairs that are finished, not on all that were planned: stopping "
+            "because of them makes false verdicts more frequent."
+        )
 
 
 def _failures(runs: Sequence[RunResult], metric: Metric) -> Iterator[str]:

@@ -17,6 +17,7 @@ from headtohead.core.errors import UsageError
 from headtohead.report.comparisons import HeadComparison, comparisons_of
 from headtohead.report.notes import (
     change_notes,
+    early_notes,
     label_notes,
     learning_notes,
     picture_notes,
@@ -241,6 +242,7 @@ def _notes(
     yield from change_notes(data.late_changes)
     yield from run_notes(data)
     yield from state_notes(file, ordered, unfinished, comparisons)
+    yield from early_notes(unfinished, comparisons, data.looks)
     yield from training_notes(file, ordered, data.lags)
     yield from learning_notes(file, data.by_head, data.lags)
     yield from label_notes(file)

@@ -66,7 +66,7 @@ class Design:
         """
         least = 0.0 if self.looks[-1] <= EXACT_UP_TO else 1 / (RESAMPLES + 1)
         pairs = zip(self.looks, self.spent(), strict=True)
-        return tuple(n for n, spent in pairs if max(2 / 2**n, least) <= spent)
+        return tuple(n for n, spent in pairs if max(2 / 2**n, least) <= spent * (1 + TIE))
 
 
 @dataclass(frozen=True)

@@ -134,10 +134,13 @@ def _of_looks(summary: Summary, rows: Sequence[HeadComparison]) -> str:
     if looks is None:
         return ""
     interval = ""
-    for about in (over_seeds(summary, item).about for item in rows):
-        if about == OVER_LOOKS:
-            interval = ", and its interval is the repeated one, which holds over all looks"
-        elif about:
+    for found in (over_seeds(summary, item) for item in rows):
+        if found.about == OVER_LOOKS:
+            interval = (
+                f", and its interval is the repeated one, which holds over all looks at "
+                f"{found.confidence}"
+            )
+        elif found.about:
             interval = ", whose looks its interval takes no account of"
     others = "; the other rows are estimates" if len(rows) > 1 else ""
     return (

@@ -223,8 +223,7 @@ def _estimate(summary: Summary, item: HeadComparison) -> str:
         return f"{line} (an estimate over {difference.n} seeds; {found.why_not})"
     low, high = (with_sign(100 * end, 1) for end in found.bounds)
     about = f", {found.about}" if found.about else ""
-    confidence = f"{100 * (1 - difference.level):g} %"
-    return f"{line} ({confidence} interval {low} to {high}{about}, an estimate)"
+    return f"{line} ({found.confidence} interval {low} to {high}{about}, an estimate)"
 
 
 def _grid(summary: Summary, width: int) -> Table:

@@ -72,10 +72,12 @@ def _legend(summary: Summary, shown: Sequence[HeadComparison], margin: float) ->
     if any(_bounds(summary, item) for item in shown):
         yield f"Line: {_confidence(shown)} interval (Student's t) over seeds."
     for item in shown:
-        if about := over_seeds(summary, item).about:
-            which = "the repeated one, which holds over all its looks"
-            alone = "not corrected for its looks"
-            yield f"That of {item.pair} is {which if about == OVER_LOOKS else alone}."
+        found = over_seeds(summary, item)
+        if found.about == OVER_LOOKS:
+            repeated = f"the repeated one, which holds over all its looks at {found.confidence}"
+            yield f"That of {item.pair} is {repeated}."
+        elif found.about:
+            yield f"That of {item.pair} is not corrected for its looks."
     if not all(_bounds(summary, item) for item in shown):
         yield "One seed, or seeds that differ by the same, have no interval, so no line."
     if any(picture_bounds(item) for item in shown):
@@ -146,6 +148,6 @@ def difference_text(summary: Summary, item: HeadComparison) -> str:
         return f"{text} on average over {difference.n} seeds, {found.why_not}"
     low, high = (with_sign(100 * end) for end in found.bounds)
     return (
-        f"{text} on average over {difference.n} seeds, {100 * (1 - difference.level):g} % "
+        f"{text} on average over {difference.n} seeds, {found.confidence} "
         f"interval{found.in_brackets} {low} to {high}"
     )

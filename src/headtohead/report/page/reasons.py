@@ -27,7 +27,7 @@ def reason(summary: Summary, item: HeadComparison) -> str:
         return f"{text} on average; {found.why_not}."
     where = " on this split" if summary.file.study.split.mode == "fixed" else ""
     about = f" {OVER_LOOKS}" if found.about == OVER_LOOKS else found.in_brackets
-    sure = f"with {100 * (1 - difference.level):g} % confidence{about}"
+    sure = f"with {found.confidence} confidence{about}"
     low, high = sorted(100 * sign * end for end in found.bounds)
     if not round(low, 1) and not round(high, 1):
         return f"{text} on average; {sure} they differ by less than 0.1 points{where}."
