@@ -112,7 +112,7 @@ def test_parameters_wait_for_a_run_of_both() -> None:
 def speeds_with(step: float, epochs: float, *, reached: int = 7, seeds: int = 7) -> Speeds:
     rounds = step * np.array([1.0, 1.02, 0.99, 1.01, 1.0])
     taken = {seed: epochs + 0.25 * (seed % 3) for seed in range(seeds)}
-    return Speeds(rounds, 2 * rounds, taken, reached, 1000)
+    return Speeds(rounds, 2 * rounds, taken, frozenset(range(reached, seeds)), 1000)
 
 
 @pytest.mark.parametrize(
@@ -226,6 +226,21 @@ def test_runs_that_never_reach_the_target_are_told() -> None:
     asked = faster("gap", "fc", speeds, SEEDS, GOAL, 0.05)
     (note,) = asked.notes
     assert stated(note, "gap", "fc", "target") == ["fc", "2", "7", "target", "10"]
+
+
+@pytest.mark.parametrize(("late", "outcome"), [(7, "inconclusive"), (3, "supported")])
+def test_a_target_that_neither_head_reaches_proves_no_speed(late: int, outcome: str) -> None:
+    """Else quick steps alone pass for the way to a target that nobody has seen reached."""
+    taken = {seed: 10.0 if seed < late else 4.0 for seed in SEEDS}
+    speeds = {
+        head: replace(speeds_with(step, 1), epochs=taken, late=frozenset(range(late)))
+        for head, step in (("gap", 0.8e-3), ("fc", 1e-3))
+    }
+    asked = faster("gap", "fc", speeds, SEEDS, GOAL, 0.05)
+    assert asked.ruling is not None
+    assert asked.ruling.outcome == outcome
+    told = stated(asked.ruling.rule.partition("; ")[2], "neither", "target")
+    assert told == (["7", "7", "neither", "target"] if late == 7 else [])
 
 
 @pytest.mark.parametrize("goal", [GOAL, None])

@@ -19,11 +19,14 @@ import torch
 from click.testing import CliRunner, Result
 
 from headtohead.cli import main
+from headtohead.compare import compare
 from headtohead.core.files import sha256_of
 from headtohead.probes.base import read_run
 from headtohead.probes.class_maps import CLASS_MAPS
+from headtohead.store.changes import LateChange, read_changes
 from headtohead.store.ledger import Ledger
 from headtohead.store.records import read_history
+from ledgers import add_run
 from photographs import write_pictures
 from stated import stated
 
@@ -130,6 +133,7 @@ def start_until_epochs(words: list[str], out: Path, epochs: int) -> "subprocess.
 WITHOUT_TORCH = """
 import sys
 from headtohead.cli import main
+from headtohead.compare import compare
 try:
     main()
 finally:
@@ -168,6 +172,28 @@ def test_heads_and_seeds_grow_without_training_anything_twice(
     assert (out / "runs/gap/seed-0/run.json").read_bytes() == before
     assert curves(out) == curves(undisturbed)
     assert Ledger.open(out).file.functions == {"gap": "one linear layer on the means"}
+
+
+def test_what_is_changed_late_is_kept_with_the_ledger(
+    tmp_path: Path, source: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else only whoever saw the terminal knows that seeds came after a look."""
+    module = sys.modules["headtohead.compare"]
+    # Runs are written down below: here it counts what the command does before them.
+    monkeypatch.setattr(module, "_run_and_report", lambda ledger, *others: ledger)
+
+    def asked(seeds: int) -> Any:
+        place = {"data": str(source), "cache": cache, "out": tmp_path / "late", "workers": 1}
+        return compare(heads="gap,gmp", seeds=seeds, image_size=36, epochs=1, **place)
+
+    ledger = asked(6)
+    for head in ("gap", "gmp"):
+        for seed in range(6):
+            add_run(ledger, head, seed)
+    asked(6)
+    assert read_changes(tmp_path / "late") == ()
+    asked(7)
+    assert read_changes(tmp_path / "late") == (LateChange(seeds=(6, 7)),)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -17,14 +17,16 @@ from headtohead.runtime.interim import (
     declare,
     follow,
     jobs_without_look,
+    late_change,
     late_notes,
     look_jobs,
 )
 from headtohead.runtime.jobs import Job
+from headtohead.store.changes import CHANGES_FILE, LateChange, add_change, read_changes
 from headtohead.store.ledger import Ledger
 from headtohead.store.looks import LOOKS_FILE, LooksRecord, read_looks
 from headtohead.study_data import StudyData
-from ledgers import ENVIRONMENT, add_run, study_ledger
+from ledgers import ENVIRONMENT, add_run, full_ledger, study_ledger
 from stated import stated
 
 
@@ -274,32 +276,66 @@ def test_seeds_that_are_added_to_a_decided_study_are_told_of(tmp_path: Path) -> 
     more = ledger.file.model_copy(update={"study": study.model_copy(update={"seeds": 7})})
     for seed in range(6):
         add_run(ledger, "fc", seed)
-        assert list(late_notes(tmp_path, more)) == [], "no verdict could be seen yet"
+        assert late_change(tmp_path, more) is None, "no verdict could be seen yet"
         add_run(ledger, "gap", seed)
-    assert list(late_notes(tmp_path, ledger.file)) == []
-    (told,) = late_notes(tmp_path, more)
+    assert late_change(tmp_path, ledger.file) is None
+    change = late_change(tmp_path, more)
+    assert change == LateChange(seeds=(6, 7))
+    (told,) = late_notes(tmp_path, change)
     assert stated(told.removeprefix(str(tmp_path))) == ["6"]
 
 
 @pytest.mark.parametrize(
-    "rule",
-    [{"metric": "macro_f1"}, {"reference": "fc"}, {"margin": 0.05}, {"pairs": [["fc", "gap"]]}],
-    ids=lambda rule: next(iter(rule)),
+    ("rule", "words"),
+    [
+        ({"metric": "macro_f1"}, ("test_accuracy", "macro_f1")),
+        ({"reference": "fc"}, ("gap", "fc")),
+        ({"margin": 0.05}, ("0.01", "0.05")),
+        ({"pairs": ["gmp", ["fc", "gmp"]]}, ("none", "gmp, fc against gmp")),
+        ({"target": 0.9}, ("none", "0.9")),
+        ({"claims_against": "gmp"}, ("fc", "gmp")),
+    ],
+    ids=lambda value: next(iter(value)),
 )
 def test_a_rule_that_changes_after_its_runs_is_told_of(
-    tmp_path: Path, rule: dict[str, Any]
+    tmp_path: Path, rule: dict[str, Any], words: tuple[str, str]
 ) -> None:
     """Else whoever tries three metrics and reports one is not told that he tested three times."""
-    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=6)
+    ledger = study_ledger(tmp_path, heads=("fc", "gap", "gmp"), seeds=7)
     content = ledger.file.study.model_dump()
     study = StudySpec.model_validate(content | {"verdict": content["verdict"] | rule})
     other = ledger.file.model_copy(update={"study": study})
-    assert list(late_notes(tmp_path, other)) == []
-    for head in ("fc", "gap"):
-        for seed in range(6):
+    assert late_change(tmp_path, other) is None
+    for head in ("fc", "gap", "gmp"):
+        for seed in range(7):
             add_run(ledger, head, seed)
-    (told,) = late_notes(tmp_path, other)
-    assert f"changes their {next(iter(rule))}" in told
+    change = late_change(tmp_path, other)
+    assert change is not None
+    name = next(iter(rule))
+    assert change.rules[name] == words
+    told = next(iter(late_notes(tmp_path, change)))
+    assert name in told
+
+
+def test_a_report_tells_what_was_changed_after_verdicts_could_be_seen(tmp_path: Path) -> None:
+    """Else a reader of the report takes the last design for the one that was declared."""
+    ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=7, epochs=1)
+    assert not any("after the runs" in note for note in summarize(StudyData(ledger)).notes)
+    margin = LateChange(rules={"margin": ("0.01", "0.05")})
+    for change in (LateChange(seeds=(7, 9)), LateChange(seeds=(9, 12)), margin, margin):
+        add_change(tmp_path, change)
+    assert len(read_changes(tmp_path)) == 3, "a command that was stopped says it once"
+    seeds, rule = (note for note in summarize(StudyData(ledger)).notes if "after the runs" in note)
+    assert stated(seeds) == ["7", "9", "12"]
+    assert stated(rule, "margin") == ["margin", "0.01", "0.05"]
+
+
+def test_changes_that_cannot_be_read_are_no_traceback(tmp_path: Path) -> None:
+    """Else a file of a later version ends in one, and nobody knows which file."""
+    ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=1, epochs=1)
+    (tmp_path / CHANGES_FILE).write_text('{"format": 99}')
+    with pytest.raises(UsageError, match=CHANGES_FILE):
+        summarize(StudyData(ledger))
 
 
 def test_another_reference_or_metric_does_not_take_the_designs_verdict(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from headtohead.probes.translation import TRANSLATION, Translation
 from headtohead.report.formats.terminal import render_text
 from headtohead.report.page.findings import target_rows
 from headtohead.report.summary import summarize
+from headtohead.store.changes import LateChange, add_change
 from headtohead.store.ledger import Ledger, StudyFile
 from headtohead.store.records import Failure
 from headtohead.study_data import StudyData
@@ -176,6 +177,36 @@ def test_an_epochs_pictures_are_those_of_its_steps(tmp_path: Path) -> None:
     write_session(other, SPEED, SPEED.pack(speed))
     paces = speeds_of(StudyData(other))
     assert (paces["fc"].pictures, paces["gap"].pictures) == (1600, 30)
+
+
+def test_a_head_that_fits_nothing_does_not_over_fit_less(tmp_path: Path) -> None:
+    """Else a head that learned nothing is said to over-fit less than one that learned."""
+    ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=7)
+    assert named(judge(StudyData(ledger)))["overfitting"].outcome == "supported"
+    change_epochs(ledger, "gap", accuracy=0.5, train_accuracy=0.51, val_accuracy=0.5)
+    found = named(judge(StudyData(ledger)))["overfitting"]
+    assert found.outcome == "inconclusive"
+    assert found.difference is not None
+    assert found.difference.n == 0
+    note = next(note for note in found.notes if "largest class" in note)
+    assert stated(note, "gap", "fc") == ["gap", *map(str, range(7))]
+    change_epochs(ledger, "gap", train_accuracy=0.9)  # it fits, if only its training images
+    found = named(judge(StudyData(ledger)))["overfitting"]
+    assert found.outcome == "refuted"
+
+
+def test_a_target_that_is_named_late_proves_no_speed(tmp_path: Path) -> None:
+    """Else whoever reads the report, names its target and runs again has a verdict."""
+    ledger = probe(full_ledger(tmp_path, heads=("fc", "gap"), seeds=7))
+    study = ledger.file.study
+    rule = study.verdict.model_copy(update={"target": 0.6})
+    file = ledger.file.model_copy(update={"study": study.model_copy(update={"verdict": rule})})
+    ledger = Ledger.create(tmp_path, file)
+    assert named(judge(StudyData(ledger)))["speed"].outcome == "supported"
+    add_change(tmp_path, LateChange(rules={"target": ("none", "0.6")}))
+    found = named(judge(StudyData(ledger)))["speed"]
+    assert found.outcome == "inconclusive"
+    assert stated(found.rule, "estimate", "verdict.target")[-1] == "verdict.target"
 
 
 def in_closed_form(ledger: Ledger, head: str) -> None:

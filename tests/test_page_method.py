@@ -12,9 +12,10 @@ from headtohead.probes.curves import CURVE_PICTURES, FEWER_CURVES, FEWER_STEPS, 
 from headtohead.probes.probe_images import MOST
 from headtohead.probes.translation import FEWER, PHASES
 from headtohead.stats.metrics import BINS
+from headtohead.store.changes import LateChange, add_change
 from headtohead.store.ledger import Ledger
 from headtohead.store.looks import LooksRecord, write_looks
-from ledgers import add_run, study_ledger
+from ledgers import add_run, full_ledger, study_ledger
 from pages import part, report_page
 from stated import stated
 
@@ -83,6 +84,22 @@ def test_a_sequential_design_is_not_said_to_be_adjusted_for_a_family(tmp_path: P
     captions = re.findall('<p class="caption">(.*?)</p>', section_html(page, "verdicts"), re.S)
     assert "Holm" not in captions[0]
     assert stated(captions[0], "fc", "fc_dropout")[-1] == "fc"
+
+
+def test_the_page_does_not_call_a_late_rule_named_before(tmp_path: Path) -> None:
+    """Else "named before the study runs" stands beside a note that it was not."""
+    ledger = study_ledger(tmp_path, seeds=7)
+    assert "later" not in paragraph(report_page(ledger), "Verdicts.")
+    add_change(tmp_path, LateChange(rules={"metric": ("macro_f1", "test_accuracy")}))
+    assert "later" in paragraph(report_page(ledger), "Verdicts.").partition(":")[0]
+
+
+def test_random_signs_are_not_called_exact(tmp_path: Path) -> None:
+    """Else a test over random choices of signs, as beyond 20 seeds, passes for one over all."""
+    for seeds, exact in ((2, True), (21, False)):
+        out = tmp_path / str(seeds)
+        page = report_page(full_ledger(out, heads=("fc", "gap"), seeds=seeds, epochs=1))
+        assert ("exact" in paragraph(page, "Verdicts.")) == exact
 
 
 def test_probes_are_told_as_they_were_made(tmp_path: Path) -> None:

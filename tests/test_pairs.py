@@ -102,6 +102,25 @@ def test_a_failed_run_answers_with_the_majority_class_on_the_others_pictures(
     assert [test.seed for test in item.mcnemar] == [0, 1]
 
 
+def test_an_estimate_counts_a_failed_run_as_comparisons_do(tmp_path: Path) -> None:
+    """Else a head that diverges now and then looks as good as one that never does."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap", "gmp"), seeds=3, reference="gap")
+    for seed in range(3):
+        add_run(ledger, "gap", seed, skill=0.85)
+        add_run(ledger, "fc", seed, skill=0.85)
+        add_run(ledger, "gmp", seed, failure=DIVERGED if seed else None, skill=0.85)
+    summary = summarize(StudyData(ledger))
+    (found,) = (
+        item
+        for item in summary.estimates
+        if (item.metric, item.first, item.second) == ("test_accuracy", "fc", "gmp")
+    )
+    assert found.over_seeds.n == 3
+    assert found.pictures is not None
+    assert found.over_seeds.mean == pytest.approx(found.pictures.mean)
+    assert estimate(summary, "test_loss", "fc", "gmp")[0] == 1
+
+
 def test_duplicates_in_pictures_csv_are_counted_once(tmp_path: Path) -> None:
     """Without its groups, the same photograph saved twice would narrow the interval."""
     ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=2)

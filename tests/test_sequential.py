@@ -1,6 +1,7 @@
 """Alpha is spent as published, and each look does what an enumeration by hand does."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from scipy import stats
 from headtohead.stats import sequential, sign_flip
 from headtohead.stats.location import Side
 from headtohead.stats.sequential import Design, nominal_levels, sequential_p, take_looks
+from headtohead.store.looks import LookRecord, LooksRecord, read_looks, write_looks
 
 LEVEL = 0.05
 CLEAR = [0.02, 0.03, 0.025, 0.018, 0.031, 0.022, 0.027]
@@ -108,3 +110,41 @@ def test_a_design_says_which_looks_can_decide() -> None:
     """O'Brien and Fleming's first look at 7 of 20 can never decide: `plan` must say so."""
     assert Design((7, 10, 14, 20), LEVEL, "pocock").able() == (7, 10, 14, 20)
     assert Design((7, 10, 14, 20), LEVEL, "obrien-fleming").able() == (10, 14, 20)
+
+
+@pytest.mark.parametrize("looks", [(2, 1000), (2, 3, 1000), (2, 30, 31, 1000)])
+def test_a_look_that_spends_next_to_nothing_costs_the_others_nothing(
+    looks: tuple[int, ...],
+) -> None:
+    """Else a study with such looks stops at its first one with an error of the solver."""
+    design = Design(looks, LEVEL, "obrien-fleming")
+    levels = nominal_levels(design)
+    assert levels[0] < 1e-300
+    assert levels[-1] == pytest.approx(LEVEL, abs=2e-6)
+    assert all(level <= spent + 1e-9 for level, spent in zip(levels, design.spent(), strict=True))
+
+
+def test_a_look_without_a_level_has_no_interval_and_decides_nothing(tmp_path: Path) -> None:
+    """Else `looks.json` holds an infinite number, and the ledger cannot be opened again."""
+    design = Design((2, 1000), LEVEL, "obrien-fleming")
+    (look,) = take_looks([0.01, 0.02], design)
+    assert (look.low, look.high, look.decision) == (None, None, 0)
+    record = LooksRecord(
+        reference="gap",
+        other="fc",
+        looks=design.looks,
+        level=LEVEL,
+        spending="obrien-fleming",
+        seeds=2,
+        taken=(LookRecord(differences=(0.01, 0.02), **vars(look)),),
+    )
+    write_looks(tmp_path, record)
+    assert read_looks(tmp_path) == record
+
+
+def test_looks_over_random_signs_cannot_decide_below_their_smallest_p_value() -> None:
+    """Else `plan` calls a look at 100 of 1,000 pairs able that no data whatever can pass."""
+    design = Design((100, 1000), LEVEL, "obrien-fleming")
+    clear = np.linspace(0.01, 0.02, 100)
+    assert sequential_p(clear, design)[0] > design.spent()[0]
+    assert design.able() == (1000,)

@@ -356,3 +356,17 @@ def test_heads_that_do_as_well_on_validation_are_told(tmp_path: Path) -> None:
         assert stated(told, "fc", "gap").count("fc") == 1
     apart = full_ledger(tmp_path / "apart", heads=("fc", "gap"), seeds=2, epochs=1)
     assert summarize(StudyData(apart)).level_with_winner == []
+
+
+@pytest.mark.parametrize(("planned", "early"), [(7, False), (9, True)])
+def test_verdicts_before_the_last_seed_are_called_early(
+    tmp_path: Path, planned: int, early: bool
+) -> None:
+    """Else whoever stops at a verdict that pleases looks like whoever waited for all seeds."""
+    ledger = study_ledger(tmp_path, heads=("fc", "gap"), seeds=planned, epochs=1)
+    for seed in range(7):
+        add_run(ledger, "gap", seed, skill=0.9 + 0.005 * (seed % 3))
+        add_run(ledger, "fc", seed, skill=0.7)
+    summary = summarize(StudyData(ledger))
+    assert summary.comparisons[0].comparison.better.outcome == "supported"
+    assert any("planned" in note for note in summary.notes) == early

@@ -25,13 +25,20 @@ from headtohead.report.page.thumbnails import keep_thumbnails
 from headtohead.report.render import render
 from headtohead.report.summary import Summary
 from headtohead.result import Comparison
-from headtohead.runtime.interim import check_design, follow, jobs_without_look, late_notes
+from headtohead.runtime.interim import (
+    check_design,
+    follow,
+    jobs_without_look,
+    late_change,
+    late_notes,
+)
 from headtohead.runtime.jobs import Job
 from headtohead.runtime.preflight import guidance_of, question_about
 from headtohead.runtime.progress import Display
 from headtohead.runtime.retraining import Retraining, clear_outdated
 from headtohead.runtime.runner import StudyRunner
 from headtohead.runtime.startup import check_what_is_named, start_up
+from headtohead.store.changes import add_change
 from headtohead.store.ledger import Ledger, StudyFile, hold, refuse_another
 from headtohead.store.looks import LooksRecord
 from headtohead.store.new_study import default_out, study_file
@@ -117,13 +124,16 @@ def _open(
     split = split_study(spec, prepared, 0) if spec.split.mode == "fixed" else None
     table = picture_table(prepared, split)
     refuse_another_split(folder, table)
-    for line in late_notes(folder, file):
+    change = late_change(folder, file)
+    for line in late_notes(folder, change):
         display.note(line)
     clear_outdated(folder, file, retraining, display.note)
     if spec.tuning is not None:
         display.note("Using default settings; `headtohead tune` tunes each head first.")
     if spec.masks is not None:
         check_masks_folder(expanded(spec.masks), prepared.names)
+    if change is not None:
+        add_change(folder, change)
     ledger = Ledger.create(folder, file)
     images = {part: sum(counts.values()) for part, counts in file.counts.items()}
     for line in (

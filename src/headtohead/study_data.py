@@ -34,6 +34,7 @@ from headtohead.probes.probe_images import (
     read_masks,
 )
 from headtohead.stats import Lag
+from headtohead.store.changes import LateChange, read_changes
 from headtohead.store.ledger import Ledger, Run, StudyFile
 from headtohead.store.looks import LooksRecord, read_looks
 from headtohead.store.picture_table import PictureTable, read_pictures
@@ -127,6 +128,11 @@ class StudyData:
     def looks(self) -> LooksRecord | None:
         """The sequential design, with the looks taken; None where the study follows none."""
         return read_looks(self.out)
+
+    @cached_property
+    def late_changes(self) -> tuple[LateChange, ...]:
+        """What was changed of the study when its runs could give verdicts already."""
+        return read_changes(self.out)
 
     @cached_property
     def image_table(self) -> PictureTable | None:

@@ -40,6 +40,18 @@ def stayed(run: RunResult, found: Baseline, metric: Metric) -> bool:
     return level and (test is None or test - constant <= room(constant))
 
 
+def ended_there(run: RunResult, found: Baseline) -> bool:
+    """Whether a finished run is at its last epoch, too, no other than always the largest class.
+
+    On the training and on the validation images: such a run fits nothing, and so over-fits nothing.
+    """
+    val, gap = run.metrics["last_val_accuracy"], run.metrics["last_overfit"]
+    if not run.finished or val is None or gap is None:
+        return False
+    ends = ((val + gap, found.train), (val, found.validation))
+    return all(abs(accuracy - share) <= room(share) for accuracy, share in ends)
+
+
 def seeds_that_stayed(
     by_head: Mapping[str, Sequence[RunResult]],
     found: Baseline,

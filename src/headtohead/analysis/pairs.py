@@ -58,8 +58,9 @@ class PairEstimate:
     """Two heads on one metric, first minus second: estimates over seeds, no verdict.
 
     `metric` is a name of METRICS or of TARGET_METRICS, in its unit; runs that failed have no
-    metrics and are left out, except of times to the target. `pictures` is the interval over test
-    images, for the primary metric alone.
+    metrics and are left out, except of times to the target and of the primary metric: there they
+    score as in comparisons. `pictures` is the interval over test images, for the primary metric
+    alone.
     """
 
     metric: str
@@ -208,14 +209,22 @@ def estimates(
         for metric in METRICS if closely else (primary,):
             if metric == primary and decided:
                 continue
-            over_seeds = estimate(_differences(pair, metric), level)
-            over: PictureInterval | None = None
             if metric == primary:
                 over = picture_interval(answers_of(pair, answers), groups, level)
-            yield PairEstimate(metric, first, second, over_seeds, over)
+                yield PairEstimate(metric, first, second, estimate(_scored(pair), level), over)
+                continue
+            over_seeds = estimate(_differences(pair, metric), level)
+            yield PairEstimate(metric, first, second, over_seeds, None)
         for metric in TARGET_METRICS if targets is not None and closely else ():
             values = _time_differences(pair, targets, metric)
             yield PairEstimate(metric, first, second, estimate(values, level), None)
+
+
+def _scored(pair: Pairing) -> list[float]:
+    """On the primary metric; nothing of two heads of which no run is finished."""
+    if not any(mine.finished or theirs.finished for mine, theirs in pair.runs.values()):
+        return []
+    return [round(value, DECIMALS) for value in pair.scored().values()]
 
 
 def _differences(pair: Pairing, metric: str) -> list[float]:

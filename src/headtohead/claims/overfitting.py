@@ -1,10 +1,12 @@
 """The second claim: the reference over-fits less."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import final
 
 import numpy as np
 
+from headtohead.analysis.baseline import baseline_of
+from headtohead.analysis.learning import ended_there
 from headtohead.analysis.run_results import loss_rise
 from headtohead.claims.base import BySeed, ClaimFigure, Question, estimate_text, measure, pairs
 from headtohead.core.text import counted
@@ -34,7 +36,10 @@ CLAIM = OverfittingClaim()
 
 
 def overfitting_question(data: StudyData) -> Question:
-    """The gap between the accuracies; beside it the rise of the loss, and where both disagree."""
+    """The gap between the accuracies; beside it the rise of the loss, and where both disagree.
+
+    A run that fits nothing has no gap, and says nothing of over-fitting: it gives no pair.
+    """
     gap = data.by_seed((r.head, r.seed, r.metrics["last_overfit"]) for r in data.finished)
     best = data.by_seed((r.head, r.seed, r.metrics["best_overfit"]) for r in data.finished)
     histories = {(run.record.head, run.record.seed): run.history for run in data.runs}
@@ -43,23 +48,44 @@ def overfitting_question(data: StudyData) -> Question:
         for r in data.finished
         if (history := histories[r.head, r.seed])
     )
+    idle = _fits_nothing(data)
+    seeds = [seed for seed in data.seeds if all(seed not in mine for mine in idle.values())]
     return Question(
         statement=f"{data.reference} over-fits less than {data.against}",
         tested=(
             f"training minus validation accuracy at the last epoch, {data.against} minus "
             f"{data.reference}"
         ),
-        differences=pairs(gap, data.against, data.reference, data.seeds),
+        differences=pairs(gap, data.against, data.reference, seeds),
         measures=(
             measure("training minus validation accuracy, last epoch", "points", gap),
             measure("training minus validation accuracy, best epoch", "points", best),
             measure("rise of the validation loss after its minimum", "nats", rises),
         ),
         notes=(
+            *_left_out(idle),
             *_at_odds(data, gap, rises),
             *_controls(data, gap),
         ),
     )
+
+
+def _fits_nothing(data: StudyData) -> dict[str, list[int]]:
+    """The two heads → the seeds at which they end as always predicting the largest class."""
+    found = baseline_of(data.file)
+    return {
+        head: [run.seed for run in data.by_head.get(head, ()) if ended_there(run, found)]
+        for head in (data.reference, data.against)
+    }
+
+
+def _left_out(idle: Mapping[str, Sequence[int]]) -> Iterator[str]:
+    for head, seeds in idle.items():
+        if seeds:
+            yield (
+                f"Left out, {head} ends at the largest class and fits nothing that it could "
+                f"over-fit: seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+            )
 
 
 def _at_odds(data: StudyData, gap: BySeed, rises: BySeed) -> Iterator[str]:

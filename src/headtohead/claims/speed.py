@@ -61,7 +61,8 @@ def speed_question(data: StudyData) -> Question:
     if targets is not None and targets.heads:
         horizon = targets.heads[0].epochs.horizon
         majority = data.file.majority_share("validation")
-        goal = Goal(targets.target, horizon, majority, targets.declared)
+        named_late = any("target" in change.rules for change in data.late_changes)
+        goal = Goal(targets.target, horizon, majority, targets.declared and not named_late)
     level = data.study.verdict.level
     asked = faster(data.reference, data.against, speeds_of(data), data.seeds, goal, level)
     untrained = in_closed_form(data.study, data.by_head)
@@ -79,14 +80,14 @@ class Speeds:
 
     `step` (rounds,) processor seconds per image of a training step, in rounds that are paired
     between heads; `wall` likewise on the clock. `epochs` maps seed to the epochs until the
-    target was reached, at most the `horizon` that all were watched for; `reached` of them did.
-    `pictures` is the number of images in an epoch's training steps.
+    target was reached, at most the `horizon` that all were watched for; seeds in `late` had not
+    reached it by then. `pictures` is the number of images in an epoch's training steps.
     """
 
     step: NDArray[np.float64]
     wall: NDArray[np.float64]
     epochs: Mapping[int, float]
-    reached: int
+    late: frozenset[int]
     pictures: int
 
     def to_target(self) -> dict[int, float]:
@@ -114,7 +115,7 @@ def speeds_of(data: StudyData) -> dict[str, Speeds]:
     speed, targets = data.session(SPEED), data.targets
     if speed is None or targets is None:
         return {}
-    pictures = sum(data.file.counts["train"].values())
+    pictures, late = sum(data.file.counts["train"].values()), _late(data, targets)
     speeds = {}
     for item in targets.heads:
         recipe = data.study.recipe_for(item.head)
@@ -123,7 +124,7 @@ def speeds_of(data: StudyData) -> dict[str, Speeds]:
             step=speed.cpu[place] / speed.batch_size[place],
             wall=speed.wall[place] / speed.batch_size[place],
             epochs=dict(zip(item.seeds, item.epochs.values, strict=True)),
-            reached=item.epochs.reached,
+            late=frozenset(seed for head, seed in late if head == item.head),
             pictures=recipe.batch(pictures) * recipe.steps(pictures),
         )
     return speeds
@@ -142,7 +143,8 @@ def faster(
     Supported (refuted): a step takes less (more) processor time in every round, and the
     processor time saved until the target, epochs times steps, paired by seed, is above (below) 0
     by the study's three tests. Where the two parts disagree it is inconclusive, and where the
-    target was taken from results, which leaves of the second part an estimate.
+    second part is but an estimate: the target was taken from results, or in half of the pairs
+    neither run reached it, so that their difference is that of a step alone.
     """
     times = {head: speed.to_target() for head, speed in speeds.items()}
     statement = f"{reference} trains faster than {against}"
@@ -152,17 +154,25 @@ def faster(
         return Question(statement, measures=measures, ruling=ruling)
     ratio = speeds[reference].step / speeds[against].step
     per_step = int((ratio < 1).all()) - int((ratio > 1).all())
-    difference = paired_difference(list(pairs(times, against, reference, seeds).values()), level)
+    saved = pairs(times, against, reference, seeds)
+    difference = paired_difference(list(saved.values()), level)
     said = verdict(statement, difference, holm({"": difference.p_agreed})[""], 1)
     to_target = {"supported": 1, "refuted": -1}.get(said.outcome, 0)
     outcome: Outcome = "inconclusive"
+    neither = len(saved.keys() & speeds[reference].late & speeds[against].late)
+    mostly = 2 * neither >= len(saved) > 0
+    known = goal.declared and not mostly
     reservations = list(_reservations(goal))
+    if mostly:
+        reservations.append(
+            f"in {neither} of {counted(len(saved), 'pair')} neither run reached the target"
+        )
     if per_step == to_target and not reservations:
         outcome = said.outcome
     rule = (
         f"both parts must agree. Per step: {_PART[per_step]}, × {np.median(ratio):.3f} "
         f"({ratio.min():.3f} to {ratio.max():.3f} over {len(ratio)} rounds). To the target: "
-        f"{_PART[to_target] if goal.declared else 'an estimate'}{_saved(difference)}, "
+        f"{_PART[to_target] if known else 'an estimate'}{_saved(difference)}, "
         f"{counted(difference.n, 'seed')}"
     )
     if difference.n < seeds_needed(1, level):
@@ -213,10 +223,10 @@ def _speed_measures(
 
 def _censored(speeds: Mapping[str, Speeds], goal: Goal) -> tuple[str, ...]:
     return tuple(
-        f"{head}: {len(speed.epochs) - speed.reached} of {len(speed.epochs)} runs did not reach "
+        f"{head}: {len(speed.late)} of {len(speed.epochs)} runs did not reach "
         f"the target and count as {goal.horizon:g} epochs, as long as all were watched"
         for head, speed in speeds.items()
-        if speed.reached < len(speed.epochs)
+        if speed.late
     )
 
 

@@ -60,6 +60,12 @@ def above(p: float, level: float, digits: int = 2) -> str:
     return next((text for text in texts if float(text) > level), f"{p:g}")
 
 
+def confidence(level: float) -> str:
+    """`97.53 %`: of an interval at `level`, in as many digits as keep it below 100."""
+    texts = (f"{100 * (1 - level):.{count}g}" for count in range(4, 16))
+    return f"{next((text for text in texts if float(text) < 100), '100')} %"
+
+
 _HYPHEN_AS_MINUS = re.compile(r"(?<![\w.)-])-(?=\d)")
 
 

@@ -125,7 +125,8 @@ def _figures(summary: Summary, run: RunResult) -> Iterator[str]:
         low, high = share_interval(right, found.n, level)
         yield (
             f"- Test accuracy {found.accuracy:.2%} ({right:,} of {found.n:,} images; "
-            f"{1 - level:.0%} interval over images {low:.2%} to {high:.2%}, Clopper-Pearson)."
+            f"{100 * (1 - level):g}% interval over images {low:.2%} to {high:.2%}, "
+            f"Clopper-Pearson)."
         )
         if metric != "test_accuracy":
             words = IN_WORDS[metric]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from headtohead.analysis.lags import why_not_judged
 from headtohead.analysis.pairs import Pairing, answers_of, pairing
 from headtohead.analysis.run_results import RunResult
-from headtohead.core.text import counted
+from headtohead.core.text import confidence, counted
 from headtohead.stats import Lag, PairComparison, Verdict, compare_pairs, not_judged, seeds_needed
 from headtohead.stats.family import Pair, points
 from headtohead.stats.over_images import (
@@ -182,7 +182,10 @@ def _followed(
         better = Verdict(comparison.better.claim, "inconclusive", reason)
     else:
         better = looks_verdict(looks)
-    return dataclasses.replace(comparison, better=better, not_worse=untested, deciding_margin=None)
+    # What stood against a verdict of all pairs at once says nothing of one by looks.
+    return dataclasses.replace(
+        comparison, better=better, not_worse=untested, deciding=None, deciding_margin=None
+    )
 
 
 def looks_verdict(looks: LooksRecord) -> Verdict:
@@ -198,7 +201,7 @@ def looks_verdict(looks: LooksRecord) -> Verdict:
     interval = "no interval"
     if look.low is not None and look.high is not None:
         interval = (
-            f"repeated {100 * (1 - look.nominal):.4g} % t interval {points(look.low)} to "
+            f"repeated {confidence(look.nominal)} t interval {points(look.low)} to "
             f"{points(look.high)} points"
         )
     numbers = (

@@ -11,7 +11,9 @@ from headtohead.config.verdict import Metric
 from headtohead.core.text import counted, names
 from headtohead.report.comparisons import HeadComparison
 from headtohead.stats import Lag
+from headtohead.store.changes import LateChange
 from headtohead.store.ledger import StudyFile
+from headtohead.store.looks import LooksRecord
 from headtohead.study_data import StudyData
 
 UNSETTLED = 0.01
@@ -53,6 +55,29 @@ def state_notes(
         yield f"No comparison: the reference {reference} has no run yet."
 
 
+def early_notes(
+    unfinished: Sequence[tuple[str, int]],
+    comparisons: Sequence[HeadComparison],
+    looks: LooksRecord | None,
+) -> Iterator[str]:
+    """That verdicts rest on part of what was planned."""
+    todo = {head for head, _ in unfinished}
+    if looks is not None:
+        if todo and looks.next_look is not None:
+            yield (
+                "The claims are tested once, when the sequential design has come to its end: "
+                "what is said of them by now is early."
+            )
+        return
+    found = [item.comparison for item in comparisons if {item.first, item.other} & todo]
+    outcomes = {verdict.outcome for one in found for verdict in (one.better, one.not_worse)}
+    if outcomes & {"supported", "refuted"}:
+        yield (
+            "Verdicts rest on the pairs that are finished, not on all that were planned: stopping "
+            "because of them makes false verdicts more frequent."
+        )
+
+
 def _failures(runs: Sequence[RunResult], metric: Metric) -> Iterator[str]:
     """A note for each head and reason: a large study has many failed runs."""
     alike: dict[tuple[str, float, str], list[RunResult]] = {}
@@ -86,6 +111,27 @@ def run_notes(data: StudyData) -> Iterator[str]:
                 f"was not recorded): its means mix them. `headtohead compare --retrain-changed` "
                 f"trains them again."
             )
+
+
+def change_notes(changes: Sequence[LateChange]) -> Iterator[str]:
+    """What of the design was not the first one, though verdicts could be seen by that."""
+    seeds = [change.seeds for change in changes if change.seeds is not None]
+    if seeds:
+        told = ", then ".join(map(str, (seeds[0][0], *(after for _, after in seeds))))
+        yield (
+            f"Seeds were added after the runs could give verdicts: {told}. Where someone had "
+            f"looked at the results, false verdicts are more frequent than the level says."
+        )
+    values: dict[str, list[str]] = {}
+    for change in changes:
+        for name, (before, after) in change.rules.items():
+            values.setdefault(name, [before]).append(after)
+    if values:
+        told = "; ".join(f"{name} {', then '.join(known)}" for name, known in values.items())
+        yield (
+            f"The rule was changed after the runs could give verdicts: {told}. Whoever has seen "
+            f"verdicts by one rule and takes another has tested twice."
+        )
 
 
 def training_notes(

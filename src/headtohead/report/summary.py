@@ -16,6 +16,8 @@ from headtohead.analysis.run_results import IN_WORDS, METRICS, RunResult
 from headtohead.core.errors import UsageError
 from headtohead.report.comparisons import HeadComparison, comparisons_of
 from headtohead.report.notes import (
+    change_notes,
+    early_notes,
     label_notes,
     learning_notes,
     picture_notes,
@@ -237,8 +239,10 @@ def _notes(
 ) -> Iterator[str]:
     """What a reader must know of the runs, their training, the labels and the images."""
     file, ordered = data.file, [run for head in heads for run in head.runs]
+    yield from change_notes(data.late_changes)
     yield from run_notes(data)
     yield from state_notes(file, ordered, unfinished, comparisons)
+    yield from early_notes(unfinished, comparisons, data.looks)
     yield from training_notes(file, ordered, data.lags)
     yield from learning_notes(file, data.by_head, data.lags)
     yield from label_notes(file)

@@ -4,7 +4,7 @@ It is written down before the first pair is trained and after each look (`store.
 design is chosen after its data, and no look is taken twice.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from headtohead.config.study import StudySpec
@@ -13,6 +13,7 @@ from headtohead.core.text import counted, names
 from headtohead.runtime.jobs import Job, jobs_of
 from headtohead.stats import DECIMALS, seeds_needed
 from headtohead.stats.sequential import take_looks
+from headtohead.store.changes import LateChange
 from headtohead.store.ledger import STUDY_FILE, Ledger, StudyFile
 from headtohead.store.looks import LOOKS_FILE, LookRecord, LooksRecord, read_looks, write_looks
 
@@ -93,38 +94,63 @@ def _wanted(spec: StudySpec, seeds: int) -> LooksRecord:
     )
 
 
-RULES = ("metric", "level", "margin", "pairs")
-"""What of a verdict is named before the runs are seen, beside the reference."""
+RULES = ("metric", "level", "margin", "pairs", "target")
+"""What of a verdict is named before the runs are seen, beside the heads of its roles."""
+
+ROLES = ("reference", "claims_against")
 
 
-def late_notes(out: Path, file: StudyFile) -> Iterator[str]:
-    """What more seeds, or another rule, do to verdicts, where the study in `out` could give some.
+def late_change(out: Path, file: StudyFile) -> LateChange | None:
+    """What `file` adds to, or changes of, the study in `out` where that could give verdicts.
 
-    Nothing where there are too few pairs for any verdict, which nobody can have seen, and where a
+    None where there are too few pairs for any verdict, which nobody can have seen, and where a
     sequential design says how many there are.
     """
     if not (out / STUDY_FILE).is_file() or read_looks(out) is not None:
-        return
+        return None
     ledger = Ledger.open(out)
     before, study = ledger.file.study, file.study
     if ledger.file.digest != file.digest or not _could_decide(ledger):
-        return
-    if study.seeds > before.seeds:
+        return None
+    heads = {**before.heads, **study.heads}  # as `Ledger.create` joins them
+    joined = study.model_copy(update={"heads": heads})
+    values = {role: (getattr(before, role), getattr(joined, role)) for role in ROLES}
+    values |= {
+        rule: (getattr(before.verdict, rule), getattr(study.verdict, rule)) for rule in RULES
+    }
+    change = LateChange(
+        seeds=(before.seeds, study.seeds) if study.seeds > before.seeds else None,
+        rules={
+            name: (_in_words(old), _in_words(new))
+            for name, (old, new) in values.items()
+            if old != new
+        },
+    )
+    return None if change == LateChange() else change
+
+
+def _in_words(value: float | str | Sequence[str | tuple[str, str]] | None) -> str:
+    """A value of a verdict's rule; of declared pairs all of them."""
+    if value is None:
+        return "none"
+    if isinstance(value, str | float):
+        return f"{value:g}" if isinstance(value, float) else value
+    return ", ".join(pair if isinstance(pair, str) else " against ".join(pair) for pair in value)
+
+
+def late_notes(out: Path, change: LateChange | None) -> Iterator[str]:
+    """What more seeds, or another rule, do to the verdicts of the study in `out`."""
+    if change is not None and change.seeds is not None:
         yield (
-            f"{out} has had {counted(before.seeds, 'seed')}, enough for verdicts: seeds that are "
-            f"added after a look at the results make false verdicts more frequent. Where that "
+            f"{out} has had {counted(change.seeds[0], 'seed')}, enough for verdicts: seeds that "
+            f"are added after a look at the results make false verdicts more frequent. Where that "
             f"matters, choose the number first, and another --out."
         )
-    heads = {**before.heads, **study.heads}  # as `Ledger.create` joins them
-    mine, theirs = study.verdict, before.verdict
-    changed = [name for name in RULES if getattr(mine, name) != getattr(theirs, name)]
-    if study.model_copy(update={"heads": heads}).reference != before.reference:
-        changed.insert(0, "reference")
-    if changed:
+    if change is not None and change.rules:
         yield (
             f"{out} has runs enough for verdicts, and this command changes their "
-            f"{names(changed)}: whoever has seen verdicts by one rule and takes another has tested "
-            f"twice."
+            f"{names(list(change.rules))}: whoever has seen verdicts by one rule and takes another "
+            f"has tested twice."
         )
 
 

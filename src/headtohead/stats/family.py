@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from headtohead.core.text import above, counted, with_sign
+from headtohead.core.text import above, confidence, counted, with_sign
 from headtohead.stats.deciding import Deciding, Key, deciding, holm_levels
 from headtohead.stats.location import Floats, Side, agreed_p
 from headtohead.stats.paired import (
@@ -232,7 +232,7 @@ def deciding_text(found: Deciding | None, tests: int) -> str:
     if found.low is not None and found.high is not None:
         level = f" (Holm's level {found.level:.3g})" if tests > 1 else ""
         interval = (
-            f", whose {100 * (1 - found.level):.4g} % interval{level} is "
+            f", whose {confidence(found.level)} interval{level} is "
             f"{points(found.low)} to {points(found.high)} points"
         )
     return f": decided by the {_NAMED[found.test]}{interval}"

@@ -95,12 +95,15 @@ def t_interval(differences: Sequence[float], level: float) -> tuple[float, float
     """Student's t interval of the mean at confidence 1 - level; None with fewer than two values.
 
     None, too, where all values are equal: they show no spread, and an interval without width would
-    promise a certainty that nobody has.
+    promise a certainty that nobody has. And where `level` is so small that the interval has no end.
     """
     found = spread(differences)
     if found is None or found.sd is None or without_spread(np.asarray([differences]))[0]:
         return None
-    half = float(stdtrit(found.n - 1, 1 - level / 2)) * found.sd / math.sqrt(found.n)
+    # Of the small tail, whose level has digits that are lost in 1 - level / 2.
+    half = -float(stdtrit(found.n - 1, level / 2)) * found.sd / math.sqrt(found.n)
+    if not math.isfinite(half):
+        return None
     return round(found.mean - half, DECIMALS), round(found.mean + half, DECIMALS)
 
 

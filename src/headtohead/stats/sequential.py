@@ -26,6 +26,7 @@ from scipy.special import ndtr, ndtri
 
 from headtohead.stats.location import (
     EXACT_UP_TO,
+    RESAMPLES,
     TIE,
     Floats,
     Side,
@@ -39,6 +40,7 @@ from headtohead.stats.paired import t_interval
 Spending: TypeAlias = Literal["pocock", "obrien-fleming"]
 
 GRID = 1001  # points of the numerical integration: boundaries to about five digits
+FARTHEST = 37.0  # standard deviations of a boundary at most: a normal tail beyond is 0 as a number
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,13 @@ class Design:
         return tuple(float(4 * ndtr(-z / math.sqrt(t))) for t in times)
 
     def able(self) -> tuple[int, ...]:
-        """The looks that can decide at all: 2/2^n is the least p-value of n pairs."""
-        return tuple(
-            n for n, spent in zip(self.looks, self.spent(), strict=True) if 2 / 2**n <= spent
-        )
+        """The looks that can decide at all: 2/2^n is the least p-value of n pairs.
+
+        Over random sign vectors, of which one is the observed one, none is below its share.
+        """
+        least = 0.0 if self.looks[-1] <= EXACT_UP_TO else 1 / (RESAMPLES + 1)
+        pairs = zip(self.looks, self.spent(), strict=True)
+        return tuple(n for n, spent in pairs if max(2 / 2**n, least) <= spent * (1 + TIE))
 
 
 @dataclass(frozen=True)
@@ -176,7 +181,7 @@ def _sums(values: Floats, most: int) -> Floats:
     """(M,) sums under every (or every random) choice of signs, the observed one first."""
     if most <= EXACT_UP_TO:
         return np.asarray(all_sums(values[None, :])[0], dtype=np.float64)
-    return np.asarray(random_signs(most)[:, : len(values)] @ values, dtype=np.float64)
+    return np.asarray(random_signs(most, len(values)) @ values, dtype=np.float64)
 
 
 @cache
@@ -185,13 +190,14 @@ def nominal_levels(design: Design) -> tuple[float, ...]:
 
     By Armitage, McPherson & Rowe's recursion (1969, J. R. Stat. Soc. A 132) on the partial sums
     of a Brownian motion, so that the chance to cross first at a look is what the look spends.
+    A look that spends next to nothing (`obrien-fleming` at 2 of 1,000) cannot be crossed.
     """
     # Imported here because only studies that look more than once need them.
     from scipy import integrate, optimize
 
     spent = (0.0, *design.spent())
     times = (0.0, *(n / design.looks[-1] for n in design.looks))
-    bound = math.sqrt(times[1]) * float(-ndtri(spent[1] / 2))
+    bound = math.sqrt(times[1]) * min(float(-ndtri(spent[1] / 2)), FARTHEST)
     found = [spent[1]]
     grid = np.linspace(-bound, bound, GRID)
     density = _normal_density(grid, math.sqrt(times[1]))
@@ -209,7 +215,9 @@ def nominal_levels(design: Design) -> tuple[float, ...]:
             leaving = ndtr((x - b) / step) + ndtr(-(b + x) / step)
             return float(integrate.simpson(f * leaving, x=x)) - more
 
-        bound = float(optimize.brentq(excess, 1e-9, 12.0))
+        bound = FARTHEST * math.sqrt(times[k])
+        if excess(bound) < 0:  # else this look spends less than a number can tell from nothing
+            bound = float(optimize.brentq(excess, 1e-9, bound))
         found.append(float(2 * ndtr(-bound / math.sqrt(times[k]))))
         beyond = np.linspace(-bound, bound, GRID)
         kernel = _normal_density(beyond[:, None] - grid, step)

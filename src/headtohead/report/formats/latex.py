@@ -7,6 +7,7 @@ from headtohead.core.tex import escape
 from headtohead.core.text import MISSING, above, counted, minus, with_sign
 from headtohead.report.charts.style import LARGEST_CLASS
 from headtohead.report.formats.latex_layout import table
+from headtohead.report.intervals import OVER_LOOKS, over_seeds
 from headtohead.report.page.answer import opening
 from headtohead.report.page.content import Content
 from headtohead.report.page.forest import against
@@ -50,7 +51,7 @@ def _verdicts(summary: Summary, first: str) -> str:
         return ""
     one = _one(summary)
     return table(
-        f"{first}{escape(_what_verdicts_are(summary, len(comparisons)))}",
+        f"{first}{escape(_what_verdicts_are(summary, comparisons))}",
         "verdicts",
         (
             *("Against" if one else "Pair", "mean", "over seeds", "over images"),
@@ -114,15 +115,8 @@ def _holm(summary: Summary) -> str:
     return " (Holm)" if len(summary.file.study.family) > 1 and summary.looks is None else ""
 
 
-def _what_verdicts_are(summary: Summary, rows: int) -> str:
+def _what_verdicts_are(summary: Summary, rows: Sequence[HeadComparison]) -> str:
     rule = summary.file.study.verdict
-    judged = ""
-    if looks := summary.looks:
-        others = "; the other rows are estimates" if rows > 1 else ""
-        judged = (
-            f" {looks.reference} against {looks.other} gets its verdict by a sequential "
-            f"design, whose looks these intervals take no account of{others}."
-        )
     failed = ""
     if any(not run.finished for run in summary.runs):
         failed = " A failed run counts as always predicting the largest class."
@@ -130,7 +124,28 @@ def _what_verdicts_are(summary: Summary, rows: int) -> str:
         f"{_pairs(summary)}: points of {summary.metric}, paired by seed, with "
         f"{100 * (1 - rule.level):g} % intervals; the one over images is about these networks. At "
         f"least as good: within a margin of {counted(float(f'{100 * rule.margin:g}'), 'point')}."
-        f"{judged}{failed}"
+        f"{_of_looks(summary, rows)}{failed}"
+    )
+
+
+def _of_looks(summary: Summary, rows: Sequence[HeadComparison]) -> str:
+    """What a sequential design decides, and by which interval; empty where none is followed."""
+    looks = summary.looks
+    if looks is None:
+        return ""
+    interval = ""
+    for found in (over_seeds(summary, item) for item in rows):
+        if found.about == OVER_LOOKS:
+            interval = (
+                f", and its interval is the repeated one, which holds over all looks at "
+                f"{found.confidence}"
+            )
+        elif found.about:
+            interval = ", whose looks its interval takes no account of"
+    others = "; the other rows are estimates" if len(rows) > 1 else ""
+    return (
+        f" {looks.reference} against {looks.other} gets its verdict by a sequential "
+        f"design{interval}{others}."
     )
 
 
@@ -152,7 +167,7 @@ def _verdict(summary: Summary, item: HeadComparison, *, one: bool) -> Sequence[s
     return (
         item.other if one else item.pair,
         _points(found.difference.mean),
-        _interval(found.difference.low, found.difference.high),
+        _interval(*(over_seeds(summary, item).bounds or (None, None))),
         _interval(over.low, over.high) if over else MISSING,
         _p(found.p_holm, found.difference.level) if tested else MISSING,
         str(found.difference.n),

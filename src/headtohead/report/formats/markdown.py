@@ -75,7 +75,7 @@ def _verdicts(content: Content) -> Iterator[str]:
         )
         for item in summary.comparisons:
             if item.comparison.difference.n:
-                seeds = minus(difference_text(item))
+                seeds = minus(difference_text(summary, item))
                 over = bounds_text(picture_bounds(item))
                 yield _item(f"{item.pair}: {seeds}; over test images, not seeds: {over}")
         yield ""

@@ -18,6 +18,7 @@ from headtohead.core.text import MISSING as MISSING
 from headtohead.core.text import counted, digits_of_seconds, names, with_sign
 from headtohead.report.charts.style import LARGEST_CLASS
 from headtohead.report.comparisons import HeadComparison
+from headtohead.report.intervals import over_seeds
 from headtohead.report.page.answer import opening
 from headtohead.report.page.on_validation import level_text
 from headtohead.report.remedy import remedy, seeds_may_help
@@ -215,12 +216,14 @@ def _estimate(summary: Summary, item: HeadComparison) -> str:
     mean = 100 * (difference.mean or 0.0)
     metric = f"{summary.metric[0].upper()}{summary.metric[1:]}"
     line = f"{metric}, {item.pair}: {with_sign(mean, 1)} points"
-    if difference.low is None or difference.high is None:
+    found = over_seeds(summary, item)
+    if found.bounds is None:
         if difference.n < 2:
             return f"{line} (estimate from one seed)"
-        return f"{line} (an estimate over {difference.n} seeds; {difference.why_no_interval})"
-    low, high = (with_sign(100 * end, 1) for end in (difference.low, difference.high))
-    return f"{line} ({100 * (1 - difference.level):g} % interval {low} to {high}, an estimate)"
+        return f"{line} (an estimate over {difference.n} seeds; {found.why_not})"
+    low, high = (with_sign(100 * end, 1) for end in found.bounds)
+    about = f", {found.about}" if found.about else ""
+    return f"{line} ({found.confidence} interval {low} to {high}{about}, an estimate)"
 
 
 def _grid(summary: Summary, width: int) -> Table:

@@ -116,7 +116,10 @@ class Seen:
 
 @dataclass(frozen=True)
 class Content:
-    """The page, before it is arranged. What could not be made is None or empty."""
+    """The page, before it is arranged. What could not be made is None or empty.
+
+    `changed_late` says that the design is not the one that was named before the runs.
+    """
 
     summary: Summary
     answer: ShortAnswer
@@ -146,6 +149,7 @@ class Content:
     command: str
     study_yaml: str
     environments: tuple[tuple[str, str], ...]
+    changed_late: bool
 
     @property
     def without_verdict(self) -> str:
@@ -234,6 +238,7 @@ def gather(
         command=command(data.study.model_copy(update={"masks": data.masks_folder})),
         study_yaml=study_yaml(summary),
         environments=environments(summary),
+        changed_late=bool(data.late_changes),
     )
 
 

@@ -15,6 +15,7 @@ from headtohead.report.charts.chart import (
 )
 from headtohead.report.charts.dots import lowered
 from headtohead.report.charts.style import GRID, INK, NEUTRAL
+from headtohead.report.intervals import OVER_LOOKS, over_seeds
 from headtohead.report.page.findings import picture_bounds
 from headtohead.report.summary import HeadComparison, Summary
 
@@ -39,7 +40,7 @@ def forest(summary: Summary, drawn: Collection[str]) -> Chart | None:
         axes.axvspan(-margin, margin, color=GRID, alpha=0.6, linewidth=0)
         axes.axvline(0, color=NEUTRAL, linewidth=1)
         name_rows(paper, [heads.index(item.other) for item in shown], names)
-        _set_limits(paper, shown, margin)
+        _set_limits(paper, summary, shown, margin)
         for row, item in enumerate(shown):
             _draw_row(paper, summary, item, row)
         better = shortened(summary.reference, 110) if one else "the first"
@@ -47,8 +48,8 @@ def forest(summary: Summary, drawn: Collection[str]) -> Chart | None:
         return paper.finish(
             "forest",
             against(summary) if one else "The declared comparisons",
-            " ".join((*_legend(shown, margin), *_left_out(len(able) - len(shown)))),
-            minus("; ".join(f"{item.pair}: {difference_text(item)}" for item in shown)),
+            " ".join((*_legend(summary, shown, margin), *_left_out(len(able) - len(shown)))),
+            minus("; ".join(f"{item.pair}: {difference_text(summary, item)}" for item in shown)),
         )
 
 
@@ -65,12 +66,19 @@ def _left_out(count: int) -> Iterator[str]:
         yield f"{count} more comparisons are in the table."
 
 
-def _legend(shown: Sequence[HeadComparison], margin: float) -> Iterator[str]:
+def _legend(summary: Summary, shown: Sequence[HeadComparison], margin: float) -> Iterator[str]:
     """What the marks are that are drawn, and why some are not."""
     yield "Dots: seeds. Diamond: their mean."
-    if any(_bounds(item) for item in shown):
+    if any(_bounds(summary, item) for item in shown):
         yield f"Line: {_confidence(shown)} interval (Student's t) over seeds."
-    if not all(_bounds(item) for item in shown):
+    for item in shown:
+        found = over_seeds(summary, item)
+        if found.about == OVER_LOOKS:
+            repeated = f"the repeated one, which holds over all its looks at {found.confidence}"
+            yield f"That of {item.pair} is {repeated}."
+        elif found.about:
+            yield f"That of {item.pair} is not corrected for its looks."
+    if not all(_bounds(summary, item) for item in shown):
         yield "One seed, or seeds that differ by the same, have no interval, so no line."
     if any(picture_bounds(item) for item in shown):
         yield f"Dotted: {_confidence(shown)} interval over test images, for these networks."
@@ -93,7 +101,7 @@ def _draw_row(paper: Drawing, summary: Summary, item: HeadComparison, row: int) 
     paper.belongs(index, *seeds)
     said = [f"seed {seed}: {with_sign(value)} points" for value, seed in ordered]
     paper.readable(label, index, list(zip(values, below, strict=True)), said)
-    bounds = _bounds(item)
+    bounds = _bounds(summary, item)
     if bounds is not None:
         line = axes.plot(bounds, [row, row], color=INK, linewidth=2, solid_capstyle="butt")
         paper.belongs(index, *line)
@@ -104,41 +112,42 @@ def _draw_row(paper: Drawing, summary: Summary, item: HeadComparison, row: int) 
         paper.belongs(index, *line)
     mean = float(np.mean(values))
     paper.belongs(index, *axes.plot([mean], [row], "D", color=INK, markersize=6.5))
-    paper.readable(label, index, [(mean, row)], [difference_text(item)])
+    paper.readable(label, index, [(mean, row)], [difference_text(summary, item)])
 
 
-def _set_limits(paper: Drawing, shown: Sequence[HeadComparison], margin: float) -> None:
+def _set_limits(
+    paper: Drawing, summary: Summary, shown: Sequence[HeadComparison], margin: float
+) -> None:
     """The axis holds all that will be drawn: dots are spread by where they will lie."""
     places = [-margin, margin]
     for item in shown:
         places += [100 * value for value in item.comparison.difference.differences]
-        for bounds in (_bounds(item), picture_bounds(item)):
+        for bounds in (_bounds(summary, item), picture_bounds(item)):
             places += bounds or ()
     air = 0.05 * (max(places) - min(places))
     paper.axes.set_xlim(min(places) - air, max(places) + air)
 
 
-def _bounds(item: HeadComparison) -> tuple[float, float] | None:
-    difference = item.comparison.difference
-    if difference.low is None or difference.high is None:
-        return None
-    return 100 * difference.low, 100 * difference.high
+def _bounds(summary: Summary, item: HeadComparison) -> tuple[float, float] | None:
+    """In points."""
+    bounds = over_seeds(summary, item).bounds
+    return None if bounds is None else (100 * bounds[0], 100 * bounds[1])
 
 
 def _confidence(shown: Sequence[HeadComparison]) -> str:
     return f"{100 * (1 - shown[0].comparison.difference.level):g} %"
 
 
-def difference_text(item: HeadComparison) -> str:
+def difference_text(summary: Summary, item: HeadComparison) -> str:
     """`+0.52 points on average, 95 % interval −0.1 to +1.1`, or that there is no interval."""
-    difference = item.comparison.difference
+    difference, found = item.comparison.difference, over_seeds(summary, item)
     text = f"{with_sign(100 * (difference.mean or 0.0))} points"
-    bounds = _bounds(item)
-    if bounds is None:
+    if found.bounds is None:
         if difference.n < 2:
             return f"{text} from one seed, no interval"
-        return f"{text} on average over {difference.n} seeds, {difference.why_no_interval}"
+        return f"{text} on average over {difference.n} seeds, {found.why_not}"
+    low, high = (with_sign(100 * end) for end in found.bounds)
     return (
-        f"{text} on average over {difference.n} seeds, {100 * (1 - difference.level):g} % interval "
-        f"{with_sign(bounds[0])} to {with_sign(bounds[1])}"
+        f"{text} on average over {difference.n} seeds, {found.confidence} "
+        f"interval{found.in_brackets} {low} to {high}"
     )

@@ -1,6 +1,7 @@
 """Why the answer is what it is: each comparison in a sentence."""
 
 from headtohead.core.text import above, counted, minus, names, points, signed
+from headtohead.report.intervals import OVER_LOOKS, over_seeds
 from headtohead.report.summary import HeadComparison, Summary
 from headtohead.stats.family import deciding_text, margin_text
 
@@ -10,7 +11,7 @@ def reason(summary: Summary, item: HeadComparison) -> str:
     if {item.first, item.other} <= set(summary.failed):
         return f"{item.first} and {item.other} have no finished run: there is nothing to compare."
     difference = item.comparison.difference
-    look = _look(summary, item)
+    found = over_seeds(summary, item)
     mean = 100 * (difference.mean or 0.0)
     sign = -1 if round(mean, 1) < 0 else 1
     ahead, behind = (item.first, item.other)[::sign]
@@ -20,36 +21,20 @@ def reason(summary: Summary, item: HeadComparison) -> str:
     if not item.judged:
         lagging = names([h for h in (item.first, item.other) if h in summary.lags])
         return f"{text} as evaluated: not judged, for evaluation of {lagging} lags."
-    if difference.low is None or difference.high is None:
+    if found.bounds is None:
         if difference.n < 2:
             return f"{text}, from one seed: no interval can be given."
-        return f"{text} on average; {difference.why_no_interval}."
+        return f"{text} on average; {found.why_not}."
     where = " on this split" if summary.file.study.split.mode == "fixed" else ""
-    sure = f"with {100 * (1 - difference.level):g} % confidence{' over all looks' if look else ''}"
-    ends = look or (difference.low, difference.high)
-    low, high = sorted(100 * sign * end for end in ends)
+    about = f" {OVER_LOOKS}" if found.about == OVER_LOOKS else found.in_brackets
+    sure = f"with {found.confidence} confidence{about}"
+    low, high = sorted(100 * sign * end for end in found.bounds)
     if not round(low, 1) and not round(high, 1):
         return f"{text} on average; {sure} they differ by less than 0.1 points{where}."
     return (
         f"{text} on average; {sure} {ahead}'s true lead{where} lies between {signed(low)} and "
         f"{signed(high)} points{_why_open(summary, item)}."
     )
-
-
-def _look(summary: Summary, item: HeadComparison) -> tuple[float, float] | None:
-    """The repeated interval of the pair that is looked at; None for others, and before a look.
-
-    Nor where pairs were added since without a look: it is not about them.
-    """
-    looks = summary.looks
-    if looks is None or not looks.taken:
-        return None
-    followed = (looks.reference, looks.other, looks.metric)
-    last = looks.taken[-1]
-    same = (item.first, item.other, summary.file.study.verdict.metric) == followed
-    if not same or last.n != item.comparison.difference.n or last.low is None or last.high is None:
-        return None
-    return last.low, last.high
 
 
 def _why_open(summary: Summary, item: HeadComparison) -> str:

@@ -1,0 +1,63 @@
+"""The interval over seeds that goes with a comparison: the one that its verdict rests on."""
+
+from dataclasses import dataclass
+
+from headtohead.report.comparisons import HeadComparison
+from headtohead.report.summary import Summary
+
+OVER_LOOKS = "over all looks"
+WITHOUT_LOOKS = "not corrected for looks"
+
+
+@dataclass(frozen=True)
+class OverSeeds:
+    """Bounds of the mean difference, a share: None where there are none, and `why_not` in words.
+
+    At confidence 1 - `level`. `about` says, of a pair that is looked at sequentially, which
+    interval it is: the repeated one of the last look, OVER_LOOKS, or that of a single test,
+    WITHOUT_LOOKS, where no look was taken at these seeds. It is empty for all others.
+    """
+
+    bounds: tuple[float, float] | None
+    level: float
+    about: str = ""
+    why_not: str = ""
+
+    @property
+    def confidence(self) -> str:
+        """`95 %`."""
+        return f"{100 * (1 - self.level):g} %"
+
+    @property
+    def in_brackets(self) -> str:
+        """` (over all looks)`, or nothing."""
+        return f" ({self.about})" if self.about else ""
+
+
+def over_seeds(summary: Summary, item: HeadComparison) -> OverSeeds:
+    """The interval that is shown beside a comparison's mean."""
+    difference = item.comparison.difference
+    ordinary = _bounds(difference.low, difference.high)
+    level, looks = difference.level, summary.looks
+    if looks is None or not _is_looked_at(summary, item):
+        return OverSeeds(ordinary, level, why_not=difference.why_no_interval)
+    last = looks.taken[-1] if looks.taken else None
+    if last is None or last.n != difference.n:  # pairs that were added without a look
+        about = "" if ordinary is None else WITHOUT_LOOKS
+        return OverSeeds(ordinary, level, about, difference.why_no_interval)
+    repeated = _bounds(last.low, last.high)
+    if repeated is None:
+        why = difference.why_no_interval or "no interval: this look can decide nothing"
+        return OverSeeds(None, looks.level, why_not=why)
+    return OverSeeds(repeated, looks.level, OVER_LOOKS)
+
+
+def _is_looked_at(summary: Summary, item: HeadComparison) -> bool:
+    """Whether the pair is the one that the study's sequential design decides."""
+    looks, metric = summary.looks, summary.file.study.verdict.metric
+    pair = (item.first, item.other, metric)
+    return looks is not None and pair == (looks.reference, looks.other, looks.metric)
+
+
+def _bounds(low: float | None, high: float | None) -> tuple[float, float] | None:
+    return None if low is None or high is None else (low, high)
