@@ -18,9 +18,10 @@ from headtohead.core.own_code import see_current_folder
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(headtohead.__version__, prog_name="headtohead")
 def main() -> None:
-    """Settle, with evidence, which classification head a convolutional network should wear.
+    """Settle, with evidence, which classification head a backbone should wear.
 
-    Exit codes: 0 done, 2 usage, 3 data, 4 a run failed, 5 disk or permission, 130 interrupted.
+    Exit codes: 0 done, 2 usage, 3 data, 4 a run failed, 5 disk, memory or permission,
+    130 interrupted.
     """
 
 
@@ -210,11 +211,10 @@ def data() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def data_check(source: str, as_json: bool, **options: Any) -> None:
     """Count, measure and verify the images of SOURCE; list what cannot be used, and why."""
-    from headtohead.data.inspect import render_check
     from headtohead.data_commands import data_check as check
 
     result = check(source, **options)
-    click.echo(json.dumps(result.to_dict(), indent=1) if as_json else render_check(result))
+    click.echo(json.dumps(result.to_dict(), indent=1) if as_json else str(result))
 
 
 @data.command("show")
@@ -250,7 +250,7 @@ for _command in COMMANDS:
 @click.option("--classes", type=int, default=2, show_default=True, help="Number of classes.")
 @click.option("--maps", help="Feature maps to size heads for, e.g. 1280x7x7, instead.")
 def heads(name: str | None, image_size: int, classes: int, maps: str | None) -> None:
-    """List the heads that can be compared by family, or describe one: formula, size, source."""
+    """List by family the heads that can be compared, or describe one: formula, size, source."""
     see_current_folder()
     from headtohead.heads.describe import heads as describe
 
