@@ -109,7 +109,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Ledger:
-    """A study's folder, open for reading; `create` and `extend` are the only writers."""
+    """A study's folder, open for reading; `create` is its only writer.
+
+    `out` is the folder, `file` what its `study.yaml` says.
+    """
 
     out: Path
     file: StudyFile
