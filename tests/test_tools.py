@@ -71,6 +71,16 @@ def test_the_schema_has_every_key_of_a_study() -> None:
         assert set(model.model_fields) <= set(re.findall(r"^\| `(\w+)` \|", part, re.M))
 
 
+def test_the_schema_says_what_each_value_may_be() -> None:
+    """Else a reader of the page cannot know how a pair of heads or a range is written."""
+    page = site_pages.study_schema()
+    assert "anything" not in page
+    assert "| `pairs` | list of string or [string, string] or null |" in page
+    headings = {name.lower() for name in re.findall(r"^## (\w+)$", page, re.M)}
+    assert set(re.findall(r"\]\(#(\w+)\)", page)) <= headings
+    assert {"low", "high", "log"} <= set(re.findall(r"^\| `(\w+)` \|", page, re.M))
+
+
 def test_links_are_those_of_the_site() -> None:
     """Else a link of the site leads to a file that it does not carry."""
     for base, text, expected in (

@@ -51,6 +51,7 @@ MODELS = (
     *(recipe.RecipeSpec, recipe.AugmentSpec, verdict.VerdictSpec),
     *(execution.ExecutionSpec, execution.PerRunSpec),
     *(search_space.TuningSpec, search_space.RecipeSpace, search_space.AugmentSpace),
+    search_space.Range,
 )
 
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
@@ -130,6 +131,8 @@ def _type_of(part: dict[str, Any]) -> str:
     if "const" in part:
         return f"`{part['const']}`"
     kind = part.get("type", "anything")
+    if kind == "array" and "prefixItems" in part:
+        return f"[{', '.join(map(_type_of, part['prefixItems']))}]"
     if kind == "array":
         return f"list of {_type_of(part.get('items', {}))}"
     if kind == "object" and isinstance(part.get("additionalProperties"), dict):
