@@ -210,7 +210,10 @@ def data() -> None:
 @table_options("data")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def data_check(source: str, as_json: bool, **options: Any) -> None:
-    """Count, measure and verify the images of SOURCE; list what cannot be used, and why."""
+    """Count, measure and verify the images of SOURCE; list what cannot be used, and why.
+
+    SOURCE is a folder or whatever else `headtohead compare --data` takes.
+    """
     from headtohead.data_commands import data_check as check
 
     result = check(source, **options)
@@ -228,7 +231,10 @@ def data_check(source: str, as_json: bool, **options: Any) -> None:
     help="The picture to write, .png or .jpg.",
 )
 def data_show(source: str, out: Path, **options: Any) -> None:
-    """Make a contact sheet of SOURCE: some images of each class."""
+    """Make a contact sheet of SOURCE: some images of each class.
+
+    SOURCE is a folder or whatever else `headtohead compare --data` takes.
+    """
     from headtohead.core.files import expanded
     from headtohead.core.pictures import format_of, write_picture
     from headtohead.data_commands import data_show as show
@@ -264,7 +270,11 @@ def heads(name: str | None, image_size: int, classes: int, maps: str | None) -> 
 def backbones(
     name: str | None, image_size: int | None, weights: str | None, weights_match: str | None
 ) -> None:
-    """List the backbones whose names contain NAME, or describe the one of that name."""
+    """List backbones, or describe one: maps, size, preprocessing, weights and licence.
+
+    Without NAME it lists the kinds there are; with a part of a name, those that hold it; with a
+    whole name, such as timm:resnet18, it describes that one.
+    """
     see_current_folder()
     from headtohead.backbones.describe import backbones as describe
 
