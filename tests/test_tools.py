@@ -148,3 +148,12 @@ def test_scripts_are_type_checked_as_the_package_is(monkeypatch: pytest.MonkeyPa
     asked -= set(Path("benchmarks/first_model").rglob("*.py"))  # as their users write them
     assert {Path(source.path) for source in sources} == asked
     assert options.disallow_untyped_defs
+
+
+def test_the_page_of_python_sends_to_the_keys_of_a_study() -> None:
+    """Else `StudySpec` stands there with a signature of a page, and its keys are said nowhere."""
+    page = site_pages.python_names()
+    part = page.split("## StudySpec\n")[1].split("\n## ")[0]
+    assert "study_schema.md" in part
+    assert "headtohead.StudySpec(**keys)" in part
+    assert page.count("study_schema.md") == 1

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 import headtohead
@@ -172,7 +173,12 @@ def python_names() -> str:
         kind = "autofunction" if not isinstance(found, type) else "autoclass"
         if isinstance(found, type) and issubclass(found, Exception):
             kind = "autoexception"
-        blocks.append(f"## {name}\n\n```{{eval-rst}}\n.. {kind}:: headtohead.{name}\n```\n")
+        told, before = f".. {kind}:: headtohead.{name}", ""
+        if isinstance(found, type) and issubclass(found, BaseModel):  # its signature is a page long
+            told += "(**keys)\n   :exclude-members: model_config"
+            before = "Its keys: [the study file](study_schema.md).\n\n"
+        told = f"{before}```{{eval-rst}}\n{told}\n```"
+        blocks.append(f"## {name}\n\n{told}\n")
     return "\n".join(blocks)
 
 

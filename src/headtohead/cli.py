@@ -33,7 +33,9 @@ def compare(as_json: bool, **options: Any) -> None:
     """Train every head of STUDY with every seed, and say which wins.
 
     STUDY is a shipped study (see `headtohead studies`) or a YAML file; options win over it.
-    Without STUDY it is `quick`, on drawn images, or `standard` where --data is given.
+    Without STUDY it is `quick`, on drawn images, or `standard` where --data is given. Defaults
+    below are those of a study that says nothing else; `headtohead studies standard` prints what
+    that one says.
     """
     see_current_folder()
     from headtohead.compare import compare as run

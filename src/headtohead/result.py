@@ -33,7 +33,8 @@ TOLD = 5
 class Comparison:
     """A study that was run: its ledger and what it says. `failures` names runs that failed.
 
-    As text it is the table that the command prints.
+    `summary` has what the report says as values, such as `summary.winner`. As text it is the table
+    that the command prints.
     """
 
     ledger: Ledger

@@ -150,7 +150,8 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "min_steps",
         int,
-        "Fewest training steps of a run; epochs are added where needed.",
+        "Fewest training steps of a run; epochs are added where needed. Where epochs alone are "
+        "given, none are added.",
         RUNNING,
         "recipe.min_steps",
         unset=1,
@@ -322,7 +323,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "timing",
         bool,
-        "Measure a few training steps to estimate the time.  [default: timing]",
+        "Measure a few training steps to estimate the time; done by default.",
         ("plan",),
         value=True,
         switch="--timing/--no-timing",

@@ -119,9 +119,10 @@ class Ledger:
 
     @classmethod
     def open(cls, out: Path) -> Self:
-        """Raises UsageError where `out` holds no study or one of a format unknown here.
+        """The study in the folder `out`, to be read.
 
-        StorageError where one may not look.
+        Raises UsageError where it holds no study or one of a format unknown here, and StorageError
+        where one may not look.
         """
         path = out / STUDY_FILE
         try:
