@@ -1,6 +1,7 @@
 """Backbones by name: what a study can name, and what is said of a name it cannot."""
 
 import importlib
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,20 @@ class Blind(TutorialCNN):
 def test_every_backbone_keeps_the_contract(name: str) -> None:
     """Else heads, probes and training build on what is not so."""
     check_backbone(build_backbone(name), 40, other_sizes=(48, 57))
+
+
+def test_the_backbone_of_the_guide_keeps_the_contract(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the page's first backbone, or its way to test one, fails for whoever copies it."""
+    page = (Path(__file__).parents[1] / "docs/backbones.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n# own\.py\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "guide_backbone.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (name, size) = re.findall(r'`check_backbone\(build_backbone\("own:(\w+)"\), (\d+)\)`', page)[0]
+    built = build_backbone(f"guide_backbone:{name}")
+    check_backbone(built, int(size))
+    assert built.map_size(int(size)) == (12, 12)
 
 
 @pytest.mark.parametrize(

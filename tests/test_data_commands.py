@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 import headtohead
+from headtohead.cli import main
 from headtohead.core.errors import DataError
 from photographs import write_pictures
 
@@ -52,3 +54,13 @@ def test_a_limit_is_told_from_a_class_that_is_too_small(tmp_path: Path) -> None:
     found = headtohead.data_check(source, cache=tmp_path / "cache", image_size=16, limit=4)
     assert (found.left_out, found.split) == (14, {})
     assert "at least 6, or no limit" in found.no_split
+
+
+def test_the_check_prints_what_the_command_prints(tmp_path: Path) -> None:
+    """Else `print(headtohead.data_check(…))` shows a class with hundreds of names in one line."""
+    data = write_pictures(tmp_path / "data", {"cat": 12, "dog": 12}, size=16)
+    options = ["--cache", str(tmp_path / "cache"), "--image-size", "16"]
+    typed = CliRunner().invoke(main, ["data", "check", str(data), *options])
+    found = headtohead.data_check(data, cache=tmp_path / "cache", image_size=16)
+    assert str(found) == typed.stdout.strip()
+    assert str(found).startswith("24 usable images of 24 files")

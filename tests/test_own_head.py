@@ -8,6 +8,7 @@ import torch
 from click.testing import CliRunner
 
 from headtohead.cli import main
+from headtohead.config.candidates import candidate_from
 from headtohead.heads.base import PooledHead
 from headtohead.heads.table import build_head
 from headtohead.testing import check_head
@@ -61,3 +62,16 @@ def test_one_file_is_enough_to_list_it_and_to_plan_with_it(own: str) -> None:
         *("--cache", "cache", "--no-timing", "--seeds", "6"),
     )
     assert "gap against mine.GlobalMax, 1 test" in told
+
+
+def test_the_option_on_the_page_is_one_that_its_head_can_have(own: str) -> None:
+    """Else a reader types the page's option and is told that the head takes none."""
+    page = " ".join(PAGE.read_text().split())
+    (signature,) = re.findall(r"`(def __init__\(.*?\))`", page)
+    (typed,) = re.findall(r'`--heads "gap,(mine:GlobalMax\(.*?\))"`', page)
+    code, count = re.subn(r"def __init__\(.*?\)", signature, own)
+    Path("mine_with_scale.py").write_text(code)
+    name, head = candidate_from(typed)
+    assert (count, name, head["head"]) == (1, "mine.GlobalMax-scale2", "mine:GlobalMax")
+    built = build_head("mine_with_scale:GlobalMax", 8, (7, 7), 1, **head["options"])
+    assert built(torch.ones(2, 8, 7, 7)).shape == (2, 1)

@@ -71,6 +71,16 @@ def test_the_schema_has_every_key_of_a_study() -> None:
         assert set(model.model_fields) <= set(re.findall(r"^\| `(\w+)` \|", part, re.M))
 
 
+def test_the_schema_says_what_each_value_may_be() -> None:
+    """Else a reader of the page cannot know how a pair of heads or a range is written."""
+    page = site_pages.study_schema()
+    assert "anything" not in page
+    assert "| `pairs` | list of string or [string, string] or null |" in page
+    headings = {name.lower() for name in re.findall(r"^## (\w+)$", page, re.M)}
+    assert set(re.findall(r"\]\(#(\w+)\)", page)) <= headings
+    assert {"low", "high", "log"} <= set(re.findall(r"^\| `(\w+)` \|", page, re.M))
+
+
 def test_links_are_those_of_the_site() -> None:
     """Else a link of the site leads to a file that it does not carry."""
     for base, text, expected in (
@@ -137,3 +147,12 @@ def test_all_is_type_checked_as_the_package_is(monkeypatch: pytest.MonkeyPatch) 
     asked -= set(Path("benchmarks/first_model").rglob("*.py"))  # as their users write them
     assert {Path(source.path) for source in sources} == asked
     assert options.disallow_untyped_defs
+
+
+def test_the_page_of_python_sends_to_the_keys_of_a_study() -> None:
+    """Else `StudySpec` stands there with a signature of a page, and its keys are said nowhere."""
+    page = site_pages.python_names()
+    part = page.split("## StudySpec\n")[1].split("\n## ")[0]
+    assert "study_schema.md" in part
+    assert "headtohead.StudySpec(**keys)" in part
+    assert page.count("study_schema.md") == 1

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 import headtohead
@@ -51,6 +52,7 @@ MODELS = (
     *(recipe.RecipeSpec, recipe.AugmentSpec, verdict.VerdictSpec),
     *(execution.ExecutionSpec, execution.PerRunSpec),
     *(search_space.TuningSpec, search_space.RecipeSpace, search_space.AugmentSpace),
+    search_space.Range,
 )
 
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
@@ -130,6 +132,8 @@ def _type_of(part: dict[str, Any]) -> str:
     if "const" in part:
         return f"`{part['const']}`"
     kind = part.get("type", "anything")
+    if kind == "array" and "prefixItems" in part:
+        return f"[{', '.join(map(_type_of, part['prefixItems']))}]"
     if kind == "array":
         return f"list of {_type_of(part.get('items', {}))}"
     if kind == "object" and isinstance(part.get("additionalProperties"), dict):
@@ -169,7 +173,12 @@ def python_names() -> str:
         kind = "autofunction" if not isinstance(found, type) else "autoclass"
         if isinstance(found, type) and issubclass(found, Exception):
             kind = "autoexception"
-        blocks.append(f"## {name}\n\n```{{eval-rst}}\n.. {kind}:: headtohead.{name}\n```\n")
+        told, before = f".. {kind}:: headtohead.{name}", ""
+        if isinstance(found, type) and issubclass(found, BaseModel):  # its signature is a page long
+            told += "(**keys)\n   :exclude-members: model_config"
+            before = "Its keys: [the study file](study_schema.md).\n\n"
+        told = f"{before}```{{eval-rst}}\n{told}\n```"
+        blocks.append(f"## {name}\n\n{told}\n")
     return "\n".join(blocks)
 
 

@@ -1,4 +1,4 @@
-"""headtohead settles, with evidence, which classification head a convolutional network wears.
+"""headtohead settles, with evidence, which classification head a backbone should wear.
 
     import headtohead
 

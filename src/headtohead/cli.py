@@ -18,9 +18,10 @@ from headtohead.core.own_code import see_current_folder
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(headtohead.__version__, prog_name="headtohead")
 def main() -> None:
-    """Settle, with evidence, which classification head a convolutional network should wear.
+    """Settle, with evidence, which classification head a backbone should wear.
 
-    Exit codes: 0 done, 2 usage, 3 data, 4 a run failed, 5 disk or permission, 130 interrupted.
+    Exit codes: 0 done, 2 usage, 3 data, 4 a run failed, 5 disk, memory or permission,
+    130 interrupted.
     """
 
 
@@ -32,7 +33,9 @@ def compare(as_json: bool, **options: Any) -> None:
     """Train every head of STUDY with every seed, and say which wins.
 
     STUDY is a shipped study (see `headtohead studies`) or a YAML file; options win over it.
-    Without STUDY it is `quick`, on drawn images, or `standard` where --data is given.
+    Without STUDY it is `quick`, on drawn images, or `standard` where --data is given. Defaults
+    below are those of a study that says nothing else; `headtohead studies standard` prints what
+    that one says.
     """
     see_current_folder()
     from headtohead.compare import compare as run
@@ -209,12 +212,14 @@ def data() -> None:
 @table_options("data")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def data_check(source: str, as_json: bool, **options: Any) -> None:
-    """Count, measure and verify the images of SOURCE; list what cannot be used, and why."""
-    from headtohead.data.inspect import render_check
+    """Count, measure and verify the images of SOURCE; list what cannot be used, and why.
+
+    SOURCE is a folder or whatever else `headtohead compare --data` takes.
+    """
     from headtohead.data_commands import data_check as check
 
     result = check(source, **options)
-    click.echo(json.dumps(result.to_dict(), indent=1) if as_json else render_check(result))
+    click.echo(json.dumps(result.to_dict(), indent=1) if as_json else str(result))
 
 
 @data.command("show")
@@ -228,7 +233,10 @@ def data_check(source: str, as_json: bool, **options: Any) -> None:
     help="The picture to write, .png or .jpg.",
 )
 def data_show(source: str, out: Path, **options: Any) -> None:
-    """Make a contact sheet of SOURCE: some images of each class."""
+    """Make a contact sheet of SOURCE: some images of each class.
+
+    SOURCE is a folder or whatever else `headtohead compare --data` takes.
+    """
     from headtohead.core.files import expanded
     from headtohead.core.pictures import format_of, write_picture
     from headtohead.data_commands import data_show as show
@@ -250,7 +258,7 @@ for _command in COMMANDS:
 @click.option("--classes", type=int, default=2, show_default=True, help="Number of classes.")
 @click.option("--maps", help="Feature maps to size heads for, e.g. 1280x7x7, instead.")
 def heads(name: str | None, image_size: int, classes: int, maps: str | None) -> None:
-    """List the heads that can be compared by family, or describe one: formula, size, source."""
+    """List by family the heads that can be compared, or describe one: formula, size, source."""
     see_current_folder()
     from headtohead.heads.describe import heads as describe
 
@@ -264,7 +272,11 @@ def heads(name: str | None, image_size: int, classes: int, maps: str | None) -> 
 def backbones(
     name: str | None, image_size: int | None, weights: str | None, weights_match: str | None
 ) -> None:
-    """List the backbones whose names contain NAME, or describe the one of that name."""
+    """List backbones, or describe one: maps, size, preprocessing, weights and licence.
+
+    Without NAME it lists the kinds there are; with a part of a name, those that hold it; with a
+    whole name, such as timm:resnet18, it describes that one.
+    """
     see_current_folder()
     from headtohead.backbones.describe import backbones as describe
 

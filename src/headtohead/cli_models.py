@@ -14,8 +14,16 @@ from headtohead.core.own_code import see_current_folder
 @click.argument("folder", type=PATH)
 @click.argument("images", nargs=-1, required=True)
 @table_options("predict")
-@click.option("--ensemble", is_flag=True, help="Average all seeds of the head.")
-@click.option("--top", type=click.IntRange(min=1), default=1, help="Likeliest classes to show.")
+@click.option(
+    "--ensemble", is_flag=True, help="Average the probabilities of all seeds of the head."
+)
+@click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="How many of the likeliest classes to show.",
+)
 @click.option(
     "--format", "form", type=click.Choice(["table", "csv", "jsonl"]), default="table",
     show_default=True, help="How answers are written.",
@@ -23,7 +31,7 @@ from headtohead.core.own_code import see_current_folder
 def predict(folder: Path, images: tuple[str, ...], top: int, form: str, **which: Any) -> None:
     """Classify IMAGES (files, folders, patterns, or - for a list) by the study in FOLDER.
 
-    Files that cannot be read are told on standard error and skipped; the exit code is 3 then.
+    Files that cannot be read are named on standard error and skipped; the exit code is 3 then.
     """
     from headtohead.deploy.commands import predict as run
     from headtohead.runtime.progress import Display
@@ -37,7 +45,7 @@ def predict(folder: Path, images: tuple[str, ...], top: int, form: str, **which:
 @click.argument("folder", type=PATH)
 @click.argument("images", nargs=-1, required=True)
 @table_options("explain")
-@click.option("--masks", type=PATH, help="Draw the objects of these masks.")
+@click.option("--masks", type=PATH, help="Folder of masks: draw the outlines of their objects.")
 @click.option(
     "--out",
     type=PATH,
@@ -48,7 +56,10 @@ def predict(folder: Path, images: tuple[str, ...], top: int, form: str, **which:
 def explain(
     folder: Path, images: tuple[str, ...], masks: Path | None, out: Path, **which: Any
 ) -> None:
-    """Draw where a model of the study in FOLDER looks on IMAGES, for both classes."""
+    """Draw where a model of the study in FOLDER looks on IMAGES.
+
+    IMAGES are as for `headtohead predict`; each is drawn for its two likeliest classes.
+    """
     from headtohead.deploy.commands import explain as run
     from headtohead.runtime.progress import Display
 
@@ -61,7 +72,7 @@ def explain(
 @click.argument("folder", type=PATH)
 @click.option("--data", required=True, help="New labelled images, as for `headtohead compare`.")
 @table_options("evaluate")
-@click.option("--new-only", is_flag=True, help="Leave out images that the study has, too.")
+@click.option("--new-only", is_flag=True, help="Leave out images that the study holds already.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def evaluate(folder: Path, as_json: bool, **options: Any) -> None:
     """Score every head and seed of the study in FOLDER on new labelled images."""
@@ -103,13 +114,20 @@ def demo(folder: Path, **options: Any) -> None:
 @table_options("export")
 @click.option(
     "--format", "form", type=click.Choice(["onnx", "torch", "safetensors", "keras"]),
-    required=True, help="onnx takes headtohead[export]; keras is for tutorial_cnn alone.",
+    required=True,
+    help="onnx needs headtohead[export]; keras needs Keras, and takes the tutorial's models alone.",
 )  # fmt: skip
-@click.option("--out", type=PATH, required=True, help="The model's file.")
+@click.option(
+    "--out",
+    type=PATH,
+    required=True,
+    help="The model's file, ending in .onnx, .pt2, .safetensors or .keras.",
+)
 def export(folder: Path, form: str, out: Path, **which: Any) -> None:
-    """Write a model of the study in FOLDER for other programs, and prove it there.
+    """Write a model of the study in FOLDER for other programs.
 
-    Beside it come a model card and the script that ran it without headtohead.
+    Before that the copy must give the original's answers on test images. Beside it lie a model card
+    and, but for safetensors, the script that runs it without headtohead.
     """
     from headtohead.deploy.commands import export as run
 

@@ -22,7 +22,7 @@ def data_check(
 ) -> DataCheck:
     """Count, measure and verify the images of `source`, and list what cannot be used.
 
-    Raises DataError, UsageError and StorageError.
+    `print` shows what the command prints. Raises DataError, UsageError and StorageError.
     """
     return check(*_look(source, cache, options))
 
@@ -35,9 +35,9 @@ def data_show(
     cache: str | Path | None = None,
     **options: Unpack[PictureOptions],
 ) -> Image.Image:
-    """A contact sheet of `source`: `rows` of eight images of each class.
+    """A contact sheet of `source`, an RGB image: `rows` of eight images of each class.
 
-    Raises as `data_check` does.
+    Of more than 40 classes it shows 40, and says so. Raises as `data_check` does.
     """
     return contact_sheet(_look(source, cache, options)[1], rows=rows)
 

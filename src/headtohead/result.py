@@ -33,7 +33,8 @@ TOLD = 5
 class Comparison:
     """A study that was run: its ledger and what it says. `failures` names runs that failed.
 
-    As text it is the table that the command prints.
+    `summary` has what the report says as values, such as `summary.winner`. As text it is the table
+    that the command prints.
     """
 
     ledger: Ledger
@@ -97,7 +98,10 @@ class Comparison:
         device: str = "auto",
         trust: Collection[str] = (),
     ) -> Predictor:
-        """What predicts by one run (as `model` chooses it) or, `ensemble`, by all of a head's."""
+        """What predicts by one run (as `model` chooses it) or, `ensemble`, by all of a head's.
+
+        The answers of an ensemble are the means of its runs' probabilities. Raises as `model` does.
+        """
         data = StudyData(self.ledger)
         return predictor_of(
             data, self.summary, head, seed, ensemble=ensemble, device=device, trust=trust
@@ -109,15 +113,19 @@ class Comparison:
         return self.ledger.file.classes
 
     def predict(self, images: Iterable[Any]) -> NDArray[np.str_]:
-        """The winner's class for each of `images`: paths, PIL images or arrays of uint8."""
+        """(n,) the winner's class for each of `images`.
+
+        They are paths, PIL images or (H, W, 3) or (H, W) arrays of uint8. Raises as `model` does,
+        DataError for a file that cannot be read, and UsageError for anything else.
+        """
         return self._winner.predict(images)
 
     def predict_proba(self, images: Iterable[Any]) -> NDArray[np.float64]:
-        """(n, K) of the winner's calibrated probabilities."""
+        """(n, K) of the winner's calibrated probabilities; raises as `predict` does."""
         return self._winner.predict_proba(images)
 
     def explain(self, images: Iterable[Any]) -> "list[Explanation]":
-        """Where the winner looks on each of `images`."""
+        """Where the winner looks on each of `images`; raises as `predict` does."""
         return self._winner.explain(images)
 
     @cached_property
@@ -139,7 +147,10 @@ class Comparison:
 
 
 def load(out: str | Path) -> Comparison:
-    """The study in the folder `out`, as it stands. Raises UsageError where there is none."""
+    """The study in the folder `out`, as it stands. Needs no torch.
+
+    Raises UsageError where there is none, and StorageError where one may not look.
+    """
     ledger = Ledger.open(expanded(out))
     data = StudyData(ledger)
     return Comparison(ledger, summarize(data), tuple(failures_of(data.runs)))

@@ -38,16 +38,17 @@ LIBRARIES = ("timm", "transformers")
 
 
 class BackboneSpec(Spec):
-    """The trunk, by name, its options, its first weights and how much of it is trained.
+    """The backbone by name, its options, its first weights and how much of it is trained.
 
-    `weights` is a file, `pretrained` (the library's own) or `random`; `weights_match` says how a
-    file's tensors are told apart. `train` is `all`, `none` or `last:N` (stages); where it is not
-    named, `none` with pretrained weights and `all` with random ones (`training`). `features` is
-    the type that a frozen backbone's features are kept in. `norm` puts a batch norm without weights
-    of its own between the feature maps and every head. `class_token` joins a transformer's class
-    token to the features of each cell: maps of twice as many channels. The SHA-256 are filled in by
-    `headtohead.backbones.table.resolve`, before a digest is taken: of the weights, and of an
-    architecture that is a file, or a source of the user's own.
+    `weights` is a file, `pretrained` (the library's own) or `random`; a file's tensors are matched
+    with the backbone's by their `name` or their `order` (`weights_match`). `train` is `all`, `none`
+    or `last:N` (stages); where it is not named, `none` with weights and `all` with random ones
+    (`training`). `features` is the type that a frozen backbone's features are kept in. `norm` puts
+    a batch norm without weights of its own between the feature maps and every head. `class_token`
+    joins a transformer's class token to the features of each cell: maps of twice as many channels.
+    The two SHA-256 are not for you to give: `headtohead.backbones.table.resolve` fills them in
+    before a digest is taken, of the weights, and of an architecture that is a file, or a source of
+    the user's own.
     """
 
     name: str = "tutorial_cnn"

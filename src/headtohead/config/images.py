@@ -13,7 +13,12 @@ LARGEST = 1024
 
 
 class PicturesSpec(Spec):
-    """How images become the prepared set."""
+    """How images become the prepared set: squares of `image_size` pixels a side.
+
+    `resize` is `antialias`, or `bilinear` without antialias as in the tutorial. At most `limit`
+    images are used, of each class in proportion. `max_unreadable` is the share of all files that
+    may be unreadable; of one class's a quarter may be, or that share where it is larger.
+    """
 
     image_size: Annotated[int, Field(ge=8, le=LARGEST)] = 100
     resize: Literal["antialias", "bilinear"] = "antialias"
@@ -22,8 +27,10 @@ class PicturesSpec(Spec):
 
 
 class SplitSpec(Spec):
-    """Shares of the three splits; one split for all seeds (`fixed`) or one for each.
+    """Shares of the three splits.
 
+    `mode` is `fixed`, one split for all seeds, or `per-seed`, another one for each; `seed` decides
+    by chance which image is in which split. Splits that a folder gives are kept.
     `duplicates` says which images stay in one split: `near` those that look nearly the same,
     `exact` those of the same pixels, `off` none (for scenes that one fixed camera took).
     """

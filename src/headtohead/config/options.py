@@ -129,7 +129,7 @@ OPTIONS: tuple[Option, ...] = (
         default="none with weights, all with random ones",
         metavar="all|none|last:N",
     ),
-    Option("seeds", int, "Number of seeds: 0, 1, …", RUNNING, "seeds"),
+    Option("seeds", int, "Number of seeds; they are 0, 1, …", RUNNING, "seeds"),
     Option(
         "until_decided",
         str,
@@ -150,7 +150,8 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "min_steps",
         int,
-        "Fewest training steps of a run; epochs are added where needed.",
+        "Fewest training steps of a run; epochs are added where needed. Where epochs alone are "
+        "given, none are added.",
         RUNNING,
         "recipe.min_steps",
         unset=1,
@@ -273,14 +274,14 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "retrain_changed",
         bool,
-        "Train the runs of your own heads again whose source changed.",
+        "Train again the runs of heads of your own whose source changed.",
         ("compare",),
         value=False,
     ),
     Option(
         "device",
         str,
-        "auto, cpu, cuda or cuda:N.",
+        "auto (a GPU where there is one), cpu, cuda or cuda:N.",
         (*TRAINING, "predict", "explain", "evaluate", "demo"),
         default="auto",
         value="auto",
@@ -292,7 +293,13 @@ OPTIONS: tuple[Option, ...] = (
         TRAINING,
         value=False,
     ),
-    Option("workers", int, "Worker processes.", TRAINING, default="one per core or GPU"),
+    Option(
+        "workers",
+        int,
+        "Worker processes; on a Ray cluster the most runs at once.",
+        TRAINING,
+        default="one per core or GPU; on Ray as many as fit",
+    ),
     Option(
         "executor",
         str,
@@ -316,7 +323,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "timing",
         bool,
-        "Measure a few training steps to estimate the time.  [default: timing]",
+        "Measure a few training steps to estimate the time; done by default.",
         ("plan",),
         value=True,
         switch="--timing/--no-timing",
@@ -326,7 +333,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "trust",
         str,
-        "Import this head or backbone of your own, which the study names.",
+        "Import this head or backbone of your own, which the study names; may be repeated.",
         MODELS,
         metavar="MODULE:CLASS",
         many=True,

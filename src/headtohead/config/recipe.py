@@ -69,8 +69,9 @@ class RecipeSpec(Spec):
     An epoch is one pass over the training split in an order drawn anew, and one over validation.
     `min_steps`: as many epochs more as give a run at least so many steps, on a small folder; a
     study's folder records the epochs that this comes to.
-    The next three are for studies that do as others did; None is what they should have done.
-    `steps_per_epoch`: so many batches are an epoch, and the next goes on where it stopped.
+    The next three repeat what other programs did; None, the default, is whole passes in an order
+    drawn anew, and the whole validation split.
+    `steps_per_epoch`: so many batches are an epoch, and the next one begins where it stopped.
     `shuffle_buffer`: images are drawn from a window of so many that moves over the stored order
     (by a hash of their names), as `tf.data.Dataset.shuffle` does. `validation_pictures`: so many
     are taken from validation in stored order, over and over: the first count more often.
@@ -82,16 +83,19 @@ class RecipeSpec(Spec):
     before each evaluation; `moving`, the averages that training left, as Keras evaluates; or
     `frozen`, where the backbone's own keep the statistics that it came with, in training too, and
     any others are recomputed.
-    The rest is for backbones that are trained further; None is what it was without them.
-    `optimizer`: `adam` as Keras computes it; `adamw` and `sgd` as PyTorch does, sgd with
-    `momentum`, 0.9 unless it is named. `backbone_learning_rate`: that of the backbone alone.
-    `weight_decay_on`: `all` parameters, or `weights`, which leaves out biases, scales of norms and
-    all others of one axis. `clip_norm`: gradients of a step are scaled down to this norm at most.
+    The rest is mostly for pretrained backbones; None is the default that stands with each.
+    `optimizer`: `adam` as Keras computes it, the default; `adamw` and `sgd` as PyTorch does, sgd
+    with `momentum`, 0.9 unless it is named. `backbone_learning_rate`: that of the backbone alone,
+    by default `learning_rate`.
+    `weight_decay_on`: `all` parameters, the default, or `weights`, which leaves out biases, scales
+    of norms and all others of one axis. `clip_norm`: gradients of a step are scaled down to this
+    norm at most; by default they are not.
     `checkpointing`: the backbone computes its activations again in the backward pass, which takes
-    less memory and more time.
-    `class_weights`: `balanced` weighs each training image's loss by n / (K · n_k), of n training
-    images, K classes and n_k images of its class; evaluation losses stay unweighted. Heads that are
-    computed, not trained, have no training loss and are what they were.
+    less memory and more time; off by default.
+    `class_weights`: `none`, the default, or `balanced`, which weighs each training image's loss by
+    n / (K · n_k), of n training images, K classes and n_k images of its class; evaluation losses
+    stay unweighted. Heads that are computed, not trained, have no training loss: nothing changes
+    for them.
     """
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 10

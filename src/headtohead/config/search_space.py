@@ -29,7 +29,7 @@ Number = Annotated[int, Field(strict=True)] | float  # whole numbers stay whole
 class Range(Spec):
     """Every number from `low` to `high`, or every whole one where both are whole.
 
-    `log`: their logarithms are alike likely, not they.
+    With `log` every factor is as likely as another: 0.001 to 0.01 as 0.01 to 0.1.
     """
 
     low: Number
@@ -92,7 +92,7 @@ Domain = Annotated[
 
 
 class AugmentSpace(Spec):
-    """Settings of a recipe's `augment` that are searched; None is not."""
+    """Settings of a recipe's `augment` that are searched; one that is None is not."""
 
     flip: Domain | None = None
     crop: Domain | None = None
@@ -100,7 +100,7 @@ class AugmentSpace(Spec):
 
 
 class RecipeSpace(Spec):
-    """Settings of every head's recipe that are searched; None is not."""
+    """Settings of every head's recipe that are searched; one that is None is not."""
 
     learning_rate: Domain | None = None
     weight_decay: Domain | None = None
@@ -113,7 +113,8 @@ class TuningSpec(Spec):
 
     A trial trains the head with some settings for `epochs`, once for each of so many `seeds`, and
     scores its validation accuracy. `recipe` is searched for every head, `options` maps a head to
-    what is searched among its own. Trained weights are deleted unless `keep_weights`.
+    what is searched among its own. A setting has Choices, a list of the values to try, or a Range.
+    Trained weights are deleted unless `keep_weights`.
     """
 
     trials: Annotated[int, Field(ge=1, le=10_000)] = 12

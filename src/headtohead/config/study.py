@@ -40,11 +40,11 @@ ModuleClass = Annotated[str, StringConstraints(pattern=r"^[^\W\d][\w.]*:[^\W\d]\
 
 
 class HeadSpec(Spec):
-    """A candidate: a head by name or `module:Class`, its options, and recipe entries of its own.
+    """A head that is compared: by name or `module:Class`, its options, recipe entries of its own.
 
-    `head` is the head's name where it differs from the candidate's. `after` names the candidate
-    of the same seed whose backbone, as it stood after its last epoch, this one starts from:
-    one backbone trained by several heads in turn.
+    Its key in `heads` is what the study calls it; `head` is the head's name where that differs.
+    `after` names the one of the same seed whose backbone, as it stood after its last epoch, this
+    one starts from: one backbone trained by several heads in turn.
     """
 
     head: str | None = None
@@ -62,7 +62,8 @@ class HeadSpec(Spec):
 class StudySpec(Spec):
     """The whole question.
 
-    `probes` and `claims` are the user's own, each `module:Class` (`headtohead.probes.base.Probe`,
+    `data` is what `--data` takes; `seeds` is their number: 0, 1, … `probes` and `claims` are the
+    user's own, each `module:Class` (`headtohead.probes.base.Probe`,
     `headtohead.claims.base.Claim`); every study has the shipped ones. `masks` is the folder of the
     images' masks, which class maps are scored against. They change no run and are not part of the
     digest. Nor is `execution`, where the runs are trained: no ledger keeps it.

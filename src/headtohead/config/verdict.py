@@ -15,15 +15,19 @@ Metric: TypeAlias = Literal["test_accuracy", "balanced_accuracy", "macro_f1"]
 class VerdictSpec(Spec):
     """What is decided, named before the study runs.
 
-    `metric` is the primary metric and `margin` a share in its unit. The best epoch, the winner and
-    the seed that ships are chosen by validation accuracy whatever the metric is.
-    `claims_against` is the head that the reference's claims are made against. `pairs` is the
-    family of comparisons that get verdicts: a name stands for the reference against that head, a
-    list of two for these; by default it is the reference against every other head. `target` is
-    the validation accuracy that "trains faster" asks the time to. `until_decided` names the one
-    head that is compared with the reference sequentially: seeds are added up to each of the
-    `looks` (pairs at each, ascending, the last the most) until one decides, and the level is
-    spent over them as `spending` says.
+    `metric` is the primary metric, on the test split; `margin` is by how much "at least as good"
+    may be worse, as a share (0.01 is a point), and `level` the chance, at most, that any of the
+    family's comparisons gets a verdict where there is no difference. The best epoch, the winner and
+    the seed that ships are chosen by validation accuracy whatever the metric is. `reference` is the
+    head that the others are compared with: by default `gap`, or else the first. `claims_against` is
+    the head that the reference's claims are made against: by default `fc_dropout`, else `fc`, else
+    the next one. `pairs` is the family of comparisons that get verdicts: a name stands for the
+    reference against that head, a list of two for these; by default it is the reference against
+    every other head. `target` is the validation accuracy that "trains faster" asks the time to; by
+    default one is taken from the reference, for an estimate. `until_decided` names the one head
+    that is compared with the reference sequentially: seeds are added up to each of the `looks`
+    (pairs at each, ascending, the last the most) until one decides. `spending` says how the level
+    is divided among them: `pocock` about evenly, `obrien-fleming` hardly any for the first ones.
     """
 
     metric: Metric = "test_accuracy"

@@ -78,7 +78,10 @@ class DuplicateGroup:
 
 @dataclass(frozen=True)
 class DataCheck:
-    """What there is to know of a source's images before training on them."""
+    """What there is to know of a source's images before training on them.
+
+    As text it is what the command prints.
+    """
 
     source: str
     digest: str
@@ -119,6 +122,9 @@ class DataCheck:
             "across_classes": [asdict(group) for group in self.across_classes],
             "leaks": [asdict(group) for group in self.leaks],
         }
+
+    def __str__(self) -> str:
+        return render_check(self)
 
 
 def check(source: Source, prepared: PreparedSet) -> DataCheck:

@@ -18,7 +18,9 @@ class StudyClassifier:
     Follows scikit-learn's conventions for a fitted estimator: `get_params`, `set_params`,
     `classes_`, `predict`, `predict_proba`, `score`. It is trained by `headtohead compare`: `fit`
     only checks that the labels in `y` are classes of the study. A pickle of it holds its arguments,
-    not the model. `trust` names heads and backbones `module:Class` of your own.
+    not the model. `head`, `seed`, `ensemble`, `device` and `trust` are those of
+    `headtohead.Comparison.predictor`: by default the winner on validation predicts, on a GPU where
+    there is one, and no code of the study's own is imported.
     """
 
     _estimator_type = "classifier"
@@ -88,11 +90,11 @@ class StudyClassifier:
         return self.get_params()
 
     def predict(self, images: Iterable[Any]) -> NDArray[np.str_]:
-        """The class of each image."""
+        """(n,) the class of each image; raises as `headtohead.Comparison.predict` does."""
         return np.asarray(self._loaded().predict(images), np.str_)
 
     def predict_proba(self, images: Iterable[Any]) -> NDArray[np.float64]:
-        """(n, K) calibrated probabilities."""
+        """(n, K) calibrated probabilities; raises as `predict` does."""
         return np.asarray(self._loaded().predict_proba(images), np.float64)
 
     def score(self, images: Iterable[Any], y: Iterable[Any]) -> float:

@@ -92,10 +92,12 @@ def build_classifier(
 ) -> Classifier:
     """The model of candidate `name` as it stands before its first step.
 
-    For one seed every candidate gets the same backbone weights: backbone and head are drawn from
-    streams of their own. Of a frozen backbone `lent` takes the process's one, which is not to be
-    changed (see `headtohead.backbones.frozen.frozen_backbone`). Raises UsageError for names,
-    options or sizes that do not fit.
+    `backbone` and `head` are those of a study, such as `study.backbone` and `study.heads["gap"]`;
+    `image_size` is the side of the images in pixels. For one seed every candidate gets the same
+    backbone weights: backbone and head are drawn from streams of their own. Of a frozen backbone
+    `lent` takes the process's one, which is not to be changed (see
+    `headtohead.backbones.frozen.frozen_backbone`). Raises UsageError for names, options or sizes
+    that do not fit.
     """
     with torch.random.fork_rng(devices=[]):
         trunk = _trunk(backbone, stream_seed(seed, "init/backbone"), image_size, lent=lent)

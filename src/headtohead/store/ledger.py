@@ -109,16 +109,20 @@ class Run:
 
 @dataclass(frozen=True)
 class Ledger:
-    """A study's folder, open for reading; `create` and `extend` are the only writers."""
+    """A study's folder, open for reading; `create` is its only writer.
+
+    `out` is the folder, `file` what its `study.yaml` says.
+    """
 
     out: Path
     file: StudyFile
 
     @classmethod
     def open(cls, out: Path) -> Self:
-        """Raises UsageError where `out` holds no study or one of a format unknown here.
+        """The study in the folder `out`, to be read.
 
-        StorageError where one may not look.
+        Raises UsageError where it holds no study or one of a format unknown here, and StorageError
+        where one may not look.
         """
         path = out / STUDY_FILE
         try:
