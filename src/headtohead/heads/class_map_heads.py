@@ -116,9 +116,9 @@ class ResidualAttention(Head):
         lam: float = 0.1,
     ) -> None:
         super().__init__(channels, size, outputs)
-        if isinstance(heads, bool) or heads not in TEMPERATURES:
+        if whole("heads", heads) not in TEMPERATURES:
             choices = ", ".join(map(str, TEMPERATURES))
-            raise UsageError(f"heads is one of {choices}; received {heads!r}.")
+            raise UsageError(f"heads is one of {choices}; received {heads}.")
         self.lam = number("lam", lam, 0)
         self.temperatures = TEMPERATURES[heads]
         self.heads = nn.ModuleList(

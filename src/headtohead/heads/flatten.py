@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from headtohead.backbones.layers import BatchNorm, are_widths, convolution, dense
-from headtohead.core.errors import UsageError
+from headtohead.backbones.layers import MOST_WIDE, BatchNorm, are_widths, convolution, dense
+from headtohead.core.errors import UsageError, brief
 from headtohead.heads.base import Head, HeadEntry, PooledHead, flatten
 from headtohead.heads.option_checks import dropout_share, whole
 from headtohead.heads.pools import WindowMeans
@@ -141,8 +141,8 @@ class FullyConnected(Head):
         dropout_share(dropout)
         if not are_widths(hidden) or len(hidden) != 2:
             raise UsageError(
-                f"hidden takes the two dense layers' widths, whole numbers of at least 1; "
-                f"received {hidden!r}."
+                "hidden takes the two dense layers' widths, whole numbers from 1 to "
+                f"{MOST_WIDE:,}; received {brief(repr(hidden))}."
             )
         inputs = channels * size[0] * size[1]
         self.layers = nn.Sequential(
