@@ -4,13 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 import headtohead
+from headtohead.backbones.counting import multiply_adds
 from headtohead.cli import main
 from headtohead.core.errors import UsageError
 from headtohead.heads.describe import class_maps_of, head_facts, head_options
-from headtohead.heads.table import FAMILIES, HEADS
+from headtohead.heads.table import FAMILIES, HEADS, build_head
 
 
 def printed(*words: str) -> str:
@@ -52,6 +54,25 @@ def test_a_head_that_the_maps_are_too_small_for_is_listed_without_numbers() -> N
     assert rows["simpool"].split()[1:3] == ["-", "-"]
     assert rows["gap"].split()[1] == "65"
     assert head_facts("avgpool2x2", (64, 1, 1), 1).refusal is not None
+
+
+def test_sizes_larger_than_memory_are_counted() -> None:
+    """Else the one who asks what a head would cost waits for minutes, and runs out of memory."""
+    places, classes = 500 * 400, 50_000
+    facts = head_facts("linear", (4096, 500, 400), classes)
+    assert facts.parameters == 4096 * places * classes + classes
+    assert facts.multiply_adds == 4096 * places * classes
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_head_counted_by_its_shapes_is_the_head(name: str) -> None:
+    """Else `heads` gives another size, or other class maps, than the model that is trained has."""
+    facts = head_facts(name, (64, 3, 5), 3)
+    head = build_head(name, 64, (3, 5), 3)
+    features = torch.zeros(1, 64, 3, 5)
+    assert facts.parameters == sum(p.numel() for p in head.parameters())
+    assert facts.multiply_adds == multiply_adds(head, features)
+    assert (facts.class_maps == "none") == (head.class_maps(features) is None)
 
 
 def test_one_head_is_explained() -> None:
@@ -106,12 +127,23 @@ def test_options_are_those_of_the_constructor() -> None:
         ({"maps": "1280x7"}, "1280x7x7; received '1280x7'"),
         ({"maps": "ax7x7"}, "received 'ax7x7'"),
         ({"maps": "0x7x7"}, "received '0x7x7'"),
+        ({"maps": (1280, 7.9, 7)}, r"1280x7x7; received \(1280, 7.9, 7\)"),
+        ({"maps": (True, 7, 7)}, r"1280x7x7; received \(True, 7, 7\)"),
+        ({"maps": (64, float("inf"), 1)}, r"1280x7x7; received \(64, inf, 1\)"),
+        ({"maps": 5}, "1280x7x7; received 5"),
+        ({"maps": "100001x1x1"}, "at most 100,000 .* received '100001x1x1'"),
+        ({"maps": "4096x3000x3000"}, "1,000,000,000 values .* received '4096x3000x3000'"),
+        ({"classes": 1}, "--classes .* from 2 to 100,000; received 1"),
+        ({"classes": 2.5}, "--classes .* received 2.5"),
+        ({"classes": "3"}, "--classes .* received '3'"),
+        ({"image_size": None}, "--image-size .* received None"),
         ({"image_size": 9}, "too small"),
         ({"name": "simpool", "maps": "8x1x1"}, "received 1 × 1"),
     ],
     ids=str,
 )
 def test_mistakes_are_named(asked: dict[str, Any], words: str) -> None:
+    """Else a slip ends in a traceback, or another size than the one asked for is described."""
     with pytest.raises(UsageError, match=words):
         headtohead.heads(**asked)
 

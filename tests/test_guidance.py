@@ -1,5 +1,6 @@
 """What is said of heads before hours are spent: true, with its numbers, and no more."""
 
+import math
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -100,6 +101,7 @@ def test_a_head_says_of_itself_whether_it_is_linear_in_one_place() -> None:
         (("kmax", {}), ("gap", {}), (2, 2)),
         (("spp", {"levels": [1]}), ("gmp", {}), (3, 5)),
         (("avgpool2x2", {}), ("gap", {}), (2, 2)),
+        (("wildcat", {"share": 1, "maps": 1, "alpha": 1}), ("gap", {}), (3, 5)),
         (("avgpool2x2", {"window": 1}), ("linear", {}), (3, 5)),
     ],
     ids=str,
@@ -150,6 +152,8 @@ def test_a_head_too_large_is_told_with_its_number() -> None:
     assert too_large({"fc": 10**9}, 12 * 10**9, sgd) == []
     (sentence,) = too_large({"fc": 10**9}, 11 * 10**9, sgd)
     assert stated(sentence, "GB")[1:3] == ["12", "GB"]
+    (sentence,) = too_large({"linear": 10**14}, 8 * 10**9)
+    assert "take 1,600,000 GB" in sentence  # not 1.6e+06
 
 
 @pytest.mark.parametrize(
@@ -184,6 +188,7 @@ def test_negative_maps_are_told() -> None:
     assert "gem and stochastic" in sentence
     assert negative_inputs(["gem"], 0.0) == []
     assert negative_inputs([], -1.0) == []
+    assert negative_inputs(["gem"], math.nan) == []  # maps that are broken are not negative
 
 
 @pytest.mark.parametrize("comparisons", [1, 4, 29])

@@ -87,7 +87,7 @@ def test_every_shipped_head_has_every_property(name: str) -> None:
         ("simpool", {"gamma": 1.0}),
         ("attention", {"heads": 2}),
         ("efficient_probing", {"queries": 2}),
-        ("class_attention", {"blocks": 1, "heads": 2, "ratio": 1}),
+        ("class_attention", {"blocks": 1, "heads": 2, "ratio": 1, "scale": 1}),
         ("cbam_gap", {"kernel": 3, "reduction": 2}),
         ("bilinear", {"reduce": 3}),
         ("isqrt_cov", {"reduce": 3, "iterations": 5}),
@@ -375,7 +375,7 @@ def test_bilinear_by_hand() -> None:
 def test_isqrt_cov_approaches_the_matrix_square_root() -> None:
     """Else its vector is some other function of the covariance."""
     torch.manual_seed(0)
-    head = build_head("isqrt_cov", 3, (4, 4), 6, iterations=20)
+    head = build_head("isqrt_cov", 3, (4, 4), 6, iterations=10)
     with torch.no_grad():
         head.get_parameter("linear.weight").copy_(torch.eye(6))
         head.get_parameter("linear.bias").zero_()
@@ -408,6 +408,24 @@ def test_the_root_is_that_of_fast_mpn_cov(size: tuple[int, int]) -> None:
         torch.stack([m[*torch.triu_indices(8, 8)] for m in root])
     )
     torch.testing.assert_close(head(x), expected)
+
+
+@pytest.mark.parametrize("iterations", [4, 7, 10])
+def test_more_iterations_keep_the_root(iterations: int) -> None:
+    """Else more of them, asked for a better root, drown it in rounding errors, or give NaN."""
+    torch.manual_seed(0)
+    spread = torch.logspace(-2, 2, 32)[:, None]
+    x = (torch.randn(2, 32, 49).relu() * spread).requires_grad_()
+    head = build_head("isqrt_cov", 32, (7, 7), 2, iterations=iterations)
+    weights = torch.randn(32, 32)
+    found = {}
+    for given in (x, x.detach().double().requires_grad_()):
+        root = head._root(given)
+        (root * weights.to(root.dtype)).sum().backward()
+        assert given.grad is not None
+        found[given.dtype] = (root.detach().double(), given.grad.double())
+    for single, double in zip(found[torch.float32], found[torch.float64], strict=True):
+        assert float((single - double).norm() / double.norm()) < 1e-3
 
 
 def test_netvlad_by_hand() -> None:
@@ -536,32 +554,48 @@ def test_dropout_acts_in_training_alone() -> None:
         ("fc", (4, 4), {"dropout": 1.0}, r"dropout is a share in \[0, 1\); received 1.0"),
         ("fc", (4, 4), {"dropout": "half"}, "dropout is .* received 'half'"),
         ("fc", (4, 4), {"hidden": [100]}, r"two dense .* received \[100\]"),
-        ("fc", (4, 4), {"hidden": [0, 100]}, r"at least 1.* received \[0, 100\]"),
+        ("fc", (4, 4), {"hidden": [0, 100]}, r"from 1 to .* received \[0, 100\]"),
+        ("fc", (4, 4), {"hidden": [True, 100]}, r"hidden .* received \[True, 100\]"),
+        ("fc", (4, 4), {"hidden": [10**19, 100]}, r"hidden .* received \[1000"),
+        ("fc", (4, 4), {"dropout": math.nan}, "dropout .* received nan"),
         ("fc", (4, 4), {"hidden": 100}, "two .* received 100"),
         ("avgpool2x2", (1, 4), {}, "2 × 2; received 1 × 4: use larger"),
         ("avgpool2x2", (4, 4), {"window": 5}, "5 × 5; received 4 × 4"),
-        ("avgpool2x2", (4, 4), {"window": 0}, "window .* at least 1; received 0"),
+        ("avgpool2x2", (4, 4), {"window": 0}, "window .* from 1 to 1,000,000; received 0"),
         ("avgpool2x2", (4, 4), {"window": 1.5}, "window .* received 1.5"),
-        ("fc_small", (4, 4), {"maps": 0}, "maps .* at least 1; received 0"),
-        ("mlp", (4, 4), {"hidden": 0}, "hidden .* at least 1; received 0"),
-        ("gem", (4, 4), {"p": 0.5}, "p is a number at least 1; received 0.5"),
+        ("fc_small", (4, 4), {"maps": 0}, "maps .* from 1 to 1,000,000; received 0"),
+        ("mlp", (4, 4), {"hidden": 0}, "hidden .* from 1 to 1,000,000; received 0"),
+        ("mlp", (4, 4), {"hidden": 10**19}, "hidden .* from 1 to 1,000,000; received 1000"),
+        ("gem", (4, 4), {"p": 0.5}, "p is a number from 1 to 1,000,000; received 0.5"),
+        ("gem", (4, 4), {"p": math.inf}, "p is a number .* received inf"),
+        ("gem", (4, 4), {"p": 1e39}, r"p is a number .* received 1e\+39"),
+        ("gem", (4, 4), {"p": 10**400}, "p is a number .* received 1000.*…"),
         ("gem", (4, 4), {"p": "three"}, "p is a number .* received 'three'"),
         ("gem", (4, 4), {"p": math.nan}, "p is a number .* received nan"),
         ("gem", (4, 4), {"learn": 1}, "learn is true or false; received 1"),
-        ("lse", (4, 4), {"r": 0}, "r is a number at least 0.01; received 0"),
+        ("lse", (4, 4), {"r": 0}, "r is a number from 0.01 to 1,000,000; received 0"),
+        ("lse", (4, 4), {"r": math.inf}, "r is a number .* received inf"),
         ("kmax", (4, 4), {"k": True}, "k is a whole number .* received True"),
         ("spp", (4, 4), {"levels": []}, r"levels takes .* received \[\]"),
+        ("spp", (4, 4), {"levels": [1, True]}, r"levels takes .* received \[1, True\]"),
         ("rmac", (4, 4), {"levels": [1]}, r"levels .* received \[1\]"),
         ("wildcat", (4, 4), {"share": 1.5}, "share is a number from 0 to 1; received 1.5"),
+        ("wildcat", (4, 4), {"alpha": math.inf}, "alpha is a number .* received inf"),
         ("csra", (4, 4), {"heads": 3}, "heads is one of 1, 2, 4, 6, 8; received 3"),
+        ("csra", (4, 4), {"heads": [2]}, r"heads is a whole number .* received \[2\]"),
+        ("csra", (4, 4), {"heads": 2.0}, r"heads is a whole number .* received 2\.0"),
+        ("csra", (4, 4), {"lam": math.inf}, "lam is a number .* received inf"),
+        ("class_attention", (4, 4), {"heads": 2, "blocks": 10**9}, "blocks .* 1 to 100; rec"),
+        ("class_attention", (4, 4), {"heads": 2, "scale": 1e39}, r"scale .* received 1e\+39"),
         ("attention", (4, 4), {"heads": 3}, "heads must divide the 4 .* received 3: .* 1, 2, 4"),
         ("efficient_probing", (4, 4), {}, "queries must divide the 4 .* received 32"),
-        ("ml_decoder", (4, 4), {"width": 9}, "heads must divide the 9"),
+        ("ml_decoder", (4, 4), {"width": 9}, "heads must divide the 9 values of a query"),
         ("isqrt_cov", (1, 1), {}, "isqrt_cov needs .* received 1 × 1"),
         ("simpool", (1, 1), {}, "simpool with gamma 2 needs .* received 1 × 1"),
         ("simpool", (4, 4), {"gamma": 0.5}, "gamma is a number from 1 to 5; received 0.5"),
         ("cbam_gap", (4, 4), {"kernel": 4}, "kernel is odd.* received 4"),
-        ("isqrt_cov", (4, 4), {"iterations": 1}, "iterations .* at least 2; received 1"),
+        ("isqrt_cov", (4, 4), {"iterations": 1}, "iterations .* from 2 to 10; received 1"),
+        ("isqrt_cov", (4, 4), {"iterations": 11}, "iterations .* from 2 to 10; received 11"),
         ("cosine", (4, 4), {"scale": -1}, "scale is a number .* received -1"),
         ("no_such_module:Head", (4, 4), {}, "cannot be imported: No module named"),
         (":Head", (4, 4), {}, "cannot be imported"),

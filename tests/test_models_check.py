@@ -32,7 +32,7 @@ def test_workers_are_pinned_only_where_they_fill_the_machine() -> None:
     ("heads", "words"),
     [
         ("gap,gem(q=4)", "gem cannot take the option 'q'; it takes p, learn"),
-        ("gap,gem(p=0.5)", "p is a number at least 1; received 0.5"),
+        ("gap,gem(p=0.5)", "p is a number from 1 to 1,000,000; received 0.5"),
     ],
 )
 def test_heads_that_cannot_be_trained_are_told_before_any_work(heads: str, words: str) -> None:

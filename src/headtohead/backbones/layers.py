@@ -89,10 +89,15 @@ def dense(inputs: int, outputs: int, *, bias: bool = True) -> nn.Linear:
     return _initialised(nn.Linear(inputs, outputs, bias=bias))
 
 
+MOST_WIDE = 1_000_000
+"""No layer is wider: its weights would fill any memory."""
+
+
 def are_widths(value: object) -> bool:
-    """Whether `value` is a list of layers' widths: whole numbers of at least 1."""
+    """Whether `value` is a list of layers' widths: whole numbers from 1 to 1,000,000."""
     return isinstance(value, list | tuple) and all(
-        isinstance(width, int) and width >= 1 for width in value
+        isinstance(width, int) and not isinstance(width, bool) and 1 <= width <= MOST_WIDE
+        for width in value
     )
 
 

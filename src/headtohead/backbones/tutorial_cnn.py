@@ -4,8 +4,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from headtohead.backbones.base import Backbone, Normalization
-from headtohead.backbones.layers import BatchNorm, are_widths, convolution
-from headtohead.core.errors import UsageError
+from headtohead.backbones.layers import MOST_WIDE, BatchNorm, are_widths, convolution
+from headtohead.core.errors import UsageError, brief
 
 
 class ConvolutionBlock(nn.Module):
@@ -36,8 +36,8 @@ class TutorialCNN(Backbone):
         super().__init__()
         if not are_widths(widths) or not widths:
             raise UsageError(
-                f"widths takes one block's width or more, whole numbers of at least 1; "
-                f"received {widths!r}."
+                f"widths takes one block's width or more, whole numbers from 1 to {MOST_WIDE:,}; "
+                f"received {brief(repr(widths))}."
             )
         inputs = (3, *widths[:-1])
         self.blocks = nn.Sequential(*map(ConvolutionBlock, inputs, widths))

@@ -50,7 +50,8 @@ class Wildcat(Head):
 
     Durand et al. 2017 (CVPR; github.com/durandtibo/wildcat.pytorch): the logit is
     (mean of the k largest + `alpha` · mean of the k smallest) / 2, k being the share `share` of
-    the places, rounded, at least one. Defaults are those of its README.
+    the places, rounded, at least one. Defaults are those of its README. (With an `alpha` of 0 its
+    code leaves out the half.) A share of all places is a linear layer on the means.
     """
 
     permutation_invariant = True
@@ -69,7 +70,10 @@ class Wildcat(Head):
     ) -> None:
         super().__init__(channels, size, outputs)
         self.maps, self.alpha = whole("maps", maps), number("alpha", alpha, 0)
-        self.k = max(1, round(number("share", share, 0, 1) * size[0] * size[1]))
+        places = size[0] * size[1]
+        self.k = max(1, round(number("share", share, 0, 1) * places))
+        if self.k == places:
+            self.linear_on = "the means"
         self.convolution = convolution(channels, outputs * maps, 1)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -116,9 +120,9 @@ class ResidualAttention(Head):
         lam: float = 0.1,
     ) -> None:
         super().__init__(channels, size, outputs)
-        if isinstance(heads, bool) or heads not in TEMPERATURES:
+        if whole("heads", heads) not in TEMPERATURES:
             choices = ", ".join(map(str, TEMPERATURES))
-            raise UsageError(f"heads is one of {choices}; received {heads!r}.")
+            raise UsageError(f"heads is one of {choices}; received {heads}.")
         self.lam = number("lam", lam, 0)
         self.temperatures = TEMPERATURES[heads]
         self.heads = nn.ModuleList(

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +12,11 @@ import torch
 from headtohead.backbones.counting import multiply_adds
 from headtohead.backbones.table import build_backbone
 from headtohead.config.images import LARGEST
-from headtohead.core.errors import UsageError
+from headtohead.core.errors import UsageError, brief
 from headtohead.heads.base import Head
-from headtohead.heads.classifier import Classifier, outputs_for
-from headtohead.heads.table import FAMILIES, build_head, head_entry, own_options
-from headtohead.store.records import Parameters
+from headtohead.heads.classifier import outputs_for
+from headtohead.heads.option_checks import whole
+from headtohead.heads.table import FAMILIES, HEADS, build_head, head_entry, own_options
 
 MapShape = tuple[int, int, int]
 """Channels, height and width of feature maps."""
@@ -35,15 +36,18 @@ class HeadFacts:
 def head_facts(name: str, maps: MapShape, outputs: int) -> HeadFacts:
     """Parameters, multiply-adds for one image, and kind of class maps, on `maps`.
 
-    Raises UsageError for an unknown head.
+    A head that comes with headtohead is counted by its shapes, without memory; one of the user's
+    own may read values, and is built. Raises UsageError for an unknown head.
     """
     entry = head_entry(name)
     channels, *size = maps
+    device = torch.device("meta" if name in HEADS else "cpu")
     try:
-        head = build_head(name, channels, (size[0], size[1]), outputs)
+        with device:
+            head = build_head(name, channels, (size[0], size[1]), outputs)
     except UsageError as error:
         return HeadFacts(name, class_maps=class_maps_of(entry.cls), refusal=str(error))
-    features = torch.zeros(1, *maps)
+    features = torch.zeros(1, *maps, device=device)
     counted = multiply_adds(head, features)
     with torch.no_grad():
         mapped = head.class_maps(features) is not None
@@ -65,26 +69,16 @@ def class_maps_of(cls: type[Head]) -> str:
 MOST_CLASSES = 100_000
 """Above it a head is larger than memory, and no set of images has so many."""
 
+MOST_MAPS = 100_000
+"""Channels, height and width; together they are at most `MOST_VALUES`."""
 
-def head_parameters(name: str, image_size: int, classes: int) -> tuple[Parameters, str]:
-    """Parameter counts of head `name` on the tutorial's backbone, and the feature maps' shape.
-
-    Raises UsageError for an unknown head, fewer than two classes, or images too small for the
-    backbone or larger than a study's.
-    """
-    _check_sizes(image_size, classes)
-    backbone = build_backbone("tutorial_cnn")
-    size = backbone.map_size(image_size)
-    head = build_head(name, backbone.channels, size, outputs_for(classes))
-    maps = f"{backbone.channels} × {size[0]} × {size[1]}"
-    return Classifier(backbone, head).parameters_count(), maps
+MOST_VALUES = 1_000_000_000
+"""Of one image's feature maps: as large as some memories by themselves."""
 
 
 def _check_sizes(image_size: int, classes: int) -> None:
-    if not 2 <= classes <= MOST_CLASSES:
-        raise UsageError(f"--classes is a number from 2 to {MOST_CLASSES}; received {classes}.")
-    if not 8 <= image_size <= LARGEST:
-        raise UsageError(f"--image-size is a side from 8 to {LARGEST}; received {image_size}.")
+    whole("--classes", classes, 2, MOST_CLASSES)
+    whole("--image-size", image_size, 8, LARGEST)
 
 
 def head_options(name: str) -> dict[str, Any]:
@@ -110,8 +104,9 @@ def heads(
 
     Sizes are those on the feature maps `maps` ("1280x7x7": channels, height, width), by default
     the tutorial's backbone's for square images of `image_size` pixels. `name` may be a head of
-    one's own, `module:Class`. Raises UsageError for an unknown head, maps that are none, fewer than
-    two classes, and images too small for the backbone or larger than a study's.
+    one's own, `module:Class`. Raises UsageError for an unknown head, maps that are none or larger
+    than any memory, fewer than two classes, and images too small for the backbone or larger than a
+    study's.
     """
     _check_sizes(image_size, classes)
     shape = _maps_from(maps, image_size)
@@ -150,16 +145,27 @@ def _maps_from(maps: str | Sequence[int] | None, image_size: int) -> MapShape:
     if maps is None:
         backbone = build_backbone("tutorial_cnn")
         return backbone.channels, *backbone.map_size(image_size)
-    parts = maps.replace("×", "x").split("x") if isinstance(maps, str) else list(maps)
+    parts = maps.replace("×", "x").split("x") if isinstance(maps, str) else maps
     try:
-        channels, height, width = (int(part) for part in parts)
-    except ValueError:
+        channels, height, width = map(_count, parts)
+    except (TypeError, ValueError):
         channels = height = width = 0
+    received = f"received {brief(repr(maps))}."
     if min(channels, height, width) < 1:
+        raise UsageError(f"maps are channels x height x width, as 1280x7x7; {received}")
+    if max(channels, height, width) > MOST_MAPS or channels * height * width > MOST_VALUES:
         raise UsageError(
-            f"maps are channels x height x width, as 1280x7x7; received {maps!r}."
-        ) from None
+            f"maps have at most {MOST_MAPS:,} channels, rows and columns, and {MOST_VALUES:,} "
+            f"values together; {received}"
+        )
     return channels, height, width
+
+
+def _count(part: Any) -> int:
+    """A whole number, or its digits. Raises TypeError and ValueError."""
+    if isinstance(part, bool):
+        raise TypeError("True and False are no numbers")
+    return int(part) if isinstance(part, str) else operator.index(part)
 
 
 def _describe(name: str, maps: MapShape, classes: int) -> str:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from headtohead.backbones.layers import BatchNorm, are_widths, convolution, dense
-from headtohead.core.errors import UsageError
+from headtohead.backbones.layers import MOST_WIDE, BatchNorm, are_widths, convolution, dense
+from headtohead.core.errors import UsageError, brief
 from headtohead.heads.base import Head, HeadEntry, PooledHead, flatten
 from headtohead.heads.option_checks import dropout_share, whole
 from headtohead.heads.pools import WindowMeans
@@ -141,8 +141,8 @@ class FullyConnected(Head):
         dropout_share(dropout)
         if not are_widths(hidden) or len(hidden) != 2:
             raise UsageError(
-                f"hidden takes the two dense layers' widths, whole numbers of at least 1; "
-                f"received {hidden!r}."
+                "hidden takes the two dense layers' widths, whole numbers from 1 to "
+                f"{MOST_WIDE:,}; received {brief(repr(hidden))}."
             )
         inputs = channels * size[0] * size[1]
         self.layers = nn.Sequential(
@@ -167,8 +167,9 @@ class Squeezed(Head):
 
     A control: with one map it is the smallest head that uses every feature map and weighs every
     place by itself. On 64 feature maps of 10 × 10, one logit: 64 + 1 + 100 + 1 = 166 parameters,
-    where `gap`, which is this head with all places weighed alike, has 65 and `fc` 663,301. (The
-    1 × 1 convolution is that of Lin et al. 2013, arXiv 1312.4400.)
+    where `gap`, which is this head with all places weighed alike, has 65 and `fc` 663,301. With
+    more classes than two take as many `maps` as classes: with fewer, classes share maps, which
+    those of `gap` do not. (The 1 × 1 convolution is that of Lin et al. 2013, arXiv 1312.4400.)
     """
 
     permutation_invariant = False
@@ -237,7 +238,7 @@ FLATTEN: dict[str, HeadEntry] = {
         formula="W·vec(mean of each window × window cell) + b",
         parameters="(H//window)*(W//window)*D*K + K",
         source="Keras's AveragePooling2D",
-        when="between linear and gap: a quarter of linear's weights, places kept coarsely.",
+        when="between linear and gap: at most a quarter of linear's weights, places kept coarsely.",
     ),
     "fc_small": HeadEntry(
         Squeezed,
@@ -246,6 +247,7 @@ FLATTEN: dict[str, HeadEntry] = {
         formula="W·vec(V·x at each place) + b",
         parameters="(D + 1)*maps + N*maps*K + K",
         source="1 × 1 convolution: arXiv 1312.4400",
-        when="to separate the effect of pooling from that of few parameters.",
+        when="to separate the effect of pooling from that of few parameters, for two classes: "
+        "more would share its one map.",
     ),
 }

@@ -115,7 +115,7 @@ def negative_inputs(
     the feature maps on some images; `normed`: after a batch norm.
     """
     heads = list(needs_non_negative)
-    if smallest >= 0 or not heads:
+    if not smallest < 0 or not heads:  # NaN is no negative value
         return []
     verb = "discards" if len(heads) == 1 else "discard"
     where = ", normalised," if normed else ""
@@ -160,4 +160,5 @@ def too_early_looks(looks: Sequence[int], able: Sequence[int], level: float) -> 
 
 
 def _gigabytes(count: int) -> str:
-    return f"{count / 1e9:.3g} GB"
+    gigabytes = count / 1e9
+    return f"{gigabytes:,.0f} GB" if gigabytes >= 100 else f"{gigabytes:.3g} GB"

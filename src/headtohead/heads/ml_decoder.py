@@ -39,7 +39,7 @@ class MLDecoder(Head):
         dropout: float = 0.1,
     ) -> None:
         super().__init__(channels, size, outputs)
-        self.heads = divides("heads", heads, whole("width", width))
+        self.heads = divides("heads", heads, whole("width", width), "values of a query")
         self.outputs, self.share = outputs, dropout_share(dropout)
         groups = min(whole("groups", groups), outputs)
         self.embed = dense(channels, width)

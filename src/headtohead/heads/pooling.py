@@ -145,7 +145,8 @@ class GatedPool(GlobalPool):
 class KMax(LinearOnPool):
     """Mean of the k largest values of each feature map; of all where there are fewer than k.
 
-    k = 1 is `gmp`, k = N is `gap`. arXiv 1911.07344; WILDCAT's pool (`wildcat`) without minima.
+    k = 1 is `gmp`, k = N is `gap`. Hanselmann & Ney 2020 (arXiv 1911.07344); WILDCAT's pool
+    (`wildcat`) without minima.
     """
 
     linear_at_one_place = True
@@ -246,9 +247,9 @@ class PooledMlp(PooledHead):
 class PooledFullyConnected(PooledHead):
     """Mean of each feature map, then the article's fully connected classifier, made wide.
 
-    A control: it pools as `gap` does and has as many parameters as `fc`. With the default widths,
-    64 feature maps and one logit they are 662,349 in the head, where `fc` has 663,301 on 10 × 10
-    maps.
+    A control: it pools as `gap` does and has as many parameters as `fc` has on the tutorial's maps:
+    with the default widths, 64 feature maps and one logit they are 662,349 in the head, where `fc`
+    has 663,301 on 10 × 10 maps. On other maps choose `hidden` so that they match.
     """
 
     permutation_invariant = True
@@ -333,7 +334,7 @@ POOLING: dict[str, HeadEntry] = {
         "mean of the k largest values",
         formula="W·mean(k largest x) + b",
         parameters="D*K + K",
-        source="arXiv 1911.07344",
+        source="ELoPE, Hanselmann & Ney 2020, arXiv 1911.07344",
         when="objects of about k places: less noisy than gmp, less diluted than gap.",
     ),
     "mlp": HeadEntry(

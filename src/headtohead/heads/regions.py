@@ -1,7 +1,7 @@
 """Pools over regions of several sizes: the pyramid and R-MAC."""
 
-from headtohead.backbones.layers import are_widths
-from headtohead.core.errors import UsageError
+from headtohead.backbones.layers import MOST_WIDE, are_widths
+from headtohead.core.errors import UsageError, brief
 from headtohead.heads.base import HeadEntry
 from headtohead.heads.option_checks import whole
 from headtohead.heads.pooling import LinearOnPool
@@ -29,8 +29,8 @@ class SpatialPyramid(LinearOnPool):
     ) -> None:
         if not are_widths(levels) or not levels:
             raise UsageError(
-                f"levels takes one grid's side or more, whole numbers of at least 1; "
-                f"received {levels!r}."
+                f"levels takes one grid's side or more, whole numbers from 1 to {MOST_WIDE:,}; "
+                f"received {brief(repr(levels))}."
             )
         self.values = sum(level**2 for level in levels)
         super().__init__(channels, size, outputs)

@@ -62,7 +62,8 @@ class RootCovariance(Head):
     Li et al. 2018 (arXiv 1712.01034), fast-MPN-COV: the covariance is divided by its trace,
     `iterations` of Newton and Schulz approach the root, the trace's root is multiplied back.
     1e-6 is added to the trace, so that maps without variance give zeros. Feature maps are
-    reduced to `reduce` first (see `Reduction`).
+    reduced to `reduce` first (see `Reduction`). `iterations` are at most 10: more add nothing but
+    float32's rounding errors.
     """
 
     permutation_invariant = True
@@ -84,7 +85,7 @@ class RootCovariance(Head):
                 "isqrt_cov needs maps of at least two places, for a covariance; received 1 × 1: "
                 "use larger images."
             )
-        self.iterations = whole("iterations", iterations, 2)
+        self.iterations = whole("iterations", iterations, 2, 10)
         self.reduction = Reduction(channels, whole("reduce", reduce))
         width = self.reduction.width
         rows, columns = torch.triu_indices(width, width)
@@ -116,8 +117,15 @@ class RootCovariance(Head):
         """Z, with a·z near the root of `a`, (N, n, n) of trace 1, as fast-MPN-COV iterates."""
         identity = torch.eye(a.shape[1], dtype=a.dtype, device=a.device)
         z = 0.5 * (3 * identity - a)
-        for _ in range(self.iterations - 1):
+        for _ in range(min(self.iterations, 3) - 1):
             z = 0.5 * z @ (3 * identity - z @ z @ a)
+        if self.iterations <= 3:
+            return z
+        # a·z is carried along: taken anew from z, rounding errors grow beyond the root itself.
+        root = a @ z
+        for _ in range(self.iterations - 3):
+            step = 0.5 * (3 * identity - z @ root)
+            root, z = root @ step, step @ z
         return z
 
 

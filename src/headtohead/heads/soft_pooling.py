@@ -19,9 +19,10 @@ class GeneralizedMean(GlobalPool):
     """(mean xᵖ)^(1/p) of each feature map, values below 1e-6 raised to it: GeM.
 
     Radenović et al. 2018 (arXiv 1711.02512). p = 1 is the mean, p → ∞ the maximum; it starts at
-    `p` and is learned (one for all maps) unless `learn` is false; a learned p stays at or above
-    1, as in mmpretrain's `GeneralizedMeanPooling`. Negative values are discarded. The maximum is
-    divided out before the power, which changes no value and keeps large ones finite.
+    `p` and is learned (one for all maps) unless `learn` is false; a learned p below 1 counts as 1
+    (mmpretrain's `GeneralizedMeanPooling` asks that of the first p alone). Negative values are
+    discarded. The maximum is divided out before the power, which changes no value and keeps large
+    ones finite.
     """
 
     needs_non_negative = True
