@@ -289,3 +289,47 @@ def test_a_backbone_that_cannot_checkpoint_says_so() -> None:
     """Else memory runs out although it was asked to be saved."""
     with pytest.raises(UsageError, match="checkpointing"):
         with_checkpointing(TutorialCNN())
+
+
+class Remembers(nn.Module):
+    """Keeps in evaluation mode what it makes of its weights, as LeViT's attention does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.channels = 4
+        self.layers = nn.Sequential(nn.Conv2d(3, 4, 8, stride=8), nn.Conv2d(4, 4, 1))
+        self.bias = nn.Parameter(torch.randn(4, 1, 1))
+        self.made: torch.Tensor | None = None
+
+    def train(self, mode: bool = True) -> "Remembers":
+        super().train(mode)
+        if mode:
+            self.made = None
+        return self
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            made = self.bias.exp()
+        else:
+            made = self.made = self.bias.exp() if self.made is None else self.made
+        found: torch.Tensor = self.layers(images) + made
+        return found
+
+
+@pytest.mark.parametrize("stages", ["all", "last:1"])
+def test_a_finished_run_is_opened_without_what_was_made_of_first_weights(
+    tmp_path: Path, stages: str
+) -> None:
+    """Else probes and predictions of a fine-tuned LeViT see a part of its random weights."""
+    spec = BackboneSpec(name="test_frozen:Remembers", train=stages)
+    own = plan(spec, "gap", epochs=1)
+    weights = own.build().state_dict()
+    moved = {name: value + 1 for name, value in weights.items()}
+    checkpoint.save(tmp_path / BEST, moved, key=own.key, epoch=1)
+    backbone = finished_model(own, tmp_path, "best", CPU).model.backbone
+    shown = torch.rand(1, 3, SIZE, SIZE)
+    expected = own.build().backbone.train()
+    expected.load_state_dict({n.removeprefix("backbone."): v for n, v in moved.items()
+                              if n.startswith("backbone.")})  # fmt: skip
+    with torch.no_grad():
+        torch.testing.assert_close(backbone(shown), expected(shown))

@@ -8,7 +8,7 @@ such layer explains (patches merged by reshaping) is taken to merge whole window
 depends on the image's size (TensorFlow's "same") is taken as it is at this size.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +55,7 @@ def measure(
         for part in network.modules()
         if isinstance(part, SLIDING)
     ]
-    modes = {part: part.training for part in network.modules()}
+    modes = modes_of(network)
     place = next(network.parameters(), torch.empty(0))
     try:
         network.eval()
@@ -64,13 +64,28 @@ def measure(
     finally:
         for hook in hooks:
             hook.remove()
-        for part, training in modes.items():
-            part.training = training
+        restore_modes(network, modes)
     if found.ndim != 4 or found.shape[1] != channels:
         raise ValueError(f"maps of shape {tuple(found.shape)} are not (N, {channels}, h, w)")
     height, width = found.shape[2:]
     stride, first = _followed(steps, image_size, height)
     return Geometry((height, width), stride, first)
+
+
+def modes_of(network: nn.Module) -> dict[nn.Module, bool]:
+    """Which modules are in training mode, to be put back by `restore_modes`."""
+    return {part: part.training for part in network.modules()}
+
+
+def restore_modes(network: nn.Module, modes: Mapping[nn.Module, bool]) -> None:
+    """Put each module back into its mode, and drop what was kept of the weights as they stood.
+
+    In evaluation mode LeViT's attention and its like keep what they make of their weights until
+    they are put into training mode: weights that are loaded in between would not be seen.
+    """
+    network.train()
+    for part, training in modes.items():
+        part.training = training
 
 
 def _note(steps: list[_Layer], layer: Any, inputs: tuple[Tensor, ...], output: Any) -> None:
