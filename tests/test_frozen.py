@@ -333,3 +333,26 @@ def test_a_finished_run_is_opened_without_what_was_made_of_first_weights(
                               if n.startswith("backbone.")})  # fmt: skip
     with torch.no_grad():
         torch.testing.assert_close(backbone(shown), expected(shown))
+
+
+class Recomputes(Flat):
+    """Told as networks of transformers are, by the only way that they had before version 5.24."""
+
+    def __init__(self, supports: bool = True) -> None:
+        super().__init__()
+        self.supports, self.told = supports, [{}]
+
+    def gradient_checkpointing_enable(self, arguments: dict[str, bool] | None = None) -> None:
+        if not self.supports:
+            raise ValueError("it does not support\ncheckpointing")
+        self.told.append(arguments or {"use_reentrant": True})
+
+
+def test_checkpointing_leaves_gradients_after_held_stages() -> None:
+    """Else `last:1` with checkpointing trains the head alone, and says that it trains more."""
+    backbone = build_backbone("test_frozen:Recomputes")
+    with_checkpointing(backbone)
+    assert backbone.network.told[-1] == {"use_reentrant": False}  # type: ignore[union-attr,index]
+    assert not backbone.capturable
+    with pytest.raises(UsageError, match=r"Recomputes\S* .*it does not support checkpointing"):
+        with_checkpointing(build_backbone("test_frozen:Recomputes", {"supports": False}))
