@@ -356,3 +356,35 @@ def test_checkpointing_leaves_gradients_after_held_stages() -> None:
     assert not backbone.capturable
     with pytest.raises(UsageError, match=r"Recomputes\S* .*it does not support checkpointing"):
         with_checkpointing(build_backbone("test_frozen:Recomputes", {"supports": False}))
+
+
+class Scattered(nn.Module):
+    """Dropout, and a norm without scale, between stages; a dropout of the last stage's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.channels = 4
+        self.norm_in = nn.BatchNorm2d(3, affine=False)
+        self.blocks = nn.Sequential(
+            nn.Sequential(nn.Conv2d(3, 4, 8, stride=8), nn.ReLU()),
+            nn.Dropout(0.5),
+            nn.Sequential(nn.Conv2d(4, 4, 1), nn.Dropout(0.5)),
+        )
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.blocks(self.norm_in(images))
+        return found
+
+
+def test_parts_without_weights_before_the_last_stages_are_held_with_them() -> None:
+    """Else statistics of what is frozen move, and its dropout acts, in training of the rest."""
+    trunk = build_backbone("test_frozen:Scattered")
+    held = with_last_stages(trunk, 1, SIZE).train()
+    net: nn.Module = trunk.network  # type: ignore[assignment]
+    modes = {name: module.training for name, module in net.named_modules()}
+    assert {name for name, training in modes.items() if training} == {
+        "", "blocks", "blocks.2", "blocks.2.0", "blocks.2.1",
+    }  # fmt: skip
+    before = state_of(net.get_submodule("norm_in"))
+    held(torch.rand(4, 3, SIZE, SIZE) + 1)
+    assert same(before, state_of(net.get_submodule("norm_in")))

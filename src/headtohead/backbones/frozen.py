@@ -168,7 +168,24 @@ def with_last_stages(trunk: Backbone, count: int, image_size: int) -> Backbone:
         )
     for parameter in trunk.parameters():
         parameter.requires_grad_(parameter in trained)
-    return PartlyHeld(trunk, [m for stage in stages[:-count] for m in stage.modules])
+    held = [m for stage in stages[:-count] for m in stage.modules]
+    return PartlyHeld(trunk, [*held, *_before(trunk, stages[-count].modules)])
+
+
+def _before(trunk: Backbone, begun: Sequence[nn.Module]) -> list[nn.Module]:
+    """The modules that come before those of `begun`, and hold none of them.
+
+    Such as are in no stage, for they have no parameters: dropout of position embeddings, batch norm
+    without scale.
+    """
+    trained = {part for module in begun for part in module.modules()}
+    found = []
+    for part in trunk.modules():
+        if part in trained:
+            break
+        if trained.isdisjoint(part.modules()):
+            found.append(part)
+    return found
 
 
 def with_frozen_norms(trunk: Backbone) -> Backbone:
