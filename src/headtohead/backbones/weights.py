@@ -41,6 +41,17 @@ CLASSIFIERS = re.compile(
 STATISTICS = ("running_", "moving_")
 """Begin the names of batch norm's buffers."""
 
+KINDS = {
+    **dict.fromkeys(("weight", "gamma"), "weight"),
+    **dict.fromkeys(("bias", "beta"), "bias"),
+    **dict.fromkeys(("running_mean", "moving_mean"), "mean"),
+    **dict.fromkeys(("running_var", "moving_variance"), "variance"),
+}
+"""What the last parts of names say of tensors that may well be of one shape."""
+
+COUNTERS = ("num_batches_tracked", "n_averaged")
+"""End the names of batch norm's count of batches, and of an average's count of weights."""
+
 SHOWN = 3
 """Mismatches that an error names."""
 
@@ -73,14 +84,14 @@ def load_weights(backbone: Backbone, path: Path, match: Match = "name") -> Loade
 
     By name, prefixes such as `module.` aside; a classifier left over is passed over. By order where
     the file has the same number of tensors of the same shapes in the same order, again but for a
-    classifier at its end. Raises UsageError for a file that is missing, truncated, no weights, not
+    classifier at its end, and no name says that it is another kind. Raises UsageError for a file that is missing, truncated, no weights, not
     finite, or those of another network; `backbone` is left as it was then.
     """
     found = read_state(path)
     target = network_of(backbone)
     wanted = target.state_dict()
     own, passed_over, prefix = (
-        _by_order(found, wanted, path) if match == "order" else _by_name(found, wanted, path)
+        _by_order(found, wanted, path) if match == "order" else _by_name(found, target, path)
     )
     refuse_not_finite(own, path.name, target)
     target.load_state_dict(own)
@@ -170,12 +181,18 @@ def _state_in(content: Any) -> State:
     return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
 
 
-def _by_name(found: State, wanted: State, path: Path) -> tuple[State, list[str], str]:
+def _by_name(found: State, network: nn.Module, path: Path) -> tuple[State, list[str], str]:
+    wanted = network.state_dict()
     prefix = max(_prefixes(found), key=lambda start: _matching(found, wanted, start))
     named = {name.removeprefix(prefix): value for name, value in found.items()}
-    missing = [name for name in wanted if name not in named and not _is_counter(name)]
-    over = [name for name in named if name not in wanted]
-    strange = [name for name in over if not CLASSIFIERS.search(name) and not _is_counter(name)]
+    present = {_place(wanted[name]) for name in wanted if name in named}
+    missing = [
+        name
+        for name in wanted
+        if name not in named and not _is_counter(name) and _place(wanted[name]) not in present
+    ]
+    over = [name for name in named if name not in wanted and not _is_counter(name)]
+    strange = [name for name in over if not CLASSIFIERS.search(name)]
     shapes = [
         f"{name} {_shape(named[name])} in the file, {_shape(wanted[name])} in the backbone"
         for name in wanted
@@ -204,6 +221,11 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + (" …" if len(names) > SHOWN else "")
 
 
+def _place(value: Tensor) -> tuple[object, ...]:
+    """Where a tensor lies: tied ones, of which a file may hold but one, lie at one place."""
+    return value.data_ptr(), value.shape, value.stride(), value.numel() or id(value)
+
+
 def _prefixes(found: State) -> list[str]:
     """Prefixes that names of the file start with, one, two or three after another."""
     known, added = {""}, {""}
@@ -223,8 +245,8 @@ def _matching(found: State, wanted: State, prefix: str) -> int:
 
 
 def _is_counter(name: str) -> bool:
-    """Whether a tensor is batch norm's count of batches, which older files lack."""
-    return name.endswith("num_batches_tracked")
+    """Whether a tensor is a count, which no map depends on, and which older files lack."""
+    return name.endswith(COUNTERS)
 
 
 def _by_order(found: State, wanted: State, path: Path) -> tuple[State, list[str], str]:
@@ -241,7 +263,7 @@ def _by_order(found: State, wanted: State, path: Path) -> tuple[State, list[str]
     unlike = [
         f"number {number}: {theirs} {_shape(value)}, {mine} {_shape(wanted[mine])}"
         for number, (mine, (theirs, value)) in enumerate(pairs, start=1)
-        if value.shape != wanted[mine].shape
+        if value.shape != wanted[mine].shape or _are_unlike(theirs, mine)
     ]
     over = [name for name, _ in tensors[len(names) :]]
     strange = [name for name in over if not CLASSIFIERS.search(name)]
@@ -249,12 +271,18 @@ def _by_order(found: State, wanted: State, path: Path) -> tuple[State, list[str]
         raise UsageError(
             f"weights {path.name} do not fit in order: {len(tensors)} tensors for the backbone's "
             f"{len(names)}"
-            + (f"; first of another shape: {'; '.join(unlike[:SHOWN])}" if unlike else "")
+            + (f"; first of another shape or kind: {'; '.join(unlike[:SHOWN])}" if unlike else "")
             + (f"; left over: {', '.join(strange[:SHOWN])}" if strange and not unlike else "")
             + ". Name the backbone they belong to."
         )
     own = dict(wanted) | {mine: value for mine, (_, value) in pairs}
     return own, over, ""
+
+
+def _are_unlike(theirs: str, mine: str) -> bool:
+    """Whether two names say that one is, for example, a bias and the other a weight."""
+    kinds = {KINDS.get(name.rpartition(".")[2]) for name in (theirs, mine)} - {None}
+    return len(kinds) > 1
 
 
 def _shape(value: Tensor) -> str:
