@@ -25,6 +25,12 @@ PREPROCESSING = (("preprocessor_config.json", ""), ("processor_config.json", "im
 NOT_ARCHITECTURE = ("_name_or_path", "transformers_version", "architectures")
 """Entries of a configuration that say where it is, and who wrote it."""
 
+TOKENS = (
+    *("cls_token", "class_embedding", "distillation_token"),
+    *("dist_token", "reg_token"),  # of timm's networks, which transformers wraps
+)
+"""End the names of what stands before the patches."""
+
 
 class TransformersBackbone(LibraryBackbone):
     """`AutoModel` of a configuration and its last hidden state, with random weights.
@@ -45,7 +51,7 @@ class TransformersBackbone(LibraryBackbone):
         super().__init__(
             network,
             name=f"transformers:{name}" + (f"({told})" if told else ""),
-            channels=_channels(network, side),
+            channels=_channels(name, network, side),
             image_size=side,
             normalization=normalization or Normalization(),
         )
@@ -136,17 +142,22 @@ class TransformersBackbone(LibraryBackbone):
         return state
 
     def prefix_tokens(self) -> int | None:
-        """Class token and registers, as far as the network has them."""
-        parts = dict(self.network.named_parameters())
+        """Class token and registers, as far as the network has them; None where nothing says so."""
         tokens = sum(
-            any(name.endswith(end) for name in parts)
-            for end in ("cls_token", "class_embedding", "distillation_token")
+            value.shape[-2] if value.ndim > 1 else 1
+            for name, value in self.network.named_parameters()
+            if name.endswith(TOKENS) and not CLASSIFIERS.search(name)
         )
-        return tokens + int(getattr(self.config, "num_register_tokens", 0) or 0)
+        return tokens + int(getattr(self.config, "num_register_tokens", 0) or 0) or None
 
     def patch(self) -> float | None:
-        """The patch's side, doubled at each stage after the first that there is."""
-        side = getattr(self.config, "patch_size", None)
+        """From patch to patch, doubled at each stage after the first that there is.
+
+        Patches that overlap have a stride of their own, as in Hiera.
+        """
+        side = getattr(self.config, "patch_stride", None) or getattr(
+            self.config, "patch_size", None
+        )
         if side is None:
             return None
         first = side[0] if isinstance(side, list | tuple) else side
@@ -266,9 +277,13 @@ def _without_pooler(module: nn.Module, state: dict[str, Any], prefix: str, *_: A
 
 
 @torch.no_grad()
-def _channels(network: nn.Module, image_size: int) -> int:
+def _channels(name: str, network: nn.Module, image_size: int) -> int:
     """The features' size: configurations tell it under many names, or not at all."""
-    found = network.eval()(pixel_values=torch.zeros(1, 3, image_size, image_size))
+    try:
+        found = network.eval()(pixel_values=torch.zeros(1, 3, image_size, image_size))
+        shape = found.last_hidden_state.shape
+    except Exception as error:  # a network that takes more than images, or has no such state
+        reason = " ".join(str(error).split())[:160]
+        raise UsageError(f"transformers:{name} gives no vision model: {reason}.") from None
     network.train()
-    shape = found.last_hidden_state.shape
     return int(shape[1] if len(shape) == 4 else shape[-1])

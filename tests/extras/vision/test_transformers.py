@@ -47,6 +47,16 @@ KINDS: dict[str, dict[str, Any]] = {
         "image_size": 32,
         "window_size": 4,
     },
+    "dinov3_convnext": {"hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1], "image_size": 64},
+    "hiera": {
+        "embed_dim": 8,
+        "depths": [1, 1, 1, 1],
+        "num_heads": [1, 2, 2, 2],
+        "image_size": [64, 64],
+    },
+    "aimv2_vision_model": SMALL,
+    "pixio": SMALL,
+    "mobilenet_v2": {"depth_multiplier": 0.35, "image_size": 64},
 }
 """Kinds of networks, and options that make them small."""
 
@@ -84,6 +94,11 @@ def network(folder: Path) -> LibraryBackbone:
         ("resnet", 64, (16, 8, 8), 8, 0, False),
         ("convnext", 64, (16, 2, 2), 32, 15.5, False),
         ("swin", 32, (32, 4, 4), 8, 3.5, False),
+        ("dinov3_convnext", 64, (16, 2, 2), 32, 15.5, False),
+        ("hiera", 64, (64, 2, 2), 32, 14, False),
+        ("aimv2_vision_model", 32, (32, 4, 4), 8, 3.5, False),
+        ("pixio", 32, (32, 4, 4), 8, 3.5, True),
+        ("mobilenet_v2", 64, (1280, 2, 2), 32, 31, False),
     ],
 )
 def test_maps_and_their_cells(
