@@ -40,7 +40,7 @@ def test_the_first_recruit_answers_and_goes_on() -> None:
 
 
 def test_only_the_first_is_asked_for_an_answer() -> None:
-    """Else each worker opens a context on the first GPU, and large studies run out of its memory."""
+    """Else each worker opens a context on the first GPU, whose memory large studies need."""
     with standby(again={"asked": "ready?"}) as waiting:
         assert waiting.answer()["asked"] == "so?"
         end(waiting.take())

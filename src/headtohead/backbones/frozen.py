@@ -22,7 +22,6 @@ from headtohead.backbones.table import backbone_of
 from headtohead.config.study import BackboneSpec
 from headtohead.core.errors import UsageError
 
-
 CHECKPOINTING: dict[str, tuple[Any, ...]] = {
     "set_grad_checkpointing": (),
     "activation_checkpointing_enable": ({"use_reentrant": False},),

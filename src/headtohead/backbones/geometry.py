@@ -9,7 +9,7 @@ depends on the image's size (TensorFlow's "same") is taken as it is at this size
 layer's input outside the layer is taken for the layer's own.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,15 +112,10 @@ class _Pads(TorchFunctionMode):
         """Do the operation, and note it where it pads height and width."""
         output = func(*args, **(kwargs or {}))
         if func is functional.pad:
-            given, pad = _arguments(*args, **(kwargs or {}))
+            given, pad = args[:2]
             if given.ndim == 4 and len(pad) == 4:
                 self._last = output, given.shape[-2], int(pad[2])
         return output
-
-
-def _arguments(input: Tensor, pad: Sequence[int], *_: Any, **__: Any) -> tuple[Tensor, Any]:
-    """The first two arguments of `torch.nn.functional.pad`, by name or not."""
-    return input, pad
 
 
 def _note(

@@ -84,8 +84,9 @@ def load_weights(backbone: Backbone, path: Path, match: Match = "name") -> Loade
 
     By name, prefixes such as `module.` aside; a classifier left over is passed over. By order where
     the file has the same number of tensors of the same shapes in the same order, again but for a
-    classifier at its end, and no name says that it is another kind. Raises UsageError for a file that is missing, truncated, no weights, not
-    finite, or those of another network; `backbone` is left as it was then.
+    classifier at its end, and no name says that it is of another kind. Raises UsageError for a file
+    that is missing, truncated, no weights, not finite, or those of another network; `backbone` is
+    left as it was then.
     """
     found = read_state(path)
     target = network_of(backbone)

@@ -13,7 +13,8 @@ class StandbyProcesses:
 
     `command` starts one, with environment `variables` beside those of this process.
     The first thing it is sent is `question`, and its first event the answer; those that are started
-    after the first are sent `again`, where that is given. At the end of the `with` statement those that nobody took are ended.
+    after the first are sent `again`, where that is given. At the end of the `with` statement those
+    that nobody took are ended.
     """
 
     def __init__(
