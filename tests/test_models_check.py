@@ -166,8 +166,13 @@ def test_heads_too_large_for_all_classes_are_refused_once_these_are_known() -> N
 
 def test_who_only_gets_ready_looks_at_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else each of eight workers takes some 500 MB of the first GPU beside what it trains on."""
-    asked: list[object] = []
-    monkeypatch.setattr(models_check, "available_memory", lambda device: asked.append(device) or 9)
+    asked = []
+
+    def nine(device: object) -> int:
+        asked.append(device)
+        return 9
+
+    monkeypatch.setattr(models_check, "available_memory", nine)
     question = question_about(resolve_study("quick", heads="gap"), "cpu", 1, deterministic=False)
     assert "parameters" in (answer_or_refusal(question).refusal or "")
     again = answer_or_refusal(question.model_copy(update={"answered": True}))

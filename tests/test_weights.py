@@ -292,7 +292,7 @@ class Tied(TutorialCNN):
 
     def __init__(self) -> None:
         super().__init__((4, 6))
-        self.first = self.blocks[0]
+        self.again = self.blocks[0]
         self.identity = "tied"
 
 
@@ -301,9 +301,9 @@ def test_a_tied_weight_needs_but_one_of_its_names(tmp_path: Path) -> None:
     backbone, path = Tied(), saved(tmp_path / "w.safetensors", state())
     load_weights(backbone, path)
     assert all(torch.equal(backbone.state_dict()[name], value) for name, value in state().items())
-    first = backbone.state_dict()["first.convolution.weight"]
+    first = backbone.state_dict()["again.convolution.weight"]
     assert torch.equal(first, state()["blocks.0.convolution.weight"])
-    with pytest.raises(UsageError, match=rf"2 missing.*{FIRST}, first"):
+    with pytest.raises(UsageError, match=rf"2 missing.*{FIRST}, again"):
         load_weights(Tied(), saved(tmp_path / "part.pth", without(state(), FIRST)))
 
 

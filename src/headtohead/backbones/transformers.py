@@ -16,6 +16,11 @@ from torch import Tensor, nn
 
 from headtohead.backbones.base import Normalization
 from headtohead.backbones.external import LibraryBackbone
+from headtohead.backbones.image_processor import (
+    in_words,
+    normalization_of,
+    plain_normalization,
+)
 from headtohead.backbones.weights import CLASSIFIERS
 from headtohead.core.errors import UsageError
 
@@ -47,7 +52,7 @@ class TransformersBackbone(LibraryBackbone):
         size = getattr(config, "image_size", None) or 224
         side = int(size[-1] if isinstance(size, list | tuple) else size)
         told = ", ".join(f"{key}={value!r}" for key, value in sorted(options.items()))
-        normalization = _normalization(preprocessing)
+        normalization = normalization_of(preprocessing)
         super().__init__(
             network,
             name=f"transformers:{name}" + (f"({told})" if told else ""),
@@ -59,14 +64,22 @@ class TransformersBackbone(LibraryBackbone):
         self.config = config
         self._processor = preprocessing
         self._source, self._options = place, options
-        if normalization is None:
+        if preprocessing.get("do_flip_channel_order"):
+            self.normalization_unknown = (
+                "they are in the order blue, green, red, which headtohead does not make; take "
+                "timm's network of this kind"
+            )
+        elif normalization is None:
             self.normalization_unknown = (
                 f"put the checkpoint's {PREPROCESSING[0][0]} beside its config.json, with "
                 f'image_mean and image_std, or {{"do_normalize": false}} where its images stay in '
                 f"[0, 1]"
             )
         said = {k: v for k, v in _content(place).items() if k not in NOT_ARCHITECTURE}
-        told = json.dumps([said, preprocessing], sort_keys=True, default=str)
+        made = [said, preprocessing]
+        if normalization not in (None, plain_normalization(preprocessing)):
+            made.append(str(normalization))  # features of before were made of other images
+        told = json.dumps(made, sort_keys=True, default=str)
         self.architecture_sha256 = hashlib.sha256(told.encode()).hexdigest()
 
     def load_pretrained(self) -> list[str]:
@@ -129,11 +142,8 @@ class TransformersBackbone(LibraryBackbone):
 
     def preprocessing(self) -> dict[str, str]:
         """As the preprocessor's configuration beside the model says."""
-        found = {**super().preprocessing(), "image size": str(self.image_size)}
-        for topic, key in (("interpolation", "resample"), ("crop", "crop_size"), ("size", "size")):
-            if self._processor.get(key) is not None:
-                found[topic] = str(self._processor[key])
-        return found
+        size = {"image size": str(self.image_size)}
+        return {**super().preprocessing(), **size, **in_words(self._processor)}
 
     def output(self, images: Tensor) -> Tensor:
         """The last hidden state."""
@@ -210,7 +220,7 @@ def _preprocessing(name: str) -> dict[str, Any]:
         try:
             content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             told: dict[str, Any] = content.get(part, {}) if part else content
-            _normalization(told)
+            normalization_of(told)
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise UsageError(
                 f"{file} of transformers:{name} cannot be read ({error}): restore it, with "
@@ -243,15 +253,6 @@ def _file(name: str, file: str) -> Path | None:
         _raise_exceptions_for_gated_repo=False,
     )
     return None if found is None else Path(found)
-
-
-def _normalization(preprocessing: dict[str, Any]) -> Normalization | None:
-    """As the preprocessing says; None where it says nothing of it."""
-    asked = preprocessing.get("do_normalize")
-    mean, std = preprocessing.get("image_mean"), preprocessing.get("image_std")
-    if asked is False:
-        return Normalization()
-    return None if mean is None or std is None else Normalization.of(mean, std)
 
 
 def _created(name: str, config: Any) -> nn.Module:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from headtohead.backbones.base import Normalization
+from headtohead.backbones.base import Normalization, Normalize
 from headtohead.backbones.check import check_backbone
 from headtohead.backbones.external import LibraryBackbone
 from headtohead.backbones.frozen import with_last_stages
@@ -61,6 +61,7 @@ KINDS: dict[str, dict[str, Any]] = {
 """Kinds of networks, and options that make them small."""
 
 PREPROCESSOR = '{"do_normalize": true, "image_mean": [0.1, 0.2, 0.3], "image_std": [1, 2, 4]}'
+BGR = '{"do_normalize": false, "do_flip_channel_order": true}'
 TOLD = Normalization((0.1, 0.2, 0.3), (1.0, 2.0, 4.0))
 
 
@@ -158,6 +159,7 @@ def test_a_folders_place_is_no_part_of_the_study_and_its_content_is(tmp_path: Pa
         ("processor_config.json", f'{{"image_processor": {PREPROCESSOR}}}', TOLD),
         ("preprocessor_config.json", '{"do_normalize": false}', Normalization()),
         ("preprocessor_config.json", '{"do_normalize": true, "size": 32}', None),
+        ("preprocessor_config.json", BGR, None),
         ("processor_config.json", '{"tokenizer": {}}', None),
         ("other.json", "{}", None),
     ],
@@ -174,12 +176,32 @@ def test_weights_whose_images_nobody_knows_how_to_make_are_refused(
         if found is not None:
             assert resolve(spec)[1].normalization == found
             continue
-        with pytest.raises(UsageError, match=r"normalised: put .*preprocessor_config\.json"):
+        words = r"blue, green, red" if content == BGR else r"put .*preprocessor_config\.json"
+        with pytest.raises(UsageError, match=rf"normalised: .*{words}"):
             resolve(spec)
         begun = spec.model_copy(update={"weights_sha256": "a" * 64})
         with pytest.raises(UsageError, match=r"weights .* have changed"):
             resolve(begun)  # a study that was begun before is not refused for this
     resolve(BackboneSpec(name=f"transformers:{folder}"))
+
+
+@pytest.mark.parametrize("offset", [False, True])
+def test_efficientnets_images_are_made_as_its_own_processor_makes_them(
+    tmp_path: Path, offset: bool
+) -> None:
+    """Else its weights see images of half the contrast that they were trained on."""
+    factor = 1 / 127.5 if offset else 1 / 255
+    processor = transformers.EfficientNetImageProcessor(
+        rescale_offset=offset, rescale_factor=factor, do_resize=False, do_center_crop=False
+    )
+    folder = checkpoint(tmp_path, "vit")
+    processor.save_pretrained(folder)
+    backbone = network(folder)
+    pixels = torch.randint(0, 256, (1, 3, 32, 32), dtype=torch.uint8)
+    theirs = processor(pixels, return_tensors="pt")["pixel_values"]
+    torch.testing.assert_close(Normalize(backbone.normalization)(pixels / 255), theirs)
+    plain = network(told(checkpoint(tmp_path / "plain", "vit")))
+    assert plain.architecture_sha256 != backbone.architecture_sha256
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", '{"image_mean": 0.5, "image_std": 1}'])
