@@ -388,3 +388,27 @@ def test_parts_without_weights_before_the_last_stages_are_held_with_them() -> No
     before = state_of(net.get_submodule("norm_in"))
     held(torch.rand(4, 3, SIZE, SIZE) + 1)
     assert same(before, state_of(net.get_submodule("norm_in")))
+
+
+class FiveAxes(Flat):
+    """A table of weights of five axes, as for windows, heads and two offsets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.ones(1, 2, 3, 3, 1))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = super().forward(images) * self.table.mean()
+        return found
+
+
+@pytest.mark.parametrize("train", ["all", "none"])
+def test_weights_of_five_axes_are_trained_and_used(tmp_path: Path, train: str) -> None:
+    """Else every run of such a network ends with a sentence of PyTorch's on channels last."""
+    spec = BackboneSpec(name="test_frozen:FiveAxes", train=train)
+    if train == "all":
+        model = plan(spec, "gap").to_train(CPU)
+        weight = model.backbone.get_parameter("network.3.weight")
+        assert weight.is_contiguous(memory_format=torch.channels_last)
+    else:
+        assert len(inputs(tmp_path / "f", spec)) == COUNT
