@@ -48,6 +48,7 @@ class TransformersBackbone(LibraryBackbone):
         folder = Path(name).expanduser()
         place = str(folder) if folder.is_dir() else name
         config, preprocessing = _config(place, options)
+        was_half = _in_float32(config)
         network = _created(name, config)
         size = getattr(config, "image_size", None) or 224
         side = int(size[-1] if isinstance(size, list | tuple) else size)
@@ -79,6 +80,8 @@ class TransformersBackbone(LibraryBackbone):
         made = [said, preprocessing]
         if normalization not in (None, plain_normalization(preprocessing)):
             made.append(str(normalization))  # features of before were made of other images
+        if was_half:
+            made.append("float32")  # and these were computed in what the checkpoint is kept in
         told = json.dumps(made, sort_keys=True, default=str)
         self.architecture_sha256 = hashlib.sha256(told.encode()).hexdigest()
 
@@ -208,6 +211,17 @@ def _config(name: str, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     return config, _preprocessing(name)
 
 
+def _in_float32(config: Any) -> bool:
+    """Have the network built in float32; whether it would have been in half precision.
+
+    A checkpoint that is kept in half precision says so, and its network would be computed so.
+    """
+    key = "dtype" if hasattr(config, "dtype") else "torch_dtype"  # of version 4
+    asked = getattr(config, key, None)
+    setattr(config, key, None)
+    return asked is not None and str(asked).removeprefix("torch.") != "float32"
+
+
 def _preprocessing(name: str) -> dict[str, Any]:
     """What the checkpoint says of its image processor; empty where it says nothing.
 
@@ -257,7 +271,7 @@ def _file(name: str, file: str) -> Path | None:
 
 def _created(name: str, config: Any) -> nn.Module:
     try:
-        network: nn.Module = _transformers().AutoModel.from_config(config)
+        network: nn.Module = _transformers().AutoModel.from_config(config).float()
     except Exception as error:  # a text model's configuration, one that needs another package
         reason = " ".join(str(error).split())[:160]
         raise UsageError(f"transformers:{name} gives no vision model: {reason}.") from None

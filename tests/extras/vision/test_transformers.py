@@ -140,6 +140,24 @@ def test_weights_of_a_checkpoint_on_disk_are_its_own(tmp_path: Path) -> None:
     assert str(folder) not in str(found.identity())
 
 
+@pytest.mark.parametrize("kept", [torch.float16, torch.bfloat16])
+def test_a_checkpoint_in_half_precision_is_computed_in_float32(
+    tmp_path: Path, kept: torch.dtype
+) -> None:
+    """Else features have three digits, and weights that are trained further do not move."""
+    folder = told(checkpoint(tmp_path / "whole", "vit"))
+    half = transformers.AutoModel.from_pretrained(folder).to(kept)
+    half.save_pretrained(told(checkpoint(tmp_path / "half", "vit")))
+    spec = BackboneSpec(name=f"transformers:{tmp_path / 'half'}", weights="pretrained")
+    found, backbone, _ = resolve(spec)
+    assert {value.dtype for value in backbone.parameters()} == {torch.float32}
+    mine, theirs = backbone.state_dict(), half.state_dict()
+    assert all(torch.equal(mine[f"network.{name}"], theirs[name].float()) for name in theirs
+               if not name.startswith("pooler."))  # fmt: skip
+    check_backbone(backbone, 32)
+    assert found.architecture_sha256 != network(folder).architecture_sha256
+
+
 def test_a_folders_place_is_no_part_of_the_study_and_its_content_is(tmp_path: Path) -> None:
     """Else a moved checkpoint is another study, or two checkpoints of one name are one."""
 
