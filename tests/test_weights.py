@@ -333,3 +333,18 @@ def test_an_order_that_names_contradict_is_refused(
     own[one], own[other] = own[other], own[one]
     with pytest.raises(UsageError, match=words):
         load_weights(fresh(), saved(tmp_path / "w.pth", {f"{k}": v for k, v in own}), "order")
+
+
+def test_which_of_two_states_was_read_is_told(tmp_path: Path) -> None:
+    """Else a user believes that the averaged weights were taken, or the others."""
+    averaged = {name: value + 1 for name, value in state().items()}
+    content = {"state_dict_ema": averaged, "state_dict": state(), "optimizer": {"state": {}}}
+    backbone = fresh()
+    loaded = load_weights(backbone, saved(tmp_path / "w.pth", content))
+    assert same(backbone)
+    assert loaded.entries == ("state_dict", "state_dict_ema")
+    (note,) = loaded.notes()
+    assert "w.pth" in note
+    assert "not state_dict_ema" in note
+    alone = load_weights(backbone, saved(tmp_path / "one.pth", {"model": state()}))
+    assert (alone.entries, alone.notes()) == (("model",), [])

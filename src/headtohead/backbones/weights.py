@@ -7,7 +7,7 @@ import hashlib
 import pickle
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -58,17 +58,27 @@ SHOWN = 3
 
 @dataclass(frozen=True)
 class Loaded:
-    """What was loaded: from which file, its SHA-256, and the file's tensors that were left over."""
+    """What was loaded: from which file, its SHA-256, and the file's tensors that were left over.
+
+    `entries` are those of a checkpoint that hold a state, the one that was read first.
+    """
 
     source: str
     sha256: str
     tensors: int
     passed_over: tuple[str, ...]
     prefix: str = ""
+    entries: tuple[str, ...] = ()
 
     def notes(self) -> list[str]:
         """What a user should know, one line each."""
         found = []
+        if len(self.entries) > 1:
+            read, *others = self.entries
+            found.append(
+                f"{self.source}: its entry {read} was read, not {_few(others)}: save the one that "
+                f"you want alone where that is another."
+            )
         if self.prefix:
             found.append(f"{self.source}: names were matched without the prefix {self.prefix!r}.")
         if self.passed_over:
@@ -88,7 +98,8 @@ def load_weights(backbone: Backbone, path: Path, match: Match = "name") -> Loade
     that is missing, truncated, no weights, not finite, or those of another network; `backbone` is
     left as it was then.
     """
-    found = read_state(path)
+    content = _opened(path)
+    found = _state_of(content, path)
     target = network_of(backbone)
     wanted = target.state_dict()
     own, passed_over, prefix = (
@@ -98,7 +109,8 @@ def load_weights(backbone: Backbone, path: Path, match: Match = "name") -> Loade
     target.load_state_dict(own)
     digest = sha256_of(path)
     backbone.identity = with_weights(backbone.identity, digest)
-    return Loaded(path.name, digest, len(own), tuple(passed_over), prefix)
+    entries = tuple(_entries(content))
+    return Loaded(path.name, digest, len(own), tuple(passed_over), prefix, entries)
 
 
 def with_weights(identity: str, sha256: str) -> str:
@@ -141,6 +153,11 @@ def state_sha256(module: nn.Module) -> str:
 
 def read_state(path: Path) -> State:
     """The tensors of a file, by name, in the file's order. Raises UsageError for any other file."""
+    return _state_of(_opened(path), path)
+
+
+def _opened(path: Path) -> Any:
+    """What is in a file. Raises UsageError where it cannot be read, or holds more than tensors."""
     if not path.is_file():
         raise UsageError(f"weights {str(path)!r} are not a file: name a .safetensors or .pth file.")
     try:
@@ -148,7 +165,7 @@ def read_state(path: Path) -> State:
             return load_file(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of formats that are refused below all the same
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UsageError(
             f"weights {path.name} hold more than tensors, or are damaged, and were not opened "
@@ -159,6 +176,9 @@ def read_state(path: Path) -> State:
             f"weights {path.name} cannot be read ({_reason(error)}): the file is truncated, or in "
             f"another format. Use .safetensors, or .pth of a state_dict; download it again."
         ) from None
+
+
+def _state_of(content: Any, path: Path) -> State:
     state = _state_in(content)
     if not state:
         raise UsageError(
@@ -176,10 +196,16 @@ def _state_in(content: Any) -> State:
     """The state within a checkpoint: the content itself, or one of its entries."""
     if not isinstance(content, Mapping):
         return {}
-    for key in NESTED:
-        if isinstance(content.get(key), Mapping) and (inner := _state_in(content[key])):
-            return inner
+    for key in _entries(content):
+        return _state_in(content[key])
     return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def _entries(content: Any) -> Iterator[str]:
+    """Names of the entries of a checkpoint that hold a state, in the order of preference."""
+    for key in NESTED if isinstance(content, Mapping) else ():
+        if isinstance(content.get(key), Mapping) and _state_in(content[key]):
+            yield key
 
 
 def _by_name(found: State, network: nn.Module, path: Path) -> tuple[State, list[str], str]:
