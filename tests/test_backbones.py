@@ -295,3 +295,33 @@ def test_the_source_of_a_backbone_of_ones_own_is_part_of_what_it_is(
     unknown = StudySpec(backbone=before.unresolved())
     (told,) = differences(unknown, StudySpec(backbone=edited))
     assert "not recorded" in told
+
+
+class PaddedBefore(nn.Module):
+    """Pads before its layers, as TensorFlow's networks do where they were put into PyTorch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.channels = 4
+        self.first = nn.Conv2d(3, 4, 3, stride=2)
+        self.around = nn.ZeroPad2d((0, 1, 0, 1))
+        self.second = nn.Conv2d(4, 4, 3, stride=2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps: Tensor = self.first(nn.functional.pad(images, (1, 2, 1, 2)))
+        found: Tensor = self.second(self.around(maps))
+        return found
+
+
+def test_padding_before_a_layer_is_the_layers_own() -> None:
+    """Else class maps of EfficientNet and MobileNet of transformers lie half a cell aside.
+
+    Each cell's receptive field is an interval, whose middle is the cell's centre.
+    """
+    backbone = build_backbone("test_backbones:PaddedBefore")
+    assert backbone.map_size(33) == (8, 8)
+    images = torch.rand(1, 3, 33, 33, requires_grad=True)
+    backbone(images)[0, :, 4, 0].sum().backward()
+    assert images.grad is not None
+    rows = images.grad.abs().sum((0, 1, 3)).nonzero()
+    assert backbone.first + 4 * backbone.stride == (int(rows.min()) + int(rows.max())) / 2

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.nn.functional import scaled_dot_product_attention
 from torch.nn.modules.module import register_module_forward_hook
 from torch.utils.flop_counter import FlopCounterMode
 
+from headtohead.backbones.counting import multiply_adds
 from headtohead.config.recipe import RecipeSpec
 from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.heads.table import HEADS
@@ -80,3 +82,18 @@ def test_a_backbone_is_counted_once_and_another_anew() -> None:
     assert again == own
     assert "FullyConnected" in calls
     assert "TutorialCNN" not in calls
+
+
+class Attentive(torch.nn.Module):
+    """Attention by PyTorch's fused function, as transformers have it."""
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = scaled_dot_product_attention(tokens, tokens, tokens)
+        return found
+
+
+def test_fused_attention_is_counted_on_a_cpu() -> None:
+    """Else a ViT costs a seventh less in the table than it does, and more on a GPU."""
+    heads, places, size = 3, 50, 8
+    counted = multiply_adds(Attentive(), torch.rand(1, heads, places, size))
+    assert counted == 2 * heads * places**2 * size

@@ -291,3 +291,126 @@ def test_a_backbone_that_cannot_checkpoint_says_so() -> None:
     """Else memory runs out although it was asked to be saved."""
     with pytest.raises(UsageError, match="checkpointing"):
         with_checkpointing(TutorialCNN())
+
+
+class Remembers(nn.Module):
+    """Keeps in evaluation mode what it makes of its weights, as LeViT's attention does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.channels = 4
+        self.layers = nn.Sequential(nn.Conv2d(3, 4, 8, stride=8), nn.Conv2d(4, 4, 1))
+        self.bias = nn.Parameter(torch.randn(4, 1, 1))
+        self.made: torch.Tensor | None = None
+
+    def train(self, mode: bool = True) -> "Remembers":
+        super().train(mode)
+        if mode:
+            self.made = None
+        return self
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            made = self.bias.exp()
+        else:
+            made = self.made = self.bias.exp() if self.made is None else self.made
+        found: torch.Tensor = self.layers(images) + made
+        return found
+
+
+@pytest.mark.parametrize("stages", ["all", "last:1"])
+def test_a_finished_run_is_opened_without_what_was_made_of_first_weights(
+    tmp_path: Path, stages: str
+) -> None:
+    """Else probes and predictions of a fine-tuned LeViT see a part of its random weights."""
+    spec = BackboneSpec(name="test_frozen:Remembers", train=stages)
+    own = plan(spec, "gap", epochs=1)
+    weights = own.build().state_dict()
+    moved = {name: value + 1 for name, value in weights.items()}
+    checkpoint.save(tmp_path / BEST, moved, key=own.key, epoch=1)
+    backbone = finished_model(own, tmp_path, "best", CPU).model.backbone
+    shown = torch.rand(1, 3, SIZE, SIZE)
+    expected = own.build().backbone.train()
+    expected.load_state_dict({n.removeprefix("backbone."): v for n, v in moved.items()
+                              if n.startswith("backbone.")})  # fmt: skip
+    with torch.no_grad():
+        torch.testing.assert_close(backbone(shown), expected(shown))
+
+
+class Recomputes(Flat):
+    """Told as networks of transformers are, by the only way that they had before version 5.24."""
+
+    def __init__(self, supports: bool = True) -> None:
+        super().__init__()
+        self.supports, self.told = supports, [{}]
+
+    def gradient_checkpointing_enable(self, arguments: dict[str, bool] | None = None) -> None:
+        if not self.supports:
+            raise ValueError("it does not support\ncheckpointing")
+        self.told.append(arguments or {"use_reentrant": True})
+
+
+def test_checkpointing_leaves_gradients_after_held_stages() -> None:
+    """Else `last:1` with checkpointing trains the head alone, and says that it trains more."""
+    backbone = build_backbone("test_frozen:Recomputes")
+    with_checkpointing(backbone)
+    assert backbone.network.told[-1] == {"use_reentrant": False}  # type: ignore[union-attr,index]
+    assert not backbone.capturable
+    with pytest.raises(UsageError, match=r"Recomputes\S* .*it does not support checkpointing"):
+        with_checkpointing(build_backbone("test_frozen:Recomputes", {"supports": False}))
+
+
+class Scattered(nn.Module):
+    """Dropout, and a norm without scale, between stages; a dropout of the last stage's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.channels = 4
+        self.norm_in = nn.BatchNorm2d(3, affine=False)
+        self.blocks = nn.Sequential(
+            nn.Sequential(nn.Conv2d(3, 4, 8, stride=8), nn.ReLU()),
+            nn.Dropout(0.5),
+            nn.Sequential(nn.Conv2d(4, 4, 1), nn.Dropout(0.5)),
+        )
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.blocks(self.norm_in(images))
+        return found
+
+
+def test_parts_without_weights_before_the_last_stages_are_held_with_them() -> None:
+    """Else statistics of what is frozen move, and its dropout acts, in training of the rest."""
+    trunk = build_backbone("test_frozen:Scattered")
+    held = with_last_stages(trunk, 1, SIZE).train()
+    net: nn.Module = trunk.network  # type: ignore[assignment]
+    modes = {name: module.training for name, module in net.named_modules()}
+    assert {name for name, training in modes.items() if training} == {
+        "", "blocks", "blocks.2", "blocks.2.0", "blocks.2.1",
+    }  # fmt: skip
+    before = state_of(net.get_submodule("norm_in"))
+    held(torch.rand(4, 3, SIZE, SIZE) + 1)
+    assert same(before, state_of(net.get_submodule("norm_in")))
+
+
+class FiveAxes(Flat):
+    """A table of weights of five axes, as for windows, heads and two offsets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.ones(1, 2, 3, 3, 1))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = super().forward(images) * self.table.mean()
+        return found
+
+
+@pytest.mark.parametrize("train", ["all", "none"])
+def test_weights_of_five_axes_are_trained_and_used(tmp_path: Path, train: str) -> None:
+    """Else every run of such a network ends with a sentence of PyTorch's on channels last."""
+    spec = BackboneSpec(name="test_frozen:FiveAxes", train=train)
+    if train == "all":
+        model = plan(spec, "gap").to_train(CPU)
+        weight = model.backbone.get_parameter("network.3.weight")
+        assert weight.is_contiguous(memory_format=torch.channels_last)
+    else:
+        assert len(inputs(tmp_path / "f", spec)) == COUNT

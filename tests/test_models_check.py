@@ -162,3 +162,18 @@ def test_heads_too_large_for_all_classes_are_refused_once_these_are_known() -> N
     with pytest.raises(UsageError, match=r"^netvlad has [\d,]{11,} parameters") as refusal:
         refuse_too_large(sizes, 10**9, classes=10_000)
     assert "gap" not in str(refusal.value)
+
+
+def test_who_only_gets_ready_looks_at_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else each of eight workers takes some 500 MB of the first GPU beside what it trains on."""
+    asked = []
+
+    def nine(device: object) -> int:
+        asked.append(device)
+        return 9
+
+    monkeypatch.setattr(models_check, "available_memory", nine)
+    question = question_about(resolve_study("quick", heads="gap"), "cpu", 1, deterministic=False)
+    assert "parameters" in (answer_or_refusal(question).refusal or "")
+    again = answer_or_refusal(question.model_copy(update={"answered": True}))
+    assert (again.refusal, len(again.setups), len(asked)) == (None, 1, 1)

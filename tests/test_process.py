@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from headtohead.core.errors import RunError
-from headtohead.core.processes import Process
+from headtohead.core.processes import Message, Process
 from headtohead.runtime.process import StandbyProcesses
 
 ANSWERS = """
@@ -19,8 +19,8 @@ for line in sys.stdin:
 """
 
 
-def standby(code: str = ANSWERS) -> StandbyProcesses:
-    return StandbyProcesses([sys.executable, "-c", code], {"asked": "so?"})
+def standby(code: str = ANSWERS, again: Message | None = None) -> StandbyProcesses:
+    return StandbyProcesses([sys.executable, "-c", code], {"asked": "so?"}, again=again)
 
 
 def end(process: Process) -> None:
@@ -37,6 +37,17 @@ def test_the_first_recruit_answers_and_goes_on() -> None:
         first.send({"word": 1})
         assert next(first.events()) == {"event": "again", "word": 1}
         end(first)
+
+
+def test_only_the_first_is_asked_for_an_answer() -> None:
+    """Else each worker opens a context on the first GPU, whose memory large studies need."""
+    with standby(again={"asked": "ready?"}) as waiting:
+        assert waiting.answer()["asked"] == "so?"
+        end(waiting.take())
+        for _ in range(2):
+            later = waiting.take()
+            assert next(later.events())["asked"] == "ready?"
+            end(later)
 
 
 def test_who_waits_is_taken_before_another_is_started() -> None:

@@ -286,3 +286,66 @@ def test_the_states_hash_covers_every_value_and_name() -> None:
         two.get_buffer("blocks.1.norm.moving_mean")[0] += 1e-6
     assert state_sha256(one) != state_sha256(two)
     assert state_sha256(one) != state_sha256(build_backbone("tutorial_cnn", {"widths": [6, 4]}))
+
+
+class Tied(TutorialCNN):
+    """Two names of one convolution."""
+
+    def __init__(self) -> None:
+        super().__init__((4, 6))
+        self.again = self.blocks[0]
+        self.identity = "tied"
+
+
+def test_a_tied_weight_needs_but_one_of_its_names(tmp_path: Path) -> None:
+    """Else a file that safetensors wrote without the other names is "another network's"."""
+    backbone, path = Tied(), saved(tmp_path / "w.safetensors", state())
+    load_weights(backbone, path)
+    assert all(torch.equal(backbone.state_dict()[name], value) for name, value in state().items())
+    first = backbone.state_dict()["again.convolution.weight"]
+    assert torch.equal(first, state()["blocks.0.convolution.weight"])
+    with pytest.raises(UsageError, match=rf"2 missing.*{FIRST}, again"):
+        load_weights(Tied(), saved(tmp_path / "part.pth", without(state(), FIRST)))
+
+
+def test_an_averaged_model_is_its_weights(tmp_path: Path) -> None:
+    """Else what `torch.optim.swa_utils` averaged is refused for the count that it keeps."""
+    averaged = torch.optim.swa_utils.AveragedModel(donor())
+    backbone, path = fresh(), saved(tmp_path / "w.pth", averaged.state_dict())
+    loaded = load_weights(backbone, path)
+    assert same(backbone)
+    assert not any("classifier" in note for note in loaded.notes())
+
+
+@pytest.mark.parametrize(
+    ("before", "swapped", "words"),
+    [
+        ("gamma", "beta", r"number 3: _0\.beta 4, blocks\.0\.norm\.gamma 4"),
+        ("moving_mean", "moving_variance", r"number 5: _0\.moving_variance 4"),
+    ],
+)
+def test_an_order_that_names_contradict_is_refused(
+    tmp_path: Path, before: str, swapped: str, words: str
+) -> None:
+    """Else scales and shifts, of one shape, change places in silence, and no head looks good."""
+    own = [(f"_{n.split('.')[1]}.{n.rpartition('.')[2]}", v) for n, v in state().items()]
+    place = {name.rpartition(".")[2]: index for index, (name, _) in reversed([*enumerate(own)])}
+    one, other = place[before], place[swapped]
+    own[one], own[other] = own[other], own[one]
+    with pytest.raises(UsageError, match=words):
+        load_weights(fresh(), saved(tmp_path / "w.pth", {f"{k}": v for k, v in own}), "order")
+
+
+def test_which_of_two_states_was_read_is_told(tmp_path: Path) -> None:
+    """Else a user believes that the averaged weights were taken, or the others."""
+    averaged = {name: value + 1 for name, value in state().items()}
+    content = {"state_dict_ema": averaged, "state_dict": state(), "optimizer": {"state": {}}}
+    backbone = fresh()
+    loaded = load_weights(backbone, saved(tmp_path / "w.pth", content))
+    assert same(backbone)
+    assert loaded.entries == ("state_dict", "state_dict_ema")
+    (note,) = loaded.notes()
+    assert "w.pth" in note
+    assert "not state_dict_ema" in note
+    alone = load_weights(backbone, saved(tmp_path / "one.pth", {"model": state()}))
+    assert (alone.entries, alone.notes()) == (("model",), [])

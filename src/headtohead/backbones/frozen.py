@@ -8,7 +8,7 @@ import copy
 import json
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Self, TypeAlias, final
 
 import torch
@@ -21,6 +21,14 @@ from headtohead.backbones.stages import stages_of, used_parameters
 from headtohead.backbones.table import backbone_of
 from headtohead.config.study import BackboneSpec
 from headtohead.core.errors import UsageError
+
+CHECKPOINTING: dict[str, tuple[Any, ...]] = {
+    "set_grad_checkpointing": (),
+    "activation_checkpointing_enable": ({"use_reentrant": False},),
+    "gradient_checkpointing_enable": ({"use_reentrant": False},),
+}
+"""How networks of timm and of transformers are told to, and with what. PyTorch's older, reentrant
+way leaves a layer without gradients where its input has none, as after stages that are held."""
 
 
 class Held(Backbone):
@@ -159,7 +167,24 @@ def with_last_stages(trunk: Backbone, count: int, image_size: int) -> Backbone:
         )
     for parameter in trunk.parameters():
         parameter.requires_grad_(parameter in trained)
-    return PartlyHeld(trunk, [m for stage in stages[:-count] for m in stage.modules])
+    held = [m for stage in stages[:-count] for m in stage.modules]
+    return PartlyHeld(trunk, [*held, *_before(trunk, stages[-count].modules)])
+
+
+def _before(trunk: Backbone, begun: Sequence[nn.Module]) -> list[nn.Module]:
+    """The modules that come before those of `begun`, and hold none of them.
+
+    Such as are in no stage, for they have no parameters: dropout of position embeddings, batch norm
+    without scale.
+    """
+    trained = {part for module in begun for part in module.modules()}
+    found = []
+    for part in trunk.modules():
+        if part in trained:
+            break
+        if trained.isdisjoint(part.modules()):
+            found.append(part)
+    return found
 
 
 def with_frozen_norms(trunk: Backbone) -> Backbone:
@@ -172,17 +197,29 @@ def with_checkpointing(trunk: Backbone) -> Backbone:
 
     By the library's own way. Raises UsageError where it has none.
     """
-    for part in trunk.modules():
-        for way in ("set_grad_checkpointing", "gradient_checkpointing_enable"):
-            if part is not trunk and callable(switch := getattr(part, way, None)):
-                switch()
-                trunk.capturable = False  # random states are saved, which PyTorch 2.9 cannot
-                return trunk
+    reason = ""
+    switch = _checkpointing_of(trunk)
+    try:
+        if switch is not None:
+            switch()
+            trunk.capturable = False  # random states are saved, which PyTorch 2.9 cannot
+            return trunk
+    except (AssertionError, NotImplementedError, ValueError) as error:
+        reason = f": {' '.join(str(error).split())[:120]}"
     raise UsageError(
         f"the backbone {trunk.identity.partition(' ')[0]} cannot compute activations again "
-        f"(checkpointing): leave recipe.checkpointing out, or choose a backbone of timm or "
-        f"transformers."
+        f"(checkpointing{reason}): leave recipe.checkpointing out, or choose another backbone of "
+        f"timm or transformers."
     )
+
+
+def _checkpointing_of(trunk: Backbone) -> Callable[[], object] | None:
+    """What switches it on in the network within, if anything does."""
+    for part in trunk.modules():
+        for way, arguments in CHECKPOINTING.items():
+            if part is not trunk and callable(switch := getattr(part, way, None)):
+                return partial(switch, *arguments)
+    return None
 
 
 def frozen_backbone(spec: BackboneSpec, seed: int, *, lent: bool = False) -> Frozen:

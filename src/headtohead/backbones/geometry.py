@@ -5,15 +5,18 @@ s · i + (k - 1) · d / 2 - p (Araujo et al. 2019, "Computing receptive fields o
 networks", Distill). The layers that change the size of the maps are followed from the image to the
 last maps; of parallel ones the largest kernel counts, as a block's main path has it. A step that no
 such layer explains (patches merged by reshaping) is taken to merge whole windows. Padding that
-depends on the image's size (TensorFlow's "same") is taken as it is at this size.
+depends on the image's size (TensorFlow's "same") is taken as it is at this size; what pads a
+layer's input outside the layer is taken for the layer's own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 SLIDING = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
 
@@ -48,24 +51,25 @@ def measure(
     and whatever the network raises for a size it does not take.
     """
     steps: list[_Layer] = []
+    pads = _Pads()
     hooks = [
         part.register_forward_hook(
-            lambda layer, inputs, output: _note(steps, layer, inputs, output)
+            lambda layer, inputs, output: _note(steps, pads, layer, inputs, output)
         )
         for part in network.modules()
         if isinstance(part, SLIDING)
     ]
-    modes = {part: part.training for part in network.modules()}
+    modes = modes_of(network)
     place = next(network.parameters(), torch.empty(0))
     try:
         network.eval()
         image = torch.zeros(1, 3, image_size, image_size, device=place.device, dtype=place.dtype)
-        found = maps(image)
+        with pads:
+            found = maps(image)
     finally:
         for hook in hooks:
             hook.remove()
-        for part, training in modes.items():
-            part.training = training
+        restore_modes(network, modes)
     if found.ndim != 4 or found.shape[1] != channels:
         raise ValueError(f"maps of shape {tuple(found.shape)} are not (N, {channels}, h, w)")
     height, width = found.shape[2:]
@@ -73,20 +77,64 @@ def measure(
     return Geometry((height, width), stride, first)
 
 
-def _note(steps: list[_Layer], layer: Any, inputs: tuple[Tensor, ...], output: Any) -> None:
+def modes_of(network: nn.Module) -> dict[nn.Module, bool]:
+    """Which modules are in training mode, to be put back by `restore_modes`."""
+    return {part: part.training for part in network.modules()}
+
+
+def restore_modes(network: nn.Module, modes: Mapping[nn.Module, bool]) -> None:
+    """Put each module back into its mode, and drop what was kept of the weights as they stood.
+
+    In evaluation mode LeViT's attention and its like keep what they make of their weights until
+    they are put into training mode: weights that are loaded in between would not be seen.
+    """
+    network.train()
+    for part, training in modes.items():
+        part.training = training
+
+
+class _Pads(TorchFunctionMode):
+    """What was padded: rows of what it was before, and rows that were put above."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: tuple[Tensor, int, int] | None = None
+
+    def of(self, padded: Tensor) -> tuple[int, int]:
+        """Rows before, and rows above, of a tensor that was padded last, or was not."""
+        if self._last is None or self._last[0] is not padded:
+            return padded.shape[-2], 0
+        return self._last[1:]
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Do the operation, and note it where it pads height and width."""
+        output = func(*args, **(kwargs or {}))
+        if func is functional.pad:
+            given, pad = args[:2]
+            if given.ndim == 4 and len(pad) == 4:
+                self._last = output, given.shape[-2], int(pad[2])
+        return output
+
+
+def _note(
+    steps: list[_Layer], pads: _Pads, layer: Any, inputs: tuple[Tensor, ...], output: Any
+) -> None:
     given = inputs[0]
     if not isinstance(output, Tensor) or output.ndim != 4 or given.ndim != 4:
         return
     kernel, stride = _first_of(layer.kernel_size), _first_of(layer.stride)
     dilation = _first_of(getattr(layer, "dilation", 1))
     reach = (kernel - 1) * dilation
-    before, after = given.shape[-2], output.shape[-2]
+    before, above = pads.of(given)
+    after = output.shape[-2]
     padding = layer.padding
     if type(layer).__name__.endswith("Same"):  # timm's layers with TensorFlow's padding
         padding = max((after - 1) * stride + reach + 1 - before, 0) // 2
     elif isinstance(padding, str):
         padding = reach // 2 if padding == "same" else 0
-    offset = reach / 2 - _first_of(padding)
+    offset = reach / 2 - _first_of(padding) - above
     steps.append(_Layer(before, after, stride, kernel, offset))
 
 

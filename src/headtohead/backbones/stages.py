@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from headtohead.backbones.base import Backbone
+from headtohead.backbones.geometry import modes_of, restore_modes
 from headtohead.backbones.weights import network_of
 
 WHOLE = 0.8
@@ -36,7 +37,7 @@ def used_parameters(backbone: Backbone, image_size: int) -> set[nn.Parameter]:
     Found by one forward and backward pass: libraries build layers that maps never see (a pooler,
     what stands before a classifier). The backbone is left as it was.
     """
-    modes = {part: part.training for part in backbone.modules()}
+    modes = modes_of(backbone)
     parameters = [p for p in backbone.parameters() if p.is_floating_point()]
     learning = [(p.requires_grad, p.grad) for p in parameters]
     place = next(iter(parameters), torch.empty(0))
@@ -56,8 +57,7 @@ def used_parameters(backbone: Backbone, image_size: int) -> set[nn.Parameter]:
         for parameter, (learns, gradient) in zip(parameters, learning, strict=True):
             parameter.requires_grad_(learns)
             parameter.grad = gradient
-        for part, training in modes.items():
-            part.training = training
+        restore_modes(backbone, modes)
     return found
 
 

@@ -9,6 +9,8 @@ from headtohead.backbones.base import Normalization
 from headtohead.backbones.external import LibraryBackbone
 from headtohead.core.errors import UsageError
 
+SQUASHED = " of the image made square, its shape aside"
+
 
 class TimmBackbone(LibraryBackbone):
     """`timm.create_model(name, num_classes=0)` and its `forward_features`, with random weights.
@@ -56,7 +58,8 @@ class TimmBackbone(LibraryBackbone):
             **super().preprocessing(),
             "image size": str(size),
             "interpolation": str(self.config.get("interpolation", "unknown")),
-            "crop": f"{float(self.config.get('crop_pct') or 1):.1%} of the side, from the centre",
+            "crop": f"{float(self.config.get('crop_pct') or 1):.1%} of the side, from the centre"
+            + (SQUASHED if self.config.get("crop_mode") == "squash" else ""),
         }
 
     def output(self, images: Tensor) -> Tensor:

@@ -16,6 +16,11 @@ from torch import Tensor, nn
 
 from headtohead.backbones.base import Normalization
 from headtohead.backbones.external import LibraryBackbone
+from headtohead.backbones.image_processor import (
+    in_words,
+    normalization_of,
+    plain_normalization,
+)
 from headtohead.backbones.weights import CLASSIFIERS
 from headtohead.core.errors import UsageError
 
@@ -24,6 +29,12 @@ PREPROCESSING = (("preprocessor_config.json", ""), ("processor_config.json", "im
 
 NOT_ARCHITECTURE = ("_name_or_path", "transformers_version", "architectures")
 """Entries of a configuration that say where it is, and who wrote it."""
+
+TOKENS = (
+    *("cls_token", "class_embedding", "distillation_token"),
+    *("dist_token", "reg_token"),  # of timm's networks, which transformers wraps
+)
+"""End the names of what stands before the patches."""
 
 
 class TransformersBackbone(LibraryBackbone):
@@ -37,15 +48,16 @@ class TransformersBackbone(LibraryBackbone):
         folder = Path(name).expanduser()
         place = str(folder) if folder.is_dir() else name
         config, preprocessing = _config(place, options)
+        was_half = _in_float32(config)
         network = _created(name, config)
         size = getattr(config, "image_size", None) or 224
         side = int(size[-1] if isinstance(size, list | tuple) else size)
         told = ", ".join(f"{key}={value!r}" for key, value in sorted(options.items()))
-        normalization = _normalization(preprocessing)
+        normalization = normalization_of(preprocessing)
         super().__init__(
             network,
             name=f"transformers:{name}" + (f"({told})" if told else ""),
-            channels=_channels(network, side),
+            channels=_channels(name, network, side),
             image_size=side,
             normalization=normalization or Normalization(),
         )
@@ -53,14 +65,24 @@ class TransformersBackbone(LibraryBackbone):
         self.config = config
         self._processor = preprocessing
         self._source, self._options = place, options
-        if normalization is None:
+        if preprocessing.get("do_flip_channel_order"):
+            self.normalization_unknown = (
+                "they are in the order blue, green, red, which headtohead does not make; take "
+                "timm's network of this kind"
+            )
+        elif normalization is None:
             self.normalization_unknown = (
                 f"put the checkpoint's {PREPROCESSING[0][0]} beside its config.json, with "
                 f'image_mean and image_std, or {{"do_normalize": false}} where its images stay in '
                 f"[0, 1]"
             )
         said = {k: v for k, v in _content(place).items() if k not in NOT_ARCHITECTURE}
-        told = json.dumps([said, preprocessing], sort_keys=True, default=str)
+        made = [said, preprocessing]
+        if normalization not in (None, plain_normalization(preprocessing)):
+            made.append(str(normalization))  # features of before were made of other images
+        if was_half:
+            made.append("float32")  # and these were computed in what the checkpoint is kept in
+        told = json.dumps(made, sort_keys=True, default=str)
         self.architecture_sha256 = hashlib.sha256(told.encode()).hexdigest()
 
     def load_pretrained(self) -> list[str]:
@@ -123,11 +145,8 @@ class TransformersBackbone(LibraryBackbone):
 
     def preprocessing(self) -> dict[str, str]:
         """As the preprocessor's configuration beside the model says."""
-        found = {**super().preprocessing(), "image size": str(self.image_size)}
-        for topic, key in (("interpolation", "resample"), ("crop", "crop_size"), ("size", "size")):
-            if self._processor.get(key) is not None:
-                found[topic] = str(self._processor[key])
-        return found
+        size = {"image size": str(self.image_size)}
+        return {**super().preprocessing(), **size, **in_words(self._processor)}
 
     def output(self, images: Tensor) -> Tensor:
         """The last hidden state."""
@@ -136,17 +155,22 @@ class TransformersBackbone(LibraryBackbone):
         return state
 
     def prefix_tokens(self) -> int | None:
-        """Class token and registers, as far as the network has them."""
-        parts = dict(self.network.named_parameters())
+        """Class token and registers, as far as the network has them; None where nothing says so."""
         tokens = sum(
-            any(name.endswith(end) for name in parts)
-            for end in ("cls_token", "class_embedding", "distillation_token")
+            value.shape[-2] if value.ndim > 1 else 1
+            for name, value in self.network.named_parameters()
+            if name.endswith(TOKENS) and not CLASSIFIERS.search(name)
         )
-        return tokens + int(getattr(self.config, "num_register_tokens", 0) or 0)
+        return tokens + int(getattr(self.config, "num_register_tokens", 0) or 0) or None
 
     def patch(self) -> float | None:
-        """The patch's side, doubled at each stage after the first that there is."""
-        side = getattr(self.config, "patch_size", None)
+        """From patch to patch, doubled at each stage after the first that there is.
+
+        Patches that overlap have a stride of their own, as in Hiera.
+        """
+        side = getattr(self.config, "patch_stride", None) or getattr(
+            self.config, "patch_size", None
+        )
         if side is None:
             return None
         first = side[0] if isinstance(side, list | tuple) else side
@@ -187,6 +211,17 @@ def _config(name: str, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     return config, _preprocessing(name)
 
 
+def _in_float32(config: Any) -> bool:
+    """Have the network built in float32; whether it would have been in half precision.
+
+    A checkpoint that is kept in half precision says so, and its network would be computed so.
+    """
+    key = "dtype" if hasattr(config, "dtype") else "torch_dtype"  # of version 4
+    asked = getattr(config, key, None)
+    setattr(config, key, None)
+    return asked is not None and str(asked).removeprefix("torch.") != "float32"
+
+
 def _preprocessing(name: str) -> dict[str, Any]:
     """What the checkpoint says of its image processor; empty where it says nothing.
 
@@ -199,7 +234,7 @@ def _preprocessing(name: str) -> dict[str, Any]:
         try:
             content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             told: dict[str, Any] = content.get(part, {}) if part else content
-            _normalization(told)
+            normalization_of(told)
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise UsageError(
                 f"{file} of transformers:{name} cannot be read ({error}): restore it, with "
@@ -234,18 +269,9 @@ def _file(name: str, file: str) -> Path | None:
     return None if found is None else Path(found)
 
 
-def _normalization(preprocessing: dict[str, Any]) -> Normalization | None:
-    """As the preprocessing says; None where it says nothing of it."""
-    asked = preprocessing.get("do_normalize")
-    mean, std = preprocessing.get("image_mean"), preprocessing.get("image_std")
-    if asked is False:
-        return Normalization()
-    return None if mean is None or std is None else Normalization.of(mean, std)
-
-
 def _created(name: str, config: Any) -> nn.Module:
     try:
-        network: nn.Module = _transformers().AutoModel.from_config(config)
+        network: nn.Module = _transformers().AutoModel.from_config(config).float()
     except Exception as error:  # a text model's configuration, one that needs another package
         reason = " ".join(str(error).split())[:160]
         raise UsageError(f"transformers:{name} gives no vision model: {reason}.") from None
@@ -266,9 +292,13 @@ def _without_pooler(module: nn.Module, state: dict[str, Any], prefix: str, *_: A
 
 
 @torch.no_grad()
-def _channels(network: nn.Module, image_size: int) -> int:
+def _channels(name: str, network: nn.Module, image_size: int) -> int:
     """The features' size: configurations tell it under many names, or not at all."""
-    found = network.eval()(pixel_values=torch.zeros(1, 3, image_size, image_size))
+    try:
+        found = network.eval()(pixel_values=torch.zeros(1, 3, image_size, image_size))
+        shape = found.last_hidden_state.shape
+    except Exception as error:  # a network that takes more than images, or has no such state
+        reason = " ".join(str(error).split())[:160]
+        raise UsageError(f"transformers:{name} gives no vision model: {reason}.") from None
     network.train()
-    shape = found.last_hidden_state.shape
     return int(shape[1] if len(shape) == 4 else shape[-1])

@@ -7,7 +7,7 @@ import hashlib
 import pickle
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -41,23 +41,44 @@ CLASSIFIERS = re.compile(
 STATISTICS = ("running_", "moving_")
 """Begin the names of batch norm's buffers."""
 
+KINDS = {
+    **dict.fromkeys(("weight", "gamma"), "weight"),
+    **dict.fromkeys(("bias", "beta"), "bias"),
+    **dict.fromkeys(("running_mean", "moving_mean"), "mean"),
+    **dict.fromkeys(("running_var", "moving_variance"), "variance"),
+}
+"""What the last parts of names say of tensors that may well be of one shape."""
+
+COUNTERS = ("num_batches_tracked", "n_averaged")
+"""End the names of batch norm's count of batches, and of an average's count of weights."""
+
 SHOWN = 3
 """Mismatches that an error names."""
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What was loaded: from which file, its SHA-256, and the file's tensors that were left over."""
+    """What was loaded: from which file, its SHA-256, and the file's tensors that were left over.
+
+    `entries` are those of a checkpoint that hold a state, the one that was read first.
+    """
 
     source: str
     sha256: str
     tensors: int
     passed_over: tuple[str, ...]
     prefix: str = ""
+    entries: tuple[str, ...] = ()
 
     def notes(self) -> list[str]:
         """What a user should know, one line each."""
         found = []
+        if len(self.entries) > 1:
+            read, *others = self.entries
+            found.append(
+                f"{self.source}: its entry {read} was read, not {_few(others)}: save the one that "
+                f"you want alone where that is another."
+            )
         if self.prefix:
             found.append(f"{self.source}: names were matched without the prefix {self.prefix!r}.")
         if self.passed_over:
@@ -73,20 +94,23 @@ def load_weights(backbone: Backbone, path: Path, match: Match = "name") -> Loade
 
     By name, prefixes such as `module.` aside; a classifier left over is passed over. By order where
     the file has the same number of tensors of the same shapes in the same order, again but for a
-    classifier at its end. Raises UsageError for a file that is missing, truncated, no weights, not
-    finite, or those of another network; `backbone` is left as it was then.
+    classifier at its end, and no name says that it is of another kind. Raises UsageError for a file
+    that is missing, truncated, no weights, not finite, or those of another network; `backbone` is
+    left as it was then.
     """
-    found = read_state(path)
+    content = _opened(path)
+    found = _state_of(content, path)
     target = network_of(backbone)
     wanted = target.state_dict()
     own, passed_over, prefix = (
-        _by_order(found, wanted, path) if match == "order" else _by_name(found, wanted, path)
+        _by_order(found, wanted, path) if match == "order" else _by_name(found, target, path)
     )
     refuse_not_finite(own, path.name, target)
     target.load_state_dict(own)
     digest = sha256_of(path)
     backbone.identity = with_weights(backbone.identity, digest)
-    return Loaded(path.name, digest, len(own), tuple(passed_over), prefix)
+    entries = tuple(_entries(content))
+    return Loaded(path.name, digest, len(own), tuple(passed_over), prefix, entries)
 
 
 def with_weights(identity: str, sha256: str) -> str:
@@ -129,6 +153,11 @@ def state_sha256(module: nn.Module) -> str:
 
 def read_state(path: Path) -> State:
     """The tensors of a file, by name, in the file's order. Raises UsageError for any other file."""
+    return _state_of(_opened(path), path)
+
+
+def _opened(path: Path) -> Any:
+    """What is in a file. Raises UsageError where it cannot be read, or holds more than tensors."""
     if not path.is_file():
         raise UsageError(f"weights {str(path)!r} are not a file: name a .safetensors or .pth file.")
     try:
@@ -136,7 +165,7 @@ def read_state(path: Path) -> State:
             return load_file(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of formats that are refused below all the same
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UsageError(
             f"weights {path.name} hold more than tensors, or are damaged, and were not opened "
@@ -147,6 +176,9 @@ def read_state(path: Path) -> State:
             f"weights {path.name} cannot be read ({_reason(error)}): the file is truncated, or in "
             f"another format. Use .safetensors, or .pth of a state_dict; download it again."
         ) from None
+
+
+def _state_of(content: Any, path: Path) -> State:
     state = _state_in(content)
     if not state:
         raise UsageError(
@@ -164,18 +196,30 @@ def _state_in(content: Any) -> State:
     """The state within a checkpoint: the content itself, or one of its entries."""
     if not isinstance(content, Mapping):
         return {}
-    for key in NESTED:
-        if isinstance(content.get(key), Mapping) and (inner := _state_in(content[key])):
-            return inner
+    for key in _entries(content):
+        return _state_in(content[key])
     return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
 
 
-def _by_name(found: State, wanted: State, path: Path) -> tuple[State, list[str], str]:
+def _entries(content: Any) -> Iterator[str]:
+    """Names of the entries of a checkpoint that hold a state, in the order of preference."""
+    for key in NESTED if isinstance(content, Mapping) else ():
+        if isinstance(content.get(key), Mapping) and _state_in(content[key]):
+            yield key
+
+
+def _by_name(found: State, network: nn.Module, path: Path) -> tuple[State, list[str], str]:
+    wanted = network.state_dict()
     prefix = max(_prefixes(found), key=lambda start: _matching(found, wanted, start))
     named = {name.removeprefix(prefix): value for name, value in found.items()}
-    missing = [name for name in wanted if name not in named and not _is_counter(name)]
-    over = [name for name in named if name not in wanted]
-    strange = [name for name in over if not CLASSIFIERS.search(name) and not _is_counter(name)]
+    present = {_place(wanted[name]) for name in wanted if name in named}
+    missing = [
+        name
+        for name in wanted
+        if name not in named and not _is_counter(name) and _place(wanted[name]) not in present
+    ]
+    over = [name for name in named if name not in wanted and not _is_counter(name)]
+    strange = [name for name in over if not CLASSIFIERS.search(name)]
     shapes = [
         f"{name} {_shape(named[name])} in the file, {_shape(wanted[name])} in the backbone"
         for name in wanted
@@ -204,6 +248,11 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + (" …" if len(names) > SHOWN else "")
 
 
+def _place(value: Tensor) -> tuple[object, ...]:
+    """Where a tensor lies: tied ones, of which a file may hold but one, lie at one place."""
+    return value.data_ptr(), value.shape, value.stride(), value.numel() or id(value)
+
+
 def _prefixes(found: State) -> list[str]:
     """Prefixes that names of the file start with, one, two or three after another."""
     known, added = {""}, {""}
@@ -223,8 +272,8 @@ def _matching(found: State, wanted: State, prefix: str) -> int:
 
 
 def _is_counter(name: str) -> bool:
-    """Whether a tensor is batch norm's count of batches, which older files lack."""
-    return name.endswith("num_batches_tracked")
+    """Whether a tensor is a count, which no map depends on, and which older files lack."""
+    return name.endswith(COUNTERS)
 
 
 def _by_order(found: State, wanted: State, path: Path) -> tuple[State, list[str], str]:
@@ -241,7 +290,7 @@ def _by_order(found: State, wanted: State, path: Path) -> tuple[State, list[str]
     unlike = [
         f"number {number}: {theirs} {_shape(value)}, {mine} {_shape(wanted[mine])}"
         for number, (mine, (theirs, value)) in enumerate(pairs, start=1)
-        if value.shape != wanted[mine].shape
+        if value.shape != wanted[mine].shape or _are_unlike(theirs, mine)
     ]
     over = [name for name, _ in tensors[len(names) :]]
     strange = [name for name in over if not CLASSIFIERS.search(name)]
@@ -249,12 +298,18 @@ def _by_order(found: State, wanted: State, path: Path) -> tuple[State, list[str]
         raise UsageError(
             f"weights {path.name} do not fit in order: {len(tensors)} tensors for the backbone's "
             f"{len(names)}"
-            + (f"; first of another shape: {'; '.join(unlike[:SHOWN])}" if unlike else "")
+            + (f"; first of another shape or kind: {'; '.join(unlike[:SHOWN])}" if unlike else "")
             + (f"; left over: {', '.join(strange[:SHOWN])}" if strange and not unlike else "")
             + ". Name the backbone they belong to."
         )
     own = dict(wanted) | {mine: value for mine, (_, value) in pairs}
     return own, over, ""
+
+
+def _are_unlike(theirs: str, mine: str) -> bool:
+    """Whether two names say that one is, for example, a bias and the other a weight."""
+    kinds = {KINDS.get(name.rpartition(".")[2]) for name in (theirs, mine)} - {None}
+    return len(kinds) > 1
 
 
 def _shape(value: Tensor) -> str:

@@ -52,8 +52,10 @@ def answer(question: PreflightQuestion) -> PreflightAnswer:
     setups = worker_setups(question.device, question.workers, deterministic=question.deterministic)
     device = torch.device(setups[0]["device"])
     sizes = sizes_of(models, backbone.channels, size, question.optimizers)
-    memory = available_memory(device)
-    refuse_too_large(sizes, memory, classes=2)  # before they are built
+    memory = 0
+    if not question.answered:
+        memory = available_memory(device)
+        refuse_too_large(sizes, memory, classes=2)  # before they are built
     _build_heads(question, backbone.channels, size)
     for precision in question.precisions:
         check_precision(precision, device)

@@ -26,7 +26,11 @@ training."""
 
 
 class PreflightQuestion(Record):
-    """What a study is about to train, each model that must be buildable, and on which machine."""
+    """What a study is about to train, each model that must be buildable, and on which machine.
+
+    `answered`: another worker has answered it; who is asked now only gets ready, and looks at no
+    GPU, where to look takes hundreds of megabytes.
+    """
 
     backbone: BackboneSpec
     models: tuple[tuple[str, HeadSpec], ...]
@@ -36,6 +40,7 @@ class PreflightQuestion(Record):
     device: str
     workers: int | None
     deterministic: bool
+    answered: bool = False
 
 
 class HeadSize(Record):
@@ -130,7 +135,9 @@ def first_worker(
     is what it runs, WORKER or TIMING.
     """
     variables = {} if cache is None else {CACHE_VARIABLE: str(expanded(cache).absolute())}
-    standby = StandbyProcesses(module_command(module), question.model_dump(mode="json"), variables)
+    again = question.model_copy(update={"answered": True}).model_dump(mode="json")
+    asked = question.model_dump(mode="json")
+    standby = StandbyProcesses(module_command(module), asked, variables, again=again)
     standby.start(1)
     return standby
 

@@ -12,8 +12,9 @@ class StandbyProcesses:
     """Processes that get ready while this one is busy, to be used in a `with` statement.
 
     `command` starts one, with environment `variables` beside those of this process.
-    The first thing it is sent is `question`, and its first event the answer.
-    At the end of the `with` statement those that nobody took are ended.
+    The first thing it is sent is `question`, and its first event the answer; those that are started
+    after the first are sent `again`, where that is given. At the end of the `with` statement those
+    that nobody took are ended.
     """
 
     def __init__(
@@ -21,8 +22,11 @@ class StandbyProcesses:
         command: Sequence[str],
         question: Message,
         variables: Mapping[str, str] = MappingProxyType({}),
+        *,
+        again: Message | None = None,
     ) -> None:
         self._command, self._question, self._variables = command, question, variables
+        self._again = question if again is None else again
         self._waiting: list[Process] = []
 
     def __enter__(self) -> Self:
@@ -61,4 +65,5 @@ class StandbyProcesses:
     def _start(self) -> Process:
         process = Process(self._command, self._variables)
         process.send(self._question)
+        self._question = self._again
         return process

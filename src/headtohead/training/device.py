@@ -9,6 +9,7 @@ from importlib import metadata
 
 import numpy as np
 import torch
+from torch import nn
 
 import headtohead
 from headtohead.config.recipe import Precision
@@ -95,6 +96,16 @@ def set_up_worker(core: int | None, device: torch.device, *, deterministic: bool
         torch.set_deterministic_debug_mode("error")
     # No operation here reads memory that it did not write; filling it first cost a sixth of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+def lay_out(module: nn.Module, form: torch.memory_format) -> None:
+    """Put every tensor of four axes of `module` into a memory format.
+
+    `module.to(memory_format=...)` does so with five axes, too, and fails on them.
+    """
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.to(memory_format=form)
 
 
 def free_cached_memory(device: torch.device) -> None:

@@ -25,7 +25,7 @@ from headtohead.data.feature_cache import (
 )
 from headtohead.data.prepared import PreparedSet
 from headtohead.training.acceleration import fastest
-from headtohead.training.device import tf32
+from headtohead.training.device import lay_out, tf32
 from headtohead.training.inputs import Features, without_copy
 
 BATCH, BATCH_ON_GPU = 32, 256
@@ -71,7 +71,7 @@ def frozen_features(
     """
     found, layout = _found(key, spec, prepared.images, cache, seed=seed, device=device, tell=tell)
     lent = frozen_backbone(spec, stream_seed(seed, "init/backbone"), lent=True)
-    lent.to(memory_format=LAYOUTS[layout])  # type: ignore[call-overload]
+    lay_out(lent, LAYOUTS[layout])
     lent.shared = SharedMaps(key, spec, cache, seed, device, layout)
     return Features(found, prepared.labels, device)
 
@@ -196,7 +196,7 @@ class Network:
         """(n, H, W, 3) uint8 → (n, h, w, C) float32."""
         form = LAYOUTS[layout]
         if layout != self._layout:
-            self._backbone.to(memory_format=form)  # type: ignore[call-overload]
+            lay_out(self._backbone, form)
             self._layout = layout
         pixels = without_copy(np.ascontiguousarray(images)).to(self._device)
         pictures = pixels.permute(0, 3, 1, 2).to(torch.float32).div_(255)

@@ -18,6 +18,7 @@ from headtohead.store.ledger import Ledger
 from headtohead.store.records import BEST, LAST
 from headtohead.training import checkpoint
 from headtohead.training.acceleration import fastest
+from headtohead.training.device import lay_out
 
 Epoch: TypeAlias = Literal["best", "last"]
 
@@ -63,7 +64,7 @@ class RunPlan:
         """
         model = self.build(lent=True).to(device)
         trained = model.head if model.is_frozen else model
-        trained.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        lay_out(trained, torch.channels_last)
         return model
 
     def build_plain(self) -> Classifier:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from headtohead.backbones.base import Normalization
+from headtohead.backbones.base import Normalization, Normalize
 from headtohead.backbones.check import check_backbone
 from headtohead.backbones.external import LibraryBackbone
 from headtohead.backbones.frozen import with_last_stages
@@ -47,10 +47,21 @@ KINDS: dict[str, dict[str, Any]] = {
         "image_size": 32,
         "window_size": 4,
     },
+    "dinov3_convnext": {"hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1], "image_size": 64},
+    "hiera": {
+        "embed_dim": 8,
+        "depths": [1, 1, 1, 1],
+        "num_heads": [1, 2, 2, 2],
+        "image_size": [64, 64],
+    },
+    "aimv2_vision_model": SMALL,
+    "pixio": SMALL,
+    "mobilenet_v2": {"depth_multiplier": 0.35, "image_size": 64},
 }
 """Kinds of networks, and options that make them small."""
 
 PREPROCESSOR = '{"do_normalize": true, "image_mean": [0.1, 0.2, 0.3], "image_std": [1, 2, 4]}'
+BGR = '{"do_normalize": false, "do_flip_channel_order": true}'
 TOLD = Normalization((0.1, 0.2, 0.3), (1.0, 2.0, 4.0))
 
 
@@ -84,6 +95,11 @@ def network(folder: Path) -> LibraryBackbone:
         ("resnet", 64, (16, 8, 8), 8, 0, False),
         ("convnext", 64, (16, 2, 2), 32, 15.5, False),
         ("swin", 32, (32, 4, 4), 8, 3.5, False),
+        ("dinov3_convnext", 64, (16, 2, 2), 32, 15.5, False),
+        ("hiera", 64, (64, 2, 2), 32, 14, False),
+        ("aimv2_vision_model", 32, (32, 4, 4), 8, 3.5, False),
+        ("pixio", 32, (32, 4, 4), 8, 3.5, True),
+        ("mobilenet_v2", 64, (1280, 2, 2), 32, 31, False),
     ],
 )
 def test_maps_and_their_cells(
@@ -124,6 +140,24 @@ def test_weights_of_a_checkpoint_on_disk_are_its_own(tmp_path: Path) -> None:
     assert str(folder) not in str(found.identity())
 
 
+@pytest.mark.parametrize("kept", [torch.float16, torch.bfloat16])
+def test_a_checkpoint_in_half_precision_is_computed_in_float32(
+    tmp_path: Path, kept: torch.dtype
+) -> None:
+    """Else features have three digits, and weights that are trained further do not move."""
+    folder = told(checkpoint(tmp_path / "whole", "vit"))
+    half = transformers.AutoModel.from_pretrained(folder).to(kept)
+    half.save_pretrained(told(checkpoint(tmp_path / "half", "vit")))
+    spec = BackboneSpec(name=f"transformers:{tmp_path / 'half'}", weights="pretrained")
+    found, backbone, _ = resolve(spec)
+    assert {value.dtype for value in backbone.parameters()} == {torch.float32}
+    mine, theirs = backbone.state_dict(), half.state_dict()
+    assert all(torch.equal(mine[f"network.{name}"], theirs[name].float()) for name in theirs
+               if not name.startswith("pooler."))  # fmt: skip
+    check_backbone(backbone, 32)
+    assert found.architecture_sha256 != network(folder).architecture_sha256
+
+
 def test_a_folders_place_is_no_part_of_the_study_and_its_content_is(tmp_path: Path) -> None:
     """Else a moved checkpoint is another study, or two checkpoints of one name are one."""
 
@@ -143,6 +177,7 @@ def test_a_folders_place_is_no_part_of_the_study_and_its_content_is(tmp_path: Pa
         ("processor_config.json", f'{{"image_processor": {PREPROCESSOR}}}', TOLD),
         ("preprocessor_config.json", '{"do_normalize": false}', Normalization()),
         ("preprocessor_config.json", '{"do_normalize": true, "size": 32}', None),
+        ("preprocessor_config.json", BGR, None),
         ("processor_config.json", '{"tokenizer": {}}', None),
         ("other.json", "{}", None),
     ],
@@ -159,12 +194,32 @@ def test_weights_whose_images_nobody_knows_how_to_make_are_refused(
         if found is not None:
             assert resolve(spec)[1].normalization == found
             continue
-        with pytest.raises(UsageError, match=r"normalised: put .*preprocessor_config\.json"):
+        words = r"blue, green, red" if content == BGR else r"put .*preprocessor_config\.json"
+        with pytest.raises(UsageError, match=rf"normalised: .*{words}"):
             resolve(spec)
         begun = spec.model_copy(update={"weights_sha256": "a" * 64})
         with pytest.raises(UsageError, match=r"weights .* have changed"):
             resolve(begun)  # a study that was begun before is not refused for this
     resolve(BackboneSpec(name=f"transformers:{folder}"))
+
+
+@pytest.mark.parametrize("offset", [False, True])
+def test_efficientnets_images_are_made_as_its_own_processor_makes_them(
+    tmp_path: Path, offset: bool
+) -> None:
+    """Else its weights see images of half the contrast that they were trained on."""
+    factor = 1 / 127.5 if offset else 1 / 255
+    processor = transformers.EfficientNetImageProcessor(
+        rescale_offset=offset, rescale_factor=factor, do_resize=False, do_center_crop=False
+    )
+    folder = checkpoint(tmp_path, "vit")
+    processor.save_pretrained(folder)
+    backbone = network(folder)
+    pixels = torch.randint(0, 256, (1, 3, 32, 32), dtype=torch.uint8)
+    theirs = processor(pixels, return_tensors="pt")["pixel_values"]
+    torch.testing.assert_close(Normalize(backbone.normalization)(pixels / 255), theirs)
+    plain = network(told(checkpoint(tmp_path / "plain", "vit")))
+    assert plain.architecture_sha256 != backbone.architecture_sha256
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", '{"image_mean": 0.5, "image_std": 1}'])
