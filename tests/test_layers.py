@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from headtohead.backbones.layers import BatchNorm, convolution, dense
+from headtohead.backbones.layers import BatchNorm, are_widths, convolution, dense
 
 Array = np.ndarray
 
@@ -133,3 +133,10 @@ def test_training_starts_where_keras_starts(
     assert weight.std().item() == pytest.approx(limit / math.sqrt(3), rel=0.02)
     assert layer.bias is not None
     assert not layer.bias.any()
+
+
+@pytest.mark.parametrize("value", [[True], [4, 0], [10**19], [4.0], "44", 4, None])
+def test_what_is_no_width_is_refused(value: object) -> None:
+    """Else true in a study file builds a layer of one map, or the error speaks of `empty()`."""
+    assert not are_widths(value)
+    assert are_widths([1, 1_000_000])
