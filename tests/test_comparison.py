@@ -183,8 +183,16 @@ def test_what_is_changed_late_is_kept_with_the_ledger(
     monkeypatch.setattr(module, "_run_and_report", lambda ledger, *others: ledger)
 
     def asked(seeds: int) -> Any:
-        place = {"data": str(source), "cache": cache, "out": tmp_path / "late", "workers": 1}
-        return compare(heads="gap,gmp", seeds=seeds, image_size=36, epochs=1, **place)
+        return compare(
+            data=str(source),
+            cache=cache,
+            out=tmp_path / "late",
+            workers=1,
+            heads="gap,gmp",
+            seeds=seeds,
+            image_size=36,
+            epochs=1,
+        )
 
     ledger = asked(6)
     for head in ("gap", "gmp"):

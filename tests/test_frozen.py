@@ -331,8 +331,8 @@ def test_a_finished_run_is_opened_without_what_was_made_of_first_weights(
     backbone = finished_model(own, tmp_path, "best", CPU).model.backbone
     shown = torch.rand(1, 3, SIZE, SIZE)
     expected = own.build().backbone.train()
-    expected.load_state_dict({n.removeprefix("backbone."): v for n, v in moved.items()
-                              if n.startswith("backbone.")})  # fmt: skip
+    own_weights = {n: v for n, v in moved.items() if n.startswith("backbone.")}
+    expected.load_state_dict({n.removeprefix("backbone."): v for n, v in own_weights.items()})
     with torch.no_grad():
         torch.testing.assert_close(backbone(shown), expected(shown))
 
@@ -342,7 +342,8 @@ class Recomputes(Flat):
 
     def __init__(self, supports: bool = True) -> None:
         super().__init__()
-        self.supports, self.told = supports, [{}]
+        self.supports = supports
+        self.told: list[dict[str, bool]] = []
 
     def gradient_checkpointing_enable(self, arguments: dict[str, bool] | None = None) -> None:
         if not self.supports:
@@ -400,7 +401,8 @@ class FiveAxes(Flat):
         self.table = nn.Parameter(torch.ones(1, 2, 3, 3, 1))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor = super().forward(images) * self.table.mean()
+        maps: torch.Tensor = super().forward(images)  # type: ignore[no-untyped-call]
+        found: torch.Tensor = maps * self.table.mean()
         return found
 
 

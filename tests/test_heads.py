@@ -11,6 +11,7 @@ from headtohead.core.errors import UsageError
 from headtohead.heads.base import ClosedFormHead, Head
 from headtohead.heads.families import names_of
 from headtohead.heads.pools import RegionMaxima, regions_of
+from headtohead.heads.second_order import RootCovariance
 from headtohead.heads.table import FAMILIES, HEADS, build_head, own_options
 from headtohead.testing import SIZES, check_head
 
@@ -417,6 +418,7 @@ def test_more_iterations_keep_the_root(iterations: int) -> None:
     spread = torch.logspace(-2, 2, 32)[:, None]
     x = (torch.randn(2, 32, 49).relu() * spread).requires_grad_()
     head = build_head("isqrt_cov", 32, (7, 7), 2, iterations=iterations)
+    assert isinstance(head, RootCovariance)
     weights = torch.randn(32, 32)
     found = {}
     for given in (x, x.detach().double().requires_grad_()):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from headtohead.core.text import confidence, minus, with_sign
@@ -90,7 +91,7 @@ def test_the_forest_draws_the_interval_over_all_looks(tmp_path: Path) -> None:
     chart = forest(summary, HEADS)
     assert chart is not None
     assert high is not None
-    ends = [max(line.get_xdata()) for line in chart.figure.axes[0].lines]
+    ends = [float(np.max(line.get_xdata())) for line in chart.figure.axes[0].lines]
     assert any(end == pytest.approx(100 * high) for end in ends)
     assert stated(chart.caption, "repeated", "gap minus fc", "gap minus gmp")[1:3] == [
         *("gap minus fc", "repeated"),
