@@ -143,7 +143,10 @@ def renamed(summary: Any) -> Any:
 
 
 QUOTED = Path(__file__).with_name("quoted.json")
-"""Of the `summary.json` that the version wrote which made each study: differences and verdicts."""
+"""Of the `summary.json` that the version wrote which made each study: differences and verdicts.
+
+But for the speed of `tuned`, whose target no run reached: that is told so since.
+"""
 
 
 def rounded(path: Path) -> Any:
