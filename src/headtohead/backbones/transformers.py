@@ -77,7 +77,7 @@ class TransformersBackbone(LibraryBackbone):
                 f"[0, 1]"
             )
         said = {k: v for k, v in _content(place).items() if k not in NOT_ARCHITECTURE}
-        made = [said, preprocessing]
+        made: list[Any] = [said, preprocessing]
         if normalization not in (None, plain_normalization(preprocessing)):
             made.append(str(normalization))  # features of before were made of other images
         if was_half:
