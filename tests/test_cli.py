@@ -52,6 +52,26 @@ def assert_refused(result: Result, code: int, *words: str) -> None:
     assert len(complaint) == 1 or "Usage:" in result.stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("compare", "--cache", ""),
+        ("compare", "--out", ""),
+        ("plan", "--masks", ""),
+        ("predict", "", "cat.jpg"),
+        ("report", ""),
+    ],
+    ids=" ".join,
+)
+def test_an_empty_path_is_not_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    """Else `--cache "$SCRATCH"`, unset, fills the folder that one stands in."""
+    monkeypatch.chdir(tmp_path)
+    assert_refused(call(*words), 2, "empty")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_wrong_path_is_a_data_error(tmp_path: Path) -> None:
     assert_refused(compare(tmp_path / "nowhere"), 3, "nowhere")
 

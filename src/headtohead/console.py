@@ -12,14 +12,32 @@ from typing import Any
 import click
 
 from headtohead.config.options import Option, options_of
-from headtohead.core.errors import HeadToHeadError, StorageError, brief, one_line
+from headtohead.core.errors import HeadToHeadError, StorageError, UsageError, brief, one_line
 
 Command = Callable[..., Any]
 
 INTERRUPTED = 130
 TRAINING = ("compare", "tune")
-PATH = click.Path(readable=False, path_type=Path)
-"""Whether it may be read is the command's to find out: click's own answer takes several lines."""
+
+
+class _Path(click.Path):
+    """Whether it may be read is the command's to find out: click's own answer takes several lines.
+
+    The empty text, of a shell's variable that is not set, is no path: `Path` takes it for the
+    current folder.
+    """
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As click does it. Raises UsageError for the empty text."""
+        if value == "":
+            raise UsageError(
+                f"{'the path' if param is None else param.opts[0]} is empty, as a shell's variable "
+                f"is that is not set: name a file or folder, or . for the current folder."
+            )
+        return super().convert(value, param, ctx)
+
+
+PATH = _Path(readable=False, path_type=Path)
 
 
 def table_options(command: str) -> Callable[[Command], Command]:
