@@ -105,6 +105,7 @@ def test_options_are_those_of_the_constructor() -> None:
         ({"maps": "1280x7"}, "1280x7x7; received '1280x7'"),
         ({"maps": "ax7x7"}, "received 'ax7x7'"),
         ({"maps": "0x7x7"}, "received '0x7x7'"),
+        ({"maps": "99999999999x999x999"}, "received '99999999999x999x999'"),
         ({"image_size": 9}, "too small"),
         ({"name": "simpool", "maps": "8x1x1"}, "received 1 × 1"),
     ],

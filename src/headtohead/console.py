@@ -4,6 +4,7 @@ import contextlib
 import errno
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -30,9 +31,10 @@ class _Path(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """As click does it. Raises UsageError for the empty text."""
         if value == "":
+            name = "the path" if param is None else param.get_error_hint(ctx)
             raise UsageError(
-                f"{'the path' if param is None else param.opts[0]} is empty, as a shell's variable "
-                f"is that is not set: name a file or folder, or . for the current folder."
+                f"{name} is empty, as a shell's variable is that is not set: name a file or "
+                f"folder, or . for the current folder."
             )
         return super().convert(value, param, ctx)
 
@@ -72,6 +74,7 @@ class Group(click.Group):
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run a command, and end the process."""
         _open_standard_streams()
+        _take_sigterm_for_ctrl_c()
         try:
             return super().main(*args, **extra)
         except OSError as error:  # while it prints: help, a table, an error
@@ -137,6 +140,16 @@ def _open_standard_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+
+
+def _take_sigterm_for_ctrl_c() -> None:
+    """Of `kill`, a scheduler, or a container that is stopped: words then say what is kept.
+
+    Nothing is changed where SIGTERM is ignored or somebody takes it already.
+    """
+    with contextlib.suppress(ValueError):  # in another thread than the main one
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _leave_output() -> None:

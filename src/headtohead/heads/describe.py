@@ -63,6 +63,8 @@ def class_maps_of(cls: type[Head]) -> str:
 
 
 MOST_CLASSES = 100_000
+MOST_VALUES = 10_000_000
+"""Of one image's feature maps."""
 """Above it a head is larger than memory, and no set of images has so many."""
 
 
@@ -159,6 +161,10 @@ def _maps_from(maps: str | Sequence[int] | None, image_size: int) -> MapShape:
         raise UsageError(
             f"maps are channels x height x width, as 1280x7x7; received {maps!r}."
         ) from None
+    if channels * height * width > MOST_VALUES:
+        raise UsageError(
+            f"maps of more than {MOST_VALUES:,} values are those of no backbone; received {maps!r}."
+        )
     return channels, height, width
 
 
