@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import zipfile
@@ -50,6 +51,31 @@ def assert_refused(result: Result, code: int, *words: str) -> None:
         assert word in result.stderr
     complaint = [line for line in result.stderr.splitlines() if line.startswith("headtohead: ")]
     assert len(complaint) == 1 or "Usage:" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("compare", "--cache", ""),
+        ("compare", "--out", ""),
+        ("plan", "--masks", ""),
+        ("compare", ""),
+        ("predict", "", "cat.jpg"),
+        ("explain", "study", "cat.jpg", "--masks", ""),
+        ("report", ""),
+    ],
+    ids=" ".join,
+)
+def test_an_empty_path_is_not_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    """Else `--cache "$SCRATCH"`, unset, fills the folder that one stands in.
+
+    And `compare "$STUDY"` trains another study.
+    """
+    monkeypatch.chdir(tmp_path)
+    assert_refused(call(*words), 2, "empty")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_wrong_path_is_a_data_error(tmp_path: Path) -> None:
@@ -355,6 +381,53 @@ def test_without_a_home_a_folder_for_the_cache_is_asked_for(
 def test_heads_of_no_size_are_refused(arguments: tuple[str, float]) -> None:
     """Else torch's own words for it are a traceback."""
     assert_refused(call("heads", arguments[0], int(arguments[1])), 2, arguments[0])
+
+
+def test_settings_of_one_backbone_are_not_passed_over(tmp_path: Path) -> None:
+    """Else `backbones tutorial --weights FILE` lists names, and the file seems to fit."""
+    for options in (("--image-size", 64), ("--weights", tmp_path / "net.safetensors")):
+        assert_refused(call("backbones", "tutorial", *options), 2, "'tutorial'")
+        assert_refused(call("backbones", *options), 2, "no name")
+    assert call("backbones", "tutorial").stdout.split() == ["tutorial_cnn"]
+
+
+SLOW_IMPORT = """
+import os, signal, sys
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "headtohead.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Slow())
+from headtohead.__main__ import main
+main()
+"""
+
+
+def test_ctrl_c_while_the_command_loads_is_one_line() -> None:
+    """Else a mistyped command that is stopped at once answers with forty lines of import."""
+    done = subprocess.run(
+        [sys.executable, "-c", SLOW_IMPORT], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, "headtohead: interrupted.\n")
+
+
+def test_sigterm_is_told_as_ctrl_c_is() -> None:
+    """Else `kill`, or a scheduler's time limit, ends a study without a word of how to go on."""
+
+    @click.group(cls=Group)
+    def everything() -> None: ...
+
+    @everything.command("compare")
+    def stopped() -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        told = CliRunner().invoke(everything, ["compare"])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert told.exit_code == 130
+    assert "same command" in told.stderr
 
 
 @pytest.mark.parametrize(("name", "saved"), [("compare", True), ("report", False)])

@@ -137,6 +137,7 @@ def test_options_are_those_of_the_constructor() -> None:
         ({"classes": 2.5}, "--classes .* received 2.5"),
         ({"classes": "3"}, "--classes .* received '3'"),
         ({"image_size": None}, "--image-size .* received None"),
+        ({"maps": "99999999999x999x999"}, "received '99999999999x999x999'"),
         ({"image_size": 9}, "too small"),
         ({"name": "simpool", "maps": "8x1x1"}, "received 1 × 1"),
     ],

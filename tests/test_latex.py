@@ -64,6 +64,20 @@ def test_tables_of_a_study(tmp_path: Path) -> None:
     assert (tested[0], tested[1][0]) == ("supported", "+")
 
 
+def test_tables_of_two_studies_have_labels_of_their_own(tmp_path: Path) -> None:
+    """Else a paper with both refers to the wrong study's table, and LaTeX only warns."""
+    ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=2, epochs=1)
+    found: list[str] = []
+    for name in ("quick", "Cats_and.dogs+2-b"):
+        study = ledger.file.study.model_copy(update={"name": name})
+        named = Ledger(ledger.out, ledger.file.model_copy(update={"study": study}))
+        for file, content in tables_of(named).items():
+            (label,) = re.findall(r"\\label\{tab:(.*)\}", content.decode())
+            assert label == f"{name}-{file.removesuffix('.tex')}"
+            found.append(label)
+    assert len(set(found)) == len(found) == 6
+
+
 def caption_of(content: bytes) -> str:
     (line,) = (line for line in content.decode().splitlines() if line.startswith("\\caption{"))
     return line

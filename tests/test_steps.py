@@ -22,6 +22,11 @@ def test_steps_are_full_batches_times_epochs() -> None:
     assert (tiny.per_epoch, tiny.batch) == (1, 30)
 
 
+def test_one_step_is_not_steps() -> None:
+    """Else a warning that is to be read looks as if nobody had read it."""
+    assert "1 steps" not in " ".join(step_lines(study(epochs=1, batch_size=64), 30))
+
+
 @pytest.mark.parametrize("images", [12, 30, 100, 200, 480, 1200, 2000])
 @pytest.mark.parametrize("epochs", [1, 4, 10])
 def test_advice_gives_enough_steps(images: int, epochs: int) -> None:

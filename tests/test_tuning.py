@@ -29,7 +29,7 @@ from headtohead.tuning.trials import (
     untuned_values,
     with_enough_steps,
 )
-from ledgers import add_run, study_ledger
+from ledgers import add_run, change_epochs, study_ledger
 from photographs import write_pictures
 from stated import stated
 
@@ -323,6 +323,49 @@ def test_what_a_choice_is_worth_is_said_beside_it(tmp_path: Path) -> None:
     assert re.search(r"fc_dropout [^.]* 60\.0 %", told)
     assert "gap diverged in trial 1" in told
     assert re.search(r" 100 images [^.]* 1\.", told)
+
+
+@pytest.mark.parametrize(
+    ("learned", "epochs", "longer", "numbers"),
+    [
+        (0.58, 4, True, ["60.0", "58.0"]),
+        (0.9, 4, True, ["60.0", "90.0"]),
+        (0.97, 4, False, ["60.0", "0", "97.0"]),
+        (0.97, 1, False, ["60.0"]),
+    ],
+    ids=["learned nothing", "not yet", "over-fits", "closed form"],
+)
+def test_more_epochs_are_advised_only_where_they_may_help(
+    tmp_path: Path, learned: float, epochs: int, longer: bool, numbers: list[str]
+) -> None:
+    """Else hours go into training a head that has its training images by heart."""
+    text = SEARCH.replace("trials: 3\n  epochs: 1", f"trials: 1\n  epochs: {epochs}")
+    study = parse_study(text, "search.yaml")
+    ledger = trials_ledger(tmp_path / "trials", study, 1)
+    for head, skill in (("fc_dropout", 0.9), ("gap", 0.5)):
+        add_run(ledger, candidate(head, 0), FIRST_SEED, skill=skill, predictions=False)
+    change_epochs(ledger, candidate("gap", 0), train_accuracy=learned, val_accuracy=0.5)
+    if epochs == 1:  # of a head that has its training images after fewer epochs than were asked for
+        tuning = study.tuning
+        assert tuning is not None
+        study = study.model_copy(update={"tuning": tuning.model_copy(update={"epochs": 4})})
+    (said,) = (n for n in write_results(tmp_path, ledger, study).record.notes if "majority" in n)
+    assert stated(said) == numbers
+    assert ("give trials more epochs" in said) is longer
+    assert ("do not help" in said or "no epochs" in said) is not longer
+
+
+def test_a_head_that_only_diverged_is_not_told_to_train_longer(tmp_path: Path) -> None:
+    """Else the advice beside the error is to diverge for longer."""
+    study = parse_study(SEARCH.replace("trials: 3", "trials: 1"), "search.yaml")
+    ledger = trials_ledger(tmp_path / "trials", study, 1)
+    for head in ("fc_dropout", "gap"):
+        name = candidate(head, 0)
+        add_run(ledger, name, FIRST_SEED, predictions=False, failure=DIVERGED)
+    with pytest.raises(headtohead.RunError):
+        write_results(tmp_path, ledger, study)
+    record = TuningRecord.model_validate_json((tmp_path / "tuning.json").read_bytes())
+    assert not any("epochs" in note for note in record.notes)
 
 
 def test_so_much_as_chance_gives_is_said(tmp_path: Path) -> None:

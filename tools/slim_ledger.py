@@ -31,7 +31,7 @@ from headtohead.store.ledger import Ledger
 from headtohead.store.picture_table import PACKED_FILE, PICTURES_FILE
 from headtohead.study_data import StudyData
 
-KEPT = ("study.yaml", "tuning.json", "tuning.md", "looks.json")
+KEPT = ("study.yaml", "tuning.json", "tuning.md", "looks.json", "changes.json")
 OF_RUNS = ("run.json", "history.jsonl")
 OF_IMAGES = ("pictures", "thumbnails")
 MAPS = ("rows", "labels", "gradcam", "exact")

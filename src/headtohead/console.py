@@ -4,6 +4,7 @@ import contextlib
 import errno
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,14 +13,33 @@ from typing import Any
 import click
 
 from headtohead.config.options import Option, options_of
-from headtohead.core.errors import HeadToHeadError, StorageError, brief, one_line
+from headtohead.core.errors import HeadToHeadError, StorageError, UsageError, brief, one_line
 
 Command = Callable[..., Any]
 
 INTERRUPTED = 130
 TRAINING = ("compare", "tune")
-PATH = click.Path(readable=False, path_type=Path)
-"""Whether it may be read is the command's to find out: click's own answer takes several lines."""
+
+
+class _Path(click.Path):
+    """Whether it may be read is the command's to find out: click's own answer takes several lines.
+
+    The empty text, of a shell's variable that is not set, is no path: `Path` takes it for the
+    current folder.
+    """
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As click does it. Raises UsageError for the empty text."""
+        if value == "":
+            name = "the path" if param is None else param.get_error_hint(ctx)
+            raise UsageError(
+                f"{name} is empty, as a shell's variable is that is not set: name a file or "
+                f"folder, or . for the current folder."
+            )
+        return super().convert(value, param, ctx)
+
+
+PATH = _Path(readable=False, path_type=Path)
 
 
 def table_options(command: str) -> Callable[[Command], Command]:
@@ -54,6 +74,7 @@ class Group(click.Group):
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run a command, and end the process."""
         _open_standard_streams()
+        _take_sigterm_for_ctrl_c()
         try:
             return super().main(*args, **extra)
         except OSError as error:  # while it prints: help, a table, an error
@@ -119,6 +140,16 @@ def _open_standard_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+
+
+def _take_sigterm_for_ctrl_c() -> None:
+    """Of `kill`, a scheduler, or a container that is stopped: words then say what is kept.
+
+    Nothing is changed where SIGTERM is ignored or somebody takes it already.
+    """
+    with contextlib.suppress(ValueError):  # in another thread than the main one
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _leave_output() -> None:

@@ -105,8 +105,7 @@ def no_epochs(heads: Sequence[str]) -> str:
 def fitted(by_head: Mapping[str, Sequence[RunResult]], found: Baseline) -> dict[str, float]:
     """Head → accuracy on its training images, of heads that more training has nothing to teach.
 
-    Evaluated at the last epoch, a mean over finished runs. What is missing to 1 is at most NEAR of
-    what always the largest class misses: five points for two equal classes, nine for ten.
+    Evaluated at the last epoch, a mean over finished runs.
     """
     reached = {}
     for head, runs in by_head.items():
@@ -119,7 +118,16 @@ def fitted(by_head: Mapping[str, Sequence[RunResult]], found: Baseline) -> dict[
         ]
         if accuracies:
             reached[head] = sum(accuracies) / len(accuracies)
-    return {head: share for head, share in reached.items() if 1 - share <= NEAR * (1 - found.train)}
+    return {head: share for head, share in reached.items() if fits(share, found.train)}
+
+
+def fits(accuracy: float, largest: float) -> bool:
+    """Whether more training has nothing to teach at this accuracy on the training images.
+
+    What is missing to 1 is at most NEAR of what always the largest class, of the share `largest`,
+    misses: five points for two equal classes, nine for ten.
+    """
+    return 1 - accuracy <= NEAR * (1 - largest)
 
 
 def _nothing_trained(run: RunResult, epochs: int) -> bool:

@@ -29,9 +29,15 @@ def backbones(
     the side of square images in pixels; by default the network's own, or 100. Raises UsageError
     where there is nothing of that name, or the backbone takes no such images or weights.
     """
+    one = name is not None and _is_one(name)
+    if not one and (image_size, weights, weights_match) != (None, None, None):
+        raise UsageError(
+            f"--image-size and --weights are for the description of one backbone; received "
+            f"{'no name' if name is None else repr(name)}: give a backbone's whole name."
+        )
     if name is None:
         return _all()
-    if _is_one(name):
+    if one:
         spec = BackboneSpec.model_validate(
             {"name": name, "weights": weights, "weights_match": weights_match or "name"}
         )

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from headtohead.backbones.base import Backbone
 from headtohead.core.errors import UsageError
-from headtohead.core.files import sha256_of
+from headtohead.core.files import see_readable, sha256_of
 
 Match: TypeAlias = Literal["name", "order"]
 State: TypeAlias = dict[str, Tensor]
@@ -152,14 +152,18 @@ def state_sha256(module: nn.Module) -> str:
 
 
 def read_state(path: Path) -> State:
-    """The tensors of a file, by name, in the file's order. Raises UsageError for any other file."""
+    """The tensors of a file, by name, in the file's order.
+
+    Raises UsageError for any other file, and StorageError where it may not be read.
+    """
     return _state_of(_opened(path), path)
 
 
 def _opened(path: Path) -> Any:
-    """What is in a file. Raises UsageError where it cannot be read, or holds more than tensors."""
+    """What is in a file. Raises as `read_state` does, and UsageError for more than tensors."""
     if not path.is_file():
         raise UsageError(f"weights {str(path)!r} are not a file: name a .safetensors or .pth file.")
+    see_readable(path)
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

@@ -25,6 +25,10 @@ def study_from(study: str | Path | None, **options: Any) -> "StudySpec":
         raise UsageError(
             f"study is a shipped study's name or a YAML file's path; received {brief(repr(study))}."
         )
+    if study == "":  # as a shell's variable is that is not set
+        raise UsageError(
+            "the study is empty: name a shipped study or a YAML file, or leave it out."
+        )
     given: dict[str, Any] = {}
     known = {option.name: option for option in options_of("compare") if option.place is not None}
     for name, value in options.items():
@@ -40,7 +44,9 @@ def study_from(study: str | Path | None, **options: Any) -> "StudySpec":
         given["data"] = str(given["data"])
         if study is None:
             given["name"] = name_after(given["data"])
-    return resolve_study(study or ("standard" if "data" in given else "quick"), **given)
+    return resolve_study(
+        ("standard" if "data" in given else "quick") if study is None else study, **given
+    )
 
 
 def arguments_for(study: "StudySpec") -> list[str] | None:

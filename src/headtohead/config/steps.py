@@ -72,10 +72,8 @@ def few_steps(study: StudySpec, images: int) -> Iterator[str]:
 
 
 def _too_few(study: StudySpec, steps: Steps, images: int) -> str:
-    return (
-        f"{steps.per_run:,} steps are few; {_learner(study)} {FEWEST} or more. "
-        f"{_advice(study, steps, images)}"
-    )
+    few = "1 step is few" if steps.per_run == 1 else f"{steps.per_run:,} steps are few"
+    return f"{few}; {_learner(study)} {FEWEST} or more. {_advice(study, steps, images)}"
 
 
 def _learner(study: StudySpec) -> str:

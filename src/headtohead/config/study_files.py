@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from headtohead.config.strict_yaml import read_yaml
 from headtohead.config.study import StudySpec, merge, problems
 from headtohead.core.errors import UsageError, brief
-from headtohead.core.files import expanded
+from headtohead.core.files import expanded, unreadable
 
 NAME_LENGTH = 64
 
@@ -53,9 +53,14 @@ def _read_study(path: Path, shipped: Iterable[str]) -> str:
         ) from None
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not a study file: expected YAML in UTF-8.") from None
+    except PermissionError as error:
+        raise unreadable(path, error) from None
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
         reason = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"cannot read the study {brief(repr(str(path)))}: {reason}.") from None
+        raise UsageError(
+            f"cannot read the study {brief(repr(str(path)))}: {reason}. Name a YAML file or one of "
+            f"the shipped ones ({', '.join(shipped)})."
+        ) from None
 
 
 def resolve_study(

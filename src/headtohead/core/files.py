@@ -95,7 +95,9 @@ def check_out(out: Path) -> None:
         if not present.is_dir():
             raise UsageError(f"--out {brief(str(out))}: {present.name} is a file; name a folder.")
         if not os.access(present, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            read_only = hasattr(os, "statvfs") and os.statvfs(present).f_flag & os.ST_RDONLY
+            number = errno.EROFS if read_only else errno.EACCES
+            raise OSError(number, os.strerror(number))
     except OSError as error:
         raise storage_error(out, error) from error
 
@@ -108,6 +110,20 @@ def see_suffix(out: Path, what: str, *suffixes: str) -> None:
             f"--out {brief(str(out))}: the name of {what} ends in {', '.join(suffixes)}; name it "
             f"{brief(name)}{suffixes[0]}."
         )
+
+
+def see_readable(path: Path) -> None:
+    """That a file may be read, for libraries that say of one that may not that it is not there.
+
+    Raises FileNotFoundError where there is none, and StorageError.
+    """
+    try:
+        with path.open("rb"):
+            return
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:
@@ -123,8 +139,8 @@ def unreadable(path: Path | str, error: OSError) -> StorageError:
     """The clear form of an operating-system error met while reading `path`."""
     reason = error.strerror or str(error)
     return StorageError(
-        f"cannot read {brief(repr(str(error.filename or path)))}: {reason}. Allow reading it, or "
-        f"name another."
+        f"cannot read {brief(repr(str(error.filename or path)), 200)}: {reason}. Allow reading it, "
+        f"or name another."
     )
 
 

@@ -12,6 +12,9 @@ from headtohead.core.files import expanded
 
 CACHE_VARIABLE = "HEADTOHEAD_CACHE"
 
+ANOTHER_CACHE = f"another cache folder (--cache or {CACHE_VARIABLE})"
+"""What to choose where the cache cannot be written."""
+
 
 def usable_cores() -> list[int]:
     """The numbers of the cores that this process may run on."""

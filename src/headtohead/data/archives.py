@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from headtohead.core.errors import DataError, StorageError
+from headtohead.core.system import ANOTHER_CACHE
 from headtohead.data.archive_kinds import CORRUPT, decompressed, kind_of
 from headtohead.data.inventory import install, loss, tell_loss
 from headtohead.data.long_tasks import Progress, taking_turns
@@ -96,7 +97,7 @@ def _not_extracted(archive: Path, cache: Path, error: OSError) -> DataError | St
         )
     return StorageError(
         f"cannot extract {str(archive)!r} to {str(cache)!r}: {error.strerror or error}. "
-        "Free the disk, allow reading and writing, or choose another cache folder."
+        f"Free the disk, allow reading and writing, or choose {ANOTHER_CACHE}."
     )
 
 
@@ -159,7 +160,7 @@ class _Writer:
         if free < needed:
             raise StorageError(
                 f"{str(self.archive)!r} needs {needed:,} bytes when extracted and {free:,} are "
-                f"free in {str(folder)!r}. Free the disk, or choose another cache folder."
+                f"free in {str(folder)!r}. Free the disk, or choose {ANOTHER_CACHE}."
             )
 
     def write(self, member: _Entry, root: Path) -> None:

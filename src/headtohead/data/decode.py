@@ -38,7 +38,9 @@ MAX_PIXELS = 120_000_000
 MAX_FILE_BYTES = 256 * 2**20
 """Size above which a file is not read."""
 
-NOT_READ = ("gone", "no permission", "cannot be read", "not a regular file")
+NO_PERMISSION = "no permission to read it"
+
+NOT_READ = ("gone", NO_PERMISSION, "cannot be read", "not a regular file")
 """How the reasons begin of files of which no byte was read: another time it may go well."""
 
 _ONE_FILE_ERRNOS = (errno.EIO, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR)
@@ -81,7 +83,7 @@ def read_file(path: Path) -> bytes:
     except FileNotFoundError:
         raise Undecodable("gone (no such file, or a link to nothing)") from None
     except PermissionError:
-        raise Undecodable("no permission to read it") from None
+        raise Undecodable(NO_PERMISSION) from None
     except OSError as error:
         if error.errno in _ONE_FILE_ERRNOS:
             raise Undecodable(f"cannot be read ({error.strerror})") from None

@@ -16,6 +16,7 @@ import pooch
 import requests
 
 from headtohead.core.errors import DataError, StorageError
+from headtohead.core.system import ANOTHER_CACHE
 from headtohead.data.long_tasks import Progress, taking_turns
 
 _CHUNK = 2**15  # a chunk that a broken connection leaves incomplete is lost
@@ -80,7 +81,7 @@ def fetch(
         except OSError as error:
             raise StorageError(
                 f"cannot store {str(target)!r}: {error.strerror or error}. "
-                "Free the disk, allow writing there, or choose another cache folder."
+                f"Free the disk, allow writing there, or choose {ANOTHER_CACHE}."
             ) from error
     return target
 
@@ -159,7 +160,7 @@ class _Downloader:
         if free < needed:
             raise StorageError(
                 f"{self.remote.file_name} needs {needed:,} more bytes and {free:,} are free in "
-                f"{str(self.part.parent)!r}. Free the disk, or choose another cache folder."
+                f"{str(self.part.parent)!r}. Free the disk, or choose {ANOTHER_CACHE}."
             )
 
     def _continue(self, url: str, have: int) -> None:

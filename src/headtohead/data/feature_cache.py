@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import DataError, StorageError
 from headtohead.core.files import digest_of, storage_error, unreadable, write_atomic
+from headtohead.core.system import ANOTHER_CACHE
 
 FORMAT = 1
 """Version of the folder's layout, part of every key."""
@@ -255,7 +256,7 @@ def _reserve(part: Path, shape: tuple[int, ...], key: FeatureKey, batch: int) ->
     if free < size:
         raise StorageError(
             f"not enough space in {part.parent}: the features need {size / 2**20:,.0f} MiB, "
-            f"{free / 2**20:,.0f} MiB are free. Free some space, or choose another cache folder, a "
+            f"{free / 2**20:,.0f} MiB are free. Free some space, or choose {ANOTHER_CACHE}, a "
             f"smaller image size or a limit."
         )
     with (fresh / FEATURES).open("wb") as file:

@@ -7,6 +7,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from headtohead.core.errors import StorageError
+from headtohead.core.system import ANOTHER_CACHE
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, done so far, total); total 0 means unknown."""
@@ -29,7 +30,7 @@ def taking_turns(lock: Path, doing: str, progress: Progress) -> Iterator[None]:
     except OSError as error:
         raise StorageError(
             f"cannot write {str(lock)!r}: {error.strerror or error}. "
-            "Free the disk, allow writing there, or choose another cache folder."
+            f"Free the disk, allow writing there, or choose {ANOTHER_CACHE}."
         ) from error
     try:
         yield

@@ -20,8 +20,9 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from headtohead.core.errors import DataError, StorageError, UsageError
+from headtohead.core.system import ANOTHER_CACHE
 from headtohead.core.text import counted
-from headtohead.data.decode import DECODER, NOT_READ
+from headtohead.data.decode import DECODER, NO_PERMISSION, NOT_READ
 from headtohead.data.decode_pool import Decoded, fill
 from headtohead.data.duplicates import near_duplicates
 from headtohead.data.formats import decoder_identity
@@ -86,7 +87,9 @@ def prepare(
     digest = selection.digest()
     agree(digest)
     folder = _place(cache, digest)
-    if not folder.is_dir():
+    with _storage(folder.parent):
+        there = folder.is_dir()
+    if not there:
         _make_once(selection, digest, folder, workers, progress)
     prepared = load_prepared(folder)
     _judge(prepared, source.shown, max_unreadable)
@@ -106,8 +109,8 @@ def _place(cache: Path, digest: str) -> Path:
 def _mark(cache: Path) -> None:
     """Put the tag into `cache` that backups, and `walking.is_own`, know a cache by."""
     tag = cache / CACHE_TAG
-    if not tag.is_file():
-        with contextlib.suppress(OSError):  # a cache that may only be read serves, too
+    with contextlib.suppress(OSError):  # a cache that may only be read serves, too
+        if not tag.is_file():
             cache.mkdir(parents=True, exist_ok=True)
             tag.write_text(CACHE_TAG_TEXT, encoding="ascii")
 
@@ -250,7 +253,7 @@ def _judge(prepared: PreparedSet, shown: str, max_unreadable: float) -> None:
         if not left[index]:
             raise DataError(
                 f"no usable image in class {printable(label)!r}: {len(lost)} files found in "
-                f"{where}, none can be decoded: {_examples(lost)}. "
+                f"{where}, none can be decoded{_notes_among(lost)}: {_examples(lost)}. "
                 "Give it images, or remove the class."
             )
         allowed = max(_OF_A_CLASS, max_unreadable)
@@ -264,13 +267,16 @@ def _judge(prepared: PreparedSet, shown: str, max_unreadable: float) -> None:
 
 
 def _notes_among(bad: Sequence[Quarantined]) -> str:
-    """What to do about files that lie beside images on purpose, where there are any."""
+    """What to do about files that may not be read, or lie beside images on purpose, if any do."""
+    told = ""
+    if locked := sum(entry.reason == NO_PERMISSION for entry in bad):
+        told = f" (there is no permission to read {locked} of them: allow it)"
     suffixes = Counter(Path(entry.name).suffix.casefold() for entry in bad)
     notes = [suffix for suffix in _ANNOTATIONS if suffixes[suffix]]
     if not notes:
-        return ""
+        return told
     count = sum(suffixes[suffix] for suffix in notes)
-    return f" ({count} are {', '.join(notes)} files, such as annotations: move those out)"
+    return f"{told} ({count} are {', '.join(notes)} files, such as annotations: move those out)"
 
 
 def _way_out(share: float) -> str:
@@ -309,5 +315,5 @@ def _storage(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise StorageError(
             f"cannot prepare images in {folder}: {error.strerror or error}. Free some space, allow "
-            "writing there, or choose another cache folder, then run the same command to resume."
+            f"writing there, or choose {ANOTHER_CACHE}, then run the same command to resume."
         ) from error

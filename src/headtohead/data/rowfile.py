@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtohead.core.errors import StorageError
+from headtohead.core.system import ANOTHER_CACHE
 
 _NO_RESERVING = (errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS)
 _COPY_BYTES = 16 * 2**20
@@ -30,7 +31,7 @@ def reserve(path: Path, shape: tuple[int, int, int, int]) -> None:
     if free < prod(shape):
         raise StorageError(
             f"not enough space in {path.parent}: the images need {_mebibytes(prod(shape))}, "
-            f"{_mebibytes(free)} are free. Free some space, choose another cache folder, "
+            f"{_mebibytes(free)} are free. Free some space, choose {ANOTHER_CACHE}, "
             "a smaller image size or a limit."
         )
     with path.open("wb") as file:

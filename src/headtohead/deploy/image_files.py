@@ -52,6 +52,8 @@ def paths_of(names: Iterable[str], listed: TextIO) -> list[Path]:
             text = listed.read()
             found += [Path(line) for line in text.split("\0" if "\0" in text else "\n") if line]
             continue
+        if not name:  # `Path` takes it for the current folder
+            raise UsageError("an image's name is empty: give files, folders or patterns.")
         path = expanded(name)
         if os.path.isdir(path):  # noqa: PTH112 - a name that is too long is no folder
             files = _below(path)

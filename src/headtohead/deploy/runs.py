@@ -119,8 +119,8 @@ def load_model(
     """A finished run's model, in evaluation mode; `trust` names code of the user's own.
 
     Raises UsageError where the study's model is code that is not in `trust` or the file of its
-    frozen backbone's weights is not there, and RunError where its weights are gone, damaged or
-    another run's.
+    frozen backbone's weights is not there, RunError where its weights are gone, damaged or another
+    run's, and StorageError where they may not be read.
     """
     from headtohead.training.checkpoint import DamagedCheckpointError
     from headtohead.training.device import choose_device

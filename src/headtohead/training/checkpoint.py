@@ -8,7 +8,7 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from headtohead.core.files import write_atomic
+from headtohead.core.files import see_readable, write_atomic
 
 FORMAT = "1"
 
@@ -35,9 +35,11 @@ def save(
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, int | str | None]]:
-    """Tensors, on the CPU, and metadata. Raises DamagedCheckpointError or FileNotFoundError."""
-    if not path.exists():
-        raise FileNotFoundError(path)
+    """Tensors, on the CPU, and metadata.
+
+    Raises DamagedCheckpointError, FileNotFoundError, and StorageError where it may not be read.
+    """
+    see_readable(path)
     try:
         with safetensors.safe_open(path, framework="pt") as handle:
             header = handle.metadata() or {}

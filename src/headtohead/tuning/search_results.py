@@ -12,6 +12,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from headtohead.analysis.learning import fits
 from headtohead.config.search_space import OPTION
 from headtohead.config.strict_yaml import write_yaml
 from headtohead.config.study import StudySpec
@@ -20,9 +21,9 @@ from headtohead.core.files import write_atomic
 from headtohead.core.text import MISSING, counted
 from headtohead.report.formats.markdown import escape, table
 from headtohead.report.notes import few_steps
-from headtohead.store.ledger import Ledger, StudyFile
+from headtohead.store.ledger import Ledger
 from headtohead.store.records import Record
-from headtohead.tuning.trials import FIRST_SEED, Trial, trials_of, tuning_of
+from headtohead.tuning.trials import FIRST_SEED, Trial, runs_of, trials_of, tuning_of
 
 RECORD, PAGE, STUDY = "tuning.json", "tuning.md", "tuned.yaml"
 
@@ -183,7 +184,7 @@ def write_results(out: Path, ledger: Ledger, study: StudySpec) -> Tuning:
         pictures=sum(ledger.file.counts["validation"].values()),
         majority=ledger.file.majority_share("validation"),
         heads=heads,
-        notes=tuple(_notes(ledger.file, study, heads)),
+        notes=tuple(_notes(ledger, study, heads)),
     )
     write_atomic(out / RECORD, record.model_dump_json(indent=1).encode())
     write_atomic(out / PAGE, ("\n".join(_page(Tuning(out, record))).strip() + "\n").encode())
@@ -197,8 +198,9 @@ def write_results(out: Path, ledger: Ledger, study: StudySpec) -> Tuning:
     return Tuning(out, record)
 
 
-def _notes(file: StudyFile, study: StudySpec, heads: dict[str, HeadTuning]) -> Iterator[str]:
+def _notes(ledger: Ledger, study: StudySpec, heads: dict[str, HeadTuning]) -> Iterator[str]:
     """What makes the choice worth less than it seems."""
+    file = ledger.file
     epochs = {"epochs": tuning_of(study).epochs}
     short = {name: head.with_settings(epochs) for name, head in study.heads.items()}
     trained = study.model_copy(update={"heads": short})
@@ -217,12 +219,40 @@ def _notes(file: StudyFile, study: StudySpec, heads: dict[str, HeadTuning]) -> I
                 f"{head} diverged in {trials} {', '.join(failed)}; a run that does scores the "
                 f"majority share."
             )
-        if found.best.accuracy <= majority:
+        some = any(trial.loss is not None for trial in found.trials)
+        if some and found.best.accuracy <= majority:
             yield (
                 f"No trial of {head} is above the majority share, {100 * majority:.1f} %: "
-                f"the choice among them says little. Give trials more epochs."
+                f"the choice among them says little. {_remedy(ledger, study, head, found)}"
             )
         yield from _repeated(head, found.trials)
+
+
+def _remedy(ledger: Ledger, study: StudySpec, head: str, found: HeadTuning) -> str:
+    """What may help a head whose trials predict no better than the largest class.
+
+    It depends on what they made of their training images, evaluated at their last epoch.
+    """
+    epochs = tuning_of(study).epochs
+    learned: dict[int, float] = {}
+    for trial in found.trials:
+        runs = runs_of(ledger, study, head, trial.number)
+        if trial.loss is not None:
+            last = [run.history[-1].train_accuracy for run in runs]
+            learned[trial.number] = sum(last) / len(last)
+            if any(run.record.epochs < epochs for run in runs):
+                return (
+                    "It is computed in closed form: more epochs do not help. Search other values."
+                )
+    number = max(learned, key=lambda number: learned[number])
+    share = f"{100 * learned[number]:.1f} % of its training images"
+    if fits(learned[number], ledger.file.majority_share("train")):
+        return (
+            f"Trial {number} classifies {share} correctly: more epochs do not help it. Give "
+            f"more training images, search other values, or check the labels (headtohead data "
+            f"check)."
+        )
+    return f"None classifies more than {share} correctly: give trials more epochs."
 
 
 def _repeated(head: str, trials: Sequence[Trial]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from headtohead.config.study import HeadSpec, StudySpec
 from headtohead.core.errors import UsageError
 from headtohead.heads.describe import head_options
 from headtohead.runtime.jobs import Job
-from headtohead.store.ledger import Ledger
+from headtohead.store.ledger import Ledger, Run
 from headtohead.store.records import Record
 
 FIRST_SEED = 10_000
@@ -138,13 +138,18 @@ def known_values(ledger: Ledger, study: StudySpec, head: str, number: int) -> di
     }
 
 
+def runs_of(ledger: Ledger, study: StudySpec, head: str, number: int) -> list[Run]:
+    """The runs of a trial that are over, one a seed."""
+    seeds = range(FIRST_SEED, FIRST_SEED + tuning_of(study).seeds)
+    runs = (ledger.run(candidate(head, number), seed) for seed in seeds)
+    return [run for run in runs if run is not None]
+
+
 def trials_of(ledger: Ledger, study: StudySpec, head: str, numbers: range) -> Iterator[Trial]:
     """What came of the trials `numbers`, all of whose runs are over."""
     majority = ledger.file.majority_share("validation")
-    seeds = range(FIRST_SEED, FIRST_SEED + tuning_of(study).seeds)
     for number in numbers:
-        runs = [ledger.run(candidate(head, number), seed) for seed in seeds]
-        over = [run for run in runs if run is not None]
+        over = runs_of(ledger, study, head, number)
         failures = [run.record.failure.reason for run in over if run.record.failure is not None]
         best = [run.best for run in over if run.record.failure is None]
         chosen = [epoch for epoch in best if epoch is not None]

@@ -9,7 +9,7 @@ from filelock import FileLock
 
 from headtohead.core.errors import DataError, StorageError, UsageError
 from headtohead.core.processes import Pool, Process, Worker, module_command
-from headtohead.core.system import usable_cores
+from headtohead.core.system import ANOTHER_CACHE, usable_cores
 from headtohead.data.inventory import install, loss, tell_loss
 from headtohead.data.long_tasks import Progress
 from headtohead.data.selection import select
@@ -60,7 +60,7 @@ def synthetic_source(
     except OSError as error:
         raise StorageError(
             f"the drawn images cannot be written: {error.strerror or error}; received the cache "
-            f"folder {cache}: make room or name another cache folder"
+            f"folder {cache}: make room or name {ANOTHER_CACHE}"
         ) from error
     return folder / "pictures"
 

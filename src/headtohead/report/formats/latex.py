@@ -21,7 +21,8 @@ TITLES = {"of the head": "parameters of the head"}
 def latex_tables(content: Content) -> Mapping[str, bytes]:
     """File name → table in UTF-8: heads, verdicts and claims, each where there are some.
 
-    A caption begins with what cannot be judged or was not learned.
+    A caption begins with what cannot be judged or was not learned. A label has the study's name,
+    whose letters (`Name` of `config/study.py`) LaTeX takes as they are.
     """
     first = "".join(f"\\textbf{{{escape(line)}}} " for line in opening(content.summary))
     tables = {
@@ -38,7 +39,7 @@ def _heads(content: Content, first: str) -> str:
         return ""
     return table(
         f"{first}{escape(_what_heads_are(content))}",
-        "heads",
+        _label(content.summary, "heads"),
         ("Head", *(TITLES.get(title, title) for title in content.columns), "runs"),
         [*_head_rows(content.rows), _largest_class(content)],
     )
@@ -52,7 +53,7 @@ def _verdicts(summary: Summary, first: str) -> str:
     one = _one(summary)
     return table(
         f"{first}{escape(_what_verdicts_are(summary, comparisons))}",
-        "verdicts",
+        _label(summary, "verdicts"),
         (
             *("Against" if one else "Pair", "mean", "over seeds", "over images"),
             *(f"p{_holm(summary)}", "seeds", "better", "at least as good"),
@@ -69,10 +70,15 @@ def _claims(content: Content, first: str) -> str:
     return table(
         f"{first}{escape(claims.title)}. Means and {_level(content.summary)} intervals over seeds "
         f"are in points, in the claim's favour. {escape(claims.how_judged)}",
-        "claims",
+        _label(content.summary, "claims"),
         ("Claim", "verdict", "mean", "over seeds", "seeds"),
         list(map(_claim, claims.judged)),
     )
+
+
+def _label(summary: Summary, table: str) -> str:
+    """Of one table in a paper that may have the tables of several studies."""
+    return f"{summary.file.study.name}-{table}"
 
 
 def _measured(summary: Summary, item: HeadComparison) -> bool:
