@@ -37,10 +37,12 @@ def study_file(path: Path, options: argparse.Namespace) -> Path:
     return path
 
 
-def command(study: Path, cache: Path, workers: int, side: str, scratch: Path) -> list[str]:
+def command(
+    study: Path, cache: Path, workers: int, side: str, scratch: Path, *options: str
+) -> list[str]:
     """One way to run the study."""
     words = ["-m", "headtohead", "compare", str(study), "--device", "cpu"]
-    words += ["--workers", str(workers), "--out", str(scratch / "out")]
+    words += ["--workers", str(workers), "--out", str(scratch / "out"), *options]
     words += ["--executor", "ray"] if side == RAY else []
     return ["env", f"HEADTOHEAD_CACHE={cache}", sys.executable, *words]
 
@@ -78,7 +80,10 @@ def main() -> None:
             for workers in options.workers
             for side in (LOCAL, RAY)
         ]
-        measure(tasks[0], 0)  # prepares the images, and compiles what is not compiled yet
+        short = ("--seeds", "1", "--epochs", "1")
+        before = partial(command, study, cache, options.workers[0], LOCAL)
+        prepares = Task("scaling", case, "prepares", lambda scratch: before(scratch, *short))
+        measure(prepares, 0)  # the images, and compiles what is not compiled yet
         outcomes: list[Measurement] = []
         for outcome in interleaved(tasks, options.rounds):
             if not isinstance(outcome, Measurement):
