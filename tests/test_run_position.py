@@ -1,5 +1,6 @@
 """Where a run goes on: position, epochs and best weights must be of one beginning."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,12 @@ class KilledAt(Silent):
             (self.folder / f"{record.epoch}-{name}").write_bytes(content)
         if record.epoch == self.at:
             raise KeyboardInterrupt
+
+
+@pytest.fixture(autouse=True)
+def every_position(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Written at each epoch, however long a busy disk takes for one."""
+    monkeypatch.setattr(state, "SLOW", math.inf)
 
 
 @pytest.fixture

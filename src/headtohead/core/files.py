@@ -115,13 +115,15 @@ def see_suffix(out: Path, what: str, *suffixes: str) -> None:
 def see_readable(path: Path) -> None:
     """That a file may be read, for libraries that say of one that may not that it is not there.
 
-    Raises FileNotFoundError where there is none, and StorageError.
+    Of a folder they say it. Raises FileNotFoundError where there is none, and StorageError.
     """
     try:
         with path.open("rb"):
             return
     except FileNotFoundError:
         raise
+    except IsADirectoryError:
+        return
     except OSError as error:
         raise unreadable(path, error) from error
 
