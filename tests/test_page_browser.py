@@ -346,7 +346,8 @@ def test_a_link_unfolds_what_it_leads_to(driver: Any, page: Path) -> None:
     folded = driver.execute_script(text)
     driver.find_element(By.CSS_SELECTOR, "nav a[href='#curves']").click()
     is_open = "return document.getElementById('curves').closest('details').open"
-    assert driver.execute_script(is_open)
+    # The browser tells the page of a link within it when the click is over.
+    assert WebDriverWait(driver, 10).until(lambda page: page.execute_script(is_open))
     assert driver.execute_script(text) > folded
 
 
