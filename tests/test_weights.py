@@ -14,7 +14,13 @@ from torch import Tensor, nn
 from headtohead.backbones.stages import stages_of
 from headtohead.backbones.table import backbone_of, build_backbone, resolve
 from headtohead.backbones.tutorial_cnn import TutorialCNN
-from headtohead.backbones.weights import load_weights, network_of, read_state, state_sha256
+from headtohead.backbones.weights import (
+    _state_of,
+    load_weights,
+    network_of,
+    read_state,
+    state_sha256,
+)
 from headtohead.config.study import BackboneSpec
 from headtohead.core.errors import UsageError
 from headtohead.core.files import sha256_of
@@ -276,6 +282,19 @@ def test_pretrained_weights_that_are_none_are_told() -> None:
     """Else random weights pass for pretrained ones."""
     with pytest.raises(UsageError, match="no pretrained weights"):
         backbone_of(BackboneSpec(weights="pretrained"))
+
+
+@pytest.mark.parametrize(("depth", "is_state"), [(60, True), (5000, False)])
+def test_entries_within_entries_are_looked_through_once(depth: int, is_state: bool) -> None:
+    """Else a small file keeps the command busy for ever, or ends it in a traceback."""
+    content: dict[str, Any] = {"bias": torch.ones(2)}
+    for _ in range(depth):
+        content = {"state_dict": content}
+    if is_state:
+        assert set(_state_of(content, Path("w.pth"))) == {"bias"}
+    else:
+        with pytest.raises(UsageError, match="no tensors"):
+            _state_of(content, Path("w.pth"))
 
 
 def test_the_states_hash_covers_every_value_and_name() -> None:

@@ -109,7 +109,7 @@ def load_weights(backbone: Backbone, path: Path, match: Match = "name") -> Loade
     target.load_state_dict(own)
     digest = sha256_of(path)
     backbone.identity = with_weights(backbone.identity, digest)
-    entries = tuple(_entries(content))
+    entries = tuple(name for name, _ in _entries(content))
     return Loaded(path.name, digest, len(own), tuple(passed_over), prefix, entries)
 
 
@@ -183,7 +183,10 @@ def _opened(path: Path) -> Any:
 
 
 def _state_of(content: Any, path: Path) -> State:
-    state = _state_in(content)
+    try:
+        state = _state_in(content)
+    except RecursionError:  # a thousand entries within each other are no checkpoint
+        state = {}
     if not state:
         raise UsageError(
             f"weights {path.name} hold no tensors by name; received a {type(content).__name__}: "
@@ -200,16 +203,16 @@ def _state_in(content: Any) -> State:
     """The state within a checkpoint: the content itself, or one of its entries."""
     if not isinstance(content, Mapping):
         return {}
-    for key in _entries(content):
-        return _state_in(content[key])
+    for _, state in _entries(content):
+        return state
     return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
 
 
-def _entries(content: Any) -> Iterator[str]:
-    """Names of the entries of a checkpoint that hold a state, in the order of preference."""
+def _entries(content: Any) -> Iterator[tuple[str, State]]:
+    """The entries of a checkpoint that hold a state, by name, in the order of preference."""
     for key in NESTED if isinstance(content, Mapping) else ():
-        if isinstance(content.get(key), Mapping) and _state_in(content[key]):
-            yield key
+        if isinstance(content.get(key), Mapping) and (state := _state_in(content[key])):
+            yield key, state
 
 
 def _by_name(found: State, network: nn.Module, path: Path) -> tuple[State, list[str], str]:
