@@ -4,16 +4,12 @@ A study without such changes, and one of an earlier version, has no such file. I
 verdict: reports say by it that the design was not the first one.
 """
 
-import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from headtohead.config.study import problems
-from headtohead.core.errors import UsageError
-from headtohead.core.files import unreadable, write_atomic
-from headtohead.store.records import Record
+from headtohead.store.records import Record, read_record, write_record
 
 CHANGES_FILE = "changes.json"
 
@@ -41,18 +37,9 @@ def read_changes(out: Path) -> tuple[LateChange, ...]:
     Raises UsageError for a file that says something else, and StorageError for one that cannot be
     read.
     """
-    path = out / CHANGES_FILE
-    try:
-        return ChangesRecord.model_validate_json(path.read_bytes()).changes
-    except FileNotFoundError:
-        return ()
-    except OSError as error:
-        raise unreadable(path, error) from error
-    except ValidationError as error:
-        raise UsageError(
-            f"{path} cannot be read as changes of this version: {problems(error)}. Restore it: "
-            f"without it nothing says what was changed after verdicts could be seen."
-        ) from error
+    lost = "what was changed after verdicts could be seen"
+    found = read_record(out / CHANGES_FILE, ChangesRecord, "changes", lost)
+    return () if found is None else found.changes
 
 
 def add_change(out: Path, change: LateChange) -> None:
@@ -63,6 +50,4 @@ def add_change(out: Path, change: LateChange) -> None:
     before = read_changes(out)
     if before[-1:] == (change,):
         return
-    record = ChangesRecord(changes=(*before, change))
-    content = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False)
-    write_atomic(out / CHANGES_FILE, f"{content}\n".encode())
+    write_record(out / CHANGES_FILE, ChangesRecord(changes=(*before, change)))

@@ -3,18 +3,12 @@
 Every report says by it which design was followed.
 """
 
-import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
-from headtohead.config.study import problems
 from headtohead.config.verdict import Metric
-from headtohead.core.errors import UsageError
-from headtohead.core.files import unreadable, write_atomic
 from headtohead.stats.sequential import Design, Spending
-from headtohead.store.records import Record
+from headtohead.store.records import Record, read_record, write_record
 
 LOOKS_FILE = "looks.json"
 
@@ -75,22 +69,11 @@ def read_looks(out: Path) -> LooksRecord | None:
     Raises UsageError for a file that says something else, and StorageError for one that cannot be
     read.
     """
-    path = out / LOOKS_FILE
-    try:
-        return LooksRecord.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise unreadable(path, error) from error
-    except ValidationError as error:
-        raise UsageError(
-            f"{path} cannot be read as looks of this version: {problems(error)}. Restore it: "
-            f"without it nothing says how often the comparison was looked at."
-        ) from error
+    lost = "how often the comparison was looked at"
+    return read_record(out / LOOKS_FILE, LooksRecord, "looks", lost)
 
 
 def write_looks(out: Path, record: LooksRecord) -> LooksRecord:
     """`record` itself, when it is written down in the study's folder `out`."""
-    content = json.dumps(record.model_dump(mode="json"), indent=1)
-    write_atomic(out / LOOKS_FILE, f"{content}\n".encode())
+    write_record(out / LOOKS_FILE, record)
     return record

@@ -1,10 +1,15 @@
 """The records a run leaves in the ledger, as frozen models: the file formats, in one place."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from headtohead.config.study import problems
+from headtohead.core.errors import UsageError
+from headtohead.core.files import unreadable, write_atomic
 
 FORMAT: Literal[1] = 1
 HISTORY, RECORD = "history.jsonl", "run.json"
@@ -21,6 +26,34 @@ class Record(BaseModel):
     """Base of all records: immutable; an unknown field is an error, so a newer format shows."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=True)
+
+
+SomeRecord = TypeVar("SomeRecord", bound=Record)
+
+
+def read_record(path: Path, kind: type[SomeRecord], what: str, lost: str) -> SomeRecord | None:
+    """What a study's folder says in the file `path` of its own; None where there is no such file.
+
+    Raises UsageError for a file that says something else than `what`, with what is `lost` without
+    it, and StorageError for one that cannot be read.
+    """
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except ValidationError as error:
+        raise UsageError(
+            f"{path} cannot be read as {what} of this version: {problems(error)}. Restore it: "
+            f"without it nothing says {lost}."
+        ) from error
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write a file that `read_record` reads, whole or not at all."""
+    content = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    write_atomic(path, f"{content}\n".encode())
 
 
 class EpochRecord(Record):
