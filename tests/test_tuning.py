@@ -298,6 +298,18 @@ def test_a_trial_that_fails_scores_the_majority_share(tmp_path: Path) -> None:
     assert fine.rank() > failed.rank()
 
 
+def test_a_trial_that_fails_is_chosen_after_all_that_do_not(tmp_path: Path) -> None:
+    """Else a recipe that cannot be trained wins where the others guess below the largest class."""
+    study = parse_study(SEARCH, "search.yaml")
+    ledger = trials_ledger(tmp_path / "trials", study, 2)
+    for number, skill, failure in ((0, 0.3, None), (1, 0.99, DIVERGED)):
+        name = candidate("gap", number)
+        add_run(ledger, name, FIRST_SEED, skill=skill, predictions=False, failure=failure)
+    fine, failed = trials_of(ledger, study, "gap", range(2))
+    assert fine.accuracy < failed.accuracy  # which is that of the largest class
+    assert fine.rank() > failed.rank()
+
+
 def test_a_head_whose_trials_all_fail_is_told(tmp_path: Path) -> None:
     """Else the study to compare has a recipe that is known to fail."""
     study = parse_study(SEARCH.replace("trials: 3", "trials: 1"), "search.yaml")
@@ -349,7 +361,7 @@ def test_more_epochs_are_advised_only_where_they_may_help(
         tuning = study.tuning
         assert tuning is not None
         study = study.model_copy(update={"tuning": tuning.model_copy(update={"epochs": 4})})
-    (said,) = (n for n in write_results(tmp_path, ledger, study).record.notes if "majority" in n)
+    (said,) = (n for n in write_results(tmp_path, ledger, study).record.notes if "largest" in n)
     assert stated(said) == numbers
     assert ("give trials more epochs" in said) is longer
     assert ("do not help" in said or "no epochs" in said) is not longer

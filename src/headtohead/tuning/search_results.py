@@ -217,12 +217,12 @@ def _notes(ledger: Ledger, study: StudySpec, heads: dict[str, HeadTuning]) -> It
             trials = "trial" if len(failed) == 1 else "trials"
             yield (
                 f"{head} diverged in {trials} {', '.join(failed)}; a run that does scores the "
-                f"majority share."
+                f"largest class's share, and a trial without such runs is chosen before it."
             )
         some = any(trial.loss is not None for trial in found.trials)
         if some and found.best.accuracy <= majority:
             yield (
-                f"No trial of {head} is above the majority share, {100 * majority:.1f} %: "
+                f"No trial of {head} is above the largest class's share, {100 * majority:.1f} %: "
                 f"the choice among them says little. {_remedy(ledger, study, head, found)}"
             )
         yield from _repeated(head, found.trials)

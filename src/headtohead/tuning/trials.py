@@ -33,10 +33,10 @@ class Trial(Record):
     seconds: float
     failures: tuple[str, ...] = ()
 
-    def rank(self) -> tuple[float, float, int]:
-        """The higher the better: by accuracy, then loss, then the earlier."""
+    def rank(self) -> tuple[bool, float, float, int]:
+        """The higher the better: none that failed, then accuracy, then loss, then the earlier."""
         loss = float("inf") if self.loss is None else self.loss
-        return self.accuracy, -loss, -self.number
+        return not self.failures, self.accuracy, -loss, -self.number
 
 
 def tuning_of(study: StudySpec) -> TuningSpec:
