@@ -290,6 +290,6 @@ class StudyData:
             return ()
         named = ", ".join(silent) if len(silent) < len(self.finished) else "any run"
         return (
-            f"No {what} of {named}: the same command again collects it while the "
-            f"run's weights are there",
+            f"No {what} of {named}: give the same command again to make them, as long as the "
+            f"weights of these runs are there",
         )

@@ -291,7 +291,7 @@ def _winner(heads: Sequence[HeadResult]) -> Winner | None:
     """Highest mean best validation accuracy, then fewer parameters, then the study's order.
 
     Over the seeds that all heads have, so that a head with fewer runs is not judged on easier
-    seeds (on each head's own where they share none). A failed run counts as the majority share.
+    seeds (on each head's own where they share none). A failed run counts as the largest class does.
     """
     able = [head for head in heads if any(run.finished and run.best for run in head.runs)]
     if not able:
@@ -318,7 +318,7 @@ def shipped(head: HeadResult) -> RunResult | None:
 def validation(head: HeadResult, seeds: Collection[int]) -> float:
     """Mean best validation accuracy over `seeds`, over all of the head's where they are none.
 
-    A failed run counts as the majority share.
+    A failed run counts as the largest class does.
     """
     runs = [run for run in head.runs if not seeds or run.seed in seeds]
     return float(
