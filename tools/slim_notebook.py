@@ -17,8 +17,8 @@ from PIL import Image
 
 from headtohead.report.charts.chart import few_colors
 
-WIDEST = 700
-"""Pixels of an image; a quarter more than the notebook shows."""
+WIDEST = 620
+"""Pixels of an image; a tenth more than the notebook shows."""
 
 
 def slim(notebook: Any) -> None:
