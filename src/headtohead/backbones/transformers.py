@@ -23,6 +23,7 @@ from headtohead.backbones.image_processor import (
 )
 from headtohead.backbones.weights import CLASSIFIERS
 from headtohead.core.errors import UsageError
+from headtohead.core.files import expanded
 
 PREPROCESSING = (("preprocessor_config.json", ""), ("processor_config.json", "image_processor"))
 """Files that say how images are made for a network, and the entry that does."""
@@ -45,7 +46,7 @@ class TransformersBackbone(LibraryBackbone):
     """
 
     def __init__(self, name: str, **options: Any) -> None:
-        folder = Path(name).expanduser()
+        folder = expanded(name)
         place = str(folder) if folder.is_dir() else name
         config, preprocessing = _config(place, options)
         was_half = _in_float32(config)

@@ -85,6 +85,7 @@ def explain(
 
     format_of(out)  # that it can be written is known before the work
     if masks is not None:
+        masks = expanded(masks)
         check_masks_folder(masks)
     predictor = open_predictor(folder, head, seed, device=device, trust=trust)
     paths = paths_of(names, sys.stdin)
