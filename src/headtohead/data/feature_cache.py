@@ -34,6 +34,7 @@ from headtohead.config.study import StudySpec
 from headtohead.core.errors import DataError, StorageError
 from headtohead.core.files import digest_of, storage_error, unreadable, write_atomic
 from headtohead.core.system import ANOTHER_CACHE
+from headtohead.data.rowfile import create
 
 FORMAT = 1
 """Version of the folder's layout, part of every key."""
@@ -251,7 +252,8 @@ def _reserve(part: Path, shape: tuple[int, ...], key: FeatureKey, batch: int) ->
     fresh = part.with_suffix(".new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir()
-    size = prod(shape) * np.dtype(key.dtype).itemsize
+    dtype = np.dtype(key.dtype)
+    size = prod(shape) * dtype.itemsize
     free = shutil.disk_usage(fresh).free
     if free < size:
         raise StorageError(
@@ -259,10 +261,7 @@ def _reserve(part: Path, shape: tuple[int, ...], key: FeatureKey, batch: int) ->
             f"{free / 2**20:,.0f} MiB are free. Free some space, or choose {ANOTHER_CACHE}, a "
             f"smaller image size or a limit."
         )
-    with (fresh / FEATURES).open("wb") as file:
-        header = {"descr": np.dtype(key.dtype).str, "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, header)
-        file.truncate(file.tell() + size)
+    create(fresh / FEATURES, shape, dtype)
     (fresh / DONE).write_bytes(bytes(shape[0] * -(-shape[1] // batch)))
     manifest = {"format": FORMAT, "key": asdict(key), "shape": shape, "batch": batch}
     write_atomic(fresh / MANIFEST, json.dumps(manifest).encode("ascii"))
