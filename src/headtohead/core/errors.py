@@ -55,6 +55,11 @@ def brief(value: Any, limit: int = BRIEF) -> str:
     return one_line(text if len(text) <= limit else f"{text[: limit - 1]}…")
 
 
+def reason_of(error: BaseException, limit: int) -> str:
+    """What an error of a library says, the first `limit` characters in one line; else its type."""
+    return " ".join(str(error).split())[:limit] or type(error).__name__
+
+
 def one_line(text: str) -> str:
     """The text without line breaks and characters that a terminal would obey."""
     joined = " ".join(text.split())

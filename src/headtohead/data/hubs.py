@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from headtohead.core.errors import DataError, UsageError
+from headtohead.core.errors import DataError, UsageError, reason_of
 from headtohead.core.files import expanded, storage_error
 from headtohead.data.inventory import make_whole
 from headtohead.data.long_tasks import Progress, taking_turns
@@ -268,8 +268,7 @@ def _missing(extra: str, error: ModuleNotFoundError) -> UsageError:
 
 
 def _refused(source: str, error: Exception) -> DataError:
-    said = " ".join(str(error).split())[:300]
     return DataError(
-        f"{source} could not be loaded ({type(error).__name__}: {said}). Check the name and the "
-        f"network, or name a folder that the library has prepared."
+        f"{source} could not be loaded ({type(error).__name__}: {reason_of(error, 300)}). Check "
+        f"the name and the network, or name a folder that the library has prepared."
     )
