@@ -22,8 +22,6 @@ from headtohead.data.long_tasks import Progress
 from headtohead.data.prepared import printable
 from headtohead.data.walking import LOOSE, PassedOver, Walk, is_own, passed_over_line
 
-__all__ = ["NAMED_SOURCES", "PictureFile", "Progress", "Source", "list_unlabelled", "open_source"]
-
 NAMED_SOURCES = ("cats_vs_dogs", "synthetic")
 """Names that never mean a path; a folder of that name is reached as `./synthetic`."""
 

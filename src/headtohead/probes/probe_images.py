@@ -109,8 +109,7 @@ def keep_images(
         place = images_path(ledger.out, seed)
         found = read_images(place, digest)
         if found is None:
-            shares = (study.split.train, study.split.validation, study.split.test)
-            test = split(prepared, fractions=shares, seed=seed).test
+            test = split(prepared, fractions=study.split.shares, seed=seed).test
             rows = probe_rows(prepared, test, most_of(prepared.image_size + 2 * margin))
             found = collect_images(source, prepared, rows, margin=margin, progress=progress)
             write_images(place, digest, found)
