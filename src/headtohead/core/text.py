@@ -1,6 +1,7 @@
 """Small pieces of running text: lists, points, signs."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 MISSING = "–"
@@ -27,6 +28,11 @@ FEW = 4
 def few_names(items: Sequence[str], what: str = "heads") -> str:
     """`a, b and c`; of more than FEW how many, `36 heads`."""
     return names(items) if len(items) <= FEW else f"{len(items)} {what}"
+
+
+def composed(name: str) -> str:
+    """`name` with accents composed: macOS writes them decomposed, others do not."""
+    return unicodedata.normalize("NFC", name)
 
 
 def points(share: float) -> str:

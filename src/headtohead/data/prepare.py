@@ -228,8 +228,7 @@ def lost_line(lost: Mapping[str, int], prepared: PreparedSet) -> str:
     more = (
         [f"and {len(parts) - _CLASSES_SHOWN} more classes"] if len(parts) > _CLASSES_SHOWN else []
     )
-    count = sum(lost.values())
-    files = "1 file" if count == 1 else f"{count:,} files"
+    files = counted(sum(lost.values()), "file")
     return f"{files} cannot be decoded: {', '.join([*parts[:_CLASSES_SHOWN], *more])}"
 
 
