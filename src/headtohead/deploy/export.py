@@ -246,14 +246,14 @@ def _reloaded(subject: Subject, made: Path, images: Pixels) -> NDArray[np.float6
 
     from headtohead.deploy.predictor import logits_of_each
     from headtohead.stats.metrics import probabilities
+    from headtohead.training.checkpoint import within
     from headtohead.training.plans import run_plan, untrained
 
     plan = run_plan(subject.ledger, subject.run.head, subject.run.seed)
     state = safetensors.torch.load_file(made)
     model = untrained(plan, state)
     for prefix, part in _parts(model).items():
-        own = {name: value for name, value in state.items() if name.startswith(prefix)}
-        part.load_state_dict({name.removeprefix(prefix): value for name, value in own.items()})
+        part.load_state_dict(within(state, prefix))
     (logits,) = logits_of_each([model], images)
     return probabilities(logits)
 

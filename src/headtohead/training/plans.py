@@ -142,8 +142,7 @@ def finished_model(
     model = plan.build(lent=True) if lent else untrained(plan, weights)
     try:
         if lent:
-            own = {name.removeprefix(_HEAD): value for name, value in weights.items()}
-            model.head.load_state_dict(own)
+            model.head.load_state_dict(checkpoint.within(weights, _HEAD))
         else:
             model.load_state_dict(weights)
     except RuntimeError as error:

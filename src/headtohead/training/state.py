@@ -113,12 +113,8 @@ class RunState:
         return ", ".join(f"{name} {self.environment[name]}" for name in NUMERIC_ENVIRONMENT)
 
     def _restore(self, tensors: dict[str, Tensor], steps: int) -> None:
-        parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}}
-        for name, value in tensors.items():
-            part, _, rest = name.partition("/")
-            parts[part][rest] = value
-        self.model.load_state_dict(parts["model"])
-        self.optimizer.restore(parts["optimizer"], steps)
+        self.model.load_state_dict(checkpoint.within(tensors, "model/"))
+        self.optimizer.restore(checkpoint.within(tensors, "optimizer/"), steps)
 
     @property
     def old(self) -> bool:
@@ -227,6 +223,4 @@ def _inherit(model: Classifier, folder: Path) -> None:
             f"last weights of it ({error}): it failed, or they were deleted. Delete that folder "
             f"to have it trained again."
         ) from error
-    prefix = "backbone."
-    own = {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
-    model.backbone.load_state_dict(own)
+    model.backbone.load_state_dict(checkpoint.within(weights, "backbone."))
