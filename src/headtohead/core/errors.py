@@ -12,6 +12,8 @@ received and what to do about it.
 
 from typing import Any
 
+from headtohead.core.text import printable
+
 BRIEF = 80
 """Characters that a message quotes of what it received."""
 
@@ -62,5 +64,4 @@ def reason_of(error: BaseException, limit: int) -> str:
 
 def one_line(text: str) -> str:
     """The text without line breaks and characters that a terminal would obey."""
-    joined = " ".join(text.split())
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in joined)
+    return printable(" ".join(text.split()))

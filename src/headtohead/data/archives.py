@@ -19,10 +19,10 @@ from typing import IO, cast
 
 from headtohead.core.errors import DataError, StorageError
 from headtohead.core.system import ANOTHER_CACHE
+from headtohead.core.text import printable
 from headtohead.data.archive_kinds import CORRUPT, decompressed, kind_of
 from headtohead.data.inventory import PARTIAL, loss, make_whole
 from headtohead.data.long_tasks import Progress, taking_turns
-from headtohead.data.prepared import printable
 
 _CHUNK = 2**20
 _BLOCK = 4096  # what an empty file takes on most disks

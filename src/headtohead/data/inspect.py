@@ -15,9 +15,9 @@ from rich.text import Text
 from headtohead.config.images import SplitSpec
 from headtohead.core.errors import DataError, UsageError
 from headtohead.core.pictures import caption_font, drawable
-from headtohead.core.text import counted, names
+from headtohead.core.text import counted, names, printable
 from headtohead.data.holdout import holdout_lines
-from headtohead.data.prepared import GIVEN_SPLITS, PreparedSet, Quarantined, printable
+from headtohead.data.prepared import GIVEN_SPLITS, PreparedSet, Quarantined
 from headtohead.data.selection import check_limit
 from headtohead.data.sources import Source
 from headtohead.data.split import groups_of, split

@@ -7,10 +7,11 @@ from pathlib import Path
 from headtohead.config.images import PicturesSpec
 from headtohead.config.study import StudySpec
 from headtohead.core.system import usable_cores
+from headtohead.core.text import printable
 from headtohead.data.duplicates import regrouped
 from headtohead.data.long_tasks import Progress
 from headtohead.data.prepare import lost_line, prepare, unreadable_per_class
-from headtohead.data.prepared import PreparedSet, printable
+from headtohead.data.prepared import PreparedSet
 from headtohead.data.selection import check_limit
 from headtohead.data.sources import Source, flat_folder, list_unlabelled, open_source
 from headtohead.data.split import Files, Split, split

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from headtohead.core.errors import DataError, StorageError, UsageError
 from headtohead.core.system import ANOTHER_CACHE
-from headtohead.core.text import counted
+from headtohead.core.text import counted, printable
 from headtohead.data.decode import DECODER, NO_PERMISSION, NOT_READ
 from headtohead.data.decode_pool import Decoded, fill
 from headtohead.data.duplicates import near_duplicates
@@ -33,7 +33,6 @@ from headtohead.data.prepared import (
     PreparedSet,
     Quarantined,
     load_prepared,
-    printable,
     write_manifest,
 )
 from headtohead.data.resize import RESIZE_METHODS

@@ -5,8 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from headtohead.analysis.run_results import IN_WORDS, RunResult, primary_of
-from headtohead.core.text import counted
-from headtohead.data.prepared import printable
+from headtohead.core.text import counted, printable
 from headtohead.report.summary import Summary, shipped
 from headtohead.stats.over_images import share_interval
 

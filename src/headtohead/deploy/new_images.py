@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from headtohead.analysis.pairs import answers_scored
 from headtohead.core.errors import DataError
-from headtohead.core.text import FEW, composed, counted, names
+from headtohead.core.text import FEW, composed, counted, names, printable
 from headtohead.data.feature_cache import key_of
 from headtohead.data.long_tasks import Progress
-from headtohead.data.prepared import PreparedSet, printable
+from headtohead.data.prepared import PreparedSet
 from headtohead.deploy.overlap import Overlap
 from headtohead.deploy.predictor import device_of
 from headtohead.stats.metrics import Evaluation, evaluate

@@ -9,7 +9,7 @@ from headtohead.config.backbone import LIBRARIES
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import RunError, UsageError
 from headtohead.core.files import expanded
-from headtohead.data.prepared import printable
+from headtohead.core.text import printable
 from headtohead.probes.predictions import PREDICTIONS
 from headtohead.report.page.validity import failed, failed_remedy, without_runs
 from headtohead.report.summary import Summary, shipped

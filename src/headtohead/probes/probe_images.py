@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from headtohead.core.errors import DataError, UsageError
+from headtohead.core.text import printable
 from headtohead.data.decode import Undecodable, decode_file
 from headtohead.data.long_tasks import Progress
-from headtohead.data.prepared import PreparedSet, printable
+from headtohead.data.prepared import PreparedSet
 from headtohead.data.resize import resize
 from headtohead.data.sources import Source
 from headtohead.data.split import split
