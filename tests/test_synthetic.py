@@ -28,12 +28,9 @@ from headtohead.data.selection import select
 from headtohead.data.sources import PictureFile
 from headtohead.data.synthetic import source, synthetic_source
 from headtohead.data.synthetic.photograph import named, photograph
+from quiet import silent
 
 COUNT = 260
-
-
-def silent(what: str, done: int, total: int) -> None:
-    """Progress for those who do not look."""
 
 
 @dataclass(frozen=True)
