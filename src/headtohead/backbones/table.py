@@ -55,12 +55,10 @@ def build_backbone(name: str, options: Mapping[str, Any] | None = None) -> Backb
     known, settings = ALIASES.get(name, name), dict(options or {})
     family, colon, rest = known.partition(":")
     try:
+        if colon and family in FAMILIES:
+            return FAMILIES[family](rest, **settings)
         if colon:
-            return (
-                FAMILIES[family](rest, **settings)
-                if family in FAMILIES
-                else _own(known, **settings)
-            )
+            return _own(known, **settings)
         if known not in BACKBONES:
             raise UsageError(
                 f"no backbone {name!r}; there are {', '.join(BACKBONES)}, timm:NAME, "
