@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from headtohead.core.errors import DataError, UsageError
 from headtohead.core.text import printable
@@ -280,7 +280,7 @@ def read_mask(path: Path, side: int, size: tuple[int, int] | None = None) -> NDA
     try:
         with Image.open(path) as image:
             values = _mask_values(image)
-    except (OSError, UnidentifiedImageError) as error:
+    except Exception as error:  # Pillow's plugins raise nearly every built-in exception
         raise DataError(
             f"the mask {printable(str(path))} cannot be read ({error}): repair or remove it."
         ) from error
