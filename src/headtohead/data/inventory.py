@@ -38,7 +38,10 @@ def loss(folder: Path) -> str | None:
             return "it has no list of its files"
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return "it has no list of its files"
-    found = dict(_sizes(folder))
+    try:
+        found = dict(_sizes(folder))
+    except FileNotFoundError:  # another process makes it again at this moment
+        return "it is gone"
     if found == wanted:
         return None
     bad = [name for name, size in wanted.items() if found.get(name) != size]

@@ -297,7 +297,10 @@ def _examples(bad: Sequence[Quarantined]) -> str:
 def _sweep(folder: Path, *, spare: Path) -> None:
     """Delete attempts that were left unfinished long ago and that nobody is at work on."""
     for part in folder.glob("*.part"):
-        youngest = max((entry.stat().st_mtime for entry in part.iterdir()), default=0.0)
+        try:
+            youngest = max((entry.stat().st_mtime for entry in part.iterdir()), default=0.0)
+        except FileNotFoundError:  # another process is about to complete it
+            continue
         if part == spare or time.time() - youngest < _ABANDONED:
             continue
         lock = FileLock(part.with_suffix(".lock"))
