@@ -4,7 +4,6 @@
 Hugging Face hub. Only the models are used, no image processors: torchvision is not needed.
 """
 
-import hashlib
 import inspect
 import json
 import logging
@@ -23,7 +22,7 @@ from headtohead.backbones.image_processor import (
 )
 from headtohead.backbones.weights import CLASSIFIERS
 from headtohead.core.errors import UsageError, reason_of
-from headtohead.core.files import expanded
+from headtohead.core.files import expanded, sha256_of_bytes
 
 PREPROCESSING = (("preprocessor_config.json", ""), ("processor_config.json", "image_processor"))
 """Files that say how images are made for a network, and the entry that does."""
@@ -83,7 +82,7 @@ class TransformersBackbone(LibraryBackbone):
         if was_half:
             made.append("float32")  # and these were computed in what the checkpoint is kept in
         told = json.dumps(made, sort_keys=True, default=str)
-        self.architecture_sha256 = hashlib.sha256(told.encode()).hexdigest()
+        self.architecture_sha256 = sha256_of_bytes(told.encode())
 
     def load_pretrained(self) -> list[str]:
         """Those of the folder or the hub, safetensors alone and all of them, or UsageError."""

@@ -8,7 +8,6 @@ hub's set is read as any folder is. Both libraries are optional extras, imported
 for.
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from headtohead.core.errors import DataError, UsageError, reason_of
-from headtohead.core.files import expanded, storage_error
+from headtohead.core.files import expanded, sha256_of_bytes, storage_error
 from headtohead.data.inventory import make_whole
 from headtohead.data.long_tasks import Progress, taking_turns
 from headtohead.data.walking import PassedOver
@@ -67,7 +66,7 @@ def hub_folder(
     found = HUBS[hub](*_place_and_columns(name))
     parts = _parts(found, source)
     told = repr((source, found.identity, found.classes))
-    identity = hashlib.sha256(told.encode()).hexdigest()[:32]
+    identity = sha256_of_bytes(told.encode())[:32]
     folder = cache / "hubs" / identity
     lock = folder.with_name(f"{identity}.lock")
     with taking_turns(lock, f"unpacking {source}", progress):

@@ -27,14 +27,19 @@ def reserve(path: Path, shape: tuple[int, int, int, int]) -> None:
     Raises `StorageError` where the disk has no room for it (before anything is written) and
     `OSError` for everything else that the disk may refuse.
     """
-    free = shutil.disk_usage(path.parent).free
-    if free < prod(shape):
+    see_room(path.parent, prod(shape), "images")
+    create(path, shape, np.dtype(np.uint8))
+
+
+def see_room(folder: Path, size: int, what: str) -> None:
+    """Raise `StorageError` where the disk of `folder` has no `size` bytes for `what`."""
+    free = shutil.disk_usage(folder).free
+    if free < size:
         raise StorageError(
-            f"not enough space in {path.parent}: the images need {_mebibytes(prod(shape))}, "
-            f"{_mebibytes(free)} are free. Free some space, choose {ANOTHER_CACHE}, "
+            f"not enough space in {folder}: the {what} need {size / 2**20:,.0f} MiB, "
+            f"{free / 2**20:,.0f} MiB are free. Free some space, choose {ANOTHER_CACHE}, "
             "a smaller image size or a limit."
         )
-    create(path, shape, np.dtype(np.uint8))
 
 
 def create(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -115,7 +120,3 @@ def _claim(file: BinaryIO, size: int) -> None:
         else:
             return
     file.truncate(size)
-
-
-def _mebibytes(count: int) -> str:
-    return f"{count / 2**20:,.0f} MiB"
