@@ -21,12 +21,9 @@ from headtohead.data.archives import (
     extract,
     extracted_folder,
 )
+from quiet import silent
 
 CONTENT = {"Cat/1.jpg": b"one" * 500, "Cat/deep/2.jpg": b"two", "Dog/3.jpg": b"three"}
-
-
-def silent(doing: str, done: int, total: int) -> None:
-    pass
 
 
 def zipped(content: dict[str, bytes]) -> bytes:

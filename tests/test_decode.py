@@ -21,18 +21,8 @@ from headtohead.data.decode import (
     read_file,
 )
 from headtohead.data.resize import resize
+from photographs import SHARED, needs_photographs, smooth
 from stated import stated
-
-SHARED = Path(__file__).parents[2] / "shared/data"
-needs_photographs = pytest.mark.skipif(
-    not SHARED.is_dir(), reason="the shared photographs are not beside the repository"
-)
-
-
-def smooth(height: int, width: int) -> NDArray[np.uint8]:
-    """An image without symmetry and with many colours, small when written."""
-    noise = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
-    return np.asarray(Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def written(image: Image.Image, format_name: str, **options: object) -> bytes:

@@ -38,7 +38,7 @@ def test_what_has_become_of_pictures_is_told_at_times(
 ) -> None:
     """Lost: any sign of progress for a minute where images are large; or speed where small."""
     answers: list[dict[str, Any]] = []
-    monkeypatch.setattr(decode_worker, "_say", answers.append)
+    monkeypatch.setattr(decode_worker, "say", answers.append)
     monkeypatch.setattr(decode_worker, "_SILENCE", silence)
     paths = [tmp_path / f"{number}.png" for number in range(3)]
     for path in paths:

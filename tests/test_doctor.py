@@ -14,7 +14,7 @@ from click.testing import CliRunner
 import headtohead
 from headtohead.cli import main
 from headtohead.core import limits
-from headtohead.core.errors import RunError, UsageError
+from headtohead.core.errors import RunError, StorageError, UsageError
 from headtohead.core.limits import Memory
 from headtohead.core.system import usable_cores
 from headtohead.runtime import doctor, machine
@@ -247,3 +247,15 @@ def test_all_packages_of_the_project_are_looked_at() -> None:
     found = {(package.name, package.extra) for package in machine.packages()}
     assert {("torch", None), ("numba", "fast"), ("timm", "timm")} <= found
     assert "pytest" not in {name for name, _ in found}, "nobody needs what developers need"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps a folder that a process is in")
+def test_a_current_folder_that_was_deleted_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else "No such file or directory" names none, and `doctor` does not say what to do."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(StorageError, match="current folder"):
+        headtohead.doctor()

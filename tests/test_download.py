@@ -14,6 +14,7 @@ import pytest
 
 from headtohead.core.errors import DataError, StorageError
 from headtohead.data.download import CATS_VS_DOGS, Patience, Remote, fetch
+from quiet import silent
 
 CONTENT = np.random.default_rng(0).bytes(1_500_000)
 IMPATIENT = Patience(attempts=3, pause_seconds=0.01)
@@ -102,10 +103,6 @@ def server() -> Iterator[Server]:
         yield server
         server.shutdown()
         thread.join()
-
-
-def silent(doing: str, done: int, total: int) -> None:
-    pass
 
 
 def refusal(server: Server, folder: Path) -> str:

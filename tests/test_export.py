@@ -247,3 +247,14 @@ def test_weights_that_were_altered_are_not_proved(
     with pytest.raises(RunError, match="is not the original"):
         write(trained, "safetensors", tmp_path / "m.safetensors", "gap")
     assert not (tmp_path / "m.safetensors").exists()
+
+
+def test_a_proof_that_takes_for_ever_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else an export on a busy machine ends in a traceback after ten minutes."""
+    monkeypatch.setattr(exporting, "PATIENCE", 0.2)
+    script = tmp_path / "run_slowly.py"
+    script.write_text("import time; time.sleep(60)")
+    with pytest.raises(RunError, match=r"run_slowly\.py.* 0\.2 s"):
+        exporting._elsewhere(tmp_path / "model", script, np.zeros((2, 4, 4, 3), np.uint8))

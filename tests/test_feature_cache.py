@@ -1,5 +1,6 @@
 """The feature cache: computed once, whoever computes it and however often they are killed."""
 
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +19,7 @@ from headtohead.config.recipe import AugmentSpec
 from headtohead.config.study import BackboneSpec
 from headtohead.core.errors import DataError, UsageError
 from headtohead.core.files import sha256_of
-from headtohead.data.feature_cache import DONE, Extraction, FeatureKey, open_features
+from headtohead.data.feature_cache import DONE, FEATURES, Extraction, FeatureKey, open_features
 from headtohead.training.augment import Augmentation
 from headtohead.training.feature_extraction import compute
 from headtohead.training.inputs import Features, without_copy
@@ -194,6 +195,15 @@ def test_all_that_decides_the_numbers_is_in_the_key(changes: dict[str, object]) 
     """Else a study is trained on another's features."""
     spec = BackboneSpec()
     assert key(spec, **changes).digest() != key(spec).digest()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts a file's blocks")
+def test_the_room_that_features_take_is_claimed_at_the_beginning(tmp_path: Path) -> None:
+    """Else a disk that another program fills meanwhile ends hours of computing."""
+    wanted = key(frozen_spec(tmp_path))
+    with Extraction.begin(tmp_path / "features", wanted, 1000, (64, 7, 7), BATCH):
+        file = tmp_path / "features.part" / FEATURES
+        assert file.stat().st_blocks * 512 >= file.stat().st_size > 2 * 1000 * 64 * 49
 
 
 def test_a_damaged_cache_is_told(tmp_path: Path) -> None:

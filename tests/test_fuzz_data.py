@@ -26,6 +26,7 @@ from headtohead.core.errors import HeadToHeadError
 from headtohead.data.pipeline import look_at, prepare_study, told
 from headtohead.data.prepared import PreparedSet
 from headtohead.data.sources import Source, open_source
+from quiet import silent
 
 NAMES = st.sampled_from(
     (
@@ -109,10 +110,6 @@ def unaccounted(root: Path, source: Source) -> set[str]:
         if leaf not in listed | folders
         and not any(leaf == name or leaf.startswith(f"{name}/") for name in passed)
     }
-
-
-def silent(doing: str, done: int, total: int) -> None:
-    pass
 
 
 def check_line(error: HeadToHeadError, unknown: Path | None = None) -> None:

@@ -1,5 +1,7 @@
 """A folder in the cache that has lost some of its files is not taken for a smaller set."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,23 @@ def test_whatever_is_lost_is_seen(folder: Path) -> None:
     assert stated(loss(folder) or "") == ["2", "4"]
     (folder / "empty").rmdir()
     assert stated(loss(folder) or "") == ["3", "4"]
+
+
+def test_a_folder_that_goes_while_it_is_looked_at_is_gone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a study ends because another one makes the same folder again at that moment."""
+    for entry in (folder / "cat").iterdir():  # as the other process has begun to
+        entry.unlink()
+
+    def listed(place: Path | str) -> Iterator[os.DirEntry[str]]:
+        if Path(place) == folder / "cat":
+            (folder / "cat").rmdir()
+        return scandir(place)
+
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", listed)
+    assert loss(folder) == "it is gone"
 
 
 def test_what_was_added_is_seen(folder: Path) -> None:

@@ -11,10 +11,7 @@ from headtohead.data.listing import list_study
 from headtohead.data.pipeline import prepare_study, split_study
 from headtohead.data.split import Files
 from photographs import write_pictures
-
-
-def silent(what: str, done: int, total: int) -> None:
-    pass
+from quiet import silent
 
 
 def sizes(spec: StudySpec, files: Files) -> list[int]:

@@ -339,6 +339,17 @@ def test_attempts_left_long_ago_are_swept_away(odd_folder: Path, tmp_path: Path)
     assert [path.name for path in prepared.glob("*.part")] == ["young.part"]
 
 
+def test_what_goes_from_another_attempt_meanwhile_ends_nothing(
+    odd_folder: Path, tmp_path: Path
+) -> None:
+    """Lost: a study that begins when another's images are just complete."""
+    other = tmp_path / "prepared" / "other.part"
+    other.mkdir(parents=True)
+    (other / "worker-0.log").symlink_to("gone")  # listed, and not there when it is looked at
+    assert run(odd_folder, tmp_path).names
+    assert other.is_dir()
+
+
 def test_real_photographs_are_all_usable(tmp_path: Path) -> None:
     """Lost: photographs without the JFIF marker, or a GIF named .jpg."""
     if not (DATA / "petimages_sample").is_dir():

@@ -1,5 +1,7 @@
 """The images that probes look at, cut from the originals, and their masks."""
 
+import struct
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -154,6 +156,26 @@ def test_mistakes_with_masks_are_named(
     (tmp_path / "cat-000.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"cat-000\.png cannot be read"):
         probe.collect_masks(tmp_path, prepared[1], rows)
+
+
+def png(header: bytes) -> bytes:
+    """A PNG with this header and no pixel."""
+    chunks = (b"IHDR" + header, b"IDAT")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        for chunk in chunks
+    )
+
+
+GIGAPIXELS = png(struct.pack(">IIBBBBB", 100_000, 100_000, 8, 0, 0, 0, 0))
+
+
+@pytest.mark.parametrize("content", [GIGAPIXELS, png(b"")], ids=["large", "cut"])
+def test_a_mask_that_is_damaged_is_named(tmp_path: Path, content: bytes) -> None:
+    """Else one damaged mask ends a study in a traceback, which does not say which."""
+    (tmp_path / "cat-000.png").write_bytes(content)
+    with pytest.raises(DataError, match=r"cat-000\.png"):
+        probe.read_mask(tmp_path / "cat-000.png", 24)
 
 
 def test_a_mask_that_may_be_of_two_images_is_refused(

@@ -5,17 +5,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from PIL import Image
 
 from headtohead.core.errors import UsageError
 from headtohead.data.resize import RESIZE_METHODS, resize, resize_image
-
-
-def smooth(height: int, width: int) -> NDArray[np.uint8]:
-    """An image without symmetry and with many colours."""
-    noise = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
-    return np.asarray(Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC))
+from photographs import smooth
 
 
 @given(

@@ -18,16 +18,9 @@ from headtohead.data.download import CATS_VS_DOGS
 from headtohead.data.inventory import install
 from headtohead.data.sources import Source, flat_folder, list_unlabelled, open_source
 from headtohead.data.walking import HIDDEN, LOOSE, OWN, SPECIAL, SYSTEMS, TWICE
+from photographs import SHARED, needs_photographs
+from quiet import silent
 from stated import stated
-
-SHARED = Path(__file__).parents[2] / "shared/data"
-needs_photographs = pytest.mark.skipif(
-    not SHARED.is_dir(), reason="the shared photographs are not beside the repository"
-)
-
-
-def silent(doing: str, done: int, total: int) -> None:
-    pass
 
 
 def made(root: Path, *names: str) -> Path:

@@ -228,6 +228,12 @@ def test_a_study_without_a_name_is_named_after_its_data(data: str, name: str) ->
     assert study.digest("0") == load_study("standard").digest("0")
 
 
+def test_a_home_that_there_is_not_is_told() -> None:
+    """Else a misspelt name of a user ends in a traceback."""
+    with pytest.raises(UsageError, match="nobody-of-this-name"):
+        study_from(None, data="~nobody-of-this-name/..")
+
+
 def test_names_that_were_given_stay(tmp_path: Path) -> None:
     """Who names a study finds it under that name."""
     file = tmp_path / "my.yaml"

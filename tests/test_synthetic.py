@@ -28,12 +28,9 @@ from headtohead.data.selection import select
 from headtohead.data.sources import PictureFile
 from headtohead.data.synthetic import source, synthetic_source
 from headtohead.data.synthetic.photograph import named, photograph
+from quiet import silent
 
 COUNT = 260
-
-
-def silent(what: str, done: int, total: int) -> None:
-    """Progress for those who do not look."""
 
 
 @dataclass(frozen=True)
@@ -260,7 +257,7 @@ def test_killed_midway_leaves_no_process_and_nothing_half_finished(tmp_path: Pat
     while not all(map(is_gone, workers)):
         assert time.monotonic() < deadline, f"still drawing: {json.dumps(workers)}"
         time.sleep(0.05)
-    assert not list(tmp_path.glob("sources/synthetic-*/pictures"))
+    assert not list(tmp_path.glob("sources/synthetic-v*-40-0/pictures"))
     pictures = synthetic_source(cache=tmp_path, progress=silent, count=40)
     assert len(list(pictures.glob("*/*"))) == 40
     left = {entry.name for entry in (tmp_path / "sources").iterdir()}

@@ -201,6 +201,13 @@ def test_a_file_without_a_state_is_refused(tmp_path: Path, content: Any) -> None
         read_state(saved(tmp_path / "w.pth", content))
 
 
+def test_a_home_that_there_is_not_is_told() -> None:
+    """Else a misspelt name of a user ends in a traceback."""
+    spec = BackboneSpec(weights="~nobody-of-this-name/weights.pth")
+    with pytest.raises(UsageError, match="nobody-of-this-name"):
+        resolve(spec)
+
+
 def test_a_file_that_changed_since_is_refused(tmp_path: Path) -> None:
     """Else one study mixes runs of two networks."""
     path = saved(tmp_path / "w.safetensors", state())

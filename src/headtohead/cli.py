@@ -10,8 +10,9 @@ import click
 
 import headtohead
 from headtohead.cli_models import COMMANDS
-from headtohead.console import PATH, Group, table_options
+from headtohead.console import JSON_OPTION, PATH, Group, table_options
 from headtohead.core.errors import UsageError, brief
+from headtohead.core.files import expanded, see_suffix, write_atomic
 from headtohead.core.own_code import see_current_folder
 
 
@@ -48,7 +49,7 @@ def compare(as_json: bool, **options: Any) -> None:
 @main.command()
 @click.argument("study", required=False)
 @table_options("plan")
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@JSON_OPTION
 def plan(as_json: bool, **options: Any) -> None:
     """Say what `compare` with the same options takes: runs, seeds, steps, power and time.
 
@@ -113,7 +114,7 @@ def tune(as_json: bool, **options: Any) -> None:
     type=PATH,
     help="The page of several studies; default: studies.html.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@JSON_OPTION
 def report(folders: tuple[Path, ...], out: Path | None, as_json: bool, **options: Any) -> None:
     """Regenerate the report of the study in FOLDERS: the page, the tables and, if asked, figures.
 
@@ -141,7 +142,6 @@ def _report_one(
     beside: tuple[str, ...],
     claims: str | None,
 ) -> None:
-    from headtohead.core.files import expanded
     from headtohead.report.beside import read_beside
     from headtohead.report.page.content import SHOWN_IMAGES
     from headtohead.report.render import render
@@ -167,7 +167,6 @@ def _report_several(
 ) -> None:
     from rich.console import Console
 
-    from headtohead.core.files import expanded, see_suffix, write_atomic
     from headtohead.report.formats.several import SeveralTable, several_json
     from headtohead.report.page.several import several_page
     from headtohead.report.several import read_several
@@ -210,7 +209,7 @@ def data() -> None:
 @data.command("check")
 @click.argument("source")
 @table_options("data")
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@JSON_OPTION
 def data_check(source: str, as_json: bool, **options: Any) -> None:
     """Count, measure and verify the images of SOURCE; list what cannot be used, and why.
 
@@ -237,7 +236,6 @@ def data_show(source: str, out: Path, **options: Any) -> None:
 
     SOURCE is a folder or whatever else `headtohead compare --data` takes.
     """
-    from headtohead.core.files import expanded
     from headtohead.core.pictures import format_of, write_picture
     from headtohead.data_commands import data_show as show
 
@@ -285,7 +283,7 @@ def backbones(
 
 @main.command()
 @table_options("doctor")
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@JSON_OPTION
 def doctor(as_json: bool, **options: Any) -> None:
     """Say what this machine has, what a study would use of it, and what stands in the way.
 

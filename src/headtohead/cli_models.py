@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from headtohead.console import PATH, table_options
+from headtohead.console import JSON_OPTION, PATH, table_options
 from headtohead.core.own_code import see_current_folder
 
 
@@ -73,7 +73,7 @@ def explain(
 @click.option("--data", required=True, help="New labelled images, as for `headtohead compare`.")
 @table_options("evaluate")
 @click.option("--new-only", is_flag=True, help="Leave out images that the study holds already.")
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@JSON_OPTION
 def evaluate(folder: Path, as_json: bool, **options: Any) -> None:
     """Score every head and seed of the study in FOLDER on new labelled images."""
     from headtohead.deploy.commands import evaluate as run

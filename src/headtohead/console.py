@@ -41,6 +41,8 @@ class _Path(click.Path):
 
 PATH = _Path(readable=False, path_type=Path)
 
+JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+
 
 def table_options(command: str) -> Callable[[Command], Command]:
     """The options that the table of `headtohead.config.options` has for a command."""

@@ -15,6 +15,7 @@ from headtohead.cli import main
 from headtohead.core.errors import DataError
 from headtohead.data.long_tasks import Progress
 from headtohead.data.sources import Source, open_source
+from quiet import silent
 
 os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
 
@@ -22,10 +23,6 @@ datasets = pytest.importorskip("datasets")
 tfds = pytest.importorskip("tensorflow_datasets")
 
 CLASSES = ["cat", "dog"]
-
-
-def silent(what: str, done: int, total: int) -> None:
-    """Progress that nobody watches."""
 
 
 def jpeg(number: int, side: int = 40) -> bytes:

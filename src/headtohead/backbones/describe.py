@@ -58,7 +58,7 @@ def describe(spec: BackboneSpec, backbone: Backbone, image_size: int | None = No
     height, width = backbone.map_size(side)
     parameters = sum(p.numel() for p in backbone.parameters())
     images = torch.zeros(1, 3, side, side)
-    licence = getattr(network_of(backbone), "pretrained_cfg", {}).get("license")
+    licence = _licence(backbone)
     read = f"{spec.weights} (SHA-256 {spec.weights_sha256})"
     rows = {
         "maps": f"{backbone.channels} × {height} × {width} of {side} × {side} images",
@@ -89,13 +89,19 @@ def facts(spec: BackboneSpec, backbone: Backbone) -> dict[str, str]:
     size = sum(value.numel() * value.element_size() for value in values)
     own = spec.weights == "pretrained"
     source = "the library's own" if own else f"the file {PurePath(spec.weights).name}"
-    licence = getattr(network_of(backbone), "pretrained_cfg", {}).get("license") if own else None
+    licence = _licence(backbone) if own else None
     return {
         **found,
         "weights": f"{source}, {size / MEGA:,.1f} MB of tensors",
         "SHA-256": spec.weights_sha256 or "not known",
         "licence": licence or "not known: look it up before you hand a model on",
     }
+
+
+def _licence(backbone: Backbone) -> str | None:
+    """Of its library's own weights, as timm has it; None where it is not known."""
+    found: str | None = getattr(network_of(backbone), "pretrained_cfg", {}).get("license")
+    return found
 
 
 def _is_one(name: str) -> bool:

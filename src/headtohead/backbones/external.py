@@ -1,6 +1,7 @@
 """Networks that were not written for headtohead, as backbones: of libraries, and of the user's."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any, Self
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 
 from headtohead.backbones.base import Backbone, Normalization, Normalize
 from headtohead.backbones.geometry import Geometry, measure
-from headtohead.core.errors import UsageError
+from headtohead.core.errors import UsageError, reason_of
 
 MOST_PREFIXES = 8
 """Tokens before the grid that are believed where the network does not tell their number."""
@@ -19,6 +20,12 @@ class _OfAllCopies(dict[int, Geometry]):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
+
+
+def called(name: str, options: Mapping[str, Any]) -> str:
+    """`timm:resnet18(output_stride=8)`: a network with its options, `name` alone without any."""
+    told = ", ".join(f"{key}={value!r}" for key, value in sorted(options.items()))
+    return f"{name}({told})" if told else name
 
 
 class LibraryBackbone(Backbone):
@@ -103,13 +110,12 @@ class LibraryBackbone(Backbone):
     def _grid(self, tokens: int, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of the grid that the last of so many tokens lie on."""
         known, side = self.prefix_tokens(), self.patch()
-        grids = [(round((tokens * height / width) ** 0.5), round((tokens * width / height) ** 0.5))]
         if side:
             down, up = int(height // side), -int(-height // side)
             across, over = int(width // side), -int(-width // side)
             grids = [(down, across), (up, over)]
-        elif known is not None:
-            grid = tokens - known
+        else:
+            grid = tokens - (known or 0)
             grids = [(round((grid * height / width) ** 0.5), round((grid * width / height) ** 0.5))]
         for h, w in sorted(grids, key=lambda grid: -grid[0] * grid[1]):  # the fewest prefix tokens
             prefix = tokens - h * w
@@ -123,15 +129,11 @@ class LibraryBackbone(Backbone):
             try:
                 found = measure(self, self.forward, image_size, self.channels)
             except Exception as error:  # a library's assertions, shapes that do not fit, and such
-                reason = " ".join(str(error).split()) or type(error).__name__
-                other = (
-                    ""
-                    if image_size == self.image_size
-                    else (f"--image-size {self.image_size}, its own, or ")
-                )
+                own = f"--image-size {self.image_size}, its own, or "
                 raise UsageError(
                     f"backbone {self.name} makes no feature maps of images of {image_size} pixels "
-                    f"({reason[:200]}): use {other}another backbone."
+                    f"({reason_of(error, 200)}): use {own if image_size != self.image_size else ''}"
+                    f"another backbone."
                 ) from None
             self._known[image_size] = found
         return self._known[image_size]

@@ -20,7 +20,7 @@ from headtohead.backbones.layers import BatchNorm
 from headtohead.backbones.stages import stages_of, used_parameters
 from headtohead.backbones.table import backbone_of
 from headtohead.config.study import BackboneSpec
-from headtohead.core.errors import UsageError
+from headtohead.core.errors import UsageError, reason_of
 
 CHECKPOINTING: dict[str, tuple[Any, ...]] = {
     "set_grad_checkpointing": (),
@@ -205,7 +205,7 @@ def with_checkpointing(trunk: Backbone) -> Backbone:
             trunk.capturable = False  # random states are saved, which PyTorch 2.9 cannot
             return trunk
     except (AssertionError, NotImplementedError, ValueError) as error:
-        reason = f": {' '.join(str(error).split())[:120]}"
+        reason = f": {reason_of(error, 120)}"
     raise UsageError(
         f"the backbone {trunk.identity.partition(' ')[0]} cannot compute activations again "
         f"(checkpointing{reason}): leave recipe.checkpointing out, or choose another backbone of "

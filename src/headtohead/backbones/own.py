@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from headtohead.backbones.base import Backbone, Normalization
-from headtohead.backbones.external import LibraryBackbone
+from headtohead.backbones.external import LibraryBackbone, called
 from headtohead.core.errors import UsageError
 from headtohead.core.own_code import imported
 
@@ -47,7 +47,7 @@ def own_backbone(name: str, **options: Any) -> Backbone:
     found = build(**options)
     if isinstance(found, Backbone):
         if not isinstance(getattr(found, "identity", None), str):
-            found.identity = _told(name, options)
+            found.identity = called(name, options)
         return found
     channels = getattr(found, "channels", None)
     if not isinstance(found, nn.Module) or not isinstance(channels, int):
@@ -55,9 +55,4 @@ def own_backbone(name: str, **options: Any) -> Backbone:
             f"backbone {name!r} gives a {type(found).__name__}: return a Backbone, or an nn.Module "
             f"whose attribute `channels` is its number of feature maps."
         )
-    return OwnBackbone(_told(name, options), found, channels)
-
-
-def _told(name: str, options: dict[str, Any]) -> str:
-    told = ", ".join(f"{key}={value!r}" for key, value in sorted(options.items()))
-    return name + (f"({told})" if told else "")
+    return OwnBackbone(called(name, options), found, channels)

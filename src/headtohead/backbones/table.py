@@ -1,7 +1,6 @@
 """The backbones that a study can name, and how each is built."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from headtohead.backbones.base import Backbone
@@ -14,7 +13,7 @@ from headtohead.backbones.weights import (
 )
 from headtohead.config.backbone import ALIASES, LIBRARIES, BackboneSpec
 from headtohead.core.errors import UsageError
-from headtohead.core.files import digest_of
+from headtohead.core.files import digest_of, expanded
 from headtohead.core.source_code import loaded_digest
 
 BACKBONES: dict[str, Callable[..., Backbone]] = {
@@ -56,12 +55,10 @@ def build_backbone(name: str, options: Mapping[str, Any] | None = None) -> Backb
     known, settings = ALIASES.get(name, name), dict(options or {})
     family, colon, rest = known.partition(":")
     try:
+        if colon and family in FAMILIES:
+            return FAMILIES[family](rest, **settings)
         if colon:
-            return (
-                FAMILIES[family](rest, **settings)
-                if family in FAMILIES
-                else _own(known, **settings)
-            )
+            return _own(known, **settings)
         if known not in BACKBONES:
             raise UsageError(
                 f"no backbone {name!r}; there are {', '.join(BACKBONES)}, timm:NAME, "
@@ -103,7 +100,7 @@ def resolve(spec: BackboneSpec) -> tuple[BackboneSpec, Backbone, list[str]]:
         sha256 = state_sha256(backbone)
         backbone.identity = with_weights(backbone.identity, sha256)
     elif spec.weights is not None:
-        loaded = load_weights(backbone, Path(spec.weights).expanduser(), spec.weights_match)
+        loaded = load_weights(backbone, expanded(spec.weights), spec.weights_match)
         sha256, notes = loaded.sha256, loaded.notes()
     if spec.weights_sha256 not in (None, sha256):
         raise UsageError(

@@ -6,8 +6,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from headtohead.backbones.base import Normalization
-from headtohead.backbones.external import LibraryBackbone
-from headtohead.core.errors import UsageError
+from headtohead.backbones.external import LibraryBackbone, called
+from headtohead.core.errors import UsageError, reason_of
 
 SQUASHED = " of the image made square, its shape aside"
 
@@ -23,10 +23,9 @@ class TimmBackbone(LibraryBackbone):
         network = _created(name, options)
         config: dict[str, Any] = dict(getattr(network, "pretrained_cfg", None) or {})
         size = options.get("img_size") or config.get("input_size", (3, 224, 224))[-1]
-        told = ", ".join(f"{key}={value!r}" for key, value in sorted(options.items()))
         super().__init__(
             network,
-            name=f"timm:{name}" + (f"({told})" if told else ""),
+            name=called(f"timm:{name}", options),
             channels=int(getattr(network, "num_features", 0)),
             image_size=int(size[-1] if isinstance(size, tuple | list) else size),
             normalization=Normalization.of(
@@ -42,7 +41,7 @@ class TimmBackbone(LibraryBackbone):
         try:
             other = _timm().create_model(name, pretrained=True, num_classes=0, **options)
         except Exception as error:  # the hub's, the network's; a model without weights
-            reason = " ".join(str(error).split())[:120] or type(error).__name__
+            reason = reason_of(error, 120)
             where = self.config.get("hf_hub_id") or self.config.get("url") or "no known place"
             raise UsageError(
                 f"the pretrained weights of timm:{name} could not be loaded ({reason}). Offline, "

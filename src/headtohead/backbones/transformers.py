@@ -4,7 +4,6 @@
 Hugging Face hub. Only the models are used, no image processors: torchvision is not needed.
 """
 
-import hashlib
 import inspect
 import json
 import logging
@@ -15,14 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from headtohead.backbones.base import Normalization
-from headtohead.backbones.external import LibraryBackbone
+from headtohead.backbones.external import LibraryBackbone, called
 from headtohead.backbones.image_processor import (
     in_words,
     normalization_of,
     plain_normalization,
 )
 from headtohead.backbones.weights import CLASSIFIERS
-from headtohead.core.errors import UsageError
+from headtohead.core.errors import UsageError, reason_of
+from headtohead.core.files import expanded, sha256_of_bytes
 
 PREPROCESSING = (("preprocessor_config.json", ""), ("processor_config.json", "image_processor"))
 """Files that say how images are made for a network, and the entry that does."""
@@ -45,18 +45,17 @@ class TransformersBackbone(LibraryBackbone):
     """
 
     def __init__(self, name: str, **options: Any) -> None:
-        folder = Path(name).expanduser()
+        folder = expanded(name)
         place = str(folder) if folder.is_dir() else name
         config, preprocessing = _config(place, options)
         was_half = _in_float32(config)
         network = _created(name, config)
         size = getattr(config, "image_size", None) or 224
         side = int(size[-1] if isinstance(size, list | tuple) else size)
-        told = ", ".join(f"{key}={value!r}" for key, value in sorted(options.items()))
         normalization = normalization_of(preprocessing)
         super().__init__(
             network,
-            name=f"transformers:{name}" + (f"({told})" if told else ""),
+            name=called(f"transformers:{name}", options),
             channels=_channels(name, network, side),
             image_size=side,
             normalization=normalization or Normalization(),
@@ -83,7 +82,7 @@ class TransformersBackbone(LibraryBackbone):
         if was_half:
             made.append("float32")  # and these were computed in what the checkpoint is kept in
         told = json.dumps(made, sort_keys=True, default=str)
-        self.architecture_sha256 = hashlib.sha256(told.encode()).hexdigest()
+        self.architecture_sha256 = sha256_of_bytes(told.encode())
 
     def load_pretrained(self) -> list[str]:
         """Those of the folder or the hub, safetensors alone and all of them, or UsageError."""
@@ -127,7 +126,7 @@ class TransformersBackbone(LibraryBackbone):
                 output_loading_info=True,
             )
         except Exception as error:  # the hub's, the network's, safetensors'
-            reason = " ".join(str(error).split())[:160] or type(error).__name__
+            reason = reason_of(error, 160)
             raise UsageError(
                 f"the pretrained weights of transformers:{self._source} could not be loaded "
                 f"({reason}). Offline, name a folder with config.json and model.safetensors: "
@@ -198,7 +197,7 @@ def _config(name: str, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     try:
         config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
     except Exception as error:  # the hub's, the network's, a configuration's
-        reason = " ".join(str(error).split())[:160]
+        reason = reason_of(error, 160)
         raise UsageError(
             f"transformers:{name} could not be loaded ({reason}). Offline, name a folder with its "
             f"config.json: transformers:PATH."
@@ -273,7 +272,7 @@ def _created(name: str, config: Any) -> nn.Module:
     try:
         network: nn.Module = _transformers().AutoModel.from_config(config).float()
     except Exception as error:  # a text model's configuration, one that needs another package
-        reason = " ".join(str(error).split())[:160]
+        reason = reason_of(error, 160)
         raise UsageError(f"transformers:{name} gives no vision model: {reason}.") from None
     if getattr(network, "main_input_name", "") != "pixel_values":
         raise UsageError(
@@ -298,7 +297,7 @@ def _channels(name: str, network: nn.Module, image_size: int) -> int:
         found = network.eval()(pixel_values=torch.zeros(1, 3, image_size, image_size))
         shape = found.last_hidden_state.shape
     except Exception as error:  # a network that takes more than images, or has no such state
-        reason = " ".join(str(error).split())[:160]
+        reason = reason_of(error, 160)
         raise UsageError(f"transformers:{name} gives no vision model: {reason}.") from None
     network.train()
     return int(shape[1] if len(shape) == 4 else shape[-1])

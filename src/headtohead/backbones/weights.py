@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from headtohead.backbones.base import Backbone
-from headtohead.core.errors import UsageError
+from headtohead.core.errors import UsageError, reason_of
 from headtohead.core.files import see_readable, sha256_of
 
 Match: TypeAlias = Literal["name", "order"]
@@ -173,12 +173,12 @@ def _opened(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         raise UsageError(
             f"weights {path.name} hold more than tensors, or are damaged, and were not opened "
-            f"({_reason(error)}). Save its state_dict alone, best as safetensors."
+            f"({reason_of(error, 140)}). Save its state_dict alone, best as safetensors."
         ) from None
     except Exception as error:  # damaged bytes may be read as anything
         raise UsageError(
-            f"weights {path.name} cannot be read ({_reason(error)}): the file is truncated, or in "
-            f"another format. Use .safetensors, or .pth of a state_dict; download it again."
+            f"weights {path.name} cannot be read ({reason_of(error, 140)}): the file is truncated, "
+            f"or in another format. Use .safetensors, or .pth of a state_dict; download it again."
         ) from None
 
 
@@ -193,10 +193,6 @@ def _state_of(content: Any, path: Path) -> State:
             f"save the network's state_dict."
         )
     return state
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:140] or type(error).__name__
 
 
 def _state_in(content: Any) -> State:

@@ -49,10 +49,15 @@ class SplitSpec(Spec):
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> Self:
-        total = self.train + self.validation + self.test
+        total = sum(self.shares)
         if abs(total - 1) > 1e-6:
             raise ValueError(f"train, validation and test must add up to 1; they give {total:g}")
         return self
+
+    @property
+    def shares(self) -> tuple[float, float, float]:
+        """Of train, validation and test."""
+        return self.train, self.validation, self.test
 
     def identity(self) -> dict[str, Any]:
         """What of it is part of a study's digest: a later field only where it is not default."""

@@ -8,9 +8,7 @@ from headtohead.core.errors import UsageError
 
 
 def read_per_run(value: str | Mapping[str, Any]) -> dict[str, Any]:
-    """`cores=2,gpus=0.5,memory=8` → fields of
-    `headtohead.config.execution.PerRunSpec`. Raises UsageError.
-    """
+    """`cores=2,gpus=0.5,memory=8` → fields of `execution.PerRunSpec`. Raises UsageError."""
     if not isinstance(value, str):
         return dict(value)
     found: dict[str, Any] = {}

@@ -99,10 +99,7 @@ class RecipeSpec(Spec):
     """
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 10
-    min_steps: Annotated[
-        Annotated[int, Field(ge=1)] | None,
-        AfterValidator(lambda steps: None if steps == 1 else steps),
-    ] = None
+    min_steps: Annotated[Annotated[int, Field(ge=1)] | None, AfterValidator(_none_for_one)] = None
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 64
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.0

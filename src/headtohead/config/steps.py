@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from headtohead.config.recipe import RecipeSpec
 from headtohead.config.study import StudySpec
+from headtohead.core.text import counted
 
 FEWEST = 300
 """Fewer steps than this in a run are warned of.
@@ -54,8 +55,8 @@ def step_lines(study: StudySpec, images: int) -> Iterator[str]:
         whose = "" if len(found) == 1 else f" of {', '.join(steps.heads)}"
         epochs, batch = steps.recipe.epochs, steps.batch
         yield (
-            f"Steps{whose}: {steps.per_epoch:,} per epoch × {epochs:,} "
-            f"epoch{'' if epochs == 1 else 's'} = {steps.per_run:,} per run, batches of {batch} "
+            f"Steps{whose}: {steps.per_epoch:,} per epoch × "
+            f"{counted(epochs, 'epoch')} = {steps.per_run:,} per run, batches of {batch} "
             f"from {images:,} training images."
         )
         if steps.per_run < FEWEST:

@@ -45,21 +45,16 @@ class _Loader(yaml.SafeLoader):
         return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
 
 
-_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
-for _kind, _pattern, _first in _PLAIN:
-    _Loader.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_kind}", re.compile(f"^(?:{_pattern})$"), list(_first)
-    )
-
-
 class _Dumper(yaml.SafeDumper):
     """Quotes what either version of YAML would read as anything but a text."""
 
 
-for _kind, _pattern, _first in _PLAIN:
-    _Dumper.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_kind}", re.compile(f"^(?:{_pattern})$"), list(_first)
-    )
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+for _class in (_Loader, _Dumper):
+    for _kind, _pattern, _first in _PLAIN:
+        _class.add_implicit_resolver(
+            f"tag:yaml.org,2002:{_kind}", re.compile(f"^(?:{_pattern})$"), list(_first)
+        )
 
 
 def write_yaml(content: Any, width: int = 100) -> str:

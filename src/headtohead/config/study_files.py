@@ -120,7 +120,7 @@ def name_after(data: str) -> str:
     place = data.partition("#")[0] if ":" in data else data
     last = re.split(r"[/\\:]", place.rstrip("/\\"))[-1]
     if last in ("", ".", ".."):
-        last = Path(data).expanduser().resolve().name
+        last = expanded(data).resolve().name
     last = re.sub(r"(\.tar)?\.(zip|tar|tgz|tbz2?|txz|gz|bz2|xz)$", "", last, flags=re.IGNORECASE)
     name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", last)[:NAME_LENGTH]
     return re.sub(r"^[^A-Za-z0-9]+|[^A-Za-z0-9]+$", "", name) or "study"

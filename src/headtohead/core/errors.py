@@ -12,6 +12,8 @@ received and what to do about it.
 
 from typing import Any
 
+from headtohead.core.text import printable
+
 BRIEF = 80
 """Characters that a message quotes of what it received."""
 
@@ -55,7 +57,11 @@ def brief(value: Any, limit: int = BRIEF) -> str:
     return one_line(text if len(text) <= limit else f"{text[: limit - 1]}…")
 
 
+def reason_of(error: BaseException, limit: int) -> str:
+    """What an error of a library says, the first `limit` characters in one line; else its type."""
+    return " ".join(str(error).split())[:limit] or type(error).__name__
+
+
 def one_line(text: str) -> str:
     """The text without line breaks and characters that a terminal would obey."""
-    joined = " ".join(text.split())
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in joined)
+    return printable(" ".join(text.split()))

@@ -49,6 +49,12 @@ def listen(
     threading.Thread(target=heed, daemon=True).start()
 
 
+def say(message: Message) -> None:
+    """Tell the parent, at once."""
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
 class Process:
     """A process that is sent JSON lines on its standard input and answers by others.
 

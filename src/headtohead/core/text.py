@@ -1,6 +1,7 @@
 """Small pieces of running text: lists, points, signs."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 MISSING = "–"
@@ -27,6 +28,19 @@ FEW = 4
 def few_names(items: Sequence[str], what: str = "heads") -> str:
     """`a, b and c`; of more than FEW how many, `36 heads`."""
     return names(items) if len(items) <= FEW else f"{len(items)} {what}"
+
+
+def printable(text: str) -> str:
+    """`text` with everything that a terminal would obey or cannot show as a visible escape."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
+        for letter in text
+    )
+
+
+def composed(name: str) -> str:
+    """`name` with accents composed: macOS writes them decomposed, others do not."""
+    return unicodedata.normalize("NFC", name)
 
 
 def points(share: float) -> str:

@@ -19,13 +19,12 @@ from typing import IO, cast
 
 from headtohead.core.errors import DataError, StorageError
 from headtohead.core.system import ANOTHER_CACHE
+from headtohead.core.text import printable
 from headtohead.data.archive_kinds import CORRUPT, decompressed, kind_of
-from headtohead.data.inventory import install, loss, tell_loss
+from headtohead.data.inventory import PARTIAL, loss, make_whole
 from headtohead.data.long_tasks import Progress, taking_turns
-from headtohead.data.prepared import printable
 
 _CHUNK = 2**20
-_GROWING = ".partial"
 _BLOCK = 4096  # what an empty file takes on most disks
 _MOST_AT_ONCE = 64 * 2**20
 _UNWRITABLE_NAMES = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EILSEQ)
@@ -75,9 +74,8 @@ def extract(
         lock = folder.with_name(f"{folder.name}.lock")
         name = printable(archive.name)
         with taking_turns(lock, f"extracting {name}", progress):
-            if (lost := loss(folder)) is not None:
-                tell_loss(folder, f"the folder of {name}", lost, progress)
-                _extract_whole(archive, folder, _Writer(archive, limits, progress))
+            fill = partial(_extract_into, _Writer(archive, limits, progress))
+            make_whole(folder, f"the folder of {name}", fill, progress)
     except CORRUPT as error:
         raise _corrupt(archive, error) from error
     except OSError as error:
@@ -90,7 +88,7 @@ def _not_extracted(archive: Path, cache: Path, error: OSError) -> DataError | St
     if error.errno is None:  # gzip's and bz2's way to say it
         return _corrupt(archive, error)
     if error.errno in _UNWRITABLE_NAMES:
-        member = str(error.filename).rpartition(_GROWING)[2].lstrip("/") or "."
+        member = str(error.filename).rpartition(PARTIAL)[2].partition("/")[2] or "."
         return DataError(
             f"{str(archive)!r} has a member that cannot be stored ({error.strerror}: "
             f"{member!r}). Extract it by hand and give the folder."
@@ -179,26 +177,17 @@ class _Writer:
                 target.write(chunk)
 
 
-def _extract_whole(archive: Path, folder: Path, writer: _Writer) -> None:
-    """Into a folder beside `folder`, which gets its name when complete; the lock is held."""
-    growing = folder.with_name(f"{folder.name}{_GROWING}")
-    if growing.exists():  # of a process that was killed
-        shutil.rmtree(growing)
-    growing.mkdir()
+def _extract_into(writer: _Writer, folder: Path) -> None:
+    archive = writer.archive
     total, doing = archive.stat().st_size, f"extracting {printable(archive.name)}, in bytes"
     kind = kind_of(archive)
     if kind is None:
         raise tarfile.ReadError("neither zip nor tar")
     members_of = _zip_members if kind == "zip" else _tar_members
-    try:
-        for member in members_of(archive, writer, growing):
-            writer.write(member, growing)
-            writer.progress(doing, member.position, total)
-        writer.progress(doing, total, total)
-        install(growing, folder)
-    except BaseException:  # Ctrl-C included: a half is of no use to anyone
-        shutil.rmtree(growing, ignore_errors=True)
-        raise
+    for member in members_of(archive, writer, folder):
+        writer.write(member, folder)
+        writer.progress(doing, member.position, total)
+    writer.progress(doing, total, total)
 
 
 def _zip_members(archive: Path, writer: _Writer, folder: Path) -> Iterator[_Entry]:

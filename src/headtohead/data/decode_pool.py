@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from headtohead.core.errors import RunError, StorageError
 from headtohead.core.processes import Pool, Process, Worker, module_command
+from headtohead.core.text import printable
 from headtohead.data.long_tasks import Progress
-from headtohead.data.prepared import PICTURES, printable
+from headtohead.data.prepared import PICTURES
 from headtohead.data.rowfile import layout, open_rows, reserve
 
 Decoding = list[int] | str  # [height, width], or why there is no image

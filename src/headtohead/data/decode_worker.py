@@ -10,7 +10,6 @@ reads it. The number of the file that it is at stands in a file, for when it has
 When its input ends, the one who started it is done or dead, and it ends at once: no orphans.
 """
 
-import json
 import os
 import queue
 import sys
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from headtohead.core.errors import StorageError
-from headtohead.core.processes import listen
+from headtohead.core.processes import listen, say
 from headtohead.data.decode import Undecodable, open_upright, read_file
 from headtohead.data.resize import resize_image
 
@@ -42,9 +41,9 @@ def main() -> None:
             while True:
                 _do_chunk(job, orders.get(), array, position)
     except OSError as error:
-        _say({"error": f"{job['array']}: {error.strerror or error}"})
+        say({"error": f"{job['array']}: {error.strerror or error}"})
     except StorageError as error:
-        _say({"error": str(error)})
+        say({"error": str(error)})
 
 
 def _do_chunk(
@@ -61,12 +60,12 @@ def _do_chunk(
         array.write(row)
         outcomes.append(outcome)
         if time.monotonic() - said > _SILENCE:
-            _say({"outcomes": outcomes})
+            say({"outcomes": outcomes})
             outcomes, said = [], time.monotonic()
     array.flush()
     os.fsync(array.fileno())
-    _say({"outcomes": outcomes})
-    _say({"written": chunk["chunk"]})
+    say({"outcomes": outcomes})
+    say({"written": chunk["chunk"]})
 
 
 def _prepare(path: Path, side: int, method: str) -> tuple[object, bytes]:
@@ -77,11 +76,6 @@ def _prepare(path: Path, side: int, method: str) -> tuple[object, bytes]:
         return refusal.reason, bytes(side * side * 3)
     row = resize_image(picture, (side, side), method).tobytes()
     return (picture.height, picture.width), row
-
-
-def _say(answer: dict[str, object]) -> None:
-    sys.stdout.write(json.dumps(answer) + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

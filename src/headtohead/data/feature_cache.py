@@ -31,9 +31,9 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from headtohead.config.study import StudySpec
-from headtohead.core.errors import DataError, StorageError
+from headtohead.core.errors import DataError
 from headtohead.core.files import digest_of, storage_error, unreadable, write_atomic
-from headtohead.core.system import ANOTHER_CACHE
+from headtohead.data.rowfile import create, see_room
 
 FORMAT = 1
 """Version of the folder's layout, part of every key."""
@@ -251,18 +251,9 @@ def _reserve(part: Path, shape: tuple[int, ...], key: FeatureKey, batch: int) ->
     fresh = part.with_suffix(".new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir()
-    size = prod(shape) * np.dtype(key.dtype).itemsize
-    free = shutil.disk_usage(fresh).free
-    if free < size:
-        raise StorageError(
-            f"not enough space in {part.parent}: the features need {size / 2**20:,.0f} MiB, "
-            f"{free / 2**20:,.0f} MiB are free. Free some space, or choose {ANOTHER_CACHE}, a "
-            f"smaller image size or a limit."
-        )
-    with (fresh / FEATURES).open("wb") as file:
-        header = {"descr": np.dtype(key.dtype).str, "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, header)
-        file.truncate(file.tell() + size)
+    dtype = np.dtype(key.dtype)
+    see_room(part.parent, prod(shape) * dtype.itemsize, "features")
+    create(fresh / FEATURES, shape, dtype)
     (fresh / DONE).write_bytes(bytes(shape[0] * -(-shape[1] // batch)))
     manifest = {"format": FORMAT, "key": asdict(key), "shape": shape, "batch": batch}
     write_atomic(fresh / MANIFEST, json.dumps(manifest).encode("ascii"))

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection, Iterator
 
+from headtohead.core.text import counted
 from headtohead.data.prepared import GIVEN_SPLITS
 
 ACCURACY = 0.9
@@ -32,8 +33,8 @@ def holdout_lines(images: int, given: Collection[str | None]) -> Iterator[str]:
     """What a user must know of a test split of so many images; nothing where all is well."""
     if "test" in carved(given):
         yield (
-            f"Test split: no test/ folder was given, so {counted(images)} taken out of train/ and "
-            f"not trained on."
+            f"Test split: no test/ folder was given, so {counted(images, 'image')} "
+            f"{'is' if images == 1 else 'are'} taken out of train/ and not trained on."
         )
     yield from (f"Warning: {line}" for line in small_test_split(images))
 
@@ -42,13 +43,8 @@ def small_test_split(images: int) -> Iterator[str]:
     """What a test split of so few images leaves uncertain, in a sentence; nothing where enough."""
     if 0 < images < ENOUGH:
         yield (
-            f"the test split has only {images:,} image{'' if images == 1 else 's'}. At "
+            f"the test split has only {counted(images, 'image')}. At "
             f"{100 * ACCURACY:.0f} % accuracy its 95 % interval is "
             f"±{100 * half_width(images):.1f} points. {ENOUGH} images or more give ±"
             f"{100 * WIDEST:.0f}."
         )
-
-
-def counted(images: int) -> str:
-    """`1 image is`, `60 images are`."""
-    return "1 image is" if images == 1 else f"{images:,} images are"

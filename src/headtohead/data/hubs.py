@@ -8,17 +8,16 @@ hub's set is read as any folder is. Both libraries are optional extras, imported
 for.
 """
 
-import hashlib
 import re
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from headtohead.core.errors import DataError, UsageError
-from headtohead.data.inventory import install, loss, tell_loss
+from headtohead.core.errors import DataError, UsageError, reason_of
+from headtohead.core.files import expanded, sha256_of_bytes, storage_error
+from headtohead.data.inventory import make_whole
 from headtohead.data.long_tasks import Progress, taking_turns
 from headtohead.data.walking import PassedOver
 
@@ -67,16 +66,16 @@ def hub_folder(
     found = HUBS[hub](*_place_and_columns(name))
     parts = _parts(found, source)
     told = repr((source, found.identity, found.classes))
-    identity = hashlib.sha256(told.encode()).hexdigest()[:32]
+    identity = sha256_of_bytes(told.encode())[:32]
     folder = cache / "hubs" / identity
     lock = folder.with_name(f"{identity}.lock")
     with taking_turns(lock, f"unpacking {source}", progress):
-        if (lost := loss(folder)) is not None:
-            tell_loss(folder, f"the folder of {source}", lost, progress)
-            growing = folder.with_name(f"{identity}.partial")
-            shutil.rmtree(growing, ignore_errors=True)  # of a process that was killed
-            _write(found, parts, growing, progress)
-            install(growing, folder)
+        make_whole(
+            folder,
+            f"the folder of {source}",
+            lambda growing: _write(found, parts, growing, progress),
+            progress,
+        )
     return folder, tuple(
         PassedOver(split, OTHER_SPLIT)
         for split, images in sorted(found.counts.items())
@@ -87,7 +86,7 @@ def hub_folder(
 def _place_and_columns(name: str) -> tuple[str, tuple[str, ...]]:
     """What stands before the last `#`, and the columns after it; a folder's name may hold one."""
     place, mark, columns = name.rpartition("#")
-    if not mark or Path(name).expanduser().is_dir():
+    if not mark or expanded(name).is_dir():
         return name, ()
     return place, tuple(column.strip() for column in columns.split(","))
 
@@ -116,9 +115,12 @@ def _write(found: HubSet, parts: Mapping[str, str], root: Path, progress: Progre
                     "Export the images that have one to a folder instead."
                 )
             suffix = next((name for head, name in SUFFIXES if content.startswith(head)), "bin")
-            folder = below / folders[label]
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"{split}-{number:07d}.{suffix}").write_bytes(content)
+            path = below / folders[label] / f"{split}-{number:07d}.{suffix}"
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+            except OSError as error:
+                raise storage_error(path, error) from error
             done += 1
             if done % REPORT_EVERY == 0:
                 progress("unpacking images", done, total)
@@ -141,7 +143,7 @@ def _tensorflow_datasets(name: str, columns: tuple[str, ...]) -> HubSet:
         import tensorflow_datasets as tfds
     except ModuleNotFoundError as error:
         raise _missing("tfds", error) from None
-    local = Path(name).expanduser()
+    local = expanded(name)
     try:
         builder = tfds.builder_from_directory(local) if local.is_dir() else tfds.builder(name)
         if not local.is_dir():
@@ -185,7 +187,7 @@ def _hugging_face(name: str, columns: tuple[str, ...]) -> HubSet:
     except ModuleNotFoundError as error:
         raise _missing("hf", error) from None
     place, _, config = name.partition("@")
-    local = Path(place).expanduser()
+    local = expanded(place)
     try:
         if (local / "dataset_dict.json").is_file() or (local / "state.json").is_file():
             loaded = datasets.load_from_disk(local)
@@ -265,8 +267,7 @@ def _missing(extra: str, error: ModuleNotFoundError) -> UsageError:
 
 
 def _refused(source: str, error: Exception) -> DataError:
-    said = " ".join(str(error).split())[:300]
     return DataError(
-        f"{source} could not be loaded ({type(error).__name__}: {said}). Check the name and the "
-        f"network, or name a folder that the library has prepared."
+        f"{source} could not be loaded ({type(error).__name__}: {reason_of(error, 300)}). Check "
+        f"the name and the network, or name a folder that the library has prepared."
     )

@@ -15,9 +15,9 @@ from rich.text import Text
 from headtohead.config.images import SplitSpec
 from headtohead.core.errors import DataError, UsageError
 from headtohead.core.pictures import caption_font, drawable
-from headtohead.core.text import counted, names
+from headtohead.core.text import counted, names, printable
 from headtohead.data.holdout import holdout_lines
-from headtohead.data.prepared import GIVEN_SPLITS, PreparedSet, Quarantined, printable
+from headtohead.data.prepared import GIVEN_SPLITS, PreparedSet, Quarantined
 from headtohead.data.selection import check_limit
 from headtohead.data.sources import Source
 from headtohead.data.split import groups_of, split
@@ -159,12 +159,10 @@ def _split_sizes(source: Source, prepared: PreparedSet) -> tuple[dict[str, int],
     """By a study's default shares; none and the reason where there cannot be any."""
     if prepared.classes == ("",):
         return {}, "there are no class folders, and a study needs at least two."
-    shares, taken = SplitSpec(), len(prepared.names) + len(prepared.quarantined)
+    usual, taken = SplitSpec(), len(prepared.names) + len(prepared.quarantined)
     try:
         check_limit(source.files, taken if taken < len(source.files) else None)
-        found = split(
-            prepared, fractions=(shares.train, shares.validation, shares.test), seed=shares.seed
-        )
+        found = split(prepared, fractions=usual.shares, seed=usual.seed)
     except (DataError, UsageError) as error:
         return {}, str(error)
     return {name: len(getattr(found, name)) for name in GIVEN_SPLITS}, ""
@@ -172,8 +170,9 @@ def _split_sizes(source: Source, prepared: PreparedSet) -> tuple[dict[str, int],
 
 def render_check(check: DataCheck) -> str:
     """`check` as plain text, at most 100 characters wide, safe to print on a terminal."""
+    text = io.StringIO()
     console = Console(
-        file=io.StringIO(), width=_WIDTH, color_system=None, force_jupyter=False, highlight=False
+        file=text, width=_WIDTH, color_system=None, force_jupyter=False, highlight=False
     )
     console.print(
         f"{counted(check.usable, 'usable image')} of {counted(check.found, 'file')} in "
@@ -203,7 +202,7 @@ def render_check(check: DataCheck) -> str:
     _print_list(
         console, f"{counted(len(reasons), 'file')} quarantined (cannot be decoded)", reasons
     )
-    return console.file.getvalue().rstrip() if isinstance(console.file, io.StringIO) else ""
+    return text.getvalue().rstrip()
 
 
 def contact_sheet(prepared: PreparedSet, *, columns: int = 8, rows: int = 3) -> Image.Image:

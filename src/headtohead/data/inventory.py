@@ -3,12 +3,14 @@
 Caches are purged file by file (scratch disks, temporary folders): a folder that has lost some of
 its files looks like a smaller set. The list `<folder>.files.json` lies beside the folder and
 says what belongs into it; a folder that differs is made again.
+
+While it is made it is called `<folder>.partial-…`: under its name it is complete or not there.
 """
 
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from headtohead.core.files import write_atomic
@@ -16,6 +18,8 @@ from headtohead.core.text import counted
 from headtohead.data.long_tasks import Progress
 
 FORMAT = 1
+PARTIAL = ".partial"
+"""Begins what the name of a folder that is being made ends in."""
 _EMPTY_FOLDER = -1  # in place of a size
 
 
@@ -34,7 +38,10 @@ def loss(folder: Path) -> str | None:
             return "it has no list of its files"
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return "it has no list of its files"
-    found = dict(_sizes(folder))
+    try:
+        found = dict(_sizes(folder))
+    except FileNotFoundError:  # another process makes it again at this moment
+        return "it is gone"
     if found == wanted:
         return None
     bad = [name for name, size in wanted.items() if found.get(name) != size]
@@ -43,6 +50,30 @@ def loss(folder: Path) -> str | None:
         return f"{len(bad):,} of its {counted(len(wanted), 'file')} {verb} gone or changed"
     added = len(found) - len(wanted)
     return f"{counted(added, 'file')} {'was' if added == 1 else 'were'} added to it"
+
+
+def make_whole(folder: Path, what: str, fill: Callable[[Path], object], progress: Progress) -> None:
+    """Have `fill` write what belongs into `folder`, unless it is whole already.
+
+    `what` is what the user is told where it is made again. The caller holds a lock. Where `fill`
+    fails nothing is left of it, nor of an attempt of a process that was killed. Raises what it
+    raises, `OSError` and `StorageError`.
+    """
+    lost = loss(folder)
+    if lost is None:
+        return
+    if folder.is_dir():
+        progress(f"making {what} again, for {lost} in the cache", 0, 0)
+    for abandoned in folder.parent.glob(f"{folder.name}{PARTIAL}*"):
+        shutil.rmtree(abandoned, ignore_errors=True)  # one of its processes may still be at work
+    growing = folder.with_name(f"{folder.name}{PARTIAL}-{os.getpid()}")
+    growing.mkdir()
+    try:
+        fill(growing)
+        install(growing, folder)
+    except BaseException:  # Ctrl-C included: a half is of no use to anyone
+        shutil.rmtree(growing, ignore_errors=True)
+        raise
 
 
 def install(growing: Path, folder: Path) -> None:
@@ -56,12 +87,6 @@ def install(growing: Path, folder: Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)
     growing.rename(folder)
-
-
-def tell_loss(folder: Path, what: str, lost: str, progress: Progress) -> None:
-    """Say that `what` is made again, where it was in `folder` before."""
-    if folder.is_dir():
-        progress(f"making {what} again, for {lost} in the cache", 0, 0)
 
 
 def _list_of(folder: Path) -> Path:

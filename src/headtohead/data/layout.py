@@ -1,11 +1,11 @@
 """Which folders of a source are splits and which are classes; what cannot be told is refused."""
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from headtohead.core.errors import DataError
+from headtohead.core.text import composed, counted
 from headtohead.data.walking import LOOSE, PassedOver, Walk, passed_over_line
 
 LAYOUT = (
@@ -162,11 +162,10 @@ def _class_folders(
         )
     loose = walk.loose(folder)
     if loose:
-        count = "1 file" if len(loose) == 1 else f"{len(loose)} files"
         unsorted = f"A {split} split without classes cannot be used: sort it, or move it elsewhere."
         raise DataError(
-            f"{count} but no class folder in {tell(folder)} (the first is {loose[0].name!r}). "
-            f"{LAYOUT if split is None else unsorted}"
+            f"{counted(len(loose), 'file')} but no class folder in {tell(folder)} "
+            f"(the first is {loose[0].name!r}). {LAYOUT if split is None else unsorted}"
         )
     todo = LAYOUT if split is None else "Put its class folders into it, or remove it."
     raise DataError(f"an empty folder: {tell(folder)}. {todo}{_passed(walk, folder)}")
@@ -184,7 +183,7 @@ def _passed(walk: Walk, folder: Path) -> str:
 def _refuse_twins(folder: Path, classes: Sequence[Path], tell: Mention) -> None:
     seen: dict[str, str] = {}
     for path in classes:
-        other = seen.setdefault(_composed(path.name), path.name)
+        other = seen.setdefault(composed(path.name), path.name)
         if other != path.name:
             raise DataError(
                 f"two classes in {tell(folder)} look alike, {other!a} and "
@@ -216,18 +215,14 @@ def _why_unlike(mine: set[str], theirs: Iterable[set[str]]) -> str:
     """Names that are the same to the eye, told by their code points."""
     for other in (name for names in theirs for name in sorted(names - mine)):
         for name in sorted(mine):
-            if _composed(name) == _composed(other):
+            if composed(name) == composed(other):
                 return (
                     f" (it has {other!a} where this one has {name!a}: the same letters, "
                     "with accents composed in one and decomposed in the other; rename one)"
                 )
-            if _composed(name).casefold() == _composed(other).casefold():
+            if composed(name).casefold() == composed(other).casefold():
                 return f" (it has {other!r}: upper and lower case differ; rename one)"
     return ""
-
-
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
 
 
 def _listed(folders: Iterable[Path]) -> str:

@@ -7,17 +7,13 @@ from pathlib import Path
 from headtohead.config.images import PicturesSpec
 from headtohead.config.study import StudySpec
 from headtohead.core.system import usable_cores
+from headtohead.core.text import printable
 from headtohead.data.duplicates import regrouped
+from headtohead.data.long_tasks import Progress
 from headtohead.data.prepare import lost_line, prepare, unreadable_per_class
-from headtohead.data.prepared import PreparedSet, printable
+from headtohead.data.prepared import PreparedSet
 from headtohead.data.selection import check_limit
-from headtohead.data.sources import (
-    Progress,
-    Source,
-    flat_folder,
-    list_unlabelled,
-    open_source,
-)
+from headtohead.data.sources import Source, flat_folder, list_unlabelled, open_source
 from headtohead.data.split import Files, Split, split
 from headtohead.data.walking import passed_over_line
 
@@ -63,10 +59,9 @@ def look_at(
 
 def split_study(spec: StudySpec, prepared: Files, seed: int) -> Split:
     """The split that replicate `seed` is trained on. Raises DataError."""
-    shares = (spec.split.train, spec.split.validation, spec.split.test)
     # A bare listing knows no near-duplicates.
     grouped = _grouped(spec, prepared) if isinstance(prepared, PreparedSet) else prepared
-    return split(grouped, fractions=shares, seed=spec.split.seed_for(seed))
+    return split(grouped, fractions=spec.split.shares, seed=spec.split.seed_for(seed))
 
 
 def told(source: Source, prepared: PreparedSet) -> Iterator[str]:

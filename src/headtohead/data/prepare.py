@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from headtohead.core.errors import DataError, StorageError, UsageError
 from headtohead.core.system import ANOTHER_CACHE
-from headtohead.core.text import counted
+from headtohead.core.text import counted, printable
 from headtohead.data.decode import DECODER, NO_PERMISSION, NOT_READ
 from headtohead.data.decode_pool import Decoded, fill
 from headtohead.data.duplicates import near_duplicates
@@ -33,7 +33,6 @@ from headtohead.data.prepared import (
     PreparedSet,
     Quarantined,
     load_prepared,
-    printable,
     write_manifest,
 )
 from headtohead.data.resize import RESIZE_METHODS
@@ -228,8 +227,7 @@ def lost_line(lost: Mapping[str, int], prepared: PreparedSet) -> str:
     more = (
         [f"and {len(parts) - _CLASSES_SHOWN} more classes"] if len(parts) > _CLASSES_SHOWN else []
     )
-    count = sum(lost.values())
-    files = "1 file" if count == 1 else f"{count:,} files"
+    files = counted(sum(lost.values()), "file")
     return f"{files} cannot be decoded: {', '.join([*parts[:_CLASSES_SHOWN], *more])}"
 
 
@@ -299,7 +297,10 @@ def _examples(bad: Sequence[Quarantined]) -> str:
 def _sweep(folder: Path, *, spare: Path) -> None:
     """Delete attempts that were left unfinished long ago and that nobody is at work on."""
     for part in folder.glob("*.part"):
-        youngest = max((entry.stat().st_mtime for entry in part.iterdir()), default=0.0)
+        try:
+            youngest = max((entry.stat().st_mtime for entry in part.iterdir()), default=0.0)
+        except FileNotFoundError:  # another process is about to complete it
+            continue
         if part == spare or time.time() - youngest < _ABANDONED:
             continue
         lock = FileLock(part.with_suffix(".lock"))

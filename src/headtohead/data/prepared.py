@@ -11,7 +11,8 @@ The manifest is written last and the folder appears under its name complete or n
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtohead.core.errors import DataError
+from headtohead.core.text import printable as printable
 
 FORMAT = 1
 """Version of the folder's layout."""
@@ -77,22 +79,16 @@ def load_prepared(folder: Path) -> PreparedSet:
 
     Raises `DataError` where the folder is damaged or of another format version.
     """
-    try:
-        text = (folder / MANIFEST).read_text(encoding="ascii")
-        prepared = _from_manifest(folder, json.loads(text))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(folder, f"{MANIFEST}: {type(error).__name__}: {error}") from error
+    with _telling_damage(folder):
+        prepared = _from_manifest(folder, _read_manifest(folder))
     _map(folder, len(prepared.names), prepared.image_size)
     return prepared
 
 
 def file_hashes(prepared: PreparedSet) -> frozenset[str]:
     """The SHA-256 of the files that the set was made of. Raises `DataError` where it is damaged."""
-    try:
-        content = json.loads((prepared.folder / MANIFEST).read_text(encoding="ascii"))
-        return frozenset(map(str, content["pictures"]["sha256"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(prepared.folder, f"{MANIFEST}: {type(error).__name__}: {error}") from error
+    with _telling_damage(prepared.folder):
+        return frozenset(map(str, _read_manifest(prepared.folder)["pictures"]["sha256"]))
 
 
 def write_manifest(prepared: PreparedSet, *, decoder: str, sha256: Sequence[str]) -> None:
@@ -125,12 +121,18 @@ def write_manifest(prepared: PreparedSet, *, decoder: str, sha256: Sequence[str]
         os.fsync(file.fileno())
 
 
-def printable(name: str) -> str:
-    """`name` with everything that a terminal would obey or cannot show as a visible escape."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
-        for letter in name
-    )
+@contextmanager
+def _telling_damage(folder: Path) -> Iterator[None]:
+    """What goes wrong in here with the manifest becomes a `DataError`."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder, f"{MANIFEST}: {type(error).__name__}: {error}") from error
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="ascii"))
+    return content
 
 
 def _from_manifest(folder: Path, content: dict[str, Any]) -> PreparedSet:

@@ -1,4 +1,4 @@
-"""The array file of a prepared set while it is being made: reserved, filled, compacted.
+"""The array files of the cache while they are being made: reserved, filled, compacted.
 
 Rows are written with plain writes, not through a memory map: on a full disk a plain write is an
 error with a name, a write through a map kills the process (SIGBUS).
@@ -9,7 +9,7 @@ import os
 import shutil
 from math import prod
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,17 +27,27 @@ def reserve(path: Path, shape: tuple[int, int, int, int]) -> None:
     Raises `StorageError` where the disk has no room for it (before anything is written) and
     `OSError` for everything else that the disk may refuse.
     """
-    free = shutil.disk_usage(path.parent).free
-    if free < prod(shape):
+    see_room(path.parent, prod(shape), "images")
+    create(path, shape, np.dtype(np.uint8))
+
+
+def see_room(folder: Path, size: int, what: str) -> None:
+    """Raise `StorageError` where the disk of `folder` has no `size` bytes for `what`."""
+    free = shutil.disk_usage(folder).free
+    if free < size:
         raise StorageError(
-            f"not enough space in {path.parent}: the images need {_mebibytes(prod(shape))}, "
-            f"{_mebibytes(free)} are free. Free some space, choose {ANOTHER_CACHE}, "
+            f"not enough space in {folder}: the {what} need {size / 2**20:,.0f} MiB, "
+            f"{free / 2**20:,.0f} MiB are free. Free some space, choose {ANOTHER_CACHE}, "
             "a smaller image size or a limit."
         )
+
+
+def create(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Create `path`, an .npy file of zeros, and claim its space on the disk. Raises `OSError`."""
     with path.open("wb") as file:
-        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
-        _claim(file, file.tell() + prod(shape))
+        _claim(file, file.tell() + prod(shape) * dtype.itemsize)
 
 
 def layout(path: Path) -> tuple[tuple[int, ...], int]:
@@ -110,7 +120,3 @@ def _claim(file: BinaryIO, size: int) -> None:
         else:
             return
     file.truncate(size)
-
-
-def _mebibytes(count: int) -> str:
-    return f"{count / 2**20:,.0f} MiB"

@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from headtohead.core.errors import UsageError
-from headtohead.core.text import counted
+from headtohead.core.text import counted, printable
 from headtohead.data.decode import DECODER
 from headtohead.data.duplicates import ALGORITHM
 from headtohead.data.formats import decoder_identity
 from headtohead.data.long_tasks import Progress
-from headtohead.data.prepared import FORMAT, printable
+from headtohead.data.prepared import FORMAT
 from headtohead.data.sources import PictureFile
 
 _BATCH = 256  # files between two progress reports

@@ -13,16 +13,14 @@ from pathlib import Path
 
 from headtohead.core.errors import DataError, StorageError
 from headtohead.core.files import not_utf8
+from headtohead.core.text import printable
 from headtohead.data.archive_kinds import refuse_other_files
 from headtohead.data.archives import extract, extracted_folder
 from headtohead.data.hubs import hub_folder, is_hub
 from headtohead.data.inventory import loss
 from headtohead.data.layout import LAYOUT, Mention, arrange
 from headtohead.data.long_tasks import Progress
-from headtohead.data.prepared import printable
 from headtohead.data.walking import LOOSE, PassedOver, Walk, is_own, passed_over_line
-
-__all__ = ["NAMED_SOURCES", "PictureFile", "Progress", "Source", "list_unlabelled", "open_source"]
 
 NAMED_SOURCES = ("cats_vs_dogs", "synthetic")
 """Names that never mean a path; a folder of that name is reached as `./synthetic`."""

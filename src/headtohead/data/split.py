@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from headtohead.core.errors import DataError, UsageError
 from headtohead.core.streams import stream_seed
-from headtohead.core.text import counted, names
+from headtohead.core.text import counted, names, printable
 from headtohead.data.duplicates import regrouped
-from headtohead.data.prepared import GIVEN_SPLITS, PreparedSet, printable
+from headtohead.data.prepared import GIVEN_SPLITS, PreparedSet
 
 Rows = NDArray[np.int64]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from headtohead.data.prepared import printable
+from headtohead.core.text import printable
 
 SYSTEMS = "left by a system"
 HIDDEN = "hidden"

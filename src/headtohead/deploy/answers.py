@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtohead.core.errors import UsageError
-from headtohead.core.text import no_formula
-from headtohead.data.prepared import printable
+from headtohead.core.text import no_formula, printable
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
 """The model card of an exported run: use, data, metrics with intervals, verdicts, limits."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from headtohead.analysis.run_results import IN_WORDS, RunResult, primary_of
-from headtohead.core.text import counted
-from headtohead.data.prepared import printable
+from headtohead.core.text import counted, printable
 from headtohead.report.summary import Summary, shipped
 from headtohead.stats.over_images import share_interval
 
@@ -28,8 +28,6 @@ class Use:
 
 def metadata_of(summary: Summary, run: RunResult, temperature: float) -> dict[str, str]:
     """What an exported file says of itself: classes, sizes, and where it comes from."""
-    import json
-
     file = summary.file
     return {
         "classes": json.dumps(list(file.classes)),
@@ -52,17 +50,19 @@ def card(
     summary: Summary, run: RunResult, metadata: Mapping[str, str], use: Use, proof: str
 ) -> str:
     """The card as Markdown."""
-    parts = (
-        *_head(summary, run),
-        *_use(use),
-        *_data(summary, metadata),
-        *_figures(summary, run),
-        *_verdicts(summary, run.head),
-        *_confidence(float(metadata["temperature"]), use),
-        *_limits(summary),
-        *("## Proof", "", proof, ""),
-    )
-    return "\n".join(parts)
+    sections = {
+        "Use": _use(use),
+        "Data": _data(summary, metadata),
+        "Figures": _figures(summary, run),
+        "Verdicts of the study": _verdicts(summary, run.head),
+        "Confidence": _confidence(float(metadata["temperature"]), use),
+        "Limits": _limits(summary),
+        "Proof": (proof,),
+    }
+    lines = [*_head(summary, run)]
+    for title, told in sections.items():
+        lines += [f"## {title}", "", *told, ""]
+    return "\n".join(lines)
 
 
 def _head(summary: Summary, run: RunResult) -> Iterator[str]:
@@ -80,8 +80,6 @@ def _head(summary: Summary, run: RunResult) -> Iterator[str]:
 
 
 def _use(use: Use) -> Iterator[str]:
-    yield "## Use"
-    yield ""
     yield f"- Takes {use.takes}."
     yield f"- Gives {use.gives}."
     if use.script is not None:
@@ -89,13 +87,10 @@ def _use(use: Use) -> Iterator[str]:
             f"- `python {use.script} {use.file} PHOTOGRAPH…` classifies photographs; its first "
             f"lines say what it needs. headtohead is not needed."
         )
-    yield ""
 
 
 def _data(summary: Summary, metadata: Mapping[str, str]) -> Iterator[str]:
     file = summary.file
-    yield "## Data"
-    yield ""
     counts = {part: sum(found.values()) for part, found in file.counts.items()}
     told = ", ".join(f"{count:,} {part}" for part, count in counts.items())
     yield f"- Images (of the first seed's split): {told}."
@@ -110,13 +105,10 @@ def _data(summary: Summary, metadata: Mapping[str, str]) -> Iterator[str]:
             f"- The backbone began with pretrained weights: {printable(known['weights'])}, SHA-256 "
             f"{printable(known['SHA-256'])}, licence {printable(known['licence'])}."
         )
-    yield ""
 
 
 def _figures(summary: Summary, run: RunResult) -> Iterator[str]:
     level, metric = summary.file.study.verdict.level, summary.file.study.verdict.metric
-    yield "## Figures"
-    yield ""
     if run.test_best is None:
         yield "- The study's folder holds no predictions on the test split."
     else:
@@ -143,24 +135,18 @@ def _figures(summary: Summary, run: RunResult) -> Iterator[str]:
     if run.test_best is not None:  # of this run's own split, where each seed has one
         majority = max(map(sum, run.test_best.confusion)) / run.test_best.n
     yield f"- Always predicting the largest class: {majority:.2%} on test."
-    yield ""
 
 
 def _verdicts(summary: Summary, head: str) -> Iterator[str]:
-    yield "## Verdicts of the study"
-    yield ""
     mine = [c for c in summary.comparisons if head in (c.first, c.other)]
     for found in mine:
         for verdict in (found.comparison.better, found.comparison.not_worse):
             yield f"- {verdict.claim}: {verdict.outcome} ({verdict.rule})."
     if not mine:
         yield "- None on this head."
-    yield ""
 
 
 def _confidence(temperature: float, use: Use) -> Iterator[str]:
-    yield "## Confidence"
-    yield ""
     fitted = f"the temperature {temperature:.4g}, fitted on {use.fitted_on:,} validation images"
     if not use.fitted_on:
         yield (
@@ -174,13 +160,10 @@ def _confidence(temperature: float, use: Use) -> Iterator[str]:
             f"Not calibrated: headtohead divides the logits by {fitted} of this run; this file "
             f"does not. Answers are the same, confidence is not."
         )
-    yield ""
 
 
 def _limits(summary: Summary) -> Iterator[str]:
     seeds = counted(len({run.seed for run in summary.runs}), "seed")
-    yield "## Limits"
-    yield ""
     yield (
         "- The figures hold for images like the test split's. What lies elsewhere (other cameras, "
         "other subjects, no class of these) is named all the same, and may be named with "
@@ -191,7 +174,6 @@ def _limits(summary: Summary) -> Iterator[str]:
         "- Licences: that of the photographs is not known to headtohead, that of pretrained "
         "weights only where it stands above. Look them up before you hand this model on."
     )
-    yield ""
 
 
 def _quoted(name: str) -> str:

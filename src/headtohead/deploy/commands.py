@@ -13,10 +13,10 @@ from headtohead.core.errors import DataError, UsageError, brief
 from headtohead.core.files import expanded, sha256_of
 from headtohead.core.pictures import format_of, write_picture
 from headtohead.core.system import cache_folder
-from headtohead.core.text import counted
+from headtohead.core.text import counted, printable
 from headtohead.data.long_tasks import Progress
 from headtohead.data.prepare import cached_set
-from headtohead.data.prepared import file_hashes, printable
+from headtohead.data.prepared import file_hashes
 from headtohead.deploy.answers import FORMATS, Answer
 from headtohead.deploy.image_files import Read, paths_of, read_all
 from headtohead.deploy.opening import open_predictor, predictor_of
@@ -85,6 +85,7 @@ def explain(
 
     format_of(out)  # that it can be written is known before the work
     if masks is not None:
+        masks = expanded(masks)
         check_masks_folder(masks)
     predictor = open_predictor(folder, head, seed, device=device, trust=trust)
     paths = paths_of(names, sys.stdin)

@@ -19,8 +19,8 @@ import numpy as np
 from PIL import Image
 
 from headtohead.core.errors import StorageError, UsageError
+from headtohead.core.text import printable
 from headtohead.data.decode import Undecodable, decode
-from headtohead.data.prepared import printable
 from headtohead.data.resize import resize
 from headtohead.deploy.explain import ClassEvidence, Explanation, explanations
 from headtohead.deploy.image_files import Pixels

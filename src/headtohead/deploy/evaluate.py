@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from headtohead.analysis.run_results import IN_WORDS, RunResult, primary_of
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import DataError, UsageError
-from headtohead.core.text import counted, names
+from headtohead.core.text import counted, names, printable
 from headtohead.data.long_tasks import Progress
 from headtohead.data.pipeline import look_at
-from headtohead.data.prepared import PreparedSet, printable
+from headtohead.data.prepared import PreparedSet
 from headtohead.deploy.new_images import NewImages, matched
 from headtohead.deploy.overlap import Overlap, overlap
 from headtohead.deploy.runs import load_model

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from headtohead.core.pictures import caption_font, drawable
-from headtohead.data.prepared import printable
+from headtohead.core.text import printable
 from headtohead.deploy.image_files import Pixels
 from headtohead.deploy.predictor import device_of
 from headtohead.deploy.runs import Member

@@ -226,14 +226,20 @@ def _elsewhere(made: Path, script: Path, images: Pixels) -> NDArray[np.float64]:
     """What the shipped script says, in a process that cannot import headtohead."""
     np.save(made.parent / "images.npy", images)
     command = [sys.executable, "-I", "-c", _ALONE, str(script), str(made), "--array"]
-    done = subprocess.run(
-        [*command, str(made.parent / "images.npy")],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE,
-        env={**os.environ, "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "torch")},
-    )
+    try:
+        done = subprocess.run(
+            [*command, str(made.parent / "images.npy")],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE,
+            env={**os.environ, "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "torch")},
+        )
+    except subprocess.TimeoutExpired:
+        raise RunError(
+            f"the export does not answer by {script.name} on {len(images)} images within "
+            f"{PATIENCE:g} s. Nothing was written: try again when the machine does less."
+        ) from None
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise RunError(f"the export does not run by {script.name}: {last[:300]}")
@@ -246,14 +252,14 @@ def _reloaded(subject: Subject, made: Path, images: Pixels) -> NDArray[np.float6
 
     from headtohead.deploy.predictor import logits_of_each
     from headtohead.stats.metrics import probabilities
+    from headtohead.training.checkpoint import within
     from headtohead.training.plans import run_plan, untrained
 
     plan = run_plan(subject.ledger, subject.run.head, subject.run.seed)
     state = safetensors.torch.load_file(made)
     model = untrained(plan, state)
     for prefix, part in _parts(model).items():
-        own = {name: value for name, value in state.items() if name.startswith(prefix)}
-        part.load_state_dict({name.removeprefix(prefix): value for name, value in own.items()})
+        part.load_state_dict(within(state, prefix))
     (logits,) = logits_of_each([model], images)
     return probabilities(logits)
 

@@ -15,9 +15,9 @@ from PIL import Image
 from headtohead.core.errors import DataError, StorageError, UsageError
 from headtohead.core.files import expanded
 from headtohead.core.system import usable_cores
+from headtohead.core.text import printable
 from headtohead.data.decode import Undecodable, decode_file, upright
 from headtohead.data.decode_pool import decode_chunks
-from headtohead.data.prepared import printable
 from headtohead.data.resize import resize
 from headtohead.data.walking import Walk
 

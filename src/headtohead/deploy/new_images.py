@@ -1,7 +1,6 @@
 """The images that a finished study is evaluated on, by the study's own classes and metric."""
 
 import dataclasses
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,10 @@ from numpy.typing import NDArray
 
 from headtohead.analysis.pairs import answers_scored
 from headtohead.core.errors import DataError
-from headtohead.core.text import FEW, counted, names
+from headtohead.core.text import FEW, composed, counted, names, printable
 from headtohead.data.feature_cache import key_of
 from headtohead.data.long_tasks import Progress
-from headtohead.data.prepared import PreparedSet, printable
+from headtohead.data.prepared import PreparedSet
 from headtohead.deploy.overlap import Overlap
 from headtohead.deploy.predictor import device_of
 from headtohead.stats.metrics import Evaluation, evaluate
@@ -80,12 +79,8 @@ class NewImages:
         return np.asarray(logits.cpu().numpy(), np.float32)
 
 
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
-
-
 def _folded(name: str) -> str:
-    return _composed(name).casefold()
+    return composed(name).casefold()
 
 
 def matched(
@@ -116,7 +111,7 @@ def matched(
     notes = []
     for number in known:
         name, index = prepared.classes[number], place[number]
-        if index is not None and _composed(name) != _composed(classes[index]):
+        if index is not None and composed(name) != composed(classes[index]):
             notes.append(f"Class {printable(name)} is taken as {printable(classes[index])}.")
     if others := [number for number in range(len(prepared.classes)) if number not in known]:
         count = int(np.isin(prepared.labels, others).sum())

@@ -2,14 +2,14 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headtohead.config.backbone import LIBRARIES
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import RunError, UsageError
 from headtohead.core.files import expanded
-from headtohead.data.prepared import printable
+from headtohead.core.system import current_folder
+from headtohead.core.text import printable
 from headtohead.probes.predictions import PREDICTIONS
 from headtohead.report.page.validity import failed, failed_remedy, without_runs
 from headtohead.report.summary import Summary, shipped
@@ -174,8 +174,8 @@ def _see_weights(study: StudySpec) -> None:
     if study.backbone.frozen and name not in (None, "pretrained") and not expanded(name).exists():
         raise UsageError(
             f"the weights of this study's frozen backbone lie in {printable(name)!r}, which is not "
-            f"there, seen from {Path.cwd()}: copy that file to this place, or run the command "
-            f"where it is."
+            f"there, seen from {current_folder()}: copy that file to this place, or run the "
+            f"command where it is."
         )
 
 

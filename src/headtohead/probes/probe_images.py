@@ -16,12 +16,13 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from headtohead.core.errors import DataError, UsageError
+from headtohead.core.text import printable
 from headtohead.data.decode import Undecodable, decode_file
 from headtohead.data.long_tasks import Progress
-from headtohead.data.prepared import PreparedSet, printable
+from headtohead.data.prepared import PreparedSet
 from headtohead.data.resize import resize
 from headtohead.data.sources import Source
 from headtohead.data.split import split
@@ -109,8 +110,7 @@ def keep_images(
         place = images_path(ledger.out, seed)
         found = read_images(place, digest)
         if found is None:
-            shares = (study.split.train, study.split.validation, study.split.test)
-            test = split(prepared, fractions=shares, seed=seed).test
+            test = split(prepared, fractions=study.split.shares, seed=seed).test
             rows = probe_rows(prepared, test, most_of(prepared.image_size + 2 * margin))
             found = collect_images(source, prepared, rows, margin=margin, progress=progress)
             write_images(place, digest, found)
@@ -280,7 +280,7 @@ def read_mask(path: Path, side: int, size: tuple[int, int] | None = None) -> NDA
     try:
         with Image.open(path) as image:
             values = _mask_values(image)
-    except (OSError, UnidentifiedImageError) as error:
+    except Exception as error:  # Pillow's plugins raise nearly every built-in exception
         raise DataError(
             f"the mask {printable(str(path))} cannot be read ({error}): repair or remove it."
         ) from error

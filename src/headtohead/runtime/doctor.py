@@ -12,6 +12,7 @@ from headtohead.config.options import documented
 from headtohead.core.errors import RunError
 from headtohead.core.files import expanded
 from headtohead.core.processes import Process, module_command
+from headtohead.core.system import current_folder
 from headtohead.runtime.examination import Machine, Problem, examine, lines_of, problem_lines
 from headtohead.runtime.ray import ERRORS, VARIABLES, check_ray
 
@@ -100,11 +101,11 @@ def doctor(
 
     Of a Ray cluster the same of each machine. Starts one process on each machine that loads torch;
     writes nothing that stays. Raises UsageError for a cluster that cannot be reached, and RunError
-    for one that is lost meanwhile.
+    for one that is lost meanwhile, and StorageError where the current folder was deleted.
     """
     execution = study_from(None, executor=executor).execution
     if not execution.on_ray:
-        return examine(out=out or Path.cwd(), cache=cache)
+        return examine(out=out or current_folder(), cache=cache)
     check_ray()
     asked = {
         "address": execution.address,

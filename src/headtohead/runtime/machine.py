@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from headtohead.core.limits import core_limit
-from headtohead.core.system import usable_cores
+from headtohead.core.system import current_folder, usable_cores
 
 TIMEOUT = 120
 """Seconds for loading torch: a cold disk takes some 30."""
@@ -143,7 +143,7 @@ def drivers_gpus() -> tuple[str, ...]:
 
 def torch_of() -> Torch:
     """What PyTorch says of this machine, asked in a process that finds modules as a worker does."""
-    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+    path = os.pathsep.join(entry or str(current_folder()) for entry in sys.path)
     try:
         said = subprocess.run(
             # -P: a torch.py in the user's current folder must not be taken for torch.

@@ -13,7 +13,6 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping
-from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -21,7 +20,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from headtohead.core.files import write_atomic
+from headtohead.core.files import sha256_of_bytes, write_atomic
 
 FORMAT = 1
 THUMBNAILS = "thumbnails"
@@ -60,7 +59,7 @@ def write_evidence(
     content = buffer.getvalue()
     if _content(path) != content:
         write_atomic(path, content, sync=False)
-    digest = sha256(content).hexdigest()
+    digest = sha256_of_bytes(content)
     manifest = {"format": FORMAT, "probe": probe, "run": key, "sha256": digest, **also}
     text = json.dumps(manifest, indent=1)
     write_atomic(path.with_suffix(".json"), text.encode(), sync=False)
@@ -88,7 +87,7 @@ def read_with_manifest(path: Path, probe: str, *keys: str) -> tuple[Arrays, dict
         key = manifest["prepared"] if "prepared" in manifest else manifest["run"]
         found = (manifest["format"], manifest.get("probe", THUMBNAILS), key in keys)
         content = path.read_bytes()
-        if found != (FORMAT, probe, True) or manifest["sha256"] != sha256(content).hexdigest():
+        if found != (FORMAT, probe, True) or manifest["sha256"] != sha256_of_bytes(content):
             return None
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from headtohead.core.errors import UsageError
 from headtohead.core.files import write_atomic
-from headtohead.data.prepared import PreparedSet, printable
+from headtohead.core.text import printable
+from headtohead.data.prepared import PreparedSet
 from headtohead.data.split import Split
 
 PICTURES_FILE = "pictures.csv"

@@ -55,6 +55,15 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, int | str | None]]:
     return tensors, json.loads(text)
 
 
+def within(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Those whose names begin with `prefix`, by what follows it."""
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
 def _tied(tensors: dict[str, Tensor]) -> dict[str, str]:
     """Name → the earlier name of the very same tensor, for those that have one."""
     first: dict[tuple[object, ...], str] = {}

@@ -69,81 +69,18 @@ class Inputs(Protocol):
         """What a `Classifier` says of a batch's inputs, (n, outputs)."""
 
 
-@final
-class Pictures:
-    """All images of a study, as uint8, ready to be drawn from.
+class _Kept(ABC):
+    """What is kept of every view of every image, row by row, ready to be drawn from.
 
-    On the CPU the array stays memory-mapped and is shared with every other worker. On a GPU it is
-    copied there once, so that no step waits for the host, where it takes no more than MOST_OF_A_GPU
-    of its free memory, and is drawn from on the host otherwise.
+    Rows lie view after view. On the CPU the array stays memory-mapped and is shared with every
+    other worker. On a GPU it is copied there once, so that no step waits for the host, where it
+    takes no more than MOST_OF_A_GPU of its free memory, and is drawn from on the host otherwise.
     """
 
     def __init__(
-        self, images: NDArray[np.uint8], labels: NDArray[np.int64], device: torch.device
+        self, kept: Tensor, labels: NDArray[np.int64], device: torch.device, views: int = 1
     ) -> None:
-        """`images` is (N, H, W, 3), `labels` (N,), which is kept at hand as it is, too."""
-        self.device = device
-        self.labels = labels
-        kept = without_copy(images)
-        self.capturable = _fits(kept, device)
-        self._images = kept.to(device) if self.capturable else kept
-        self._labels = torch.from_numpy(labels).to(device)
-
-    def __len__(self) -> int:
-        return len(self._labels)
-
-    def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (n, 3, H, W) float32 in [0, 1], channels last in memory, and labels (n,)."""
-        pixels = _drawn(self._images, rows)
-        pictures = pixels.permute(0, 3, 1, 2).to(torch.float32).div_(255)
-        return pictures, torch.index_select(self._labels, 0, rows)
-
-    def augmented(self, rows: Tensor, draws: Tensor, by: Augmentation) -> tuple[Tensor, Tensor]:
-        """The same, changed as (n, 7) `draws` say."""
-        pictures, labels = self.batch(rows)
-        return by(pictures, draws), labels
-
-    def for_head(self, head: Head) -> Inputs:
-        """The images themselves."""
-        return self
-
-    def part(self, rows: NDArray[np.int64]) -> "Pictures":
-        """The images of `rows` alone, copied."""
-        part = copy(self)
-        part.labels = self.labels[rows]
-        part._images, part._labels = self._images[rows], self._labels[rows]
-        return part
-
-    def classify(self, head: Head, maps: Tensor) -> Tensor:
-        """The head's logits of maps."""
-        logits: Tensor = head(maps)
-        return logits
-
-    def maps(self, backbone: Backbone, inputs: Tensor) -> Tensor:
-        """What the backbone makes of images."""
-        features: Tensor = backbone(inputs)
-        return features
-
-    def logits(self, model: nn.Module, inputs: Tensor) -> Tensor:
-        """What the whole model says."""
-        logits: Tensor = model(inputs)
-        return logits
-
-    def rows(self, rows: NDArray[np.int64]) -> Tensor:
-        """Row numbers as a tensor on the device."""
-        return torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)
-
-
-class _OfViews(ABC):
-    """What is kept of every view of every image, row by row: the backbone never runs.
-
-    Rows lie view after view. They are kept as `Pictures` keeps images.
-    """
-
-    def __init__(
-        self, kept: Tensor, views: int, labels: NDArray[np.int64], device: torch.device
-    ) -> None:
-        """`kept` is (views · N, …), view 1 of mirrored images; `labels` (N,)."""
+        """`kept` is (views · N, …), view 1 of mirrored images; `labels` (N,) stay at hand, too."""
         self.device = device
         self.labels = labels
         self.capturable = _fits(kept, device)
@@ -153,6 +90,10 @@ class _OfViews(ABC):
 
     def __len__(self) -> int:
         return len(self._labels)
+
+    def rows(self, rows: NDArray[np.int64]) -> Tensor:
+        """Row numbers as a tensor on the device."""
+        return torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)
 
     def part(self, rows: NDArray[np.int64]) -> Self:
         """What is kept of `rows` alone, in every view, copied."""
@@ -164,11 +105,58 @@ class _OfViews(ABC):
         return part
 
     def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """What is kept of the rows (n,), float32, and labels (n,)."""
+        """The inputs of the rows (n,), float32, and labels (n,)."""
         return self._of(rows), torch.index_select(self._labels, 0, rows)
 
+    def classify(self, head: Head, maps: Tensor) -> Tensor:
+        """The head's logits of maps."""
+        logits: Tensor = head(maps)
+        return logits
+
+    @abstractmethod
+    def _of(self, rows: Tensor) -> Tensor:
+        """The inputs of rows of all views."""
+
+
+@final
+class Pictures(_Kept):
+    """All images of a study, kept as uint8."""
+
+    def __init__(
+        self, images: NDArray[np.uint8], labels: NDArray[np.int64], device: torch.device
+    ) -> None:
+        """`images` is (N, H, W, 3), `labels` (N,)."""
+        super().__init__(without_copy(images), labels, device)
+
+    def _of(self, rows: Tensor) -> Tensor:
+        """(n, 3, H, W) in [0, 1], channels last in memory."""
+        return _drawn(self._kept, rows).permute(0, 3, 1, 2).to(torch.float32).div_(255)
+
     def augmented(self, rows: Tensor, draws: Tensor, by: Augmentation) -> tuple[Tensor, Tensor]:
-        """The same, of mirrored images where (n, 7) `draws` say so. Raises ValueError."""
+        """A batch, changed as (n, 7) `draws` say."""
+        pictures, labels = self.batch(rows)
+        return by(pictures, draws), labels
+
+    def for_head(self, head: Head) -> Inputs:
+        """The images themselves."""
+        return self
+
+    def maps(self, backbone: Backbone, inputs: Tensor) -> Tensor:
+        """What the backbone makes of images."""
+        features: Tensor = backbone(inputs)
+        return features
+
+    def logits(self, model: nn.Module, inputs: Tensor) -> Tensor:
+        """What the whole model says."""
+        logits: Tensor = model(inputs)
+        return logits
+
+
+class _OfViews(_Kept):
+    """What is kept of a frozen backbone's maps of every image: the backbone never runs."""
+
+    def augmented(self, rows: Tensor, draws: Tensor, by: Augmentation) -> tuple[Tensor, Tensor]:
+        """A batch, of mirrored images where (n, 7) `draws` say so. Raises ValueError."""
         if by.spec != AugmentSpec(flip=True) or self._views < 2:
             raise ValueError(f"{self._views} views of each image for {by.spec}")
         seen = rows + len(self) * mirrored(draws)
@@ -182,18 +170,6 @@ class _OfViews(ABC):
         """What the model's head says."""
         return self.classify(cast(Head, model.get_submodule("head")), inputs)
 
-    @abstractmethod
-    def classify(self, head: Head, maps: Tensor) -> Tensor:
-        """What the head says of the inputs."""
-
-    def rows(self, rows: NDArray[np.int64]) -> Tensor:
-        """Row numbers as a tensor on the device."""
-        return torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)
-
-    @abstractmethod
-    def _of(self, rows: Tensor) -> Tensor:
-        """The inputs of rows of all views."""
-
 
 @final
 class Features(_OfViews):
@@ -204,7 +180,7 @@ class Features(_OfViews):
     ) -> None:
         """`features` is (views, N, h, w, C) float16 or float32; view 1 is of mirrored images."""
         kept = without_copy(features.reshape(-1, *features.shape[2:]))
-        super().__init__(kept, len(features), labels, device)
+        super().__init__(kept, labels, device, len(features))
         self._pooled: dict[Pool, Pooled] = {}
 
     def part(self, rows: NDArray[np.int64]) -> Self:
@@ -227,7 +203,7 @@ class Features(_OfViews):
                 return self
             if sum(p.nbytes for p in self._pooled.values()) + found.nbytes > most_pooled():
                 self._pooled.clear()
-            self._pooled[head.pool] = Pooled(found, self._views, self.labels, self.device)
+            self._pooled[head.pool] = Pooled(found, self.labels, self.device, self._views)
         return self._pooled[head.pool]
 
     @torch.no_grad()
@@ -241,11 +217,6 @@ class Features(_OfViews):
         for part in torch.split(rows, POOLED_AT_ONCE):
             found[part] = of_stored(pool, self._of(part))
         return found
-
-    def classify(self, head: Head, maps: Tensor) -> Tensor:
-        """The head's logits of maps."""
-        logits: Tensor = head(maps)
-        return logits
 
     def _of(self, rows: Tensor) -> Tensor:
         """(n, C, h, w), channels last in memory."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from headtohead.backbones.frozen import with_checkpointing, with_frozen_norms
 from headtohead.config.recipe import RecipeSpec
 from headtohead.config.study import BackboneSpec, HeadSpec
+from headtohead.core.errors import reason_of
 from headtohead.heads.classifier import Classifier, build_classifier
 from headtohead.store.ledger import Ledger
 from headtohead.store.records import BEST, LAST
@@ -141,13 +142,12 @@ def finished_model(
     model = plan.build(lent=True) if lent else untrained(plan, weights)
     try:
         if lent:
-            own = {name.removeprefix(_HEAD): value for name, value in weights.items()}
-            model.head.load_state_dict(own)
+            model.head.load_state_dict(checkpoint.within(weights, _HEAD))
         else:
             model.load_state_dict(weights)
     except RuntimeError as error:
         raise checkpoint.DamagedCheckpointError(
-            f"{path}: its tensors do not fit the model ({' '.join(str(error).split())[:160]})"
+            f"{path}: its tensors do not fit the model ({reason_of(error, 160)})"
         ) from error
     if not plain:
         model.backbone = fastest(model.backbone)

@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from headtohead.core.files import sha256_of, sync_file, write_atomic
 from headtohead.data.split import Split
@@ -19,8 +18,7 @@ from headtohead.store.records import (
     RunRecord,
 )
 from headtohead.training import checkpoint
-from headtohead.training.acceleration import kernels_of
-from headtohead.training.device import check_precision, environment
+from headtohead.training.device import check_precision
 from headtohead.training.epochs import Epochs, Watcher, epochs_of, recompute
 from headtohead.training.inference import loss_and_accuracy
 from headtohead.training.inputs import Inputs
@@ -49,7 +47,7 @@ def train(
     failure = None
     while failure is None and len(state.history) < plan.epochs(state.model):
         failure = _train_epoch(plan, state, training, split, folder, watcher)
-    return _finish(plan, state, pictures.device, folder, failure)
+    return _finish(plan, state, folder, failure)
 
 
 def _train_epoch(
@@ -100,9 +98,7 @@ def _measured(plan: RunPlan, state: RunState, inputs: Inputs, split: Split) -> d
     return measures
 
 
-def _finish(
-    plan: RunPlan, state: RunState, device: torch.device, folder: Path, failure: Failure | None
-) -> RunRecord:
+def _finish(plan: RunPlan, state: RunState, folder: Path, failure: Failure | None) -> RunRecord:
     """Write the last weights and, last of all, the record that says the run is over."""
     if failure is None:
         weights, epoch = state.model.state_dict(), len(state.history)
@@ -121,11 +117,7 @@ def _finish(
         best_epoch=state.best.epoch if state.best else None,
         parameters=state.model.parameters_count(),
         feature_maps=(state.model.backbone.channels, *state.model.backbone.map_size(pixels)),
-        environment=environment(
-            device,
-            plan.recipe.arithmetic,
-            kernels_of(state.model, device, plan.recipe.arithmetic),
-        ),
+        environment=state.environment,
         seconds=sum(e.seconds for e in state.history),
         cpu_seconds=sum(e.cpu_seconds for e in state.history),
         files={name: sha256_of(folder / name) for name in kept},

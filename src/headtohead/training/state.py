@@ -41,14 +41,14 @@ ANEW = "training this run from its first epoch"
 class RunState:
     """The model, its optimizer and the epochs so far.
 
-    `machine` is what here its numbers depend on, and `repeatable` says whether an epoch that is
+    `environment` is that of the run's record, and `repeatable` says whether an epoch that is
     computed again gives the same bits. `written` is when the last position was written, and `took`
     the seconds that this took.
     """
 
     model: Classifier
     optimizer: Optimizer
-    machine: str
+    environment: dict[str, str]
     repeatable: bool
     history: list[EpochRecord] = field(default_factory=list)
     best: EpochRecord | None = None
@@ -66,8 +66,9 @@ class RunState:
         model = plan.to_train(device)
         check_outputs(model, plan.head, image_size=plan.image_size, classes=plan.classes)
         optimizer = optimizer_of(model, plan.recipe, schedule_of(plan.recipe, train))
-        machine = _machine(plan, model, device)
-        state = cls(model, optimizer, machine, _is_repeatable(device))
+        precision = plan.recipe.arithmetic
+        found = environment(device, precision, kernels_of(model, device, precision))
+        state = cls(model, optimizer, found, _is_repeatable(device))
         state._resume(plan, folder, watcher)
         if not state.history and plan.after is not None:
             _inherit(model, plan.after)
@@ -106,13 +107,14 @@ class RunState:
         if best is not None and best.epoch == epoch != held:
             self._save_best(plan, folder)
 
+    @property
+    def machine(self) -> str:
+        """What the numbers of a run here depend on, in words: no run has epochs of two such."""
+        return ", ".join(f"{name} {self.environment[name]}" for name in NUMERIC_ENVIRONMENT)
+
     def _restore(self, tensors: dict[str, Tensor], steps: int) -> None:
-        parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}}
-        for name, value in tensors.items():
-            part, _, rest = name.partition("/")
-            parts[part][rest] = value
-        self.model.load_state_dict(parts["model"])
-        self.optimizer.restore(parts["optimizer"], steps)
+        self.model.load_state_dict(checkpoint.within(tensors, "model/"))
+        self.optimizer.restore(checkpoint.within(tensors, "optimizer/"), steps)
 
     @property
     def old(self) -> bool:
@@ -188,13 +190,6 @@ def _position(
     return tensors, position
 
 
-def _machine(plan: RunPlan, model: Classifier, device: torch.device) -> str:
-    """What the numbers of a run here depend on, in words: no run has epochs of two such."""
-    precision = plan.recipe.arithmetic
-    found = environment(device, precision, kernels_of(model, device, precision))
-    return ", ".join(f"{name} {found[name]}" for name in NUMERIC_ENVIRONMENT)
-
-
 def _is_repeatable(device: torch.device) -> bool:
     """Whether an epoch that is computed again gives the same bits."""
     return device.type == "cpu" or torch.are_deterministic_algorithms_enabled()
@@ -228,6 +223,4 @@ def _inherit(model: Classifier, folder: Path) -> None:
             f"last weights of it ({error}): it failed, or they were deleted. Delete that folder "
             f"to have it trained again."
         ) from error
-    prefix = "backbone."
-    own = {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
-    model.backbone.load_state_dict(own)
+    model.backbone.load_state_dict(checkpoint.within(weights, "backbone."))

@@ -5,39 +5,28 @@ each image, then {"done": true}, or {"error": text} where the disk is at fault. 
 its standard input ends, so that it dies with its parent.
 """
 
-import json
-import os
+import queue
 import sys
 from pathlib import Path
-from threading import Thread
+from typing import Any
 
+from headtohead.core.processes import listen, say
 from headtohead.data.synthetic.source import draw_share
 
 
-def _die_with_parent() -> None:
-    # Not sys.stdin: a thread that waits inside its buffer cannot be ended by the interpreter.
-    while os.read(0, 1024):
-        pass
-    os._exit(1)
-
-
-def _say(message: dict[str, object]) -> None:
-    sys.stdout.write(json.dumps(message) + "\n")
-    sys.stdout.flush()
-
-
 def main() -> None:
-    """Draw the share that is sent."""
-    share = json.loads(sys.stdin.readline())
-    Thread(target=_die_with_parent, daemon=True).start()
+    """Draw the share that is sent, then wait for the parent to end this process."""
+    orders: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    listen(sys.stdin, orders.put)
+    share = orders.get()
     folder = Path(share.pop("folder"))
     try:
         for index in draw_share(folder, **share):
-            _say({"drawn": index})
+            say({"drawn": index})
+        say({"done": True})
     except OSError as error:
-        _say({"error": error.strerror or str(error)})
-    else:
-        _say({"done": True})
+        say({"error": error.strerror or str(error)})
+    orders.get()
 
 
 if __name__ == "__main__":

@@ -37,6 +37,12 @@ def to_pixels(image: Image.Image) -> Pixels:
     return np.asarray(image, dtype=np.float32) / np.float32(255)
 
 
+def coordinates(width: int, height: int) -> tuple[Pixels, Pixels]:
+    """The column (1, width) and the row (height, 1) of each pixel."""
+    columns, rows = (np.arange(side, dtype=np.float32) for side in (width, height))
+    return columns[None, :], rows[:, None]
+
+
 class _Canvas:
     """Where parts are drawn one over the other, in pixels of the image to be."""
 

@@ -9,7 +9,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from headtohead.core.streams import stream
-from headtohead.data.synthetic.canvas import Layer, Pixels, draw_layer, to_image, to_pixels
+from headtohead.data.synthetic.canvas import (
+    Layer,
+    Pixels,
+    coordinates,
+    draw_layer,
+    to_image,
+    to_pixels,
+)
 from headtohead.data.synthetic.poses import Animal, draw_animal
 from headtohead.data.synthetic.scene import (
     draw_background,
@@ -192,9 +199,7 @@ def _coated(
 ) -> Pixels:
     """The animal's colours (height, width, 3): coat where nothing is painted, then shading."""
     height, width = layer.cover.shape
-    x = np.arange(width, dtype=np.float32)[None, :]
-    y = np.arange(height, dtype=np.float32)[:, None]
-    u, v = placement.invert(x, y)
+    u, v = placement.invert(*coordinates(width, height))
     marks = _marks(coat, u / traits.head_size, v / traits.head_size, rng)[:, :, None]
     base, marking, second = np.array([coat.base, coat.marking, coat.second], np.float32) / 255
     hair = base + marks * (marking - base)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageFilter
 
-from headtohead.data.synthetic.canvas import Pixels, to_image, to_pixels
+from headtohead.data.synthetic.canvas import Pixels, coordinates, to_image, to_pixels
 from headtohead.data.synthetic.shapes import (
     Colour,
     Part,
@@ -86,8 +86,7 @@ def _room(rng: np.random.Generator, width: int, height: int) -> Pixels:
     """A wall, papered or plain, above a floor of boards or tiles."""
     horizon = int(height * between(rng, 0.35, 0.85))
     wall = 0.9 + 0.2 * noise(rng, width, height, max(width, height) / 3)
-    x = np.arange(width, dtype=np.float32)[None, :]
-    y = np.arange(height, dtype=np.float32)[:, None]
+    x, y = coordinates(width, height)
     if rng.random() < 0.4:
         wall = wall * (1 + between(rng, 0.03, 0.12) * np.sign(np.sin(x * between(rng, 0.08, 0.5))))
     picture = _shade(tinted(rng, choose(rng, WALLS)), wall.astype(np.float32))
@@ -120,8 +119,7 @@ def _garden(rng: np.random.Generator, width: int, height: int) -> Pixels:
 def _cloth(rng: np.random.Generator, width: int, height: int) -> Pixels:
     """A blanket with stripes, checks or a weave, in folds."""
     angle, period = between(rng, 0, np.pi), between(rng, 8, 50)
-    x = np.arange(width, dtype=np.float32)[None, :]
-    y = np.arange(height, dtype=np.float32)[:, None]
+    x, y = coordinates(width, height)
     warp = noise(rng, width, height, max(width, height) / 3) * period * 1.5
     along = (np.cos(angle) * x + np.sin(angle) * y + warp) * (2 * np.pi / period)
     across = (np.cos(angle) * y - np.sin(angle) * x + warp) * (2 * np.pi / period)

@@ -81,10 +81,10 @@ def closed(points: list[tuple[float, float]], steps: int = 7) -> Points:
     return _spline(p[:-3], p[1:-2], p[2:-1], p[3:], steps)
 
 
-def symmetric(half: list[tuple[float, float]], steps: int = 6) -> Points:
+def symmetric(half: list[tuple[float, float]]) -> Points:
     """The smooth closed curve through `half`, given from top to bottom, and its mirror image."""
     middle = [(-x, y) for x, y in reversed(half) if abs(x) > 1e-9]
-    return closed([*half, *middle], steps)
+    return closed([*half, *middle], steps=6)
 
 
 def blob(x: float, y: float, rx: float, ry: float, angle: float = 0.0, steps: int = 28) -> Points:

@@ -1,6 +1,5 @@
 """The folder of drawn images: drawn once, by several processes, complete or not there at all."""
 
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from filelock import FileLock
 from headtohead.core.errors import DataError, StorageError, UsageError
 from headtohead.core.processes import Pool, Process, Worker, module_command
 from headtohead.core.system import ANOTHER_CACHE, usable_cores
-from headtohead.data.inventory import install, loss, tell_loss
+from headtohead.data.inventory import loss, make_whole
 from headtohead.data.long_tasks import Progress
 from headtohead.data.selection import select
 from headtohead.data.sources import PictureFile
@@ -76,22 +75,14 @@ def _used(count: int, limit: int) -> list[int]:
 
 
 def _draw_once(folder: Path, progress: Progress, numbers: Sequence[int], seed: int) -> None:
-    """Draw into a temporary sibling and rename it, while holding the folder's lock."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f"{folder.name}.lock")):
-        if (lost := loss(folder)) is None:
-            return
-        tell_loss(folder, "the drawn images", lost, progress)
-        prefix = f".{folder.name}.part-"
-        for abandoned in folder.parent.glob(f"{prefix}*"):
-            shutil.rmtree(abandoned, ignore_errors=True)
-        part = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
-        try:
-            part.chmod(0o755)
-            _draw_in_processes(part, progress, numbers, seed)
-            install(part, folder)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+        make_whole(
+            folder,
+            "the drawn images",
+            lambda growing: _draw_in_processes(growing, progress, numbers, seed),
+            progress,
+        )
 
 
 def draw_share(folder: Path, numbers: Sequence[int], seed: int) -> Iterator[int]:
