@@ -25,7 +25,6 @@ class Cost:
     parameters: str
     megabytes: str
     seconds: str
-    chosen: bool
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def brief(summary: Summary, found: ShortAnswer) -> Brief:
     step, command = _next(summary, found)
     return Brief(
         believe=_believe(summary, found),
-        costs=tuple(_cost(summary, head) for head in shown),
+        costs=tuple(map(_cost, shown)),
         more_costs=len(summary.heads) - len(shown),
         next_step=step,
         command=command,
@@ -75,7 +74,7 @@ def _that_matter(summary: Summary) -> Iterator[HeadResult]:
     yield from (head for head in summary.heads if head.head in named)
 
 
-def _cost(summary: Summary, head: HeadResult) -> Cost:
+def _cost(head: HeadResult) -> Cost:
     spent = head.spreads["cpu_seconds"]
     total = head.parameters.total
     return Cost(
@@ -83,7 +82,6 @@ def _cost(summary: Summary, head: HeadResult) -> Cost:
         parameters=f"{total:,}",
         megabytes=f"{total * MEGABYTES:,.2g}" if total < 25e6 else f"{total * MEGABYTES:,.0f}",
         seconds=MISSING if spent is None else f"{spent.mean:,.{digits_of_seconds(spent.mean)}f}",
-        chosen=summary.winner is not None and summary.winner.head == head.head,
     )
 
 

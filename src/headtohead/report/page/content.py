@@ -91,7 +91,6 @@ class SpeedRow:
     wall: str
     wall_range: str
     cpu: str
-    order: float
 
 
 @dataclass(frozen=True)
@@ -166,9 +165,6 @@ class Content:
         """Comparisons of heads that are folded away."""
         return tuple(item for item in self.summary.comparisons if item.other in self.faint)
 
-    many = 5
-    """Comparisons that the first screen tells; more are folded."""
-
     @property
     def many_classes(self) -> bool:
         """Whether tables of classes are folded."""
@@ -229,7 +225,7 @@ def gather(
         beside=tuple(beside_view(data.file, tracks, other) for other in beside),
         overfit_rows=tuple(overfit_rows(summary, tracks)),
         reliability=_reliability(found, data),
-        confusions=confusions(found, data.file.classes, list(data.study.heads)),
+        confusions=confusions(found, data.file.classes),
         by_class=head_classes(summary),
         speed=_speed_table(data.session(SPEED)),
         seen=_seen(data, summary, found, kept, pictures),
@@ -281,14 +277,12 @@ def _speed_table(found: Speed | None) -> SpeedTable | None:
     rows = []
     for index, head in enumerate(found.heads):
         wall, cpu = 1000 * found.wall[index], 1000 * found.cpu[index]
-        middle = float(sorted(wall)[len(wall) // 2])
         rows.append(
             SpeedRow(
                 head,
-                _milliseconds(middle),
+                _milliseconds(float(sorted(wall)[len(wall) // 2])),
                 f"{_milliseconds(wall.min())} to {_milliseconds(wall.max())}",
                 _milliseconds(float(sorted(cpu)[len(cpu) // 2])),
-                middle,
             )
         )
     about = (

@@ -24,29 +24,24 @@ class PageMeasure:
     scale: float
     digits: int
     better: str | None
-    about: str
 
 
 MEASURES = (
-    PageMeasure("test accuracy, %", "test_accuracy", 100, 1, "high", "at the best epoch"),
-    PageMeasure("best validation, %", "best_val_accuracy", 100, 1, "high", "chooses the epoch"),
-    PageMeasure("last validation, %", "last_val_accuracy", 100, 1, "high", "at the last epoch"),
-    PageMeasure("over-fitting, points", "last_overfit", 100, 1, "low", "training minus validation"),
-    PageMeasure("AUROC", "test_auroc", 1, 3, "high", "test, best epoch"),
-    PageMeasure("log loss, nats", "test_loss", 1, 3, "low", "test, best epoch"),
-    PageMeasure("ECE, %", "test_ece", 100, 1, "low", "calibration error; test, best epoch"),
-    PageMeasure("Brier", "test_brier", 1, 3, "low", "0 to 2; test, best epoch"),
-    PageMeasure("processor s per run", "cpu_seconds", 1, 0, None, "of all its threads together"),
+    PageMeasure("test accuracy, %", "test_accuracy", 100, 1, "high"),
+    PageMeasure("best validation, %", "best_val_accuracy", 100, 1, "high"),
+    PageMeasure("last validation, %", "last_val_accuracy", 100, 1, "high"),
+    PageMeasure("over-fitting, points", "last_overfit", 100, 1, "low"),
+    PageMeasure("AUROC", "test_auroc", 1, 3, "high"),
+    PageMeasure("log loss, nats", "test_loss", 1, 3, "low"),
+    PageMeasure("ECE, %", "test_ece", 100, 1, "low"),
+    PageMeasure("Brier", "test_brier", 1, 3, "low"),
+    PageMeasure("processor s per run", "cpu_seconds", 1, 0, None),
 )
 
 PRIMARY_MEASURES: Mapping[Metric, tuple[PageMeasure, ...]] = {
     "test_accuracy": (),
-    "balanced_accuracy": (
-        PageMeasure(
-            "balanced, %", "test_balanced_accuracy", 100, 1, "high", "mean recall; primary"
-        ),
-    ),
-    "macro_f1": (PageMeasure("macro-F1, %", "test_macro_f1", 100, 1, "high", "mean F1; primary"),),
+    "balanced_accuracy": (PageMeasure("balanced, %", "test_balanced_accuracy", 100, 1, "high"),),
+    "macro_f1": (PageMeasure("macro-F1, %", "test_macro_f1", 100, 1, "high"),),
 }
 """First of all columns, where verdicts are about them."""
 
@@ -74,9 +69,7 @@ class Row:
     """One head of the table."""
 
     head: str
-    index: int
     won: bool
-    reference: bool
     finished: int
     failed: int
     cells: tuple[Cell, ...]
@@ -101,7 +94,6 @@ def falling_first() -> frozenset[str]:
 
 def rows(summary: Summary) -> tuple[Row, ...]:
     """Every head that has runs, in the study's order."""
-    order = list(summary.file.study.heads)
     shown = measures(summary.file.study.verdict.metric)
     best = {measure.metric: _best(summary.heads, measure) for measure in shown}
     found = []
@@ -117,9 +109,7 @@ def rows(summary: Summary) -> tuple[Row, ...]:
         found.append(
             Row(
                 head=head.head,
-                index=order.index(head.head),
                 won=summary.winner is not None and summary.winner.head == head.head,
-                reference=head.head == summary.reference,
                 finished=head.finished,
                 failed=len(head.runs) - head.finished,
                 cells=cells,
