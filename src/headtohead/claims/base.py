@@ -11,7 +11,7 @@ from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 
-from headtohead.core.text import counted
+from headtohead.core.text import confidence, counted
 from headtohead.report.charts.chart import Chart
 from headtohead.stats import DECIMALS, Estimate, Outcome, PairedDifference
 from headtohead.stats.family import points
@@ -124,8 +124,9 @@ def estimate_text(found: Estimate | PairedDifference) -> str:
         return ""
     interval = "no interval"
     if found.low is not None and found.high is not None:
-        confidence = f"{100 * (1 - found.level):g} %"
-        interval = f"{confidence} t interval {points(found.low)} to {points(found.high)}"
+        interval = (
+            f"{confidence(found.level)} t interval {points(found.low)} to {points(found.high)}"
+        )
     return f"{points(found.mean)} points ({interval}, {counted(found.n, 'seed')})"
 
 

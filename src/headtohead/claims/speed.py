@@ -18,7 +18,7 @@ from headtohead.claims.base import (
     measure,
     pairs,
 )
-from headtohead.core.text import counted, seconds_text, with_sign
+from headtohead.core.text import confidence, counted, seconds_text, with_sign
 from headtohead.probes.speed import SPEED, Speed
 from headtohead.report.charts.chart import Chart
 from headtohead.report.charts.dots import Dot, DotChart, DotRow, dot_chart
@@ -185,8 +185,8 @@ def _saved(difference: PairedDifference) -> str:
     """The seconds saved, as an interval; where there is none, the reason."""
     low, high = difference.low, difference.high
     if low is not None and high is not None:
-        confidence = f"{100 * (1 - difference.level):g} % t interval"
-        return f", {with_sign(low, 1)} to {with_sign(high, 1)} s saved ({confidence})"
+        sure = f"{confidence(difference.level)} t interval"
+        return f", {with_sign(low, 1)} to {with_sign(high, 1)} s saved ({sure})"
     if difference.n < 2 or difference.mean is None:
         return ""
     return f", {with_sign(difference.mean, 1)} s saved ({difference.why_no_interval})"

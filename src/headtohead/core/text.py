@@ -60,9 +60,9 @@ def above(p: float, level: float, digits: int = 2) -> str:
     return next((text for text in texts if float(text) > level), f"{p:g}")
 
 
-def confidence(level: float) -> str:
-    """`97.53 %`: of an interval at `level`, in as many digits as keep it below 100."""
-    texts = (f"{100 * (1 - level):.{count}g}" for count in range(4, 16))
+def confidence(level: float, digits: int = 6) -> str:
+    """`95 %`, `97.5 %`: of an interval at `level`, in as many digits as keep it below 100."""
+    texts = (f"{100 * (1 - level):.{count}g}" for count in range(digits, 16))
     return f"{next((text for text in texts if float(text) < 100), '100')} %"
 
 

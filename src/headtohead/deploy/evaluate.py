@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from headtohead.analysis.run_results import IN_WORDS, RunResult, primary_of
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import DataError, UsageError
-from headtohead.core.text import counted, names
+from headtohead.core.text import confidence, counted, names
 from headtohead.data.long_tasks import Progress
 from headtohead.data.pipeline import look_at
 from headtohead.data.prepared import PreparedSet, printable
@@ -300,7 +300,7 @@ def _winner(summary: Summary, found: list[RunEvaluation]) -> str:
     low, high = share_interval(right, scores.n, level)
     return (
         f"{best.head} seed {best.seed}, the winner on the study's validation: accuracy "
-        f"{scores.accuracy:.2%} ({right:,} of {scores.n:,}; {100 * (1 - level):g} % interval over "
+        f"{scores.accuracy:.2%} ({right:,} of {scores.n:,}; {confidence(level)} interval over "
         f"images {low:.2%} to {high:.2%})"
     )
 

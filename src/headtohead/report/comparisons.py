@@ -201,7 +201,7 @@ def looks_verdict(looks: LooksRecord) -> Verdict:
     interval = "no interval"
     if look.low is not None and look.high is not None:
         interval = (
-            f"repeated {confidence(look.nominal)} t interval {points(look.low)} to "
+            f"repeated {confidence(look.nominal, 4)} t interval {points(look.low)} to "
             f"{points(look.high)} points"
         )
     numbers = (

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from headtohead.core.text import confidence
 from headtohead.report.comparisons import HeadComparison
 from headtohead.report.summary import Summary
 
@@ -26,7 +27,7 @@ class OverSeeds:
     @property
     def confidence(self) -> str:
         """`95 %`."""
-        return f"{100 * (1 - self.level):g} %"
+        return confidence(self.level)
 
     @property
     def in_brackets(self) -> str:

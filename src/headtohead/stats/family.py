@@ -208,7 +208,7 @@ def verdict(
         return few or Verdict(claim, "inconclusive", "no interval")
     low, high = bounds
     interval = difference.why_no_interval or (
-        f"{100 * (1 - level):g} % t interval {points(low)} to {points(high)} points"
+        f"{confidence(level)} t interval {points(low)} to {points(high)} points"
     )
     numbers = (
         f"mean {points(difference.mean or 0.0)}, {interval}, p = {_p(p_holm, level)} "
@@ -232,7 +232,7 @@ def deciding_text(found: Deciding | None, tests: int) -> str:
     if found.low is not None and found.high is not None:
         level = f" (Holm's level {found.level:.3g})" if tests > 1 else ""
         interval = (
-            f", whose {confidence(found.level)} interval{level} is "
+            f", whose {confidence(found.level, 4)} interval{level} is "
             f"{points(found.low)} to {points(found.high)} points"
         )
     return f": decided by the {_NAMED[found.test]}{interval}"

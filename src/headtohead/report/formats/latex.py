@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from headtohead.claims.base import JudgedClaim
 from headtohead.core.tex import escape
-from headtohead.core.text import MISSING, above, counted, minus, with_sign
+from headtohead.core.text import MISSING, above, confidence, counted, minus, with_sign
 from headtohead.report.charts.style import LARGEST_CLASS
 from headtohead.report.formats.latex_layout import table
 from headtohead.report.intervals import OVER_LOOKS, over_seeds
@@ -67,8 +67,9 @@ def _claims(content: Content, first: str) -> str:
     claims = content.claims
     if not content.rows or not claims.judged:
         return ""
+    sure = escape(confidence(content.summary.file.study.verdict.level))
     return table(
-        f"{first}{escape(claims.title)}. Means and {_level(content.summary)} intervals over seeds "
+        f"{first}{escape(claims.title)}. Means and {sure} intervals over seeds "
         f"are in points, in the claim's favour. {escape(claims.how_judged)}",
         _label(content.summary, "claims"),
         ("Claim", "verdict", "mean", "over seeds", "seeds"),
@@ -85,11 +86,6 @@ def _measured(summary: Summary, item: HeadComparison) -> bool:
     """Whether they share a seed, and one of them has a finished run."""
     both_failed = {item.first, item.other} <= set(summary.failed)
     return bool(item.comparison.difference.n) and not both_failed
-
-
-def _level(summary: Summary) -> str:
-    """The confidence of every interval: 95 %."""
-    return escape(f"{100 * (1 - summary.file.study.verdict.level):g} %")
 
 
 def _what_heads_are(content: Content) -> str:
@@ -128,7 +124,7 @@ def _what_verdicts_are(summary: Summary, rows: Sequence[HeadComparison]) -> str:
         failed = " A failed run counts as always predicting the largest class."
     return (
         f"{_pairs(summary)}: points of {summary.metric}, paired by seed, with "
-        f"{100 * (1 - rule.level):g} % intervals; the one over images is about these networks. At "
+        f"{confidence(rule.level)} intervals; the one over images is about these networks. At "
         f"least as good: within a margin of {counted(float(f'{100 * rule.margin:g}'), 'point')}."
         f"{_of_looks(summary, rows)}{failed}"
     )

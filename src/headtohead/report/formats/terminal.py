@@ -15,7 +15,7 @@ from headtohead.analysis.baseline import Baseline
 from headtohead.analysis.learning import no_epochs
 from headtohead.analysis.run_results import PRIMARY
 from headtohead.core.text import MISSING as MISSING
-from headtohead.core.text import counted, digits_of_seconds, names, with_sign
+from headtohead.core.text import confidence, counted, digits_of_seconds, names, with_sign
 from headtohead.report.charts.style import LARGEST_CLASS
 from headtohead.report.comparisons import HeadComparison
 from headtohead.report.intervals import over_seeds
@@ -108,7 +108,7 @@ def explanation(summary: Summary) -> Iterator[str]:
     found = summary.baseline
     yield (
         f"Largest class: always predicting {found.name}, {100 * found.test:.1f} % of "
-        f"{found.images:,} test images, {100 * (1 - found.level):g} % interval over images "
+        f"{found.images:,} test images, {confidence(found.level)} interval over images "
         f"{100 * found.low:.1f} to {100 * found.high:.1f}."
     )
     winner = summary.winner
@@ -187,7 +187,7 @@ def _over_pictures(summary: Summary, item: HeadComparison) -> Iterator[str]:
     p = sorted(test.p for test in item.mcnemar)
     by_seed = " to ".join(dict.fromkeys(f"{end:.2g}" for end in (p[0], p[-1])))
     yield (
-        f"{pair}: {with_sign(100 * found.mean)}, {100 * (1 - found.level):g} % interval "
+        f"{pair}: {with_sign(100 * found.mean)}, {confidence(found.level)} interval "
         f"{with_sign(100 * found.low)} to {with_sign(100 * found.high)} points ({networks} on "
         f"other test images; {found.pictures:,} images in {counted(found.clusters, 'group')}, "
         f"cluster-robust). McNemar per seed, descriptive: p = {by_seed}."

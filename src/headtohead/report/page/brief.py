@@ -4,7 +4,15 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from headtohead.core.text import MEGA, MISSING, counted, digits_of_seconds, few_names, names
+from headtohead.core.text import (
+    MEGA,
+    MISSING,
+    confidence,
+    counted,
+    digits_of_seconds,
+    few_names,
+    names,
+)
 from headtohead.report.page.answer import ShortAnswer
 from headtohead.report.page.validity import to_train_longer
 from headtohead.report.remedy import remedy
@@ -57,8 +65,8 @@ def brief(summary: Summary, found: ShortAnswer) -> Brief:
 def _believe(summary: Summary, found: ShortAnswer) -> str:
     seeds = max((item.comparison.difference.n for item in summary.comparisons), default=0)
     if found.certainty == "decided" and found.chosen:
-        sure = 100 * (1 - summary.file.study.verdict.level)
-        firm = f"Yes: decided over {counted(seeds, 'seed')} at {sure:g} % confidence."
+        sure = confidence(summary.file.study.verdict.level)
+        firm = f"Yes: decided over {counted(seeds, 'seed')} at {sure} confidence."
         return f"{firm} {found.more}".strip()
     return found.more
 

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from headtohead.core.tex import escape as tex
-from headtohead.core.text import counted, minus
+from headtohead.core.text import confidence, counted, minus
 from headtohead.report.charts.chart import Chart
 from headtohead.report.charts.style import COLORS, GRID, INK, MUTED, NEUTRAL
 from headtohead.report.charts.svg import color_class
@@ -52,6 +52,7 @@ def template(name: str) -> Template:
         "color_class": color_class,
         "tex": tex,
         "minus": minus,
+        "confidence": confidence,
         "counted": counted,
         "counted_pair": _pairs,
         "term": _term,

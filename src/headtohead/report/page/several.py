@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import headtohead
 from headtohead.analysis.shown_in_full import shown_in_full
 from headtohead.config.study import prepared_text
-from headtohead.core.text import FEW, names
+from headtohead.core.text import FEW, confidence, names
 from headtohead.data.prepared import printable
 from headtohead.report.charts.chart import Chart
 from headtohead.report.charts.dots import Dot, DotChart, DotRow, dot_chart
@@ -224,7 +224,7 @@ def _row(several: Several, entry: Entry, place: Place) -> DotRow:
     bounds = place.interval
     said = f"{100 * (found.mean or 0.0):.2f} % over {found.n} seed{'' if found.n == 1 else 's'}"
     if bounds is not None:
-        said += f", {100 * (1 - found.level):g} % interval {bounds[0]:.2f} to {bounds[1]:.2f}"
+        said += f", {confidence(found.level)} interval {bounds[0]:.2f} to {bounds[1]:.2f}"
     return DotRow(
         head=place.head,
         index=several.heads.index(place.head),

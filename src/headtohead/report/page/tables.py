@@ -9,7 +9,7 @@ from headtohead.analysis.baseline import Baseline
 from headtohead.analysis.run_results import loss_rise
 from headtohead.config.verdict import Metric
 from headtohead.core.text import MISSING as MISSING
-from headtohead.core.text import digits_of_seconds, minus
+from headtohead.core.text import confidence, digits_of_seconds, minus
 from headtohead.report.charts.curves import Track
 from headtohead.report.summary import HeadResult, Summary
 from headtohead.stats import Spread, spread
@@ -135,7 +135,7 @@ def baseline_row(found: Baseline, metric: Metric) -> BaselineRow:
     return BaselineRow(
         label=f"largest class: always {found.name}",
         about=(
-            f"{100 * (1 - found.level):g} % interval of its accuracy over {found.images:,} test "
+            f"{confidence(found.level)} interval of its accuracy over {found.images:,} test "
             f"images, exact binomial: {interval} %"
         ),
         cells=(first, none, none, *others),
