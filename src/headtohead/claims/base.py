@@ -13,7 +13,7 @@ import numpy as np
 
 from headtohead.core.text import confidence, counted
 from headtohead.report.charts.chart import Chart
-from headtohead.stats import DECIMALS, Estimate, Outcome, PairedDifference
+from headtohead.stats import DECIMALS, Estimate, Outcome, PairedDifference, bounds
 from headtohead.stats.family import points
 from headtohead.study_data import StudyData
 
@@ -123,10 +123,8 @@ def estimate_text(found: Estimate | PairedDifference) -> str:
     if found.mean is None:
         return ""
     interval = "no interval"
-    if found.low is not None and found.high is not None:
-        interval = (
-            f"{confidence(found.level)} t interval {points(found.low)} to {points(found.high)}"
-        )
+    if ends := bounds(found):
+        interval = f"{confidence(found.level)} t interval {points(ends[0])} to {points(ends[1])}"
     return f"{points(found.mean)} points ({interval}, {counted(found.n, 'seed')})"
 
 

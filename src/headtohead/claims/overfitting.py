@@ -11,7 +11,7 @@ from headtohead.analysis.run_results import loss_rise
 from headtohead.claims.base import BySeed, ClaimFigure, Question, estimate_text, measure, pairs
 from headtohead.core.text import counted
 from headtohead.report.charts.curves import OVERFIT, curve_chart, tracks_of
-from headtohead.stats import DECIMALS, estimate
+from headtohead.stats import DECIMALS, bounds, estimate
 from headtohead.study_data import StudyData
 
 
@@ -119,7 +119,7 @@ def _controls(data: StudyData, gap: BySeed) -> Iterator[str]:
         found = estimate(
             list(pairs(gap, head, data.reference, data.paired_with(head)).values()), level
         )
-        if found.mean is not None and found.low is not None and found.high is not None:
+        if bounds(found):
             yield (
                 f"Over-fitting of {head} minus that of {data.reference}: "
                 f"{estimate_text(found)}; an estimate, no verdict"

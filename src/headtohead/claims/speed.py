@@ -26,6 +26,7 @@ from headtohead.report.charts.style import HeadStyle, head_styles
 from headtohead.stats import (
     Outcome,
     PairedDifference,
+    bounds,
     holm,
     paired_difference,
     seeds_needed,
@@ -183,10 +184,9 @@ def faster(
 
 def _saved(difference: PairedDifference) -> str:
     """The seconds saved, as an interval; where there is none, the reason."""
-    low, high = difference.low, difference.high
-    if low is not None and high is not None:
+    if ends := bounds(difference):
         sure = f"{confidence(difference.level)} t interval"
-        return f", {with_sign(low, 1)} to {with_sign(high, 1)} s saved ({sure})"
+        return f", {with_sign(ends[0], 1)} to {with_sign(ends[1], 1)} s saved ({sure})"
     if difference.n < 2 or difference.mean is None:
         return ""
     return f", {with_sign(difference.mean, 1)} s saved ({difference.why_no_interval})"

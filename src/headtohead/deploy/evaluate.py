@@ -24,7 +24,7 @@ from headtohead.report.comparisons import HeadComparison, comparisons_of
 from headtohead.report.notes import runs_by_head
 from headtohead.report.page.validity import without_runs
 from headtohead.report.summary import Summary
-from headtohead.stats import Spread, spread
+from headtohead.stats import Spread, bounds, spread
 from headtohead.stats.family import points
 from headtohead.stats.metrics import Evaluation, constant_scores, predictions
 from headtohead.stats.over_images import Answers, share_interval
@@ -323,9 +323,8 @@ def _lines(found: Evaluated) -> Iterator[str]:
     for one in found.comparisons:
         for verdict in (one.comparison.better, one.comparison.not_worse):
             yield f"{verdict.claim}: {verdict.outcome} ({verdict.rule})"
-        images = one.pictures
-        if images is not None and images.low is not None and images.high is not None:
+        if one.pictures and (ends := bounds(one.pictures)):
             yield (
-                f"  over images: mean {points(images.mean)}, {points(images.low)} to "
-                f"{points(images.high)} points"
+                f"  over images: mean {points(one.pictures.mean)}, {points(ends[0])} to "
+                f"{points(ends[1])} points"
             )

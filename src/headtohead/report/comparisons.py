@@ -8,7 +8,15 @@ from headtohead.analysis.lags import why_not_judged
 from headtohead.analysis.pairs import Pairing, answers_of, pairing
 from headtohead.analysis.run_results import RunResult
 from headtohead.core.text import confidence, counted
-from headtohead.stats import Lag, PairComparison, Verdict, compare_pairs, not_judged, seeds_needed
+from headtohead.stats import (
+    Lag,
+    PairComparison,
+    Verdict,
+    bounds,
+    compare_pairs,
+    not_judged,
+    seeds_needed,
+)
 from headtohead.stats.family import Pair, points
 from headtohead.stats.over_images import (
     Answers,
@@ -199,10 +207,10 @@ def looks_verdict(looks: LooksRecord) -> Verdict:
         return Verdict(claim, "inconclusive", f"{declared}; no look taken yet")
     look = looks.taken[-1]
     interval = "no interval"
-    if look.low is not None and look.high is not None:
+    if ends := bounds(look):
         interval = (
-            f"repeated {confidence(look.nominal, 4)} t interval {points(look.low)} to "
-            f"{points(look.high)} points"
+            f"repeated {confidence(look.nominal, 4)} t interval {points(ends[0])} to "
+            f"{points(ends[1])} points"
         )
     numbers = (
         f"{declared}; look {len(looks.taken)} of {len(looks.looks)} at {look.n} pairs: mean "

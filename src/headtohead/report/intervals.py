@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from headtohead.core.text import confidence
 from headtohead.report.comparisons import HeadComparison
 from headtohead.report.summary import Summary
+from headtohead.stats import bounds
 
 OVER_LOOKS = "over all looks"
 WITHOUT_LOOKS = "not corrected for looks"
@@ -38,7 +39,7 @@ class OverSeeds:
 def over_seeds(summary: Summary, item: HeadComparison) -> OverSeeds:
     """The interval that is shown beside a comparison's mean."""
     difference = item.comparison.difference
-    ordinary = _bounds(difference.low, difference.high)
+    ordinary = bounds(difference)
     level, looks = difference.level, summary.looks
     if looks is None or not _is_looked_at(summary, item):
         return OverSeeds(ordinary, level, why_not=difference.why_no_interval)
@@ -46,7 +47,7 @@ def over_seeds(summary: Summary, item: HeadComparison) -> OverSeeds:
     if last is None or last.n != difference.n:  # pairs that were added without a look
         about = "" if ordinary is None else WITHOUT_LOOKS
         return OverSeeds(ordinary, level, about, difference.why_no_interval)
-    repeated = _bounds(last.low, last.high)
+    repeated = bounds(last)
     if repeated is None:
         why = difference.why_no_interval or "no interval: this look can decide nothing"
         return OverSeeds(None, looks.level, why_not=why)
@@ -58,7 +59,3 @@ def _is_looked_at(summary: Summary, item: HeadComparison) -> bool:
     looks, metric = summary.looks, summary.file.study.verdict.metric
     pair = (item.first, item.other, metric)
     return looks is not None and pair == (looks.reference, looks.other, looks.metric)
-
-
-def _bounds(low: float | None, high: float | None) -> tuple[float, float] | None:
-    return None if low is None or high is None else (low, high)

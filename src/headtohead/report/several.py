@@ -15,7 +15,7 @@ from headtohead.core.text import few_names, names
 from headtohead.data.prepared import printable
 from headtohead.report.comparisons import HeadComparison
 from headtohead.report.summary import HeadResult, Summary, summarize
-from headtohead.stats import estimate
+from headtohead.stats import bounds, estimate
 from headtohead.stats.paired import Estimate
 from headtohead.store.ledger import Ledger
 from headtohead.study_data import StudyData
@@ -47,10 +47,8 @@ class Place:
     @property
     def interval(self) -> tuple[float, float] | None:
         """That of the estimate in %, within 0 and 100: no share lies beyond; None for none."""
-        low, high = self.estimate.low, self.estimate.high
-        if low is None or high is None:
-            return None
-        return max(100 * low, 0.0), min(100 * high, 100.0)
+        ends = bounds(self.estimate)
+        return None if ends is None else (max(100 * ends[0], 0.0), min(100 * ends[1], 100.0))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from headtohead.report.page.content import Content
 from headtohead.report.page.forest import against
 from headtohead.report.page.tables import Row
 from headtohead.report.summary import HeadComparison, Summary
+from headtohead.stats import bounds
 
 TITLES = {"of the head": "parameters of the head"}
 """Of columns that may stand without the one beside which the page has them."""
@@ -163,14 +164,14 @@ def _pairs(summary: Summary) -> str:
 
 
 def _verdict(summary: Summary, item: HeadComparison, *, one: bool) -> Sequence[str]:
-    found, over = item.comparison, item.pictures
+    found = item.comparison
     # A sequential design has p-values of its own, and one pair of runs has none.
     tested = item.judged and summary.looks is None and found.difference.n > 1
     return (
         item.other if one else item.pair,
         _points(found.difference.mean),
-        _interval(*(over_seeds(summary, item).bounds or (None, None))),
-        _interval(over.low, over.high) if over else MISSING,
+        _interval(over_seeds(summary, item).bounds),
+        _interval(bounds(item.pictures)),
         _p(found.p_holm, found.difference.level) if tested else MISSING,
         str(found.difference.n),
         found.better.outcome,
@@ -186,7 +187,7 @@ def _claim(claim: JudgedClaim) -> Sequence[str]:
     found = claim.difference
     numbers: Sequence[str] = (MISSING, MISSING, MISSING)
     if found is not None:
-        numbers = (_points(found.mean), _interval(found.low, found.high), str(found.n))
+        numbers = (_points(found.mean), _interval(bounds(found)), str(found.n))
     return (claim.statement, claim.outcome, *numbers)
 
 
@@ -194,7 +195,7 @@ def _points(share: float | None) -> str:
     return MISSING if share is None else minus(with_sign(100 * share))
 
 
-def _interval(low: float | None, high: float | None) -> str:
-    if low is None or high is None:
+def _interval(ends: tuple[float, float] | None) -> str:
+    if ends is None:
         return MISSING
-    return minus(f"[{with_sign(100 * low)}, {with_sign(100 * high)}]")
+    return minus(f"[{', '.join(with_sign(100 * end) for end in ends)}]")

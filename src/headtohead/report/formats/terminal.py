@@ -23,7 +23,7 @@ from headtohead.report.page.answer import opening
 from headtohead.report.page.on_validation import level_text
 from headtohead.report.remedy import remedy, seeds_may_help
 from headtohead.report.summary import HeadResult, Summary
-from headtohead.stats import Spread
+from headtohead.stats import Spread, bounds
 
 WRITTEN = "report.html, report.md, tables, results.csv, summary.json, tensorboard"
 HEAD_WIDTH = len(LARGEST_CLASS)
@@ -181,14 +181,15 @@ def _over_pictures(summary: Summary, item: HeadComparison) -> Iterator[str]:
         return
     pair = f"{item.pair} over images, not seeds"
     networks = f"these {found.seeds} pairs of networks" if found.seeds > 1 else "this one pair"
-    if found.low is None or found.high is None:
+    ends = bounds(found)
+    if ends is None:
         yield f"{pair}: too few of {found.pictures:,} test images tell the heads apart."
         return
     p = sorted(test.p for test in item.mcnemar)
     by_seed = " to ".join(dict.fromkeys(f"{end:.2g}" for end in (p[0], p[-1])))
     yield (
         f"{pair}: {with_sign(100 * found.mean)}, {confidence(found.level)} interval "
-        f"{with_sign(100 * found.low)} to {with_sign(100 * found.high)} points ({networks} on "
+        f"{with_sign(100 * ends[0])} to {with_sign(100 * ends[1])} points ({networks} on "
         f"other test images; {found.pictures:,} images in {counted(found.clusters, 'group')}, "
         f"cluster-robust). McNemar per seed, descriptive: p = {by_seed}."
     )

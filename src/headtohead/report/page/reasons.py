@@ -3,6 +3,7 @@
 from headtohead.core.text import above, counted, minus, names, points, signed
 from headtohead.report.intervals import OVER_LOOKS, over_seeds
 from headtohead.report.summary import HeadComparison, Summary
+from headtohead.stats import bounds
 from headtohead.stats.family import deciding_text, margin_text
 
 
@@ -55,7 +56,8 @@ def _why_open(summary: Summary, item: HeadComparison) -> str:
         return f": {item.first} is not behind by more than the margin of {margin}"
     if difference.n < summary.seeds_needed:
         return f"; {counted(difference.n, 'seed')} decide nothing"
-    if difference.low is None or difference.high is None or difference.low <= 0 <= difference.high:
+    ends = bounds(difference)
+    if ends is None or ends[0] <= 0 <= ends[1]:
         return f": either may be ahead{_why_not_as_good(summary, item)}"
     together = f", adjusted for {found.tests} comparisons" if found.tests > 1 else ""
     return (
