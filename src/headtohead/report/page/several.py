@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import headtohead
 from headtohead.analysis.shown_in_full import shown_in_full
 from headtohead.config.study import prepared_text
 from headtohead.core.text import FEW, confidence, names
@@ -13,8 +12,7 @@ from headtohead.report.charts.dots import Dot, DotChart, DotRow, dot_chart
 from headtohead.report.charts.style import head_styles
 from headtohead.report.page.answer import answer
 from headtohead.report.page.content import HeadKey
-from headtohead.report.page.frame import GLYPHS, colors, part, policy, template, values
-from headtohead.report.page.glossary import TERMS, explain
+from headtohead.report.page.frame import render_template
 from headtohead.report.page.recipe import recipe_text
 from headtohead.report.page.setting import backbone_text, epochs_text
 from headtohead.report.page.tables import MISSING
@@ -95,22 +93,9 @@ class SeveralContent:
 
 
 def several_page(several: Several) -> bytes:
-    """The page in UTF-8. Every name in it is escaped."""
+    """The page in UTF-8."""
     page = _gather(several)
-    css, script = part("style.css") + colors(), part("script.js")
-    return explain(
-        template("several.html.j2").render(
-            page=page,
-            several=several,
-            glyphs=GLYPHS,
-            css=css,
-            script=script,
-            policy=policy(css, script),
-            values=values(page.charts),
-            version=headtohead.__version__,
-            glossary=TERMS,
-        )
-    ).encode()
+    return render_template("several.html.j2", page.charts, page=page, several=several).encode()
 
 
 def _gather(several: Several) -> SeveralContent:
