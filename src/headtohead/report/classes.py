@@ -55,7 +55,8 @@ class HeadClasses:
     confused: tuple[str, ...]
 
 
-TITLES = ("class", "test images", "precision, %", "recall, %", "F1, %")
+CLASS_TITLES = ("class", "test images", "precision, %", "recall, %", "F1, %")
+"""Of `ClassRow.cells`."""
 
 
 def head_classes(summary: Summary) -> tuple[HeadClasses, ...]:

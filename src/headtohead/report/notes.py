@@ -225,7 +225,7 @@ def label_notes(file: StudyFile) -> Iterator[str]:
     if file.two_labels:
         one = file.two_labels == 1
         yield (
-            f"{'1 group' if one else f'{file.two_labels:,} groups'} of near-identical images "
+            f"{counted(file.two_labels, 'group')} of near-identical images "
             f"{'lies' if one else 'lie'} across classes: the same image under two labels. One of "
             f"the labels is wrong, or the classes cannot be told apart. `headtohead data check` "
             f"lists them."
@@ -240,7 +240,7 @@ def label_notes(file: StudyFile) -> Iterator[str]:
             for name, lost in sorted(file.quarantined.items(), key=lambda item: -item[1])[:8]
         )
         yield (
-            f"Quarantined: {count:,} {'file' if count == 1 else 'files'} could not be decoded "
+            f"Quarantined: {counted(count, 'file')} could not be decoded "
             f"({told}). `headtohead data check` lists them with the reasons."
         )
 
@@ -250,11 +250,10 @@ def picture_notes(
 ) -> Iterator[str]:
     """What splits and intervals over images cannot say; `grouped` where pictures.csv is there."""
     if leaks:
-        groups = "1 group" if leaks == 1 else f"{leaks:,} groups"
         yield (
-            f"{groups} of near-identical images lie in more than one split, as the source gave "
-            f"them: accuracy on such images is partly memory. `headtohead data check` lists "
-            f"them."
+            f"{counted(leaks, 'group')} of near-identical images lie in more than one split, as "
+            f"the source gave them: accuracy on such images is partly memory. `headtohead data "
+            f"check` lists them."
         )
     if not any(item.pictures for item in comparisons):
         return

@@ -70,7 +70,7 @@ class PairedDifference:
         if self.low is not None:
             return ""
         if self.n < 2:
-            return f"{self.n or 'no'} seed{'' if self.n == 1 else 's'}, no interval"
+            return f"{'1 seed' if self.n else 'no seeds'}, no interval"
         alike = "both" if self.n == 2 else f"all {self.n}"
         return f"no interval: {alike} differences are equal"
 

@@ -14,8 +14,7 @@ from rich.text import Text
 from headtohead.analysis.baseline import Baseline
 from headtohead.analysis.learning import no_epochs
 from headtohead.analysis.run_results import PRIMARY
-from headtohead.core.text import MISSING as MISSING
-from headtohead.core.text import confidence, counted, digits_of_seconds, names, with_sign
+from headtohead.core.text import MISSING, confidence, counted, digits_of_seconds, names, with_sign
 from headtohead.report.charts.style import LARGEST_CLASS
 from headtohead.report.comparisons import HeadComparison
 from headtohead.report.intervals import over_seeds
@@ -113,7 +112,7 @@ def explanation(summary: Summary) -> Iterator[str]:
     )
     winner = summary.winner
     if winner is not None and len(summary.heads) > 1:
-        over = f"{len(winner.seeds)} seed{'s' if len(winner.seeds) > 1 else ''}"
+        over = counted(len(winner.seeds), "seed")
         yield (
             f"{WINNER} Chosen on validation: {winner.head} ({100 * winner.validation:.1f} % over "
             f"{over}{level_text(summary)}); its seed {winner.seed} is the best."
@@ -150,10 +149,7 @@ def verdict_lines(summary: Summary) -> Iterator[str]:
     few = most < summary.seeds_needed and summary.looks is None
     mendable = any(seeds_may_help(summary, item) for item in shown)
     if few and mendable and not summary.nothing_learned:
-        yield (
-            f"No verdict: {most} seed{'' if most == 1 else 's'}, at least "
-            f"{summary.seeds_needed} needed."
-        )
+        yield f"No verdict: {counted(most, 'seed')}, at least {summary.seeds_needed} needed."
     if shown and not few and summary.file.study.verdict.metric != "test_accuracy":
         yield f"Verdicts are about {summary.metric}."
     for item in shown:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
-from headtohead.core.text import confidence, minus, with_sign
+from headtohead.core.text import confidence, counted, minus, with_sign
 from headtohead.report.charts.chart import (
     Chart,
     Drawing,
@@ -84,8 +84,8 @@ def _legend(summary: Summary, shown: Sequence[HeadComparison], margin: float) ->
     if any(picture_bounds(item) for item in shown):
         yield f"Dotted: {sure} interval over test images, for these networks."
     yield (
-        f"Shaded: the margin of ±{margin:g} point{'s' if margin != 1 else ''} within which heads "
-        f"count as equally good."
+        f"Shaded: the margin of ±{counted(margin, 'point')} within which heads count as equally "
+        f"good."
     )
 
 

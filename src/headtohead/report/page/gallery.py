@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from headtohead.core.text import counted
 from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps
 from headtohead.probes.probe_images import ProbeImages
 from headtohead.report.charts.overlay import edge_of, field_of, outlined, overlay
@@ -203,8 +204,10 @@ def unfit_maps(data: StudyData) -> Iterator[str]:
         if maps.unfit is not None:
             found.setdefault(head, []).append(maps.unfit)
     for head, reasons in found.items():
-        runs = "1 run" if len(reasons) == 1 else f"{len(reasons)} runs"
-        yield f"{head}: its own class maps are not exact in {runs} and left out ({reasons[0]})."
+        yield (
+            f"{head}: its own class maps are not exact in {counted(len(reasons), 'run')} and left "
+            f"out ({reasons[0]})."
+        )
 
 
 def _maps(data: StudyData, seed: int, pictures: ProbeImages) -> list[tuple[str, ClassMaps]]:

@@ -1,6 +1,7 @@
 """The content of a study's page, arranged by the template."""
 
 from headtohead.core.text import points
+from headtohead.report.classes import CLASS_TITLES
 from headtohead.report.page.content import SHOWN_IMAGES, Content
 from headtohead.report.page.frame import render_template
 from headtohead.report.page.recipe import recipe_facts
@@ -42,5 +43,6 @@ def arrange(page: Content, pictures: int = SHOWN_IMAGES) -> str:
         probed=probed(),
         margin=points(file.study.verdict.margin),
         certainty=CERTAINTY,
+        class_titles=CLASS_TITLES,
         falling_first=falling_first(),
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from headtohead.analysis.shown_in_full import shown_in_full
 from headtohead.config.study import prepared_text
-from headtohead.core.text import FEW, confidence, names
+from headtohead.core.text import FEW, MISSING, confidence, counted, names
 from headtohead.data.prepared import printable
 from headtohead.report.charts.chart import Chart
 from headtohead.report.charts.dots import Dot, DotChart, DotRow, dot_chart
@@ -15,7 +15,6 @@ from headtohead.report.page.content import HeadKey
 from headtohead.report.page.frame import render_template
 from headtohead.report.page.recipe import recipe_text
 from headtohead.report.page.setting import backbone_text, epochs_text
-from headtohead.report.page.tables import MISSING
 from headtohead.report.several import AgainstReference, Entry, Place, Several
 
 TAGS: dict[AgainstReference, str] = {
@@ -161,7 +160,7 @@ def _cell(place: Place) -> PlaceCell:
     found = place.estimate
     mean = MISSING if found.mean is None else f"{100 * found.mean:.1f}"
     failed = f" + {place.failed} failed" if place.failed else ""
-    seeds = f"{found.n} seed{'' if found.n == 1 else 's'}{failed}"
+    seeds = f"{counted(found.n, 'seed')}{failed}"
     interval = seeds
     if place.interval is not None:
         low, high = place.interval
@@ -207,7 +206,7 @@ def _chart(several: Several, entry: Entry, places: Sequence[Place], number: int)
 def _row(several: Several, entry: Entry, place: Place) -> DotRow:
     found = place.estimate
     bounds = place.interval
-    said = f"{100 * (found.mean or 0.0):.2f} % over {found.n} seed{'' if found.n == 1 else 's'}"
+    said = f"{100 * (found.mean or 0.0):.2f} % over {counted(found.n, 'seed')}"
     if bounds is not None:
         said += f", {confidence(found.level)} interval {bounds[0]:.2f} to {bounds[1]:.2f}"
     return DotRow(

@@ -8,8 +8,7 @@ import numpy as np
 from headtohead.analysis.baseline import Baseline
 from headtohead.analysis.run_results import loss_rise
 from headtohead.config.verdict import Metric
-from headtohead.core.text import MISSING as MISSING
-from headtohead.core.text import confidence, digits_of_seconds, minus
+from headtohead.core.text import MISSING, confidence, digits_of_seconds, minus
 from headtohead.report.charts.curves import Track
 from headtohead.report.summary import HeadResult, Summary
 from headtohead.stats import Spread, spread
