@@ -65,8 +65,7 @@ def head_classes(summary: Summary) -> tuple[HeadClasses, ...]:
     for head in summary.heads:
         runs = [run for run in head.runs if run.finished and run.test_best is not None]
         if runs:
-            won = summary.winner is not None and summary.winner.head == head.head
-            found.append(_head(head.head, won, runs, summary.file.classes))
+            found.append(_head(head.head, summary.won(head.head), runs, summary.file.classes))
     return tuple(sorted(found, key=lambda item: not item.won))
 
 

@@ -48,6 +48,11 @@ class HeadComparison:
     mcnemar: tuple[McNemar, ...]
 
     @property
+    def heads(self) -> Pair:
+        """Both of them, `first` first."""
+        return self.first, self.other
+
+    @property
     def pair(self) -> str:
         """`gap minus fc`."""
         return f"{self.first} minus {self.other}"
@@ -56,6 +61,11 @@ class HeadComparison:
     def judged(self) -> bool:
         """Whether what was measured of both heads can be trusted."""
         return self.comparison.better.outcome != "not judged"
+
+
+def most_seeds(items: Sequence[HeadComparison]) -> int:
+    """Of these comparisons, the seeds of the one that has the most."""
+    return max((item.comparison.difference.n for item in items), default=0)
 
 
 def comparisons_of(

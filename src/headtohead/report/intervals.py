@@ -57,5 +57,8 @@ def over_seeds(summary: Summary, item: HeadComparison) -> OverSeeds:
 def _is_looked_at(summary: Summary, item: HeadComparison) -> bool:
     """Whether the pair is the one that the study's sequential design decides."""
     looks, metric = summary.looks, summary.file.study.verdict.metric
-    pair = (item.first, item.other, metric)
-    return looks is not None and pair == (looks.reference, looks.other, looks.metric)
+    return looks is not None and (*item.heads, metric) == (
+        looks.reference,
+        looks.other,
+        looks.metric,
+    )

@@ -69,7 +69,7 @@ def early_notes(
                 "what is said of them by now is early."
             )
         return
-    found = [item.comparison for item in comparisons if {item.first, item.other} & todo]
+    found = [item.comparison for item in comparisons if todo.intersection(item.heads)]
     outcomes = {verdict.outcome for one in found for verdict in (one.better, one.not_worse)}
     if outcomes & {"supported", "refuted"}:
         yield (

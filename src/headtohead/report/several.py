@@ -167,13 +167,12 @@ def _place(summary: Summary, found: HeadResult) -> Place:
     known = [(run.seed, run.metrics[metric]) for run in found.runs if run.finished]
     values = tuple((seed, value) for seed, value in known if value is not None)
     outcome, told = outcome_of(summary, found.head)
-    winner = summary.winner
     return Place(
         head=found.head,
         estimate=estimate([value for _, value in values], verdict.level),
         values=values,
         failed=len(found.runs) - found.finished,
-        chosen=winner is not None and winner.head == found.head and len(summary.heads) > 1,
+        chosen=summary.won(found.head) and len(summary.heads) > 1,
         outcome=outcome,
         verdict=told,
     )
@@ -185,7 +184,7 @@ def outcome_of(summary: Summary, head: str) -> tuple[AgainstReference, str]:
     if head == reference:
         return "reference", "reference"
     pair = {head, reference}
-    item = next((c for c in summary.comparisons if {c.first, c.other} == pair), None)
+    item = next((item for item in summary.comparisons if set(item.heads) == pair), None)
     if item is None:
         return "no verdict", "no verdict"
     if not item.judged:
@@ -214,8 +213,7 @@ def _won(item: HeadComparison) -> tuple[str, str] | None:
     outcome = item.comparison.better.outcome
     if outcome not in ("supported", "refuted"):
         return None
-    pair = item.first, item.other
-    return pair if outcome == "supported" else pair[::-1]
+    return item.heads if outcome == "supported" else item.heads[::-1]
 
 
 def _notes(entries: Sequence[Entry]) -> list[str]:

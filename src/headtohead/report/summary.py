@@ -14,7 +14,7 @@ from headtohead.analysis.pairs import (
 )
 from headtohead.analysis.run_results import IN_WORDS, METRICS, RunResult
 from headtohead.core.errors import UsageError
-from headtohead.report.comparisons import HeadComparison, comparisons_of
+from headtohead.report.comparisons import HeadComparison, comparisons_of, most_seeds
 from headtohead.report.notes import (
     change_notes,
     early_notes,
@@ -151,6 +151,18 @@ class Summary:
         others = [head for head in self.heads if head.finished and head.head != winner.head]
         best, seeds = unrounded(winner.validation), winner.seeds
         return [head.head for head in others if unrounded(validation(head, seeds)) == best]
+
+    def won(self, head: str) -> bool:
+        """Whether `head` is the one chosen on validation."""
+        return self.winner is not None and self.winner.head == head
+
+    def few_seeds(self, items: Sequence[HeadComparison]) -> bool:
+        """Whether no comparison of these has the seeds that a verdict takes; looks need fewer."""
+        return most_seeds(items) < self.seeds_needed and self.looks is None
+
+    def unmeasured(self, item: HeadComparison) -> bool:
+        """Whether nothing was measured of either head: all their runs failed."""
+        return set(item.heads) <= set(self.failed)
 
     @property
     def failed(self) -> list[str]:

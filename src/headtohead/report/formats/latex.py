@@ -85,8 +85,7 @@ def _label(summary: Summary, table: str) -> str:
 
 def _measured(summary: Summary, item: HeadComparison) -> bool:
     """Whether they share a seed, and one of them has a finished run."""
-    both_failed = {item.first, item.other} <= set(summary.failed)
-    return bool(item.comparison.difference.n) and not both_failed
+    return bool(item.comparison.difference.n) and not summary.unmeasured(item)
 
 
 def _what_heads_are(content: Content) -> str:

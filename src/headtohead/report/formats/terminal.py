@@ -16,7 +16,7 @@ from headtohead.analysis.learning import no_epochs
 from headtohead.analysis.run_results import PRIMARY
 from headtohead.core.text import MISSING, confidence, counted, digits_of_seconds, names, with_sign
 from headtohead.report.charts.style import LARGEST_CLASS
-from headtohead.report.comparisons import HeadComparison
+from headtohead.report.comparisons import HeadComparison, most_seeds
 from headtohead.report.intervals import over_seeds
 from headtohead.report.page.answer import opening
 from headtohead.report.page.on_validation import level_text
@@ -138,23 +138,23 @@ def verdict_lines(summary: Summary) -> Iterator[str]:
     shown = [item for item in summary.comparisons if item.judged]
     for item in summary.comparisons:
         if not item.judged:
-            lagging = names([h for h in (item.first, item.other) if h in summary.lags])
+            lagging = names([head for head in item.heads if head in summary.lags])
             yield (
                 f"{item.first} against {item.other}: not judged, for evaluation of "
                 f"{lagging} lags. {_estimate(summary, item)}."
             )
     if not summary.comparisons:
         return
-    most = max((item.comparison.difference.n for item in shown), default=0)
-    few = most < summary.seeds_needed and summary.looks is None
+    few = summary.few_seeds(shown)
     mendable = any(seeds_may_help(summary, item) for item in shown)
     if few and mendable and not summary.nothing_learned:
-        yield f"No verdict: {counted(most, 'seed')}, at least {summary.seeds_needed} needed."
+        most = counted(most_seeds(shown), "seed")
+        yield f"No verdict: {most}, at least {summary.seeds_needed} needed."
     if shown and not few and summary.file.study.verdict.metric != "test_accuracy":
         yield f"Verdicts are about {summary.metric}."
     for item in shown:
         found = item.comparison
-        if {item.first, item.other} <= set(summary.failed):
+        if summary.unmeasured(item):
             yield f"{item.pair}: not compared, {found.better.rule}."
             continue
         if few and found.difference.n:
@@ -251,7 +251,7 @@ def _table(summary: Summary, columns: Sequence[Column]) -> Table:
         table.add_column(column.title, justify="right", no_wrap=True)
     table.add_column("CPU s", justify="right", no_wrap=True)
     for head in summary.heads:
-        won = summary.winner is not None and summary.winner.head == head.head
+        won = summary.won(head.head)
         cells = [_cell(head, column) for column in columns]
         spent = head.spreads["cpu_seconds"]
         seconds = MISSING if spent is None else f"{spent.mean:,.{digits_of_seconds(spent.mean)}f}"

@@ -13,6 +13,7 @@ from headtohead.core.text import (
     few_names,
     names,
 )
+from headtohead.report.comparisons import most_seeds
 from headtohead.report.page.answer import ShortAnswer
 from headtohead.report.page.validity import to_train_longer
 from headtohead.report.remedy import remedy
@@ -63,9 +64,8 @@ def brief(summary: Summary, found: ShortAnswer) -> Brief:
 
 
 def _believe(summary: Summary, found: ShortAnswer) -> str:
-    seeds = max((item.comparison.difference.n for item in summary.comparisons), default=0)
-    if found.certainty == "decided" and found.chosen:
-        sure = confidence(summary.file.study.verdict.level)
+    if found.chosen:
+        seeds, sure = most_seeds(summary.comparisons), confidence(summary.file.study.verdict.level)
         firm = f"Yes: decided over {counted(seeds, 'seed')} at {sure} confidence."
         return f"{firm} {found.more}".strip()
     return found.more
@@ -99,7 +99,7 @@ def _next(summary: Summary, found: ShortAnswer) -> tuple[str, str]:
         return "Lower the learning rate, then compare again.", ""
     if summary.unfinished:
         return "Run the same command again: it resumes the runs that are not finished.", ""
-    if found.certainty == "decided" and found.chosen:
+    if found.chosen:
         command = shlex.join(["headtohead", "predict", ".", "IMAGES", "--head", found.chosen])
         return f"Use {found.chosen} on images of your own, in this study's folder:", command
     if found.certainty == "few":
@@ -127,7 +127,7 @@ def _next(summary: Summary, found: ShortAnswer) -> tuple[str, str]:
         train = f"Train {few_names(longer)} longer" if longer else "Give more training images"
         return f"{train} or check the labels, then compare again.", ""
     for item in summary.comparisons:
-        if summary.file.same_function(item.first, item.other):
+        if summary.file.same_function(*item.heads):
             alike = f"{item.first} and {item.other} are the same function"
             return f"{alike}: compare one of them with another head.", ""
     return "Compare it with another head: name several in --heads.", ""

@@ -16,7 +16,7 @@ def another_head(summary: Summary, chosen: str) -> str:
         return ""
     share = _share(summary, winner)
     pair = {winner.head, chosen}
-    if any({item.first, item.other} == pair and item.judged for item in summary.comparisons):
+    if any(set(item.heads) == pair and item.judged for item in summary.comparisons):
         return (
             f"By mean validation accuracy alone {winner.head} would be taken ({share}); the "
             f"verdicts say how much that lead is worth."

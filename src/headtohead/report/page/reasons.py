@@ -9,18 +9,18 @@ from headtohead.stats.family import deciding_text, margin_text
 
 def reason(summary: Summary, item: HeadComparison) -> str:
     """One comparison in a sentence: the lead, its interval, and why it is not decided."""
-    if {item.first, item.other} <= set(summary.failed):
+    if summary.unmeasured(item):
         return f"{item.first} and {item.other} have no finished run: there is nothing to compare."
     difference = item.comparison.difference
     found = over_seeds(summary, item)
     mean = 100 * (difference.mean or 0.0)
     sign = -1 if round(mean, 1) < 0 else 1
-    ahead, behind = (item.first, item.other)[::sign]
+    ahead, behind = item.heads[::sign]
     text = f"{ahead} is {abs(mean):.1f} points of {summary.metric} ahead of {behind}"
     if not round(mean, 1):
         text = f"{ahead} and {behind} are level in {summary.metric}"
     if not item.judged:
-        lagging = names([h for h in (item.first, item.other) if h in summary.lags])
+        lagging = names([head for head in item.heads if head in summary.lags])
         return f"{text} as evaluated: not judged, for evaluation of {lagging} lags."
     if found.bounds is None:
         if difference.n < 2:
@@ -44,7 +44,7 @@ def _why_open(summary: Summary, item: HeadComparison) -> str:
     difference = found.difference
     if found.better.outcome != "inconclusive":
         return ""
-    if looks is not None and (item.first, item.other) == (looks.reference, looks.other):
+    if looks is not None and item.heads == (looks.reference, looks.other):
         taken = f"after {counted(len(looks.taken), 'look')}" if looks.taken else "before any look"
         ahead = f"the next is at {looks.next_look} pairs" if looks.next_look else "it was the last"
         return f"; not decided {taken}, {ahead}"

@@ -108,7 +108,7 @@ def rows(summary: Summary) -> tuple[Row, ...]:
         found.append(
             Row(
                 head=head.head,
-                won=summary.winner is not None and summary.winner.head == head.head,
+                won=summary.won(head.head),
                 finished=head.finished,
                 failed=len(head.runs) - head.finished,
                 cells=cells,
