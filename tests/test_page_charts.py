@@ -1,5 +1,6 @@
 """Charts of what heads differ by: names that fit, chance beside the dots, every claim a figure."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
@@ -12,11 +13,14 @@ from headtohead.analysis.pairs import MANY
 from headtohead.claims.class_maps import class_map_charts
 from headtohead.claims.parameters import kept_within, parameters_chart, spread_out
 from headtohead.claims.speed import speed_charts
-from headtohead.claims.translation import CLAIM
+from headtohead.claims.translation import CLAIM, moved
+from headtohead.probes.base import write_run
+from headtohead.probes.predictions import PREDICTIONS
 from headtohead.probes.probe_images import Masks, masks_path, write_masks
 from headtohead.probes.speed import Speed
 from headtohead.report.charts.chart import WIDTH, Chart
 from headtohead.report.charts.confusion import confusion_charts
+from headtohead.report.charts.curves import tracks_of
 from headtohead.report.charts.dots import Dot, DotChart, DotRow, dot_chart
 from headtohead.report.charts.style import HeadStyle
 from headtohead.report.formats.figures import write_charts
@@ -277,3 +281,18 @@ def test_a_step_of_less_than_a_millisecond_keeps_two_digits() -> None:
     found = _speed_table(Speed(("gap", "fc"), (32, 32), "cpu", times, times))
     assert found is not None
     assert [row.wall for row in found.rows] == ["0.086", "12.3"]
+
+
+def test_a_run_without_finite_logits_is_in_no_curve(tmp_path: Path) -> None:
+    """Else a chart draws a mean over more seeds than the tables and verdicts beside it."""
+    ledger = rich_ledger(tmp_path / "study", heads=("fc", "gap"), seeds=2, epochs=2)
+    found = StudyData(ledger).run_evidence(PREDICTIONS, "gap", 1)
+    assert found is not None
+    broken = replace(found, test=replace(found.test, best=np.full_like(found.test.best, np.nan)))
+    write_run(ledger, PREDICTIONS, "gap", 1, PREDICTIONS.pack(broken))
+    data = StudyData(ledger)
+    assert [(run.head, run.seed) for run in data.finished] == [("fc", 0), ("gap", 0), ("fc", 1)]
+    assert {one.head: one.seeds for one in tracks_of(data)} == {"fc": (0, 1), "gap": (0,)}
+    assert {one.head: one.seeds for one in moved(data)} == {"fc": (0, 1), "gap": (0,)}
+    labels = {series.label for chart in class_map_charts(data) for series in chart.series}
+    assert ("fc, seed 1" in labels, "gap, seed 1" in labels) == (True, False)

@@ -15,13 +15,10 @@ from headtohead.core.text import confidence, counted
 from headtohead.report.charts.chart import Chart
 from headtohead.stats import DECIMALS, Estimate, Outcome, PairedDifference, bounds
 from headtohead.stats.family import points
-from headtohead.study_data import StudyData
+from headtohead.study_data import BySeed, StudyData
 
 Unit: TypeAlias = Literal["count", "bytes", "share", "points", "nats", "seconds", "epochs"]
 """Of `share` and `points` alike values are shares of 1; points are what shares differ by."""
-
-BySeed: TypeAlias = Mapping[str, Mapping[int, float]]
-"""Head → seed → value."""
 
 
 @dataclass(frozen=True)

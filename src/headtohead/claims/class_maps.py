@@ -7,8 +7,8 @@ from typing import Literal, final
 
 import numpy as np
 
-from headtohead.analysis.shown_in_full import not_drawn, shown_in_full
-from headtohead.claims.base import BySeed, ClaimFigure, Measure, Question, measure, pairs
+from headtohead.analysis.shown_in_full import not_drawn
+from headtohead.claims.base import ClaimFigure, Measure, Question, measure, pairs
 from headtohead.core.text import counted
 from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps
 from headtohead.probes.probe_images import UNKNOWN, Masks
@@ -24,7 +24,7 @@ from headtohead.report.charts.lines import (
 )
 from headtohead.report.charts.style import HeadStyle, head_styles
 from headtohead.stats.maps import Objects, area_gain, objects_of, score_maps
-from headtohead.study_data import DRAWN, StudyData
+from headtohead.study_data import DRAWN, BySeed, StudyData
 
 MapsByRun = Mapping[tuple[str, int], ClassMaps]
 
@@ -226,17 +226,11 @@ SCORES = (
 
 def class_map_charts(data: StudyData) -> Iterator[Chart]:
     """Deletion and insertion; with masks, energy and pointing game before them."""
-    found: dict[tuple[str, int], ClassMaps] = {}
-    for run in data.runs:
-        head, seed = run.record.head, run.record.seed
-        maps = data.run_evidence(CLASS_MAPS, head, seed)
-        if run.record.status == "finished" and maps is not None and len(maps.rows):
-            found[head, seed] = maps
+    found = {run: maps for run, maps in data.evidence(CLASS_MAPS).items() if len(maps.rows)}
     styles = head_styles(data.study.heads)
     yield from _mask_charts(data, found, styles)
     apart = {run: maps for run, maps in found.items() if len(maps.gradcam_curves.deletion)}
-    shown = shown_in_full(data.study, data.by_head)
-    drawn = {run: maps for run, maps in apart.items() if run[0] in shown}
+    drawn = {run: maps for run, maps in apart.items() if run[0] in data.shown_in_full}
     if drawn:
         left_out = not_drawn(len({head for head, _ in apart}) - len({head for head, _ in drawn}))
         for way in WAYS:

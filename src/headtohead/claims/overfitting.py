@@ -8,11 +8,11 @@ import numpy as np
 from headtohead.analysis.baseline import baseline_of
 from headtohead.analysis.learning import ended_there
 from headtohead.analysis.run_results import loss_rise
-from headtohead.claims.base import BySeed, ClaimFigure, Question, estimate_text, measure, pairs
+from headtohead.claims.base import ClaimFigure, Question, estimate_text, measure, pairs
 from headtohead.core.text import counted
 from headtohead.report.charts.curves import OVERFIT, curve_chart, tracks_of
 from headtohead.stats import DECIMALS, bounds, estimate
-from headtohead.study_data import StudyData
+from headtohead.study_data import BySeed, StudyData
 
 
 @final

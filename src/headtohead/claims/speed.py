@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from headtohead.analysis.learning import in_closed_form, no_epochs
 from headtohead.analysis.pairs import HeadTarget, Targets
 from headtohead.claims.base import (
-    BySeed,
     ClaimFigure,
     Measure,
     Question,
@@ -33,7 +32,7 @@ from headtohead.stats import (
     verdict,
 )
 from headtohead.stats.targets import Approach, reached
-from headtohead.study_data import StudyData
+from headtohead.study_data import BySeed, StudyData
 
 
 @final

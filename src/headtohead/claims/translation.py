@@ -8,14 +8,14 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from headtohead.analysis.shown_in_full import not_drawn, shown_in_full
-from headtohead.claims.base import BySeed, ClaimFigure, Question, Unit, measure, pairs
+from headtohead.analysis.shown_in_full import not_drawn
+from headtohead.claims.base import ClaimFigure, Question, Unit, measure, pairs
 from headtohead.core.text import names
 from headtohead.probes.translation import TRANSLATION, Translation, steps_of
 from headtohead.report.charts.chart import Chart, drawing, keep_within
 from headtohead.report.charts.lines import HeadLines, Line, Values, draw_head, mean_label
 from headtohead.report.charts.style import HeadStyle, head_styles
-from headtohead.study_data import StudyData
+from headtohead.study_data import BySeed, StudyData
 
 
 @final
@@ -30,8 +30,8 @@ class TranslationClaim:
 
     def figure(self, data: StudyData) -> ClaimFigure:
         """Accuracy and agreement over the window's distance from the centre."""
-        every, shown = moved(data), shown_in_full(data.study, data.by_head)
-        found = [one for one in every if one.head in shown]
+        every = moved(data)
+        found = [one for one in every if one.head in data.shown_in_full]
         if not found:
             return ClaimFigure(anchor="#movement")
         styles = head_styles(data.study.heads)
@@ -126,10 +126,8 @@ class Moved:
 def moved(data: StudyData) -> list[Moved]:
     """Every head that has translation evidence, in the study's order."""
     found: dict[str, dict[int, Translation]] = {}
-    for run in data.runs:
-        head, seed = run.record.head, run.record.seed
-        known = data.run_evidence(TRANSLATION, head, seed)
-        if run.record.status == "finished" and known is not None and len(known.rows):
+    for (head, seed), known in data.evidence(TRANSLATION).items():
+        if len(known.rows):
             found.setdefault(head, {})[seed] = known
     return [_moved(head, found[head]) for head in data.study.heads if head in found]
 

@@ -10,7 +10,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from headtohead.analysis.shown_in_full import shown_in_full
 from headtohead.core.text import counted
 from headtohead.report.charts.chart import (
     Chart,
@@ -51,15 +50,17 @@ class Track:
 
 def tracks_of(data: StudyData) -> list[Track]:
     """Heads with finished runs, in the study's order."""
-    runs = [run for run in data.runs if run.record.status == "finished" and run.history]
-    shown = shown_in_full(data.study, data.by_head)
+    finished = [data.run(run.head, run.seed) for run in data.finished]
+    runs = [run for run in finished if run is not None and run.history]
     tracks = []
     for index, (head, style) in enumerate(head_styles(data.study.heads).items()):
         mine = [run for run in runs if run.record.head == head]
         seeds = tuple(run.record.seed for run in mine)
         if mine:
             histories = tuple(run.history for run in mine)
-            tracks.append(Track(head, index, style, seeds, histories, head not in shown))
+            tracks.append(
+                Track(head, index, style, seeds, histories, head not in data.shown_in_full)
+            )
     return tracks
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from headtohead.analysis.baseline import Baseline
-from headtohead.analysis.shown_in_full import shown_in_full
 from headtohead.core.text import MISSING
 from headtohead.probes.predictions import SplitPredictions
 from headtohead.probes.speed import SPEED, Speed
@@ -210,7 +209,7 @@ def gather(
         answer=found_answer,
         brief=brief(summary, found_answer),
         caveats=tuple(caveats(summary)),
-        keys=_keys(summary),
+        keys=_keys(data),
         columns=columns(data.study.verdict.metric),
         rows=rows(summary),
         claims=claims_part(data, unfolded=claims),
@@ -219,7 +218,7 @@ def gather(
         estimates=estimate_rows(summary),
         targets=target_rows(summary),
         looks=looks_text(summary),
-        forest=forest(summary, shown_in_full(data.study, data.by_head)),
+        forest=forest(summary, data.shown_in_full),
         groups=(TOGETHER, *GROUPS),
         curves=_curves(tracks, summary.baseline),
         beside=tuple(beside_view(data.file, tracks, other) for other in beside),
@@ -238,13 +237,11 @@ def gather(
     )
 
 
-def _keys(summary: Summary) -> tuple[HeadKey, ...]:
-    known = {result.head for result in summary.heads}
-    shown = shown_in_full(summary.file.study, {head.head: head.runs for head in summary.heads})
+def _keys(data: StudyData) -> tuple[HeadKey, ...]:
     return tuple(
-        HeadKey(head, index, style.color, style.marker, head not in shown)
-        for index, (head, style) in enumerate(head_styles(summary.file.study.heads).items())
-        if head in known
+        HeadKey(head, index, style.color, style.marker, head not in data.shown_in_full)
+        for index, (head, style) in enumerate(head_styles(data.study.heads).items())
+        if head in data.by_head
     )
 
 
@@ -266,7 +263,7 @@ def _reliability(found: dict[str, list[SplitPredictions]], data: StudyData) -> C
     entries = [
         head_reliability(head, order.index(head), styles[head], splits)
         for head, splits in found.items()
-        if head in shown_in_full(data.study, data.by_head)
+        if head in data.shown_in_full
     ]
     return reliability_chart(entries, 1 / len(data.file.classes))
 
