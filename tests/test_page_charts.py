@@ -24,7 +24,8 @@ from headtohead.report.charts.curves import tracks_of
 from headtohead.report.charts.dots import Dot, DotChart, DotRow, dot_chart
 from headtohead.report.charts.style import HeadStyle
 from headtohead.report.formats.figures import write_charts
-from headtohead.report.page.content import _speed_table, gather
+from headtohead.report.page.content import gather
+from headtohead.report.page.tables import speed_table
 from headtohead.report.summary import summarize
 from headtohead.study_data import StudyData
 from ledgers import full_ledger
@@ -278,9 +279,17 @@ def test_a_files_legend_lies_beside_the_values(tmp_path: Path) -> None:
 def test_a_step_of_less_than_a_millisecond_keeps_two_digits() -> None:
     """Else a head twice as fast as another reads "0.1" beside "0.1"."""
     times = np.array([[0.86e-4] * 3, [0.0123] * 3])
-    found = _speed_table(Speed(("gap", "fc"), (32, 32), "cpu", times, times))
+    found = speed_table(Speed(("gap", "fc"), (32, 32), "cpu", times, times))
     assert found is not None
     assert [row.wall for row in found.rows] == ["0.086", "12.3"]
+
+
+def test_the_median_of_an_even_number_of_rounds_lies_between_two() -> None:
+    """Else the table of a training step tells another median than the chart above it."""
+    times = np.array([[0.001, 0.002, 0.004, 0.005]])
+    found = speed_table(Speed(("gap",), (32,), "cpu", times, times))
+    assert found is not None
+    assert [(row.wall, row.cpu) for row in found.rows] == [("3.0", "3.0")]
 
 
 def test_a_run_without_finite_logits_is_in_no_curve(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from headtohead.analysis.baseline import Baseline
 from headtohead.core.text import MISSING
 from headtohead.probes.predictions import SplitPredictions
-from headtohead.probes.speed import SPEED, Speed
+from headtohead.probes.speed import SPEED
 from headtohead.report.beside import Beside
 from headtohead.report.charts.chart import Chart
 from headtohead.report.charts.confusion import ConfusionTable, confusions
@@ -49,10 +49,12 @@ from headtohead.report.page.tables import (
     BaselineRow,
     OverfitRow,
     Row,
+    SpeedTable,
     baseline_row,
     columns,
     overfit_rows,
     rows,
+    speed_table,
 )
 from headtohead.report.page.thumbnails import Facts, Thumbnails, read_thumbnails
 from headtohead.report.summary import HeadComparison, Summary
@@ -80,24 +82,6 @@ class HeadKey:
     color: str
     marker: str
     faint: bool = False
-
-
-@dataclass(frozen=True)
-class SpeedRow:
-    """Median milliseconds of a training step over rounds, and the fastest and slowest round."""
-
-    head: str
-    wall: str
-    wall_range: str
-    cpu: str
-
-
-@dataclass(frozen=True)
-class SpeedTable:
-    """Every head's training step, and `about` how it was timed."""
-
-    rows: tuple[SpeedRow, ...]
-    about: str
 
 
 @dataclass(frozen=True)
@@ -226,7 +210,7 @@ def gather(
         reliability=_reliability(found, data),
         confusions=confusions(found, data.file.classes),
         by_class=head_classes(summary),
-        speed=_speed_table(data.session(SPEED)),
+        speed=speed_table(data.session(SPEED)),
         seen=_seen(data, summary, found, kept, pictures),
         facts=kept.facts if kept else None,
         backbone=backbone_facts(summary.file),
@@ -266,32 +250,6 @@ def _reliability(found: dict[str, list[SplitPredictions]], data: StudyData) -> C
         if head in data.shown_in_full
     ]
     return reliability_chart(entries, 1 / len(data.file.classes))
-
-
-def _speed_table(found: Speed | None) -> SpeedTable | None:
-    if found is None:
-        return None
-    rows = []
-    for index, head in enumerate(found.heads):
-        wall, cpu = 1000 * found.wall[index], 1000 * found.cpu[index]
-        rows.append(
-            SpeedRow(
-                head,
-                _milliseconds(float(sorted(wall)[len(wall) // 2])),
-                f"{_milliseconds(wall.min())} to {_milliseconds(wall.max())}",
-                _milliseconds(float(sorted(cpu)[len(cpu) // 2])),
-            )
-        )
-    about = (
-        f"One worker on {found.device}, heads in turn, {found.wall.shape[1]} rounds, "
-        f"{found.batch_size[0]} images a step."
-    )
-    return SpeedTable(tuple(rows), about)
-
-
-def _milliseconds(value: float) -> str:
-    """One decimal; two significant digits below one, as a head on cached features takes."""
-    return f"{value:.1f}" if value >= 1 else f"{value:.2g}"
 
 
 def _seen(
