@@ -22,7 +22,7 @@ from headtohead.report.page.answer import opening
 from headtohead.report.page.on_validation import level_text
 from headtohead.report.remedy import remedy, seeds_may_help
 from headtohead.report.summary import HeadResult, Summary
-from headtohead.stats import Spread, bounds
+from headtohead.stats import bounds
 
 WRITTEN = "report.html, report.md, tables, results.csv, summary.json, tensorboard"
 HEAD_WIDTH = len(LARGEST_CLASS)
@@ -296,14 +296,9 @@ def _baseline_cell(found: Baseline, column: Column) -> str:
 
 
 def _cell(head: HeadResult, column: Column) -> str:
-    return _number(head.spreads[column.metric], column)
-
-
-def _number(found: Spread | None, column: Column) -> str:
     """`84.1 ± 0.6`; a dash for none."""
+    found = head.spreads[column.metric]
     if found is None:
         return MISSING
-    mean = f"{column.scale * found.mean:,.{column.digits}f}"
-    if found.sd is None:
-        return mean
-    return f"{mean} ± {column.scale * found.sd:.{column.digits}f}"
+    mean = f"{column.scale * found.mean:z,.{column.digits}f}"
+    return mean if found.sd is None else f"{mean} ± {column.scale * found.sd:.{column.digits}f}"
