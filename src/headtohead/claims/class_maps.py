@@ -45,8 +45,38 @@ class ClassMapsClaim:
     name = "class_maps"
 
     def question(self, data: StudyData) -> Question:
-        """By masks where the study has or had them, else by deletion and insertion."""
-        return class_map_question(data)
+        """By masks where the study has or had them, else by deletion and insertion.
+
+        Masks that are lost change no rule: the question then cannot be answered.
+        """
+        maps = data.evidence(CLASS_MAPS)
+        masks = data.masks(run.seed for run in data.finished)
+        measures = [*_curve_measures(data, maps)]
+        notes = data.missing(maps, "class maps")
+        if data.study.data == DRAWN or data.masks_folder is not None:
+            seen = {run: found for run, found in maps.items() if run[1] in masks}
+            score, rows = _mask_measures(data, seen, masks)
+            measures = [*(rows if seen else ()), *measures]
+            what = BY_MASKS
+            lost = LOST if maps and not seen else ""
+            unmasked = sorted({seed for _, seed in maps.keys() - seen.keys()})
+            if seen and unmasked:
+                notes += (f"Left out, their masks are lost: seeds {_listed(unmasked)}",)
+            notes += few_masks(masks[seed] for _, seed in seen)
+        else:
+            pair = {run: maps[run] for run in maps if run[0] in (data.reference, data.against)}
+            alike, without = same_images(pair)
+            score, what, lost = _gains(data, alike, "gradcam"), BY_CURVES, ""
+            if without:
+                notes += (f"Left out, no image was taken apart for both: seeds {_listed(without)}",)
+        return Question(
+            statement=f"{data.reference}'s class maps find the object better than {data.against}'s",
+            tested=f"{what}, {data.reference} minus {data.against}",
+            differences=pairs(score, data.reference, data.against, data.seeds),
+            measures=tuple(measures),
+            notes=notes,
+            lost=lost,
+        )
 
     def figure(self, data: StudyData) -> ClaimFigure:
         """Deletion and insertion; with masks, energy and pointing game before them."""
@@ -54,41 +84,6 @@ class ClassMapsClaim:
 
 
 CLAIM = ClassMapsClaim()
-
-
-def class_map_question(data: StudyData) -> Question:
-    """By masks where the study has or had them, else by deletion and insertion.
-
-    Masks that are lost change no rule: the question then cannot be answered.
-    """
-    maps = data.evidence(CLASS_MAPS)
-    masks = data.masks(run.seed for run in data.finished)
-    measures = [*_curve_measures(data, maps)]
-    notes = data.missing(maps, "class maps")
-    if data.study.data == DRAWN or data.masks_folder is not None:
-        seen = {run: found for run, found in maps.items() if run[1] in masks}
-        score, rows = _mask_measures(data, seen, masks)
-        measures = [*(rows if seen else ()), *measures]
-        what = BY_MASKS
-        lost = LOST if maps and not seen else ""
-        unmasked = sorted({seed for _, seed in maps.keys() - seen.keys()})
-        if seen and unmasked:
-            notes += (f"Left out, their masks are lost: seeds {_listed(unmasked)}",)
-        notes += few_masks(masks[seed] for _, seed in seen)
-    else:
-        pair = {run: maps[run] for run in maps if run[0] in (data.reference, data.against)}
-        alike, without = same_images(pair)
-        score, what, lost = _gains(data, alike, "gradcam"), BY_CURVES, ""
-        if without:
-            notes += (f"Left out, no image was taken apart for both: seeds {_listed(without)}",)
-    return Question(
-        statement=f"{data.reference}'s class maps find the object better than {data.against}'s",
-        tested=f"{what}, {data.reference} minus {data.against}",
-        differences=pairs(score, data.reference, data.against, data.seeds),
-        measures=tuple(measures),
-        notes=notes,
-        lost=lost,
-    )
 
 
 def few_masks(found: Iterable[Masks]) -> tuple[str, ...]:

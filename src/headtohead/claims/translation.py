@@ -26,7 +26,32 @@ class TranslationClaim:
 
     def question(self, data: StudyData) -> Question:
         """Agreement with the centre crop beyond chance decides; accuracies stand beside."""
-        return translation_question(data)
+        found = data.evidence(TRANSLATION)
+        known = {run: moved for run, moved in found.items() if len(moved.rows)}
+
+        def of(value: Callable[[Translation], float]) -> BySeed:
+            return data.by_seed((*run, value(moved)) for run, moved in known.items())
+
+        runs = known.values()
+        single = all(run.steps == list(range(1, len(run.steps) + 1)) for run in runs)
+        small = "single-pixel" if single else "small"
+        steady = of(lambda moved: float(moved.steadiness[1:].mean()))
+        return Question(
+            statement=f"{data.reference} is more robust to translation than {data.against}",
+            tested=(
+                f"agreement with the centre crop beyond chance (Cohen's kappa), mean over all "
+                f"moved windows, {data.reference} minus {data.against}"
+            ),
+            differences=pairs(steady, data.reference, data.against, data.seeds),
+            measures=(
+                measure("agreement with the centre beyond chance, all windows", "share", steady),
+                *(
+                    measure(name.replace("small", small), unit, of(value))
+                    for name, unit, value in _MEASURES
+                ),
+            ),
+            notes=data.missing(found, "moved windows"),
+        )
 
     def figure(self, data: StudyData) -> ClaimFigure:
         """Accuracy and agreement over the window's distance from the centre."""
@@ -72,36 +97,6 @@ _MEASURES: Sequence[tuple[str, Unit, Callable[[Translation], float]]] = (
     ),
 )
 """Measures that stand beside the one that decides: name, unit, value of a run's evidence."""
-
-
-def translation_question(data: StudyData) -> Question:
-    """Agreement with the centre crop, and accuracies in small and large steps."""
-    found = data.evidence(TRANSLATION)
-    known = {run: moved for run, moved in found.items() if len(moved.rows)}
-
-    def of(value: Callable[[Translation], float]) -> BySeed:
-        return data.by_seed((*run, value(moved)) for run, moved in known.items())
-
-    runs = known.values()
-    single = all(run.steps == list(range(1, len(run.steps) + 1)) for run in runs)
-    small = "single-pixel" if single else "small"
-    steady = of(lambda moved: float(moved.steadiness[1:].mean()))
-    return Question(
-        statement=f"{data.reference} is more robust to translation than {data.against}",
-        tested=(
-            f"agreement with the centre crop beyond chance (Cohen's kappa), mean over all moved "
-            f"windows, {data.reference} minus {data.against}"
-        ),
-        differences=pairs(steady, data.reference, data.against, data.seeds),
-        measures=(
-            measure("agreement with the centre beyond chance, all windows", "share", steady),
-            *(
-                measure(name.replace("small", small), unit, of(value))
-                for name, unit, value in _MEASURES
-            ),
-        ),
-        notes=data.missing(found, "moved windows"),
-    )
 
 
 @dataclass(frozen=True)
