@@ -141,7 +141,7 @@ def training_notes(
 
     Too few steps are a forecast: once a head has finished runs, `lags` has what came of them.
     """
-    yield from few_steps(file, {run.head for run in runs if run.finished})
+    yield from unsettled_averages(file, {run.head for run in runs if run.finished})
     if lags:
         yield lags_note(lags)
     yield from _precisions(file)
@@ -180,7 +180,7 @@ def learning_notes(
         )
 
 
-def few_steps(file: StudyFile, measured: Collection[str] = ()) -> Iterator[str]:
+def unsettled_averages(file: StudyFile, measured: Collection[str] = ()) -> Iterator[str]:
     """Where training is too short for batch norm's moving averages to have settled.
 
     Of heads that are evaluated by those averages and not `measured`: of those that are, one knows

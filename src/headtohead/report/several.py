@@ -220,8 +220,8 @@ def _notes(entries: Sequence[Entry]) -> list[str]:
     return [
         *_empty(entries),
         *_left_out(entries),
-        *_level(entries),
-        *_levels(entries),
+        *_ties(entries),
+        *_not_comparable(entries),
         *_unlike_heads(entries),
     ]
 
@@ -253,7 +253,7 @@ def _left_out(entries: Sequence[Entry]) -> list[str]:
     return lines
 
 
-def _level(entries: Sequence[Entry]) -> list[str]:
+def _ties(entries: Sequence[Entry]) -> list[str]:
     """Studies in which other heads do as well on validation as the one that counts."""
     lines = []
     for entry in entries:
@@ -267,8 +267,8 @@ def _level(entries: Sequence[Entry]) -> list[str]:
     return lines
 
 
-def _levels(entries: Sequence[Entry]) -> list[str]:
-    """Whose figures may be set side by side: the same classes and the same metric."""
+def _not_comparable(entries: Sequence[Entry]) -> list[str]:
+    """Studies with other classes, another metric or other test images."""
     groups: dict[tuple[str, frozenset[str]], list[Entry]] = {}
     for entry in entries:
         classes = frozenset(name.casefold() for name in entry.summary.file.classes)
@@ -281,8 +281,7 @@ def _levels(entries: Sequence[Entry]) -> list[str]:
             f"which head is ahead: {told}."
         )
     for group in groups.values():
-        same = _same_images(group)
-        if len(group) > 1 and not same:
+        if len(group) > 1 and not _same_images(group):
             every = len(group) == len(entries)
             who = "The studies" if every else names([entry.label for entry in group])
             lines.append(

@@ -81,7 +81,6 @@ class SeveralContent:
     rows: tuple[StudyRow, ...]
     heads: tuple[HeadRow, ...]
     keys: tuple[HeadKey, ...]
-    faint: frozenset[str]
     charts: tuple[Chart, ...]
     left_out: str
 
@@ -99,19 +98,17 @@ def several_page(several: Several) -> bytes:
 
 def _gather(several: Several) -> SeveralContent:
     drawn = {entry.label: _drawn(entry) for entry in several.entries}
-    styles, order = head_styles(several.heads), list(several.heads)
     shown = {head for heads in drawn.values() for head in heads}
     left_out = [entry.label for entry in several.entries if drawn[entry.label] < set(entry.places)]
     return SeveralContent(
         several=several,
         rows=tuple(study_row(entry) for entry in several.entries),
-        heads=tuple(_head_row(several, head) for head in order),
+        heads=tuple(_head_row(several, head) for head in several.heads),
         keys=tuple(
-            HeadKey(head, order.index(head), styles[head].color, styles[head].marker)
-            for head in order
+            HeadKey(head, index, style.color, style.marker)
+            for index, (head, style) in enumerate(head_styles(several.heads).items())
             if head in shown
         ),
-        faint=frozenset(),
         charts=tuple(_charts(several, drawn)),
         left_out=names(left_out),
     )
