@@ -17,7 +17,7 @@ from headtohead.claims.base import (
     measure,
     pairs,
 )
-from headtohead.core.text import confidence, counted, seconds_text, with_sign
+from headtohead.core.text import confidence, counted, seconds_text, significant, with_sign
 from headtohead.probes.speed import SPEED, Speed
 from headtohead.report.charts.chart import Chart
 from headtohead.report.charts.dots import Dot, DotChart, DotRow, dot_chart
@@ -43,8 +43,23 @@ class SpeedClaim:
     tested = False
 
     def question(self, data: StudyData) -> Question:
-        """Both parts must agree, see `faster`."""
-        return speed_question(data)
+        """Both parts must agree, see `faster`: with the study's target, or one of the reference."""
+        targets = data.targets
+        goal = None
+        if targets is not None and targets.heads:
+            horizon = targets.heads[0].epochs.horizon
+            majority = data.file.majority_share("validation")
+            named_late = any("target" in change.rules for change in data.late_changes)
+            goal = Goal(targets.target, horizon, majority, targets.declared and not named_late)
+        level = data.study.verdict.level
+        asked = faster(data.reference, data.against, speeds_of(data), data.seeds, goal, level)
+        untrained = in_closed_form(data.study, data.by_head)
+        if not untrained:
+            return asked
+        note = f"{no_epochs(untrained)}, and no time to the target"
+        if asked.ruling is None or not {data.reference, data.against} & set(untrained):
+            return replace(asked, notes=(*asked.notes, note))
+        return replace(asked, ruling=Ruling("inconclusive", note))
 
     def figure(self, data: StudyData) -> ClaimFigure:
         """What is known of a step, of the epochs to the target, and of the time to it."""
@@ -52,26 +67,6 @@ class SpeedClaim:
 
 
 CLAIM = SpeedClaim()
-
-
-def speed_question(data: StudyData) -> Question:
-    """With the study's target, or one taken from the reference."""
-    targets = data.targets
-    goal = None
-    if targets is not None and targets.heads:
-        horizon = targets.heads[0].epochs.horizon
-        majority = data.file.majority_share("validation")
-        named_late = any("target" in change.rules for change in data.late_changes)
-        goal = Goal(targets.target, horizon, majority, targets.declared and not named_late)
-    level = data.study.verdict.level
-    asked = faster(data.reference, data.against, speeds_of(data), data.seeds, goal, level)
-    untrained = in_closed_form(data.study, data.by_head)
-    if not untrained:
-        return asked
-    note = f"{no_epochs(untrained)}, and no time to the target"
-    if asked.ruling is None or not {data.reference, data.against} & set(untrained):
-        return replace(asked, notes=(*asked.notes, note))
-    return replace(asked, ruling=Ruling("inconclusive", note))
 
 
 @dataclass(frozen=True)
@@ -265,11 +260,10 @@ def _step_chart(speed: Speed, styles: Mapping[str, HeadStyle]) -> Chart:
     for place, head in enumerate(speed.heads):
         size, step = speed.batch_size[place], 1000 * speed.cpu[place]
         dots = tuple(
-            Dot(float(t / size), f"round {i}: {t / size:.3g} ms an image, {t:.3g} ms a step")
-            for i, t in enumerate(step, 1)
+            Dot(float(t / size), f"round {i}: {_of_step(t, size)}") for i, t in enumerate(step, 1)
         )
         middle = float(np.median(step))
-        said = f"median {middle / size:.3g} ms an image, {middle:.3g} ms a step of {size}"
+        said = f"median {_of_step(middle, size)} of {size}"
         rows.append(_row(styles, head, dots, Dot(middle / size, said)))
     return dot_chart(
         DotChart(
@@ -281,6 +275,11 @@ def _step_chart(speed: Speed, styles: Mapping[str, HeadStyle]) -> Chart:
             tuple(rows),
         )
     )
+
+
+def _of_step(milliseconds: float, images: int) -> str:
+    each, step = significant(milliseconds / images), significant(milliseconds)
+    return f"{each} ms an image, {step} ms a step"
 
 
 def _epochs_chart(

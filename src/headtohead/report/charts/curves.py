@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from headtohead.core.text import counted
+from headtohead.core.text import counted, significant
 from headtohead.report.charts.chart import (
     Chart,
     Drawing,
@@ -317,6 +317,6 @@ def _draw_curve(paper: Drawing, curve: Curve, most: int) -> str:
     shown_seeds = () if curve.means else seeds
     draw_head(paper, HeadLines(name, track.index, curve.style, whole, shown_seeds, every))
     return (
-        f"{name} goes from {mean[0]:.3g}{quantity.unit} at epoch {epochs[0]:.0f} to "
-        f"{mean[-1]:.3g}{quantity.unit} at epoch {epochs[-1]:.0f}"
+        f"{name} goes from {significant(mean[0])}{quantity.unit} at epoch {epochs[0]:.0f} to "
+        f"{significant(mean[-1])}{quantity.unit} at epoch {epochs[-1]:.0f}"
     )

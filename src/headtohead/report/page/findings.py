@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from headtohead.claims.base import ClaimFigure, JudgedClaim, Unit
-from headtohead.core.text import MEGA, MISSING, NOTHING, counted, minus, with_sign
+from headtohead.core.text import MEGA, MISSING, NOTHING, counted, minus, significant, with_sign
 from headtohead.report.summary import HeadComparison, Summary
 from headtohead.stats import bounds
 
@@ -130,8 +130,8 @@ def _value(value: float | None, unit: Unit) -> str:
     if unit in ("share", "points"):
         return minus(f"{100 * value:z.1f}")
     if unit == "bytes":
-        return f"{value / MEGA:,.3g}"
-    return minus(f"{value:z.3g}")
+        return significant(value / MEGA)
+    return minus(significant(value))
 
 
 def estimate_rows(summary: Summary) -> tuple[EstimateRow, ...]:
@@ -228,7 +228,8 @@ def looks_text(summary: Summary) -> str:
 
 def _three(value: float) -> str:
     """Three significant digits with the sign; what an addition's rounding leaves is zero."""
-    return f"{round(value, NOTHING) + 0.0:+.3g}"
+    rounded = round(value, NOTHING) + 0.0
+    return f"{'+' if rounded >= 0 else ''}{significant(rounded)}"
 
 
 def _interval(
