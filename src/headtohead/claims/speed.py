@@ -110,7 +110,7 @@ def speeds_of(data: StudyData) -> dict[str, Speeds]:
     speed, targets = data.session(SPEED), data.targets
     if speed is None or targets is None:
         return {}
-    pictures, late = sum(data.file.counts["train"].values()), _late(data, targets)
+    pictures, late = data.file.sizes["train"], _late(data, targets)
     speeds = {}
     for item in targets.heads:
         recipe = data.study.recipe_for(item.head)

@@ -186,7 +186,6 @@ def unsettled_averages(file: StudyFile, measured: Collection[str] = ()) -> Itera
     Of heads that are evaluated by those averages and not `measured`: of those that are, one knows
     whether evaluation lags.
     """
-    pictures = sum(file.counts["train"].values())
     heads: dict[int, list[str]] = {}
     for head in file.study.heads:
         if head in measured:
@@ -194,7 +193,7 @@ def unsettled_averages(file: StudyFile, measured: Collection[str] = ()) -> Itera
         recipe = file.study.recipe_for(head)
         if recipe.batch_norm != "moving":
             continue
-        steps = recipe.epochs * recipe.steps(pictures)
+        steps = recipe.epochs * recipe.steps(file.sizes["train"])
         heads.setdefault(steps, []).append(head)
     for steps, those in heads.items():
         left = BATCH_NORM_MOMENTUM**steps

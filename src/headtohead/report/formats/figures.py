@@ -188,7 +188,7 @@ def _curve(track: Track, quantity: str, label: str, dashes: str = "-") -> Curve:
 
 def _about(file: StudyFile, tracks: Sequence[Track]) -> str:
     """Study, seeds and images."""
-    images = sum(sum(counts.values()) for counts in file.counts.values())
+    images = sum(file.sizes.values())
     numbers = sorted({len(one.histories) for one in tracks})
     seeds = "–".join(map(str, {numbers[0]: 0, numbers[-1]: 0})) if numbers else "0"
     plural = "" if seeds == "1" else "s"

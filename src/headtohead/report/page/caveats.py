@@ -21,7 +21,7 @@ def caveats(summary: Summary) -> Iterator[str]:
             "The seeds share one split of the images: intervals over seeds hold for this split, "
             "not for other images."
         )
-    test = sum(summary.file.counts["test"].values())
+    test = summary.file.sizes["test"]
     few = [name for name, n in summary.file.counts["test"].items() if n < 20]
     if few:
         yield (
@@ -32,4 +32,4 @@ def caveats(summary: Summary) -> Iterator[str]:
     each = significant(100 / max(test, 1), 2)
     yield f"One test image is {each} points of accuracy ({test:,} test images)."
     yield from (f"{line[0].upper()}{line[1:]}" for line in small_test_split(test))
-    yield from few_steps(summary.file.study, sum(summary.file.counts["train"].values()))
+    yield from few_steps(summary.file.study, summary.file.sizes["train"])

@@ -22,7 +22,6 @@ CERTAINTY = {
 def arrange(page: Content, pictures: int = SHOWN_IMAGES) -> str:
     """The page as HTML."""
     file = page.summary.file
-    counts = file.counts
     return render_template(
         "page.html.j2",
         page.charts,
@@ -30,8 +29,8 @@ def arrange(page: Content, pictures: int = SHOWN_IMAGES) -> str:
         summary=page.summary,
         study=file.study,
         classes=file.classes,
-        counts=counts,
-        pictures=f"{sum(sum(part.values()) for part in counts.values()):,}",
+        counts=file.counts,
+        pictures=f"{sum(file.sizes.values()):,}",
         pictures_each=pictures,
         finished=sum(head.finished for head in page.summary.heads),
         planned=page.summary.planned,

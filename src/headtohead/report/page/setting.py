@@ -32,7 +32,7 @@ def epochs_text(study: StudySpec) -> str:
 def split_text(file: StudyFile) -> str:
     """How many images each split has, and who made it, as far as that is kept."""
     split, given = file.study.split, file.given
-    total = {name: sum(counts.values()) for name, counts in file.counts.items()}
+    total = file.sizes
     sizes = f"{total['train']:,} / {total['validation']:,} / {total['test']:,} images"
     asked = f"shares of {split.train:g} / {split.validation:g} / {split.test:g}"
     mode = "one split for all seeds" if split.mode == "fixed" else "a split for each seed"

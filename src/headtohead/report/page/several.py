@@ -118,7 +118,7 @@ def study_row(entry: Entry) -> StudyRow:
     """What was asked in a study, and what its own page answers."""
     summary = entry.summary
     file, study = summary.file, summary.file.study
-    total = {name: sum(counts.values()) for name, counts in file.counts.items()}
+    total = file.sizes
     classes = names([printable(name) for name in file.classes])
     many = len(file.classes) > FEW
     done = sum(head.finished for head in summary.heads)
