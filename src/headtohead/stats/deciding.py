@@ -95,7 +95,8 @@ def _hall(differences: Sequence[float], level: float) -> tuple[float, float] | N
     if n < 3 or interval is None:
         return interval
     values = np.asarray([differences], dtype=np.float64)
-    mean, sd, skewness = (float(part[0]) for part in moments(values, np.array([False])))
+    mean, sd, third = (float(part[0]) for part in moments(values, np.array([False])))
+    skewness = third / sd**3
     quantile = float(stdtrit(n - 1, 1 - level / 2)) / math.sqrt(n)
 
     def end(y: float) -> float:

@@ -112,7 +112,8 @@ def hall(samples: Floats, side: Side = "two-sided") -> Floats:
     if n < 3:
         return student(samples, side)
     flat = without_spread(samples)
-    mean, sd, skewness = moments(samples, flat)
+    mean, sd, third = moments(samples, flat)
+    skewness = third / sd**3
     ratio = mean / sd
     moved = ratio + skewness * ratio**2 / 3 + skewness**2 * ratio**3 / 27 + skewness / (6 * n)
     away = np.where(mean == 0, 0.0, np.copysign(np.inf, mean))
@@ -122,12 +123,15 @@ def hall(samples: Floats, side: Side = "two-sided") -> Floats:
 
 
 def moments(samples: Floats, flat: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
-    """(S,) means, deviations and skewnesses of three values or more; deviation 1 where `flat`."""
+    """(S,) means, deviations (1 where `flat`) and unbiased third central moments.
+
+    Of three values or more.
+    """
     n = samples.shape[1]
     mean = samples.mean(axis=1)
     sd = np.where(flat, 1.0, samples.std(axis=1, ddof=1))
     third = n / ((n - 1) * (n - 2)) * np.sum((samples - mean[:, None]) ** 3, axis=1)
-    return mean, sd, third / sd**3
+    return mean, sd, third
 
 
 def agreed_p(samples: Floats, side: Side = "two-sided") -> Floats:
