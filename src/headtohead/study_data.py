@@ -180,10 +180,10 @@ class StudyData:
             return self.study.masks
         return MASKS_UNNAMED if self.masks(range(self.study.seeds)) else None
 
-    def _once(self, key: Any, read: Callable[[], Found | None]) -> Found | None:
+    def _once(self, key: Any, read: Callable[[], Found]) -> Found:
         if key not in self._read:
             self._read[key] = read()
-        found: Found | None = self._read[key]
+        found: Found = self._read[key]
         return found
 
     # What follows from them
