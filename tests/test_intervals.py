@@ -158,3 +158,16 @@ def test_no_interval_of_a_report_is_called_certain(tmp_path: Path) -> None:
         *tables,
     ):
         assert not re.search(r"\b100 ?\\?% (t )?(interval|confidence)", " ".join(text.split()))
+
+
+def test_looks_by_another_metric_are_told_as_such(tmp_path: Path) -> None:
+    """Else the page says that looks decide a comparison which they never looked at."""
+    ledger = full_ledger(tmp_path, heads=HEADS, reference="gap", metric="balanced_accuracy")
+    record = LooksRecord(
+        reference="gap", other="fc", looks=(7, 9), level=0.05, spending="pocock", seeds=7
+    )
+    write_looks(tmp_path, record)
+    summary = summarize(StudyData(ledger))
+    told = reason(summary, against(summary, "fc"))
+    assert "by test accuracy" in told
+    assert "before any look" not in told

@@ -191,9 +191,7 @@ def _followed(
 
     `compared` is the two heads and the metric that the comparison is about.
     """
-    pair = f"{looks.reference} against {looks.other}"
-    if compared[2] != looks.metric:
-        pair = f"{pair} by {looks.metric.replace('_', ' ')}"
+    pair = looked_at(looks, compared[2])
     reason = f"an estimate: the study's sequential design spends its level on {pair}"
     untested = Verdict(comparison.not_worse.claim, "inconclusive", reason)
     if compared != (looks.reference, looks.other, looks.metric):
@@ -204,6 +202,12 @@ def _followed(
     return dataclasses.replace(
         comparison, better=better, not_worse=untested, deciding=None, deciding_margin=None
     )
+
+
+def looked_at(looks: LooksRecord, metric: str) -> str:
+    """The pair that a sequential design decides; and by which metric, if not by `metric`."""
+    pair = f"{looks.reference} against {looks.other}"
+    return pair if metric == looks.metric else f"{pair} by {looks.metric.replace('_', ' ')}"
 
 
 def looks_verdict(looks: LooksRecord) -> Verdict:

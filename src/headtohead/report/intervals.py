@@ -41,7 +41,7 @@ def over_seeds(summary: Summary, item: HeadComparison) -> OverSeeds:
     difference = item.comparison.difference
     ordinary = bounds(difference)
     level, looks = difference.level, summary.looks
-    if looks is None or not _is_looked_at(summary, item):
+    if looks is None or not summary.is_looked_at(item):
         return OverSeeds(ordinary, level, why_not=difference.why_no_interval)
     last = looks.taken[-1] if looks.taken else None
     if last is None or last.n != difference.n:  # pairs that were added without a look
@@ -52,13 +52,3 @@ def over_seeds(summary: Summary, item: HeadComparison) -> OverSeeds:
         why = difference.why_no_interval or "no interval: this look can decide nothing"
         return OverSeeds(None, looks.level, why_not=why)
     return OverSeeds(repeated, looks.level, OVER_LOOKS)
-
-
-def _is_looked_at(summary: Summary, item: HeadComparison) -> bool:
-    """Whether the pair is the one that the study's sequential design decides."""
-    looks, metric = summary.looks, summary.file.study.verdict.metric
-    return looks is not None and (*item.heads, metric) == (
-        looks.reference,
-        looks.other,
-        looks.metric,
-    )

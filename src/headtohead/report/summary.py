@@ -160,6 +160,11 @@ class Summary:
         """Whether no comparison of these has the seeds that a verdict takes; looks need fewer."""
         return most_seeds(items) < self.seeds_needed and self.looks is None
 
+    def is_looked_at(self, item: HeadComparison) -> bool:
+        """Whether the pair is the one that the study's sequential design decides, by its metric."""
+        looks, asked = self.looks, (*item.heads, self.file.study.verdict.metric)
+        return looks is not None and asked == (looks.reference, looks.other, looks.metric)
+
     def unmeasured(self, item: HeadComparison) -> bool:
         """Whether nothing was measured of either head: all their runs failed."""
         return set(item.heads) <= set(self.failed)

@@ -1,8 +1,9 @@
 """Why the answer is what it is: each comparison in a sentence."""
 
 from headtohead.core.text import above, counted, minus, names, points, signed
+from headtohead.report.comparisons import HeadComparison, looked_at
 from headtohead.report.intervals import OVER_LOOKS, over_seeds
-from headtohead.report.summary import HeadComparison, Summary
+from headtohead.report.summary import Summary
 from headtohead.stats import bounds
 from headtohead.stats.family import deciding_text, margin_text
 
@@ -44,12 +45,12 @@ def _why_open(summary: Summary, item: HeadComparison) -> str:
     difference = found.difference
     if found.better.outcome != "inconclusive":
         return ""
-    if looks is not None and item.heads == (looks.reference, looks.other):
+    if looks is not None and summary.is_looked_at(item):
         taken = f"after {counted(len(looks.taken), 'look')}" if looks.taken else "before any look"
         ahead = f"the next is at {looks.next_look} pairs" if looks.next_look else "it was the last"
         return f"; not decided {taken}, {ahead}"
     if looks is not None:
-        pair = f"{looks.reference} against {looks.other}"
+        pair = looked_at(looks, summary.file.study.verdict.metric)
         return f"; the study's sequential design decides, on {pair} alone"
     if found.not_worse.outcome == "supported":
         margin = points(summary.file.study.verdict.margin)
