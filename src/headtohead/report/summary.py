@@ -7,11 +7,7 @@ import numpy as np
 
 from headtohead.analysis.baseline import Baseline, Standing, baseline_of, standings
 from headtohead.analysis.learning import fitted, in_closed_form, seeds_that_stayed, untrained
-from headtohead.analysis.pairs import (
-    PairEstimate,
-    Targets,
-    estimates,
-)
+from headtohead.analysis.pairs import PairEstimate, Targets, estimates
 from headtohead.analysis.run_results import IN_WORDS, METRICS, RunResult
 from headtohead.core.errors import UsageError
 from headtohead.report.comparisons import HeadComparison, comparisons_of, most_seeds
@@ -31,17 +27,6 @@ from headtohead.store.looks import LooksRecord
 from headtohead.store.picture_table import PictureTable
 from headtohead.store.records import EpochRecord, Parameters
 from headtohead.study_data import StudyData
-
-__all__ = [
-    "HeadComparison",
-    "HeadResult",
-    "Summary",
-    "Winner",
-    "shipped",
-    "summarize",
-    "unrounded",
-    "validation",
-]
 
 
 @dataclass(frozen=True)

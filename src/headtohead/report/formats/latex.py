@@ -6,13 +6,14 @@ from headtohead.claims.base import JudgedClaim
 from headtohead.core.tex import escape
 from headtohead.core.text import MISSING, above, confidence, counted, minus, with_sign
 from headtohead.report.charts.style import LARGEST_CLASS
+from headtohead.report.comparisons import HeadComparison
 from headtohead.report.formats.latex_layout import table
 from headtohead.report.intervals import OVER_LOOKS, over_seeds
 from headtohead.report.page.answer import opening
 from headtohead.report.page.content import Content
 from headtohead.report.page.forest import against
 from headtohead.report.page.tables import Row
-from headtohead.report.summary import HeadComparison, Summary
+from headtohead.report.summary import Summary
 from headtohead.stats import bounds
 
 TITLES = {"of the head": "parameters of the head"}

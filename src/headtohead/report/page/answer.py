@@ -19,11 +19,7 @@ from headtohead.report.page.parameter_words import (
     more_or_fewer,
 )
 from headtohead.report.page.reasons import reason
-from headtohead.report.remedy import (
-    largest_lead,
-    seeds_for_verdict,
-    seeds_may_help,
-)
+from headtohead.report.remedy import largest_lead, seeds_for_verdict, seeds_may_help
 from headtohead.report.summary import HeadResult, Summary, unrounded, validation
 from headtohead.stats.power import MOST_SEEDS
 

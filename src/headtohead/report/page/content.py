@@ -21,6 +21,7 @@ from headtohead.report.charts.curves import (
 from headtohead.report.charts.reliability import head_reliability, reliability_chart
 from headtohead.report.charts.style import head_styles
 from headtohead.report.classes import FOLDED_FROM, HeadClasses, head_classes
+from headtohead.report.comparisons import HeadComparison
 from headtohead.report.page.answer import ShortAnswer, answer
 from headtohead.report.page.beside import BesideView, beside_view
 from headtohead.report.page.brief import Brief, brief
@@ -57,7 +58,7 @@ from headtohead.report.page.tables import (
     speed_table,
 )
 from headtohead.report.page.thumbnails import Facts, Thumbnails, read_thumbnails
-from headtohead.report.summary import HeadComparison, Summary
+from headtohead.report.summary import Summary
 from headtohead.study_data import StudyData
 
 SHOWN_IMAGES = 12

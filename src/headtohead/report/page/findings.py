@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from headtohead.claims.base import ClaimFigure, JudgedClaim, Unit
 from headtohead.core.text import MEGA, MISSING, NOTHING, counted, minus, significant, with_sign
-from headtohead.report.summary import HeadComparison, Summary
+from headtohead.report.comparisons import HeadComparison
+from headtohead.report.summary import Summary
 from headtohead.stats import bounds
 
 NAMES = {

@@ -15,9 +15,10 @@ from headtohead.report.charts.chart import (
 )
 from headtohead.report.charts.dots import lowered
 from headtohead.report.charts.style import GRID, INK, NEUTRAL
+from headtohead.report.comparisons import HeadComparison
 from headtohead.report.intervals import OVER_LOOKS, over_seeds
 from headtohead.report.page.findings import picture_bounds
-from headtohead.report.summary import HeadComparison, Summary
+from headtohead.report.summary import Summary
 
 ROW = 46.0
 BELOW, STEP, DEEPEST = 0.2, 0.12, 0.24

@@ -10,7 +10,8 @@ from headtohead.analysis.baseline import Standing
 from headtohead.config.recipe import AugmentSpec
 from headtohead.core.text import FEW, few_names, names, signed
 from headtohead.data.holdout import ENOUGH
-from headtohead.report.summary import HeadComparison, HeadResult, Summary
+from headtohead.report.comparisons import HeadComparison
+from headtohead.report.summary import HeadResult, Summary
 from headtohead.stats import LAG, bounds
 
 MORE_IMAGES = (
