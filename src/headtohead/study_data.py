@@ -225,6 +225,12 @@ class StudyData:
         """Runs that came to their end."""
         return [result for result in self.results if result.finished]
 
+    @property
+    def finished_runs(self) -> list[Run]:
+        """Their records and epochs."""
+        found = [self.run(run.head, run.seed) for run in self.finished]
+        return [run for run in found if run is not None]
+
     @cached_property
     def shown_in_full(self) -> frozenset[str]:
         """Heads that charts draw in full; of a large study the others are faint, or folded away."""
@@ -261,7 +267,7 @@ class StudyData:
     @cached_property
     def lags(self) -> dict[str, Lag]:
         """Heads whose evaluation lags behind their weights."""
-        return lags(self.runs)
+        return lags(self.finished_runs)
 
     @property
     def seeds(self) -> tuple[int, ...]:

@@ -50,8 +50,7 @@ class Track:
 
 def tracks_of(data: StudyData) -> list[Track]:
     """Heads with finished runs, in the study's order."""
-    finished = [data.run(run.head, run.seed) for run in data.finished]
-    runs = [run for run in finished if run is not None and run.history]
+    runs = [run for run in data.finished_runs if run.history]
     tracks = []
     for index, (head, style) in enumerate(head_styles(data.study.heads).items()):
         mine = [run for run in runs if run.record.head == head]
