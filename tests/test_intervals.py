@@ -1,5 +1,6 @@
 """The interval beside a comparison is the one that its verdict rests on."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from headtohead.core.text import confidence, minus, with_sign
 from headtohead.report.comparisons import HeadComparison, look_differences
 from headtohead.report.formats.latex import latex_tables
 from headtohead.report.formats.markdown import report_markdown
-from headtohead.report.formats.terminal import verdict_lines
+from headtohead.report.formats.terminal import render_text, verdict_lines
 from headtohead.report.intervals import OVER_LOOKS, WITHOUT_LOOKS, over_seeds
 from headtohead.report.page.content import gather
 from headtohead.report.page.forest import difference_text, forest
@@ -19,7 +20,8 @@ from headtohead.stats.sequential import take_looks
 from headtohead.store.ledger import Ledger
 from headtohead.store.looks import LookRecord, LooksRecord, write_looks
 from headtohead.study_data import StudyData
-from ledgers import add_run, change_epochs, study_ledger
+from ledgers import add_run, change_epochs, full_ledger, study_ledger
+from pages import report_page
 from stated import stated
 
 HEADS = ("fc", "gap", "gmp")
@@ -140,3 +142,32 @@ def test_a_verdict_by_looks_names_no_test_of_all_pairs_at_once(tmp_path: Path) -
 def test_no_interval_is_called_certain(level: float, text: str) -> None:
     """Else a look that spends little has a "100 % interval"."""
     assert confidence(level) == text
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_no_interval_of_a_report_is_called_certain(tmp_path: Path) -> None:
+    """Else a study with a very small level reads that its intervals hold with 100 %."""
+    ledger = full_ledger(tmp_path, seeds=2, level=1e-8)
+    summary = summarize(StudyData(ledger))
+    content = gather(StudyData(ledger), summary)
+    tables = (table.decode() for table in latex_tables(content).values())
+    for text in (
+        render_text(summary),
+        report_page(ledger),
+        report_markdown(content).decode(),
+        *tables,
+    ):
+        assert not re.search(r"\b100 ?\\?% (t )?(interval|confidence)", " ".join(text.split()))
+
+
+def test_looks_by_another_metric_are_told_as_such(tmp_path: Path) -> None:
+    """Else the page says that looks decide a comparison which they never looked at."""
+    ledger = full_ledger(tmp_path, heads=HEADS, reference="gap", metric="balanced_accuracy")
+    record = LooksRecord(
+        reference="gap", other="fc", looks=(7, 9), level=0.05, spending="pocock", seeds=7
+    )
+    write_looks(tmp_path, record)
+    summary = summarize(StudyData(ledger))
+    told = reason(summary, against(summary, "fc"))
+    assert "by test accuracy" in told
+    assert "before any look" not in told

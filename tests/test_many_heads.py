@@ -1,5 +1,6 @@
 """A study of thirty heads and seven seeds can be told apart, read, and sent."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from headtohead.report.render import render
 from headtohead.store.ledger import Ledger
 from headtohead.study_data import StudyData
 from ledgers import add_run, study_ledger
+from pages import report_page
 from stated import stated
 
 HEADS, SEEDS = 30, 7
@@ -118,3 +120,15 @@ def test_a_small_study_is_drawn_whole(tmp_path: Path) -> None:
     for head in ("fc", "gap"):
         add_run(made, head, 0)
     assert not any(track.faint for track in tracks_of(StudyData(made)))
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_heads_that_are_folded_away_are_sorted_alike(ledger: Ledger) -> None:
+    """Else a click on a loss puts the least on top of one table and the most on that of another."""
+    page = report_page(ledger)
+    first, other = re.findall(r'<table class="heads">(.*?)</thead>', page, re.S)
+    rising = [
+        re.findall(r'data-first="ascending"><button type="button">([^<]*)', titles)
+        for titles in (first, other)
+    ]
+    assert rising[0] == rising[1] != []

@@ -1,5 +1,7 @@
 """Charts of what heads differ by: names that fit, chance beside the dots, every claim a figure."""
 
+import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
@@ -12,15 +14,19 @@ from headtohead.analysis.pairs import MANY
 from headtohead.claims.class_maps import class_map_charts
 from headtohead.claims.parameters import kept_within, parameters_chart, spread_out
 from headtohead.claims.speed import speed_charts
-from headtohead.claims.translation import CLAIM
+from headtohead.claims.translation import CLAIM, moved
+from headtohead.probes.base import write_run
+from headtohead.probes.predictions import PREDICTIONS
 from headtohead.probes.probe_images import Masks, masks_path, write_masks
 from headtohead.probes.speed import Speed
 from headtohead.report.charts.chart import WIDTH, Chart
 from headtohead.report.charts.confusion import confusion_charts
+from headtohead.report.charts.curves import tracks_of
 from headtohead.report.charts.dots import Dot, DotChart, DotRow, dot_chart
 from headtohead.report.charts.style import HeadStyle
 from headtohead.report.formats.figures import write_charts
-from headtohead.report.page.content import _speed_table, gather
+from headtohead.report.page.content import gather
+from headtohead.report.page.tables import speed_table
 from headtohead.report.summary import summarize
 from headtohead.study_data import StudyData
 from ledgers import full_ledger
@@ -274,6 +280,33 @@ def test_a_files_legend_lies_beside_the_values(tmp_path: Path) -> None:
 def test_a_step_of_less_than_a_millisecond_keeps_two_digits() -> None:
     """Else a head twice as fast as another reads "0.1" beside "0.1"."""
     times = np.array([[0.86e-4] * 3, [0.0123] * 3])
-    found = _speed_table(Speed(("gap", "fc"), (32, 32), "cpu", times, times))
+    found = speed_table(Speed(("gap", "fc"), (32, 32), "cpu", times, times))
     assert found is not None
     assert [row.wall for row in found.rows] == ["0.086", "12.3"]
+
+
+def test_the_median_of_an_even_number_of_rounds_lies_between_two() -> None:
+    """Else the table of a training step tells another median than the chart above it."""
+    times = np.array([[0.001, 0.002, 0.004, 0.005]])
+    found = speed_table(Speed(("gap",), (32,), "cpu", times, times))
+    assert found is not None
+    assert [(row.wall, row.cpu) for row in found.rows] == [("3.0", "3.0")]
+
+
+def test_a_run_without_finite_logits_is_in_no_curve(tmp_path: Path) -> None:
+    """Else a chart draws a mean over more seeds than the tables and verdicts beside it."""
+    ledger = rich_ledger(tmp_path / "study", heads=("fc", "gap"), seeds=2, epochs=2)
+    found = StudyData(ledger).run_evidence(PREDICTIONS, "gap", 1)
+    assert found is not None
+    broken = replace(found, test=replace(found.test, best=np.full_like(found.test.best, np.nan)))
+    write_run(ledger, PREDICTIONS, "gap", 1, PREDICTIONS.pack(broken))
+    data = StudyData(ledger)
+    assert [(run.head, run.seed) for run in data.finished] == [("fc", 0), ("gap", 0), ("fc", 1)]
+    assert {one.head: one.seeds for one in tracks_of(data)} == {"fc": (0, 1), "gap": (0,)}
+    assert {one.head: one.seeds for one in moved(data)} == {"fc": (0, 1), "gap": (0,)}
+    labels = {series.label for chart in class_map_charts(data) for series in chart.series}
+    assert ("fc, seed 1" in labels, "gap, seed 1" in labels) == (True, False)
+    history = ledger.run_folder("gap", 1) / "history.jsonl"
+    lines = [json.loads(line) | {"accuracy": 0.99} for line in history.read_text().splitlines()]
+    history.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert not StudyData(ledger).lags, "nor does it say that evaluation lags"

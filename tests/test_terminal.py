@@ -20,7 +20,7 @@ from headtohead.stats.over_images import share_interval
 from headtohead.store.ledger import Ledger
 from headtohead.store.records import Failure
 from headtohead.study_data import StudyData
-from ledgers import add_run, full_ledger, study_ledger
+from ledgers import add_run, change_epochs, full_ledger, study_ledger
 from stated import stated
 
 
@@ -191,6 +191,15 @@ def test_numbers_below_zero_have_a_sign_on_any_terminal(tmp_path: Path) -> None:
     summary = summarize(StudyData(ledger))
     assert "−" in " ".join(opening(summary))
     assert "−" not in _printed(summary)
+
+
+def test_a_number_that_rounds_to_zero_has_no_sign(tmp_path: Path) -> None:
+    """Else a head that over-fits by nothing reads "-0.0", which the page does not say."""
+    ledger = full_ledger(tmp_path, heads=("fc", "gap"), seeds=2)
+    change_epochs(ledger, "gap", train_accuracy=0.8, val_accuracy=0.8001)
+    text = _printed(summarize(StudyData(ledger)), 200)
+    row = next(line.split() for line in text.splitlines() if "gap" in line.split()[:2])
+    assert ("0.0" in row, "-0.0" in row) == (True, False)
 
 
 def test_failures_and_gaps_are_said_with_brackets_as_they_are(tmp_path: Path) -> None:

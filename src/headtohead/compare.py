@@ -135,10 +135,9 @@ def _open(
     if change is not None:
         add_change(folder, change)
     ledger = Ledger.create(folder, file)
-    images = {part: sum(counts.values()) for part, counts in file.counts.items()}
     for line in (
-        *holdout_lines(images["test"], file.given or ()),
-        *step_lines(spec, images["train"]),
+        *holdout_lines(file.sizes["test"], file.given or ()),
+        *step_lines(spec, file.sizes["train"]),
     ):
         display.note(line)
     write_pictures(folder, table)

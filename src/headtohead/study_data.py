@@ -5,11 +5,11 @@ what was read stays as it was: open it anew to see what has changed on the disk.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from headtohead.analysis.lags import lags
 from headtohead.analysis.pairs import (
@@ -21,6 +21,7 @@ from headtohead.analysis.pairs import (
     targets_of,
 )
 from headtohead.analysis.run_results import RunResult, SeedImages, run_result, seed_images
+from headtohead.analysis.shown_in_full import shown_in_full
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import UsageError
 from headtohead.probes.base import Probe, read_run, read_session
@@ -43,7 +44,7 @@ Found = TypeVar("Found")
 RunName = tuple[str, int]
 """A head and a seed."""
 
-BySeed = dict[str, dict[int, float]]
+BySeed: TypeAlias = Mapping[str, Mapping[int, float]]
 """Head → seed → value."""
 
 DRAWN = "synthetic"
@@ -103,11 +104,7 @@ class StudyData:
         return found if isinstance(found, Run) else None
 
     def _look_up(self, head: str, seed: int) -> Run | str | None:
-        key = ("run", head, seed)
-        if key not in self._read:
-            self._read[key] = self.ledger.look_up(head, seed)
-        found: Run | str | None = self._read[key]
-        return found
+        return self._once(("run", head, seed), lambda: self.ledger.look_up(head, seed))
 
     @property
     def _names(self) -> list[RunName]:
@@ -183,10 +180,10 @@ class StudyData:
             return self.study.masks
         return MASKS_UNNAMED if self.masks(range(self.study.seeds)) else None
 
-    def _once(self, key: Any, read: Callable[[], Found | None]) -> Found | None:
+    def _once(self, key: Any, read: Callable[[], Found]) -> Found:
         if key not in self._read:
             self._read[key] = read()
-        found: Found | None = self._read[key]
+        found: Found = self._read[key]
         return found
 
     # What follows from them
@@ -228,6 +225,17 @@ class StudyData:
         """Runs that came to their end."""
         return [result for result in self.results if result.finished]
 
+    @property
+    def finished_runs(self) -> list[Run]:
+        """Their records and epochs."""
+        found = [self.run(run.head, run.seed) for run in self.finished]
+        return [run for run in found if run is not None]
+
+    @cached_property
+    def shown_in_full(self) -> frozenset[str]:
+        """Heads that charts draw in full; of a large study the others are faint, or folded away."""
+        return shown_in_full(self.study, self.by_head)
+
     @cached_property
     def answers(self) -> TestAnswers:
         """Answers on the test split, scored by the primary metric."""
@@ -259,7 +267,7 @@ class StudyData:
     @cached_property
     def lags(self) -> dict[str, Lag]:
         """Heads whose evaluation lags behind their weights."""
-        return lags(self.runs)
+        return lags(self.finished_runs)
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -276,7 +284,7 @@ class StudyData:
 
     def by_seed(self, values: Iterable[tuple[str, int, float | None]]) -> BySeed:
         """Head → seed → value, without values that are not known."""
-        table: BySeed = {head: {} for head in self.heads}
+        table: dict[str, dict[int, float]] = {head: {} for head in self.heads}
         for head, seed, value in values:
             if value is not None and math.isfinite(value):
                 table[head][seed] = value

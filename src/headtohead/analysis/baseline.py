@@ -65,12 +65,10 @@ class Baseline:
 class Standing:
     """One head's test accuracy minus the baseline's, over test images.
 
-    None without predictions, and where all of its runs failed.
-
-    Balanced accuracy where the study's verdicts are not about accuracy.
-
-    `beats` says whether the interval lies above 0: this head's networks, on other test images,
-    would still classify more of them correctly than always predicting the largest class.
+    It is balanced accuracy where the study's verdicts are not about accuracy. `over_images` is None
+    without predictions, and where all of the head's runs failed. `beats` says whether the interval
+    lies above 0: this head's networks, on other test images, would still classify more of them
+    correctly than always predicting the largest class.
     """
 
     head: str

@@ -10,11 +10,11 @@ from headtohead.store.ledger import Run
 def lags(runs: Sequence[Run]) -> dict[str, Lag]:
     """Head → its training accuracies at the last epoch, where the running one is far ahead.
 
-    Means over finished runs.
+    Means over `runs`, which are finished ones.
     """
     last: dict[str, list[tuple[float, float]]] = {}
     for run in runs:
-        if run.record.status == "finished" and run.history:
+        if run.history:
             epoch = run.history[-1]
             last.setdefault(run.record.head, []).append((epoch.accuracy, epoch.train_accuracy))
     found = {head: lag(values) for head, values in last.items()}

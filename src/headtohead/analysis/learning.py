@@ -45,11 +45,17 @@ def ended_there(run: RunResult, found: Baseline) -> bool:
 
     On the training and on the validation images: such a run fits nothing, and so over-fits nothing.
     """
-    val, gap = run.metrics["last_val_accuracy"], run.metrics["last_overfit"]
-    if not run.finished or val is None or gap is None:
+    val, train = run.metrics["last_val_accuracy"], _last_training(run)
+    if val is None or train is None:
         return False
-    ends = ((val + gap, found.train), (val, found.validation))
+    ends = ((train, found.train), (val, found.validation))
     return all(abs(accuracy - share) <= room(share) for accuracy, share in ends)
+
+
+def _last_training(run: RunResult) -> float | None:
+    """A finished run's accuracy on its training images, evaluated at the last epoch."""
+    val, gap = run.metrics["last_val_accuracy"], run.metrics["last_overfit"]
+    return None if not run.finished or val is None or gap is None else val + gap
 
 
 def seeds_that_stayed(
@@ -109,13 +115,7 @@ def fitted(by_head: Mapping[str, Sequence[RunResult]], found: Baseline) -> dict[
     """
     reached = {}
     for head, runs in by_head.items():
-        accuracies = [
-            run.metrics["last_val_accuracy"] + run.metrics["last_overfit"]
-            for run in runs
-            if run.finished
-            and run.metrics["last_val_accuracy"] is not None
-            and run.metrics["last_overfit"] is not None
-        ]
+        accuracies = [a for run in runs if (a := _last_training(run)) is not None]
         if accuracies:
             reached[head] = sum(accuracies) / len(accuracies)
     return {head: share for head, share in reached.items() if fits(share, found.train)}

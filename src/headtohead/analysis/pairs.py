@@ -207,17 +207,16 @@ def estimates(
         decided = frozenset((first, second)) in family
         closely = not many or decided or first == reference
         for metric in METRICS if closely else (primary,):
-            if metric == primary and decided:
-                continue
-            if metric == primary:
+            if metric != primary:
+                over_seeds = estimate(_differences(pair, metric), level)
+                yield PairEstimate(metric, first, second, over_seeds, None)
+            elif not decided:
                 over = picture_interval(answers_of(pair, answers), groups, level)
                 yield PairEstimate(metric, first, second, estimate(_scored(pair), level), over)
-                continue
-            over_seeds = estimate(_differences(pair, metric), level)
-            yield PairEstimate(metric, first, second, over_seeds, None)
-        for metric in TARGET_METRICS if targets is not None and closely else ():
-            values = _time_differences(pair, targets, metric)
-            yield PairEstimate(metric, first, second, estimate(values, level), None)
+        if targets is not None and closely:
+            for metric in TARGET_METRICS:
+                over_seeds = estimate(_time_differences(pair, targets, metric), level)
+                yield PairEstimate(metric, first, second, over_seeds, None)
 
 
 def _scored(pair: Pairing) -> list[float]:
@@ -228,17 +227,17 @@ def _scored(pair: Pairing) -> list[float]:
 
 
 def _differences(pair: Pairing, metric: str) -> list[float]:
-    values = []
-    for mine, theirs in pair.runs.values():
-        a, b = mine.metrics[metric], theirs.metrics[metric]
-        known = a is not None and b is not None and math.isfinite(a) and math.isfinite(b)
-        if mine.finished and theirs.finished and known and a is not None and b is not None:
-            values.append(round(a - b, DECIMALS))
-    return values
+    both = [
+        (mine.metrics[metric], theirs.metrics[metric])
+        for mine, theirs in pair.runs.values()
+        if mine.finished and theirs.finished
+    ]
+    known = [a - b for a, b in both if a is not None and b is not None]
+    return [round(value, DECIMALS) for value in known if math.isfinite(value)]
 
 
-def _time_differences(pair: Pairing, targets: Targets | None, metric: str) -> list[float]:
-    found = {item.head: item for item in targets.heads} if targets else {}
+def _time_differences(pair: Pairing, targets: Targets, metric: str) -> list[float]:
+    found = {item.head: item for item in targets.heads}
     if pair.first not in found or pair.second not in found:
         return []
     attribute = metric.removesuffix("_to_target")

@@ -11,17 +11,14 @@ from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 
-from headtohead.core.text import counted
+from headtohead.core.text import confidence, counted
 from headtohead.report.charts.chart import Chart
-from headtohead.stats import DECIMALS, Estimate, Outcome, PairedDifference
+from headtohead.stats import DECIMALS, Estimate, Outcome, PairedDifference, bounds
 from headtohead.stats.family import points
-from headtohead.study_data import StudyData
+from headtohead.study_data import BySeed, StudyData
 
 Unit: TypeAlias = Literal["count", "bytes", "share", "points", "nats", "seconds", "epochs"]
 """Of `share` and `points` alike values are shares of 1; points are what shares differ by."""
-
-BySeed: TypeAlias = Mapping[str, Mapping[int, float]]
-"""Head → seed → value."""
 
 
 @dataclass(frozen=True)
@@ -123,9 +120,8 @@ def estimate_text(found: Estimate | PairedDifference) -> str:
     if found.mean is None:
         return ""
     interval = "no interval"
-    if found.low is not None and found.high is not None:
-        confidence = f"{100 * (1 - found.level):g} %"
-        interval = f"{confidence} t interval {points(found.low)} to {points(found.high)}"
+    if ends := bounds(found):
+        interval = f"{confidence(found.level)} t interval {points(ends[0])} to {points(ends[1])}"
     return f"{points(found.mean)} points ({interval}, {counted(found.n, 'seed')})"
 
 

@@ -7,8 +7,8 @@ from typing import Literal, final
 
 import numpy as np
 
-from headtohead.analysis.shown_in_full import not_drawn, shown_in_full
-from headtohead.claims.base import BySeed, ClaimFigure, Measure, Question, measure, pairs
+from headtohead.analysis.shown_in_full import not_drawn
+from headtohead.claims.base import ClaimFigure, Measure, Question, measure, pairs
 from headtohead.core.text import counted
 from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps
 from headtohead.probes.probe_images import UNKNOWN, Masks
@@ -24,7 +24,7 @@ from headtohead.report.charts.lines import (
 )
 from headtohead.report.charts.style import HeadStyle, head_styles
 from headtohead.stats.maps import Objects, area_gain, objects_of, score_maps
-from headtohead.study_data import DRAWN, StudyData
+from headtohead.study_data import DRAWN, BySeed, StudyData
 
 MapsByRun = Mapping[tuple[str, int], ClassMaps]
 
@@ -45,8 +45,38 @@ class ClassMapsClaim:
     name = "class_maps"
 
     def question(self, data: StudyData) -> Question:
-        """By masks where the study has or had them, else by deletion and insertion."""
-        return class_map_question(data)
+        """By masks where the study has or had them, else by deletion and insertion.
+
+        Masks that are lost change no rule: the question then cannot be answered.
+        """
+        maps = data.evidence(CLASS_MAPS)
+        masks = data.masks(run.seed for run in data.finished)
+        measures = [*_curve_measures(data, maps)]
+        notes = data.missing(maps, "class maps")
+        if data.study.data == DRAWN or data.masks_folder is not None:
+            seen = {run: found for run, found in maps.items() if run[1] in masks}
+            score, rows = _mask_measures(data, seen, masks)
+            measures = [*(rows if seen else ()), *measures]
+            what = BY_MASKS
+            lost = LOST if maps and not seen else ""
+            unmasked = sorted({seed for _, seed in maps.keys() - seen.keys()})
+            if seen and unmasked:
+                notes += (f"Left out, their masks are lost: seeds {_listed(unmasked)}",)
+            notes += few_masks(masks[seed] for _, seed in seen)
+        else:
+            pair = {run: maps[run] for run in maps if run[0] in (data.reference, data.against)}
+            alike, without = same_images(pair)
+            score, what, lost = _gains(data, alike, "gradcam"), BY_CURVES, ""
+            if without:
+                notes += (f"Left out, no image was taken apart for both: seeds {_listed(without)}",)
+        return Question(
+            statement=f"{data.reference}'s class maps find the object better than {data.against}'s",
+            tested=f"{what}, {data.reference} minus {data.against}",
+            differences=pairs(score, data.reference, data.against, data.seeds),
+            measures=tuple(measures),
+            notes=notes,
+            lost=lost,
+        )
 
     def figure(self, data: StudyData) -> ClaimFigure:
         """Deletion and insertion; with masks, energy and pointing game before them."""
@@ -54,41 +84,6 @@ class ClassMapsClaim:
 
 
 CLAIM = ClassMapsClaim()
-
-
-def class_map_question(data: StudyData) -> Question:
-    """By masks where the study has or had them, else by deletion and insertion.
-
-    Masks that are lost change no rule: the question then cannot be answered.
-    """
-    maps = data.evidence(CLASS_MAPS)
-    masks = data.masks(run.seed for run in data.finished)
-    measures = [*_curve_measures(data, maps)]
-    notes = data.missing(maps, "class maps")
-    if data.study.data == DRAWN or data.masks_folder is not None:
-        seen = {run: found for run, found in maps.items() if run[1] in masks}
-        score, rows = _mask_measures(data, seen, masks)
-        measures = [*(rows if seen else ()), *measures]
-        what = BY_MASKS
-        lost = LOST if maps and not seen else ""
-        unmasked = sorted({seed for _, seed in maps.keys() - seen.keys()})
-        if seen and unmasked:
-            notes += (f"Left out, their masks are lost: seeds {_listed(unmasked)}",)
-        notes += few_masks(masks[seed] for _, seed in seen)
-    else:
-        pair = {run: maps[run] for run in maps if run[0] in (data.reference, data.against)}
-        alike, without = same_images(pair)
-        score, what, lost = _gains(data, alike, "gradcam"), BY_CURVES, ""
-        if without:
-            notes += (f"Left out, no image was taken apart for both: seeds {_listed(without)}",)
-    return Question(
-        statement=f"{data.reference}'s class maps find the object better than {data.against}'s",
-        tested=f"{what}, {data.reference} minus {data.against}",
-        differences=pairs(score, data.reference, data.against, data.seeds),
-        measures=tuple(measures),
-        notes=notes,
-        lost=lost,
-    )
 
 
 def few_masks(found: Iterable[Masks]) -> tuple[str, ...]:
@@ -226,17 +221,11 @@ SCORES = (
 
 def class_map_charts(data: StudyData) -> Iterator[Chart]:
     """Deletion and insertion; with masks, energy and pointing game before them."""
-    found: dict[tuple[str, int], ClassMaps] = {}
-    for run in data.runs:
-        head, seed = run.record.head, run.record.seed
-        maps = data.run_evidence(CLASS_MAPS, head, seed)
-        if run.record.status == "finished" and maps is not None and len(maps.rows):
-            found[head, seed] = maps
+    found = {run: maps for run, maps in data.evidence(CLASS_MAPS).items() if len(maps.rows)}
     styles = head_styles(data.study.heads)
     yield from _mask_charts(data, found, styles)
     apart = {run: maps for run, maps in found.items() if len(maps.gradcam_curves.deletion)}
-    shown = shown_in_full(data.study, data.by_head)
-    drawn = {run: maps for run, maps in apart.items() if run[0] in shown}
+    drawn = {run: maps for run, maps in apart.items() if run[0] in data.shown_in_full}
     if drawn:
         left_out = not_drawn(len({head for head, _ in apart}) - len({head for head, _ in drawn}))
         for way in WAYS:

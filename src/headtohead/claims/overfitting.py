@@ -8,11 +8,11 @@ import numpy as np
 from headtohead.analysis.baseline import baseline_of
 from headtohead.analysis.learning import ended_there
 from headtohead.analysis.run_results import loss_rise
-from headtohead.claims.base import BySeed, ClaimFigure, Question, estimate_text, measure, pairs
+from headtohead.claims.base import ClaimFigure, Question, estimate_text, measure, pairs
 from headtohead.core.text import counted
 from headtohead.report.charts.curves import OVERFIT, curve_chart, tracks_of
-from headtohead.stats import DECIMALS, estimate
-from headtohead.study_data import StudyData
+from headtohead.stats import DECIMALS, bounds, estimate
+from headtohead.study_data import BySeed, StudyData
 
 
 @final
@@ -22,8 +22,38 @@ class OverfittingClaim:
     name = "overfitting"
 
     def question(self, data: StudyData) -> Question:
-        """The gap at the last epoch decides; the gap at the best one and the loss stand beside."""
-        return overfitting_question(data)
+        """The gap at the last epoch decides; the gap at the best one and the loss stand beside.
+
+        A run that fits nothing has no gap, and says nothing of over-fitting: it gives no pair.
+        """
+        gap = data.by_seed((r.head, r.seed, r.metrics["last_overfit"]) for r in data.finished)
+        best = data.by_seed((r.head, r.seed, r.metrics["best_overfit"]) for r in data.finished)
+        histories = {(run.record.head, run.record.seed): run.history for run in data.runs}
+        rises = data.by_seed(
+            (r.head, r.seed, loss_rise(history))
+            for r in data.finished
+            if (history := histories[r.head, r.seed])
+        )
+        idle = _fits_nothing(data)
+        seeds = [seed for seed in data.seeds if all(seed not in mine for mine in idle.values())]
+        return Question(
+            statement=f"{data.reference} over-fits less than {data.against}",
+            tested=(
+                f"training minus validation accuracy at the last epoch, {data.against} minus "
+                f"{data.reference}"
+            ),
+            differences=pairs(gap, data.against, data.reference, seeds),
+            measures=(
+                measure("training minus validation accuracy, last epoch", "points", gap),
+                measure("training minus validation accuracy, best epoch", "points", best),
+                measure("rise of the validation loss after its minimum", "nats", rises),
+            ),
+            notes=(
+                *_left_out(idle),
+                *_at_odds(data, gap, rises),
+                *_controls(data, gap),
+            ),
+        )
 
     def figure(self, data: StudyData) -> ClaimFigure:
         """The gap over epochs."""
@@ -33,41 +63,6 @@ class OverfittingClaim:
 
 
 CLAIM = OverfittingClaim()
-
-
-def overfitting_question(data: StudyData) -> Question:
-    """The gap between the accuracies; beside it the rise of the loss, and where both disagree.
-
-    A run that fits nothing has no gap, and says nothing of over-fitting: it gives no pair.
-    """
-    gap = data.by_seed((r.head, r.seed, r.metrics["last_overfit"]) for r in data.finished)
-    best = data.by_seed((r.head, r.seed, r.metrics["best_overfit"]) for r in data.finished)
-    histories = {(run.record.head, run.record.seed): run.history for run in data.runs}
-    rises = data.by_seed(
-        (r.head, r.seed, loss_rise(history))
-        for r in data.finished
-        if (history := histories[r.head, r.seed])
-    )
-    idle = _fits_nothing(data)
-    seeds = [seed for seed in data.seeds if all(seed not in mine for mine in idle.values())]
-    return Question(
-        statement=f"{data.reference} over-fits less than {data.against}",
-        tested=(
-            f"training minus validation accuracy at the last epoch, {data.against} minus "
-            f"{data.reference}"
-        ),
-        differences=pairs(gap, data.against, data.reference, seeds),
-        measures=(
-            measure("training minus validation accuracy, last epoch", "points", gap),
-            measure("training minus validation accuracy, best epoch", "points", best),
-            measure("rise of the validation loss after its minimum", "nats", rises),
-        ),
-        notes=(
-            *_left_out(idle),
-            *_at_odds(data, gap, rises),
-            *_controls(data, gap),
-        ),
-    )
 
 
 def _fits_nothing(data: StudyData) -> dict[str, list[int]]:
@@ -119,7 +114,7 @@ def _controls(data: StudyData, gap: BySeed) -> Iterator[str]:
         found = estimate(
             list(pairs(gap, head, data.reference, data.paired_with(head)).values()), level
         )
-        if found.mean is not None and found.low is not None and found.high is not None:
+        if bounds(found):
             yield (
                 f"Over-fitting of {head} minus that of {data.reference}: "
                 f"{estimate_text(found)}; an estimate, no verdict"

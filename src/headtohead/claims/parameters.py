@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 
 from headtohead.analysis.baseline import baseline_of
 from headtohead.analysis.run_results import RunResult
-from headtohead.analysis.shown_in_full import shown_in_full
 from headtohead.claims.base import ClaimFigure, Measure, Question, Ruling, Unit
 from headtohead.core.text import counted
 from headtohead.probes.costs import COSTS
@@ -132,8 +131,7 @@ def parameters_chart(data: StudyData) -> Chart | None:
         axes.xaxis.set_major_formatter(lambda value, _: _short(value))
         axes.xaxis.set_minor_formatter(lambda *_: "")
         axes.set(xlabel="parameters of the head, logarithmic", ylabel="test accuracy (%)")
-        shown = shown_in_full(data.study, data.by_head)
-        named = [runs for runs in known if runs[0].head in shown]
+        named = [runs for runs in known if runs[0].head in data.shown_in_full]
         _name_marks(paper, [(order.index(h[0].head), h[0].head, *_mark(h)) for h in named])
         caption = (
             "Up and to the left is better. Rings: seeds; large marks: their mean; dashed: always "

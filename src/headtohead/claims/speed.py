@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from headtohead.analysis.learning import in_closed_form, no_epochs
 from headtohead.analysis.pairs import HeadTarget, Targets
 from headtohead.claims.base import (
-    BySeed,
     ClaimFigure,
     Measure,
     Question,
@@ -18,7 +17,7 @@ from headtohead.claims.base import (
     measure,
     pairs,
 )
-from headtohead.core.text import counted, seconds_text, with_sign
+from headtohead.core.text import confidence, counted, seconds_text, significant, with_sign
 from headtohead.probes.speed import SPEED, Speed
 from headtohead.report.charts.chart import Chart
 from headtohead.report.charts.dots import Dot, DotChart, DotRow, dot_chart
@@ -26,13 +25,14 @@ from headtohead.report.charts.style import HeadStyle, head_styles
 from headtohead.stats import (
     Outcome,
     PairedDifference,
+    bounds,
     holm,
     paired_difference,
     seeds_needed,
     verdict,
 )
 from headtohead.stats.targets import Approach, reached
-from headtohead.study_data import StudyData
+from headtohead.study_data import BySeed, StudyData
 
 
 @final
@@ -43,8 +43,23 @@ class SpeedClaim:
     tested = False
 
     def question(self, data: StudyData) -> Question:
-        """Both parts must agree, see `faster`."""
-        return speed_question(data)
+        """Both parts must agree, see `faster`: with the study's target, or one of the reference."""
+        targets = data.targets
+        goal = None
+        if targets is not None and targets.heads:
+            horizon = targets.heads[0].epochs.horizon
+            majority = data.file.majority_share("validation")
+            named_late = any("target" in change.rules for change in data.late_changes)
+            goal = Goal(targets.target, horizon, majority, targets.declared and not named_late)
+        level = data.study.verdict.level
+        asked = faster(data.reference, data.against, speeds_of(data), data.seeds, goal, level)
+        untrained = in_closed_form(data.study, data.by_head)
+        if not untrained:
+            return asked
+        note = f"{no_epochs(untrained)}, and no time to the target"
+        if asked.ruling is None or not {data.reference, data.against} & set(untrained):
+            return replace(asked, notes=(*asked.notes, note))
+        return replace(asked, ruling=Ruling("inconclusive", note))
 
     def figure(self, data: StudyData) -> ClaimFigure:
         """What is known of a step, of the epochs to the target, and of the time to it."""
@@ -52,26 +67,6 @@ class SpeedClaim:
 
 
 CLAIM = SpeedClaim()
-
-
-def speed_question(data: StudyData) -> Question:
-    """With the study's target, or one taken from the reference."""
-    targets = data.targets
-    goal = None
-    if targets is not None and targets.heads:
-        horizon = targets.heads[0].epochs.horizon
-        majority = data.file.majority_share("validation")
-        named_late = any("target" in change.rules for change in data.late_changes)
-        goal = Goal(targets.target, horizon, majority, targets.declared and not named_late)
-    level = data.study.verdict.level
-    asked = faster(data.reference, data.against, speeds_of(data), data.seeds, goal, level)
-    untrained = in_closed_form(data.study, data.by_head)
-    if not untrained:
-        return asked
-    note = f"{no_epochs(untrained)}, and no time to the target"
-    if asked.ruling is None or not {data.reference, data.against} & set(untrained):
-        return replace(asked, notes=(*asked.notes, note))
-    return replace(asked, ruling=Ruling("inconclusive", note))
 
 
 @dataclass(frozen=True)
@@ -115,7 +110,7 @@ def speeds_of(data: StudyData) -> dict[str, Speeds]:
     speed, targets = data.session(SPEED), data.targets
     if speed is None or targets is None:
         return {}
-    pictures, late = sum(data.file.counts["train"].values()), _late(data, targets)
+    pictures, late = data.file.sizes["train"], _late(data, targets)
     speeds = {}
     for item in targets.heads:
         recipe = data.study.recipe_for(item.head)
@@ -183,10 +178,9 @@ def faster(
 
 def _saved(difference: PairedDifference) -> str:
     """The seconds saved, as an interval; where there is none, the reason."""
-    low, high = difference.low, difference.high
-    if low is not None and high is not None:
-        confidence = f"{100 * (1 - difference.level):g} % t interval"
-        return f", {with_sign(low, 1)} to {with_sign(high, 1)} s saved ({confidence})"
+    if ends := bounds(difference):
+        sure = f"{confidence(difference.level)} t interval"
+        return f", {with_sign(ends[0], 1)} to {with_sign(ends[1], 1)} s saved ({sure})"
     if difference.n < 2 or difference.mean is None:
         return ""
     return f", {with_sign(difference.mean, 1)} s saved ({difference.why_no_interval})"
@@ -266,11 +260,10 @@ def _step_chart(speed: Speed, styles: Mapping[str, HeadStyle]) -> Chart:
     for place, head in enumerate(speed.heads):
         size, step = speed.batch_size[place], 1000 * speed.cpu[place]
         dots = tuple(
-            Dot(float(t / size), f"round {i}: {t / size:.3g} ms an image, {t:.3g} ms a step")
-            for i, t in enumerate(step, 1)
+            Dot(float(t / size), f"round {i}: {_of_step(t, size)}") for i, t in enumerate(step, 1)
         )
         middle = float(np.median(step))
-        said = f"median {middle / size:.3g} ms an image, {middle:.3g} ms a step of {size}"
+        said = f"median {_of_step(middle, size)} of {size}"
         rows.append(_row(styles, head, dots, Dot(middle / size, said)))
     return dot_chart(
         DotChart(
@@ -282,6 +275,11 @@ def _step_chart(speed: Speed, styles: Mapping[str, HeadStyle]) -> Chart:
             tuple(rows),
         )
     )
+
+
+def _of_step(milliseconds: float, images: int) -> str:
+    each, step = significant(milliseconds / images), significant(milliseconds)
+    return f"{each} ms an image, {step} ms a step"
 
 
 def _epochs_chart(

@@ -8,14 +8,14 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from headtohead.analysis.shown_in_full import not_drawn, shown_in_full
-from headtohead.claims.base import BySeed, ClaimFigure, Question, Unit, measure, pairs
+from headtohead.analysis.shown_in_full import not_drawn
+from headtohead.claims.base import ClaimFigure, Question, Unit, measure, pairs
 from headtohead.core.text import names
 from headtohead.probes.translation import TRANSLATION, Translation, steps_of
 from headtohead.report.charts.chart import Chart, drawing, keep_within
 from headtohead.report.charts.lines import HeadLines, Line, Values, draw_head, mean_label
 from headtohead.report.charts.style import HeadStyle, head_styles
-from headtohead.study_data import StudyData
+from headtohead.study_data import BySeed, StudyData
 
 
 @final
@@ -26,12 +26,37 @@ class TranslationClaim:
 
     def question(self, data: StudyData) -> Question:
         """Agreement with the centre crop beyond chance decides; accuracies stand beside."""
-        return translation_question(data)
+        found = data.evidence(TRANSLATION)
+        known = {run: moved for run, moved in found.items() if len(moved.rows)}
+
+        def of(value: Callable[[Translation], float]) -> BySeed:
+            return data.by_seed((*run, value(moved)) for run, moved in known.items())
+
+        runs = known.values()
+        single = all(run.steps == list(range(1, len(run.steps) + 1)) for run in runs)
+        small = "single-pixel" if single else "small"
+        steady = of(lambda moved: float(moved.steadiness[1:].mean()))
+        return Question(
+            statement=f"{data.reference} is more robust to translation than {data.against}",
+            tested=(
+                f"agreement with the centre crop beyond chance (Cohen's kappa), mean over all "
+                f"moved windows, {data.reference} minus {data.against}"
+            ),
+            differences=pairs(steady, data.reference, data.against, data.seeds),
+            measures=(
+                measure("agreement with the centre beyond chance, all windows", "share", steady),
+                *(
+                    measure(name.replace("small", small), unit, of(value))
+                    for name, unit, value in _MEASURES
+                ),
+            ),
+            notes=data.missing(found, "moved windows"),
+        )
 
     def figure(self, data: StudyData) -> ClaimFigure:
         """Accuracy and agreement over the window's distance from the centre."""
-        every, shown = moved(data), shown_in_full(data.study, data.by_head)
-        found = [one for one in every if one.head in shown]
+        every = moved(data)
+        found = [one for one in every if one.head in data.shown_in_full]
         if not found:
             return ClaimFigure(anchor="#movement")
         styles = head_styles(data.study.heads)
@@ -74,36 +99,6 @@ _MEASURES: Sequence[tuple[str, Unit, Callable[[Translation], float]]] = (
 """Measures that stand beside the one that decides: name, unit, value of a run's evidence."""
 
 
-def translation_question(data: StudyData) -> Question:
-    """Agreement with the centre crop, and accuracies in small and large steps."""
-    found = data.evidence(TRANSLATION)
-    known = {run: moved for run, moved in found.items() if len(moved.rows)}
-
-    def of(value: Callable[[Translation], float]) -> BySeed:
-        return data.by_seed((*run, value(moved)) for run, moved in known.items())
-
-    runs = known.values()
-    single = all(run.steps == list(range(1, len(run.steps) + 1)) for run in runs)
-    small = "single-pixel" if single else "small"
-    steady = of(lambda moved: float(moved.steadiness[1:].mean()))
-    return Question(
-        statement=f"{data.reference} is more robust to translation than {data.against}",
-        tested=(
-            f"agreement with the centre crop beyond chance (Cohen's kappa), mean over all moved "
-            f"windows, {data.reference} minus {data.against}"
-        ),
-        differences=pairs(steady, data.reference, data.against, data.seeds),
-        measures=(
-            measure("agreement with the centre beyond chance, all windows", "share", steady),
-            *(
-                measure(name.replace("small", small), unit, of(value))
-                for name, unit, value in _MEASURES
-            ),
-        ),
-        notes=data.missing(found, "moved windows"),
-    )
-
-
 @dataclass(frozen=True)
 class Moved:
     """One head as the window moves: for each seed, means over windows of equal distance.
@@ -126,10 +121,8 @@ class Moved:
 def moved(data: StudyData) -> list[Moved]:
     """Every head that has translation evidence, in the study's order."""
     found: dict[str, dict[int, Translation]] = {}
-    for run in data.runs:
-        head, seed = run.record.head, run.record.seed
-        known = data.run_evidence(TRANSLATION, head, seed)
-        if run.record.status == "finished" and known is not None and len(known.rows):
+    for (head, seed), known in data.evidence(TRANSLATION).items():
+        if len(known.rows):
             found.setdefault(head, {})[seed] = known
     return [_moved(head, found[head]) for head in data.study.heads if head in found]
 

@@ -1,10 +1,13 @@
 """Writing files so that they are whole or absent, and knowing them again by their content."""
 
 import contextlib
+import csv
 import errno
 import hashlib
+import io
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +59,13 @@ def write_atomic(path: Path, content: bytes, *, sync: bool = True) -> None:
         with contextlib.suppress(OSError):  # it may never have come to be
             temporary.unlink()
         raise storage_error(path, error) from error
+
+
+def csv_bytes(lines: Iterable[Iterable[object]]) -> bytes:
+    """`lines` as CSV in UTF-8; of a name that is no text the bytes are written with a backslash."""
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer, lineterminator="\n").writerows(lines)
+    return buffer.getvalue().encode("utf-8", "backslashreplace")
 
 
 def append_line(path: Path, line: str, *, sync: bool = True) -> None:

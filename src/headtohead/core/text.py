@@ -74,9 +74,9 @@ def above(p: float, level: float, digits: int = 2) -> str:
     return next((text for text in texts if float(text) > level), f"{p:g}")
 
 
-def confidence(level: float) -> str:
-    """`97.53 %`: of an interval at `level`, in as many digits as keep it below 100."""
-    texts = (f"{100 * (1 - level):.{count}g}" for count in range(4, 16))
+def confidence(level: float, digits: int = 6) -> str:
+    """`95 %`, `97.5 %`: of an interval at `level`, in as many digits as keep it below 100."""
+    texts = (f"{100 * (1 - level):.{count}g}" for count in range(digits, 16))
     return f"{next((text for text in texts if float(text) < 100), '100')} %"
 
 
@@ -106,9 +106,15 @@ def signed(value: float) -> str:
     return minus(with_sign(value, 1)) if round(value, NOTHING) else "0.0"
 
 
+def significant(value: float, digits: int = 3) -> str:
+    """`1,234`, `123`, `1.23`, `0.0123`: so many significant digits, and all before the point."""
+    whole = abs(value) >= 10 ** (digits - 1)
+    return f"{value:,.0f}" if whole else f"{value:z.{digits}g}"
+
+
 def seconds_text(seconds: float) -> str:
-    """`1,234 s`, `1.2 s`, `0.035 s`: two significant digits below ten."""
-    return f"{seconds:,.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
+    """`1,234 s`, `1.2 s`, `0.035 s`."""
+    return f"{significant(seconds, 2)} s"
 
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")

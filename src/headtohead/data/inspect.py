@@ -15,7 +15,7 @@ from rich.text import Text
 from headtohead.config.images import SplitSpec
 from headtohead.core.errors import DataError, UsageError
 from headtohead.core.pictures import caption_font, drawable
-from headtohead.core.text import counted, names, printable
+from headtohead.core.text import counted, names, printable, significant
 from headtohead.data.holdout import holdout_lines
 from headtohead.data.prepared import GIVEN_SPLITS, PreparedSet, Quarantined
 from headtohead.data.selection import check_limit
@@ -292,7 +292,7 @@ def _print_sizes(console: Console, check: DataCheck) -> None:
     console.print(f"         {sizes}")
     if not any(count.label for count in check.classes):
         return
-    share, ratio = check.largest_share, f"{check.imbalance:.3g}"
+    share, ratio = check.largest_share, significant(check.imbalance)
     smallest = "as many as" if ratio == "1" else f"{ratio} times as many as"
     console.print(
         f"Balance: {share:.1%} of the images are of the largest class, {smallest} of the smallest"

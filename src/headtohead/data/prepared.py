@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtohead.core.errors import DataError
-from headtohead.core.text import printable as printable
 
 FORMAT = 1
 """Version of the folder's layout."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from headtohead.analysis.run_results import IN_WORDS, RunResult, primary_of
-from headtohead.core.text import counted, printable
+from headtohead.core.text import confidence, counted, printable
 from headtohead.report.summary import Summary, shipped
 from headtohead.stats.over_images import share_interval
 
@@ -117,7 +117,7 @@ def _figures(summary: Summary, run: RunResult) -> Iterator[str]:
         low, high = share_interval(right, found.n, level)
         yield (
             f"- Test accuracy {found.accuracy:.2%} ({right:,} of {found.n:,} images; "
-            f"{100 * (1 - level):g}% interval over images {low:.2%} to {high:.2%}, "
+            f"{confidence(level).replace(' ', '')} interval over images {low:.2%} to {high:.2%}, "
             f"Clopper-Pearson)."
         )
         if metric != "test_accuracy":

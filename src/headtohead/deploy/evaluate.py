@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from headtohead.analysis.run_results import IN_WORDS, RunResult, primary_of
 from headtohead.config.study import StudySpec
 from headtohead.core.errors import DataError, UsageError
-from headtohead.core.text import counted, names, printable
+from headtohead.core.text import confidence, counted, names, printable
 from headtohead.data.long_tasks import Progress
 from headtohead.data.pipeline import look_at
 from headtohead.data.prepared import PreparedSet
@@ -24,7 +24,7 @@ from headtohead.report.comparisons import HeadComparison, comparisons_of
 from headtohead.report.notes import runs_by_head
 from headtohead.report.page.validity import without_runs
 from headtohead.report.summary import Summary
-from headtohead.stats import Spread, spread
+from headtohead.stats import Spread, bounds, spread
 from headtohead.stats.family import points
 from headtohead.stats.metrics import Evaluation, constant_scores, predictions
 from headtohead.stats.over_images import Answers, share_interval
@@ -300,7 +300,7 @@ def _winner(summary: Summary, found: list[RunEvaluation]) -> str:
     low, high = share_interval(right, scores.n, level)
     return (
         f"{best.head} seed {best.seed}, the winner on the study's validation: accuracy "
-        f"{scores.accuracy:.2%} ({right:,} of {scores.n:,}; {100 * (1 - level):g} % interval over "
+        f"{scores.accuracy:.2%} ({right:,} of {scores.n:,}; {confidence(level)} interval over "
         f"images {low:.2%} to {high:.2%})"
     )
 
@@ -323,9 +323,8 @@ def _lines(found: Evaluated) -> Iterator[str]:
     for one in found.comparisons:
         for verdict in (one.comparison.better, one.comparison.not_worse):
             yield f"{verdict.claim}: {verdict.outcome} ({verdict.rule})"
-        images = one.pictures
-        if images is not None and images.low is not None and images.high is not None:
+        if one.pictures and (ends := bounds(one.pictures)):
             yield (
-                f"  over images: mean {points(images.mean)}, {points(images.low)} to "
-                f"{points(images.high)} points"
+                f"  over images: mean {points(one.pictures.mean)}, {points(ends[0])} to "
+                f"{points(ends[1])} points"
             )

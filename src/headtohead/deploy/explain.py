@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from headtohead.core.pictures import caption_font, drawable
-from headtohead.core.text import printable
+from headtohead.core.text import printable, significant
 from headtohead.deploy.image_files import Pixels
 from headtohead.deploy.predictor import device_of
 from headtohead.deploy.runs import Member
@@ -181,8 +181,8 @@ def _scale(row: Image.Image, column: int, limit: float) -> None:
     ramp = np.linspace(-1, 1, TILE, dtype=np.float32)[None].repeat(6, axis=0)
     grey = np.full((6, TILE, 3), 128, np.uint8)
     row.paste(Image.fromarray(overlay(grey, ramp, 1.0)), (left, top))
-    pen = ImageDraw.Draw(row)
-    for text, at in ((f"-{limit:.2g}", 0.0), ("logits", 0.5), (f"+{limit:.2g}", 1.0)):
+    pen, end = ImageDraw.Draw(row), significant(limit, 2)
+    for text, at in ((f"-{end}", 0.0), ("logits", 0.5), (f"+{end}", 1.0)):
         width = pen.textlength(text, font=_font())
         pen.text((left + at * (TILE - width), top + 7), text, fill=INK, font=_font())
 

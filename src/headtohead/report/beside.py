@@ -106,8 +106,7 @@ def _some(classes: Sequence[str]) -> str:
 
 
 def _images(file: StudyFile) -> str:
-    total = sum(sum(counts.values()) for counts in file.counts.values())
-    return f"{total:,} at {file.study.pictures.image_size} pixels"
+    return f"{sum(file.sizes.values()):,} at {file.study.pictures.image_size} pixels"
 
 
 def _read(path: Path) -> History:

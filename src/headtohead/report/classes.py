@@ -1,7 +1,5 @@
 """Class by class: precision, recall, F1, what is confused most, which files are misclassified."""
 
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -10,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtohead.analysis.run_results import RunResult
+from headtohead.core.files import csv_bytes
 from headtohead.core.text import MISSING, counted, no_formula
 from headtohead.probes.predictions import SplitPredictions
 from headtohead.report.summary import Summary
@@ -55,7 +54,8 @@ class HeadClasses:
     confused: tuple[str, ...]
 
 
-TITLES = ("class", "test images", "precision, %", "recall, %", "F1, %")
+CLASS_TITLES = ("class", "test images", "precision, %", "recall, %", "F1, %")
+"""Of `ClassRow.cells`."""
 
 
 def head_classes(summary: Summary) -> tuple[HeadClasses, ...]:
@@ -64,8 +64,7 @@ def head_classes(summary: Summary) -> tuple[HeadClasses, ...]:
     for head in summary.heads:
         runs = [run for run in head.runs if run.finished and run.test_best is not None]
         if runs:
-            won = summary.winner is not None and summary.winner.head == head.head
-            found.append(_head(head.head, won, runs, summary.file.classes))
+            found.append(_head(head.head, summary.won(head.head), runs, summary.file.classes))
     return tuple(sorted(found, key=lambda item: not item.won))
 
 
@@ -179,7 +178,7 @@ def misclassified_csv(
         label, named = (no_formula(classes[k]) for k in (item.label, item.predicted))
         share = f"{item.probability:.6f}"
         lines.append((no_formula(name), label, named, share, item.wrong, item.seeds))
-    return _csv(lines)
+    return csv_bytes(lines)
 
 
 def per_class_csv(found: Sequence[HeadClasses], summary: Summary) -> bytes:
@@ -194,7 +193,7 @@ def per_class_csv(found: Sequence[HeadClasses], summary: Summary) -> bytes:
         for k, name in enumerate(summary.file.classes):
             values = [[float(getattr(s, part)[k]) for s in scores] for part in _PARTS]
             lines.append((item.head, no_formula(name), *map(_mean, values), len(runs)))
-    return _csv(lines)
+    return csv_bytes(lines)
 
 
 _PARTS = ("support", "precision", "recall", "f1")
@@ -203,9 +202,3 @@ _PARTS = ("support", "precision", "recall", "f1")
 def _mean(values: Sequence[float]) -> str:
     known = [value for value in values if np.isfinite(value)]
     return f"{float(np.mean(known)):.6g}" if known else ""
-
-
-def _csv(lines: Sequence[Sequence[object]]) -> bytes:
-    buffer = io.StringIO(newline="")
-    csv.writer(buffer, lineterminator="\n").writerows(lines)
-    return buffer.getvalue().encode("utf-8", "backslashreplace")

@@ -8,7 +8,15 @@ from headtohead.analysis.lags import why_not_judged
 from headtohead.analysis.pairs import Pairing, answers_of, pairing
 from headtohead.analysis.run_results import RunResult
 from headtohead.core.text import confidence, counted
-from headtohead.stats import Lag, PairComparison, Verdict, compare_pairs, not_judged, seeds_needed
+from headtohead.stats import (
+    Lag,
+    PairComparison,
+    Verdict,
+    bounds,
+    compare_pairs,
+    not_judged,
+    seeds_needed,
+)
 from headtohead.stats.family import Pair, points
 from headtohead.stats.over_images import (
     Answers,
@@ -40,6 +48,11 @@ class HeadComparison:
     mcnemar: tuple[McNemar, ...]
 
     @property
+    def heads(self) -> Pair:
+        """Both of them, `first` first."""
+        return self.first, self.other
+
+    @property
     def pair(self) -> str:
         """`gap minus fc`."""
         return f"{self.first} minus {self.other}"
@@ -48,6 +61,11 @@ class HeadComparison:
     def judged(self) -> bool:
         """Whether what was measured of both heads can be trusted."""
         return self.comparison.better.outcome != "not judged"
+
+
+def most_seeds(items: Sequence[HeadComparison]) -> int:
+    """Of these comparisons, the seeds of the one that has the most."""
+    return max((item.comparison.difference.n for item in items), default=0)
 
 
 def comparisons_of(
@@ -173,9 +191,7 @@ def _followed(
 
     `compared` is the two heads and the metric that the comparison is about.
     """
-    pair = f"{looks.reference} against {looks.other}"
-    if compared[2] != looks.metric:
-        pair = f"{pair} by {looks.metric.replace('_', ' ')}"
+    pair = looked_at(looks, compared[2])
     reason = f"an estimate: the study's sequential design spends its level on {pair}"
     untested = Verdict(comparison.not_worse.claim, "inconclusive", reason)
     if compared != (looks.reference, looks.other, looks.metric):
@@ -186,6 +202,12 @@ def _followed(
     return dataclasses.replace(
         comparison, better=better, not_worse=untested, deciding=None, deciding_margin=None
     )
+
+
+def looked_at(looks: LooksRecord, metric: str) -> str:
+    """The pair that a sequential design decides; and by which metric, if not by `metric`."""
+    pair = f"{looks.reference} against {looks.other}"
+    return pair if metric == looks.metric else f"{pair} by {looks.metric.replace('_', ' ')}"
 
 
 def looks_verdict(looks: LooksRecord) -> Verdict:
@@ -199,10 +221,10 @@ def looks_verdict(looks: LooksRecord) -> Verdict:
         return Verdict(claim, "inconclusive", f"{declared}; no look taken yet")
     look = looks.taken[-1]
     interval = "no interval"
-    if look.low is not None and look.high is not None:
+    if ends := bounds(look):
         interval = (
-            f"repeated {confidence(look.nominal)} t interval {points(look.low)} to "
-            f"{points(look.high)} points"
+            f"repeated {confidence(look.nominal, 4)} t interval {points(ends[0])} to "
+            f"{points(ends[1])} points"
         )
     numbers = (
         f"{declared}; look {len(looks.taken)} of {len(looks.looks)} at {look.n} pairs: mean "

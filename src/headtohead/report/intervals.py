@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from headtohead.core.text import confidence
 from headtohead.report.comparisons import HeadComparison
 from headtohead.report.summary import Summary
+from headtohead.stats import bounds
 
 OVER_LOOKS = "over all looks"
 WITHOUT_LOOKS = "not corrected for looks"
@@ -26,7 +28,7 @@ class OverSeeds:
     @property
     def confidence(self) -> str:
         """`95 %`."""
-        return f"{100 * (1 - self.level):g} %"
+        return confidence(self.level)
 
     @property
     def in_brackets(self) -> str:
@@ -37,27 +39,16 @@ class OverSeeds:
 def over_seeds(summary: Summary, item: HeadComparison) -> OverSeeds:
     """The interval that is shown beside a comparison's mean."""
     difference = item.comparison.difference
-    ordinary = _bounds(difference.low, difference.high)
+    ordinary = bounds(difference)
     level, looks = difference.level, summary.looks
-    if looks is None or not _is_looked_at(summary, item):
+    if looks is None or not summary.is_looked_at(item):
         return OverSeeds(ordinary, level, why_not=difference.why_no_interval)
     last = looks.taken[-1] if looks.taken else None
     if last is None or last.n != difference.n:  # pairs that were added without a look
         about = "" if ordinary is None else WITHOUT_LOOKS
         return OverSeeds(ordinary, level, about, difference.why_no_interval)
-    repeated = _bounds(last.low, last.high)
+    repeated = bounds(last)
     if repeated is None:
         why = difference.why_no_interval or "no interval: this look can decide nothing"
         return OverSeeds(None, looks.level, why_not=why)
     return OverSeeds(repeated, looks.level, OVER_LOOKS)
-
-
-def _is_looked_at(summary: Summary, item: HeadComparison) -> bool:
-    """Whether the pair is the one that the study's sequential design decides."""
-    looks, metric = summary.looks, summary.file.study.verdict.metric
-    pair = (item.first, item.other, metric)
-    return looks is not None and pair == (looks.reference, looks.other, looks.metric)
-
-
-def _bounds(low: float | None, high: float | None) -> tuple[float, float] | None:
-    return None if low is None or high is None else (low, high)

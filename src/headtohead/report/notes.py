@@ -69,7 +69,7 @@ def early_notes(
                 "what is said of them by now is early."
             )
         return
-    found = [item.comparison for item in comparisons if {item.first, item.other} & todo]
+    found = [item.comparison for item in comparisons if todo.intersection(item.heads)]
     outcomes = {verdict.outcome for one in found for verdict in (one.better, one.not_worse)}
     if outcomes & {"supported", "refuted"}:
         yield (
@@ -141,7 +141,7 @@ def training_notes(
 
     Too few steps are a forecast: once a head has finished runs, `lags` has what came of them.
     """
-    yield from few_steps(file, {run.head for run in runs if run.finished})
+    yield from unsettled_averages(file, {run.head for run in runs if run.finished})
     if lags:
         yield lags_note(lags)
     yield from _precisions(file)
@@ -180,13 +180,12 @@ def learning_notes(
         )
 
 
-def few_steps(file: StudyFile, measured: Collection[str] = ()) -> Iterator[str]:
+def unsettled_averages(file: StudyFile, measured: Collection[str] = ()) -> Iterator[str]:
     """Where training is too short for batch norm's moving averages to have settled.
 
     Of heads that are evaluated by those averages and not `measured`: of those that are, one knows
     whether evaluation lags.
     """
-    pictures = sum(file.counts["train"].values())
     heads: dict[int, list[str]] = {}
     for head in file.study.heads:
         if head in measured:
@@ -194,7 +193,7 @@ def few_steps(file: StudyFile, measured: Collection[str] = ()) -> Iterator[str]:
         recipe = file.study.recipe_for(head)
         if recipe.batch_norm != "moving":
             continue
-        steps = recipe.epochs * recipe.steps(pictures)
+        steps = recipe.epochs * recipe.steps(file.sizes["train"])
         heads.setdefault(steps, []).append(head)
     for steps, those in heads.items():
         left = BATCH_NORM_MOMENTUM**steps
@@ -225,7 +224,7 @@ def label_notes(file: StudyFile) -> Iterator[str]:
     if file.two_labels:
         one = file.two_labels == 1
         yield (
-            f"{'1 group' if one else f'{file.two_labels:,} groups'} of near-identical images "
+            f"{counted(file.two_labels, 'group')} of near-identical images "
             f"{'lies' if one else 'lie'} across classes: the same image under two labels. One of "
             f"the labels is wrong, or the classes cannot be told apart. `headtohead data check` "
             f"lists them."
@@ -240,7 +239,7 @@ def label_notes(file: StudyFile) -> Iterator[str]:
             for name, lost in sorted(file.quarantined.items(), key=lambda item: -item[1])[:8]
         )
         yield (
-            f"Quarantined: {count:,} {'file' if count == 1 else 'files'} could not be decoded "
+            f"Quarantined: {counted(count, 'file')} could not be decoded "
             f"({told}). `headtohead data check` lists them with the reasons."
         )
 
@@ -250,11 +249,10 @@ def picture_notes(
 ) -> Iterator[str]:
     """What splits and intervals over images cannot say; `grouped` where pictures.csv is there."""
     if leaks:
-        groups = "1 group" if leaks == 1 else f"{leaks:,} groups"
         yield (
-            f"{groups} of near-identical images lie in more than one split, as the source gave "
-            f"them: accuracy on such images is partly memory. `headtohead data check` lists "
-            f"them."
+            f"{counted(leaks, 'group')} of near-identical images lie in more than one split, as "
+            f"the source gave them: accuracy on such images is partly memory. `headtohead data "
+            f"check` lists them."
         )
     if not any(item.pictures for item in comparisons):
         return

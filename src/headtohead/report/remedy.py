@@ -102,8 +102,8 @@ def seeds_may_help(summary: Summary, item: HeadComparison) -> bool:
     Not where no run of one of them is finished, nor between two heads that learned nothing or that
     are the same function.
     """
-    heads = {item.first, item.other}
-    alike = heads <= set(summary.at_majority) or summary.file.same_function(item.first, item.other)
+    heads = set(item.heads)
+    alike = heads <= set(summary.at_majority) or summary.file.same_function(*item.heads)
     return not heads & set(summary.failed) and not alike
 
 
@@ -131,7 +131,7 @@ def seeds_for_verdict(summary: Summary, item: HeadComparison) -> SeedsNeeded | N
         as_good = f"{item.first} is at least as good as {item.other} within {points(margin)}"
         found.append(SeedsNeeded(number, as_good, looked_at))
     if better is not None:
-        ahead, behind = (item.first, item.other) if mean > 0 else (item.other, item.first)
+        ahead, behind = item.heads if mean > 0 else item.heads[::-1]
         found.append(SeedsNeeded(better, f"{ahead} beats {behind}", looked_at))
     return min(found, key=lambda one: one.number, default=None)
 

@@ -11,11 +11,10 @@ from typing import Literal
 
 from headtohead.analysis.run_results import PRIMARY
 from headtohead.core.errors import UsageError
-from headtohead.core.text import few_names, names
-from headtohead.data.prepared import printable
+from headtohead.core.text import few_names, names, printable
 from headtohead.report.comparisons import HeadComparison
 from headtohead.report.summary import HeadResult, Summary, summarize
-from headtohead.stats import estimate
+from headtohead.stats import bounds, estimate
 from headtohead.stats.paired import Estimate
 from headtohead.store.ledger import Ledger
 from headtohead.study_data import StudyData
@@ -47,10 +46,8 @@ class Place:
     @property
     def interval(self) -> tuple[float, float] | None:
         """That of the estimate in %, within 0 and 100: no share lies beyond; None for none."""
-        low, high = self.estimate.low, self.estimate.high
-        if low is None or high is None:
-            return None
-        return max(100 * low, 0.0), min(100 * high, 100.0)
+        ends = bounds(self.estimate)
+        return None if ends is None else (max(100 * ends[0], 0.0), min(100 * ends[1], 100.0))
 
 
 @dataclass(frozen=True)
@@ -169,13 +166,12 @@ def _place(summary: Summary, found: HeadResult) -> Place:
     known = [(run.seed, run.metrics[metric]) for run in found.runs if run.finished]
     values = tuple((seed, value) for seed, value in known if value is not None)
     outcome, told = outcome_of(summary, found.head)
-    winner = summary.winner
     return Place(
         head=found.head,
         estimate=estimate([value for _, value in values], verdict.level),
         values=values,
         failed=len(found.runs) - found.finished,
-        chosen=winner is not None and winner.head == found.head and len(summary.heads) > 1,
+        chosen=summary.won(found.head) and len(summary.heads) > 1,
         outcome=outcome,
         verdict=told,
     )
@@ -187,7 +183,7 @@ def outcome_of(summary: Summary, head: str) -> tuple[AgainstReference, str]:
     if head == reference:
         return "reference", "reference"
     pair = {head, reference}
-    item = next((c for c in summary.comparisons if {c.first, c.other} == pair), None)
+    item = next((item for item in summary.comparisons if set(item.heads) == pair), None)
     if item is None:
         return "no verdict", "no verdict"
     if not item.judged:
@@ -216,16 +212,15 @@ def _won(item: HeadComparison) -> tuple[str, str] | None:
     outcome = item.comparison.better.outcome
     if outcome not in ("supported", "refuted"):
         return None
-    pair = item.first, item.other
-    return pair if outcome == "supported" else pair[::-1]
+    return item.heads if outcome == "supported" else item.heads[::-1]
 
 
 def _notes(entries: Sequence[Entry]) -> list[str]:
     return [
         *_empty(entries),
         *_left_out(entries),
-        *_level(entries),
-        *_levels(entries),
+        *_ties(entries),
+        *_not_comparable(entries),
         *_unlike_heads(entries),
     ]
 
@@ -257,7 +252,7 @@ def _left_out(entries: Sequence[Entry]) -> list[str]:
     return lines
 
 
-def _level(entries: Sequence[Entry]) -> list[str]:
+def _ties(entries: Sequence[Entry]) -> list[str]:
     """Studies in which other heads do as well on validation as the one that counts."""
     lines = []
     for entry in entries:
@@ -271,8 +266,8 @@ def _level(entries: Sequence[Entry]) -> list[str]:
     return lines
 
 
-def _levels(entries: Sequence[Entry]) -> list[str]:
-    """Whose figures may be set side by side: the same classes and the same metric."""
+def _not_comparable(entries: Sequence[Entry]) -> list[str]:
+    """Studies with other classes, another metric or other test images."""
     groups: dict[tuple[str, frozenset[str]], list[Entry]] = {}
     for entry in entries:
         classes = frozenset(name.casefold() for name in entry.summary.file.classes)
@@ -285,8 +280,7 @@ def _levels(entries: Sequence[Entry]) -> list[str]:
             f"which head is ahead: {told}."
         )
     for group in groups.values():
-        same = _same_images(group)
-        if len(group) > 1 and not same:
+        if len(group) > 1 and not _same_images(group):
             every = len(group) == len(entries)
             who = "The studies" if every else names([entry.label for entry in group])
             lines.append(

@@ -7,14 +7,10 @@ import numpy as np
 
 from headtohead.analysis.baseline import Baseline, Standing, baseline_of, standings
 from headtohead.analysis.learning import fitted, in_closed_form, seeds_that_stayed, untrained
-from headtohead.analysis.pairs import (
-    PairEstimate,
-    Targets,
-    estimates,
-)
+from headtohead.analysis.pairs import PairEstimate, Targets, estimates
 from headtohead.analysis.run_results import IN_WORDS, METRICS, RunResult
 from headtohead.core.errors import UsageError
-from headtohead.report.comparisons import HeadComparison, comparisons_of
+from headtohead.report.comparisons import HeadComparison, comparisons_of, most_seeds
 from headtohead.report.notes import (
     change_notes,
     early_notes,
@@ -31,17 +27,6 @@ from headtohead.store.looks import LooksRecord
 from headtohead.store.picture_table import PictureTable
 from headtohead.store.records import EpochRecord, Parameters
 from headtohead.study_data import StudyData
-
-__all__ = [
-    "HeadComparison",
-    "HeadResult",
-    "Summary",
-    "Winner",
-    "shipped",
-    "summarize",
-    "unrounded",
-    "validation",
-]
 
 
 @dataclass(frozen=True)
@@ -151,6 +136,23 @@ class Summary:
         others = [head for head in self.heads if head.finished and head.head != winner.head]
         best, seeds = unrounded(winner.validation), winner.seeds
         return [head.head for head in others if unrounded(validation(head, seeds)) == best]
+
+    def won(self, head: str) -> bool:
+        """Whether `head` is the one chosen on validation."""
+        return self.winner is not None and self.winner.head == head
+
+    def few_seeds(self, items: Sequence[HeadComparison]) -> bool:
+        """Whether no comparison of these has the seeds that a verdict takes; looks need fewer."""
+        return most_seeds(items) < self.seeds_needed and self.looks is None
+
+    def is_looked_at(self, item: HeadComparison) -> bool:
+        """Whether the pair is the one that the study's sequential design decides, by its metric."""
+        looks, asked = self.looks, (*item.heads, self.file.study.verdict.metric)
+        return looks is not None and asked == (looks.reference, looks.other, looks.metric)
+
+    def unmeasured(self, item: HeadComparison) -> bool:
+        """Whether nothing was measured of either head: all their runs failed."""
+        return set(item.heads) <= set(self.failed)
 
     @property
     def failed(self) -> list[str]:

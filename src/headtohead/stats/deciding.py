@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias, TypeVar
 import numpy as np
 from scipy.special import stdtrit
 
-from headtohead.stats.location import Floats, Side, hall, sign_flips, student
+from headtohead.stats.location import Floats, Side, hall, moments, sign_flips, student
 from headtohead.stats.paired import DECIMALS, t_interval
 
 Test: TypeAlias = Literal["sign-flip", "Student's t", "Hall's t"]
@@ -91,12 +91,12 @@ def _known(p: float | None) -> float:
 
 def _hall(differences: Sequence[float], level: float) -> tuple[float, float] | None:
     """Hall's interval: his cubic is monotone and has an inverse in closed form."""
-    values = np.asarray(differences, dtype=np.float64)
-    n = len(values)
-    if n < 3 or t_interval(differences, level) is None:
-        return t_interval(differences, level)
-    mean, sd = float(values.mean()), float(values.std(ddof=1))
-    skewness = float(n / ((n - 1) * (n - 2)) * np.sum((values - mean) ** 3)) / sd**3
+    n, interval = len(differences), t_interval(differences, level)
+    if n < 3 or interval is None:
+        return interval
+    values = np.asarray([differences], dtype=np.float64)
+    mean, sd, third = (float(part[0]) for part in moments(values, np.array([False])))
+    skewness = third / sd**3
     quantile = float(stdtrit(n - 1, 1 - level / 2)) / math.sqrt(n)
 
     def end(y: float) -> float:

@@ -12,6 +12,7 @@ from headtohead.stats.location import Floats, Side, agreed_p
 from headtohead.stats.paired import (
     DECIMALS,
     PairedDifference,
+    bounds,
     paired_difference,
 )
 
@@ -163,10 +164,9 @@ def stood_against(
     difference: PairedDifference, p_holm: float, holm_level: float, tests: int
 ) -> Deciding | None:
     """The test that did not reject where the printed interval excludes 0; None elsewhere."""
-    low, high = difference.low, difference.high
-    excludes = low is not None and high is not None and not low <= 0 <= high
+    ends = bounds(difference)
     enough = difference.n >= seeds_needed(tests, difference.level)
-    if not excludes or not enough or p_holm <= difference.level:
+    if ends is None or ends[0] <= 0 <= ends[1] or not enough or p_holm <= difference.level:
         return None
     return deciding(difference.differences, holm_level)
 
@@ -178,10 +178,10 @@ def _stood_at_margin(
     tests: int,
 ) -> Deciding | None:
     """The test that did not reject where the interval lies on one side of -margin; else None."""
-    low, high = difference.low, difference.high
-    if low is None or high is None or low <= -margin <= high:
+    ends = bounds(difference)
+    if ends is None or ends[0] <= -margin <= ends[1]:
         return None
-    side: Side = "greater" if low > -margin else "less"
+    side: Side = "greater" if ends[0] > -margin else "less"
     enough = difference.n >= seeds_needed(tests, difference.level)
     if not enough or corrected[side].p <= difference.level / 2:
         return None
@@ -208,7 +208,7 @@ def verdict(
         return few or Verdict(claim, "inconclusive", "no interval")
     low, high = bounds
     interval = difference.why_no_interval or (
-        f"{100 * (1 - level):g} % t interval {points(low)} to {points(high)} points"
+        f"{confidence(level)} t interval {points(low)} to {points(high)} points"
     )
     numbers = (
         f"mean {points(difference.mean or 0.0)}, {interval}, p = {_p(p_holm, level)} "
@@ -229,11 +229,11 @@ def deciding_text(found: Deciding | None, tests: int) -> str:
     if found is None:
         return ""
     interval = ""
-    if found.low is not None and found.high is not None:
+    if ends := bounds(found):
         level = f" (Holm's level {found.level:.3g})" if tests > 1 else ""
         interval = (
-            f", whose {confidence(found.level)} interval{level} is "
-            f"{points(found.low)} to {points(found.high)} points"
+            f", whose {confidence(found.level, 4)} interval{level} is "
+            f"{points(ends[0])} to {points(ends[1])} points"
         )
     return f": decided by the {_NAMED[found.test]}{interval}"
 
@@ -274,9 +274,9 @@ _NAMED = {"sign-flip": "sign-flip test", "Student's t": "t-test", "Hall's t": "t
 
 def _bounds(difference: PairedDifference) -> tuple[float, float] | None:
     """The t interval; of differences that are all equal the mean, which the tests then judge."""
-    if difference.low is not None and difference.high is not None:
-        return difference.low, difference.high
-    known = difference.n > 1 and difference.sd is not None and difference.mean is not None
+    if (ends := bounds(difference)) is not None:
+        return ends
+    known = difference.n > 1 and difference.sd is not None
     return (difference.mean, difference.mean) if known and difference.mean is not None else None
 
 

@@ -111,10 +111,8 @@ def hall(samples: Floats, side: Side = "two-sided") -> Floats:
     n = samples.shape[1]
     if n < 3:
         return student(samples, side)
-    mean = samples.mean(axis=1)
     flat = without_spread(samples)
-    sd = np.where(flat, 1.0, samples.std(axis=1, ddof=1))
-    third = n / ((n - 1) * (n - 2)) * np.sum((samples - mean[:, None]) ** 3, axis=1)
+    mean, sd, third = moments(samples, flat)
     skewness = third / sd**3
     ratio = mean / sd
     moved = ratio + skewness * ratio**2 / 3 + skewness**2 * ratio**3 / 27 + skewness / (6 * n)
@@ -122,6 +120,18 @@ def hall(samples: Floats, side: Side = "two-sided") -> Floats:
     t = np.where(flat, away, moved * np.sqrt(n))
     turned = (np.sign(t) != np.sign(mean)) & (mean != 0)
     return np.asarray(np.where(turned, 1.0, _t_tail(t, n, side)), dtype=np.float64)
+
+
+def moments(samples: Floats, flat: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
+    """(S,) means, deviations (1 where `flat`) and unbiased third central moments.
+
+    Of three values or more.
+    """
+    n = samples.shape[1]
+    mean = samples.mean(axis=1)
+    sd = np.where(flat, 1.0, samples.std(axis=1, ddof=1))
+    third = n / ((n - 1) * (n - 2)) * np.sum((samples - mean[:, None]) ** 3, axis=1)
+    return mean, sd, third
 
 
 def agreed_p(samples: Floats, side: Side = "two-sided") -> Floats:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from scipy.special import stdtrit
@@ -69,7 +70,7 @@ class PairedDifference:
         if self.low is not None:
             return ""
         if self.n < 2:
-            return f"{self.n or 'no'} seed{'' if self.n == 1 else 's'}, no interval"
+            return f"{'1 seed' if self.n else 'no seeds'}, no interval"
         alike = "both" if self.n == 2 else f"all {self.n}"
         return f"no interval: {alike} differences are equal"
 
@@ -77,6 +78,25 @@ class PairedDifference:
     def p_agreed(self) -> float | None:
         """The largest p-value: at most the level where all tests reject."""
         return None if self.p is None or self.p_t is None else max(self.p, self.p_t)
+
+
+class Interval(Protocol):
+    """What has two ends, or none."""
+
+    @property
+    def low(self) -> float | None:
+        """The lower end."""
+
+    @property
+    def high(self) -> float | None:
+        """The upper end."""
+
+
+def bounds(found: Interval | None) -> tuple[float, float] | None:
+    """Both ends of an interval; None where it has none, or there is nothing that has one."""
+    if found is None or found.low is None or found.high is None:
+        return None
+    return found.low, found.high
 
 
 def spread(values: Sequence[float]) -> Spread | None:

@@ -7,6 +7,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from headtohead.stats.location import without_spread
+from headtohead.stats.paired import bounds
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,8 @@ class UnpairedDifference:
 
         At a level of 5 % these are two one-sided tests at 2.5 % each. None without an interval.
         """
-        if self.low is None or self.high is None:
-            return None
-        return -margin < self.low and self.high < margin
+        ends = bounds(self)
+        return None if ends is None else -margin < ends[0] and ends[1] < margin
 
 
 def unpaired_difference(

@@ -87,6 +87,11 @@ class StudyFile(Record):
         found = functions.get(first, "")
         return found if found == functions.get(other) else ""
 
+    @property
+    def sizes(self) -> dict[SplitName, int]:
+        """The number of images of each split."""
+        return {split: sum(counts.values()) for split, counts in self.counts.items()}
+
     def images(self, split: SplitName) -> list[int]:
         """The number of images of each class, in the order of `classes`."""
         return [self.counts[split].get(name, 0) for name in self.classes]

@@ -1,10 +1,10 @@
 """`pictures.csv`: which image is which row, for reports that do not have the prepared set."""
 
 import csv
-import io
 import lzma
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TextIO, cast
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtohead.core.errors import UsageError
-from headtohead.core.files import write_atomic
+from headtohead.core.files import csv_bytes, write_atomic
 from headtohead.core.text import printable
 from headtohead.data.prepared import PreparedSet
 from headtohead.data.split import Split
@@ -70,13 +70,8 @@ def picture_table(prepared: PreparedSet, split: Split | None) -> PictureTable:
 
 def write_pictures(out: Path, table: PictureTable) -> None:
     """Write `pictures.csv`, UTF-8 with a header, one row for each image. Raises StorageError."""
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    groups = table.groups.tolist()
-    columns = zip(table.names, table.labels, groups, table.splits, strict=True)
-    writer.writerows((row, *rest) for row, rest in enumerate(columns))
-    content = buffer.getvalue().encode("utf-8", "backslashreplace")
+    columns = zip(table.names, table.labels, table.groups.tolist(), table.splits, strict=True)
+    content = csv_bytes(chain([COLUMNS], ((row, *rest) for row, rest in enumerate(columns))))
     path = out / PICTURES_FILE
     if not path.is_file() or path.read_bytes() != content:
         write_atomic(path, content)

@@ -83,7 +83,7 @@ def tune(
         _, prepared = startup.prepare(len(spec.heads) * tuning_of(spec).seeds)
         startup.refuse_too_large(classes=len(prepared.classes))
         file = study_file(spec, prepared)
-        images = sum(file.counts["train"].values())
+        images = file.sizes["train"]
         if epochs is None and asked.tuning is None:  # who names the epochs has so many
             spec = with_enough_steps(spec, images)
         for line in step_lines(as_trained(spec), images):

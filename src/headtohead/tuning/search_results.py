@@ -20,7 +20,7 @@ from headtohead.core.errors import RunError
 from headtohead.core.files import write_atomic
 from headtohead.core.text import MISSING, counted
 from headtohead.report.formats.markdown import escape, table
-from headtohead.report.notes import few_steps
+from headtohead.report.notes import unsettled_averages
 from headtohead.store.ledger import Ledger
 from headtohead.store.records import Record
 from headtohead.tuning.trials import FIRST_SEED, Trial, runs_of, trials_of, tuning_of
@@ -204,7 +204,7 @@ def _notes(ledger: Ledger, study: StudySpec, heads: dict[str, HeadTuning]) -> It
     epochs = {"epochs": tuning_of(study).epochs}
     short = {name: head.with_settings(epochs) for name, head in study.heads.items()}
     trained = study.model_copy(update={"heads": short})
-    yield from few_steps(file.model_copy(update={"study": trained}))
+    yield from unsettled_averages(file.model_copy(update={"study": trained}))
     if (metric := study.verdict.metric) != "test_accuracy":
         yield (
             f"Trials are chosen by accuracy; the study's verdicts are about "

@@ -23,16 +23,15 @@ class ConfusionTable:
     """Of one head, all seeds together: `rows` has (true class, cells), each (count, share)."""
 
     head: str
-    index: int
     classes: tuple[str, ...]
     rows: tuple[tuple[str, tuple[tuple[int, float], ...]], ...]
     listed: tuple[tuple[str, str, int, float], ...]
 
 
 def confusions(
-    found: Mapping[str, Sequence[SplitPredictions]], classes: tuple[str, ...], order: Sequence[str]
+    found: Mapping[str, Sequence[SplitPredictions]], classes: tuple[str, ...]
 ) -> tuple[ConfusionTable, ...]:
-    """Test split, best epoch; shares are of the true class's images. `order` is all heads'."""
+    """Test split, best epoch; shares are of the true class's images."""
     tables = []
     for head, splits in found.items():
         logits = np.concatenate([split.best for split in splits])
@@ -53,13 +52,7 @@ def confusions(
         )
         large = len(classes) > LARGEST_CONFUSION
         tables.append(
-            ConfusionTable(
-                head,
-                list(order).index(head),
-                classes,
-                () if large else cells,
-                listed if large else (),
-            )
+            ConfusionTable(head, classes, () if large else cells, listed if large else ())
         )
     return tuple(tables)
 

@@ -10,8 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from headtohead.analysis.shown_in_full import shown_in_full
-from headtohead.core.text import counted
+from headtohead.core.text import counted, significant
 from headtohead.report.charts.chart import (
     Chart,
     Drawing,
@@ -51,15 +50,16 @@ class Track:
 
 def tracks_of(data: StudyData) -> list[Track]:
     """Heads with finished runs, in the study's order."""
-    runs = [run for run in data.runs if run.record.status == "finished" and run.history]
-    shown = shown_in_full(data.study, data.by_head)
+    runs = [run for run in data.finished_runs if run.history]
     tracks = []
     for index, (head, style) in enumerate(head_styles(data.study.heads).items()):
         mine = [run for run in runs if run.record.head == head]
         seeds = tuple(run.record.seed for run in mine)
         if mine:
             histories = tuple(run.history for run in mine)
-            tracks.append(Track(head, index, style, seeds, histories, head not in shown))
+            tracks.append(
+                Track(head, index, style, seeds, histories, head not in data.shown_in_full)
+            )
     return tracks
 
 
@@ -316,6 +316,6 @@ def _draw_curve(paper: Drawing, curve: Curve, most: int) -> str:
     shown_seeds = () if curve.means else seeds
     draw_head(paper, HeadLines(name, track.index, curve.style, whole, shown_seeds, every))
     return (
-        f"{name} goes from {mean[0]:.3g}{quantity.unit} at epoch {epochs[0]:.0f} to "
-        f"{mean[-1]:.3g}{quantity.unit} at epoch {epochs[-1]:.0f}"
+        f"{name} goes from {significant(mean[0])}{quantity.unit} at epoch {epochs[0]:.0f} to "
+        f"{significant(mean[-1])}{quantity.unit} at epoch {epochs[-1]:.0f}"
     )

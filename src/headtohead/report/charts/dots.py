@@ -116,8 +116,10 @@ def _tick(axes: Axes, *, whole: bool) -> None:
 
 def _draw_row(paper: Drawing, row: DotRow, place: int, legend: str) -> None:
     axes, color = paper.axes, row.style.color
-    at = [(dot.value, place + BELOW + down) for dot, down in _apart(paper, row.dots)]
-    for dot, (x, y) in zip(sorted(row.dots, key=_by_value), at, strict=True):
+    dots = sorted(row.dots, key=lambda dot: dot.value)
+    down = lowered(paper, [dot.value for dot in dots], STEP, LOWEST - BELOW)
+    at = [(dot.value, place + BELOW + by) for dot, by in zip(dots, down, strict=True)]
+    for dot, (x, y) in zip(dots, at, strict=True):
         (mark,) = axes.plot(
             [x],
             [y],
@@ -128,7 +130,7 @@ def _draw_row(paper: Drawing, row: DotRow, place: int, legend: str) -> None:
             markersize=4.5,
         )
         paper.belongs(row.index, mark)
-    paper.readable(row.head, row.index, at, [dot.said for dot in sorted(row.dots, key=_by_value)])
+    paper.readable(row.head, row.index, at, [dot.said for dot in dots])
     if row.chance is not None:
         (bar,) = axes.plot(
             [row.chance.value],
@@ -150,17 +152,6 @@ def _draw_row(paper: Drawing, row: DotRow, place: int, legend: str) -> None:
     )
     paper.belongs(row.index, middle)
     paper.readable(row.head, row.index, [(row.middle.value, place - ABOVE)], [row.middle.said])
-
-
-def _by_value(dot: Dot) -> float:
-    return dot.value
-
-
-def _apart(paper: Drawing, dots: Sequence[Dot]) -> list[tuple[Dot, float]]:
-    """Dots by value, each with the rows by which it goes down so that none covers another."""
-    ordered = sorted(dots, key=_by_value)
-    down = lowered(paper, [dot.value for dot in ordered], STEP, LOWEST - BELOW)
-    return list(zip(ordered, down, strict=True))
 
 
 def lowered(paper: Drawing, values: Sequence[float], step: float, most: float) -> list[float]:

@@ -36,10 +36,7 @@ def inline_svg(figure: Figure, name: str, title: str, description: str) -> str:
     """
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    root = ET.fromstring(buffer.getvalue())  # noqa: S314 - our own, written a line above
-    for parent in list(root.iter()):
-        for child in [c for c in parent if c.tag in _UNWANTED]:
-            parent.remove(child)
+    root = _parsed(buffer.getvalue())
     used = {element.get(_HREF, "")[1:] for element in root.iter()} - {""}
     for element in root.iter():
         _themed(element)
@@ -53,17 +50,12 @@ def inline_svg(figure: Figure, name: str, title: str, description: str) -> str:
         label = ET.Element(f"{{{SVG}}}{tag}", {"id": f"{name}-{suffix}"})
         label.text = text
         root.insert(0, label)
-    ET.register_namespace("", SVG)
-    ET.register_namespace("xlink", XLINK)
     return ET.tostring(root, encoding="unicode")
 
 
 def file_svg(content: bytes) -> bytes:
     """What matplotlib wrote, as a smaller file: shorter numbers, and a shared style once."""
-    root = ET.fromstring(content)  # noqa: S314 - our own
-    for parent in list(root.iter()):
-        for child in [c for c in parent if c.tag in _UNWANTED]:
-            parent.remove(child)
+    root = _parsed(content)
     for element in root.iter():
         declared = [d for d in _declarations(element.get("style", "")) if d[0] != "font-family"]
         if declared:
@@ -72,10 +64,19 @@ def file_svg(content: bytes) -> bytes:
     for parent in root.iter():
         _hand_up(parent)
     root.attrib.update({"font-family": FONTS, "stroke-linejoin": "round"})
-    ET.register_namespace("", SVG)
-    ET.register_namespace("xlink", XLINK)
     written: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     return written
+
+
+def _parsed(content: bytes) -> ET.Element:
+    """What matplotlib wrote, without what may not stand in a page."""
+    ET.register_namespace("", SVG)
+    ET.register_namespace("xlink", XLINK)
+    root = ET.fromstring(content)  # noqa: S314 - our own
+    for parent in list(root.iter()):
+        for child in [c for c in parent if c.tag in _UNWANTED]:
+            parent.remove(child)
+    return root
 
 
 def _hand_up(parent: ET.Element) -> None:

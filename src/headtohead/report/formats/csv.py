@@ -1,9 +1,9 @@
 """`results.csv`: one row for each run."""
 
-import csv
-import io
+from collections.abc import Sequence
 
 from headtohead.analysis.run_results import METRICS, PRIMARY, RunResult
+from headtohead.core.files import csv_bytes
 from headtohead.report.charts.style import LARGEST_CLASS
 from headtohead.report.summary import Summary
 from headtohead.stats.over_images import share_interval
@@ -23,13 +23,11 @@ def results_csv(summary: Summary) -> bytes:
         f"scored_{PRIMARY[summary.file.study.verdict.metric]}",
         *("test_accuracy_low", "test_accuracy_high"),
     ]
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(names)
+    lines: list[Sequence[object]] = [names]
     for run in summary.runs:
         status = "finished" if run.finished else "failed"
         counts = run.parameters
-        writer.writerow(
+        lines.append(
             [
                 *(run.head, run.seed, status, run.failure, run.epochs, run.best_epoch),
                 *(counts.total, counts.head, counts.trainable),
@@ -40,7 +38,7 @@ def results_csv(summary: Summary) -> bytes:
         )
     found = summary.baseline
     if summary.runs:
-        writer.writerow(
+        lines.append(
             [
                 *(LARGEST_CLASS, None, "baseline", None, None, None, 0, 0, 0),
                 *(found.metrics.get(name) for name in METRICS),
@@ -48,7 +46,7 @@ def results_csv(summary: Summary) -> bytes:
                 *(found.low, found.high),
             ]
         )
-    return buffer.getvalue().encode()
+    return csv_bytes(lines)
 
 
 def _over_images(run: RunResult, level: float) -> tuple[float | None, float | None]:

@@ -108,13 +108,11 @@ def plots(
     Of a large study, where some heads are faint, the last alone: `sheets` has the others.
     """
     own = () if any(one.faint for one in tracks) else tracks
+    pairs = [(a, b) for a in own if a.head == reference for b in own if b is not a]
     for metric in metrics:
         for one in own:
             yield _alone(one, metric)
-        first = next((one for one in tracks if one.head == reference), None)
-        for other in own if first is not None else ():
-            if first is None or other is first:
-                continue
+        for first, other in pairs:
             yield _against(first, other, metric)
         if len(tracks) > 1:
             yield Plot(
@@ -190,7 +188,7 @@ def _curve(track: Track, quantity: str, label: str, dashes: str = "-") -> Curve:
 
 def _about(file: StudyFile, tracks: Sequence[Track]) -> str:
     """Study, seeds and images."""
-    images = sum(sum(counts.values()) for counts in file.counts.values())
+    images = sum(file.sizes.values())
     numbers = sorted({len(one.histories) for one in tracks})
     seeds = "–".join(map(str, {numbers[0]: 0, numbers[-1]: 0})) if numbers else "0"
     plural = "" if seeds == "1" else "s"

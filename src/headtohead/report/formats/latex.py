@@ -4,15 +4,17 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from headtohead.claims.base import JudgedClaim
 from headtohead.core.tex import escape
-from headtohead.core.text import MISSING, above, counted, minus, with_sign
+from headtohead.core.text import MISSING, above, confidence, counted, minus, with_sign
 from headtohead.report.charts.style import LARGEST_CLASS
+from headtohead.report.comparisons import HeadComparison
 from headtohead.report.formats.latex_layout import table
 from headtohead.report.intervals import OVER_LOOKS, over_seeds
 from headtohead.report.page.answer import opening
 from headtohead.report.page.content import Content
 from headtohead.report.page.forest import against
 from headtohead.report.page.tables import Row
-from headtohead.report.summary import HeadComparison, Summary
+from headtohead.report.summary import Summary
+from headtohead.stats import bounds
 
 TITLES = {"of the head": "parameters of the head"}
 """Of columns that may stand without the one beside which the page has them."""
@@ -67,8 +69,9 @@ def _claims(content: Content, first: str) -> str:
     claims = content.claims
     if not content.rows or not claims.judged:
         return ""
+    sure = escape(confidence(content.summary.file.study.verdict.level))
     return table(
-        f"{first}{escape(claims.title)}. Means and {_level(content.summary)} intervals over seeds "
+        f"{first}{escape(claims.title)}. Means and {sure} intervals over seeds "
         f"are in points, in the claim's favour. {escape(claims.how_judged)}",
         _label(content.summary, "claims"),
         ("Claim", "verdict", "mean", "over seeds", "seeds"),
@@ -83,13 +86,7 @@ def _label(summary: Summary, table: str) -> str:
 
 def _measured(summary: Summary, item: HeadComparison) -> bool:
     """Whether they share a seed, and one of them has a finished run."""
-    both_failed = {item.first, item.other} <= set(summary.failed)
-    return bool(item.comparison.difference.n) and not both_failed
-
-
-def _level(summary: Summary) -> str:
-    """The confidence of every interval: 95 %."""
-    return escape(f"{100 * (1 - summary.file.study.verdict.level):g} %")
+    return bool(item.comparison.difference.n) and not summary.unmeasured(item)
 
 
 def _what_heads_are(content: Content) -> str:
@@ -128,7 +125,7 @@ def _what_verdicts_are(summary: Summary, rows: Sequence[HeadComparison]) -> str:
         failed = " A failed run counts as always predicting the largest class."
     return (
         f"{_pairs(summary)}: points of {summary.metric}, paired by seed, with "
-        f"{100 * (1 - rule.level):g} % intervals; the one over images is about these networks. At "
+        f"{confidence(rule.level)} intervals; the one over images is about these networks. At "
         f"least as good: within a margin of {counted(float(f'{100 * rule.margin:g}'), 'point')}."
         f"{_of_looks(summary, rows)}{failed}"
     )
@@ -167,14 +164,14 @@ def _pairs(summary: Summary) -> str:
 
 
 def _verdict(summary: Summary, item: HeadComparison, *, one: bool) -> Sequence[str]:
-    found, over = item.comparison, item.pictures
+    found = item.comparison
     # A sequential design has p-values of its own, and one pair of runs has none.
     tested = item.judged and summary.looks is None and found.difference.n > 1
     return (
         item.other if one else item.pair,
         _points(found.difference.mean),
-        _interval(*(over_seeds(summary, item).bounds or (None, None))),
-        _interval(over.low, over.high) if over else MISSING,
+        _interval(over_seeds(summary, item).bounds),
+        _interval(bounds(item.pictures)),
         _p(found.p_holm, found.difference.level) if tested else MISSING,
         str(found.difference.n),
         found.better.outcome,
@@ -190,7 +187,7 @@ def _claim(claim: JudgedClaim) -> Sequence[str]:
     found = claim.difference
     numbers: Sequence[str] = (MISSING, MISSING, MISSING)
     if found is not None:
-        numbers = (_points(found.mean), _interval(found.low, found.high), str(found.n))
+        numbers = (_points(found.mean), _interval(bounds(found)), str(found.n))
     return (claim.statement, claim.outcome, *numbers)
 
 
@@ -198,7 +195,7 @@ def _points(share: float | None) -> str:
     return MISSING if share is None else minus(with_sign(100 * share))
 
 
-def _interval(low: float | None, high: float | None) -> str:
-    if low is None or high is None:
+def _interval(ends: tuple[float, float] | None) -> str:
+    if ends is None:
         return MISSING
-    return minus(f"[{with_sign(100 * low)}, {with_sign(100 * high)}]")
+    return minus(f"[{', '.join(with_sign(100 * end) for end in ends)}]")

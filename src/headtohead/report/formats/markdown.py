@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from headtohead.core.text import minus
-from headtohead.report.classes import TITLES
+from headtohead.report.classes import CLASS_TITLES
 from headtohead.report.page.content import Content
 from headtohead.report.page.findings import bounds_text, picture_bounds
 from headtohead.report.page.forest import difference_text
@@ -109,7 +109,7 @@ def _by_class(content: Content) -> Iterator[str]:
     yield ""
     if content.many_classes:
         yield f"<details><summary>{len(found.rows)} classes</summary>\n"
-    yield from table(TITLES, [row.cells for row in found.rows])
+    yield from table(CLASS_TITLES, [row.cells for row in found.rows])
     if content.many_classes:
         yield "</details>\n"
 

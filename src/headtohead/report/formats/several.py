@@ -8,8 +8,9 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from headtohead.core.text import MISSING
 from headtohead.report.formats.summary import as_json_text
-from headtohead.report.formats.terminal import MISSING, WORDS
+from headtohead.report.formats.terminal import WORDS
 from headtohead.report.page.several import study_row
 from headtohead.report.several import AgainstReference, Entry, Place, Several, as_good
 

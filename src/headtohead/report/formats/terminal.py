@@ -14,16 +14,15 @@ from rich.text import Text
 from headtohead.analysis.baseline import Baseline
 from headtohead.analysis.learning import no_epochs
 from headtohead.analysis.run_results import PRIMARY
-from headtohead.core.text import MISSING as MISSING
-from headtohead.core.text import counted, digits_of_seconds, names, with_sign
+from headtohead.core.text import MISSING, confidence, counted, digits_of_seconds, names, with_sign
 from headtohead.report.charts.style import LARGEST_CLASS
-from headtohead.report.comparisons import HeadComparison
+from headtohead.report.comparisons import HeadComparison, most_seeds
 from headtohead.report.intervals import over_seeds
 from headtohead.report.page.answer import opening
 from headtohead.report.page.on_validation import level_text
 from headtohead.report.remedy import remedy, seeds_may_help
 from headtohead.report.summary import HeadResult, Summary
-from headtohead.stats import Spread
+from headtohead.stats import bounds
 
 WRITTEN = "report.html, report.md, tables, results.csv, summary.json, tensorboard"
 HEAD_WIDTH = len(LARGEST_CLASS)
@@ -108,12 +107,12 @@ def explanation(summary: Summary) -> Iterator[str]:
     found = summary.baseline
     yield (
         f"Largest class: always predicting {found.name}, {100 * found.test:.1f} % of "
-        f"{found.images:,} test images, {100 * (1 - found.level):g} % interval over images "
+        f"{found.images:,} test images, {confidence(found.level)} interval over images "
         f"{100 * found.low:.1f} to {100 * found.high:.1f}."
     )
     winner = summary.winner
     if winner is not None and len(summary.heads) > 1:
-        over = f"{len(winner.seeds)} seed{'s' if len(winner.seeds) > 1 else ''}"
+        over = counted(len(winner.seeds), "seed")
         yield (
             f"{WINNER} Chosen on validation: {winner.head} ({100 * winner.validation:.1f} % over "
             f"{over}{level_text(summary)}); its seed {winner.seed} is the best."
@@ -139,26 +138,23 @@ def verdict_lines(summary: Summary) -> Iterator[str]:
     shown = [item for item in summary.comparisons if item.judged]
     for item in summary.comparisons:
         if not item.judged:
-            lagging = names([h for h in (item.first, item.other) if h in summary.lags])
+            lagging = names([head for head in item.heads if head in summary.lags])
             yield (
                 f"{item.first} against {item.other}: not judged, for evaluation of "
                 f"{lagging} lags. {_estimate(summary, item)}."
             )
     if not summary.comparisons:
         return
-    most = max((item.comparison.difference.n for item in shown), default=0)
-    few = most < summary.seeds_needed and summary.looks is None
+    few = summary.few_seeds(shown)
     mendable = any(seeds_may_help(summary, item) for item in shown)
     if few and mendable and not summary.nothing_learned:
-        yield (
-            f"No verdict: {most} seed{'' if most == 1 else 's'}, at least "
-            f"{summary.seeds_needed} needed."
-        )
+        most = counted(most_seeds(shown), "seed")
+        yield f"No verdict: {most}, at least {summary.seeds_needed} needed."
     if shown and not few and summary.file.study.verdict.metric != "test_accuracy":
         yield f"Verdicts are about {summary.metric}."
     for item in shown:
         found = item.comparison
-        if {item.first, item.other} <= set(summary.failed):
+        if summary.unmeasured(item):
             yield f"{item.pair}: not compared, {found.better.rule}."
             continue
         if few and found.difference.n:
@@ -181,14 +177,15 @@ def _over_pictures(summary: Summary, item: HeadComparison) -> Iterator[str]:
         return
     pair = f"{item.pair} over images, not seeds"
     networks = f"these {found.seeds} pairs of networks" if found.seeds > 1 else "this one pair"
-    if found.low is None or found.high is None:
+    ends = bounds(found)
+    if ends is None:
         yield f"{pair}: too few of {found.pictures:,} test images tell the heads apart."
         return
     p = sorted(test.p for test in item.mcnemar)
     by_seed = " to ".join(dict.fromkeys(f"{end:.2g}" for end in (p[0], p[-1])))
     yield (
-        f"{pair}: {with_sign(100 * found.mean)}, {100 * (1 - found.level):g} % interval "
-        f"{with_sign(100 * found.low)} to {with_sign(100 * found.high)} points ({networks} on "
+        f"{pair}: {with_sign(100 * found.mean)}, {confidence(found.level)} interval "
+        f"{with_sign(100 * ends[0])} to {with_sign(100 * ends[1])} points ({networks} on "
         f"other test images; {found.pictures:,} images in {counted(found.clusters, 'group')}, "
         f"cluster-robust). McNemar per seed, descriptive: p = {by_seed}."
     )
@@ -254,7 +251,7 @@ def _table(summary: Summary, columns: Sequence[Column]) -> Table:
         table.add_column(column.title, justify="right", no_wrap=True)
     table.add_column("CPU s", justify="right", no_wrap=True)
     for head in summary.heads:
-        won = summary.winner is not None and summary.winner.head == head.head
+        won = summary.won(head.head)
         cells = [_cell(head, column) for column in columns]
         spent = head.spreads["cpu_seconds"]
         seconds = MISSING if spent is None else f"{spent.mean:,.{digits_of_seconds(spent.mean)}f}"
@@ -299,14 +296,9 @@ def _baseline_cell(found: Baseline, column: Column) -> str:
 
 
 def _cell(head: HeadResult, column: Column) -> str:
-    return _number(head.spreads[column.metric], column)
-
-
-def _number(found: Spread | None, column: Column) -> str:
     """`84.1 ± 0.6`; a dash for none."""
+    found = head.spreads[column.metric]
     if found is None:
         return MISSING
-    mean = f"{column.scale * found.mean:,.{column.digits}f}"
-    if found.sd is None:
-        return mean
-    return f"{mean} ± {column.scale * found.sd:.{column.digits}f}"
+    mean = f"{column.scale * found.mean:z,.{column.digits}f}"
+    return mean if found.sd is None else f"{mean} ± {column.scale * found.sd:.{column.digits}f}"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from headtohead.core.text import counted, names, points
+from headtohead.report.comparisons import HeadComparison, most_seeds
 from headtohead.report.page import validity
 from headtohead.report.page.on_validation import (
     another_head,
@@ -18,12 +19,8 @@ from headtohead.report.page.parameter_words import (
     more_or_fewer,
 )
 from headtohead.report.page.reasons import reason
-from headtohead.report.remedy import (
-    largest_lead,
-    seeds_for_verdict,
-    seeds_may_help,
-)
-from headtohead.report.summary import HeadComparison, HeadResult, Summary, unrounded, validation
+from headtohead.report.remedy import largest_lead, seeds_for_verdict, seeds_may_help
+from headtohead.report.summary import HeadResult, Summary, unrounded, validation
 from headtohead.stats.power import MOST_SEEDS
 
 Certainty = Literal["decided", "open", "nothing", "unjudged", "few", "unlearned", "failed"]
@@ -73,7 +70,7 @@ def answer(summary: Summary) -> ShortAnswer:
 
 def _all_at_majority(summary: Summary, tested: Sequence[HeadComparison]) -> bool:
     """Whether no head of any pair beats the largest class, nor another that can be judged."""
-    heads = {head for item in tested for head in (item.first, item.other)}
+    heads = {head for item in tested for head in item.heads}
     trusted = [found for found in summary.standings if found.head not in summary.lags]
     learned = any(found.beats for found in trusted)
     return bool(heads) and heads <= set(summary.at_majority) and not learned
@@ -122,7 +119,7 @@ def _compared(
         return _of_other_pairs(summary, tested, reasons)
     found = _of_the_reference(summary, mine, reasons)
     others = " ".join(_of_pair(summary, item) for item in tested if item not in mine)
-    told = {summary.winner.head} if summary.winner and not _few_seeds(summary, mine) else set()
+    told = {summary.winner.head} if summary.winner and not summary.few_seeds(mine) else set()
     return replace(found, more=_joined(found.more, others, without_verdict(summary, told)))
 
 
@@ -135,7 +132,7 @@ def _of_the_reference(
     if chosen is not None and len(mine) == len(planned):
         sentence, head = chosen
         return ShortAnswer(sentence, another_head(summary, head), "decided", reasons, head)
-    if _few_seeds(summary, mine):
+    if summary.few_seeds(mine):
         sentence, more = _too_few(summary, mine), best_so_far(summary)
     else:
         sentence, more = _undecided(summary, mine), _may_be_chance(summary, mine)
@@ -146,7 +143,7 @@ def _of_other_pairs(
     summary: Summary, tested: Sequence[HeadComparison], reasons: tuple[str, ...]
 ) -> ShortAnswer:
     """A family without the reference: each pair's verdict, and no choice among all heads."""
-    if _few_seeds(summary, tested):
+    if summary.few_seeds(tested):
         return ShortAnswer(_too_few(summary, tested), best_so_far(summary), "open", reasons)
     sentence = " ".join(_of_pair(summary, item) for item in tested)
     settled = len(tested) == len(summary.file.study.family) and not _open(tested)
@@ -156,7 +153,7 @@ def _of_other_pairs(
 
 def _of_pair(summary: Summary, item: HeadComparison) -> str:
     """What a declared pair comes to, in a sentence."""
-    first, other = item.first, item.other
+    first, other = item.heads
     better, worse, equal = _settled([item])
     if better or worse:
         ahead, behind = (first, other) if better else (other, first)
@@ -174,7 +171,7 @@ def _not_judged(summary: Summary, tested: Sequence[HeadComparison]) -> ShortAnsw
     mine = [item for item in judged if item.first == summary.reference]
     if mine:
         parts.append(_of_the_rest(summary, mine))
-    elif judged and _few_seeds(summary, judged):
+    elif judged and summary.few_seeds(judged):
         parts.append(_too_few(summary, judged))
         judged = []
     parts += [_of_pair(summary, item) for item in judged if item not in mine]
@@ -186,7 +183,7 @@ def _not_judged(summary: Summary, tested: Sequence[HeadComparison]) -> ShortAnsw
 
 def _of_the_rest(summary: Summary, judged: Sequence[HeadComparison]) -> str:
     """What the verdicts say of the pairs that are judged; no choice, for others are not."""
-    if _few_seeds(summary, judged):
+    if summary.few_seeds(judged):
         return f"Against {names([item.other for item in judged])}: {_too_few(summary, judged)}"
     better, worse, equal = _settled(judged)
     reference, margin = summary.reference, points(summary.file.study.verdict.margin)
@@ -280,18 +277,12 @@ def _by(tested: Sequence[HeadComparison], name: str) -> str:
     return f"{lead:.1f} points" if round(lead, 1) else f"{lead:.1g} points"
 
 
-def _few_seeds(summary: Summary, tested: Sequence[HeadComparison]) -> bool:
-    most = max(item.comparison.difference.n for item in tested)
-    return most < summary.seeds_needed and summary.looks is None
-
-
 def _too_few(summary: Summary, tested: Sequence[HeadComparison]) -> str:
     if not any(seeds_may_help(summary, item) for item in tested):
         return "Not decided: more seeds would not tell these heads apart."
-    most = max(item.comparison.difference.n for item in tested)
     return (
-        f"Not decided: {counted(most, 'seed')} cannot tell a difference from chance; it takes at "
-        f"least {summary.seeds_needed}."
+        f"Not decided: {counted(most_seeds(tested), 'seed')} cannot tell a difference from chance; "
+        f"it takes at least {summary.seeds_needed}."
     )
 
 
@@ -329,8 +320,7 @@ def _may_be_chance(summary: Summary, tested: Sequence[HeadComparison]) -> str:
         difference = item.comparison.difference
         mean = 100 * (difference.mean or 0.0)
         if round(mean, 1):
-            two = (summary.reference, item.other)
-            ahead, behind = two if mean > 0 else two[::-1]
+            ahead, behind = item.heads if mean > 0 else item.heads[::-1]
             parts.append(
                 f"{ahead} was {abs(mean):.1f} points of {summary.metric} ahead of {behind} on "
                 f"average, which may be chance. {_seeds_to_settle(summary, item)}".strip()
@@ -357,7 +347,7 @@ def _alike(summary: Summary, tested: Sequence[HeadComparison]) -> str:
     """Pairs whose two heads are one function, so that their difference is chance."""
     found = []
     for item in tested:
-        if function := summary.file.same_function(item.first, item.other):
+        if function := summary.file.same_function(*item.heads):
             apart = "" if any(_settled([item])) else ", and more seeds do not tell them apart"
             found.append(
                 f"{item.first} and {item.other} are the same function, {function}: they differ in "

@@ -9,7 +9,7 @@ from headtohead.report.beside import Beside, StackRow, stack_rows, unlike
 from headtohead.report.charts.chart import Chart
 from headtohead.report.charts.curves import QUANTITIES, Track, curve_chart
 from headtohead.report.charts.style import COLORS, HeadStyle
-from headtohead.stats import Spread
+from headtohead.stats import Spread, bounds
 from headtohead.store.ledger import StudyFile
 
 SHOWN = ("val_accuracy", "accuracy", "val_loss")
@@ -55,11 +55,9 @@ def beside_view(file: StudyFile, tracks: Sequence[Track], beside: Beside) -> Bes
 
 def _row(row: StackRow, margin: float) -> BesideRow:
     found = row.difference
-    interval = (
-        "one seed, no interval"
-        if found.low is None or found.high is None
-        else f"{with_sign(100 * found.low, 1)} to {with_sign(100 * found.high, 1)}"
-    )
+    interval = "one seed, no interval"
+    if ends := bounds(found):
+        interval = " to ".join(with_sign(100 * end, 1) for end in ends)
     answers = {None: "unknown", True: "yes", False: "not shown"}
     return BesideRow(
         row.head,

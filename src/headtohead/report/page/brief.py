@@ -4,7 +4,17 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from headtohead.core.text import MEGA, MISSING, counted, digits_of_seconds, few_names, names
+from headtohead.core.text import (
+    MEGA,
+    MISSING,
+    confidence,
+    counted,
+    digits_of_seconds,
+    few_names,
+    names,
+    significant,
+)
+from headtohead.report.comparisons import most_seeds
 from headtohead.report.page.answer import ShortAnswer
 from headtohead.report.page.validity import to_train_longer
 from headtohead.report.remedy import remedy
@@ -25,7 +35,6 @@ class Cost:
     parameters: str
     megabytes: str
     seconds: str
-    chosen: bool
 
 
 @dataclass(frozen=True)
@@ -45,21 +54,19 @@ class Brief:
 def brief(summary: Summary, found: ShortAnswer) -> Brief:
     """The first screen of a study, from its summary and its answer."""
     shown = list(_that_matter(summary))
-    step, command = _next(summary, found)
     return Brief(
         believe=_believe(summary, found),
-        costs=tuple(_cost(summary, head) for head in shown),
+        costs=tuple(map(_cost, shown)),
         more_costs=len(summary.heads) - len(shown),
-        next_step=step,
-        command=command,
+        next_step=_next_step(summary, found),
+        command=_command(summary, found),
     )
 
 
 def _believe(summary: Summary, found: ShortAnswer) -> str:
-    seeds = max((item.comparison.difference.n for item in summary.comparisons), default=0)
-    if found.certainty == "decided" and found.chosen:
-        sure = 100 * (1 - summary.file.study.verdict.level)
-        firm = f"Yes: decided over {counted(seeds, 'seed')} at {sure:g} % confidence."
+    if found.chosen:
+        seeds, sure = most_seeds(summary.comparisons), confidence(summary.file.study.verdict.level)
+        firm = f"Yes: decided over {counted(seeds, 'seed')} at {sure} confidence."
         return f"{firm} {found.more}".strip()
     return found.more
 
@@ -75,53 +82,57 @@ def _that_matter(summary: Summary) -> Iterator[HeadResult]:
     yield from (head for head in summary.heads if head.head in named)
 
 
-def _cost(summary: Summary, head: HeadResult) -> Cost:
+def _cost(head: HeadResult) -> Cost:
     spent = head.spreads["cpu_seconds"]
     total = head.parameters.total
     return Cost(
         head=head.head,
         parameters=f"{total:,}",
-        megabytes=f"{total * MEGABYTES:,.2g}" if total < 25e6 else f"{total * MEGABYTES:,.0f}",
+        megabytes=significant(total * MEGABYTES, 2),
         seconds=MISSING if spent is None else f"{spent.mean:,.{digits_of_seconds(spent.mean)}f}",
-        chosen=summary.winner is not None and summary.winner.head == head.head,
     )
 
 
-def _next(summary: Summary, found: ShortAnswer) -> tuple[str, str]:
-    """What to do, and the command for it where there is one."""
+def _next_step(summary: Summary, found: ShortAnswer) -> str:
+    """What to do, in words."""
     if found.certainty == "failed":
-        return "Lower the learning rate, then compare again.", ""
+        return "Lower the learning rate, then compare again."
     if summary.unfinished:
-        return "Run the same command again: it resumes the runs that are not finished.", ""
-    if found.certainty == "decided" and found.chosen:
-        command = shlex.join(["headtohead", "predict", ".", "IMAGES", "--head", found.chosen])
-        return f"Use {found.chosen} on images of your own, in this study's folder:", command
+        return "Run the same command again: it resumes the runs that are not finished."
+    if found.chosen:
+        return f"Use {found.chosen} on images of your own, in this study's folder:"
     if found.certainty == "few":
-        return "Give more test images, then compare again.", ""
+        return "Give more test images, then compare again."
     if found.certainty == "unlearned":
         train = "Train longer" if to_train_longer(summary) else "Give more training images"
-        return f"{train} or check the labels, then compare again.", ""
+        return f"{train} or check the labels, then compare again."
     if found.certainty == "unjudged":
-        step = (
+        return (
             "Do not choose by accuracy yet: make evaluation reliable as said above, in a new "
             "study. The costs are known already."
         )
-        return step, ""
     if advice := remedy(summary):
-        return advice, ""
+        return advice
     if summary.failed:
-        return f"Lower the learning rate of {names(summary.failed)}, then compare again.", ""
+        return f"Lower the learning rate of {names(summary.failed)}, then compare again."
     unshown = [head for head in summary.at_majority if head not in summary.untrained]
     if unshown and not summary.stuck:
         beat = "beats" if len(unshown) == 1 else "beat"
         show = f"Give more test images, to see whether {few_names(unshown)} {beat}"
-        return f"{show} the largest class, then compare again.", ""
+        return f"{show} the largest class, then compare again."
     if summary.stuck and len(summary.file.study.heads) > 1:
         longer = [head for head in summary.stuck if head in to_train_longer(summary)]
         train = f"Train {few_names(longer)} longer" if longer else "Give more training images"
-        return f"{train} or check the labels, then compare again.", ""
+        return f"{train} or check the labels, then compare again."
     for item in summary.comparisons:
-        if summary.file.same_function(item.first, item.other):
+        if summary.file.same_function(*item.heads):
             alike = f"{item.first} and {item.other} are the same function"
-            return f"{alike}: compare one of them with another head.", ""
-    return "Compare it with another head: name several in --heads.", ""
+            return f"{alike}: compare one of them with another head."
+    return "Compare it with another head: name several in --heads."
+
+
+def _command(summary: Summary, found: ShortAnswer) -> str:
+    """What is to be typed for it; empty where the step is not to use the chosen head."""
+    if summary.unfinished or not found.chosen:
+        return ""
+    return shlex.join(["headtohead", "predict", ".", "IMAGES", "--head", found.chosen])

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from headtohead.config.steps import few_steps
-from headtohead.core.text import names
+from headtohead.core.text import names, significant
 from headtohead.data.holdout import small_test_split
 from headtohead.report.summary import Summary
 
@@ -21,7 +21,7 @@ def caveats(summary: Summary) -> Iterator[str]:
             "The seeds share one split of the images: intervals over seeds hold for this split, "
             "not for other images."
         )
-    test = sum(summary.file.counts["test"].values())
+    test = summary.file.sizes["test"]
     few = [name for name, n in summary.file.counts["test"].items() if n < 20]
     if few:
         yield (
@@ -29,6 +29,7 @@ def caveats(summary: Summary) -> Iterator[str]:
             f"{'has' if len(few) == 1 else 'have'} fewer than 20 test images: "
             f"what is said of {'it' if len(few) == 1 else 'them'} is uncertain."
         )
-    yield (f"One test image is {100 / max(test, 1):.2g} points of accuracy ({test:,} test images).")
+    each = significant(100 / max(test, 1), 2)
+    yield f"One test image is {each} points of accuracy ({test:,} test images)."
     yield from (f"{line[0].upper()}{line[1:]}" for line in small_test_split(test))
-    yield from few_steps(summary.file.study, sum(summary.file.counts["train"].values()))
+    yield from few_steps(summary.file.study, summary.file.sizes["train"])

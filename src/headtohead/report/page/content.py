@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from headtohead.analysis.baseline import Baseline
-from headtohead.analysis.shown_in_full import shown_in_full
 from headtohead.core.text import MISSING
 from headtohead.probes.predictions import SplitPredictions
-from headtohead.probes.speed import SPEED, Speed
+from headtohead.probes.speed import SPEED
 from headtohead.report.beside import Beside
 from headtohead.report.charts.chart import Chart
 from headtohead.report.charts.confusion import ConfusionTable, confusions
@@ -22,6 +21,7 @@ from headtohead.report.charts.curves import (
 from headtohead.report.charts.reliability import head_reliability, reliability_chart
 from headtohead.report.charts.style import head_styles
 from headtohead.report.classes import FOLDED_FROM, HeadClasses, head_classes
+from headtohead.report.comparisons import HeadComparison
 from headtohead.report.page.answer import ShortAnswer, answer
 from headtohead.report.page.beside import BesideView, beside_view
 from headtohead.report.page.brief import Brief, brief
@@ -50,13 +50,15 @@ from headtohead.report.page.tables import (
     BaselineRow,
     OverfitRow,
     Row,
+    SpeedTable,
     baseline_row,
     columns,
     overfit_rows,
     rows,
+    speed_table,
 )
 from headtohead.report.page.thumbnails import Facts, Thumbnails, read_thumbnails
-from headtohead.report.summary import HeadComparison, Summary
+from headtohead.report.summary import Summary
 from headtohead.study_data import StudyData
 
 SHOWN_IMAGES = 12
@@ -81,25 +83,6 @@ class HeadKey:
     color: str
     marker: str
     faint: bool = False
-
-
-@dataclass(frozen=True)
-class SpeedRow:
-    """Median milliseconds of a training step over rounds, and the fastest and slowest round."""
-
-    head: str
-    wall: str
-    wall_range: str
-    cpu: str
-    order: float
-
-
-@dataclass(frozen=True)
-class SpeedTable:
-    """Every head's training step, and `about` how it was timed."""
-
-    rows: tuple[SpeedRow, ...]
-    about: str
 
 
 @dataclass(frozen=True)
@@ -166,9 +149,6 @@ class Content:
         """Comparisons of heads that are folded away."""
         return tuple(item for item in self.summary.comparisons if item.other in self.faint)
 
-    many = 5
-    """Comparisons that the first screen tells; more are folded."""
-
     @property
     def many_classes(self) -> bool:
         """Whether tables of classes are folded."""
@@ -214,7 +194,7 @@ def gather(
         answer=found_answer,
         brief=brief(summary, found_answer),
         caveats=tuple(caveats(summary)),
-        keys=_keys(summary),
+        keys=_keys(data),
         columns=columns(data.study.verdict.metric),
         rows=rows(summary),
         claims=claims_part(data, unfolded=claims),
@@ -223,15 +203,15 @@ def gather(
         estimates=estimate_rows(summary),
         targets=target_rows(summary),
         looks=looks_text(summary),
-        forest=forest(summary, shown_in_full(data.study, data.by_head)),
+        forest=forest(summary, data.shown_in_full),
         groups=(TOGETHER, *GROUPS),
         curves=_curves(tracks, summary.baseline),
         beside=tuple(beside_view(data.file, tracks, other) for other in beside),
         overfit_rows=tuple(overfit_rows(summary, tracks)),
         reliability=_reliability(found, data),
-        confusions=confusions(found, data.file.classes, list(data.study.heads)),
+        confusions=confusions(found, data.file.classes),
         by_class=head_classes(summary),
-        speed=_speed_table(data.session(SPEED)),
+        speed=speed_table(data.session(SPEED)),
         seen=_seen(data, summary, found, kept, pictures),
         facts=kept.facts if kept else None,
         backbone=backbone_facts(summary.file),
@@ -242,13 +222,11 @@ def gather(
     )
 
 
-def _keys(summary: Summary) -> tuple[HeadKey, ...]:
-    known = {result.head for result in summary.heads}
-    shown = shown_in_full(summary.file.study, {head.head: head.runs for head in summary.heads})
+def _keys(data: StudyData) -> tuple[HeadKey, ...]:
     return tuple(
-        HeadKey(head, index, style.color, style.marker, head not in shown)
-        for index, (head, style) in enumerate(head_styles(summary.file.study.heads).items())
-        if head in known
+        HeadKey(head, index, style.color, style.marker, head not in data.shown_in_full)
+        for index, (head, style) in enumerate(head_styles(data.study.heads).items())
+        if head in data.by_head
     )
 
 
@@ -270,37 +248,9 @@ def _reliability(found: dict[str, list[SplitPredictions]], data: StudyData) -> C
     entries = [
         head_reliability(head, order.index(head), styles[head], splits)
         for head, splits in found.items()
-        if head in shown_in_full(data.study, data.by_head)
+        if head in data.shown_in_full
     ]
     return reliability_chart(entries, 1 / len(data.file.classes))
-
-
-def _speed_table(found: Speed | None) -> SpeedTable | None:
-    if found is None:
-        return None
-    rows = []
-    for index, head in enumerate(found.heads):
-        wall, cpu = 1000 * found.wall[index], 1000 * found.cpu[index]
-        middle = float(sorted(wall)[len(wall) // 2])
-        rows.append(
-            SpeedRow(
-                head,
-                _milliseconds(middle),
-                f"{_milliseconds(wall.min())} to {_milliseconds(wall.max())}",
-                _milliseconds(float(sorted(cpu)[len(cpu) // 2])),
-                middle,
-            )
-        )
-    about = (
-        f"One worker on {found.device}, heads in turn, {found.wall.shape[1]} rounds, "
-        f"{found.batch_size[0]} images a step."
-    )
-    return SpeedTable(tuple(rows), about)
-
-
-def _milliseconds(value: float) -> str:
-    """One decimal; two significant digits below one, as a head on cached features takes."""
-    return f"{value:.1f}" if value >= 1 else f"{value:.2g}"
 
 
 def _seen(

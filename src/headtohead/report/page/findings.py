@@ -5,8 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from headtohead.claims.base import ClaimFigure, JudgedClaim, Unit
-from headtohead.core.text import MEGA, MISSING, NOTHING, counted, minus, with_sign
-from headtohead.report.summary import HeadComparison, Summary
+from headtohead.core.text import MEGA, MISSING, NOTHING, counted, minus, significant, with_sign
+from headtohead.report.comparisons import HeadComparison
+from headtohead.report.summary import Summary
+from headtohead.stats import bounds
 
 NAMES = {
     "best_val_accuracy": "best validation accuracy",
@@ -129,8 +131,8 @@ def _value(value: float | None, unit: Unit) -> str:
     if unit in ("share", "points"):
         return minus(f"{100 * value:z.1f}")
     if unit == "bytes":
-        return f"{value / MEGA:,.3g}"
-    return minus(f"{value:z.3g}")
+        return significant(value / MEGA)
+    return minus(significant(value))
 
 
 def estimate_rows(summary: Summary) -> tuple[EstimateRow, ...]:
@@ -150,7 +152,7 @@ def estimate_rows(summary: Summary) -> tuple[EstimateRow, ...]:
                 pair=f"{item.first} − {item.second}",
                 mean=minus(_three(scale * over.mean)),
                 order=scale * over.mean,
-                interval=_interval(over.low, over.high, scale, _three),
+                interval=_interval(bounds(over), scale, _three),
                 n=over.n,
             )
         )
@@ -169,7 +171,7 @@ def picture_rows(summary: Summary) -> tuple[PicturesRow, ...]:
             PicturesRow(
                 pair=f"{item.first} − {item.other}",
                 mean=minus(with_sign(100 * found.mean)),
-                interval=_interval(found.low, found.high, 100),
+                interval=bounds_text(picture_bounds(item)),
                 pictures=f"{found.pictures:,} in {counted(found.clusters, 'group')}",
                 mcnemar=", ".join(f"{value:.2g}" for value in p) or MISSING,
             )
@@ -179,16 +181,13 @@ def picture_rows(summary: Summary) -> tuple[PicturesRow, ...]:
 
 def picture_bounds(item: HeadComparison) -> tuple[float, float] | None:
     """The interval over images in points, where there is one."""
-    found = item.pictures
-    if found is None or found.low is None or found.high is None:
-        return None
-    return 100 * found.low, 100 * found.high
+    ends = bounds(item.pictures)
+    return None if ends is None else (100 * ends[0], 100 * ends[1])
 
 
-def bounds_text(bounds: tuple[float, float] | None) -> str:
+def bounds_text(ends: tuple[float, float] | None) -> str:
     """`−3.58 to +1.18`, in points."""
-    low, high = bounds or (None, None)
-    return _interval(low, high, 1)
+    return _interval(ends)
 
 
 def target_rows(summary: Summary) -> tuple[TargetRow, ...]:
@@ -230,12 +229,13 @@ def looks_text(summary: Summary) -> str:
 
 def _three(value: float) -> str:
     """Three significant digits with the sign; what an addition's rounding leaves is zero."""
-    return f"{round(value, NOTHING) + 0.0:+.3g}"
+    rounded = round(value, NOTHING) + 0.0
+    return f"{'+' if rounded >= 0 else ''}{significant(rounded)}"
 
 
 def _interval(
-    low: float | None, high: float | None, scale: float, shown: Callable[[float], str] = with_sign
+    ends: tuple[float, float] | None, scale: float = 1, shown: Callable[[float], str] = with_sign
 ) -> str:
-    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+    if ends is None or not all(map(math.isfinite, ends)):
         return MISSING
-    return minus(f"{shown(scale * low)} to {shown(scale * high)}")
+    return minus(" to ".join(shown(scale * end) for end in ends))

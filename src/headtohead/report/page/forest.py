@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
-from headtohead.core.text import minus, with_sign
+from headtohead.core.text import confidence, counted, minus, with_sign
 from headtohead.report.charts.chart import (
     Chart,
     Drawing,
@@ -15,9 +15,10 @@ from headtohead.report.charts.chart import (
 )
 from headtohead.report.charts.dots import lowered
 from headtohead.report.charts.style import GRID, INK, NEUTRAL
+from headtohead.report.comparisons import HeadComparison
 from headtohead.report.intervals import OVER_LOOKS, over_seeds
 from headtohead.report.page.findings import picture_bounds
-from headtohead.report.summary import HeadComparison, Summary
+from headtohead.report.summary import Summary
 
 ROW = 46.0
 BELOW, STEP, DEEPEST = 0.2, 0.12, 0.24
@@ -68,9 +69,10 @@ def _left_out(count: int) -> Iterator[str]:
 
 def _legend(summary: Summary, shown: Sequence[HeadComparison], margin: float) -> Iterator[str]:
     """What the marks are that are drawn, and why some are not."""
+    sure = confidence(shown[0].comparison.difference.level)
     yield "Dots: seeds. Diamond: their mean."
     if any(_bounds(summary, item) for item in shown):
-        yield f"Line: {_confidence(shown)} interval (Student's t) over seeds."
+        yield f"Line: {sure} interval (Student's t) over seeds."
     for item in shown:
         found = over_seeds(summary, item)
         if found.about == OVER_LOOKS:
@@ -81,10 +83,10 @@ def _legend(summary: Summary, shown: Sequence[HeadComparison], margin: float) ->
     if not all(_bounds(summary, item) for item in shown):
         yield "One seed, or seeds that differ by the same, have no interval, so no line."
     if any(picture_bounds(item) for item in shown):
-        yield f"Dotted: {_confidence(shown)} interval over test images, for these networks."
+        yield f"Dotted: {sure} interval over test images, for these networks."
     yield (
-        f"Shaded: the margin of ±{margin:g} point{'s' if margin != 1 else ''} within which heads "
-        f"count as equally good."
+        f"Shaded: the margin of ±{counted(margin, 'point')} within which heads count as equally "
+        f"good."
     )
 
 
@@ -132,10 +134,6 @@ def _bounds(summary: Summary, item: HeadComparison) -> tuple[float, float] | Non
     """In points."""
     bounds = over_seeds(summary, item).bounds
     return None if bounds is None else (100 * bounds[0], 100 * bounds[1])
-
-
-def _confidence(shown: Sequence[HeadComparison]) -> str:
-    return f"{100 * (1 - shown[0].comparison.difference.level):g} %"
 
 
 def difference_text(summary: Summary, item: HeadComparison) -> str:

@@ -6,16 +6,18 @@ import json
 from collections.abc import Iterable
 from functools import cache
 from importlib import resources
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+import headtohead
 from headtohead.core.tex import escape as tex
-from headtohead.core.text import counted, minus
+from headtohead.core.text import confidence, counted, minus
 from headtohead.report.charts.chart import Chart
 from headtohead.report.charts.style import COLORS, GRID, INK, MUTED, NEUTRAL
 from headtohead.report.charts.svg import color_class
-from headtohead.report.page.glossary import term_button, term_in
+from headtohead.report.page.glossary import TERMS, explain, term_button, term_in
 
 THEME = {
     INK: ("#1a1c1e", "#e8eaec"),
@@ -39,8 +41,27 @@ THEME = {
 GLYPHS = {"o": "●", "s": "■", "^": "▲", "D": "◆", "v": "▼", "P": "✚", "X": "✖", "*": "★"}
 
 
-def template(name: str) -> Template:
-    """A template of `parts/`; every name in it is escaped: only our own SVG and files are not."""
+def render_template(name: str, charts: Iterable[Chart], **content: Any) -> str:
+    """The page of a template of `parts/`; the pointer reads the values of `charts`.
+
+    It loads nothing, runs only its own script, and explains terms where they first stand. Every
+    name in it is escaped: only our own SVG and files are not.
+    """
+    css, script = part("style.css") + colors(), part("script.js")
+    page = _template(name).render(
+        css=css,
+        script=script,
+        policy=policy(css, script),
+        values=values(charts),
+        version=headtohead.__version__,
+        glossary=TERMS,
+        glyphs=GLYPHS,
+        **content,
+    )
+    return explain(page)
+
+
+def _template(name: str) -> Template:
     environment = Environment(
         loader=PackageLoader("headtohead.report.page", "parts"),
         autoescape=True,
@@ -52,6 +73,7 @@ def template(name: str) -> Template:
         "color_class": color_class,
         "tex": tex,
         "minus": minus,
+        "confidence": confidence,
         "counted": counted,
         "counted_pair": _pairs,
         "term": _term,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from headtohead.core.text import counted
 from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps
 from headtohead.probes.probe_images import ProbeImages
 from headtohead.report.charts.overlay import edge_of, field_of, outlined, overlay
@@ -30,11 +31,10 @@ PERCENTILE = 99.0
 
 @dataclass(frozen=True)
 class Shown:
-    """An image of the page as a data address, its alternative text and the line below it."""
+    """An image of the page as a data address, and its alternative text."""
 
     address: str = field(repr=False)
     alt: str
-    line: str
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def cards(
         name = thumbnail.name if thumbnail else f"row {chosen.row} of the prepared set"
         image = None
         if thumbnail:
-            image = Shown(data_address(thumbnail.pixels), f"Test image of class {label}", name)
+            image = Shown(data_address(thumbnail.pixels), f"Test image of class {label}")
         answers = tuple(
             (o.head, classes[o.predicted], f"{100 * o.confidence:.1f}", o.predicted == chosen.label)
             for o in chosen.predictions
@@ -152,7 +152,7 @@ def map_grid(data: StudyData, seed: int, count: int) -> MapGrid | None:
         label, pixels = classes[int(pictures.labels[at])], pictures.pixels[at]
         edge = outlines.get(int(pictures.rows[at]))
         one = {name: (maps, values[at]) for name, (maps, values) in columns.items()}
-        picture = Shown(small_address(outlined(pixels, edge)), f"Test image of class {label}", "")
+        picture = Shown(small_address(outlined(pixels, edge)), f"Test image of class {label}")
         own, shared = (_drawn(one, ends, label, pixels, edge) for ends in (limits, again))
         rows.append(MapRow(label, picture, own, shared))
     ends = tuple(limits.values())
@@ -172,7 +172,7 @@ def _drawn(
         geometry, values = maps[name]
         laid = overlay(pixels, field_of(values, pixels, geometry), end)
         address = small_address(outlined(laid, edge))
-        found.append(Shown(address, f"{name}: where it sees {label}", ""))
+        found.append(Shown(address, f"{name}: where it sees {label}"))
     return tuple(found)
 
 
@@ -204,8 +204,10 @@ def unfit_maps(data: StudyData) -> Iterator[str]:
         if maps.unfit is not None:
             found.setdefault(head, []).append(maps.unfit)
     for head, reasons in found.items():
-        runs = "1 run" if len(reasons) == 1 else f"{len(reasons)} runs"
-        yield f"{head}: its own class maps are not exact in {runs} and left out ({reasons[0]})."
+        yield (
+            f"{head}: its own class maps are not exact in {counted(len(reasons), 'run')} and left "
+            f"out ({reasons[0]})."
+        )
 
 
 def _maps(data: StudyData, seed: int, pictures: ProbeImages) -> list[tuple[str, ClassMaps]]:

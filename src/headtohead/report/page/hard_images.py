@@ -56,12 +56,9 @@ class HeadPredictions:
 def predictions_on_test(data: StudyData) -> dict[str, list[SplitPredictions]]:
     """Each head's predictions on the test split, one for each finished run that has them."""
     found: dict[str, list[SplitPredictions]] = {}
-    for run in data.runs:
-        head, seed = run.record.head, run.record.seed
-        if run.record.status == "finished":
-            known = data.run_evidence(PREDICTIONS, head, seed)
-            if known is not None and len(known.test.rows) and np.isfinite(known.test.best).all():
-                found.setdefault(head, []).append(known.test)
+    for (head, _), known in data.evidence(PREDICTIONS).items():
+        if len(known.test.rows):
+            found.setdefault(head, []).append(known.test)
     return {head: found[head] for head in data.study.heads if head in found}
 
 

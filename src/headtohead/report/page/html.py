@@ -1,12 +1,9 @@
-"""The content, arranged: one file that loads nothing, runs only its own script, trusts no name."""
+"""The content of a study's page, arranged by the template."""
 
-from markupsafe import Markup
-
-import headtohead
 from headtohead.core.text import points
+from headtohead.report.classes import CLASS_TITLES
 from headtohead.report.page.content import SHOWN_IMAGES, Content
-from headtohead.report.page.frame import GLYPHS, colors, part, policy, template, values
-from headtohead.report.page.glossary import TERMS, explain
+from headtohead.report.page.frame import render_template
 from headtohead.report.page.recipe import recipe_facts
 from headtohead.report.page.setting import clusters_text, epochs_text, probed
 from headtohead.report.page.tables import falling_first
@@ -23,39 +20,28 @@ CERTAINTY = {
 
 
 def arrange(page: Content, pictures: int = SHOWN_IMAGES) -> str:
-    """The page as HTML. Every name in it is escaped: only our own SVG and files are not."""
+    """The page as HTML."""
     file = page.summary.file
-    counts = file.counts
-    css, script = part("style.css") + colors(), part("script.js")
-    return explain(
-        template("page.html.j2").render(
-            page=page,
-            summary=page.summary,
-            study=file.study,
-            classes=file.classes,
-            counts=counts,
-            pictures=f"{sum(sum(part.values()) for part in counts.values()):,}",
-            pictures_each=pictures,
-            finished=sum(head.finished for head in page.summary.heads),
-            planned=page.summary.planned,
-            majority=file.majority_share("test"),
-            epochs=epochs_text(file.study),
-            recipe=recipe_facts(file),
-            clusters=clusters_text(file.study),
-            followers=[name for name, head in file.study.heads.items() if head.after],
-            probed=probed(),
-            margin=points(file.study.verdict.margin),
-            glyphs=GLYPHS,
-            tag_of={
-                name: Markup('<span class="tag {}">{}</span>').format(name, text)
-                for name, text in CERTAINTY.items()
-            },
-            css=css,
-            script=script,
-            policy=policy(css, script),
-            values=values(page.charts),
-            version=headtohead.__version__,
-            glossary=TERMS,
-            falling_first=falling_first(),
-        )
+    return render_template(
+        "page.html.j2",
+        page.charts,
+        page=page,
+        summary=page.summary,
+        study=file.study,
+        classes=file.classes,
+        counts=file.counts,
+        pictures=f"{sum(file.sizes.values()):,}",
+        pictures_each=pictures,
+        finished=sum(head.finished for head in page.summary.heads),
+        planned=page.summary.planned,
+        majority=file.majority_share("test"),
+        epochs=epochs_text(file.study),
+        recipe=recipe_facts(file),
+        clusters=clusters_text(file.study),
+        followers=[name for name, head in file.study.heads.items() if head.after],
+        probed=probed(),
+        margin=points(file.study.verdict.margin),
+        certainty=CERTAINTY,
+        class_titles=CLASS_TITLES,
+        falling_first=falling_first(),
     )

@@ -6,6 +6,7 @@ from headtohead.analysis.run_results import PRIMARY
 from headtohead.core.text import few_names, signed
 from headtohead.report.page.parameter_words import more_or_fewer
 from headtohead.report.summary import Summary, Winner
+from headtohead.stats import bounds
 
 
 def another_head(summary: Summary, chosen: str) -> str:
@@ -15,7 +16,7 @@ def another_head(summary: Summary, chosen: str) -> str:
         return ""
     share = _share(summary, winner)
     pair = {winner.head, chosen}
-    if any({item.first, item.other} == pair and item.judged for item in summary.comparisons):
+    if any(set(item.heads) == pair and item.judged for item in summary.comparisons):
         return (
             f"By mean validation accuracy alone {winner.head} would be taken ({share}); the "
             f"verdicts say how much that lead is worth."
@@ -35,12 +36,12 @@ def _estimated(summary: Summary, head: str, other: str) -> str:
         found, sign = item.over_seeds, 1 if item.first == head else -1
         if found.mean is None:
             return ""
-        bounds = ""
-        if found.low is not None and found.high is not None:
-            low, high = sorted((sign * found.low, sign * found.high))
-            bounds = f", {signed(100 * low)} to {signed(100 * high)}"
+        interval = ""
+        if ends := bounds(found):
+            low, high = sorted(100 * sign * end for end in ends)
+            interval = f", {signed(low)} to {signed(high)}"
         mean = signed(100 * sign * found.mean)
-        return f" (estimate of {head} minus {other}: {mean} points of {summary.metric}{bounds})"
+        return f" (estimate of {head} minus {other}: {mean} points of {summary.metric}{interval})"
     return ""
 
 

@@ -1,25 +1,27 @@
 """Why the answer is what it is: each comparison in a sentence."""
 
 from headtohead.core.text import above, counted, minus, names, points, signed
+from headtohead.report.comparisons import HeadComparison, looked_at
 from headtohead.report.intervals import OVER_LOOKS, over_seeds
-from headtohead.report.summary import HeadComparison, Summary
+from headtohead.report.summary import Summary
+from headtohead.stats import bounds
 from headtohead.stats.family import deciding_text, margin_text
 
 
 def reason(summary: Summary, item: HeadComparison) -> str:
     """One comparison in a sentence: the lead, its interval, and why it is not decided."""
-    if {item.first, item.other} <= set(summary.failed):
+    if summary.unmeasured(item):
         return f"{item.first} and {item.other} have no finished run: there is nothing to compare."
     difference = item.comparison.difference
     found = over_seeds(summary, item)
     mean = 100 * (difference.mean or 0.0)
     sign = -1 if round(mean, 1) < 0 else 1
-    ahead, behind = (item.first, item.other)[::sign]
+    ahead, behind = item.heads[::sign]
     text = f"{ahead} is {abs(mean):.1f} points of {summary.metric} ahead of {behind}"
     if not round(mean, 1):
         text = f"{ahead} and {behind} are level in {summary.metric}"
     if not item.judged:
-        lagging = names([h for h in (item.first, item.other) if h in summary.lags])
+        lagging = names([head for head in item.heads if head in summary.lags])
         return f"{text} as evaluated: not judged, for evaluation of {lagging} lags."
     if found.bounds is None:
         if difference.n < 2:
@@ -43,19 +45,20 @@ def _why_open(summary: Summary, item: HeadComparison) -> str:
     difference = found.difference
     if found.better.outcome != "inconclusive":
         return ""
-    if looks is not None and (item.first, item.other) == (looks.reference, looks.other):
+    if looks is not None and summary.is_looked_at(item):
         taken = f"after {counted(len(looks.taken), 'look')}" if looks.taken else "before any look"
         ahead = f"the next is at {looks.next_look} pairs" if looks.next_look else "it was the last"
         return f"; not decided {taken}, {ahead}"
     if looks is not None:
-        pair = f"{looks.reference} against {looks.other}"
+        pair = looked_at(looks, summary.file.study.verdict.metric)
         return f"; the study's sequential design decides, on {pair} alone"
     if found.not_worse.outcome == "supported":
         margin = points(summary.file.study.verdict.margin)
         return f": {item.first} is not behind by more than the margin of {margin}"
     if difference.n < summary.seeds_needed:
         return f"; {counted(difference.n, 'seed')} decide nothing"
-    if difference.low is None or difference.high is None or difference.low <= 0 <= difference.high:
+    ends = bounds(difference)
+    if ends is None or ends[0] <= 0 <= ends[1]:
         return f": either may be ahead{_why_not_as_good(summary, item)}"
     together = f", adjusted for {found.tests} comparisons" if found.tests > 1 else ""
     return (

@@ -1,6 +1,7 @@
 """What was asked and where it ran: the study in words, as a file and as a command; environments."""
 
 import shlex
+from collections import Counter
 
 from headtohead.config.from_options import arguments_for
 from headtohead.config.strict_yaml import write_yaml
@@ -31,7 +32,7 @@ def epochs_text(study: StudySpec) -> str:
 def split_text(file: StudyFile) -> str:
     """How many images each split has, and who made it, as far as that is kept."""
     split, given = file.study.split, file.given
-    total = {name: sum(counts.values()) for name, counts in file.counts.items()}
+    total = file.sizes
     sizes = f"{total['train']:,} / {total['validation']:,} / {total['test']:,} images"
     asked = f"shares of {split.train:g} / {split.validation:g} / {split.test:g}"
     mode = "one split for all seeds" if split.mode == "fixed" else "a split for each seed"
@@ -77,20 +78,17 @@ def command(study: StudySpec) -> str:
 
 def environments(summary: Summary) -> tuple[tuple[str, str], ...]:
     """What the runs ran on: each entry with every value it had and, where several, how often."""
-    found: dict[str, dict[str, int]] = {}
+    found: dict[str, Counter[str]] = {}
     for run in summary.runs:
         for key, value in run.environment.items():
-            seen = found.setdefault(key, {})
-            seen[value] = seen.get(value, 0) + 1
-    return tuple(
-        (
-            key,
-            next(iter(seen))
-            if len(seen) == 1
-            else "; ".join(f"{value} ({counted(n, 'run')})" for value, n in seen.items()),
-        )
-        for key, seen in found.items()
-    )
+            found.setdefault(key, Counter())[value] += 1
+
+    def told(seen: Counter[str]) -> str:
+        if len(seen) == 1:
+            return next(iter(seen))
+        return "; ".join(f"{value} ({counted(n, 'run')})" for value, n in seen.items())
+
+    return tuple((key, told(seen)) for key, seen in found.items())
 
 
 def backbone_text(study: StudySpec) -> str:

@@ -3,21 +3,17 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import headtohead
 from headtohead.analysis.shown_in_full import shown_in_full
 from headtohead.config.study import prepared_text
-from headtohead.core.text import FEW, names
-from headtohead.data.prepared import printable
+from headtohead.core.text import FEW, MISSING, confidence, counted, names, printable
 from headtohead.report.charts.chart import Chart
 from headtohead.report.charts.dots import Dot, DotChart, DotRow, dot_chart
 from headtohead.report.charts.style import head_styles
 from headtohead.report.page.answer import answer
 from headtohead.report.page.content import HeadKey
-from headtohead.report.page.frame import GLYPHS, colors, part, policy, template, values
-from headtohead.report.page.glossary import TERMS, explain
+from headtohead.report.page.frame import render_template
 from headtohead.report.page.recipe import recipe_text
 from headtohead.report.page.setting import backbone_text, epochs_text
-from headtohead.report.page.tables import MISSING
 from headtohead.report.several import AgainstReference, Entry, Place, Several
 
 TAGS: dict[AgainstReference, str] = {
@@ -84,7 +80,6 @@ class SeveralContent:
     rows: tuple[StudyRow, ...]
     heads: tuple[HeadRow, ...]
     keys: tuple[HeadKey, ...]
-    faint: frozenset[str]
     charts: tuple[Chart, ...]
     left_out: str
 
@@ -95,39 +90,24 @@ class SeveralContent:
 
 
 def several_page(several: Several) -> bytes:
-    """The page in UTF-8. Every name in it is escaped."""
+    """The page in UTF-8."""
     page = _gather(several)
-    css, script = part("style.css") + colors(), part("script.js")
-    return explain(
-        template("several.html.j2").render(
-            page=page,
-            several=several,
-            glyphs=GLYPHS,
-            css=css,
-            script=script,
-            policy=policy(css, script),
-            values=values(page.charts),
-            version=headtohead.__version__,
-            glossary=TERMS,
-        )
-    ).encode()
+    return render_template("several.html.j2", page.charts, page=page, several=several).encode()
 
 
 def _gather(several: Several) -> SeveralContent:
     drawn = {entry.label: _drawn(entry) for entry in several.entries}
-    styles, order = head_styles(several.heads), list(several.heads)
     shown = {head for heads in drawn.values() for head in heads}
     left_out = [entry.label for entry in several.entries if drawn[entry.label] < set(entry.places)]
     return SeveralContent(
         several=several,
         rows=tuple(study_row(entry) for entry in several.entries),
-        heads=tuple(_head_row(several, head) for head in order),
+        heads=tuple(_head_row(several, head) for head in several.heads),
         keys=tuple(
-            HeadKey(head, order.index(head), styles[head].color, styles[head].marker)
-            for head in order
+            HeadKey(head, index, style.color, style.marker)
+            for index, (head, style) in enumerate(head_styles(several.heads).items())
             if head in shown
         ),
-        faint=frozenset(),
         charts=tuple(_charts(several, drawn)),
         left_out=names(left_out),
     )
@@ -137,7 +117,7 @@ def study_row(entry: Entry) -> StudyRow:
     """What was asked in a study, and what its own page answers."""
     summary = entry.summary
     file, study = summary.file, summary.file.study
-    total = {name: sum(counts.values()) for name, counts in file.counts.items()}
+    total = file.sizes
     classes = names([printable(name) for name in file.classes])
     many = len(file.classes) > FEW
     done = sum(head.finished for head in summary.heads)
@@ -176,7 +156,7 @@ def _cell(place: Place) -> PlaceCell:
     found = place.estimate
     mean = MISSING if found.mean is None else f"{100 * found.mean:.1f}"
     failed = f" + {place.failed} failed" if place.failed else ""
-    seeds = f"{found.n} seed{'' if found.n == 1 else 's'}{failed}"
+    seeds = f"{counted(found.n, 'seed')}{failed}"
     interval = seeds
     if place.interval is not None:
         low, high = place.interval
@@ -222,9 +202,9 @@ def _chart(several: Several, entry: Entry, places: Sequence[Place], number: int)
 def _row(several: Several, entry: Entry, place: Place) -> DotRow:
     found = place.estimate
     bounds = place.interval
-    said = f"{100 * (found.mean or 0.0):.2f} % over {found.n} seed{'' if found.n == 1 else 's'}"
+    said = f"{100 * (found.mean or 0.0):.2f} % over {counted(found.n, 'seed')}"
     if bounds is not None:
-        said += f", {100 * (1 - found.level):g} % interval {bounds[0]:.2f} to {bounds[1]:.2f}"
+        said += f", {confidence(found.level)} interval {bounds[0]:.2f} to {bounds[1]:.2f}"
     return DotRow(
         head=place.head,
         index=several.heads.index(place.head),

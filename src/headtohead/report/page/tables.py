@@ -1,4 +1,4 @@
-"""Tables of the page: heads × metrics, over-fitting, confusions."""
+"""Tables of the page: heads × metrics, over-fitting, the time of a training step."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ import numpy as np
 from headtohead.analysis.baseline import Baseline
 from headtohead.analysis.run_results import loss_rise
 from headtohead.config.verdict import Metric
-from headtohead.core.text import MISSING as MISSING
-from headtohead.core.text import digits_of_seconds, minus
+from headtohead.core.text import MISSING, confidence, digits_of_seconds, minus
+from headtohead.probes.speed import Speed
 from headtohead.report.charts.curves import Track
 from headtohead.report.summary import HeadResult, Summary
 from headtohead.stats import Spread, spread
@@ -24,29 +24,24 @@ class PageMeasure:
     scale: float
     digits: int
     better: str | None
-    about: str
 
 
 MEASURES = (
-    PageMeasure("test accuracy, %", "test_accuracy", 100, 1, "high", "at the best epoch"),
-    PageMeasure("best validation, %", "best_val_accuracy", 100, 1, "high", "chooses the epoch"),
-    PageMeasure("last validation, %", "last_val_accuracy", 100, 1, "high", "at the last epoch"),
-    PageMeasure("over-fitting, points", "last_overfit", 100, 1, "low", "training minus validation"),
-    PageMeasure("AUROC", "test_auroc", 1, 3, "high", "test, best epoch"),
-    PageMeasure("log loss, nats", "test_loss", 1, 3, "low", "test, best epoch"),
-    PageMeasure("ECE, %", "test_ece", 100, 1, "low", "calibration error; test, best epoch"),
-    PageMeasure("Brier", "test_brier", 1, 3, "low", "0 to 2; test, best epoch"),
-    PageMeasure("processor s per run", "cpu_seconds", 1, 0, None, "of all its threads together"),
+    PageMeasure("test accuracy, %", "test_accuracy", 100, 1, "high"),
+    PageMeasure("best validation, %", "best_val_accuracy", 100, 1, "high"),
+    PageMeasure("last validation, %", "last_val_accuracy", 100, 1, "high"),
+    PageMeasure("over-fitting, points", "last_overfit", 100, 1, "low"),
+    PageMeasure("AUROC", "test_auroc", 1, 3, "high"),
+    PageMeasure("log loss, nats", "test_loss", 1, 3, "low"),
+    PageMeasure("ECE, %", "test_ece", 100, 1, "low"),
+    PageMeasure("Brier", "test_brier", 1, 3, "low"),
+    PageMeasure("processor s per run", "cpu_seconds", 1, 0, None),
 )
 
 PRIMARY_MEASURES: Mapping[Metric, tuple[PageMeasure, ...]] = {
     "test_accuracy": (),
-    "balanced_accuracy": (
-        PageMeasure(
-            "balanced, %", "test_balanced_accuracy", 100, 1, "high", "mean recall; primary"
-        ),
-    ),
-    "macro_f1": (PageMeasure("macro-F1, %", "test_macro_f1", 100, 1, "high", "mean F1; primary"),),
+    "balanced_accuracy": (PageMeasure("balanced, %", "test_balanced_accuracy", 100, 1, "high"),),
+    "macro_f1": (PageMeasure("macro-F1, %", "test_macro_f1", 100, 1, "high"),),
 }
 """First of all columns, where verdicts are about them."""
 
@@ -74,9 +69,7 @@ class Row:
     """One head of the table."""
 
     head: str
-    index: int
     won: bool
-    reference: bool
     finished: int
     failed: int
     cells: tuple[Cell, ...]
@@ -101,13 +94,12 @@ def falling_first() -> frozenset[str]:
 
 def rows(summary: Summary) -> tuple[Row, ...]:
     """Every head that has runs, in the study's order."""
-    order = list(summary.file.study.heads)
     shown = measures(summary.file.study.verdict.metric)
     best = {measure.metric: _best(summary.heads, measure) for measure in shown}
     found = []
     for head in summary.heads:
         counts = head.parameters
-        first, *others = (_cell(head, measure, best[measure.metric]) for measure in shown)
+        first, *others = (_measured(head, measure, best[measure.metric]) for measure in shown)
         cells = (
             first,  # beside the head: on a phone no other column is in sight
             Cell(f"{counts.total:,}", "", counts.total, False),
@@ -117,9 +109,7 @@ def rows(summary: Summary) -> tuple[Row, ...]:
         found.append(
             Row(
                 head=head.head,
-                index=order.index(head.head),
-                won=summary.winner is not None and summary.winner.head == head.head,
-                reference=head.head == summary.reference,
+                won=summary.won(head.head),
                 finished=head.finished,
                 failed=len(head.runs) - head.finished,
                 cells=cells,
@@ -139,55 +129,46 @@ class BaselineRow:
 
 def baseline_row(found: Baseline, metric: Metric) -> BaselineRow:
     """The row under the heads: of a metric that a constant answer has not, a dash."""
-    interval = f"{100 * found.low:.1f} to {100 * found.high:.1f}"
     first, *others = (_baseline_cell(found, measure) for measure in measures(metric))
     none = Cell("0", "", 0, False)
     return BaselineRow(
         label=f"largest class: always {found.name}",
         about=(
-            f"{100 * (1 - found.level):g} % interval of its accuracy over {found.images:,} test "
-            f"images, exact binomial: {interval} %"
+            f"{confidence(found.level)} interval of its accuracy over {found.images:,} test "
+            f"images, exact binomial: {_over_images(found)} %"
         ),
         cells=(first, none, none, *others),
     )
+
+
+def _over_images(found: Baseline) -> str:
+    return f"{100 * found.low:.1f} to {100 * found.high:.1f}"
 
 
 def _baseline_cell(found: Baseline, measure: PageMeasure) -> Cell:
     value = found.metrics.get(measure.metric)
     if value is None:
         return Cell(MISSING, "", None, False)
-    interval = ""
-    if measure.metric == "test_accuracy":
-        interval = f"{100 * found.low:.1f} to {100 * found.high:.1f}"
+    interval = _over_images(found) if measure.metric == "test_accuracy" else ""
     text = minus(f"{measure.scale * value:z.{measure.digits}f}")
     return Cell(text, "", value, False, interval)
 
 
-def number(head: HeadResult, measure: PageMeasure) -> str:
-    """`84.1 ± 0.6`; a dash for what is not known."""
-    return _spread_text(head.spreads[measure.metric], measure.scale, _digits(head, measure))
+def _measured(head: HeadResult, measure: PageMeasure, best: float | None) -> Cell:
+    found, digits = head.spreads[measure.metric], measure.digits
+    if found is not None and measure.metric == "cpu_seconds":
+        digits = digits_of_seconds(found.mean)
+    return _cell(found, measure.scale, digits, best)
 
 
-def _digits(head: HeadResult, measure: PageMeasure) -> int:
-    found = head.spreads[measure.metric]
-    if found is None or measure.metric != "cpu_seconds":
-        return measure.digits
-    return digits_of_seconds(found.mean)
-
-
-def _spread_text(found: Spread | None, scale: float, digits: int) -> str:
+def _cell(found: Spread | None, scale: float, digits: int, best: float | None = None) -> Cell:
+    """A mean and its deviation; a dash for what is not known."""
     if found is None:
-        return MISSING
-    mean = minus(f"{scale * found.mean:z,.{digits}f}")
-    return mean if found.sd is None else f"{mean} ± {scale * found.sd:.{digits}f}"
-
-
-def _cell(head: HeadResult, measure: PageMeasure, best: float | None) -> Cell:
-    found = head.spreads[measure.metric]
-    text, _, deviation = number(head, measure).partition(" ± ")
-    if found is None or not np.isfinite(found.mean):
-        return Cell(text, deviation, None, False)
-    return Cell(text, deviation, found.mean, found.mean == best)
+        return Cell(MISSING, "", None, False)
+    sd = "" if found.sd is None else f"{scale * found.sd:.{digits}f}"
+    order = found.mean if np.isfinite(found.mean) else None
+    text = minus(f"{scale * found.mean:z,.{digits}f}")
+    return Cell(text, sd, order, order is not None and order == best)
 
 
 def _best(heads: Sequence[HeadResult], measure: PageMeasure) -> float | None:
@@ -219,7 +200,52 @@ def overfit_rows(summary: Summary, tracks: Sequence[Track]) -> Iterator[OverfitR
         rises = [loss_rise(history) for history in track.histories]
         yield OverfitRow(
             track.head,
-            _spread_text(head.spreads["best_overfit"], 100, 1),
-            _spread_text(head.spreads["last_overfit"], 100, 1),
-            _spread_text(spread(rises), 1, 3),
+            _cell(head.spreads["best_overfit"], 100, 1).full,
+            _cell(head.spreads["last_overfit"], 100, 1).full,
+            _cell(spread(rises), 1, 3).full,
         )
+
+
+@dataclass(frozen=True)
+class SpeedRow:
+    """Median milliseconds of a training step over rounds, and the fastest and slowest round."""
+
+    head: str
+    wall: str
+    wall_range: str
+    cpu: str
+
+
+@dataclass(frozen=True)
+class SpeedTable:
+    """Every head's training step, and `about` how it was timed."""
+
+    rows: tuple[SpeedRow, ...]
+    about: str
+
+
+def speed_table(found: Speed | None) -> SpeedTable | None:
+    """The session's times, head by head; None without a session."""
+    if found is None:
+        return None
+    rows = []
+    for index, head in enumerate(found.heads):
+        wall, cpu = 1000 * found.wall[index], 1000 * found.cpu[index]
+        rows.append(
+            SpeedRow(
+                head,
+                _milliseconds(float(np.median(wall))),
+                f"{_milliseconds(wall.min())} to {_milliseconds(wall.max())}",
+                _milliseconds(float(np.median(cpu))),
+            )
+        )
+    about = (
+        f"One worker on {found.device}, heads in turn, {found.wall.shape[1]} rounds, "
+        f"{found.batch_size[0]} images a step."
+    )
+    return SpeedTable(tuple(rows), about)
+
+
+def _milliseconds(value: float) -> str:
+    """One decimal; two significant digits below one, as a head on cached features takes."""
+    return f"{value:.1f}" if value >= 1 else f"{value:.2g}"

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from headtohead.data.prepared import PreparedSet, printable
+from headtohead.core.text import printable
+from headtohead.data.prepared import PreparedSet
 from headtohead.report.page.hard_images import (
     disagreements,
     head_predictions,

@@ -10,8 +10,9 @@ from headtohead.analysis.baseline import Standing
 from headtohead.config.recipe import AugmentSpec
 from headtohead.core.text import FEW, few_names, names, signed
 from headtohead.data.holdout import ENOUGH
-from headtohead.report.summary import HeadComparison, HeadResult, Summary
-from headtohead.stats import LAG
+from headtohead.report.comparisons import HeadComparison
+from headtohead.report.summary import HeadResult, Summary
+from headtohead.stats import LAG, bounds
 
 MORE_IMAGES = (
     f"Give more test images, {ENOUGH} or more: a larger folder, or a larger share of it as test "
@@ -251,8 +252,8 @@ def _led(found: Standing) -> str:
     if lead is None:
         return found.head
     interval = ""
-    if lead.low is not None and lead.high is not None:
-        interval = f", {signed(100 * lead.low)} to {signed(100 * lead.high)}"
+    if ends := bounds(lead):
+        interval = f", {signed(100 * ends[0])} to {signed(100 * ends[1])}"
     return f"{found.head} (lead {signed(100 * lead.mean)} points{interval})"
 
 
