@@ -10,6 +10,8 @@ Exit code 0 is success and 130 an interruption by Ctrl-C. Every message ends wit
 received and what to do about it.
 """
 
+import difflib
+from collections.abc import Iterable
 from typing import Any
 
 BRIEF = 80
@@ -59,3 +61,9 @@ def one_line(text: str) -> str:
     """The text without line breaks and characters that a terminal would obey."""
     joined = " ".join(text.split())
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in joined)
+
+
+def likeliest(name: str, names: Iterable[str]) -> str:
+    """A question that names what of `names` the misspelled `name` may mean; else nothing."""
+    near = difflib.get_close_matches(name.casefold(), list(names), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""

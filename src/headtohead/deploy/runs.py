@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from headtohead.config.backbone import LIBRARIES
 from headtohead.config.study import StudySpec
-from headtohead.core.errors import RunError, UsageError
+from headtohead.core.errors import RunError, UsageError, likeliest
 from headtohead.core.files import expanded
 from headtohead.data.prepared import printable
 from headtohead.probes.predictions import PREDICTIONS
@@ -70,7 +70,7 @@ def chosen(
     if head not in known:
         raise UsageError(
             f"no finished run of a head {head!r} in this study; there are "
-            f"{', '.join(known) or 'none'}."
+            f"{', '.join(known) or 'none'}.{likeliest(head, known)}"
         )
     if head in summary.failed:
         raise UsageError(f"{failed(summary, head)} {failed_remedy(summary)}")

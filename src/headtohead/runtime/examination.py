@@ -118,9 +118,13 @@ def problems(found: Machine, fewer: str = "Use --workers {}.") -> Iterator[Probl
     """
     pip = f"{sys.executable} -m pip install"
     if found.torch.error is not None:
+        again = f"nstall it again: {pip} --force-reinstall torch"
+        is_slow = found.torch.error == machine.TOO_SLOW
         yield Problem(
             f"PyTorch cannot be loaded: {found.torch.error}",
-            f"Install it again: {pip} --force-reinstall torch",
+            f"Ask again when the machine is less busy; if it stays so, i{again}"
+            if is_slow
+            else f"I{again}",
         )
     for package in found.packages:
         if package.is_old:
