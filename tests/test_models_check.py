@@ -112,7 +112,7 @@ def test_what_to_know_of_heads_is_said_before_any_work() -> None:
 
 
 def test_pretrained_weights_on_small_images_are_told() -> None:
-    """Else a first study on photographs loses ten points, and nothing says why."""
+    """Else a first study on photographs is less accurate than it could be, and nothing says why."""
     spec = study_from("standard", seeds=7, heads="gap")
     about = {"its image size": "224", "weights": "the file lite0.pth, 13.7 MB of tensors"}
     (told,) = guidance_of(spec, PreflightAnswer(about=about))
