@@ -188,6 +188,7 @@ def test_studies_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     cases: list[tuple[str | Path, str]] = [
         ("qiuck", "no study 'qiuck'.*neither a file nor .* Did you mean 'quick'"),
         (tmp_path / "none.yaml", "no study"),
+        ("gem", "no study 'gem'.* --heads gap,gem"),  # of `--heads gap gem`
         (tmp_path, "is a folder.*--data"),
         (picture, "not a study file"),
         ("x" * 5000, "cannot read the study"),

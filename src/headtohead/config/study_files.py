@@ -29,6 +29,10 @@ def shipped_studies() -> dict[str, str]:
     }
 
 
+_SPACES = " A path with spaces takes quotes, a list of heads commas: --heads gap,gem."
+"""Why a word that was meant for an option can stand in a study's place."""
+
+
 def load_study(study: str | Path, overrides: dict[str, Any] | None = None) -> StudySpec:
     """A shipped study by name, or a YAML file, with `overrides` (nested mappings) on top.
 
@@ -49,7 +53,7 @@ def _read_study(path: Path, shipped: Iterable[str]) -> str:
     except FileNotFoundError:
         raise UsageError(
             f"no study {brief(repr(str(path)))}: it is neither a file nor one of the shipped ones "
-            f"({', '.join(shipped)}).{likeliest(str(path), shipped)}"
+            f"({', '.join(shipped)}).{likeliest(str(path), shipped) or _SPACES}"
         ) from None
     except IsADirectoryError:
         raise UsageError(
