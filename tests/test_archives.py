@@ -101,6 +101,16 @@ def test_members_come_out_as_they_went_in_and_once(tmp_path: Path, kind: str) ->
     assert found(again)["Dog/3.jpg"] == b"kept!"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "cp437"])
+def test_umlauts_of_a_zip_without_the_utf8_flag_are_read(tmp_path: Path, encoding: str) -> None:
+    """A class `Kühe` packed by macOS or `zip` would be called `K├╝he` in every table."""
+    name = "Kühe".encode(encoding)
+    plain = "x" * len(name)
+    packed = zipped({f"{plain}/1.jpg": b"one"}).replace(plain.encode(), name)
+    folder = extract(stored(tmp_path, packed), cache=tmp_path / "cache", progress=silent)
+    assert found(folder) == {"Kühe/1.jpg": b"one"}
+
+
 def test_a_killed_extraction_is_begun_anew(tmp_path: Path) -> None:
     """A half of the images would be taken for all of them."""
     archive = stored(tmp_path, zipped(CONTENT))

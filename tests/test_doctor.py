@@ -165,6 +165,12 @@ def test_a_torch_that_cannot_be_loaded_is_told(
     assert "--force-reinstall torch" in found.problems[0].remedy
 
 
+def test_a_torch_that_only_loads_slowly_is_not_replaced() -> None:
+    """Else a busy machine is told to download gigabytes again, which mends nothing."""
+    slow = dataclasses.replace(SOUND, torch=Torch(error=machine.TOO_SLOW))
+    assert "less busy" in next(problems(slow)).remedy
+
+
 def test_a_numba_that_cannot_be_loaded_is_told(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

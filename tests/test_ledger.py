@@ -1,5 +1,6 @@
 """The ledger: it takes what belongs to its study and refuses the rest, losing nothing."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,16 @@ def test_a_damaged_study_file_is_told_plainly(tmp_path: Path, content: str) -> N
 def test_a_folder_without_study_is_told_plainly(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no study"):
         Ledger.open(tmp_path)
+
+
+def test_the_folder_above_studies_names_the_newest(tmp_path: Path) -> None:
+    """Else a user who typed `runs` must look for a name with a digest in it."""
+    for age, name in enumerate(("new", "old")):
+        Ledger.create(tmp_path / "runs" / name, study_file())
+        os.utime(tmp_path / "runs" / name / STUDY_FILE, (2e9 - age, 2e9 - age))
+    for asked in (tmp_path, tmp_path / "runs"):
+        with pytest.raises(UsageError, match=f"The newest in it is '{tmp_path}/runs/new'"):
+            Ledger.open(asked)
 
 
 @pytest.mark.parametrize("content", ["{}", "not json", '{"format": 2}'])

@@ -14,7 +14,12 @@ from headtohead.heads.table import HEADS, build_head
 from headtohead.runtime import models_check
 from headtohead.runtime.heads_check import sizes_of
 from headtohead.runtime.models_check import answer, answer_or_refusal, worker_setups
-from headtohead.runtime.preflight import guidance_of, question_about, refuse_too_large
+from headtohead.runtime.preflight import (
+    PreflightAnswer,
+    guidance_of,
+    question_about,
+    refuse_too_large,
+)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity here")
@@ -104,6 +109,16 @@ def test_what_to_know_of_heads_is_said_before_any_work() -> None:
     same, few = guidance_of(spec, found)
     assert "gap and nin" in same
     assert "2 comparisons" in few
+
+
+def test_pretrained_weights_on_small_images_are_told() -> None:
+    """Else a first study on photographs is less accurate than it could be, and nothing says why."""
+    spec = study_from("standard", seeds=7, heads="gap")
+    about = {"its image size": "224", "weights": "the file lite0.pth, 13.7 MB of tensors"}
+    (told,) = guidance_of(spec, PreflightAnswer(about=about))
+    assert "--image-size 224" in told
+    assert not guidance_of(spec, PreflightAnswer(about={**about, "its image size": "96"}))
+    assert not guidance_of(spec, PreflightAnswer(about={**about, "weights": "random"}))
 
 
 def test_a_norm_before_the_heads_is_reckoned_with() -> None:

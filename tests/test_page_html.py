@@ -3,16 +3,18 @@
 import json
 import re
 from dataclasses import replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from headtohead.probes.base import write_run
 from headtohead.probes.class_maps import CLASS_MAPS
 from headtohead.probes.probe_images import Masks, masks_path, write_masks
 from headtohead.report.charts.chart import Series
+from headtohead.report.charts.style import COLORS
 from headtohead.report.page.content import gather
 from headtohead.report.page.frame import THEME
 from headtohead.report.page.gallery import map_grid
@@ -132,6 +134,23 @@ def luminance(color: str) -> float:
 def contrast(first: str, second: str) -> float:
     light, dark = sorted((luminance(first), luminance(second)), reverse=True)
     return (light + 0.05) / (dark + 0.05)
+
+
+def oklab(color: str) -> NDArray[np.float64]:
+    """A colour where distances are those that are seen (Ottosson 2020)."""
+    shares = np.array([int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    linear = np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
+    cones = [[0.41222, 0.53633, 0.05145], [0.2119, 0.6807, 0.1074], [0.0883, 0.28172, 0.62998]]
+    axes = [[0.21045, 0.79362, -0.00407], [1.978, -2.42859, 0.45059], [0.0259, 0.78277, -0.80868]]
+    return np.asarray(np.array(axes) @ np.cbrt(np.array(cones) @ linear), np.float64)
+
+
+def test_two_heads_are_told_apart_in_light_and_dark() -> None:
+    """`gap` and `gem` of README's second command were two blues that looked the same."""
+    for place in (0, 1):
+        shown = [oklab(THEME[color][place]) for color in COLORS]
+        apart = [float(np.linalg.norm(a - b)) for a, b in combinations(shown, 2)]
+        assert min(apart) > 0.065
 
 
 def test_text_and_lines_stand_out_in_light_and_dark(rich: str) -> None:

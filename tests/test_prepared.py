@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headtohead.core.errors import DataError
+from headtohead.core.text import printable
 from headtohead.data.prepared import (
     MANIFEST,
     PICTURES,
     PreparedSet,
     Quarantined,
     load_prepared,
-    printable,
     write_manifest,
 )
 

@@ -13,6 +13,7 @@ from headtohead.report.page.answer import answer
 from headtohead.report.page.brief import brief
 from headtohead.report.remedy import remedy, seeds_for_verdict
 from headtohead.report.summary import Summary, summarize
+from headtohead.stats.over_images import PictureInterval
 from headtohead.study_data import StudyData
 from ledgers import add_run, change_epochs, full_ledger, study_ledger
 from stated import stated
@@ -85,6 +86,19 @@ def test_the_verdict_that_takes_the_fewest_seeds_is_advised(
     certain = answer(changed)
     assert found.verdict in certain.more
     assert f" {found.number} seeds" in certain.more
+
+
+@pytest.mark.parametrize(("low", "told"), [(-0.05, True), (0.01, False), (None, False)])
+def test_seeds_are_not_said_to_stand_for_other_images(
+    low: float | None, told: bool, tmp_path: Path
+) -> None:
+    """Else a photographer trains sixty seeds, and the verdict is about 25 photographs."""
+    summary = summarize(StudyData(full_ledger(tmp_path, heads=("fc", "gap"), seeds=8)))
+    changed = _changed(summary, mean=0.02, sd=0.02)
+    over = PictureInterval(0.02, low, None if low is None else 0.09, 0.05, 25, 25, 9, 8)
+    items = tuple(replace(item, pictures=over) for item in changed.comparisons)
+    advice = remedy(replace(changed, comparisons=items)) or ""
+    assert ("25 test images" in advice) == told
 
 
 def test_a_study_that_loses_its_reference_offers_no_looks(tmp_path: Path) -> None:

@@ -186,9 +186,10 @@ def test_studies_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     picture = tmp_path / "cat.jpg"
     picture.write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF")
     cases: list[tuple[str | Path, str]] = [
-        ("qiuck", "no study 'qiuck'.*neither a file nor one of the shipped ones"),
+        ("qiuck", "no study 'qiuck'.*neither a file nor .* Did you mean 'quick'"),
         (tmp_path / "none.yaml", "no study"),
-        (tmp_path, "cannot read the study"),
+        ("gem", "no study 'gem'.* --heads gap,gem"),  # of `--heads gap gem`
+        (tmp_path, "is a folder.*--data"),
         (picture, "not a study file"),
         ("x" * 5000, "cannot read the study"),
     ]

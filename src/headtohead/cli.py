@@ -11,7 +11,7 @@ import click
 import headtohead
 from headtohead.cli_models import COMMANDS
 from headtohead.console import JSON_OPTION, PATH, Group, table_options
-from headtohead.core.errors import UsageError, brief
+from headtohead.core.errors import UsageError, brief, likeliest
 from headtohead.core.files import expanded, see_suffix, write_atomic
 from headtohead.core.own_code import see_current_folder
 
@@ -306,7 +306,10 @@ def studies(name: str | None) -> None:
     if name in shipped:
         click.echo(shipped[name], nl=False)
     elif name is not None:
-        raise UsageError(f"no shipped study {brief(repr(name))}; there are {', '.join(shipped)}.")
+        raise UsageError(
+            f"no shipped study {brief(repr(name))}; there are {', '.join(shipped)}."
+            f"{likeliest(name, shipped)}"
+        )
     else:
         for known in shipped:
             click.echo(f"{known}: {load_study(known).description.strip()}")

@@ -16,6 +16,7 @@ from headtohead.config.options import StudyOptions, documented
 from headtohead.config.steps import step_lines
 from headtohead.config.study import StudySpec
 from headtohead.core.files import expanded
+from headtohead.core.text import names
 from headtohead.data.holdout import holdout_lines
 from headtohead.data.pipeline import split_study
 from headtohead.data.prepared import PreparedSet
@@ -135,6 +136,11 @@ def _open(
     if change is not None:
         add_change(folder, change)
     ledger = Ledger.create(folder, file)
+    if others := [head for head in ledger.file.study.heads if head not in spec.heads]:
+        display.note(
+            f"The study in {folder} has {names(others)}, too: they are trained to as many "
+            f"seeds, and reported. Another --out leaves them out."
+        )
     for line in (
         *holdout_lines(file.sizes["test"], file.given or ()),
         *step_lines(spec, file.sizes["train"]),

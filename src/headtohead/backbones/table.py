@@ -12,7 +12,7 @@ from headtohead.backbones.weights import (
     with_weights,
 )
 from headtohead.config.backbone import ALIASES, LIBRARIES, BackboneSpec
-from headtohead.core.errors import UsageError
+from headtohead.core.errors import UsageError, likeliest
 from headtohead.core.files import digest_of, expanded
 from headtohead.core.source_code import loaded_digest
 
@@ -62,7 +62,7 @@ def build_backbone(name: str, options: Mapping[str, Any] | None = None) -> Backb
         if known not in BACKBONES:
             raise UsageError(
                 f"no backbone {name!r}; there are {', '.join(BACKBONES)}, timm:NAME, "
-                f"transformers:NAME and module:callable."
+                f"transformers:NAME and module:callable.{likeliest(name, BACKBONES)}"
             )
         return BACKBONES[known](**settings)
     except TypeError as error:

@@ -1,5 +1,6 @@
 """The networks of timm (`pip install 'headtohead[timm]'`) as backbones: `timm:NAME`."""
 
+import difflib
 import logging
 from typing import Any
 
@@ -111,7 +112,7 @@ def _timm() -> Any:
 def _created(name: str, options: dict[str, Any]) -> nn.Module:
     timm = _timm()
     if not timm.is_model(name):
-        near = timm.list_models(f"*{name.split('.')[0].split('_')[0]}*")[:6]
+        near = difflib.get_close_matches(name.split(".")[0], timm.list_models(), 4)
         hint = f"; there are {', '.join(near)} …" if near else ""
         raise UsageError(
             f"timm has no model {name!r}{hint}. `headtohead backbones timm:PART` lists them."

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from headtohead.config.strict_yaml import read_yaml
 from headtohead.config.study import StudySpec, merge, problems
-from headtohead.core.errors import UsageError, brief
+from headtohead.core.errors import UsageError, brief, likeliest
 from headtohead.core.files import expanded, unreadable
 
 NAME_LENGTH = 64
@@ -27,6 +27,10 @@ def shipped_studies() -> dict[str, str]:
         entry.name.removesuffix(".yaml"): entry.read_text(encoding="utf-8")
         for entry in sorted(files, key=lambda entry: entry.name)
     }
+
+
+_SPACES = " A path with spaces takes quotes, a list of heads commas: --heads gap,gem."
+"""Why a word that was meant for an option can stand in a study's place."""
 
 
 def load_study(study: str | Path, overrides: dict[str, Any] | None = None) -> StudySpec:
@@ -49,7 +53,12 @@ def _read_study(path: Path, shipped: Iterable[str]) -> str:
     except FileNotFoundError:
         raise UsageError(
             f"no study {brief(repr(str(path)))}: it is neither a file nor one of the shipped ones "
-            f"({', '.join(shipped)})."
+            f"({', '.join(shipped)}).{likeliest(str(path), shipped) or _SPACES}"
+        ) from None
+    except IsADirectoryError:
+        raise UsageError(
+            f"{brief(repr(str(path)))} is a folder, and a study is a name or a YAML file. Write "
+            f"--data before a folder of images, and --out before the folder of a study."
         ) from None
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not a study file: expected YAML in UTF-8.") from None

@@ -10,6 +10,8 @@ Exit code 0 is success and 130 an interruption by Ctrl-C. Every message ends wit
 received and what to do about it.
 """
 
+import difflib
+from collections.abc import Iterable
 from typing import Any
 
 from headtohead.core.text import printable
@@ -65,3 +67,9 @@ def reason_of(error: BaseException, limit: int) -> str:
 def one_line(text: str) -> str:
     """The text without line breaks and characters that a terminal would obey."""
     return printable(" ".join(text.split()))
+
+
+def likeliest(name: str, names: Iterable[str]) -> str:
+    """A question that names what of `names` the misspelled `name` may mean; else nothing."""
+    near = difflib.get_close_matches(name.casefold(), list(names), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""

@@ -27,6 +27,7 @@ from headtohead.data.long_tasks import Progress, taking_turns
 _CHUNK = 2**20
 _BLOCK = 4096  # what an empty file takes on most disks
 _MOST_AT_ONCE = 64 * 2**20
+_IN_UTF8 = 0x800  # zipfile reads names without this flag as code page 437
 _UNWRITABLE_NAMES = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EILSEQ)
 
 
@@ -204,16 +205,27 @@ def _zip_members(archive: Path, writer: _Writer, folder: Path) -> Iterator[_Entr
                     "Extract it by hand and give the folder."
                 )
             # Unix permissions and kind lie in the upper half; zips from elsewhere have none.
+            name = _zip_name(entry)
             if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise _special(entry.filename, archive)
+                raise _special(name, archive)
             position += entry.compress_size
-            is_folder = entry.filename.endswith(("/", "\\"))
+            is_folder = name.endswith(("/", "\\"))
             if is_folder and entry.file_size:
                 raise DataError(
-                    f"refused {str(archive)!r}: its member {entry.filename!r} is a folder with "
+                    f"refused {str(archive)!r}: its member {name!r} is a folder with "
                     "content. Pack it again, or extract it by hand and give the folder."
                 )
-            yield _Entry(entry.filename, is_folder, position, partial(file.open, entry))
+            yield _Entry(name, is_folder, position, partial(file.open, entry))
+
+
+def _zip_name(entry: zipfile.ZipInfo) -> str:
+    """The member's name: `zip` and macOS write UTF-8 without the flag that says so."""
+    if entry.flag_bits & _IN_UTF8:
+        return entry.filename
+    try:
+        return entry.filename.encode("cp437").decode()
+    except UnicodeError:
+        return entry.filename
 
 
 class _Guard:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from headtohead.config.backbone import LIBRARIES
 from headtohead.config.study import StudySpec
-from headtohead.core.errors import RunError, UsageError
+from headtohead.core.errors import RunError, UsageError, likeliest
 from headtohead.core.files import expanded
 from headtohead.core.system import current_folder
 from headtohead.core.text import printable
@@ -70,7 +70,7 @@ def chosen(
     if head not in known:
         raise UsageError(
             f"no finished run of a head {head!r} in this study; there are "
-            f"{', '.join(known) or 'none'}."
+            f"{', '.join(known) or 'none'}.{likeliest(head, known)}"
         )
     if head in summary.failed:
         raise UsageError(f"{failed(summary, head)} {failed_remedy(summary)}")

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from headtohead.core.errors import UsageError
+from headtohead.core.errors import UsageError, likeliest
 from headtohead.core.own_code import imported
 from headtohead.heads.attention import ATTENTION
 from headtohead.heads.base import Head, HeadEntry
@@ -41,7 +41,10 @@ def head_entry(name: str) -> HeadEntry:
     if name in HEADS:
         return HEADS[name]
     if not name.partition(":")[2]:
-        raise UsageError(f"no head {name!r}; there are {', '.join(HEADS)}, and module:Class.")
+        raise UsageError(
+            f"no head {name!r}; there are {', '.join(HEADS)}, and module:Class."
+            f"{likeliest(name, HEADS)}"
+        )
     cls = imported("head", name)
     if not (isinstance(cls, type) and issubclass(cls, Head)):
         raise UsageError(f"head {name!r} is not a subclass of headtohead.heads.base.Head.")

@@ -61,7 +61,18 @@ def remedy(summary: Summary) -> str | None:
     return (
         f"For a verdict that {found.verdict}: about {found.number} seeds, if the difference is as "
         f"large as it looks (found with 80 % power). Choose the number first, and a new --out: "
-        f"--seeds {found.number}{looks}."
+        f"--seeds {found.number}{looks}.{_of_these_images(item)}"
+    )
+
+
+def _of_these_images(item: HeadComparison) -> str:
+    """What more seeds leave open where the interval over test images holds 0; else nothing."""
+    found = item.pictures
+    if found is None or found.low is None or found.high is None or not found.low <= 0 <= found.high:
+        return ""
+    return (
+        f" More seeds decide for these {found.pictures:,} test images alone; to decide for others, "
+        f"compare on more images."
     )
 
 

@@ -118,10 +118,10 @@ def problems(found: Machine, fewer: str = "Use --workers {}.") -> Iterator[Probl
     """
     pip = f"{sys.executable} -m pip install"
     if found.torch.error is not None:
-        yield Problem(
-            f"PyTorch cannot be loaded: {found.torch.error}",
-            f"Install it again: {pip} --force-reinstall torch",
-        )
+        remedy = f"Install it again: {pip} --force-reinstall torch"
+        if found.torch.error == machine.TOO_SLOW:
+            remedy = f"Ask again when the machine is less busy. If it stays so: {remedy}"
+        yield Problem(f"PyTorch cannot be loaded: {found.torch.error}", remedy)
     for package in found.packages:
         if package.is_old:
             yield Problem(

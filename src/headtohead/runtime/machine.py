@@ -22,6 +22,9 @@ from headtohead.core.system import current_folder, usable_cores
 TIMEOUT = 120
 """Seconds for loading torch: a cold disk takes some 30."""
 
+TOO_SLOW = f"loading it took more than {TIMEOUT} seconds"
+"""The error of a torch that may be whole: a busy machine takes minutes."""
+
 _NOT_FOR_USERS = ("dev", "docs")
 
 
@@ -155,7 +158,7 @@ def torch_of() -> Torch:
             env={**os.environ, "PYTHONPATH": path},
         )
     except subprocess.TimeoutExpired:
-        return Torch(error=f"loading it took more than {TIMEOUT} seconds")
+        return Torch(error=TOO_SLOW)
     if said.returncode != 0:
         last = next((line for line in reversed(said.stderr.splitlines()) if line.strip()), "")
         return Torch(error=last.strip() or f"its process ended with exit code {said.returncode}")

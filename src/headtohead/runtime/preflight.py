@@ -143,14 +143,29 @@ def first_worker(
 
 
 def guidance_of(spec: StudySpec, answer: PreflightAnswer) -> tuple[str, ...]:
-    """What to know before hours are spent: of the heads, and of the seeds for their comparisons."""
+    """What to know before hours are spent: of the heads, their seeds, and the images' size."""
     rule, tests = spec.verdict, len(spec.family)
     if rule.until_decided is not None:
         able = Design(rule.looks, rule.level, rule.spending).able()
         few = too_early_looks(rule.looks, able, rule.level)
     else:
         few = too_few_seeds(spec.seeds, tests, rule.level) if tests else []
-    return (*answer.guidance, *few)
+    return (*answer.guidance, *few, *_smaller_images(spec.pictures.image_size, answer.about))
+
+
+def _smaller_images(side: int, about: Mapping[str, str]) -> list[str]:
+    """A sentence where pretrained weights know larger images than those of `side` pixels."""
+    trained = about.get("its image size", "")
+    if (
+        about.get("weights", "random") == "random"
+        or not trained.isdecimal()
+        or int(trained) <= side
+    ):
+        return []
+    return [
+        f"The backbone's weights were trained on images of {trained} pixels, and this study's have "
+        f"{side}. --image-size {trained} is slower and often more accurate."
+    ]
 
 
 def refuse_too_large(sizes: Mapping[str, HeadSize], memory: int, *, classes: int) -> None:

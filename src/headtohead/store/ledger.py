@@ -136,7 +136,7 @@ class Ledger:
         except (FileNotFoundError, NotADirectoryError):
             raise UsageError(
                 f"{brief(str(out))} holds no study (no {STUDY_FILE}): name the folder that "
-                f"`headtohead compare` printed."
+                f"`headtohead compare` printed.{_studies_below(out)}"
             ) from None
         except OSError as error:
             raise unreadable(path, error) from error
@@ -366,3 +366,13 @@ def refuse_foreign(out: Path) -> None:
             f"--out {out} is not empty and holds no study (found {brief(repr(strangers[0]))}): "
             f"choose another folder."
         )
+
+
+def _studies_below(out: Path) -> str:
+    """The newest study in `out` or its `runs`, as a proposal; else nothing."""
+    with contextlib.suppress(OSError):
+        below = [*out.glob(f"*/{STUDY_FILE}"), *out.glob(f"runs/*/{STUDY_FILE}")]
+        if below:
+            newest = max(below, key=lambda path: path.stat().st_mtime).parent
+            return f" The newest in it is {brief(repr(str(newest)), 200)}."
+    return ""

@@ -151,7 +151,7 @@ def test_options_are_the_librarys() -> None:
     assert (backbone.image_size, backbone.map_size(96)) == (96, (6, 6))
     with pytest.raises(UsageError, match="no_such"):
         network("resnet18", no_such=1)
-    with pytest.raises(UsageError, match="no model 'resnet1'"):
+    with pytest.raises(UsageError, match=r"no model 'resnet1'; there are .*resnet1[0-9]"):
         network("resnet1")
 
 
