@@ -235,9 +235,11 @@ def test_the_command_lists_and_describes() -> None:
     words = told.stdout.replace(",", "").split()
     assert words[0] == "tutorial_cnn"
     assert {"64", "4", "8", "10.5", "28896"} <= set(words)
-    assert CliRunner().invoke(main, ["backbones", "tutorial"]).stdout.split() == ["tutorial_cnn"]
+    assert CliRunner().invoke(main, ["backbones", "Tutorial"]).stdout.split() == ["tutorial_cnn"]
     wrong = CliRunner().invoke(main, ["backbones", "tutorial_cnn", "--image-size", "3"])
     assert (wrong.exit_code, "needs at least 22" in wrong.output) == (2, True)
+    none = CliRunner().invoke(main, ["backbones", "tutorial_cnn", "--image-size", "0"])
+    assert (none.exit_code, "received 0" in none.output) == (2, True)
 
 
 def test_a_report_says_how_inputs_are_made_and_whose_the_weights_are() -> None:

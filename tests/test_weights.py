@@ -1,6 +1,8 @@
 """Weights from files: whole or not at all, nothing but tensors, and told apart by name or order."""
 
+import argparse
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -164,7 +166,40 @@ def test_a_hostile_file_is_not_opened(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=name) as told:
             load_weights(fresh(), path)
         assert "\n" not in str(told.value)
+        assert not re.search("PyTorch|trust|still be loaded", str(told.value))
         assert not mark.exists(), name
+
+
+def test_what_a_file_holds_beside_tensors_is_named(tmp_path: Path) -> None:
+    """Else a user reads advice to open it unsafely, and not what to remove."""
+    held = saved(tmp_path / "w.pth", {"args": argparse.Namespace(), "state_dict": state()})
+    with pytest.raises(UsageError, match=r"\(found argparse\.Namespace\)"):
+        load_weights(fresh(), held)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda value: value.to_sparse(),
+        lambda value: value.to("meta"),
+        lambda value: value.to(torch.complex64),
+        lambda value: value.to(torch.int8),
+        lambda value: value.to(torch.float8_e4m3fn),
+        lambda value: torch.quantize_per_tensor(value, 0.1, 0, torch.qint8),
+    ],
+)
+def test_tensors_that_are_no_plain_numbers_are_refused(
+    tmp_path: Path, make: Callable[[Tensor], Tensor]
+) -> None:
+    """Else they end in a traceback, load in part, or pass for the weights that they stand for."""
+    found = state()
+    backbone, path = fresh(), saved(tmp_path / "w.pth", {**found, FIRST: make(found[FIRST])})
+    before = state_sha256(backbone)
+    with pytest.raises(UsageError, match=rf"1 of 12 tensors .*{FIRST}") as told:
+        load_weights(backbone, path)
+    assert "\n" not in str(told.value)
+    assert state_sha256(backbone) == before
 
 
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])

@@ -48,13 +48,16 @@ def backbones(
             f"no backbone's name holds {name!r}: `headtohead backbones` lists the families; timm's "
             f"names take the package timm."
         )
-    more = f"\n… {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+    over = len(names) - MOST_LISTED
+    more = f"\n… {over} more: give a longer part of the name" if over > 0 else ""
     return "\n".join(names[:MOST_LISTED]) + more
 
 
 def describe(spec: BackboneSpec, backbone: Backbone, image_size: int | None = None) -> list[str]:
     """Lines of what `backbone` is: its maps, size, preprocessing, weights and licence."""
-    side = image_size or int(getattr(backbone, "image_size", 100))
+    side = int(getattr(backbone, "image_size", 100)) if image_size is None else image_size
+    if side < 1:
+        raise UsageError(f"--image-size is 1 pixel or more; received {side}.")
     height, width = backbone.map_size(side)
     parameters = sum(p.numel() for p in backbone.parameters())
     images = torch.zeros(1, 3, side, side)
@@ -116,12 +119,12 @@ def _is_one(name: str) -> bool:
 
 def _holding(part: str) -> list[str]:
     """All names that hold `part`, which may be `timm:PART`."""
-    family, colon, rest = part.partition(":")
-    found = [] if colon else [name for name in BACKBONES if part in name]
+    family, colon, rest = part.lower().partition(":")
+    found = [] if colon else [name for name in BACKBONES if family in name]
     if find_spec("timm") is not None and (not colon or family == "timm"):
         from headtohead.backbones.timm import timm_names
 
-        found += [f"timm:{name}" for name in timm_names(rest if colon else part)]
+        found += [f"timm:{name}" for name in timm_names(rest if colon else family)]
     return found
 
 

@@ -4,8 +4,9 @@ A convolution or pool of kernel k (dilation d), stride s and padding p centres o
 s · i + (k - 1) · d / 2 - p (Araujo et al. 2019, "Computing receptive fields of convolutional neural
 networks", Distill). The layers that change the size of the maps are followed from the image to the
 last maps; of parallel ones the largest kernel counts, as a block's main path has it. A step that no
-such layer explains (patches merged by reshaping) is taken to merge whole windows. Padding that
-depends on the image's size (TensorFlow's "same") is taken as it is at this size; what pads a
+such layer explains (patches merged by reshaping) is taken to merge whole windows; where windows of
+one size cannot (images that are resized within), cells are spread evenly over the image. Padding
+that depends on the image's size (TensorFlow's "same") is taken as it is at this size; what pads a
 layer's input outside the layer is taken for the layer's own.
 """
 
@@ -156,5 +157,7 @@ def _followed(steps: list[_Layer], image_size: int, map_size: int) -> tuple[floa
         first += step.offset * stride
         stride *= step.stride
         side, rest = after, rest[index + 1 :]
-    factor = round(side / map_size)
+    factor = max(1, round(side / map_size))
+    if not side // factor <= map_size <= -(-side // factor):  # no windows of one size make that
+        return image_size / map_size, (image_size / map_size - 1) / 2
     return stride * factor, first + stride * (factor - 1) / 2

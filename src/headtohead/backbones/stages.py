@@ -15,7 +15,7 @@ WHOLE = 0.8
 
 SEQUENCES = (
     *("blocks", "layers", "stages", "layer", "encoder", "features", "backbone", "model"),
-    *("network", "trunk", "body"),
+    *("network", "trunk", "body", "transformers"),
 )
 """What libraries call the sequence of a network's stages."""
 

@@ -10,24 +10,33 @@ from headtohead.backbones.base import Normalization
 from headtohead.backbones.external import LibraryBackbone, called
 from headtohead.core.errors import UsageError, reason_of
 
+LAST_STAGE = ("coat", "crossvit", "efficientvim", "pit")
+"""Families whose `forward_features` gives several sizes, or class tokens alone: taken are the maps
+of their last stage, as timm's `features_only` has them."""
+
 SQUASHED = " of the image made square, its shape aside"
 
 
 class TimmBackbone(LibraryBackbone):
     """`timm.create_model(name, num_classes=0)` and its `forward_features`, with random weights.
 
-    `options` go to `create_model` (`img_size`, `dynamic_img_size`, `drop_path_rate` …). Raises
-    UsageError where timm is missing, knows no such model or option, or the model has no maps.
+    Of a family of `LAST_STAGE` the last of its `forward_intermediates`. `options` go to
+    `create_model` (`img_size`, `dynamic_img_size`, `drop_path_rate` …). Raises UsageError where
+    timm is missing, knows no such model or option, or the model has no maps.
     """
 
     def __init__(self, name: str, **options: Any) -> None:
         network = _created(name, options)
         config: dict[str, Any] = dict(getattr(network, "pretrained_cfg", None) or {})
         size = options.get("img_size") or config.get("input_size", (3, 224, 224))[-1]
+        channels = getattr(network, "num_features", 0)
+        by_stage = type(network).__module__.rpartition(".")[2] in LAST_STAGE
+        if by_stage:
+            channels = network.feature_info[-1]["num_chs"]  # type: ignore[index]
         super().__init__(
             network,
             name=called(f"timm:{name}", options),
-            channels=int(getattr(network, "num_features", 0)),
+            channels=int(channels),
             image_size=int(size[-1] if isinstance(size, tuple | list) else size),
             normalization=Normalization.of(
                 config.get("mean", (0.0, 0.0, 0.0)), config.get("std", (1.0, 1.0, 1.0))
@@ -35,6 +44,7 @@ class TimmBackbone(LibraryBackbone):
         )
         self.config = config
         self._made_by = name, options
+        self._by_stage = by_stage
 
     def load_pretrained(self) -> list[str]:
         """Those of timm's hub, by its own download and cache. Raises UsageError without them."""
@@ -63,8 +73,14 @@ class TimmBackbone(LibraryBackbone):
         }
 
     def output(self, images: Tensor) -> Tensor:
-        """As the network's `forward_features` says."""
-        found: Tensor = self.network.forward_features(images)  # type: ignore[operator]
+        """As the network's `forward_features`, or its last stage, says."""
+        found: Tensor
+        if self._by_stage:
+            (found,) = self.network.forward_intermediates(  # type: ignore[operator]
+                images, indices=1, intermediates_only=True
+            )
+            return found
+        found = self.network.forward_features(images)  # type: ignore[operator]
         if not isinstance(found, Tensor):
             raise ValueError(f"its features are a {type(found).__name__} of several sizes")
         return found
@@ -76,7 +92,7 @@ class TimmBackbone(LibraryBackbone):
 
     def has_class_token(self) -> bool:
         """Whether there is one among the prefix tokens: registers alone are none."""
-        return getattr(self.network, "cls_token", None) is not None
+        return not self._by_stage and getattr(self.network, "cls_token", None) is not None
 
     def patch(self) -> float | None:
         """The reduction that timm tells."""

@@ -37,11 +37,16 @@ TOKENS = (
 """End the names of what stands before the patches."""
 
 
+MASKED = "vit_mae"
+"""Hides patches at random, and shuffles the others, unless it is told not to."""
+
+
 class TransformersBackbone(LibraryBackbone):
     """`AutoModel` of a configuration and its last hidden state, with random weights.
 
-    Of a model of images and text the half that sees. `options` replace entries of the
-    configuration. Raises UsageError where transformers is missing, or there is no such model.
+    Where there is no such model, `AutoBackbone` and the last of its maps. Of a model of images and
+    text the half that sees. `options` replace entries of the configuration. Raises UsageError where
+    transformers is missing, or there is no such model.
     """
 
     def __init__(self, name: str, **options: Any) -> None:
@@ -118,7 +123,7 @@ class TransformersBackbone(LibraryBackbone):
     def _loaded(self) -> tuple[Any, dict[str, Any]]:
         """The network with the weights of the folder or the hub, and what of them did not fit."""
         try:
-            other, told = _transformers().AutoModel.from_pretrained(
+            other, told = type(self.network).from_pretrained(  # type: ignore[attr-defined]
                 self._source,
                 config=self.config,
                 use_safetensors=True,
@@ -148,10 +153,13 @@ class TransformersBackbone(LibraryBackbone):
         return {**super().preprocessing(), **size, **in_words(self._processor)}
 
     def output(self, images: Tensor) -> Tensor:
-        """The last hidden state."""
-        found = self.network(pixel_values=images)
-        state: Tensor = found.last_hidden_state
-        return state
+        """The last hidden state; of a masked autoencoder that of all patches, in their order."""
+        given = {}
+        if self.config.model_type == MASKED:
+            side = self.config.patch_size
+            patches = (images.shape[2] // side) * (images.shape[3] // side)
+            given["noise"] = torch.arange(patches, device=images.device).expand(len(images), -1)
+        return _maps_of(self.network(pixel_values=images, **given))
 
     def prefix_tokens(self) -> int | None:
         """Class token and registers, as far as the network has them; None where nothing says so."""
@@ -269,8 +277,14 @@ def _file(name: str, file: str) -> Path | None:
 
 
 def _created(name: str, config: Any) -> nn.Module:
+    if config.model_type == MASKED:
+        config.mask_ratio = 0.0
+    transformers = _transformers()
+    auto, kind = transformers.AutoModel, type(config)
+    if kind in transformers.MODEL_FOR_BACKBONE_MAPPING and kind not in transformers.MODEL_MAPPING:
+        auto = transformers.AutoBackbone
     try:
-        network: nn.Module = _transformers().AutoModel.from_config(config).float()
+        network: nn.Module = auto.from_config(config).float()
     except Exception as error:  # a text model's configuration, one that needs another package
         reason = reason_of(error, 160)
         raise UsageError(f"transformers:{name} gives no vision model: {reason}.") from None
@@ -278,6 +292,8 @@ def _created(name: str, config: Any) -> nn.Module:
         raise UsageError(
             f"transformers:{name} takes {network.main_input_name}, not images: use a vision model."
         )
+    if getattr(config, "is_encoder_decoder", False):
+        raise UsageError(f"transformers:{name} finds objects, which lie on no grid: use another.")
     if "add_pooling_layer" in inspect.signature(type(network).__init__).parameters:
         network.pooler = None  # type: ignore[assignment]  # no map sees it, many files lack it
         network.register_load_state_dict_pre_hook(_without_pooler)
@@ -295,9 +311,16 @@ def _channels(name: str, network: nn.Module, image_size: int) -> int:
     """The features' size: configurations tell it under many names, or not at all."""
     try:
         found = network.eval()(pixel_values=torch.zeros(1, 3, image_size, image_size))
-        shape = found.last_hidden_state.shape
+        shape = _maps_of(found).shape
     except Exception as error:  # a network that takes more than images, or has no such state
         reason = reason_of(error, 160)
         raise UsageError(f"transformers:{name} gives no vision model: {reason}.") from None
     network.train()
-    return int(shape[1] if len(shape) == 4 else shape[-1])
+    return int(shape[1] if len(shape) == 4 and shape[1] != shape[2] else shape[-1])
+
+
+def _maps_of(output: Any) -> Tensor:
+    """Of a model its last hidden state, of a backbone the last of its maps."""
+    state = getattr(output, "last_hidden_state", None)
+    found: Tensor = output.feature_maps[-1] if state is None else state
+    return found

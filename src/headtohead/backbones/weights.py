@@ -105,6 +105,7 @@ def load_weights(backbone: Backbone, path: Path, match: Match = "name") -> Loade
     own, passed_over, prefix = (
         _by_order(found, wanted, path) if match == "order" else _by_name(found, target, path)
     )
+    _refuse_not_plain(own, wanted, path)
     refuse_not_finite(own, path.name, target)
     target.load_state_dict(own)
     digest = sha256_of(path)
@@ -124,6 +125,28 @@ def network_of(backbone: Backbone) -> nn.Module:
     if isinstance(network, nn.Module) and len(network.state_dict()) == len(backbone.state_dict()):
         return network
     return backbone
+
+
+def _refuse_not_plain(own: State, wanted: State, path: Path) -> None:
+    """Raises UsageError where a tensor does not hold the numbers themselves, as quantised ones."""
+    odd = [
+        f"{name} {str(value.dtype).removeprefix('torch.')} {str(value.layout).rpartition('.')[2]}"
+        for name, value in own.items()
+        if value.layout != torch.strided
+        or value.is_meta
+        or value.is_quantized
+        or value.is_complex()
+        or (
+            wanted[name].is_floating_point()
+            and not (value.is_floating_point() and value.itemsize > 1)
+        )
+    ]
+    if odd:
+        raise UsageError(
+            f"weights {path.name} hold {len(odd)} of {len(own)} tensors that are no plain numbers "
+            f"of 16, 32 or 64 bits ({_few(odd)}): they are quantised, sparse, complex, whole "
+            f"numbers or empty shells. Save the network's state_dict in float32."
+        )
 
 
 def refuse_not_finite(state: Mapping[str, Tensor], source: str, network: nn.Module) -> None:
@@ -173,12 +196,12 @@ def _opened(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         raise UsageError(
             f"weights {path.name} hold more than tensors, or are damaged, and were not opened "
-            f"({reason_of(error, 140)}). Save its state_dict alone, best as safetensors."
+            f"({_reason(error)}). Save its state_dict alone, best as safetensors."
         ) from None
     except Exception as error:  # damaged bytes may be read as anything
         raise UsageError(
-            f"weights {path.name} cannot be read ({reason_of(error, 140)}): the file is truncated, "
-            f"or in another format. Use .safetensors, or .pth of a state_dict; download it again."
+            f"weights {path.name} cannot be read ({_reason(error)}): the file is truncated, or in "
+            f" another format. Use .safetensors, or .pth of a state_dict; download it again."
         ) from None
 
 
@@ -193,6 +216,13 @@ def _state_of(content: Any, path: Path) -> State:
             f"save the network's state_dict."
         )
     return state
+
+
+def _reason(error: Exception) -> str:
+    """What was found, without what PyTorch says of how to open the file all the same."""
+    if held := re.search(r"GLOBAL ([\w.]+)", str(error)):
+        return f"found {held[1]}"
+    return reason_of(error, 140).partition(" In PyTorch 2.6")[0]
 
 
 def _state_in(content: Any) -> State:

@@ -50,6 +50,9 @@ def network(name: str, **options: object) -> LibraryBackbone:
         ("vit_tiny_patch16_224", (192, 14, 14), 16, 7.5, True),
         ("deit_tiny_distilled_patch16_224", (192, 14, 14), 16, 7.5, True),
         ("mixer_s32_224", (512, 7, 7), 32, 15.5, False),
+        ("pit_ti_224", (256, 7, 7), 32, 7.5, False),
+        ("coat_lite_tiny", (320, 7, 7), 32, 15.5, False),
+        ("efficientvim_m1", (320, 4, 4), 64, 0, False),
     ],
 )
 def test_maps_and_their_cells(
@@ -66,7 +69,16 @@ def test_maps_and_their_cells(
     assert aside is None or aside.shape == (2, maps[0])
 
 
-@pytest.mark.parametrize("name", ["resnet18", "vit_tiny_patch16_224", "tf_efficientnet_lite0"])
+def test_maps_of_images_that_are_resized_within_are_spread_evenly() -> None:
+    """Else CrossViT's class maps are drawn over a part of the image alone."""
+    backbone = network("crossvit_tiny_240")
+    assert (backbone.channels, *backbone.map_size(240)) == (192, 14, 14)
+    assert backbone.first + 13 * backbone.stride == pytest.approx(239 - backbone.first)
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet18", "vit_tiny_patch16_224", "tf_efficientnet_lite0", "pit_ti_224"]
+)
 def test_the_contract_is_kept(name: str) -> None:
     """Else heads, probes and training build on what is not so."""
     check_backbone(network(name), 224)
@@ -134,8 +146,7 @@ def test_normalisation_and_preprocessing_are_the_models_own() -> None:
     ("name", "size", "words"),
     [
         ("vit_tiny_patch16_224", 100, "--image-size 224"),
-        ("pit_ti_224", 224, "another backbone"),
-        ("coat_tiny", 224, "several sizes"),
+        ("halonet26t", 100, "--image-size 256"),
     ],
 )
 def test_what_makes_no_maps_is_told(name: str, size: int, words: str) -> None:
@@ -163,6 +174,7 @@ def test_options_are_the_librarys() -> None:
         ("lcnet_050", "blocks.5", 6),
         ("ghostnet_100", "blocks.9", 10),
         ("vit_tiny_patch16_224", "blocks.11", 13),
+        ("pit_ti_224", "transformers.2", 4),
         ("resnet18", "layer4", 4),
         ("tf_efficientnet_lite0", "blocks.6", 7),
     ],

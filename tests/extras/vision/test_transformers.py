@@ -57,6 +57,20 @@ KINDS: dict[str, dict[str, Any]] = {
     "aimv2_vision_model": SMALL,
     "pixio": SMALL,
     "mobilenet_v2": {"depth_multiplier": 0.35, "image_size": 64},
+    "vit_mae": SMALL,
+    "rt_detr_resnet": {
+        "embedding_size": 8,
+        "hidden_sizes": [8, 16],
+        "depths": [1, 1],
+        "layer_type": "basic",
+    },
+    "sam2_hiera_det_model": {
+        "hidden_size": 8,
+        "image_size": [64, 64],
+        "blocks_per_stage": [1] * 4,
+        "embed_dim_per_stage": [8, 16, 24, 48],
+        "num_attention_heads_per_stage": [1] * 4,
+    },
 }
 """Kinds of networks, and options that make them small."""
 
@@ -68,7 +82,8 @@ TOLD = Normalization((0.1, 0.2, 0.3), (1.0, 2.0, 4.0))
 def checkpoint(folder: Path, kind: str, **options: Any) -> Path:
     torch.manual_seed(3)
     config = transformers.AutoConfig.for_model(kind, **{**KINDS[kind], **options})
-    transformers.AutoModel.from_config(config).save_pretrained(folder)
+    auto = transformers.AutoBackbone if kind == "rt_detr_resnet" else transformers.AutoModel
+    auto.from_config(config).save_pretrained(folder)
     return folder
 
 
@@ -100,6 +115,9 @@ def network(folder: Path) -> LibraryBackbone:
         ("aimv2_vision_model", 32, (32, 4, 4), 8, 3.5, False),
         ("pixio", 32, (32, 4, 4), 8, 3.5, True),
         ("mobilenet_v2", 64, (1280, 2, 2), 32, 31, False),
+        ("vit_mae", 32, (32, 4, 4), 8, 3.5, True),
+        ("rt_detr_resnet", 64, (16, 8, 8), 8, 0, False),
+        ("sam2_hiera_det_model", 64, (48, 2, 2), 32, 14, False),
     ],
 )
 def test_maps_and_their_cells(
@@ -118,7 +136,7 @@ def test_maps_and_their_cells(
     images = torch.rand(2, 3, size, size)
     found, aside = backbone.eval().with_class_token(images)
     assert (aside is not None) == token
-    state = backbone.network(pixel_values=images).last_hidden_state
+    state = backbone.output(images)
     if state.ndim == 3:
         cells = found.flatten(2).transpose(1, 2)
         torch.testing.assert_close(cells, state[:, -cells.shape[1] :])
