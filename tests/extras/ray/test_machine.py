@@ -148,7 +148,7 @@ def test_what_was_fetched_in_part_long_ago_is_removed(tmp_path: Path) -> None:
 
 PRIORITY = """
 import os, ray
-ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False)
 print(ray.get(ray.remote(lambda: os.nice(0)).remote()) - os.nice(0))
 """
 
