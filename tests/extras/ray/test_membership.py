@@ -15,7 +15,7 @@ from headtohead.core.errors import RunError, StorageError
 from headtohead.runtime.cluster import file_sets, node, stock
 from headtohead.runtime.cluster import membership as module
 from headtohead.runtime.cluster.membership import Membership
-from headtohead.runtime.cluster.stock import KnownMachine
+from headtohead.runtime.cluster.placement import ClusterMachine
 from headtohead.runtime.jobs import Job
 
 HAS = {"prepared/digest": PREPARED}
@@ -36,7 +36,7 @@ class Here:
         module.time.now += seconds  # type: ignore[attr-defined]
         self.membership.refresh()
 
-    def welcome(self, **changes: Any) -> dict[str, KnownMachine]:
+    def welcome(self, **changes: Any) -> dict[str, ClusterMachine]:
         """All machines say that they have the prepared set."""
         for task in self.ray.asked(node.look):
             if task in self.membership.pending:

@@ -26,8 +26,14 @@ from headtohead.probes.table import probe_named
 from headtohead.runtime.cluster import node, transfer
 from headtohead.runtime.cluster.file_sets import on
 from headtohead.runtime.cluster.membership import Membership
-from headtohead.runtime.cluster.placement import Kind, choose, kind_before, kind_of, seed_of
-from headtohead.runtime.cluster.stock import KnownMachine
+from headtohead.runtime.cluster.placement import (
+    ClusterMachine,
+    Kind,
+    choose,
+    kind_before,
+    kind_of,
+    seed_of,
+)
 from headtohead.runtime.cluster.transfer import DamagedFileError, Receiver
 from headtohead.runtime.executor import Event
 from headtohead.runtime.jobs import AnyJob, Job, SessionJob, as_data, from_data
@@ -113,7 +119,9 @@ def connect(address: str | None, more: str = "") -> None:
 class Attempt:
     """A job on a machine."""
 
-    def __init__(self, number: int, job: AnyJob, member: KnownMachine, receiver: Receiver) -> None:
+    def __init__(
+        self, number: int, job: AnyJob, member: ClusterMachine, receiver: Receiver
+    ) -> None:
         self.number, self.job, self.member, self.receiver = number, job, member, receiver
         self.heard = time.monotonic()
         self.begun = False
@@ -196,7 +204,7 @@ class Driver:
                     self._bound[seed] = kind or kind_of(before)
                     break
 
-    def _unbind(self, job: AnyJob, member: KnownMachine) -> None:
+    def _unbind(self, job: AnyJob, member: ClusterMachine) -> None:
         """A seed of which nothing is trained may leave a kind whose machines end its runs."""
         seed, there = seed_of(job), self._membership.usable()
         alike = {machine.id for machine in there if machine.kind == member.kind}
@@ -235,7 +243,7 @@ class Driver:
             ref = self._start(job, member)
             self._running[ref] = Attempt(self._numbers[job], job, member, Receiver(self._out, job))
 
-    def _start(self, job: AnyJob, member: KnownMachine) -> Any:
+    def _start(self, job: AnyJob, member: ClusterMachine) -> Any:
         probe = (
             probe_named(self._ledger.file.study, job.probe) if isinstance(job, SessionJob) else None
         )

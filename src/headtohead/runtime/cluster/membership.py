@@ -10,8 +10,8 @@ import ray
 import headtohead
 from headtohead.core.errors import RunError, StorageError, UsageError, brief
 from headtohead.runtime.cluster import node
-from headtohead.runtime.cluster.placement import Kind, kind_of
-from headtohead.runtime.cluster.stock import Asked, Asking, KnownMachine, Stock
+from headtohead.runtime.cluster.placement import ClusterMachine, Kind, kind_of
+from headtohead.runtime.cluster.stock import Asked, Asking, Stock
 
 REFRESH = 5.0
 """Seconds between two looks at who is there."""
@@ -34,7 +34,7 @@ class Membership:
 
     def __init__(self, setup: dict[str, Any], note: Callable[[str], None]) -> None:
         self._setup, self._note = setup, note
-        self._members: dict[str, KnownMachine] = {}
+        self._members: dict[str, ClusterMachine] = {}
         self._kinds: dict[str, Kind] = {}
         self._left_out: dict[str, str] = {}
         self._unbegun: Counter[str] = Counter()
@@ -171,7 +171,7 @@ class Membership:
             self.leave_out(machine, f"has headtohead {version}, not {headtohead.__version__}")
             return
         kind = self._kinds[machine] = kind_of(answer["environment"])
-        member = self._members[machine] = KnownMachine(
+        member = self._members[machine] = ClusterMachine(
             machine,
             kind,
             self._slots(found),
@@ -184,7 +184,7 @@ class Membership:
         for place, folder in answer["has"].items():
             self.stock.have(member, place, folder)
 
-    def usable(self) -> list[KnownMachine]:
+    def usable(self) -> list[ClusterMachine]:
         """Machines that can do a job now, or when one of theirs is over."""
         return [member for member in self._members.values() if self.stock.is_complete(member)]
 
@@ -201,7 +201,7 @@ class Membership:
                 self.settle(ref)
             self.refresh()
 
-    def order(self, member: KnownMachine) -> dict[str, Any]:
+    def order(self, member: ClusterMachine) -> dict[str, Any]:
         """What `member` is told with every job."""
         question = {**self._setup["question"], "device": self._device, "workers": 1}
         weights = self.stock.weights(member)
@@ -226,7 +226,7 @@ class Membership:
         """Something died: see at once who is still there."""
         self._refreshed = 0.0
 
-    def ask_again(self, member: KnownMachine, died: str | None = None) -> None:
+    def ask_again(self, member: ClusterMachine, died: str | None = None) -> None:
         """`member` may have no room, or be gone: it says again what it is before it gets a job.
 
         `died` says how its worker ended where one died before its job began: where that comes
@@ -239,7 +239,7 @@ class Membership:
         if self._unbegun[member.id] >= FETCHES:
             self.leave_out(member.id, f"ends every run before it begins: {died}")
 
-    def began(self, member: KnownMachine) -> None:
+    def began(self, member: ClusterMachine) -> None:
         """A job began there."""
         del self._unbegun[member.id]
 
