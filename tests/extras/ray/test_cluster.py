@@ -53,20 +53,27 @@ TUNING = """tuning:
 """
 
 
+STARTS = 5
+"""Times that a cluster is started at most: on a busy machine Ray may give up after 30 seconds."""
+
+
 class Site:
     """A folder with images, and a cluster whose machines have caches of their own."""
 
     def __init__(self, folder: Path, caches: list[Path]) -> None:
         self.folder = folder
-        variables = [{"HEADTOHEAD_CACHE": str(cache)} for cache in caches]
-        self._process = subprocess.Popen(
-            [sys.executable, Path(__file__).with_name("nodes.py"), json.dumps(variables)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self._process.stdout is not None
-        self.found: dict[str, Any] = json.loads(self._process.stdout.readline())
+        variables = json.dumps([{"HEADTOHEAD_CACHE": str(cache)} for cache in caches])
+        for _ in range(STARTS):
+            self._process = subprocess.Popen(
+                [sys.executable, Path(__file__).with_name("nodes.py"), variables],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            assert self._process.stdout is not None
+            if found := self._process.stdout.readline():
+                break
+        self.found: dict[str, Any] = json.loads(found)
 
     def close(self) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):

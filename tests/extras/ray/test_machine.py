@@ -157,5 +157,8 @@ def test_workers_have_the_priority_of_the_command() -> None:
     """Else whatever else the machine does goes first: a study took up to 1.6 times as long."""
     environment = {**os.environ, **VARIABLES}
     command = [sys.executable, "-c", PRIORITY]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "0"
+    for _ in range(5):  # on a busy machine Ray may give up to start
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            break
+    assert done.stdout.strip() == "0", done.stderr
