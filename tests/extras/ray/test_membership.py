@@ -259,3 +259,15 @@ def test_features_of_a_run_that_died_are_computed_elsewhere_unless_another_does(
     assert stock.able(mine, members["b"]) == free
     stock.ended(other, [])
     assert stock.able(mine, members["b"])
+
+
+def test_the_place_of_features_is_found_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else, while features are computed, a thousand runs on 64 machines keep the driver busy."""
+    here = Here(monkeypatch, FakeRay("a", "b"))
+    members = here.welcome()
+    here.membership.stock.study(frozen(tmp_path))
+    here.membership.stock.begin(Job("gap", 0), members["a"])
+    monkeypatch.setattr(stock, "key_of", lambda *_, **__: pytest.fail("found again"))
+    assert not here.membership.stock.able(Job("fc", 0), members["b"])

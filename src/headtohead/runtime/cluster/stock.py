@@ -65,6 +65,7 @@ class Stock:
         self._file_sets: dict[str, FileSet] = {}
         self._computing: dict[str, tuple[str, str]] = {}
         self._frozen: Ledger | None = None
+        self._features: dict[int, str] = {}
         prepared = Path(setup["prepared"])
         self._prepared = f"prepared/{prepared.name}"
         self.needs = {self._prepared: (str(prepared), MANIFEST)}
@@ -78,6 +79,7 @@ class Stock:
     def study(self, ledger: Ledger) -> None:
         """The study whose runs are to be done now."""
         self._frozen = ledger if ledger.file.study.backbone.frozen else None
+        self._features = {}
 
     def is_complete(self, member: ClusterMachine) -> bool:
         """Whether the machine has what every job reads."""
@@ -179,14 +181,16 @@ class Stock:
                 self._computing.pop(place, None)
 
     def _place(self, seed: int) -> str:
-        assert self._frozen is not None  # noqa: S101 - the callers ask
-        file = self._frozen.file
-        key = key_of(file.study, file.prepared, seed=seed, device=self._device)
-        place = f"features/{key.digest()}"
-        mine = Path(self._setup["prepared"]).parents[1] / place
-        if place not in self._sources and mine.is_dir():
-            self._sources[place] = [(self._me, str(mine))]
-        return place
+        """Of the features of that seed's runs; asked for every job and machine, found once."""
+        if seed not in self._features:
+            assert self._frozen is not None  # noqa: S101 - the callers ask
+            file = self._frozen.file
+            key = key_of(file.study, file.prepared, seed=seed, device=self._device)
+            place = self._features[seed] = f"features/{key.digest()}"
+            mine = Path(self._setup["prepared"]).parents[1] / place
+            if place not in self._sources and mine.is_dir():
+                self._sources[place] = [(self._me, str(mine))]
+        return self._features[seed]
 
     def _cache_of(self, member: ClusterMachine) -> tuple[str, str]:
         """Where `member` keeps features: its host, none where all share it, and the folder.
