@@ -261,6 +261,30 @@ def test_a_machine_that_is_asked_again_has_the_runs_that_it_has(
     assert max(most) == 2
 
 
+@pytest.mark.parametrize(("shared", "times"), [(True, 1), (False, 2)])
+def test_what_a_shared_file_system_shows_late_is_waited_for(
+    cluster: Make, clock: Clock, monkeypatch: pytest.MonkeyPatch, shared: bool, times: int
+) -> None:
+    """Else a short run on NFS counts as lost five times in a row, and as failed."""
+    made = cluster(FakeRay("a", CPU=1))
+    made.answers["a"] = {"sees": ["out"] if shared else []}
+    begun = clock.now
+    run = type(made.ledger).run
+    late = lambda *given: run(*given) if clock.now > begun + 30 else None  # noqa: E731
+    monkeypatch.setattr(type(made.ledger), "run", late)
+    work = made.work
+
+    def takes_a_while(task: Task) -> None:
+        work(task)
+        if len(made.ray.asked(node.work)) > 1:
+            clock.now += 60
+
+    made.work = takes_a_while  # type: ignore[method-assign]
+    made.run(Job("gap", 0))
+    assert len(made.of("done")) == 1
+    assert len(made.worked("a")) == times
+
+
 def test_a_task_that_is_given_up_is_ended(cluster: Make) -> None:
     """Else it goes on beside its successor, and takes its cores."""
     made = cluster(FakeRay("a"))

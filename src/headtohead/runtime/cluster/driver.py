@@ -58,6 +58,10 @@ DEAF = 10.0
 """Seconds between two looks at clocks from which this process was stopped, as by Ctrl-Z, or busy:
 no machine counts as silent for that time."""
 
+LATE = 60.0
+"""Seconds after which a shared file system shows at last what another machine wrote, as NFS does
+by default."""
+
 CONNECT = 20.0
 """Seconds in which a cluster's head must answer."""
 
@@ -296,7 +300,7 @@ class Driver:
             there = self._membership.usable()
             self._membership.stock.features_ready(seed_of(attempt.job), attempt.member, there)
         if kind == "done":
-            return self._checked(attempt.job, event)
+            return self._checked(attempt, event)
         if kind == "died":
             return str(event["message"])
         if kind in ("error", "refused"):
@@ -320,11 +324,14 @@ class Driver:
         self._membership.look_again()
         return why
 
-    def _checked(self, job: AnyJob, event: Event) -> Event | str:
+    def _checked(self, attempt: Attempt, event: Event) -> Event | str:
         """The end of a job whose files are all in the ledger, else why it is none."""
+        job, until = attempt.job, time.monotonic() + LATE
         if isinstance(job, Job):
-            if self._ledger.run(job.head, job.seed) is None:
-                return "its files did not arrive"
+            while self._ledger.run(job.head, job.seed) is None:
+                if not attempt.member.out or time.monotonic() >= until:
+                    return "its files did not arrive"
+                time.sleep(TICK)
             folder = self._ledger.run_folder(job.head, job.seed)
             if (folder / RECORD).is_file():
                 (folder / RESUME).unlink(missing_ok=True)
