@@ -261,6 +261,26 @@ def test_a_machine_that_is_asked_again_has_the_runs_that_it_has(
     assert max(most) == 2
 
 
+def test_a_run_that_was_lost_is_done_again_apart(cluster: Make) -> None:
+    """Else a machine cut off from the cluster, not from --out, writes into its successor's run."""
+    made = cluster(FakeRay("a"))
+    made.answers["a"] = {"sees": ["out"]}
+    work = made.work
+
+    def dies_once(task: Task) -> None:
+        if len(made.ray.asked(node.work)) == 1:
+            task.values += [{"event": "here"}, FakeRay.exceptions.WorkerCrashedError()]
+        else:
+            work(task)
+
+    made.work = dies_once  # type: ignore[method-assign]
+    made.run(Job("gap", 0))
+    first, second = (task.arguments[0] for task in made.ray.asked(node.work))
+    assert (first["out"], first["files"]) == (str(made.ledger.out), [])
+    assert second["out"] is None
+    assert [name for name, *_ in second["files"]] == ["study.yaml"]
+
+
 @pytest.mark.parametrize(("shared", "times"), [(True, 1), (False, 2)])
 def test_what_a_shared_file_system_shows_late_is_waited_for(
     cluster: Make, clock: Clock, monkeypatch: pytest.MonkeyPatch, shared: bool, times: int

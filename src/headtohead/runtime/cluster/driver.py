@@ -248,11 +248,11 @@ class Driver:
             self._running[ref] = Attempt(self._numbers[job], job, member, Receiver(self._out, job))
 
     def _start(self, job: AnyJob, member: ClusterMachine) -> Any:
-        probe = (
-            probe_named(self._ledger.file.study, job.probe) if isinstance(job, SessionJob) else None
-        )
+        study = self._ledger.file.study
+        probe = probe_named(study, job.probe) if isinstance(job, SessionJob) else None
         weights = self._membership.stock.weights(member)
-        shared = member.out and weights == self._ledger.file.study.backbone.weights
+        # What was lost may go on unseen: what follows it works apart, and sends its files.
+        shared = member.out and weights == study.backbone.weights and not self._deaths[job]
         names = transfer.reads(self._ledger, job, probe)
         order = {
             "job": as_data(job),
