@@ -146,6 +146,16 @@ class Fetching(Here):
         return self.ray.asked(file_sets.fetch)[-1]
 
 
+def test_a_machine_that_never_says_what_it_is_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a study waits for it for ever; or a slow one, on which Ray starts late, is lost."""
+    here = Here(monkeypatch, FakeRay("a"))
+    here.later(100)
+    assert here.said == []
+    here.later(25)
+    assert here.said == ["a is left out: it does not answer"]
+    assert here.ray.tasks[0].cancelled
+
+
 def test_a_fetch_that_gets_on_may_take_long_and_one_that_hangs_is_done_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -16,8 +16,8 @@ from headtohead.runtime.cluster.stock import Asked, Asking, Stock
 REFRESH = 5.0
 """Seconds between two looks at who is there."""
 
-ANSWER = 60.0
-"""Seconds that a machine may take to say what it is."""
+ANSWER = 120.0
+"""Seconds that a machine may take to say what it is: Ray starts a worker late on a busy one."""
 
 ABSENT = 60.0
 """Seconds without any machine after which a study ends: a new one may come."""
