@@ -86,8 +86,7 @@ class Membership:
         if self._members:
             self._seen = now
         for gone in self._members.keys() - self._nodes.keys():
-            self._members.pop(gone)
-            self.stock.forget(gone, self.usable())
+            self._drop(gone)
             self._lost = True
         asked = {asked.machine for asked in self._asking.open.values() if not asked.place}
         for new in self._nodes.keys() - self._members.keys() - asked - self._left_out.keys():
@@ -112,14 +111,7 @@ class Membership:
         return int(min(counts) + 1e-9)
 
     def _ask(self, machine: str) -> None:
-        asked = {
-            "device": self._device,
-            "cache": self._setup["cache"],
-            "tokens": self._setup["tokens"],
-            "secret": self._setup["secret"],
-            "shared": self._setup["shared"],
-            "places": self.stock.needs,
-        }
+        asked = {**self._setup, "device": self._device, "places": self.stock.needs}
         self._asking.ask(Asked(machine), node.look, asked)
 
     def settle(self, ref: Any) -> None:
@@ -232,9 +224,8 @@ class Membership:
         `died` says how its worker ended where one died before its job began: where that comes
         again and again, and no job begins, the machine is left out.
         """
-        if self._members.pop(member.id, None) is None:
+        if self._drop(member.id) is None:
             return
-        self.stock.forget(member.id, self.usable())
         self._unbegun[member.id] += died is not None
         if self._unbegun[member.id] >= FETCHES:
             self.leave_out(member.id, f"ends every run before it begins: {died}")
@@ -247,14 +238,19 @@ class Membership:
         """No more jobs for that machine; `disk` says whether its disk is the reason."""
         if machine in self._left_out:
             return
-        member = self._members.pop(machine, None)
+        member = self._drop(machine)
         known = self._nodes.get(machine, {})
         host = member.host if member else known.get("NodeManagerHostname", machine)
         self._left_out[machine] = f"{host} {why}"
         self._disk = self._disk or disk
         self._note(f"{host} is left out: it {why}")
+
+    def _drop(self, machine: str) -> ClusterMachine | None:
+        """It is a member no more; None where it was none."""
+        member = self._members.pop(machine, None)
         if member is not None:
             self.stock.forget(machine, self.usable())
+        return member
 
     def check_hope(self) -> None:
         """Raises RunError or StorageError where no machine can do any job, nor will soon.

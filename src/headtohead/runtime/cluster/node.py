@@ -43,8 +43,8 @@ Order: TypeAlias = dict[str, Any]
 def look(asked: dict[str, Any]) -> dict[str, Any]:
     """A task: what this machine is, what its cache has, and which folders it shares.
 
-    `asked` names the device, the driver's cache, its tokens in --out and in that cache, and places
-    in a cache, each with the driver's folder and a file that must be there.
+    `asked` is the driver's setup with the device, and with places in a cache, each with the
+    driver's folder and a file that must be there.
     """
     cache = cache_here(asked["cache"])
     has = {}
