@@ -14,6 +14,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -120,15 +121,15 @@ def connect(address: str | None, more: str = "") -> None:
         ) from error
 
 
+@dataclass
 class Attempt:
     """A job on a machine."""
 
-    def __init__(
-        self, number: int, job: AnyJob, member: ClusterMachine, receiver: Receiver
-    ) -> None:
-        self.number, self.job, self.member, self.receiver = number, job, member, receiver
-        self.heard = time.monotonic()
-        self.begun = False
+    job: AnyJob
+    member: ClusterMachine
+    receiver: Receiver
+    heard: float = field(default_factory=lambda: time.monotonic())
+    begun: bool = False
 
 
 class Driver:
@@ -245,7 +246,7 @@ class Driver:
             self._bound[seed] = member.kind
             self._membership.stock.begin(job, member)
             ref = self._start(job, member)
-            self._running[ref] = Attempt(self._numbers[job], job, member, Receiver(self._out, job))
+            self._running[ref] = Attempt(job, member, Receiver(self._out, job))
 
     def _start(self, job: AnyJob, member: ClusterMachine) -> Any:
         study = self._ledger.file.study
@@ -305,7 +306,7 @@ class Driver:
             return str(event["message"])
         if kind in ("error", "refused"):
             return dict(event)
-        self._tell(**{**event, "job": attempt.number})
+        self._tell(**{**event, "job": self._numbers[attempt.job]})
         return None
 
     def _lost(self, ref: Any, attempt: Attempt, error: Exception) -> Event | str:
@@ -337,18 +338,13 @@ class Driver:
                 (folder / RESUME).unlink(missing_ok=True)
         return event
 
-    def _end(
-        self,
-        ref: Any,
-        attempt: Attempt,
-        end: Event | str,
-    ) -> None:
+    def _end(self, ref: Any, attempt: Attempt, end: Event | str) -> None:
         """A job is over, or to be done again: it died, or its machine cannot do it or is full."""
         del self._running[ref]
         attempt.receiver.close()
         job, member = attempt.job, attempt.member
         self._membership.stock.ended(job, self._at_work())
-        tell: Callable[..., None] = partial(self._tell, job=attempt.number)
+        tell: Callable[..., None] = partial(self._tell, job=self._numbers[job])
         if isinstance(end, str):
             self._deaths[job].append(member.id)
             self._unbind(job, member)
