@@ -157,9 +157,9 @@ def test_a_machine_gets_what_its_job_reads_and_sends_its_record_last(tmp_path: P
     manifests = [name.endswith(".json") for name in evidence]
     assert manifests == sorted(manifests)
     packed = transfer.packed(ledger, names, "elsewhere.pth")
-    assert [name for name, _, _ in packed] == [STUDY_FILE, *names]
+    assert list(packed) == [STUDY_FILE, *names]
     (tmp_path / "there").mkdir()
-    (tmp_path / "there" / STUDY_FILE).write_bytes(packed[0][1])
+    (tmp_path / "there" / STUDY_FILE).write_bytes(packed[STUDY_FILE])
     there = Ledger.open(tmp_path / "there").file
     assert there.study.backbone.weights == "elsewhere.pth"
     assert there.digest == ledger.file.digest

@@ -276,9 +276,9 @@ def test_a_run_that_was_lost_is_done_again_apart(cluster: Make) -> None:
     made.work = dies_once  # type: ignore[method-assign]
     made.run(Job("gap", 0))
     first, second = (task.arguments[0] for task in made.ray.asked(node.work))
-    assert (first["out"], first["files"]) == (str(made.ledger.out), [])
+    assert (first["out"], first["files"]) == (str(made.ledger.out), {})
     assert second["out"] is None
-    assert [name for name, *_ in second["files"]] == ["study.yaml"]
+    assert list(second["files"]) == ["study.yaml"]
 
 
 @pytest.mark.parametrize(("shared", "times"), [(True, 1), (False, 2)])

@@ -258,7 +258,7 @@ class Driver:
         order = {
             "job": as_data(job),
             "out": str(self._out) if shared else None,
-            "files": [] if shared else transfer.packed(self._ledger, names, weights),
+            "files": {} if shared else transfer.packed(self._ledger, names, weights),
             **self._membership.order(member),
         }
         per_run = self._setup["per_run"]

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 import headtohead
 from headtohead.core.errors import StorageError
-from headtohead.core.files import sha256_of, write_atomic
+from headtohead.core.files import sha256_of, sha256_of_bytes, write_atomic
 from headtohead.core.processes import Pool, Process, Worker, module_command
 from headtohead.core.system import CACHE_VARIABLE, cache_folder, cpu_name
 from headtohead.runtime.cluster import transfer
@@ -121,9 +121,9 @@ def work(order: Order) -> Iterator[Event]:
     job, known, own = from_data(order["job"]), dict[str, str](), not order["out"]
     try:
         out = _scratch(Path(order["cache"])) if own else Path(order["out"])
-        for name, content, digest in order["files"]:
+        for name, content in order["files"].items():
             write_atomic(out / name, content)
-            known[name] = digest
+            known[name] = sha256_of_bytes(content)
         yield from _do(job, out, order, known)
     except (OSError, StorageError) as error:
         yield {"event": "error", "message": str(error), "exit_code": StorageError.exit_code}

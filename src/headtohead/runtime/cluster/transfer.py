@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from headtohead.config.strict_yaml import write_yaml
 from headtohead.core.errors import HeadToHeadError
-from headtohead.core.files import sha256_of, sha256_of_bytes, storage_error
+from headtohead.core.files import sha256_of, storage_error
 from headtohead.probes.base import Probe
 from headtohead.runtime.jobs import AnyJob, Job, SessionJob
 from headtohead.store.ledger import STUDY_FILE, Ledger
@@ -90,10 +90,8 @@ def _below(out: Path, folder: Path, pattern: str) -> list[str]:
     return [path.relative_to(out).as_posix() for path in found if not path.name.startswith(".")]
 
 
-def packed(
-    ledger: Ledger, names: Iterable[str], weights: str | None
-) -> list[tuple[str, bytes, str]]:
-    """Name, content and SHA-256 of `study.yaml` and of `names`, to be sent with a job.
+def packed(ledger: Ledger, names: Iterable[str], weights: str | None) -> dict[str, bytes]:
+    """`study.yaml` and the files of these `names`, to be sent with a job.
 
     `weights` is the file of the backbone's weights on the machine that they are sent to.
     """
@@ -101,9 +99,8 @@ def packed(
     backbone = file.study.backbone.model_copy(update={"weights": weights})
     study = file.study.model_copy(update={"backbone": backbone})
     content = file.model_copy(update={"study": study}).model_dump(mode="json")
-    found = [(STUDY_FILE, write_yaml(content).encode())]
-    found += [(name, (ledger.out / name).read_bytes()) for name in names]
-    return [(name, content, sha256_of_bytes(content)) for name, content in found]
+    files = {name: (ledger.out / name).read_bytes() for name in names}
+    return {STUDY_FILE: write_yaml(content).encode(), **files}
 
 
 def changed(out: Path, names: Iterable[str], known: dict[str, str]) -> Iterator[Piece]:
