@@ -246,7 +246,7 @@ class Driver:
             self._bound[seed] = member.kind
             self._membership.stock.begin(job, member)
             ref = self._start(job, member)
-            self._running[ref] = Attempt(job, member, Receiver(self._out, job))
+            self._running[ref] = Attempt(job, member, Receiver(self._out))
 
     def _start(self, job: AnyJob, member: ClusterMachine) -> Any:
         study = self._ledger.file.study
