@@ -51,7 +51,7 @@ class Cluster:
 
     def work(self, task: Task) -> None:
         job = task.arguments[0]["job"]
-        task.values += [{"event": "here"}, {"event": "start", "epochs": 0}]
+        task.values += [{"event": "alive"}, {"event": "start", "epochs": 0}]
         task.values.append(lambda: self.done(job["head"], job["seed"]))
 
     def done(self, head: str, seed: int) -> Event:
@@ -87,7 +87,7 @@ def test_one_broken_machine_fails_no_run(cluster: Make) -> None:
 
     def breaks(task: Task) -> None:
         if task.machine == "broken":
-            task.values += [{"event": "here"}, {"event": "died", "message": "no torch"}]
+            task.values += [{"event": "alive"}, {"event": "died", "message": "no torch"}]
         else:
             work(task)
 
@@ -269,7 +269,7 @@ def test_a_run_that_was_lost_is_done_again_apart(cluster: Make) -> None:
 
     def dies_once(task: Task) -> None:
         if len(made.ray.asked(node.work)) == 1:
-            task.values += [{"event": "here"}, FakeRay.exceptions.WorkerCrashedError()]
+            task.values += [{"event": "alive"}, FakeRay.exceptions.WorkerCrashedError()]
         else:
             work(task)
 
@@ -335,7 +335,7 @@ def test_features_are_ready_when_a_run_that_did_not_start_is_over(
     )
 
     def only_done(task: Task) -> None:
-        task.values += [{"event": "here"}, lambda: made.done("gap", 1)]
+        task.values += [{"event": "alive"}, lambda: made.done("gap", 1)]
 
     made.work = only_done  # type: ignore[method-assign]
     made.run(Job("gap", 1))

@@ -51,8 +51,9 @@ def test_a_machine_sees_a_folder_only_by_its_secret(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("another command's")
     tokens = {name: str(tmp_path / name) for name in ("out", "cache", "none")}
     asked = {"device": "cpu", "cache": str(tmp_path), "places": {}, "tokens": tokens}
-    assert node.look({**asked, "secret": "secret", "shared": True})["sees"] == ["out"]
-    assert node.look({**asked, "secret": "secret", "shared": False})["sees"] == []
+    for shared, seen in ((True, ["out"]), (False, [])):
+        (found,) = node.look({**asked, "secret": "secret", "shared": shared})
+        assert found["sees"] == seen
 
 
 def test_a_machine_tells_the_version_of_pytorch_that_its_runs_record(

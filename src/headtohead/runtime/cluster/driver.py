@@ -295,7 +295,7 @@ class Driver:
         except DamagedFileError as error:
             ray.cancel(ref, force=True)
             return str(error)
-        if kind in ("here", "alive", "piece"):
+        if kind in ("alive", "piece"):
             return None
         if kind in ("start", "done"):  # a run that only has to be probed does not start
             there = self._membership.usable()

@@ -124,7 +124,7 @@ class Membership:
             self._asking.drop(ref)  # it is gone, or left out
             return
         try:
-            answer = ray.get(next(ref) if place else ref)
+            answer = ray.get(next(ref))
         except (OSError, StorageError, StopIteration, ray.exceptions.RayError) as error:
             del self._asking.open[ref]
             why = brief(str(getattr(error, "cause", error)), 300)

@@ -40,8 +40,8 @@ Order: TypeAlias = dict[str, Any]
 """A job with all that it takes: see `headtohead.runtime.cluster.driver`."""
 
 
-def look(asked: dict[str, Any]) -> dict[str, Any]:
-    """A task: what this machine is, what its cache has, and which folders it shares.
+def look(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A task: once, what this machine is, what its cache has, and which folders it shares.
 
     `asked` is the driver's setup with the device, and with places in a cache, each with the
     driver's folder and a file that must be there.
@@ -52,7 +52,7 @@ def look(asked: dict[str, Any]) -> dict[str, Any]:
         for folder in (cache / place, *([Path(there)] if asked["shared"] else [])):
             if place not in has and _is_there(place, folder / file):
                 has[place] = str(folder)
-    return {
+    yield {
         "host": socket.gethostname(),
         "version": headtohead.__version__,
         "environment": environment(asked["device"]),
@@ -114,10 +114,10 @@ def torch_version() -> str:
 def work(order: Order) -> Iterator[Event]:
     """A task: do one job, and tell of it as a worker does.
 
-    Besides a worker's events there are "here" (it has begun), "alive", "piece" (of a file),
-    "refused" (this machine cannot do such jobs) and "died" (the worker has).
+    Besides a worker's events there are "alive" (first of all, and in silence), "piece" (of a
+    file), "refused" (this machine cannot do such jobs) and "died" (the worker has).
     """
-    yield {"event": "here", "host": socket.gethostname(), "pid": os.getpid()}
+    yield {"event": "alive"}
     job, known, own = from_data(order["job"]), dict[str, str](), not order["out"]
     try:
         out = _scratch(Path(order["cache"])) if own else Path(order["out"])

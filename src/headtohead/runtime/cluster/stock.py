@@ -37,11 +37,10 @@ class Asking:
         self.failures: Counter[tuple[str, str]] = Counter()
 
     def ask(self, asked: Asked, function: Callable[..., Any], *arguments: Any) -> None:
-        """By a task for that machine, which takes none of its cores."""
-        streams = {"num_returns": "streaming"} if asked.place else {}
+        """By a task for that machine, which takes none of its cores; None means that it gets on."""
         options = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": on(asked.machine)}
-        ref = ray.remote(function).options(**options, **streams).remote(*arguments)
-        self.open[ref] = asked
+        task = ray.remote(function).options(num_returns="streaming", **options)
+        self.open[task.remote(*arguments)] = asked
 
     def drop(self, ref: Any) -> None:
         """Nobody waits for the answer any more."""
