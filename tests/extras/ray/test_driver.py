@@ -305,6 +305,26 @@ def test_what_a_shared_file_system_shows_late_is_waited_for(
     assert len(made.worked("a")) == times
 
 
+def test_a_run_that_takes_too_much_memory_fails_alone_and_once(cluster: Make) -> None:
+    """Else it takes its machine's other runs with it, again and again."""
+    made = cluster(FakeRay("a", "b"))
+    work = made.work
+
+    def eats(task: Task) -> None:
+        if from_data(task.arguments[0]["job"]) == ALL[1]:
+            task.values += [{"event": "alive"}, FakeRay.exceptions.OutOfMemoryError("eaten")]
+        else:
+            work(task)
+
+    made.work = eats  # type: ignore[method-assign]
+    made.run(*ALL)
+    (error,) = made.of("error")
+    assert error["job"] == 1
+    assert "--per-run memory" in error["message"]
+    assert len(made.of("done")) == 3
+    assert len(made.ray.asked(node.work)) == 4
+
+
 def test_a_task_that_is_given_up_is_ended(cluster: Make) -> None:
     """Else it goes on beside its successor, and takes its cores."""
     made = cluster(FakeRay("a"))
