@@ -325,6 +325,30 @@ def test_a_run_that_takes_too_much_memory_fails_alone_and_once(cluster: Make) ->
     assert len(made.ray.asked(node.work)) == 4
 
 
+def test_a_machine_whose_cores_others_took_is_told_and_asked_again(
+    cluster: Make, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a study that waits for what another of the cluster's users holds says nothing."""
+    made = cluster(FakeRay("a", CPU=1))
+    work, wait = made.work, made.ray.wait
+
+    def has_room_later(task: Task) -> None:
+        if len(made.ray.asked(node.work)) > 1:
+            work(task)
+
+    def later(*asked: Any, **options: Any) -> Any:
+        clock.now += 5
+        return wait(*asked, **options)
+
+    monkeypatch.setattr(made.ray, "wait", later)
+    made.work = has_room_later  # type: ignore[method-assign]
+    made.run(Job("gap", 0))
+    first, second = made.ray.asked(node.work)
+    assert (first.cancelled, second.cancelled) == (True, False)
+    assert len(made.of("said")) == len(made.of("done")) == 1
+    assert len(made.ray.asked(node.look)) == 2
+
+
 def test_a_task_that_is_given_up_is_ended(cluster: Make) -> None:
     """Else it goes on beside its successor, and takes its cores."""
     made = cluster(FakeRay("a"))

@@ -196,6 +196,8 @@ class Driver:
                 self._end(ref, attempt, "its machine does not answer")
             elif not attempt.begun and silent > PATIENCE:  # others may have taken its cores
                 ray.cancel(ref, force=True)
+                found = f"{attempt.member.host} had no room in {PATIENCE / 60:g} minutes"
+                self._tell("said", message=f"{attempt.job} waits: {found}")
                 self._end(ref, attempt, NO_ROOM)
 
     def _bind(self) -> None:
