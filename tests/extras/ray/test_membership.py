@@ -156,6 +156,56 @@ def test_a_machine_that_never_says_what_it_is_is_left_out(monkeypatch: pytest.Mo
     assert here.ray.tasks[0].cancelled
 
 
+def test_a_machine_that_is_left_out_while_it_is_asked_again_stays_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else one with a full disk gets the same run again and again, without a word and an end."""
+    here = Here(monkeypatch, FakeRay("a", "b"))
+    members = here.welcome()
+    here.membership.ask_again(members["a"])
+    here.later(6)
+    here.membership.leave_out("a", "cannot be written to", disk=True)
+    assert here.welcome().keys() == {"b"}
+
+
+def test_a_machine_that_is_asked_again_goes_on_computing_features(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else another machine computes them, too, perhaps with other last bits, for the same seed."""
+    here = Here(monkeypatch, FakeRay("a", "b"))
+    members = here.welcome()
+    stock, job = here.membership.stock, Job("gap", 0)
+    stock.study(frozen(tmp_path))
+    stock.begin(job, members["a"])
+    here.membership.ask_again(members["a"])
+    stock.features_ready(0, members["a"], here.membership.usable())
+    assert not stock.able(job, members["b"])
+    here.later(6)
+    again = here.welcome()["a"]
+    stock.features_ready(0, members["a"], here.membership.usable())
+    assert stock.able(job, again)
+    assert not stock.able(job, members["b"])
+    assert [task.machine for task in here.ray.asked(file_sets.hashed)] == ["a"]
+
+
+def test_a_machine_that_is_gone_while_it_is_asked_again_sends_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else those that fetch from it fail, and are left out."""
+    ray = FakeRay(ME, "a", "b", "c")
+    ray.idle = {ME}
+    here = Here(monkeypatch, ray)
+    for task in ray.asked(node.look):
+        settle(here.membership, task, answer(task.machine, has=HAS if task.machine != "c" else {}))
+    here.membership.ask_again(here.membership.usable()[0])
+    ray.machines.remove("a")
+    here.later(6)
+    settle(here.membership, ray.asked(file_sets.hashed)[0], FILES)
+    here.later(6)
+    (fetching,) = ray.asked(file_sets.fetch)
+    assert [machine for machine, _ in fetching.arguments[2]] == [ME, "b"]
+
+
 def test_a_fetch_that_gets_on_may_take_long_and_one_that_hangs_is_done_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

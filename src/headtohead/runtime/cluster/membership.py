@@ -85,7 +85,8 @@ class Membership:
         self._nodes = {found["NodeID"]: found for found in ray.nodes() if found["Alive"]}
         if self._members:
             self._seen = now
-        for gone in self._members.keys() - self._nodes.keys():
+        for gone in self._kinds.keys() - self._nodes.keys():
+            del self._kinds[gone]
             self._drop(gone)
             self._lost = True
         asked = {asked.machine for asked in self._asking.open.values() if not asked.place}
@@ -121,7 +122,7 @@ class Membership:
         machine, place = asked.machine, asked.place
         found = self._nodes.get(machine)
         if found is None or (place and not asked.hashing and machine not in self._members):
-            self._asking.drop(ref)  # it is gone, or left out
+            self._asking.drop(ref)  # it is gone, left out, or asked again what it is
             return
         try:
             answer = ray.get(next(ref))
@@ -159,6 +160,8 @@ class Membership:
 
     def _welcome(self, machine: str, found: dict[str, Any], answer: dict[str, Any]) -> None:
         version = answer["version"]
+        if machine in self._left_out:  # a run that it still had met a full disk meanwhile
+            return
         if version != headtohead.__version__:
             self.leave_out(machine, f"has headtohead {version}, not {headtohead.__version__}")
             return
@@ -182,8 +185,7 @@ class Membership:
 
     def kinds(self) -> Collection[Kind]:
         """Of the machines that are there, also of those that fetch, or are asked again."""
-        there = self._nodes.keys() - self._left_out.keys()
-        return {self._kinds[machine] for machine in there & self._kinds.keys()}
+        return {self._kinds[machine] for machine in self._kinds.keys() - self._left_out.keys()}
 
     def wait(self) -> None:
         """Until every machine that is there has said what it is, or does not answer."""
@@ -224,7 +226,7 @@ class Membership:
         `died` says how its worker ended where one died before its job began: where that comes
         again and again, and no job begins, the machine is left out.
         """
-        if self._drop(member.id) is None:
+        if self._members.pop(member.id, None) is None:
             return
         self._unbegun[member.id] += died is not None
         if self._unbegun[member.id] >= FETCHES:
@@ -247,10 +249,8 @@ class Membership:
 
     def _drop(self, machine: str) -> ClusterMachine | None:
         """It is a member no more; None where it was none."""
-        member = self._members.pop(machine, None)
-        if member is not None:
-            self.stock.forget(machine, self.usable())
-        return member
+        self.stock.forget(machine)
+        return self._members.pop(machine, None)
 
     def check_hope(self) -> None:
         """Raises RunError or StorageError where no machine can do any job, nor will soon.
