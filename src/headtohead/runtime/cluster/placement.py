@@ -4,7 +4,8 @@ All heads of a seed go to machines of one kind, whose numbers agree to the bit, 
 are taken within a seed. How many cores a machine has, or how fast they are, is no part of its kind.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeAlias
@@ -74,12 +75,14 @@ def choose(
     """
     if all(machine.busy >= machine.slots for machine in machines):
         return None
+    left = Counter(map(seed_of, waiting))
     for job in _ready(waiting, running):
         seed = seed_of(job)
         if (kind := bound.get(seed)) in kinds:
             alike: Collection[ClusterMachine] = [m for m in machines if m.kind == kind]
         else:
-            worth = set(_worth(seed, waiting, _preferred(machines, died.get(job, ()))))
+            sound = _preferred(machines, died.get(job, ()))
+            worth = set(_worth(left[seed], len(waiting), sound))
             alike = [m for m in machines if m.kind in worth]
         preferred = _preferred(alike, died.get(job, ()))
         free = [m for m in preferred if m.busy < m.slots and able(job, m)]
@@ -109,21 +112,17 @@ def _ready(waiting: Sequence[AnyJob], running: Collection[AnyJob]) -> Iterator[A
             yield job
 
 
-def _worth(
-    seed: int, waiting: Iterable[AnyJob], machines: Collection[ClusterMachine]
-) -> Iterator[Kind]:
-    """The kinds that a seed may be given to, of which no run has been done.
+def _worth(heads: int, everything: int, machines: Collection[ClusterMachine]) -> Iterator[Kind]:
+    """The kinds that a seed with so many `heads` left may be given to, of which no run was done.
 
     One slow machine of its own kind must not keep all others waiting at the end: it is given a
     seed only where it does the seed's heads before the others have done all that is left. The
     kind with the most slots takes any.
     """
-    slots: dict[Kind, int] = {}
+    slots: Counter[Kind] = Counter()
     for machine in machines:
-        slots[machine.kind] = slots.get(machine.kind, 0) + machine.slots
-    seeds = [seed_of(job) for job in waiting]
-    heads, everything, largest = seeds.count(seed), len(seeds), max(slots.values())
+        slots[machine.kind] += machine.slots
+    largest = max(slots.values())
     for kind, mine in slots.items():
-        others = sum(slots.values()) - mine
-        if mine == largest or heads * others <= everything * mine:
+        if mine == largest or heads * (slots.total() - mine) <= everything * mine:
             yield kind
