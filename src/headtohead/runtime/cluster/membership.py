@@ -86,7 +86,6 @@ class Membership:
         if self._members:
             self._seen = now
         for gone in self._kinds.keys() - self._nodes.keys():
-            del self._kinds[gone]
             self._drop(gone)
             self._lost = True
         asked = {asked.machine for asked in self._asking.open.values() if not asked.place}
@@ -185,7 +184,7 @@ class Membership:
 
     def kinds(self) -> Collection[Kind]:
         """Of the machines that are there, also of those that fetch, or are asked again."""
-        return {self._kinds[machine] for machine in self._kinds.keys() - self._left_out.keys()}
+        return set(self._kinds.values())
 
     def wait(self) -> None:
         """Until every machine that is there has said what it is, or does not answer."""
@@ -248,8 +247,9 @@ class Membership:
         self._note(f"{host} is left out: it {why}")
 
     def _drop(self, machine: str) -> ClusterMachine | None:
-        """It is a member no more; None where it was none."""
+        """It is gone, or left out; what was known of it where it was a member."""
         self.stock.forget(machine)
+        self._kinds.pop(machine, None)
         return self._members.pop(machine, None)
 
     def check_hope(self) -> None:
