@@ -124,7 +124,7 @@ def test_a_machine_gets_what_its_job_reads_and_sends_its_record_last(tmp_path: P
     assert {name.partition("/")[0] for name in evidence} == {"evidence"}
     manifests = [name.endswith(".json") for name in evidence]
     assert manifests == sorted(manifests)
-    packed = transfer.packed(ledger, names, "elsewhere.pth")
+    packed = transfer.packed(ledger, [*names, f"{own}gone"], "elsewhere.pth")
     assert list(packed) == [STUDY_FILE, *names]
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / STUDY_FILE).write_bytes(packed[STUDY_FILE])

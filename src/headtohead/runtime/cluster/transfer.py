@@ -95,8 +95,11 @@ def packed(ledger: Ledger, names: Iterable[str], weights: str | None) -> dict[st
     backbone = file.study.backbone.model_copy(update={"weights": weights})
     study = file.study.model_copy(update={"backbone": backbone})
     content = file.model_copy(update={"study": study}).model_dump(mode="json")
-    files = {name: (ledger.out / name).read_bytes() for name in names}
-    return {STUDY_FILE: write_yaml(content).encode(), **files}
+    files = {STUDY_FILE: write_yaml(content).encode()}
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):  # what a lost run still wrote may go meanwhile
+            files[name] = (ledger.out / name).read_bytes()
+    return files
 
 
 def changed(out: Path, names: Iterable[str], known: dict[str, str]) -> Iterator[Piece]:
