@@ -32,7 +32,7 @@ from headtohead.store.ledger import Ledger  # noqa: E402
 
 sys.path += [str(Path(__file__).parents[2]), str(Path(__file__).parents[3] / "benchmarks")]
 from photographs import write_pictures  # noqa: E402
-from ray_drill import content  # noqa: E402
+from ray_drill import ledger, processes  # noqa: E402
 
 thorough = pytest.mark.skipif(
     "HEADTOHEAD_THOROUGH" not in os.environ, reason="takes minutes: HEADTOHEAD_THOROUGH=1 runs it"
@@ -128,17 +128,6 @@ def plain(site: Site) -> dict[str, Any]:
     return ledger(site.compare(site.study("plain"), "plain", executor="local", workers=1))
 
 
-def ledger(out: Path) -> dict[str, Any]:
-    """Every file of runs and their evidence, by name; not the speed of this machine.
-
-    Nor hidden files: what a killed process had begun to write, which nothing reads.
-    """
-    found = (path for part in ("runs", "evidence") for path in out.glob(f"{part}/**/*"))
-    left_out = (".", "session")
-    kept = (path for path in found if path.is_file() and not path.name.startswith(left_out))
-    return {str(path.relative_to(out)): content(path) for path in kept}
-
-
 def prepared_files(cache: Path) -> dict[str, str]:
     """SHA-256 of every file of the prepared sets that are complete in that cache."""
     found = complete(cache, "prepared/*/*")
@@ -214,7 +203,7 @@ def test_after_ctrl_c_nothing_runs_and_the_same_command_resumes(
         site.folder / "interrupted",
     )
     command = site.command(study, "interrupted")
-    workers = partial(processes, b"headtohead.runtime.worker", site.found["raylets"])
+    workers = partial(processes, "headtohead.runtime.worker", site.found["raylets"])
     (held, *_) = wait_for(workers)
     os.kill(held, signal.SIGSTOP)  # or the study might be over before it is interrupted
     wait_for(lambda: list(out.glob("runs/*/*/run.json")))
@@ -266,7 +255,7 @@ def test_a_machine_that_does_not_answer_is_left_out(
     monkeypatch.setattr("headtohead.runtime.ray.DRIVER", "impatient")
     with ThreadPoolExecutor(1) as waiting:
         done = waiting.submit(site.compare, site.study("silent"), "silent")
-        (victim, *_) = wait_for(partial(processes, b"ray::work", site.found["raylets"]))
+        (victim, *_) = wait_for(partial(processes, "ray::work", site.found["raylets"]))
         os.kill(victim, signal.SIGSTOP)
         out = done.result()
     assert ledger(out) == plain
@@ -280,7 +269,7 @@ def test_killed_workers_machines_and_commands_cost_no_finished_run(
     out = site.folder / "killed"
     command = site.command(study, "killed")
     wait_for(lambda: list(out.glob("runs/*/*/history.jsonl")))
-    for line in (b"ray::work", b"headtohead.runtime.worker"):
+    for line in ("ray::work", "headtohead.runtime.worker"):
         (victim, *_) = wait_for(partial(processes, line, site.found["raylets"]))
         os.kill(victim, signal.SIGKILL)
     os.kill(site.found["raylets"][1], signal.SIGKILL)
@@ -291,25 +280,6 @@ def test_killed_workers_machines_and_commands_cost_no_finished_run(
     site.compare(study, "killed")
     assert ledger(out) == plain
     assert first.read_bytes() == before
-
-
-def processes(text: bytes, below: list[int]) -> list[int]:
-    """Processes whose command has `text`, among those that these processes started."""
-    parents: dict[int, int] = {}
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            with contextlib.suppress(OSError):
-                status = (entry / "stat").read_bytes().rpartition(b")")[2].split()
-                parents[int(entry.name)] = int(status[1])
-                if text in (entry / "cmdline").read_bytes():
-                    found.append(int(entry.name))
-    return [pid for pid in found if set(above(pid, parents)) & set(below)]
-
-
-def above(pid: int, parents: dict[int, int]) -> Iterator[int]:
-    while pid := parents.get(pid, 0):
-        yield pid
 
 
 @thorough
