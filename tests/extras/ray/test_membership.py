@@ -172,20 +172,20 @@ def test_a_machine_that_is_asked_again_goes_on_computing_features(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else another machine computes them, too, perhaps with other last bits, for the same seed."""
-    here = Here(monkeypatch, FakeRay("a", "b"))
+    here = Here(monkeypatch, FakeRay("a", "b", "c"))
     members = here.welcome()
     stock, job = here.membership.stock, Job("gap", 0)
     stock.study(frozen(tmp_path))
     stock.begin(job, members["a"])
     here.membership.ask_again(members["a"])
-    stock.features_ready(0, members["a"], here.membership.usable())
+    here.membership.leave_out("c", "cannot be written to")
+    assert {member.id for member in here.membership.usable()} == {"b"}
     assert not stock.able(job, members["b"])
-    here.later(6)
-    again = here.welcome()["a"]
-    stock.features_ready(0, members["a"], here.membership.usable())
-    assert stock.able(job, again)
+    stock.features_ready(0, members["a"], here.membership.complete())
     assert not stock.able(job, members["b"])
     assert [task.machine for task in here.ray.asked(file_sets.hashed)] == ["a"]
+    here.later(6)
+    assert here.welcome().keys() == {"a", "b"}
 
 
 def test_a_machine_that_is_gone_while_it_is_asked_again_sends_nothing(

@@ -300,7 +300,7 @@ class Driver:
         if kind in ("alive", "piece"):
             return None
         if kind in ("start", "done"):  # a run that only has to be probed does not start
-            there = self._membership.usable()
+            there = self._membership.complete()
             self._membership.stock.features_ready(seed_of(attempt.job), attempt.member, there)
         if kind == "done":
             return self._checked(attempt, event)

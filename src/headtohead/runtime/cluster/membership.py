@@ -35,7 +35,7 @@ class Membership:
     def __init__(self, setup: dict[str, Any], note: Callable[[str], None]) -> None:
         self._setup, self._note = setup, note
         self._members: dict[str, ClusterMachine] = {}
-        self._kinds: dict[str, Kind] = {}
+        self._doubted: set[str] = set()
         self._left_out: dict[str, str] = {}
         self._unbegun: Counter[str] = Counter()
         self._disk = self._lost = False
@@ -85,13 +85,14 @@ class Membership:
         self._nodes = {found["NodeID"]: found for found in ray.nodes() if found["Alive"]}
         if self._members:
             self._seen = now
-        for gone in self._kinds.keys() - self._nodes.keys():
+        for gone in self._members.keys() - self._nodes.keys():
             self._drop(gone)
             self._lost = True
         asked = {asked.machine for asked in self._asking.open.values() if not asked.place}
-        for new in self._nodes.keys() - self._members.keys() - asked - self._left_out.keys():
-            if self._slots(self._nodes[new]):
-                self._ask(new)
+        known = (self._members.keys() - self._doubted) | asked | self._left_out.keys()
+        for machine in self._nodes.keys() - known:
+            if self._slots(self._nodes[machine]):
+                self._ask(machine)
         for ref, waited in list(self._asking.open.items()):
             if now - waited.heard > (STILL if waited.place else ANSWER):
                 self._asking.drop(ref)
@@ -121,7 +122,7 @@ class Membership:
         machine, place = asked.machine, asked.place
         found = self._nodes.get(machine)
         if found is None or (place and not asked.hashing and machine not in self._members):
-            self._asking.drop(ref)  # it is gone, left out, or asked again what it is
+            self._asking.drop(ref)  # it is gone, or left out
             return
         try:
             answer = ray.get(next(ref))
@@ -164,10 +165,10 @@ class Membership:
         if version != headtohead.__version__:
             self.leave_out(machine, f"has headtohead {version}, not {headtohead.__version__}")
             return
-        kind = self._kinds[machine] = kind_of(answer["environment"])
+        self._doubted.discard(machine)
         member = self._members[machine] = ClusterMachine(
             machine,
-            kind,
+            kind_of(answer["environment"]),
             self._slots(found),
             host=answer["host"],
             cores=found["Resources"]["CPU"],
@@ -180,11 +181,15 @@ class Membership:
 
     def usable(self) -> list[ClusterMachine]:
         """Machines that can do a job now, or when one of theirs is over."""
+        return [member for member in self.complete() if member.id not in self._doubted]
+
+    def complete(self) -> list[ClusterMachine]:
+        """Machines that have what every job reads, also those that are asked again."""
         return [member for member in self._members.values() if self.stock.is_complete(member)]
 
     def kinds(self) -> Collection[Kind]:
         """Of the machines that are there, also of those that fetch, or are asked again."""
-        return set(self._kinds.values())
+        return {member.kind for member in self._members.values()}
 
     def wait(self) -> None:
         """Until every machine that is there has said what it is, or does not answer."""
@@ -225,8 +230,9 @@ class Membership:
         `died` says how its worker ended where one died before its job began: where that comes
         again and again, and no job begins, the machine is left out.
         """
-        if self._members.pop(member.id, None) is None:
+        if member.id not in self._members.keys() - self._doubted:
             return
+        self._doubted.add(member.id)
         self._unbegun[member.id] += died is not None
         if self._unbegun[member.id] >= FETCHES:
             self.leave_out(member.id, f"ends every run before it begins: {died}")
@@ -248,9 +254,11 @@ class Membership:
 
     def _drop(self, machine: str) -> ClusterMachine | None:
         """It is gone, or left out; what was known of it where it was a member."""
-        self.stock.forget(machine)
-        self._kinds.pop(machine, None)
-        return self._members.pop(machine, None)
+        member = self._members.pop(machine, None)
+        if member is not None:
+            self._doubted.discard(machine)
+            self.stock.forget(machine, self.complete())
+        return member
 
     def check_hope(self) -> None:
         """Raises RunError or StorageError where no machine can do any job, nor will soon.

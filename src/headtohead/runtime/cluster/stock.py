@@ -106,14 +106,16 @@ class Stock:
         if not self._sources[place] and place in self.needs:
             raise RunError(f"cannot read {place} to send it to the cluster's machines: {why}")
 
-    def forget(self, machine: str) -> None:
-        """It is gone: nothing is fetched from it any more.
+    def forget(self, machine: str, there: Collection[ClusterMachine]) -> None:
+        """It is gone: what it was computing is computed elsewhere, and nothing fetched from it.
 
         Not so this process's own machine, which only does no jobs: from it the others get images.
         """
-        if machine != self._me:
-            for place, sources in self._sources.items():
+        for place, sources in self._sources.items():
+            if machine != self._me:
                 self._sources[place] = [source for source in sources if source[0] != machine]
+        caches = {self._cache_of(member) for member in there}
+        self._computing = {p: where for p, where in self._computing.items() if where in caches}
 
     def _fetch(self, member: ClusterMachine, place: str, cache: str) -> None:
         """Ask `member` to fetch, unless it does, or too many do: sources double as they fetch."""
@@ -165,10 +167,9 @@ class Stock:
         if self._frozen is None:
             return
         place = self._place(seed)
-        where = self._computing.get(place, self._cache_of(member))
-        for other in machines:  # where it is asked again just now, at the next sign, or its end
-            if self._cache_of(other) == where:
-                self._computing.pop(place, None)
+        where = self._computing.pop(place, self._cache_of(member))
+        for other in machines:
+            if place not in other.places and self._cache_of(other) == where:
                 self.have(other, place, f"{where[1]}/{place}")
 
     def ended(self, job: AnyJob, at_work: Collection[AnyJob]) -> None:
