@@ -177,6 +177,8 @@ def test_a_machine_that_is_asked_again_goes_on_computing_features(
     stock, job = here.membership.stock, Job("gap", 0)
     stock.study(frozen(tmp_path))
     stock.begin(job, members["a"])
+    # Found once: a thousand runs, on 64 machines that wait, would keep the driver busy for nothing.
+    monkeypatch.delattr("headtohead.runtime.cluster.stock.key_of")
     here.membership.ask_again(members["a"])
     here.membership.leave_out("c", "cannot be written to")
     assert {member.id for member in here.membership.usable()} == {"b"}
@@ -319,15 +321,3 @@ def test_features_of_a_run_that_died_are_computed_elsewhere_unless_another_does(
     assert stock.able(mine, members["b"]) == free
     stock.ended(other, [])
     assert stock.able(mine, members["b"])
-
-
-def test_the_place_of_features_is_found_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Else, while features are computed, a thousand runs on 64 machines keep the driver busy."""
-    here = Here(monkeypatch, FakeRay("a", "b"))
-    members = here.welcome()
-    here.membership.stock.study(frozen(tmp_path))
-    here.membership.stock.begin(Job("gap", 0), members["a"])
-    monkeypatch.setattr(stock, "key_of", lambda *_, **__: pytest.fail("found again"))
-    assert not here.membership.stock.able(Job("fc", 0), members["b"])
