@@ -60,8 +60,7 @@ DEAF = 10.0
 no machine counts as silent for that time."""
 
 LATE = 60.0
-"""Seconds after which a shared file system shows at last what another machine wrote, as NFS does
-by default."""
+"""Seconds in which a shared file system must show what another machine wrote; NFS may need them."""
 
 CONNECT = 20.0
 """Seconds in which a cluster's head must answer."""
