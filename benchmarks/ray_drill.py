@@ -21,7 +21,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -77,9 +77,13 @@ def content(path: Path) -> Any:
 
 
 def ledger(out: Path) -> dict[str, Any]:
-    """Every file of runs and their evidence, by name; not the speed of this machine."""
+    """Every file of runs and their evidence, by name; not the speed of this machine.
+
+    Nor hidden files: what a killed process had begun to write, which nothing reads.
+    """
     found = (path for part in ("runs", "evidence") for path in out.glob(f"{part}/**/*"))
-    kept = (path for path in found if path.is_file() and "session" not in path.name)
+    left_out = (".", "session")
+    kept = (path for path in found if path.is_file() and not path.name.startswith(left_out))
     return {str(path.relative_to(out)): content(path) for path in kept}
 
 
@@ -131,8 +135,8 @@ def epochs(out: Path) -> int:
     return sum(path.stat().st_size for path in out.glob("runs/*/*/history.jsonl"))
 
 
-def processes(text: str, below: int) -> list[int]:
-    """Processes whose command line has `text` and which this one started, directly or not."""
+def processes(text: str, below: Collection[int]) -> list[int]:
+    """Processes whose command line has `text`, among those that these started, directly or not."""
     parents, commands = {}, {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
@@ -141,7 +145,8 @@ def processes(text: str, below: int) -> list[int]:
                 parents[int(entry.name)] = int(status.rpartition(")")[2].split()[1])
                 line = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
                 commands[int(entry.name)] = line.decode(errors="replace")
-    return [pid for pid, line in commands.items() if text in line and below in _above(pid, parents)]
+    found = [pid for pid, line in commands.items() if text in line]
+    return [pid for pid in found if set(_above(pid, parents)) & set(below)]
 
 
 def _above(pid: int, parents: dict[int, int]) -> Iterator[int]:
@@ -263,8 +268,8 @@ class Drill:
             command.kill()
         else:
             names = ("headtohead.runtime.worker", "ray::work")
-            workers = [pid for name in names for pid in processes(name, os.getpid())]
-            mine = sorted(set(workers) - set(processes("", command.pid)))
+            workers = [pid for name in names for pid in processes(name, [os.getpid()])]
+            mine = sorted(set(workers) - set(processes("", [command.pid])))
             if not mine:
                 return False
             with contextlib.suppress(ProcessLookupError):

@@ -71,8 +71,7 @@ class FakeRay:
 
         return SimpleNamespace(options=options)
 
-    def get(self, value: Any, timeout: float | None = None) -> Any:
-        found = next(value) if isinstance(value, Task) else value
+    def get(self, found: Any, timeout: float | None = None) -> Any:
         if isinstance(found, Exception):
             raise found
         return found() if callable(found) else found
@@ -115,8 +114,6 @@ def setup(device: str = "cpu", **changes: Any) -> dict[str, Any]:
         "question": question,
         "tokens": {},
         "secret": "",
-        "device": "cpu",
-        "workers": None,
         "weights": None,
         "cache": None,
         "per_run": {"cores": 1, "gpus": 1, "memory": None},

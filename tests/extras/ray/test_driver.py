@@ -51,7 +51,7 @@ class Cluster:
 
     def work(self, task: Task) -> None:
         job = task.arguments[0]["job"]
-        task.values += [{"event": "here"}, {"event": "start", "epochs": 0}]
+        task.values += [{"event": "alive"}, {"event": "start", "epochs": 0}]
         task.values.append(lambda: self.done(job["head"], job["seed"]))
 
     def done(self, head: str, seed: int) -> Event:
@@ -87,7 +87,7 @@ def test_one_broken_machine_fails_no_run(cluster: Make) -> None:
 
     def breaks(task: Task) -> None:
         if task.machine == "broken":
-            task.values += [{"event": "here"}, {"event": "died", "message": "no torch"}]
+            task.values += [{"event": "alive"}, {"event": "died", "message": "no torch"}]
         else:
             work(task)
 
@@ -261,6 +261,83 @@ def test_a_machine_that_is_asked_again_has_the_runs_that_it_has(
     assert max(most) == 2
 
 
+def test_a_run_that_was_lost_is_done_again_apart(cluster: Make) -> None:
+    """Else a machine cut off from the cluster, not from --out, writes into its successor's run."""
+    made = cluster(FakeRay("a"))
+    made.answers["a"] = {"sees": ["out"]}
+    work = made.work
+
+    def dies_once(task: Task) -> None:
+        if len(made.ray.asked(node.work)) == 1:
+            task.values += [{"event": "alive"}, FakeRay.exceptions.WorkerCrashedError()]
+        else:
+            work(task)
+
+    made.work = dies_once  # type: ignore[method-assign]
+    made.run(Job("gap", 0))
+    first, second = (task.arguments[0] for task in made.ray.asked(node.work))
+    assert (first["out"], first["files"]) == (str(made.ledger.out), {})
+    assert second["out"] is None
+    assert list(second["files"]) == ["study.yaml"]
+
+
+def test_what_a_shared_file_system_shows_late_is_waited_for(
+    cluster: Make, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a short run on NFS counts as lost five times in a row, and as failed."""
+    made = cluster(FakeRay("a"))
+    made.answers["a"] = {"sees": ["out"]}
+    begun, run = clock.now, type(made.ledger).run
+    late = lambda *given: run(*given) if clock.now > begun + 30 else None  # noqa: E731
+    monkeypatch.setattr(type(made.ledger), "run", late)
+    made.run(Job("gap", 0))
+    assert len(made.of("done")) == len(made.worked("a")) == 1
+
+
+def test_a_run_that_takes_too_much_memory_fails_alone_and_once(cluster: Make) -> None:
+    """Else it takes its machine's other runs with it, again and again."""
+    made = cluster(FakeRay("a", "b"))
+    work = made.work
+
+    def eats(task: Task) -> None:
+        if from_data(task.arguments[0]["job"]) == ALL[1]:
+            task.values += [{"event": "alive"}, FakeRay.exceptions.OutOfMemoryError("eaten")]
+        else:
+            work(task)
+
+    made.work = eats  # type: ignore[method-assign]
+    made.run(*ALL)
+    (error,) = made.of("error")
+    assert error["job"] == 1
+    assert "--per-run memory" in error["message"]
+    assert len(made.of("done")) == 3
+    assert len(made.ray.asked(node.work)) == 4
+
+
+def test_a_machine_whose_cores_others_took_is_told_and_asked_again(
+    cluster: Make, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a study that waits for what another of the cluster's users holds says nothing."""
+    made = cluster(FakeRay("a", CPU=1))
+    work, wait = made.work, made.ray.wait
+
+    def has_room_later(task: Task) -> None:
+        if len(made.ray.asked(node.work)) > 1:
+            work(task)
+
+    def later(*asked: Any, **options: Any) -> Any:
+        clock.now += 5
+        return wait(*asked, **options)
+
+    monkeypatch.setattr(made.ray, "wait", later)
+    made.work = has_room_later  # type: ignore[method-assign]
+    made.run(Job("gap", 0))
+    first, second = made.ray.asked(node.work)
+    assert (first.cancelled, second.cancelled) == (True, False)
+    assert len(made.of("said")) == len(made.of("done")) == 1
+    assert len(made.ray.asked(node.look)) == 2
+
+
 def test_a_task_that_is_given_up_is_ended(cluster: Make) -> None:
     """Else it goes on beside its successor, and takes its cores."""
     made = cluster(FakeRay("a"))
@@ -291,7 +368,7 @@ def test_features_are_ready_when_a_run_that_did_not_start_is_over(
     )
 
     def only_done(task: Task) -> None:
-        task.values += [{"event": "here"}, lambda: made.done("gap", 1)]
+        task.values += [{"event": "alive"}, lambda: made.done("gap", 1)]
 
     made.work = only_done  # type: ignore[method-assign]
     made.run(Job("gap", 1))

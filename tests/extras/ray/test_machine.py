@@ -51,8 +51,9 @@ def test_a_machine_sees_a_folder_only_by_its_secret(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("another command's")
     tokens = {name: str(tmp_path / name) for name in ("out", "cache", "none")}
     asked = {"device": "cpu", "cache": str(tmp_path), "places": {}, "tokens": tokens}
-    assert node.look({**asked, "secret": "secret", "shared": True})["sees"] == ["out"]
-    assert node.look({**asked, "secret": "secret", "shared": False})["sees"] == []
+    for shared, seen in ((True, ["out"]), (False, [])):
+        (found,) = node.look({**asked, "secret": "secret", "shared": shared})
+        assert found["sees"] == seen
 
 
 def test_a_machine_tells_the_version_of_pytorch_that_its_runs_record(
@@ -148,7 +149,7 @@ def test_what_was_fetched_in_part_long_ago_is_removed(tmp_path: Path) -> None:
 
 PRIORITY = """
 import os, ray
-ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False)
 print(ray.get(ray.remote(lambda: os.nice(0)).remote()) - os.nice(0))
 """
 
@@ -157,5 +158,8 @@ def test_workers_have_the_priority_of_the_command() -> None:
     """Else whatever else the machine does goes first: a study took up to 1.6 times as long."""
     environment = {**os.environ, **VARIABLES}
     command = [sys.executable, "-c", PRIORITY]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "0"
+    for _ in range(5):  # on a busy machine Ray may give up to start
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            break
+    assert done.stdout.strip() == "0", done.stderr

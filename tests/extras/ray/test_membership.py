@@ -15,7 +15,7 @@ from headtohead.core.errors import RunError, StorageError
 from headtohead.runtime.cluster import file_sets, node, stock
 from headtohead.runtime.cluster import membership as module
 from headtohead.runtime.cluster.membership import Membership
-from headtohead.runtime.cluster.stock import KnownMachine
+from headtohead.runtime.cluster.placement import ClusterMachine
 from headtohead.runtime.jobs import Job
 
 HAS = {"prepared/digest": PREPARED}
@@ -36,7 +36,7 @@ class Here:
         module.time.now += seconds  # type: ignore[attr-defined]
         self.membership.refresh()
 
-    def welcome(self, **changes: Any) -> dict[str, KnownMachine]:
+    def welcome(self, **changes: Any) -> dict[str, ClusterMachine]:
         """All machines say that they have the prepared set."""
         for task in self.ray.asked(node.look):
             if task in self.membership.pending:
@@ -144,6 +144,68 @@ class Fetching(Here):
     @property
     def last(self) -> Task:
         return self.ray.asked(file_sets.fetch)[-1]
+
+
+def test_a_machine_that_never_says_what_it_is_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a study waits for it for ever; or a slow one, on which Ray starts late, is lost."""
+    here = Here(monkeypatch, FakeRay("a"))
+    here.later(100)
+    assert here.said == []
+    here.later(25)
+    assert here.said == ["a is left out: it does not answer"]
+    assert here.ray.tasks[0].cancelled
+
+
+def test_a_machine_that_is_left_out_while_it_is_asked_again_stays_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else one with a full disk gets the same run again and again, without a word and an end."""
+    here = Here(monkeypatch, FakeRay("a", "b"))
+    members = here.welcome()
+    here.membership.ask_again(members["a"])
+    here.later(6)
+    here.membership.leave_out("a", "cannot be written to", disk=True)
+    assert here.welcome().keys() == {"b"}
+
+
+def test_a_machine_that_is_asked_again_goes_on_computing_features(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else another machine computes them, too, perhaps with other last bits, for the same seed."""
+    here = Here(monkeypatch, FakeRay("a", "b", "c"))
+    members = here.welcome()
+    stock, job = here.membership.stock, Job("gap", 0)
+    stock.study(frozen(tmp_path))
+    stock.begin(job, members["a"])
+    # Found once: a thousand runs, on 64 machines that wait, would keep the driver busy for nothing.
+    monkeypatch.delattr("headtohead.runtime.cluster.stock.key_of")
+    here.membership.ask_again(members["a"])
+    here.membership.leave_out("c", "cannot be written to")
+    assert {member.id for member in here.membership.usable()} == {"b"}
+    assert not stock.able(job, members["b"])
+    stock.features_ready(0, members["a"], here.membership.complete())
+    assert not stock.able(job, members["b"])
+    assert [task.machine for task in here.ray.asked(file_sets.hashed)] == ["a"]
+    here.later(6)
+    assert here.welcome().keys() == {"a", "b"}
+
+
+def test_a_machine_that_is_gone_while_it_is_asked_again_sends_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else those that fetch from it fail, and are left out."""
+    ray = FakeRay(ME, "a", "b", "c")
+    ray.idle = {ME}
+    here = Here(monkeypatch, ray)
+    for task in ray.asked(node.look):
+        settle(here.membership, task, answer(task.machine, has=HAS if task.machine != "c" else {}))
+    here.membership.ask_again(here.membership.usable()[0])
+    ray.machines.remove("a")
+    here.later(6)
+    settle(here.membership, ray.asked(file_sets.hashed)[0], FILES)
+    here.later(6)
+    (fetching,) = ray.asked(file_sets.fetch)
+    assert [machine for machine, _ in fetching.arguments[2]] == [ME, "b"]
 
 
 def test_a_fetch_that_gets_on_may_take_long_and_one_that_hangs_is_done_again(

@@ -14,6 +14,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,14 @@ from headtohead.probes.table import probe_named
 from headtohead.runtime.cluster import node, transfer
 from headtohead.runtime.cluster.file_sets import on
 from headtohead.runtime.cluster.membership import Membership
-from headtohead.runtime.cluster.placement import Kind, choose, kind_before, kind_of, seed_of
-from headtohead.runtime.cluster.stock import KnownMachine
+from headtohead.runtime.cluster.placement import (
+    ClusterMachine,
+    Kind,
+    choose,
+    kind_before,
+    kind_of,
+    seed_of,
+)
 from headtohead.runtime.cluster.transfer import DamagedFileError, Receiver
 from headtohead.runtime.executor import Event
 from headtohead.runtime.jobs import AnyJob, Job, SessionJob, as_data, from_data
@@ -51,6 +58,9 @@ began, the message says so. Nothing is wrong with the job."""
 DEAF = 10.0
 """Seconds between two looks at clocks from which this process was stopped, as by Ctrl-Z, or busy:
 no machine counts as silent for that time."""
+
+LATE = 60.0
+"""Seconds in which a shared file system must show what another machine wrote; NFS may need them."""
 
 CONNECT = 20.0
 """Seconds in which a cluster's head must answer."""
@@ -110,13 +120,15 @@ def connect(address: str | None, more: str = "") -> None:
         ) from error
 
 
+@dataclass
 class Attempt:
     """A job on a machine."""
 
-    def __init__(self, number: int, job: AnyJob, member: KnownMachine, receiver: Receiver) -> None:
-        self.number, self.job, self.member, self.receiver = number, job, member, receiver
-        self.heard = time.monotonic()
-        self.begun = False
+    job: AnyJob
+    member: ClusterMachine
+    receiver: Receiver
+    heard: float = field(default_factory=lambda: time.monotonic())
+    begun: bool = False
 
 
 class Driver:
@@ -183,6 +195,8 @@ class Driver:
                 self._end(ref, attempt, "its machine does not answer")
             elif not attempt.begun and silent > PATIENCE:  # others may have taken its cores
                 ray.cancel(ref, force=True)
+                found = f"{attempt.member.host} had no room in {PATIENCE / 60:g} minutes"
+                self._tell("said", message=f"{attempt.job} waits: {found}")
                 self._end(ref, attempt, NO_ROOM)
 
     def _bind(self) -> None:
@@ -196,7 +210,7 @@ class Driver:
                     self._bound[seed] = kind or kind_of(before)
                     break
 
-    def _unbind(self, job: AnyJob, member: KnownMachine) -> None:
+    def _unbind(self, job: AnyJob, member: ClusterMachine) -> None:
         """A seed of which nothing is trained may leave a kind whose machines end its runs."""
         seed, there = seed_of(job), self._membership.usable()
         alike = {machine.id for machine in there if machine.kind == member.kind}
@@ -233,19 +247,19 @@ class Driver:
             self._bound[seed] = member.kind
             self._membership.stock.begin(job, member)
             ref = self._start(job, member)
-            self._running[ref] = Attempt(self._numbers[job], job, member, Receiver(self._out, job))
+            self._running[ref] = Attempt(job, member, Receiver(self._out))
 
-    def _start(self, job: AnyJob, member: KnownMachine) -> Any:
-        probe = (
-            probe_named(self._ledger.file.study, job.probe) if isinstance(job, SessionJob) else None
-        )
+    def _start(self, job: AnyJob, member: ClusterMachine) -> Any:
+        study = self._ledger.file.study
+        probe = probe_named(study, job.probe) if isinstance(job, SessionJob) else None
         weights = self._membership.stock.weights(member)
-        shared = member.out and weights == self._ledger.file.study.backbone.weights
+        # What was lost may go on unseen: what follows it works apart, and sends its files.
+        shared = member.out and weights == study.backbone.weights and not self._deaths[job]
         names = transfer.reads(self._ledger, job, probe)
         order = {
             "job": as_data(job),
             "out": str(self._out) if shared else None,
-            "files": [] if shared else transfer.packed(self._ledger, names, weights),
+            "files": {} if shared else transfer.packed(self._ledger, names, weights),
             **self._membership.order(member),
         }
         per_run = self._setup["per_run"]
@@ -282,18 +296,18 @@ class Driver:
         except DamagedFileError as error:
             ray.cancel(ref, force=True)
             return str(error)
-        if kind in ("here", "alive", "piece"):
+        if kind in ("alive", "piece"):
             return None
         if kind in ("start", "done"):  # a run that only has to be probed does not start
-            there = self._membership.usable()
+            there = self._membership.complete()
             self._membership.stock.features_ready(seed_of(attempt.job), attempt.member, there)
         if kind == "done":
-            return self._checked(attempt.job, event)
+            return self._checked(attempt, event)
         if kind == "died":
             return str(event["message"])
         if kind in ("error", "refused"):
             return dict(event)
-        self._tell(**{**event, "job": attempt.number})
+        self._tell(**{**event, "job": self._numbers[attempt.job]})
         return None
 
     def _lost(self, ref: Any, attempt: Attempt, error: Exception) -> Event | str:
@@ -312,28 +326,26 @@ class Driver:
         self._membership.look_again()
         return why
 
-    def _checked(self, job: AnyJob, event: Event) -> Event | str:
+    def _checked(self, attempt: Attempt, event: Event) -> Event | str:
         """The end of a job whose files are all in the ledger, else why it is none."""
+        job, until = attempt.job, time.monotonic() + LATE
         if isinstance(job, Job):
-            if self._ledger.run(job.head, job.seed) is None:
-                return "its files did not arrive"
+            while self._ledger.run(job.head, job.seed) is None:
+                if not attempt.member.out or time.monotonic() >= until:
+                    return "its files did not arrive"
+                time.sleep(TICK)
             folder = self._ledger.run_folder(job.head, job.seed)
             if (folder / RECORD).is_file():
                 (folder / RESUME).unlink(missing_ok=True)
         return event
 
-    def _end(
-        self,
-        ref: Any,
-        attempt: Attempt,
-        end: Event | str,
-    ) -> None:
+    def _end(self, ref: Any, attempt: Attempt, end: Event | str) -> None:
         """A job is over, or to be done again: it died, or its machine cannot do it or is full."""
         del self._running[ref]
         attempt.receiver.close()
         job, member = attempt.job, attempt.member
         self._membership.stock.ended(job, self._at_work())
-        tell: Callable[..., None] = partial(self._tell, job=attempt.number)
+        tell: Callable[..., None] = partial(self._tell, job=self._numbers[job])
         if isinstance(end, str):
             self._deaths[job].append(member.id)
             self._unbind(job, member)

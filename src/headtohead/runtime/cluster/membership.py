@@ -10,14 +10,14 @@ import ray
 import headtohead
 from headtohead.core.errors import RunError, StorageError, UsageError, brief
 from headtohead.runtime.cluster import node
-from headtohead.runtime.cluster.placement import Kind, kind_of
-from headtohead.runtime.cluster.stock import Asked, Asking, KnownMachine, Stock
+from headtohead.runtime.cluster.placement import ClusterMachine, Kind, kind_of
+from headtohead.runtime.cluster.stock import Asked, Asking, Stock
 
 REFRESH = 5.0
 """Seconds between two looks at who is there."""
 
-ANSWER = 60.0
-"""Seconds that a machine may take to say what it is."""
+ANSWER = 120.0
+"""Seconds that a machine may take to say what it is: Ray starts a worker late on a busy one."""
 
 ABSENT = 60.0
 """Seconds without any machine after which a study ends: a new one may come."""
@@ -34,8 +34,8 @@ class Membership:
 
     def __init__(self, setup: dict[str, Any], note: Callable[[str], None]) -> None:
         self._setup, self._note = setup, note
-        self._members: dict[str, KnownMachine] = {}
-        self._kinds: dict[str, Kind] = {}
+        self._members: dict[str, ClusterMachine] = {}
+        self._doubted: set[str] = set()
         self._left_out: dict[str, str] = {}
         self._unbegun: Counter[str] = Counter()
         self._disk = self._lost = False
@@ -86,13 +86,13 @@ class Membership:
         if self._members:
             self._seen = now
         for gone in self._members.keys() - self._nodes.keys():
-            self._members.pop(gone)
-            self.stock.forget(gone, self.usable())
+            self._drop(gone)
             self._lost = True
         asked = {asked.machine for asked in self._asking.open.values() if not asked.place}
-        for new in self._nodes.keys() - self._members.keys() - asked - self._left_out.keys():
-            if self._slots(self._nodes[new]):
-                self._ask(new)
+        known = (self._members.keys() - self._doubted) | asked | self._left_out.keys()
+        for machine in self._nodes.keys() - known:
+            if self._slots(self._nodes[machine]):
+                self._ask(machine)
         for ref, waited in list(self._asking.open.items()):
             if now - waited.heard > (STILL if waited.place else ANSWER):
                 self._asking.drop(ref)
@@ -112,14 +112,7 @@ class Membership:
         return int(min(counts) + 1e-9)
 
     def _ask(self, machine: str) -> None:
-        asked = {
-            "device": self._device,
-            "cache": self._setup["cache"],
-            "tokens": self._setup["tokens"],
-            "secret": self._setup["secret"],
-            "shared": self._setup["shared"],
-            "places": self.stock.needs,
-        }
+        asked = {**self._setup, "device": self._device, "places": self.stock.needs}
         self._asking.ask(Asked(machine), node.look, asked)
 
     def settle(self, ref: Any) -> None:
@@ -132,7 +125,7 @@ class Membership:
             self._asking.drop(ref)  # it is gone, or left out
             return
         try:
-            answer = ray.get(next(ref) if place else ref)
+            answer = ray.get(next(ref))
         except (OSError, StorageError, StopIteration, ray.exceptions.RayError) as error:
             del self._asking.open[ref]
             why = brief(str(getattr(error, "cause", error)), 300)
@@ -167,13 +160,15 @@ class Membership:
 
     def _welcome(self, machine: str, found: dict[str, Any], answer: dict[str, Any]) -> None:
         version = answer["version"]
+        if machine in self._left_out:  # a run that it still had met a full disk meanwhile
+            return
         if version != headtohead.__version__:
             self.leave_out(machine, f"has headtohead {version}, not {headtohead.__version__}")
             return
-        kind = self._kinds[machine] = kind_of(answer["environment"])
-        member = self._members[machine] = KnownMachine(
+        self._doubted.discard(machine)
+        member = self._members[machine] = ClusterMachine(
             machine,
-            kind,
+            kind_of(answer["environment"]),
             self._slots(found),
             host=answer["host"],
             cores=found["Resources"]["CPU"],
@@ -184,14 +179,17 @@ class Membership:
         for place, folder in answer["has"].items():
             self.stock.have(member, place, folder)
 
-    def usable(self) -> list[KnownMachine]:
+    def usable(self) -> list[ClusterMachine]:
         """Machines that can do a job now, or when one of theirs is over."""
+        return [member for member in self.complete() if member.id not in self._doubted]
+
+    def complete(self) -> list[ClusterMachine]:
+        """Machines that have what every job reads, also those that are asked again."""
         return [member for member in self._members.values() if self.stock.is_complete(member)]
 
     def kinds(self) -> Collection[Kind]:
         """Of the machines that are there, also of those that fetch, or are asked again."""
-        there = self._nodes.keys() - self._left_out.keys()
-        return {self._kinds[machine] for machine in there & self._kinds.keys()}
+        return {member.kind for member in self._members.values()}
 
     def wait(self) -> None:
         """Until every machine that is there has said what it is, or does not answer."""
@@ -201,7 +199,7 @@ class Membership:
                 self.settle(ref)
             self.refresh()
 
-    def order(self, member: KnownMachine) -> dict[str, Any]:
+    def order(self, member: ClusterMachine) -> dict[str, Any]:
         """What `member` is told with every job."""
         question = {**self._setup["question"], "device": self._device, "workers": 1}
         weights = self.stock.weights(member)
@@ -226,20 +224,20 @@ class Membership:
         """Something died: see at once who is still there."""
         self._refreshed = 0.0
 
-    def ask_again(self, member: KnownMachine, died: str | None = None) -> None:
+    def ask_again(self, member: ClusterMachine, died: str | None = None) -> None:
         """`member` may have no room, or be gone: it says again what it is before it gets a job.
 
         `died` says how its worker ended where one died before its job began: where that comes
         again and again, and no job begins, the machine is left out.
         """
-        if self._members.pop(member.id, None) is None:
+        if member.id not in self._members.keys() - self._doubted:
             return
-        self.stock.forget(member.id, self.usable())
+        self._doubted.add(member.id)
         self._unbegun[member.id] += died is not None
         if self._unbegun[member.id] >= FETCHES:
             self.leave_out(member.id, f"ends every run before it begins: {died}")
 
-    def began(self, member: KnownMachine) -> None:
+    def began(self, member: ClusterMachine) -> None:
         """A job began there."""
         del self._unbegun[member.id]
 
@@ -247,14 +245,20 @@ class Membership:
         """No more jobs for that machine; `disk` says whether its disk is the reason."""
         if machine in self._left_out:
             return
-        member = self._members.pop(machine, None)
+        member = self._drop(machine)
         known = self._nodes.get(machine, {})
         host = member.host if member else known.get("NodeManagerHostname", machine)
         self._left_out[machine] = f"{host} {why}"
         self._disk = self._disk or disk
         self._note(f"{host} is left out: it {why}")
+
+    def _drop(self, machine: str) -> ClusterMachine | None:
+        """It is gone, or left out; what was known of it where it was a member."""
+        member = self._members.pop(machine, None)
         if member is not None:
-            self.stock.forget(machine, self.usable())
+            self._doubted.discard(machine)
+            self.stock.forget(machine, self.complete())
+        return member
 
     def check_hope(self) -> None:
         """Raises RunError or StorageError where no machine can do any job, nor will soon.

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 import headtohead
 from headtohead.core.errors import StorageError
-from headtohead.core.files import sha256_of, write_atomic
+from headtohead.core.files import sha256_of, sha256_of_bytes, write_atomic
 from headtohead.core.processes import Pool, Process, Worker, module_command
 from headtohead.core.system import CACHE_VARIABLE, cache_folder, cpu_name
 from headtohead.runtime.cluster import transfer
@@ -40,11 +40,11 @@ Order: TypeAlias = dict[str, Any]
 """A job with all that it takes: see `headtohead.runtime.cluster.driver`."""
 
 
-def look(asked: dict[str, Any]) -> dict[str, Any]:
-    """A task: what this machine is, what its cache has, and which folders it shares.
+def look(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A task: once, what this machine is, what its cache has, and which folders it shares.
 
-    `asked` names the device, the driver's cache, its tokens in --out and in that cache, and places
-    in a cache, each with the driver's folder and a file that must be there.
+    `asked` is the driver's setup with the device, and with places in a cache, each with the
+    driver's folder and a file that must be there.
     """
     cache = cache_here(asked["cache"])
     has = {}
@@ -52,7 +52,7 @@ def look(asked: dict[str, Any]) -> dict[str, Any]:
         for folder in (cache / place, *([Path(there)] if asked["shared"] else [])):
             if place not in has and _is_there(place, folder / file):
                 has[place] = str(folder)
-    return {
+    yield {
         "host": socket.gethostname(),
         "version": headtohead.__version__,
         "environment": environment(asked["device"]),
@@ -114,16 +114,16 @@ def torch_version() -> str:
 def work(order: Order) -> Iterator[Event]:
     """A task: do one job, and tell of it as a worker does.
 
-    Besides a worker's events there are "here" (it has begun), "alive", "piece" (of a file),
-    "refused" (this machine cannot do such jobs) and "died" (the worker has).
+    Besides a worker's events there are "alive" (first of all, and in silence), "piece" (of a
+    file), "refused" (this machine cannot do such jobs) and "died" (the worker has).
     """
-    yield {"event": "here", "host": socket.gethostname(), "pid": os.getpid()}
+    yield {"event": "alive"}
     job, known, own = from_data(order["job"]), dict[str, str](), not order["out"]
     try:
         out = _scratch(Path(order["cache"])) if own else Path(order["out"])
-        for name, content, digest in order["files"]:
+        for name, content in order["files"].items():
             write_atomic(out / name, content)
-            known[name] = digest
+            known[name] = sha256_of_bytes(content)
         yield from _do(job, out, order, known)
     except (OSError, StorageError) as error:
         yield {"event": "error", "message": str(error), "exit_code": StorageError.exit_code}

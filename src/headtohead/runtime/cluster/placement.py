@@ -4,18 +4,16 @@ All heads of a seed go to machines of one kind, whose numbers agree to the bit, 
 are taken within a seed. How many cores a machine has, or how fast they are, is no part of its kind.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
-from headtohead.runtime.executor import SomeJob
 from headtohead.runtime.jobs import AnyJob, Job
 
 Kind: TypeAlias = tuple[tuple[str, str], ...]
 """Names and values of the environment that a run's numbers depend on, in order of the names."""
-
-SomeMachine = TypeVar("SomeMachine", bound="ClusterMachine")
 
 ALIKE = ("torch", "platform", "device", "processor", "kernels")
 """Of `headtohead.store.records.NUMERIC_ENVIRONMENT`, what machines may differ in."""
@@ -23,12 +21,22 @@ ALIKE = ("torch", "platform", "device", "processor", "kernels")
 
 @dataclass
 class ClusterMachine:
-    """A machine and how many runs it can do at once; `busy` of them are being done."""
+    """A machine that said what it is, and how many runs it can do at once; it does `busy` of them.
+
+    `places` are the folders of what it has (see `file_sets`), by their place in a cache; `out` says
+    whether it sees the ledger's own folder, `shares` whether it sees the driver's own cache.
+    """
 
     id: str
     kind: Kind
     slots: int
     busy: int = 0
+    host: str = ""
+    cores: float = 0.0
+    cache: str = ""
+    out: bool = False
+    shares: bool = False
+    places: dict[str, str] = field(default_factory=dict)
 
 
 def kind_of(environment: Mapping[str, str]) -> Kind:
@@ -50,14 +58,14 @@ def kind_before(environment: Mapping[str, str], kinds: Collection[Kind]) -> Kind
 
 
 def choose(
-    waiting: Sequence[SomeJob],
+    waiting: Sequence[AnyJob],
     running: Collection[AnyJob],
-    machines: Collection[SomeMachine],
+    machines: Collection[ClusterMachine],
     kinds: Collection[Kind],
     bound: Mapping[int, Kind],
-    able: Callable[[SomeJob, SomeMachine], bool],
-    died: Mapping[SomeJob, Collection[str]] = MappingProxyType({}),
-) -> tuple[SomeJob, SomeMachine] | None:
+    able: Callable[[AnyJob, ClusterMachine], bool],
+    died: Mapping[AnyJob, Collection[str]] = MappingProxyType({}),
+) -> tuple[AnyJob, ClusterMachine] | None:
     """The next job and the machine for it; None where nothing can be started now.
 
     `kinds` are all that are there, also of machines that can do no job yet. `bound` says which kind
@@ -67,12 +75,14 @@ def choose(
     """
     if all(machine.busy >= machine.slots for machine in machines):
         return None
+    left = Counter(map(seed_of, waiting))
     for job in _ready(waiting, running):
         seed = seed_of(job)
         if (kind := bound.get(seed)) in kinds:
-            alike: Collection[SomeMachine] = [m for m in machines if m.kind == kind]
+            alike: Collection[ClusterMachine] = [m for m in machines if m.kind == kind]
         else:
-            worth = set(_worth(seed, waiting, _preferred(machines, died.get(job, ()))))
+            sound = _preferred(machines, died.get(job, ()))
+            worth = set(_worth(left[seed], len(waiting), sound))
             alike = [m for m in machines if m.kind in worth]
         preferred = _preferred(alike, died.get(job, ()))
         free = [m for m in preferred if m.busy < m.slots and able(job, m)]
@@ -81,7 +91,9 @@ def choose(
     return None
 
 
-def _preferred(machines: Collection[SomeMachine], died: Collection[str]) -> Collection[SomeMachine]:
+def _preferred(
+    machines: Collection[ClusterMachine], died: Collection[str]
+) -> Collection[ClusterMachine]:
     """All but those that it died on; all where there are no others."""
     return [machine for machine in machines if machine.id not in died] or machines
 
@@ -91,7 +103,7 @@ def seed_of(job: AnyJob) -> int:
     return job.seed if isinstance(job, Job) else 0
 
 
-def _ready(waiting: Sequence[SomeJob], running: Collection[AnyJob]) -> Iterator[SomeJob]:
+def _ready(waiting: Sequence[AnyJob], running: Collection[AnyJob]) -> Iterator[AnyJob]:
     """Jobs that wait for no other, in their order."""
     unfinished = {*waiting, *running}
     for job in waiting:
@@ -100,21 +112,17 @@ def _ready(waiting: Sequence[SomeJob], running: Collection[AnyJob]) -> Iterator[
             yield job
 
 
-def _worth(
-    seed: int, waiting: Iterable[AnyJob], machines: Collection[ClusterMachine]
-) -> Iterator[Kind]:
-    """The kinds that a seed may be given to, of which no run has been done.
+def _worth(heads: int, everything: int, machines: Collection[ClusterMachine]) -> Iterator[Kind]:
+    """The kinds that a seed with so many `heads` left may be given to, of which no run was done.
 
     One slow machine of its own kind must not keep all others waiting at the end: it is given a
     seed only where it does the seed's heads before the others have done all that is left. The
     kind with the most slots takes any.
     """
-    slots: dict[Kind, int] = {}
+    slots: Counter[Kind] = Counter()
     for machine in machines:
-        slots[machine.kind] = slots.get(machine.kind, 0) + machine.slots
-    seeds = [seed_of(job) for job in waiting]
-    heads, everything, largest = seeds.count(seed), len(seeds), max(slots.values())
+        slots[machine.kind] += machine.slots
+    largest = max(slots.values())
     for kind, mine in slots.items():
-        others = sum(slots.values()) - mine
-        if mine == largest or heads * others <= everything * mine:
+        if mine == largest or heads * (slots.total() - mine) <= everything * mine:
             yield kind

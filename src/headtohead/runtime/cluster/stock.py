@@ -20,22 +20,6 @@ from headtohead.store.ledger import Ledger
 
 
 @dataclass
-class KnownMachine(ClusterMachine):
-    """A machine that said what it is.
-
-    `places` are the folders of what it has (see `file_sets`), by their place in a cache; `out` says
-    whether it sees the ledger's own folder, `shares` whether it sees the driver's own cache.
-    """
-
-    host: str = ""
-    cores: float = 0.0
-    cache: str = ""
-    out: bool = False
-    shares: bool = False
-    places: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass
 class Asked:
     """What a machine was asked: what it is, or (where a place is named) to fetch, or to hash."""
 
@@ -53,11 +37,10 @@ class Asking:
         self.failures: Counter[tuple[str, str]] = Counter()
 
     def ask(self, asked: Asked, function: Callable[..., Any], *arguments: Any) -> None:
-        """By a task for that machine, which takes none of its cores."""
-        streams = {"num_returns": "streaming"} if asked.place else {}
+        """By a task for that machine, which takes none of its cores; None means that it gets on."""
         options = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": on(asked.machine)}
-        ref = ray.remote(function).options(**options, **streams).remote(*arguments)
-        self.open[ref] = asked
+        task = ray.remote(function).options(num_returns="streaming", **options)
+        self.open[task.remote(*arguments)] = asked
 
     def drop(self, ref: Any) -> None:
         """Nobody waits for the answer any more."""
@@ -81,6 +64,7 @@ class Stock:
         self._file_sets: dict[str, FileSet] = {}
         self._computing: dict[str, tuple[str, str]] = {}
         self._frozen: Ledger | None = None
+        self._features: dict[int, str] = {}
         prepared = Path(setup["prepared"])
         self._prepared = f"prepared/{prepared.name}"
         self.needs = {self._prepared: (str(prepared), MANIFEST)}
@@ -94,17 +78,18 @@ class Stock:
     def study(self, ledger: Ledger) -> None:
         """The study whose runs are to be done now."""
         self._frozen = ledger if ledger.file.study.backbone.frozen else None
+        self._features = {}
 
-    def is_complete(self, member: KnownMachine) -> bool:
+    def is_complete(self, member: ClusterMachine) -> bool:
         """Whether the machine has what every job reads."""
         return self.needs.keys() <= member.places.keys()
 
-    def supply(self, member: KnownMachine) -> None:
+    def supply(self, member: ClusterMachine) -> None:
         """Let the machine fetch what it lacks of that."""
         for place in self.needs.keys() - member.places.keys():
             self._fetch(member, place, member.cache)
 
-    def have(self, member: KnownMachine, place: str, folder: str) -> None:
+    def have(self, member: ClusterMachine, place: str, folder: str) -> None:
         """The machine has it in that folder, and others may fetch it there."""
         member.places[place] = folder
         sources = self._sources.setdefault(place, [])
@@ -121,7 +106,7 @@ class Stock:
         if not self._sources[place] and place in self.needs:
             raise RunError(f"cannot read {place} to send it to the cluster's machines: {why}")
 
-    def forget(self, machine: str, there: Collection[KnownMachine]) -> None:
+    def forget(self, machine: str, there: Collection[ClusterMachine]) -> None:
         """It is gone: what it was computing is computed elsewhere, and nothing fetched from it.
 
         Not so this process's own machine, which only does no jobs: from it the others get images.
@@ -132,7 +117,7 @@ class Stock:
         caches = {self._cache_of(member) for member in there}
         self._computing = {p: where for p, where in self._computing.items() if where in caches}
 
-    def _fetch(self, member: KnownMachine, place: str, cache: str) -> None:
+    def _fetch(self, member: ClusterMachine, place: str, cache: str) -> None:
         """Ask `member` to fetch, unless it does, or too many do: sources double as they fetch."""
         at_it = [asked.machine for asked in self._asking.open.values() if asked.place == place]
         sources = self._sources[place]
@@ -150,7 +135,7 @@ class Stock:
         wanted = self._file_sets[place]
         self._asking.ask(Asked(member.id, place), file_sets.fetch, wanted, cache, ordered)
 
-    def able(self, job: AnyJob, member: KnownMachine) -> bool:
+    def able(self, job: AnyJob, member: ClusterMachine) -> bool:
         """Whether the machine has the features that `job` is trained on, or is to compute them.
 
         They are computed on one machine and fetched by the others: by which layout of memory a
@@ -168,7 +153,7 @@ class Stock:
             return False
         return True
 
-    def begin(self, job: AnyJob, member: KnownMachine) -> None:
+    def begin(self, job: AnyJob, member: ClusterMachine) -> None:
         """`member` is given `job`: what is not there for it yet, it computes."""
         if self._frozen is not None:
             place = self._place(seed_of(job))
@@ -176,7 +161,7 @@ class Stock:
                 self._computing[place] = self._cache_of(member)
 
     def features_ready(
-        self, seed: int, member: KnownMachine, machines: Collection[KnownMachine]
+        self, seed: int, member: ClusterMachine, machines: Collection[ClusterMachine]
     ) -> None:
         """A run of the seed has begun on `member`: its features are complete there."""
         if self._frozen is None:
@@ -195,16 +180,18 @@ class Stock:
                 self._computing.pop(place, None)
 
     def _place(self, seed: int) -> str:
-        assert self._frozen is not None  # noqa: S101 - the callers ask
-        file = self._frozen.file
-        key = key_of(file.study, file.prepared, seed=seed, device=self._device)
-        place = f"features/{key.digest()}"
-        mine = Path(self._setup["prepared"]).parents[1] / place
-        if place not in self._sources and mine.is_dir():
-            self._sources[place] = [(self._me, str(mine))]
-        return place
+        """Of the features of that seed's runs; asked for every job and machine, found once."""
+        if seed not in self._features:
+            assert self._frozen is not None  # noqa: S101 - the callers ask
+            file = self._frozen.file
+            key = key_of(file.study, file.prepared, seed=seed, device=self._device)
+            place = self._features[seed] = f"features/{key.digest()}"
+            mine = Path(self._setup["prepared"]).parents[1] / place
+            if place not in self._sources and mine.is_dir():
+                self._sources[place] = [(self._me, str(mine))]
+        return self._features[seed]
 
-    def _cache_of(self, member: KnownMachine) -> tuple[str, str]:
+    def _cache_of(self, member: ClusterMachine) -> tuple[str, str]:
         """Where `member` keeps features: its host, none where all share it, and the folder.
 
         The same path alone says nothing: it may be another disk on each machine.
@@ -214,11 +201,11 @@ class Stock:
         host = "" if shared else member.host
         return host, str(Path(prepared).parents[1])
 
-    def prepared(self, member: KnownMachine) -> str:
+    def prepared(self, member: ClusterMachine) -> str:
         """The images' folder on that machine."""
         return member.places[self._prepared]
 
-    def weights(self, member: KnownMachine) -> str | None:
+    def weights(self, member: ClusterMachine) -> str | None:
         """The backbone's weights as `member` finds them; None for random ones."""
         if self._weights is None:
             named: str | None = self._setup["question"]["backbone"].get("weights")

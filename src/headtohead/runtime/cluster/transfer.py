@@ -4,7 +4,6 @@ import contextlib
 import glob
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from fnmatch import fnmatchcase
 from hashlib import file_digest, sha256
 from io import BufferedReader
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, TypeAlias
 
 from headtohead.config.strict_yaml import write_yaml
 from headtohead.core.errors import HeadToHeadError
-from headtohead.core.files import sha256_of, sha256_of_bytes, storage_error
+from headtohead.core.files import sha256_of, storage_error
 from headtohead.probes.base import Probe
 from headtohead.runtime.jobs import AnyJob, Job, SessionJob
 from headtohead.store.ledger import STUDY_FILE, Ledger
@@ -57,19 +56,16 @@ def reads(ledger: Ledger, job: AnyJob, probe: Probe[Any] | None = None) -> list[
     return [*own, *before, *seen, *_below(ledger.out, evidence, f"*/split-{split}.*")]
 
 
-def patterns(job: AnyJob) -> list[str]:
-    """Of the names of what `job` leaves in the ledger."""
-    if isinstance(job, SessionJob):
-        return [f"evidence/{glob.escape(job.probe)}/session.*"]
-    if not isinstance(job, Job):
-        return []
-    head, seed = glob.escape(job.head), f"seed-{job.seed}"
-    return [f"runs/{head}/{seed}/*", f"evidence/*/{head}/{seed}.*"]
-
-
 def writes(out: Path, job: AnyJob) -> list[str]:
     """The files that `job` left in `out`: records and manifests after what they speak of."""
-    found = (name for pattern in patterns(job) for name in _below(out, out, pattern))
+    if isinstance(job, SessionJob):
+        patterns = [f"evidence/{glob.escape(job.probe)}/session.*"]
+    elif isinstance(job, Job):
+        head, seed = glob.escape(job.head), f"seed-{job.seed}"
+        patterns = [f"runs/{head}/{seed}/*", f"evidence/*/{head}/{seed}.*"]
+    else:
+        patterns = []
+    found = (name for pattern in patterns for name in _below(out, out, pattern))
     return sorted(found, key=_rank)
 
 
@@ -90,10 +86,8 @@ def _below(out: Path, folder: Path, pattern: str) -> list[str]:
     return [path.relative_to(out).as_posix() for path in found if not path.name.startswith(".")]
 
 
-def packed(
-    ledger: Ledger, names: Iterable[str], weights: str | None
-) -> list[tuple[str, bytes, str]]:
-    """Name, content and SHA-256 of `study.yaml` and of `names`, to be sent with a job.
+def packed(ledger: Ledger, names: Iterable[str], weights: str | None) -> dict[str, bytes]:
+    """`study.yaml` and the files of these `names`, to be sent with a job.
 
     `weights` is the file of the backbone's weights on the machine that they are sent to.
     """
@@ -101,9 +95,11 @@ def packed(
     backbone = file.study.backbone.model_copy(update={"weights": weights})
     study = file.study.model_copy(update={"backbone": backbone})
     content = file.model_copy(update={"study": study}).model_dump(mode="json")
-    found = [(STUDY_FILE, write_yaml(content).encode())]
-    found += [(name, (ledger.out / name).read_bytes()) for name in names]
-    return [(name, content, sha256_of_bytes(content)) for name, content in found]
+    files = {STUDY_FILE: write_yaml(content).encode()}
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):  # what a lost run still wrote may go meanwhile
+            files[name] = (ledger.out / name).read_bytes()
+    return files
 
 
 def changed(out: Path, names: Iterable[str], known: dict[str, str]) -> Iterator[Piece]:
@@ -141,19 +137,15 @@ def _pieces(name: str, file: BufferedReader) -> Iterator[Piece]:
 
 
 class Receiver:
-    """Writes what is sent into a folder: each file appears whole, when its hash is right.
+    """Writes what is sent into a folder: each file appears whole, when its hash is right."""
 
-    Nothing but what `job` leaves is taken, so that no other machine writes elsewhere.
-    """
-
-    def __init__(self, out: Path, job: AnyJob) -> None:
+    def __init__(self, out: Path) -> None:
         self._out = out
-        self._own = [pattern.split("/") for pattern in ("logs/*", *patterns(job))]
         self._open: Path | None = None
 
     def take(self, piece: Mapping[str, Any]) -> None:
         """One piece. Raises DamagedFileError, and StorageError where it cannot be written."""
-        path = self._path(piece["name"])
+        path = self._out / piece["name"]
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -171,15 +163,6 @@ class Receiver:
             self._open = None
         except OSError as error:
             raise storage_error(path, error) from error
-
-    def _path(self, name: str) -> Path:
-        parts = name.split("/")
-        taken = ("" not in parts and ".." not in parts) and any(
-            len(parts) == len(own) and all(map(fnmatchcase, parts, own)) for own in self._own
-        )
-        if not taken:
-            raise DamagedFileError(f"a file called {name!r} was sent, which is none of the job's")
-        return self._out / name
 
     def close(self) -> None:
         """Leave nothing behind of a file that did not come to its end."""
