@@ -201,7 +201,7 @@ def _opened(path: Path) -> Any:
     except Exception as error:  # damaged bytes may be read as anything
         raise UsageError(
             f"weights {path.name} cannot be read ({_reason(error)}): the file is truncated, or in "
-            f" another format. Use .safetensors, or .pth of a state_dict; download it again."
+            f"another format. Use .safetensors, or .pth of a state_dict; download it again."
         ) from None
 
 
