@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headtohead.core.errors import StorageError, UsageError, reason_of
+from headtohead.core.errors import StorageError, UsageError
 from headtohead.core.files import (
     append_line,
     check_out,
@@ -240,9 +240,3 @@ def test_home_is_meant_by_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
     assert expanded(Path("a/~")) == Path("a/~")
     with pytest.raises(UsageError, match="~nobodyknows/x"):
         expanded("~nobodyknows/x")
-
-
-def test_an_error_that_says_nothing_is_told_by_its_type() -> None:
-    """Else "gives no vision model: ." leaves nothing to look for."""
-    assert reason_of(ValueError("one\n  two three"), 7) == "one two"
-    assert reason_of(AssertionError(), 7) == "AssertionError"

@@ -51,12 +51,18 @@ class StorageError(HeadToHeadError):
 
 
 def brief(value: Any, limit: int = BRIEF) -> str:
-    """A received value in one short line: a text as it stands, anything else by its repr."""
+    """A received value in one short line: a text as it stands, anything else by its repr.
+
+    What is too long loses its middle: a path ends with the name that tells it from others.
+    """
     try:
         text = value if isinstance(value, str) else repr(value)
     except Exception:  # a value of the user's own
         text = f"<{type(value).__name__}>"
-    return one_line(text if len(text) <= limit else f"{text[: limit - 1]}…")
+    if len(text) > limit:
+        end = limit // 3
+        text = f"{text[: limit - end - 1]}…{text[-end:]}"
+    return one_line(text)
 
 
 def reason_of(error: BaseException, limit: int) -> str:
