@@ -1,8 +1,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DATA ?= path/to/photographs
+VISION := .venv-extras-vision/bin/python
+SMALL := --network mobilenetv3_small_050 --image-size 128 --images 300 --epochs 10
 
-.PHONY: setup compare test test-extras lint style format docs house sbom wheel lowest peers bench clean
+.PHONY: setup compare test test-extras lint style format docs house sbom wheel lowest peers bench bench-backbones clean
 
 setup: .venv/.installed
 
@@ -94,6 +96,15 @@ lowest: .venv-lowest/.installed
 # headtohead and its peers by turns: make bench DATA=FOLDER BENCH='--quick'
 bench: setup peers
 	$(BIN)/python benchmarks/bench.py --data $(DATA) $(BENCH)
+	$(MAKE) bench-backbones
+
+# Features, fine-tuning and the linear head beside timm and scikit-learn, as Markdown.
+bench-backbones: .venv-extras-vision/.installed
+	$(VISION) benchmarks/frozen.py
+	$(VISION) benchmarks/fine_tuning.py
+	$(VISION) benchmarks/fine_tuning_study.py --data $(DATA) $(SMALL)
+	$(VISION) benchmarks/fine_tuning_study.py --data $(DATA) $(SMALL) --train none
+	$(VISION) benchmarks/linear_head.py --data $(DATA)
 
 # What benchmarks compare with, in environments of their own.
 peers: .venv-peers/.installed .venv-torch-peers/.installed
