@@ -138,8 +138,8 @@ def _open(
     ledger = Ledger.create(folder, file)
     if others := [head for head in ledger.file.study.heads if head not in spec.heads]:
         display.note(
-            f"The study in {folder} has {names(others)}, too: they are trained to as many "
-            f"seeds, and reported. Another --out leaves them out."
+            f"The study in {folder} also has {names(others)}, which this command trains to as many "
+            f"seeds, and reports. With another --out they are left out."
         )
     for line in (
         *holdout_lines(file.sizes["test"], file.given or ()),
