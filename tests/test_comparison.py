@@ -172,7 +172,7 @@ def test_heads_and_seeds_grow_without_training_anything_twice(
     assert (out / "runs/gap/seed-0/run.json").read_bytes() == before
     assert curves(out) == curves(undisturbed)
     fewer = finish(command(out, "--heads", "gap"))
-    assert "has fc_dropout, too" in fewer.stderr  # else a head left out goes on costing hours
+    assert "also has fc_dropout" in fewer.stderr  # else a head left out goes on costing hours
     assert Ledger.open(out).file.functions == {"gap": "one linear layer on the means"}
 
 
