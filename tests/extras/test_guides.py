@@ -30,6 +30,8 @@ NOT_HERE = {
     "flowers.yaml": "needs photographs and weights that are not part of the repository",
     "cats.yaml": "needs photographs and weights that are not part of the repository",
     "tuned.yaml": "needs photographs and weights that are not part of the repository",
+    "--out cats": "needs hours, and photographs that are not part of the repository",
+    "--weights cats": "needs photographs and weights that are not part of the repository",
     "--trials 8": "is the command above it with more options, of a study that is quoted",
 }
 LINES = [(page, line) for page in PAGES for line in commands_of(page)]
