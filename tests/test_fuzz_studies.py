@@ -159,6 +159,7 @@ commands = st.sampled_from(
 @example(command=["report"], rest=["x" * 300])
 @example(command=["plan", "--no-timing"], rest=["--out", "x" * 300])
 @example(command=["plan", "--no-timing"], rest=["x" * 300])
+@example(command=["plan", "--no-timing"], rest=["quick", "\x1e"])
 def test_any_command_line(
     command: list[str], rest: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,6 +91,11 @@ class Group(click.Group):
         except HeadToHeadError as error:
             _tell(str(error))
             context.exit(error.exit_code)
+        except click.UsageError as error:
+            if type(error) is not click.UsageError:
+                raise
+            # Words too many are quoted as they came.
+            raise click.UsageError(one_line(error.message), error.ctx) from None
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise  # whoever read the output has seen enough: click knows what to do
