@@ -154,7 +154,7 @@ def guidance_of(spec: StudySpec, answer: PreflightAnswer) -> tuple[str, ...]:
 
 
 def _smaller_images(side: int, about: Mapping[str, str]) -> list[str]:
-    """A sentence where pretrained weights know larger images than those of `side` pixels."""
+    """A sentence where a backbone with weights is made for images larger than `side` pixels."""
     trained = about.get("its image size", "")
     if (
         about.get("weights", "random") == "random"
@@ -163,8 +163,8 @@ def _smaller_images(side: int, about: Mapping[str, str]) -> list[str]:
     ):
         return []
     return [
-        f"The backbone's weights were trained on images of {trained} pixels, and this study's have "
-        f"{side}. --image-size {trained} is slower and often more accurate."
+        f"The backbone is made for images of {trained} pixels, and this study's have {side}. With "
+        f"pretrained weights --image-size {trained} is slower and often more accurate."
     ]
 
 
