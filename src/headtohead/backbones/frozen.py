@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from headtohead.backbones.base import Backbone
+from headtohead.backbones.folding import Folding, folding_of
 from headtohead.backbones.layers import BatchNorm
 from headtohead.backbones.stages import stages_of, used_parameters
 from headtohead.backbones.table import backbone_of
@@ -97,6 +98,7 @@ class Frozen(Held):
     """
 
     shared: Callable[[Any, str], Tensor] | None = None
+    _folding: Folding | None = None
 
     def __init__(self, trunk: Backbone, seen: dict[SeenKey, Tensor] | None = None) -> None:
         super().__init__(trunk.requires_grad_(False).eval())
@@ -106,6 +108,21 @@ class Frozen(Held):
     def held(self) -> Iterable[nn.Module]:
         """All of it."""
         return (self.trunk,)
+
+    def fold(self, images: Tensor) -> None:
+        """Without gradients compute with folded batch norms from now on: the same up to rounding.
+
+        `images` (N, 3, H, W) are laid out and on the device as those to come: see `folding_of`.
+        """
+        self._folding = folding_of(self.trunk, images)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) in [0, 1] → (N, channels, h, w)."""
+        folding = self._folding
+        if folding is None or torch.is_grad_enabled() or images.device != folding.device:
+            return super().forward(images)
+        with folding:
+            return super().forward(images)
 
     def train(self, mode: bool = True) -> Self:
         """Change nothing of the trunk, whose hundreds of modules are in evaluation mode already."""

@@ -35,8 +35,8 @@ from headtohead.core.errors import DataError
 from headtohead.core.files import digest_of, storage_error, unreadable, write_atomic
 from headtohead.data.rowfile import create, see_room
 
-FORMAT = 1
-"""Version of the folder's layout, part of every key."""
+FORMAT = 2
+"""Version of the folder's files and of how features are computed, part of every key."""
 
 FEATURES, MANIFEST, DONE, LAYOUT = "features.npy", "manifest.json", "done", "layout"
 MOST_CHUNKS = 64

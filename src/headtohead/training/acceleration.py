@@ -6,16 +6,16 @@ all the same, slower, and a run's record says so.
 
 from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 import torch
 from torch import nn
 
-from headtohead.backbones.base import Backbone
 from headtohead.backbones.table import build_backbone
 from headtohead.config.recipe import Precision
 from headtohead.config.study import BackboneSpec
 
+Module = TypeVar("Module", bound=nn.Module)
 Kernels: TypeAlias = Literal["fused", "plain"]
 
 
@@ -23,7 +23,7 @@ def _is_there() -> bool:
     return find_spec("headtohead.accel") is not None
 
 
-def fastest(backbone: Backbone) -> Backbone:
+def fastest(backbone: Module) -> Module:
     """`backbone` itself, its parts replaced by faster ones of the same parameters, if there are."""
     if not _is_there():
         return backbone

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from headtohead.backbones.folding import EXAMPLES
 from headtohead.backbones.frozen import Frozen, frozen_backbone
 from headtohead.config.study import BackboneSpec
 from headtohead.core.errors import UsageError
@@ -65,13 +66,13 @@ def frozen_features(
 
     Other processes that want the same share the work. `seed` is that of the runs to come: it
     matters where the backbone's weights are random. The process's own backbone, which probes
-    show further images to, computes in the same layout from now on, and keeps those that have a
+    show further images to, computes in the same way from now on, and keeps those that have a
     name in the cache. Raises UsageError where the backbone cannot be built, its weights have
     changed or its features are not finite, StorageError and DataError as the cache does.
     """
     found, layout = _found(key, spec, prepared.images, cache, seed=seed, device=device, tell=tell)
     lent = frozen_backbone(spec, stream_seed(seed, "init/backbone"), lent=True)
-    lay_out(lent, LAYOUTS[layout])
+    _settle(lent.to(device), prepared.images, layout, device)
     lent.shared = SharedMaps(key, spec, cache, seed, device, layout)
     return Features(found, prepared.labels, device)
 
@@ -149,14 +150,14 @@ def compute(
     with Extraction.begin(folder, key, len(images), maps, size) as work:
         timed = images[: BATCH_ON_GPU if device.type == "cuda" else TIMED]
         agreed = work.agreed(LAYOUT, lambda: layout or network.fastest(timed))
-        before = _pictures(work)
+        before = _computed(work)
         for number in work.to_compute():
             view, part = work.batches[number]
             features = network(images[part], agreed, mirror=view == 1)
             kept = features.to(getattr(torch, key.dtype))
             _check_finite(features, kept, spec)
             work.write(number, kept.cpu().numpy())
-            done, total = _pictures(work), key.views * len(images)
+            done, total = _computed(work), key.views * len(images)
             mine = done - before
             tell(done, total, (time.monotonic() - began) * (total - done) / mine)
         work.finish()
@@ -177,32 +178,28 @@ def _check_finite(features: Tensor, kept: Tensor, spec: BackboneSpec) -> None:
     )
 
 
-def _pictures(work: Extraction) -> int:
+def _computed(work: Extraction) -> int:
     """Images that are done, each view counted."""
     return int(work.images[work.done()].sum())
 
 
 class Network:
-    """A frozen backbone on a device, in either memory layout."""
+    """A frozen backbone on a device, in either memory layout, its batch norms folded."""
 
     def __init__(self, backbone: Frozen, device: torch.device) -> None:
         self._device = device
-        self._layout = "contiguous"
+        self._layout = ""
         self._backbone = fastest(backbone).to(device).eval()
 
     @torch.inference_mode()
     @tf32(allowed=False)
     def __call__(self, images: NDArray[np.uint8], layout: str, *, mirror: bool = False) -> Tensor:
         """(n, H, W, 3) uint8 → (n, h, w, C) float32."""
-        form = LAYOUTS[layout]
         if layout != self._layout:
-            lay_out(self._backbone, form)
+            _settle(self._backbone, images, layout, self._device)
             self._layout = layout
-        pixels = without_copy(np.ascontiguousarray(images)).to(self._device)
-        pictures = pixels.permute(0, 3, 1, 2).to(torch.float32).div_(255)
-        if mirror:
-            pictures = pictures.flip(3)
-        features: Tensor = self._backbone(pictures.contiguous(memory_format=form))
+        pictures = _pictures_of(images, layout, self._device)
+        features: Tensor = self._backbone(pictures.flip(3) if mirror else pictures)
         return features.permute(0, 2, 3, 1).contiguous()
 
     def fastest(self, images: NDArray[np.uint8]) -> str:
@@ -221,3 +218,16 @@ class Network:
                     torch.cuda.synchronize(self._device)
                 taken.append(clock() - began)
         return min(LAYOUTS, key=lambda layout: min(seconds[layout][1:]))
+
+
+def _settle(backbone: Frozen, images: NDArray[np.uint8], layout: str, device: torch.device) -> None:
+    """Have the backbone, which is on the device, compute images like these in a layout."""
+    lay_out(backbone, LAYOUTS[layout])
+    backbone.fold(_pictures_of(images[:EXAMPLES], layout, device))
+
+
+def _pictures_of(images: NDArray[np.uint8], layout: str, device: torch.device) -> Tensor:
+    """(n, H, W, 3) uint8 → (n, 3, H, W) in [0, 1]."""
+    pixels = without_copy(np.ascontiguousarray(images)).to(device)
+    pictures = pixels.permute(0, 3, 1, 2).to(torch.float32).div_(255)
+    return pictures.contiguous(memory_format=LAYOUTS[layout])
