@@ -1,6 +1,7 @@
 """Progress: everything a user waits for is told, on a terminal and in a log file."""
 
 import io
+import time
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,32 @@ def test_a_log_file_has_no_line_twice_and_no_count_of_nothing() -> None:
         "looking: 9 of 9",
         "listing: 1,200",
     ]
+
+
+def test_time_left_is_that_of_training_and_told_once_it_can_be_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lost: "787 min left" of three, where features took a minute and one epoch in 875 was done."""
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    console = Console(file=io.StringIO(), width=100)
+    ledger = study_ledger(tmp_path)
+    jobs = [Job(head, seed) for head in ("fc", "gap") for seed in range(60)]
+    epochs = ledger.file.study.recipe_for("fc").epochs
+    record = {**RECORD, "pictures_per_second": 123.0}
+    with Display(console) as display:
+        display.begin(ledger, jobs, jobs)
+        for done in (5000, 10_000):
+            now += 300
+            features = {"event": "features", "done": done, "pictures": 10_000, "left": 300.0}
+            display.event(jobs[0], features)
+        for job in jobs[:2]:
+            display.event(job, {"event": "start", "epochs": 0})
+            for epoch in range(1, epochs + 1):
+                now += 2
+                display.event(job, {"event": "epoch", "record": {**record, "epoch": epoch}})
+            display.event(job, {"event": "done", "status": "finished"})
+    assert isinstance(console.file, io.StringIO)
+    lines = [line for line in console.file.getvalue().splitlines() if "images/s" in line]
+    assert "left" not in lines[0]
+    assert lines[-1].endswith(f"{118 * 2 * epochs / 60:.0f} min left")

@@ -19,6 +19,9 @@ from headtohead.store.ledger import Ledger
 PLAIN_INTERVAL = 10.0  # seconds between two plain lines on the same subject
 MOST_ROWS = 24
 
+LEAST_DONE = 0.01
+"""Of the epochs to do, before their pace says how long the others take."""
+
 
 @dataclass
 class _RunProgress:
@@ -100,6 +103,8 @@ class Display:
         row = self._rows[job]
         kind = event["event"]
         if kind == "features":
+            if self._epochs()[0] == self._at_begin:  # what all runs share is no part of one
+                self._began = time.monotonic()
             self.progress("computing features", event["done"], event["pictures"], event["left"])
         elif kind == "start":
             self._stage = None
@@ -141,10 +146,10 @@ class Display:
         return sum(row.done for row in rows), sum(row.epochs for row in rows)
 
     def _left(self) -> str:
-        """Time left, from what was done since training began; empty while nothing was."""
+        """Time left, from what was done since training began; empty while that says too little."""
         done, total = self._epochs()
         since = done - self._at_begin
-        if since <= 0:
+        if since <= 0 or since < LEAST_DONE * (total - self._at_begin):
             return ""
         return _time_left((time.monotonic() - self._began) * (total - done) / since)
 
