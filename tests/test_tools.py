@@ -132,7 +132,7 @@ def test_the_bill_of_materials_names_what_is_installed() -> None:
     torch = next(part for part in bill["components"] if part["name"] == "torch")
     import torch as installed
 
-    assert torch["version"] == installed.__version__
+    assert torch["version"].partition("+")[0] == installed.__version__.partition("+")[0]
     root = next(part for part in bill["dependencies"] if "headtohead@" in part["ref"])
     assert torch["purl"] in root["dependsOn"]
 

@@ -15,6 +15,8 @@ from headtohead.core.text import MEGA
 
 MOST_LISTED = 60
 
+NO_LICENCE = "not known: look it up before you hand a model on"
+
 
 def backbones(
     name: str | None = None,
@@ -61,7 +63,7 @@ def describe(spec: BackboneSpec, backbone: Backbone, image_size: int | None = No
     height, width = backbone.map_size(side)
     parameters = sum(p.numel() for p in backbone.parameters())
     images = torch.zeros(1, 3, side, side)
-    licence = _licence(backbone)
+    licence = _licence(spec, backbone)
     read = f"{spec.weights} (SHA-256 {spec.weights_sha256})"
     rows = {
         "maps": f"{backbone.channels} × {height} × {width} of {side} × {side} images",
@@ -71,7 +73,7 @@ def describe(spec: BackboneSpec, backbone: Backbone, image_size: int | None = No
         **backbone.preprocessing(),
         "weights": "random" if spec.weights is None else read,
         "trained": spec.training,
-        "licence": f"{licence} (of its pretrained weights)" if licence else "not known",
+        "licence": f"{licence} (of its pretrained weights)" if licence else NO_LICENCE,
     }
     wide = max(map(len, rows))
     return [spec.name, "", *(f"{topic:<{wide}}  {told}" for topic, told in rows.items())]
@@ -92,17 +94,18 @@ def facts(spec: BackboneSpec, backbone: Backbone) -> dict[str, str]:
     size = sum(value.numel() * value.element_size() for value in values)
     own = spec.weights == "pretrained"
     source = "the library's own" if own else f"the file {PurePath(spec.weights).name}"
-    licence = _licence(backbone) if own else None
     return {
         **found,
         "weights": f"{source}, {size / MEGA:,.1f} MB of tensors",
         "SHA-256": spec.weights_sha256 or "not known",
-        "licence": licence or "not known: look it up before you hand a model on",
+        "licence": _licence(spec, backbone) or NO_LICENCE,
     }
 
 
-def _licence(backbone: Backbone) -> str | None:
-    """Of its library's own weights, as timm has it; None where it is not known."""
+def _licence(spec: BackboneSpec, backbone: Backbone) -> str | None:
+    """Of its library's own weights, as timm has it; None where it is not known, as of a file's."""
+    if spec.weights not in (None, "pretrained"):
+        return None
     found: str | None = getattr(network_of(backbone), "pretrained_cfg", {}).get("license")
     return found
 

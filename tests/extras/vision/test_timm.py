@@ -259,5 +259,8 @@ def test_the_command_filters_and_describes() -> None:
     assert all("lite0" in name for name in names)
     command = ["backbones", "timm:tf_efficientnet_lite0", "--weights", str(lite0()), *ORDER]
     told = CliRunner().invoke(main, command, catch_exceptions=False).stdout
-    for words in ("1280 × 7 × 7", "3,371,008", "apache-2.0", "87.5%", "5793442"):
+    for words in ("1280 × 7 × 7", "3,371,008", "87.5%", "5793442", "not known: look it up"):
         assert words in told
+    assert "apache-2.0" not in told, "the licence of timm's weights, said of a file's"
+    own = CliRunner().invoke(main, command[:2], catch_exceptions=False).stdout
+    assert "apache-2.0 (of its pretrained weights)" in own
