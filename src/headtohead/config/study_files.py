@@ -1,6 +1,7 @@
 """Studies by name or from YAML files, with what the user gave on top."""
 
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from importlib import resources
 from pathlib import Path
@@ -124,14 +125,16 @@ def _given(overrides: dict[str, Any]) -> dict[str, Any]:
 def name_after(data: str) -> str:
     """What a study of `data` is called: `flowers`, of `~/photos/flowers/` and of `flowers.tar.gz`.
 
-    What a study's name may not hold becomes a hyphen.
+    Letters lose their accents (`Vögel` is `Vogel`), and what else a study's name may not hold
+    becomes a hyphen.
     """
     place = data.partition("#")[0] if ":" in data else data
     last = re.split(r"[/\\:]", place.rstrip("/\\"))[-1]
     if last in ("", ".", ".."):
         last = expanded(data).resolve().name
     last = re.sub(r"(\.tar)?\.(zip|tar|tgz|tbz2?|txz|gz|bz2|xz)$", "", last, flags=re.IGNORECASE)
-    name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", last)[:NAME_LENGTH]
+    plain = "".join(c for c in unicodedata.normalize("NFKD", last) if not unicodedata.combining(c))
+    name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", plain)[:NAME_LENGTH]
     return re.sub(r"^[^A-Za-z0-9]+|[^A-Za-z0-9]+$", "", name) or "study"
 
 
