@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from headtohead.backbones import folding as folding_module
 from headtohead.backbones.folding import folded, folding_of
 from headtohead.backbones.frozen import frozen_backbone
 from headtohead.config.study import BackboneSpec
@@ -195,6 +196,23 @@ def test_a_use_that_pytorch_does_not_see_is_found_by_the_maps() -> None:
         expected = network(IMAGES)
         with folded(network, IMAGES):
             assert torch.equal(network(IMAGES), expected)
+
+
+def test_a_kernel_that_pytorch_has_not_costs_speed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Builds of PyTorch differ: a study must not end where the network itself can be computed."""
+    network = Own(lambda own, images: functional.relu(own.norm(own.first(images))))
+    assert what(network) == {"first"}
+    monkeypatch.setitem(
+        folding_module._KERNELS, functional.relu, lambda _, inplace: ("unheard of", [], "")
+    )
+    assert what(network) == set()
+
+
+def test_an_activation_of_named_arguments_is_computed_after() -> None:
+    def together(own: Own, images: Tensor) -> Any:
+        return functional.relu(input=own.norm(own.first(images)))
+
+    assert what(Own(together)) == {"first"}
 
 
 def test_padding_by_name_is_kept() -> None:
