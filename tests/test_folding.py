@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from headtohead.backbones import folding as folding_module
 from headtohead.backbones.folding import folded, folding_of
 from headtohead.backbones.frozen import frozen_backbone
 from headtohead.config.study import BackboneSpec
