@@ -201,9 +201,7 @@ def test_a_kernel_that_pytorch_has_not_costs_speed_alone(monkeypatch: pytest.Mon
     """Builds of PyTorch differ: a study must not end where the network itself can be computed."""
     network = Own(lambda own, images: functional.relu(own.norm(own.first(images))))
     assert what(network) == {"first"}
-    monkeypatch.setitem(
-        folding_module._KERNELS, functional.relu, lambda _, inplace: ("unheard of", [], "")
-    )
+    monkeypatch.setitem(_KERNELS, functional.relu, lambda _, inplace: ("unheard of", [], ""))
     assert what(network) == set()
 
 
