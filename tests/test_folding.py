@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from headtohead.backbones.folding import folded, folding_of
+from headtohead.backbones.folding import _KERNELS, folded, folding_of
 from headtohead.backbones.frozen import frozen_backbone
 from headtohead.config.study import BackboneSpec
 from headtohead.training.device import lay_out
