@@ -45,7 +45,7 @@ def ours(given: argparse.Namespace, photographs: Path, folder: Path) -> None:
     from headtohead.data.feature_cache import key_of
     from headtohead.data.pipeline import prepare_study, split_study
     from headtohead.training.device import set_up_worker
-    from headtohead.training.feature_extraction import frozen_features
+    from headtohead.training.feature_extraction import CachedFeatures
     from headtohead.training.inputs import Inputs, Pictures
     from headtohead.training.plans import RunPlan
     from headtohead.training.run import train
@@ -72,9 +72,8 @@ def ours(given: argparse.Namespace, photographs: Path, folder: Path) -> None:
     inputs: Inputs = Pictures(prepared.images, prepared.labels, device)
     if study.backbone.frozen:
         key = key_of(study, prepared.digest, seed=0, device="cpu")
-        inputs = frozen_features(
-            key, study.backbone, prepared, folder, seed=0, device=device, tell=lambda *_: None
-        )
+        cached = CachedFeatures(key, study.backbone, folder, 0, device)
+        inputs = cached.of_prepared(prepared, lambda *_: None)
     record = train(plan, inputs, split_study(study, prepared, 0), folder / "run", Silent())
     if record.epochs != given.epochs:
         raise SystemExit(f"{record.epochs} epochs of {given.epochs}: {record.failure}")

@@ -36,7 +36,7 @@ from headtohead.stats.metrics import accuracy
 from headtohead.store.records import BEST
 from headtohead.training import checkpoint
 from headtohead.training.device import set_up_worker
-from headtohead.training.feature_extraction import frozen_features
+from headtohead.training.feature_extraction import CachedFeatures
 from headtohead.training.inference import infer
 from headtohead.training.inputs import Features
 from headtohead.training.plans import RunPlan
@@ -86,9 +86,8 @@ def measured(given: argparse.Namespace, cache: Path) -> str:
     study = study_of(given)
     _, prepared = prepare_study(study, cache=cache, progress=lambda *_: None)
     key = key_of(study, prepared.digest, seed=0, device="cpu")
-    features = frozen_features(
-        key, study.backbone, prepared, cache, seed=0, device=CPU, tell=lambda *_: None
-    )
+    cached = CachedFeatures(key, study.backbone, cache, 0, CPU)
+    features = cached.of_prepared(prepared, lambda *_: None)
     parts = split_study(study, prepared, 0)
     seconds: dict[str, list[float]] = {"headtohead": [], "scikit-learn": []}
     scores: dict[str, float] = {}

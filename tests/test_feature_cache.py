@@ -21,7 +21,7 @@ from headtohead.core.errors import DataError, UsageError
 from headtohead.core.files import sha256_of
 from headtohead.data.feature_cache import DONE, FEATURES, Extraction, FeatureKey, open_features
 from headtohead.training.augment import Augmentation
-from headtohead.training.feature_extraction import compute
+from headtohead.training.feature_extraction import CachedFeatures
 from headtohead.training.inputs import Features, without_copy
 
 CPU = torch.device("cpu")
@@ -50,14 +50,15 @@ def key(spec: BackboneSpec, **changes: Any) -> FeatureKey:
     return replace(usual, **changes)
 
 
+def cached_features(cache: Path, spec: BackboneSpec, **changes: object) -> CachedFeatures:
+    return CachedFeatures(key(spec, **changes), spec, cache, 0, CPU)
+
+
 def computed(
-    folder: Path,
-    spec: BackboneSpec,
-    tell: Callable[[int, int, float], None] = lambda *_: None,
-    **changes: object,
+    source: CachedFeatures, tell: Callable[[int, int, float], None] = lambda *_: None
 ) -> NDArray[np.generic]:
-    compute(key(spec, **changes), spec, images(), folder, seed=0, device=CPU, tell=tell)
-    found = open_features(folder)
+    source.compute(images(), tell)
+    found = open_features(source.folder)
     assert found is not None
     return found
 
@@ -81,17 +82,18 @@ def test_features_that_are_not_finite_are_not_kept(tmp_path: Path) -> None:
     """Else every head is trained on infinity, and the cache keeps it for the next study."""
     loud = BackboneSpec(name="test_feature_cache:Loud", train="none")
     with pytest.raises(UsageError, match=r"float16, .*features: float32"):
-        computed(tmp_path / "a", loud)
-    assert open_features(tmp_path / "a") is None
-    assert np.isfinite(computed(tmp_path / "b", loud, dtype="float32")).all()
+        computed(cached_features(tmp_path, loud))
+    assert open_features(cached_features(tmp_path, loud).folder) is None
+    assert np.isfinite(computed(cached_features(tmp_path, loud, dtype="float32"))).all()
+    lost = BackboneSpec(name="test_feature_cache:Lost", train="none")
     with pytest.raises(UsageError, match="gives NaN or infinity"):
-        computed(tmp_path / "c", BackboneSpec(name="test_feature_cache:Lost", train="none"))
+        computed(cached_features(tmp_path, lost))
 
 
 def test_features_are_what_the_backbone_makes_of_the_images(tmp_path: Path) -> None:
     """Else heads are compared on something else; mirrored views are of mirrored images."""
     spec = frozen_spec(tmp_path)
-    found = computed(tmp_path / "cache" / "f", spec, views=2, dtype="float32")
+    found = computed(cached_features(tmp_path, spec, views=2, dtype="float32"))
     pixels = torch.from_numpy(images()).permute(0, 3, 1, 2).float() / 255
     backbone = frozen_backbone(spec, 0)
     with torch.no_grad():
@@ -100,26 +102,27 @@ def test_features_are_what_the_backbone_makes_of_the_images(tmp_path: Path) -> N
     for view in (0, 1):
         kept = without_copy(np.asarray(found[view])).permute(0, 3, 1, 2)
         torch.testing.assert_close(kept, expected[view], rtol=1e-5, atol=1e-5)
-    half = computed(tmp_path / "cache" / "h", spec)
+    half = computed(cached_features(tmp_path, spec))
     np.testing.assert_array_equal(half[0], np.asarray(found[0]).astype(np.float16))
 
 
 def test_a_killed_extraction_goes_on_and_is_bit_equal(tmp_path: Path) -> None:
     """Else minutes of work are lost, or worse, a resumed cache holds other numbers."""
     spec = frozen_spec(tmp_path)
-    whole = computed(tmp_path / "a" / "f", spec)
+    whole = computed(cached_features(tmp_path / "a", spec))
 
     def killed(done: int, total: int, left: float) -> None:
         assert total == COUNT
         raise KeyboardInterrupt
 
-    folder = tmp_path / "b" / "f"
+    source = cached_features(tmp_path / "b", spec)
+    folder = source.folder
     with pytest.raises(KeyboardInterrupt):
-        computed(folder, spec, killed)
+        computed(source, killed)
     assert open_features(folder) is None
     assert list((folder.with_suffix(".part") / DONE).read_bytes()) == [1, 0, 0]
     said: list[int] = []
-    resumed = computed(folder, spec, lambda done, total, left: said.append(done))
+    resumed = computed(source, lambda done, total, left: said.append(done))
     assert said == [64, 70]
     np.testing.assert_array_equal(resumed, whole)
     assert sorted(p.name for p in folder.iterdir()) == [
@@ -174,7 +177,7 @@ def test_locks_that_another_removes_at_that_moment_end_nothing(
         real(self, *args, **options)
 
     monkeypatch.setattr(Path, "mkdir", mkdir)
-    found = computed(tmp_path / "f", frozen_spec(tmp_path))
+    found = computed(cached_features(tmp_path, frozen_spec(tmp_path)))
     assert len(told) == 1
     assert np.isfinite(found).all()
 
@@ -208,11 +211,11 @@ def test_the_room_that_features_take_is_claimed_at_the_beginning(tmp_path: Path)
 
 def test_a_damaged_cache_is_told(tmp_path: Path) -> None:
     """Else a run is trained on rubbish."""
-    folder = tmp_path / "f"
-    computed(folder, frozen_spec(tmp_path))
-    (folder / "features.npy").write_bytes(b"\x93NUMPY")
+    source = cached_features(tmp_path, frozen_spec(tmp_path))
+    computed(source)
+    (source.folder / "features.npy").write_bytes(b"\x93NUMPY")
     with pytest.raises(DataError, match=r"features\.npy|damaged"):
-        open_features(folder)
+        open_features(source.folder)
 
 
 def test_a_flip_draws_the_mirrored_view_of_the_same_images(tmp_path: Path) -> None:

@@ -24,12 +24,11 @@ from headtohead.config.study import BackboneSpec, HeadSpec
 from headtohead.core.errors import UsageError
 from headtohead.store.records import BEST, LAST
 from headtohead.training import checkpoint
-from headtohead.training.feature_extraction import compute
 from headtohead.training.inference import infer
 from headtohead.training.inputs import Features, Inputs, Pictures
 from headtohead.training.plans import RunPlan, finished_model
 from headtohead.training.run import train
-from test_feature_cache import COUNT, CPU, SIZE, frozen_spec, images, key
+from test_feature_cache import COUNT, CPU, SIZE, cached_features, frozen_spec, images
 from test_run import Silent, parts
 
 LABELS = np.arange(COUNT) % 2
@@ -41,9 +40,10 @@ def plan(spec: BackboneSpec, head: str = "fc", **recipe: object) -> RunPlan:
     return RunPlan("k", head, 0, HeadSpec(), spec, made, SIZE, 2)
 
 
-def inputs(folder: Path, spec: BackboneSpec) -> Features:
-    compute(key(spec), spec, images(), folder, seed=0, device=CPU, tell=lambda *_: None)
-    return Features(np.load(folder / "features.npy", mmap_mode="c"), LABELS, CPU)
+def inputs(cache: Path, spec: BackboneSpec) -> Features:
+    source = cached_features(cache, spec)
+    source.compute(images(), lambda *_: None)
+    return Features(np.load(source.folder / "features.npy", mmap_mode="c"), LABELS, CPU)
 
 
 def state_of(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -59,7 +59,7 @@ def test_nothing_of_a_frozen_backbone_moves_in_a_run(tmp_path: Path, cached: boo
     """Else heads are compared on different backbones; on features and on pixels alike."""
     spec = frozen_spec(tmp_path)
     own = plan(spec)
-    source: Inputs = inputs(tmp_path / "f", spec) if cached else Pictures(images(), LABELS, CPU)
+    source: Inputs = inputs(tmp_path, spec) if cached else Pictures(images(), LABELS, CPU)
     trunk = own.build().backbone
     assert isinstance(trunk, Frozen)
     before = state_of(trunk.trunk)
@@ -101,7 +101,7 @@ def test_a_lent_backbone_is_one_and_a_plain_one_is_its_own(tmp_path: Path) -> No
 def test_a_lent_backbone_wears_the_heads_of_finished_runs(tmp_path: Path) -> None:
     """Else probes measure another head than was trained, or the first one's everywhere."""
     spec = frozen_spec(tmp_path)
-    source = inputs(tmp_path / "f", spec)
+    source = inputs(tmp_path, spec)
     for head in ("fc", "gap"):
         train(plan(spec, head), source, parts(40, 15), tmp_path / head, Silent())
     models = {
@@ -122,7 +122,7 @@ def test_a_lent_backbone_wears_the_heads_of_finished_runs(tmp_path: Path) -> Non
 def test_a_head_on_features_is_the_joined_model_on_pictures(tmp_path: Path) -> None:
     """Else what is handed over is not what was measured."""
     spec = frozen_spec(tmp_path)
-    own, source = plan(spec), inputs(tmp_path / "f", spec)
+    own, source = plan(spec), inputs(tmp_path, spec)
     train(own, source, parts(40, 15), tmp_path, Silent())
     model = own.build()
     model.load_state_dict(checkpoint.read(tmp_path / BEST)[0])
@@ -135,7 +135,7 @@ def test_a_head_on_features_is_the_joined_model_on_pictures(tmp_path: Path) -> N
 def test_a_closed_form_head_takes_one_epoch_and_is_fitted_to_all(tmp_path: Path) -> None:
     """Else the floor of every frozen study is missing or wrong."""
     spec = frozen_spec(tmp_path)
-    own, source = plan(spec, "class_mean"), inputs(tmp_path / "f", spec)
+    own, source = plan(spec, "class_mean"), inputs(tmp_path, spec)
     split = parts(39, 15)  # 39 is no multiple of the batch
     record = train(own, source, split, tmp_path, Silent())
     assert (record.epochs, record.parameters.trainable) == (1, 0)
@@ -151,7 +151,7 @@ def test_a_closed_form_head_takes_one_epoch_and_is_fitted_to_all(tmp_path: Path)
 def test_the_studys_norm_stands_before_every_head(tmp_path: Path) -> None:
     """Else heads differ by the scale of their inputs; its statistics are the training split's."""
     spec = frozen_spec(tmp_path).model_copy(update={"norm": True})
-    source, split = inputs(tmp_path / "f", spec), parts(48, 11)
+    source, split = inputs(tmp_path, spec), parts(48, 11)
     maps, _ = source.batch(source.rows(split.train))
     found = []
     for head in ("gap", "class_mean"):
@@ -415,4 +415,4 @@ def test_weights_of_five_axes_are_trained_and_used(tmp_path: Path, train: str) -
         weight = model.backbone.get_parameter("network.3.weight")
         assert weight.is_contiguous(memory_format=torch.channels_last)
     else:
-        assert len(inputs(tmp_path / "f", spec)) == COUNT
+        assert len(inputs(tmp_path, spec)) == COUNT

@@ -21,8 +21,7 @@ from headtohead.probes import seen
 from headtohead.probes.probe_images import ProbeImages
 from headtohead.probes.seen import features_of, logits_of
 from headtohead.probes.translation import collect_translation
-from headtohead.training import feature_extraction
-from headtohead.training.feature_extraction import Network, SharedMaps
+from headtohead.training.feature_extraction import CachedFeatures, Network
 from headtohead.training.inference import infer
 from headtohead.training.inputs import Pictures
 from test_feature_cache import CPU, SIZE, frozen_spec, images, key
@@ -136,25 +135,25 @@ def test_what_all_workers_show_is_computed_once_in_the_cache(
     pixels, wide = (rng.integers(0, 256, (30, side, side, 3), np.uint8) for side in sides)
     shown = ProbeImages(np.arange(30), np.arange(30) % 2, pixels, wide)
 
-    def worker(shared: SharedMaps | None) -> Classifier:
+    def worker(cached: CachedFeatures | None) -> Classifier:
         model = plan(spec, "fc").build_plain()
         assert isinstance(model.backbone, Frozen)
         model.backbone.seen.clear()
-        model.backbone.shared = shared
+        model.backbone.shared = None if cached is None else cached.of_further
         return model
 
     alone = worker(None)
     expected = collect_translation(alone, shown, CPU).predicted
     maps = features_of(alone, pixels, CPU)
     assert expected.std(axis=0).any()
-    shared = SharedMaps(key(spec), spec, tmp_path, 0, CPU, layout)
-    first = worker(shared)
+    cached = CachedFeatures(key(spec), spec, tmp_path, 0, CPU, layout)
+    first = worker(cached)
     assert (collect_translation(first, shown, CPU).predicted == expected).all()
     torch.testing.assert_close(features_of(first, pixels, CPU, name="p"), maps)
 
     computing = AssertionError("computed again")
-    monkeypatch.setattr(feature_extraction, "compute", Raising(computing))
-    second = worker(shared)
+    monkeypatch.setattr(CachedFeatures, "compute", Raising(computing))
+    second = worker(cached)
     sizes = [counted(model) for model in (first, second)]
     assert (collect_translation(second, shown, CPU).predicted == expected).all()
     torch.testing.assert_close(features_of(second, pixels, CPU, name="p"), maps)

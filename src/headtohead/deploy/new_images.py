@@ -60,7 +60,7 @@ class NewImages:
 
         A frozen backbone sees each image once, for all runs that share its weights.
         """
-        from headtohead.training.feature_extraction import frozen_features
+        from headtohead.training.feature_extraction import CachedFeatures
         from headtohead.training.inference import infer
         from headtohead.training.inputs import Inputs, Pictures
 
@@ -68,11 +68,11 @@ class NewImages:
         inputs: Inputs
         if study.backbone.frozen:
             key = key_of(study, prepared.digest, seed=seed, device=device.type)
-            inputs = frozen_features(
-                dataclasses.replace(key, views=1), study.backbone, prepared, cache,
-                seed=seed, device=device,
-                tell=lambda done, total, _: progress("computing features", done, total),
-            )  # fmt: skip
+            plain = dataclasses.replace(key, views=1)
+            cached = CachedFeatures(plain, study.backbone, cache, seed, device)
+            inputs = cached.of_prepared(
+                prepared, lambda done, total, _: progress("computing features", done, total)
+            )
         else:
             inputs = Pictures(prepared.images, prepared.labels, device)
         logits, _ = infer(model, inputs, self.rows)

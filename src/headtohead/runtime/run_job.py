@@ -22,7 +22,7 @@ from headtohead.probes.stage import collect_missing, collect_session
 from headtohead.runtime.jobs import AnyJob, FiguresJob, Job, SessionJob
 from headtohead.store.ledger import STUDY_FILE, Ledger
 from headtohead.store.records import EpochRecord
-from headtohead.training.feature_extraction import frozen_features
+from headtohead.training.feature_extraction import CachedFeatures
 from headtohead.training.inputs import Features, Inputs, Pictures
 from headtohead.training.plans import RunPlan, run_plan
 from headtohead.training.run import train
@@ -84,11 +84,8 @@ class Workplace:
         if self._features is None or self._features[0] != key:
             self._features = None  # their memory is free before the next are read
             cache = self.prepared.folder.parents[1]
-            found = frozen_features(
-                key, study.backbone, self.prepared, cache,
-                seed=seed, device=device, tell=watch.features,
-            )  # fmt: skip
-            self._features = key, found
+            cached = CachedFeatures(key, study.backbone, cache, seed, device)
+            self._features = key, cached.of_prepared(self.prepared, watch.features)
         return self._features[1]
 
 

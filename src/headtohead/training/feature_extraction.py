@@ -52,37 +52,16 @@ class Images(Protocol):
         """(n, H, W, 3) of them."""
 
 
-def frozen_features(
-    key: FeatureKey,
-    spec: BackboneSpec,
-    prepared: PreparedSet,
-    cache: Path,
-    *,
-    seed: int,
-    device: torch.device,
-    tell: OnFeatures,
-) -> Features:
-    """The features of `key`, from the cache if they are there, else computed into it by `spec`.
-
-    Other processes that want the same share the work. `seed` is that of the runs to come: it
-    matters where the backbone's weights are random. The process's own backbone, which probes
-    show further images to, computes in the same way from now on, and keeps those that have a
-    name in the cache. Raises UsageError where the backbone cannot be built, its weights have
-    changed or its features are not finite, StorageError and DataError as the cache does.
-    """
-    found, layout = _found(key, spec, prepared.images, cache, seed=seed, device=device, tell=tell)
-    lent = frozen_backbone(spec, stream_seed(seed, "init/backbone"), lent=True)
-    _settle(lent.to(device), prepared.images, layout, device)
-    lent.shared = SharedMaps(key, spec, cache, seed, device, layout)
-    return Features(found, prepared.labels, device)
-
-
 @dataclass(frozen=True)
-class SharedMaps:
-    """A frozen backbone's maps of further images, which every process of a study asks for.
+class CachedFeatures:
+    """A frozen backbone's features, kept in `cache`: processes that want the same share the work.
 
-    They are kept in the cache as features are, in float32, and computed in the same `layout` as
-    those of `key`: together, and once.
+    `spec` builds the backbone. `seed` is that of the runs to come: it matters where the weights are
+    random. `key` says of which images the features are. They are computed on `device`, in the
+    memory `layout` given, or in the one that is found to be the fastest.
+
+    What looks features up raises UsageError where the backbone cannot be built, its weights have
+    changed or its features are not finite, StorageError and DataError as the cache does.
     """
 
     key: FeatureKey
@@ -90,77 +69,69 @@ class SharedMaps:
     cache: Path
     seed: int
     device: torch.device
-    layout: str
+    layout: str | None = None
 
-    def __call__(self, images: Images, name: str) -> Tensor:
-        """(n, C, h, w) of `images`, no others having this `name`: on a CPU, a file that is mapped.
+    @property
+    def folder(self) -> Path:
+        """Where the features are, or will be."""
+        return self.key.folder(self.cache)
 
-        Raises as `frozen_features` does.
+    def of_prepared(self, prepared: PreparedSet, tell: OnFeatures) -> Features:
+        """The features of the images of `key`.
+
+        The process's own backbone, which probes show further images to, computes in the same way
+        from now on, and keeps those that have a name in the cache.
         """
-        found, _ = _found(
-            replace(self.key, prepared=name, dtype="float32", views=1),
-            self.spec, images, self.cache,
-            seed=self.seed, device=self.device, tell=lambda *_: None, layout=self.layout,
-        )  # fmt: skip
+        found = self._of(prepared.images, tell)
+        layout = layout_of(self.folder)
+        lent = self._backbone(lent=True)
+        _settle(lent.to(self.device), prepared.images, layout, self.device)
+        lent.shared = replace(self, layout=layout).of_further
+        return Features(found, prepared.labels, self.device)
+
+    def of_further(self, images: Images, name: str) -> Tensor:
+        """(n, C, h, w) float32 of `images`, no others having this `name`.
+
+        Every process of a study asks for them; on a CPU they are a file that is mapped.
+        """
+        key = replace(self.key, prepared=name, dtype="float32", views=1)
+        found = replace(self, key=key)._of(images, lambda *_: None)
         return without_copy(found[0]).permute(0, 3, 1, 2).to(self.device)
 
+    def _of(self, images: Images, tell: OnFeatures) -> NDArray[np.generic]:
+        """(views, N, h, w, C) of `images`, which are those of `key`; computed if need be."""
+        found = open_features(self.folder)
+        if found is None:
+            self.compute(images, tell)
+            found = open_features(self.folder)
+        if found is None:
+            raise FileNotFoundError(self.folder)
+        return found
 
-def _found(
-    key: FeatureKey,
-    spec: BackboneSpec,
-    images: Images,
-    cache: Path,
-    *,
-    seed: int,
-    device: torch.device,
-    tell: OnFeatures,
-    layout: str | None = None,
-) -> tuple[NDArray[np.generic], str]:
-    """The features (views, N, h, w, C) of `key`, computed if need be, and in which layout."""
-    folder = key.folder(cache)
-    found = open_features(folder)
-    if found is None:
-        compute(key, spec, images, folder, seed=seed, device=device, tell=tell, layout=layout)
-        found = open_features(folder)
-    if found is None:
-        raise FileNotFoundError(folder)
-    return found, layout_of(folder)
+    def compute(self, images: Images, tell: OnFeatures) -> None:
+        """Compute the features of `images` (N, H, W, 3), or what of them is missing."""
+        backbone, on_gpu = self._backbone(), self.device.type == "cuda"
+        maps: MapShape = (backbone.channels, *backbone.map_size(self.key.image_size))
+        network = Network(backbone, self.device)
+        size = BATCH_ON_GPU if on_gpu else BATCH
+        began = time.monotonic()
+        with Extraction.begin(self.folder, self.key, len(images), maps, size) as work:
+            timed = images[: BATCH_ON_GPU if on_gpu else TIMED]
+            layout = work.agreed(LAYOUT, lambda: self.layout or network.fastest(timed))
+            before = _computed(work)
+            for number in work.to_compute():
+                view, part = work.batches[number]
+                features = network(images[part], layout, mirror=view == 1)
+                kept = features.to(getattr(torch, self.key.dtype))
+                _check_finite(features, kept, self.spec)
+                work.write(number, kept.cpu().numpy())
+                done, total = _computed(work), self.key.views * len(images)
+                each = (time.monotonic() - began) / (done - before)
+                tell(done, total, each * (total - done))
+            work.finish()
 
-
-def compute(
-    key: FeatureKey,
-    spec: BackboneSpec,
-    images: Images,
-    folder: Path,
-    *,
-    seed: int,
-    device: torch.device,
-    tell: OnFeatures,
-    layout: str | None = None,
-) -> None:
-    """Compute the features of `images` (N, H, W, 3) into `folder`, or what of them is missing.
-
-    In the given layout, by default in the one that is found to be the fastest.
-    """
-    backbone = frozen_backbone(spec, stream_seed(seed, "init/backbone"))
-    maps: MapShape = (backbone.channels, *backbone.map_size(key.image_size))
-    network = Network(backbone, device)
-    size = BATCH_ON_GPU if device.type == "cuda" else BATCH
-    began, mine = time.monotonic(), 0
-    with Extraction.begin(folder, key, len(images), maps, size) as work:
-        timed = images[: BATCH_ON_GPU if device.type == "cuda" else TIMED]
-        agreed = work.agreed(LAYOUT, lambda: layout or network.fastest(timed))
-        before = _computed(work)
-        for number in work.to_compute():
-            view, part = work.batches[number]
-            features = network(images[part], agreed, mirror=view == 1)
-            kept = features.to(getattr(torch, key.dtype))
-            _check_finite(features, kept, spec)
-            work.write(number, kept.cpu().numpy())
-            done, total = _computed(work), key.views * len(images)
-            mine = done - before
-            tell(done, total, (time.monotonic() - began) * (total - done) / mine)
-        work.finish()
+    def _backbone(self, *, lent: bool = False) -> Frozen:
+        return frozen_backbone(self.spec, stream_seed(self.seed, "init/backbone"), lent=lent)
 
 
 def _check_finite(features: Tensor, kept: Tensor, spec: BackboneSpec) -> None:

@@ -22,7 +22,7 @@ from headtohead.data.split import Split
 from headtohead.stats.metrics import accuracy, cross_entropy
 from headtohead.store.records import LAST, EpochRecord
 from headtohead.training import checkpoint
-from headtohead.training.feature_extraction import frozen_features
+from headtohead.training.feature_extraction import CachedFeatures
 from headtohead.training.inference import infer
 from headtohead.training.inputs import Features
 from headtohead.training.plans import RunPlan
@@ -90,10 +90,8 @@ def frozen(tmp_path_factory: pytest.TempPathFactory) -> Frozen:
     cache, cpu = folder / "cache", torch.device("cpu")
     _, prepared = prepare_study(spec, cache=cache, progress=lambda *_: None)
     key = key_of(spec, prepared.digest, seed=0, device=cpu.type)
-    features = frozen_features(
-        key, spec.backbone, prepared, cache, seed=0, device=cpu, tell=lambda *_: None
-    )
-    return Frozen(spec, prepared, features)
+    cached = CachedFeatures(key, spec.backbone, cache, 0, cpu)
+    return Frozen(spec, prepared, cached.of_prepared(prepared, lambda *_: None))
 
 
 @pytest.mark.parametrize(("head", "rate", "decay"), [("gap", 0.02, 0.1), ("linear", 0.0004, 5.0)])
