@@ -17,6 +17,7 @@ from headtohead.heads.classifier import Classifier
 from headtohead.heads.table import build_head
 from headtohead.report.charts.overlay import OUTLINE, edge_of
 from stated import stated
+from test_class_maps import Wrong
 
 RED, BLUE = (230, 30, 30), (30, 30, 230)
 
@@ -76,6 +77,18 @@ def test_each_classs_evidence_lies_on_its_object(head: str) -> None:
                 zip(*np.nonzero(mask), strict=True)
             )
     assert [one.exact for one in found] == [top.class_maps(torch.zeros(1, 1, 8, 8)) is not None] * 3
+
+
+def test_maps_that_are_not_of_the_logits_are_not_called_exact() -> None:
+    """Else a sheet shows as exact what the report of the same study leaves out as wrong."""
+    image, mask = drawn(8, RED)
+    backbone = RedLessBlue()
+    (honest,), (wrong,) = (
+        explanations(Member("own", 0, Classifier(backbone, head), 1.0, 0), ("b", "r"), image[None])
+        for head in (build_head("gap", 1, (8, 8), 1), Wrong(1, (8, 8), 1))
+    )
+    assert (honest.exact, wrong.exact) == (True, False)
+    assert np.ptp(wrong.evidence[0].map[mask == 1]) < np.ptp(wrong.evidence[0].map)  # Grad-CAM's
 
 
 def test_the_drawing_shows_image_maps_and_mask() -> None:

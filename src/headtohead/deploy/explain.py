@@ -3,7 +3,6 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +16,6 @@ from headtohead.deploy.runs import Member
 from headtohead.probes.probe_images import mask_file, read_mask
 from headtohead.report.charts.overlay import edge_of, field_of, outlined, overlay
 from headtohead.stats.metrics import probabilities
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from headtohead.heads.base import Head
 
 TILE, GAP, CAPTION, SCALE = 224, 12, 34, 22
 """Pixels: an image's side on a sheet, the space between two, the line above, the scale below."""
@@ -71,9 +65,10 @@ class Explanation:
 
 
 def explanations(member: Member, classes: Sequence[str], pixels: Pixels) -> list[Explanation]:
-    """Of prepared images (n, side, side, 3), by the head's own maps where it has them."""
+    """Of prepared images (n, side, side, 3), by the head's own maps where it has exact ones."""
     import torch
 
+    from headtohead.probes.class_maps import maps_of
     from headtohead.probes.seen import features_of
     from headtohead.training.device import tf32
     from headtohead.training.inference import BATCH
@@ -84,43 +79,20 @@ def explanations(member: Member, classes: Sequence[str], pixels: Pixels) -> list
     features = features_of(model, pixels, device_of(model), shared=False)
     with torch.no_grad(), tf32(allowed=False):
         logits = torch.cat([model.head(part) for part in torch.split(features, BATCH)])
-    shares = probabilities(logits.cpu().numpy() / member.temperature)
-    ranked = np.argsort(-shares, axis=1, kind="stable")[:, :2]
-    maps = [_maps(model.head, features, ranked[:, k]) for k in range(ranked.shape[1])]
+        shares = probabilities(logits.cpu().numpy() / member.temperature)
+        ranked = np.argsort(-shares, axis=1, kind="stable")[:, :2]
+        maps = [maps_of(model.head, features, labels) for labels in ranked.T]
+    exact = maps[0].exact is not None
     found = []
     for at, image in enumerate(pixels):
         evidence = []
-        for k, (values, _) in enumerate(maps):
+        for of_rank, label in zip(maps, ranked[at].tolist(), strict=True):
+            values = of_rank.gradcam if of_rank.exact is None else of_rank.exact
             spread = field_of(values[at], image, model.backbone)
-            label = int(ranked[at, k])
             limit = max(float(np.abs(spread).max()), 1e-9)
             evidence.append(ClassEvidence(classes[label], float(shares[at, label]), spread, limit))
-        exact = maps[0][1]
         found.append(Explanation(member.head, member.seed, image, exact, tuple(evidence)))
     return found
-
-
-def _maps(
-    head: "Head", features: "Tensor", labels: NDArray[np.int64]
-) -> tuple[NDArray[np.float32], bool]:
-    """(n, h, w) maps of each image's label in logits, and whether they are the head's own."""
-    import torch
-
-    from headtohead.probes.class_maps import gradcam_of
-    from headtohead.probes.curves import of_class
-    from headtohead.training.device import tf32
-    from headtohead.training.inference import BATCH
-
-    wanted = torch.from_numpy(np.ascontiguousarray(labels, np.int64)).to(features.device)
-    found, exact = [], True
-    with torch.no_grad(), tf32(allowed=False):
-        parts = zip(torch.split(features, BATCH), torch.split(wanted, BATCH), strict=True)
-        for maps, asked in parts:
-            own = head.class_maps(maps)
-            exact = own is not None
-            values = gradcam_of(head, maps, asked) if own is None else of_class(own, asked)
-            found.append(values.cpu().numpy())
-    return np.asarray(np.concatenate(found), np.float32), exact
 
 
 def draw_row(explanation: Explanation, name: str, mask: NDArray[np.uint8] | None) -> Image.Image:

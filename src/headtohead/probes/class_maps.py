@@ -154,12 +154,8 @@ def collect_class_maps(
     """
     first, stride = model.backbone.first, model.backbone.stride
     features = features_of(model, pictures.pixels, device, name=f"{pictures.digest} pixels")
-    found = _maps(model.head, features, pictures.labels)
-    gradcam = np.concatenate([maps for maps, _ in found])
-    unfit = next((maps for _, maps in found if isinstance(maps, str)), None)
-    own = [maps for _, maps in found if not isinstance(maps, str) and maps is not None]
-    exact = np.concatenate(own) if own and unfit is None else None
-    chance = stream(0, "random maps").random(gradcam.shape, dtype=np.float32)
+    found = maps_of(model.head, features, pictures.labels)
+    chance = stream(0, "random maps").random(found.gradcam.shape, dtype=np.float32)
 
     apart = taken_apart(len(pictures.rows), seed, frozen=model.is_frozen)
     few = TakenApart(model, pictures, apart, features)
@@ -167,23 +163,23 @@ def collect_class_maps(
     def curves(maps: Floats32, *, shared: bool = False) -> Curves:
         return few.curves(at_pixels(maps[apart], few.side, first, stride), shared=shared)
 
-    gradcam_curves = curves(gradcam)
+    gradcam_curves = curves(found.gradcam)
     exact_curves = None
-    if exact is not None:
-        same = _differ_by_constants(exact, gradcam)
-        exact_curves = gradcam_curves if same else curves(exact)
+    if found.exact is not None:
+        same = _differ_by_constants(found.exact, found.gradcam)
+        exact_curves = gradcam_curves if same else curves(found.exact)
     return ClassMaps(
         rows=pictures.rows,
         labels=pictures.labels,
         first=first,
         stride=stride,
-        gradcam=gradcam,
-        exact=exact,
+        gradcam=found.gradcam,
+        exact=found.exact,
         random_curves=curves(chance, shared=True),
         gradcam_curves=gradcam_curves,
         exact_curves=exact_curves,
         apart=apart,
-        unfit=unfit,
+        unfit=found.unfit,
     )
 
 
@@ -213,27 +209,38 @@ def gradcam_of(head: "Head", features: "Tensor", labels: "Tensor") -> "Tensor":
     return (features.detach() * gradient.sum((2, 3), keepdim=True)).sum(1)
 
 
-def _maps(
-    head: "Head", features: "Tensor", labels: NDArray[np.int64]
-) -> list[tuple[Floats32, Floats32 | str | None]]:
-    """Per batch: Grad-CAM in logits, and the head's own maps, None, or why they are no maps."""
+@dataclass(frozen=True)
+class HeadMaps:
+    """A head's maps of n images, each of one class, (n, h, w) in logits (see `ClassMaps`).
+
+    `exact` is None where the head has no maps of its own, and where they are not those of its
+    logits: `unfit` says why.
+    """
+
+    gradcam: Floats32
+    exact: Floats32 | None
+    unfit: str | None
+
+
+def maps_of(head: "Head", features: "Tensor", labels: NDArray[np.int64]) -> HeadMaps:
+    """Of (n, channels, h, w) feature maps, each image's of its label."""
     import torch
 
     from headtohead.training.inference import BATCH
 
-    found: list[tuple[Floats32, Floats32 | str | None]] = []
-    every = torch.from_numpy(labels).to(features.device)
+    gradcam, exact, unfit = [], [], None
+    every = torch.from_numpy(np.ascontiguousarray(labels)).to(features.device)
+    parts = zip(torch.split(features, BATCH), torch.split(every, BATCH), strict=True)
     with torch.no_grad():
-        for maps, targets in zip(
-            torch.split(features, BATCH), torch.split(every, BATCH), strict=True
-        ):
+        for maps, targets in parts:
             own = own_maps(head, maps)
-            gradcam = gradcam_of(head, maps, targets).cpu().numpy()
+            gradcam.append(gradcam_of(head, maps, targets).cpu().numpy())
             if isinstance(own, torch.Tensor):
-                found.append((gradcam, of_class(own, targets).cpu().numpy()))
+                exact.append(of_class(own, targets).cpu().numpy())
             else:
-                found.append((gradcam, own))
-    return found
+                unfit = unfit or own
+    whole = np.concatenate(exact) if exact and unfit is None else None
+    return HeadMaps(np.concatenate(gradcam), whole, unfit)
 
 
 def own_maps(head: "Head", features: "Tensor") -> "Tensor | str | None":
