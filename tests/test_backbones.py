@@ -177,11 +177,14 @@ def test_a_study_runs_on_a_backbone_of_the_users_own() -> None:
         ("test_backbones:Stub", {"depth": 3}, "depth"),
         ("builtins:dict", {}, "dict"),
         ("test_backbones:pytest", {}, "not a class or function"),
+        ("tutorial_cnn", {"depth": 3}, "tutorial_cnn cannot take .*depth"),
+        ("tutorial_cnn", {"widths": []}, r"widths .* received \[\]"),
+        ("tutorial_cnn", {"widths": 32}, "widths .* received 32"),
+        ("tutorial_cnn", {"widths": [32, 0]}, r"widths .* received \[32, 0\]"),
+        ("tutorial_cnn", {"widths": [32, "x"]}, r"widths .* received \[32, 'x'\]"),
     ],
 )
-def test_mistakes_in_a_backbone_of_ones_own_are_named(
-    name: str, options: dict[str, Any], words: str
-) -> None:
+def test_mistakes_are_named(name: str, options: dict[str, Any], words: str) -> None:
     """Else a slip in a study file ends in a traceback."""
     with pytest.raises(UsageError, match=words):
         build_backbone(name, options)

@@ -1,7 +1,5 @@
 """The tutorial's network: images → feature maps of the size that heads are built for."""
 
-from typing import Any
-
 import pytest
 import torch
 from hypothesis import given
@@ -48,19 +46,3 @@ def test_pictures_are_left_alone() -> None:
     before = pictures.clone()
     build_backbone("tutorial_cnn")(pictures)
     assert torch.equal(pictures, before)
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "words"),
-    [
-        ("tutorial_cnn", {"depth": 3}, "tutorial_cnn cannot take .*depth"),
-        ("tutorial_cnn", {"widths": []}, r"widths .* received \[\]"),
-        ("tutorial_cnn", {"widths": 32}, "widths .* received 32"),
-        ("tutorial_cnn", {"widths": [32, 0]}, r"widths .* received \[32, 0\]"),
-        ("tutorial_cnn", {"widths": [32, "x"]}, r"widths .* received \[32, 'x'\]"),
-    ],
-)
-def test_mistakes_are_named(name: str, options: dict[str, Any], words: str) -> None:
-    """Else a slip in a study file ends in a traceback."""
-    with pytest.raises(UsageError, match=words):
-        build_backbone(name, options)
