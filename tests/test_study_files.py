@@ -117,10 +117,11 @@ def test_any_class_has_a_candidates_name(head: str, name: str) -> None:
     assert again.heads[name].options == {"a": 1}
 
 
-def test_overrides_reach_into_nested_fields_and_leave_the_rest() -> None:
+def test_overrides_reach_into_nested_fields_and_leave_the_rest(tmp_path: Path) -> None:
     """Else `--epochs 3` on a tuned study silently undoes its tuning."""
-    text = "recipe: {epochs: 9, learning_rate: 0.01, augment: {flip: true}}\nseeds: 5"
-    study = parse_study(text, "my.yaml", {"recipe": {"epochs": 3, "augment": {"crop": 0.1}}})
+    path = tmp_path / "my.yaml"
+    path.write_text("recipe: {epochs: 9, learning_rate: 0.01, augment: {flip: true}}\nseeds: 5")
+    study = resolve_study(path, recipe={"epochs": 3, "augment": {"crop": 0.1}})
     assert (study.recipe.epochs, study.recipe.learning_rate, study.seeds) == (3, 0.01, 5)
     assert (study.recipe.augment.flip, study.recipe.augment.crop) == (True, 0.1)
 

@@ -34,8 +34,8 @@ _SPACES = " A path with spaces takes quotes, a list of heads commas: --heads gap
 """Why a word that was meant for an option can stand in a study's place."""
 
 
-def load_study(study: str | Path, overrides: dict[str, Any] | None = None) -> StudySpec:
-    """A shipped study by name, or a YAML file, with `overrides` (nested mappings) on top.
+def load_study(study: str | Path) -> StudySpec:
+    """A shipped study by name, or a YAML file.
 
     Raises UsageError for an unknown name, YAML that does not parse, and values that no study
     can have; the message names each field and what was received.
@@ -45,7 +45,7 @@ def load_study(study: str | Path, overrides: dict[str, Any] | None = None) -> St
         text, where = shipped[str(study)], f"study {study}"
     else:
         text, where = _read_study(expanded(study), shipped), str(study)
-    return parse_study(text, where, overrides)
+    return parse_study(text, where)
 
 
 def _read_study(path: Path, shipped: Iterable[str]) -> str:
@@ -168,12 +168,12 @@ def _pairs_among(base: StudySpec, heads: Collection[str]) -> list[Any] | None:
     return [item for item, pair in declared if set(pair) <= set(heads)] or None
 
 
-def parse_study(text: str, where: str, overrides: dict[str, Any] | None = None) -> StudySpec:
+def parse_study(text: str, where: str) -> StudySpec:
     """A study from YAML text; `where` is what error messages call it."""
     content = read_yaml(text, where)
     if not isinstance(content, dict):
         raise UsageError(f"{where} must be a mapping of fields; received {brief(repr(content))}.")
-    return _validated(merge(content, overrides or {}), where)
+    return _validated(content, where)
 
 
 def _validated(content: dict[str, Any], where: str) -> StudySpec:
