@@ -35,7 +35,6 @@ from headtohead.data.prepared import (
     load_prepared,
     write_manifest,
 )
-from headtohead.data.resize import RESIZE_METHODS
 from headtohead.data.rowfile import keep_rows, open_rows
 from headtohead.data.selection import Selection, hash_files, select
 from headtohead.data.sources import Source
@@ -74,11 +73,11 @@ def prepare(
 
     Anonymous memory grows by less than 2 kB per image.
 
-    Raises `UsageError` for a value out of range, `DataError` where too many files cannot be
-    decoded or a class is left without an image, `StorageError` where the cache cannot be
-    written, `RunError` where a worker dies.
+    Raises `UsageError` for a limit below the number of classes, `DataError` where too many files
+    cannot be decoded or a class is left without an image, `StorageError` where the cache cannot
+    be written, `RunError` where a worker dies.
     """
-    _check_values(source, image_size, resize, limit)
+    _check_limit(source, limit)
     _mark(cache)
     files = select(source.files, limit)
     sha256 = hash_files(files, workers, progress)
@@ -114,12 +113,7 @@ def _mark(cache: Path) -> None:
             tag.write_text(CACHE_TAG_TEXT, encoding="ascii")
 
 
-def _check_values(source: Source, image_size: int, resize: str, limit: int | None) -> None:
-    if image_size < 1:
-        raise UsageError(f"image size {image_size}: give a number of pixels, 1 or more.")
-    if resize not in RESIZE_METHODS:
-        methods = ", ".join(RESIZE_METHODS)
-        raise UsageError(f"unknown resize method {resize!r}: choose one of {methods}.")
+def _check_limit(source: Source, limit: int | None) -> None:
     if limit is not None and limit < len(source.classes):
         raise UsageError(
             f"limit {limit}: there are {len(source.classes)} classes, and each needs images. "
