@@ -72,15 +72,13 @@ class KeepsItsAnswer:
 
     def figure(self, data: StudyData) -> ClaimFigure:
         found = data.evidence(Darkened())
-        rows = []
-        for index, (head, style) in enumerate(head_styles(data.study.heads).items()):
+        rows, styles = [], head_styles(data.study.heads)
+        for head in styles:
             dots = [Dot(v, f"seed {s}: {v:.2f}") for (h, s), v in found.items() if h == head]
             if dots:
                 middle = float(np.mean([dot.value for dot in dots]))
-                rows.append(
-                    DotRow(head, index, style, tuple(dots), Dot(middle, f"mean {middle:.2f}"))
-                )
-        plan = DotChart("darkness", "In the dark", "share", "Dots: seeds.", tuple(rows))
+                rows.append(DotRow(head, tuple(dots), Dot(middle, f"mean {middle:.2f}")))
+        plan = DotChart("darkness", "In the dark", "share", "Dots: seeds.", tuple(rows), styles)
         return ClaimFigure((dot_chart(plan),) if rows else (), about="Half as bright.")
 
 

@@ -23,7 +23,7 @@ from headtohead.report.charts.chart import WIDTH, Chart
 from headtohead.report.charts.confusion import confusion_charts
 from headtohead.report.charts.curves import tracks_of
 from headtohead.report.charts.dots import Dot, DotChart, DotRow, dot_chart
-from headtohead.report.charts.style import HeadStyle
+from headtohead.report.charts.style import head_styles
 from headtohead.report.formats.figures import write_charts
 from headtohead.report.page.content import gather
 from headtohead.report.page.tables import speed_table
@@ -161,10 +161,8 @@ def test_a_target_that_was_missed_is_told_from_one_reached_last(tmp_path: Path) 
 def test_equal_dots_do_not_cover_each_other() -> None:
     """Seven seeds at one epoch are seven dots, within their head's row."""
     dots = tuple(Dot(3.0, f"seed {i}") for i in range(7))
-    rows = tuple(
-        DotRow(h, i, HeadStyle("#000000", "o"), dots, Dot(3.0, "m")) for i, h in enumerate("ab")
-    )
-    chart = dot_chart(DotChart("n", "t", "x", "c", rows))
+    rows = tuple(DotRow(head, dots, Dot(3.0, "m")) for head in "ab")
+    chart = dot_chart(DotChart("n", "t", "x", "c", rows, head_styles("ab")))
     places = [place for series in chart.series if len(series.said) == 7 for place in series.places]
     assert len(set(places)) == 14
     rows_apart = chart.series[2].places[0][1] - chart.series[0].places[0][1]
@@ -245,10 +243,11 @@ def test_maps_of_many_heads_are_drawn_of_few(tmp_path: Path) -> None:
 def test_labels_of_an_axis_do_not_touch(values: tuple[float, float], whole: bool) -> None:
     """Else "0.03150.0320" is read as one number, or an epoch as 4.8."""
     rows = tuple(
-        DotRow(name, n, HeadStyle("#0072B2", "o"), (Dot(value, ""),), Dot(value, ""))
-        for n, (name, value) in enumerate(zip(("fc", "gap"), values, strict=True))
+        DotRow(name, (Dot(value, ""),), Dot(value, ""))
+        for name, value in zip(("fc", "gap"), values, strict=True)
     )
-    chart = dot_chart(DotChart("dots", "Dots", "axis", "", rows, whole=whole))
+    styles = head_styles(("fc", "gap"))
+    chart = dot_chart(DotChart("dots", "Dots", "axis", "", rows, styles, whole=whole))
     axes = chart.figure.axes[0]
     chart.figure.draw_without_rendering()
     low, high = axes.get_xlim()
@@ -262,11 +261,9 @@ def test_labels_of_an_axis_do_not_touch(values: tuple[float, float], whole: bool
 
 def test_a_files_legend_lies_beside_the_values(tmp_path: Path) -> None:
     """Chance's bar in a legend among the dots would be read as one more value."""
-    rows = (
-        DotRow("a", 0, HeadStyle("#000000", "o"), (Dot(1.0, "s"),), Dot(1.0, "m"), Dot(2.0, "c")),
-    )
+    rows = (DotRow("a", (Dot(1.0, "s"),), Dot(1.0, "m"), Dot(2.0, "c")),)
     line = Dot(3.0, "the middle: 3 %")
-    chart = dot_chart(DotChart("n", "t", "x", "c", rows, line, "other maps"))
+    chart = dot_chart(DotChart("n", "t", "x", "c", rows, head_styles("a"), line, "other maps"))
     svg = chart.file("svg").decode()
     assert "other maps" in svg
     assert "the middle: 3 %" in svg

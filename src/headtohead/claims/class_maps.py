@@ -250,7 +250,7 @@ def _score_chart(
     styles: Mapping[str, HeadStyle],
 ) -> Chart:
     rows = []
-    for index, (head, style) in enumerate(styles.items()):
+    for head in styles:
         mine = {seed: values for (name, seed), values in scores.items() if name == head}
         if not mine:
             continue
@@ -260,8 +260,6 @@ def _score_chart(
         rows.append(
             DotRow(
                 head,
-                index,
-                style,
                 tuple(Dot(value, f"seed {seed}: {value:.1f} %") for seed, value in own.items()),
                 Dot(mean, f"mean {mean:.1f} %"),
                 Dot(others, f"by chance {others:.1f} %: other images' maps"),
@@ -276,6 +274,7 @@ def _score_chart(
             "Grad-CAM against the objects' masks. Small: each seed; large: their mean; bar: other "
             f"images' maps on these images (chance); dashed: {score.middle} in the middle.",
             tuple(rows),
+            styles,
             Dot(middle, f"{score.middle} in the middle: {middle:.1f} %"),
             "other images' maps (chance)",
         )

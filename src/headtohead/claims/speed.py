@@ -264,7 +264,7 @@ def _step_chart(speed: Speed, styles: Mapping[str, HeadStyle]) -> Chart:
         )
         middle = float(np.median(step))
         said = f"median {_of_step(middle, size)} of {size}"
-        rows.append(_row(styles, head, dots, Dot(middle / size, said)))
+        rows.append(DotRow(head, dots, Dot(middle / size, said)))
     return dot_chart(
         DotChart(
             "speed-step",
@@ -273,6 +273,7 @@ def _step_chart(speed: Speed, styles: Mapping[str, HeadStyle]) -> Chart:
             f"Small: each of {speed.cpu.shape[1]} rounds, in which heads take turns; large: their "
             f"median. One worker on {speed.device}.",
             tuple(rows),
+            styles,
         )
     )
 
@@ -294,7 +295,7 @@ def _epochs_chart(
             text = f"not within {value:g} epochs" if is_late else f"epoch {value:g}"
             dots.append(Dot(value, f"seed {seed}: {text}", is_late))
         middle = Dot(item.epochs.mean, f"mean {item.epochs.mean:.1f} epochs")
-        rows.append(_row(styles, item.head, dots, middle))
+        rows.append(DotRow(item.head, tuple(dots), middle))
     return dot_chart(
         DotChart(
             "speed-epochs",
@@ -302,6 +303,7 @@ def _epochs_chart(
             "epochs; left is faster",
             f"Small: each seed; large: their mean. {_censoring(targets.heads)}{without}",
             tuple(rows),
+            styles,
             whole=True,
         )
     )
@@ -321,7 +323,7 @@ def _seconds_chart(
             text = f"{'more than ' if is_late else ''}{seconds_text(value)}"
             dots.append(Dot(value, f"seed {seed}: {text}", is_late))
         mean = float(np.mean(list(seconds.values())))
-        rows.append(_row(styles, head, dots, Dot(mean, f"mean {seconds_text(mean)}")))
+        rows.append(DotRow(head, tuple(dots), Dot(mean, f"mean {seconds_text(mean)}")))
     return dot_chart(
         DotChart(
             "speed-seconds",
@@ -330,12 +332,9 @@ def _seconds_chart(
             "Epochs to the target times the median step: what the claim about speed compares. "
             f"{_censoring(targets.heads)}",
             tuple(rows),
+            styles,
         )
     )
-
-
-def _row(styles: Mapping[str, HeadStyle], head: str, dots: Sequence[Dot], middle: Dot) -> DotRow:
-    return DotRow(head, list(styles).index(head), styles[head], tuple(dots), middle)
 
 
 def _censoring(items: Sequence[HeadTarget]) -> str:

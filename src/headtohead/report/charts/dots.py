@@ -1,6 +1,6 @@
 """A row of dots for each head: every seed or round, their middle, and what chance would give."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
@@ -42,8 +42,6 @@ class DotRow:
     """One head: `dots`, their `middle`, its `interval`, a line, and `chance`, a bar in ink."""
 
     head: str
-    index: int
-    style: HeadStyle
     dots: tuple[Dot, ...]
     middle: Dot
     chance: Dot | None = None
@@ -54,7 +52,8 @@ class DotRow:
 class DotChart:
     """What is drawn: `line` is chance that is the same for all heads, `chance` the bars' name.
 
-    `whole` values are counts: between them there is nothing to label.
+    `styles` are of all heads of the study, in its order. `whole` values are counts: between them
+    there is nothing to label.
     """
 
     name: str
@@ -62,9 +61,14 @@ class DotChart:
     axis: str
     caption: str
     rows: tuple[DotRow, ...]
+    styles: Mapping[str, HeadStyle]
     line: Dot | None = None
     chance: str = ""
     whole: bool = False
+
+    def place_of(self, row: DotRow) -> int:
+        """The position in the study of a row's head."""
+        return list(self.styles).index(row.head)
 
 
 def dot_chart(plan: DotChart) -> Chart:
@@ -73,7 +77,7 @@ def dot_chart(plan: DotChart) -> Chart:
     margins = (name_margin(names), 14.0, 44.0, 12.0)
     with drawing(WIDTH, 62 + ROW * len(names), margins) as paper:
         axes = paper.axes
-        name_rows(paper, [row.index for row in plan.rows], names)
+        name_rows(paper, [plan.place_of(row) for row in plan.rows], names)
         if plan.line is not None:
             dashes = (0, (4, 3))
             at = plan.line.value
@@ -90,7 +94,7 @@ def dot_chart(plan: DotChart) -> Chart:
         axes.set_xlabel(plan.axis, loc="right")
         _tick(axes, whole=plan.whole)
         for place, row in enumerate(plan.rows):
-            _draw_row(paper, row, place, plan.chance if place == 0 else "")
+            _draw_row(paper, plan, row, place)
         told = "; ".join(
             f"{row.head}: {row.middle.said}" + (f", {row.chance.said}" if row.chance else "")
             for row in plan.rows
@@ -114,8 +118,9 @@ def _tick(axes: Axes, *, whole: bool) -> None:
             return
 
 
-def _draw_row(paper: Drawing, row: DotRow, place: int, legend: str) -> None:
-    axes, color = paper.axes, row.style.color
+def _draw_row(paper: Drawing, plan: DotChart, row: DotRow, place: int) -> None:
+    """`place`: from the top; the first row's bar is named for all."""
+    axes, head, style = paper.axes, plan.place_of(row), plan.styles[row.head]
     dots = sorted(row.dots, key=lambda dot: dot.value)
     down = lowered(paper, [dot.value for dot in dots], STEP, LOWEST - BELOW)
     at = [(dot.value, place + BELOW + by) for dot, by in zip(dots, down, strict=True)]
@@ -124,13 +129,13 @@ def _draw_row(paper: Drawing, row: DotRow, place: int, legend: str) -> None:
             [x],
             [y],
             ">" if dot.open else "o",
-            color=color,
+            color=style.color,
             markerfacecolor="none",
             markeredgewidth=1.3,
             markersize=4.5,
         )
-        paper.belongs(row.index, mark)
-    paper.readable(row.head, row.index, at, [dot.said for dot in dots])
+        paper.belongs(head, mark)
+    paper.readable(row.head, head, at, [dot.said for dot in dots])
     if row.chance is not None:
         (bar,) = axes.plot(
             [row.chance.value],
@@ -139,19 +144,19 @@ def _draw_row(paper: Drawing, row: DotRow, place: int, legend: str) -> None:
             color=INK,
             markersize=17,
             markeredgewidth=2,
-            label=legend or None,
+            label=plan.chance if plan.chance and place == 0 else None,
         )
-        paper.belongs(row.index, bar)
-        paper.readable(row.head, row.index, [(row.chance.value, place - ABOVE)], [row.chance.said])
+        paper.belongs(head, bar)
+        paper.readable(row.head, head, [(row.chance.value, place - ABOVE)], [row.chance.said])
     if row.interval is not None:
         ends = [place - ABOVE] * 2
-        line = axes.plot(row.interval, ends, color=color, linewidth=2, solid_capstyle="butt")
-        paper.belongs(row.index, *line)
+        line = axes.plot(row.interval, ends, color=style.color, linewidth=2, solid_capstyle="butt")
+        paper.belongs(head, *line)
     (middle,) = axes.plot(
-        [row.middle.value], [place - ABOVE], row.style.marker, color=color, markersize=8
+        [row.middle.value], [place - ABOVE], style.marker, color=style.color, markersize=8
     )
-    paper.belongs(row.index, middle)
-    paper.readable(row.head, row.index, [(row.middle.value, place - ABOVE)], [row.middle.said])
+    paper.belongs(head, middle)
+    paper.readable(row.head, head, [(row.middle.value, place - ABOVE)], [row.middle.said])
 
 
 def lowered(paper: Drawing, values: Sequence[float], step: float, most: float) -> list[float]:

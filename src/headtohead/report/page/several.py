@@ -194,12 +194,13 @@ def _chart(several: Several, entry: Entry, places: Sequence[Place], number: int)
             title=entry.label,
             axis=f"{summary.metric}, %",
             caption=f"{how}{best}.",
-            rows=tuple(_row(several, entry, place) for place in places),
+            rows=tuple(_row(place) for place in places),
+            styles=head_styles(several.heads),
         )
     )
 
 
-def _row(several: Several, entry: Entry, place: Place) -> DotRow:
+def _row(place: Place) -> DotRow:
     found = place.estimate
     bounds = place.interval
     said = f"{100 * (found.mean or 0.0):.2f} % over {counted(found.n, 'seed')}"
@@ -207,8 +208,6 @@ def _row(several: Several, entry: Entry, place: Place) -> DotRow:
         said += f", {confidence(found.level)} interval {bounds[0]:.2f} to {bounds[1]:.2f}"
     return DotRow(
         head=place.head,
-        index=several.heads.index(place.head),
-        style=head_styles(several.heads)[place.head],
         dots=tuple(
             Dot(100 * value, f"seed {seed}: {100 * value:.2f} %") for seed, value in place.values
         ),
