@@ -135,7 +135,6 @@ def _accuracies(summary: Summary) -> str:
 
 def verdict_lines(summary: Summary) -> Iterator[str]:
     """Each comparison with its verdict, or its estimate where seeds are too few; then the rest."""
-    shown = [item for item in summary.comparisons if item.judged]
     for item in summary.comparisons:
         if not item.judged:
             lagging = names([head for head in item.heads if head in summary.lags])
@@ -145,14 +144,24 @@ def verdict_lines(summary: Summary) -> Iterator[str]:
             )
     if not summary.comparisons:
         return
-    few = summary.few_seeds(shown)
-    mendable = any(seeds_may_help(summary, item) for item in shown)
+    yield from _judged_lines(summary, [item for item in summary.comparisons if item.judged])
+    if advice := remedy(summary):
+        yield advice
+    yield from _target_lines(summary)
+    if summary.estimates:
+        yield "Every other pair and metric: estimates in summary.json, no verdict."
+
+
+def _judged_lines(summary: Summary, judged: Sequence[HeadComparison]) -> Iterator[str]:
+    """What holds for all of them, then each."""
+    few = summary.few_seeds(judged)
+    mendable = any(seeds_may_help(summary, item) for item in judged)
     if few and mendable and not summary.nothing_learned:
-        most = counted(most_seeds(shown), "seed")
+        most = counted(most_seeds(judged), "seed")
         yield f"No verdict: {most}, at least {summary.seeds_needed} needed."
-    if shown and not few and summary.file.study.verdict.metric != "test_accuracy":
+    if judged and not few and summary.file.study.verdict.metric != "test_accuracy":
         yield f"Verdicts are about {summary.metric}."
-    for item in shown:
+    for item in judged:
         found = item.comparison
         if summary.unmeasured(item):
             yield f"{item.pair}: not compared, {found.better.rule}."
@@ -163,11 +172,6 @@ def verdict_lines(summary: Summary) -> Iterator[str]:
             yield f"{found.better.claim}: {found.better.outcome} ({found.better.rule})."
             yield f"{found.not_worse.claim}: {found.not_worse.outcome} ({found.not_worse.rule})."
         yield from _over_pictures(summary, item)
-    if advice := remedy(summary):
-        yield advice
-    yield from _target_lines(summary)
-    if summary.estimates:
-        yield "Every other pair and metric: estimates in summary.json, no verdict."
 
 
 def _over_pictures(summary: Summary, item: HeadComparison) -> Iterator[str]:
