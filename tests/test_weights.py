@@ -20,7 +20,6 @@ from headtohead.backbones.weights import (
     _state_of,
     load_weights,
     network_of,
-    read_state,
     state_sha256,
 )
 from headtohead.config.study import BackboneSpec
@@ -222,18 +221,18 @@ def test_a_file_that_is_something_else_is_refused(tmp_path: Path, content: bytes
     path = tmp_path / "w.pth"
     path.write_bytes(content)
     with pytest.raises(UsageError, match=r"w\.pth"):
-        read_state(path)
+        load_weights(fresh(), path)
     with pytest.raises(UsageError, match=r"absent\.pth"):
-        read_state(tmp_path / "absent.pth")
+        load_weights(fresh(), tmp_path / "absent.pth")
     with pytest.raises(UsageError, match="not a file"):
-        read_state(tmp_path)
+        load_weights(fresh(), tmp_path)
 
 
 @pytest.mark.parametrize("content", [{"epoch": 3}, [torch.ones(2)], torch.ones(2), {}])
 def test_a_file_without_a_state_is_refused(tmp_path: Path, content: Any) -> None:
     """Else a file of something else passes as weights."""
     with pytest.raises(UsageError, match="no tensors by name"):
-        read_state(saved(tmp_path / "w.pth", content))
+        load_weights(fresh(), saved(tmp_path / "w.pth", content))
 
 
 def test_a_home_that_there_is_not_is_told() -> None:

@@ -174,16 +174,11 @@ def state_sha256(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def read_state(path: Path) -> State:
-    """The tensors of a file, by name, in the file's order.
+def _opened(path: Path) -> Any:
+    """What is in a file of tensors.
 
     Raises UsageError for any other file, and StorageError where it may not be read.
     """
-    return _state_of(_opened(path), path)
-
-
-def _opened(path: Path) -> Any:
-    """What is in a file. Raises as `read_state` does, and UsageError for more than tensors."""
     if not path.is_file():
         raise UsageError(f"weights {str(path)!r} are not a file: name a .safetensors or .pth file.")
     see_readable(path)

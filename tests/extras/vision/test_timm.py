@@ -16,7 +16,7 @@ from headtohead.backbones.external import LibraryBackbone
 from headtohead.backbones.frozen import with_last_stages
 from headtohead.backbones.stages import stages_of, used_parameters
 from headtohead.backbones.table import build_backbone, resolve
-from headtohead.backbones.weights import load_weights, read_state
+from headtohead.backbones.weights import load_weights
 from headtohead.cli import main
 from headtohead.config.study import BackboneSpec
 from headtohead.core.errors import UsageError
@@ -224,7 +224,7 @@ def test_the_whole_network_names_daisies_as_timms_own_does() -> None:
     """
     backbone = network("tf_efficientnet_lite0")
     load_weights(backbone, lite0(), "order")
-    weights = read_state(lite0())
+    weights = torch.load(lite0(), weights_only=True)
     whole = timm.create_model("tf_efficientnet_lite0").eval()
     whole.load_state_dict(dict(zip(whole.state_dict(), weights.values(), strict=True)))
     theirs = timm.data.create_transform(**timm.data.resolve_data_config(whole.pretrained_cfg))
