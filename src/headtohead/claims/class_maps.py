@@ -12,7 +12,7 @@ from headtohead.claims.base import ClaimFigure, Measure, Question, measure, pair
 from headtohead.core.text import counted
 from headtohead.probes.class_maps import CLASS_MAPS, ClassMaps
 from headtohead.probes.probe_images import UNKNOWN, Masks
-from headtohead.report.charts.chart import Chart, drawing, keep_within
+from headtohead.report.charts.chart import Chart, Drawing, drawing, keep_within
 from headtohead.report.charts.dots import Dot, DotChart, DotRow, dot_chart
 from headtohead.report.charts.lines import (
     HeadLines,
@@ -293,16 +293,7 @@ def _curve_chart(
             own = _means([getattr(maps.gradcam_curves, way.field) for maps in mine.values()])
             chance = _means([getattr(maps.random_curves, way.field) for maps in mine.values()])
             random = _line(f"{head}, random maps", chance.mean(axis=0))
-            (line,) = paper.axes.plot(
-                random.x,
-                random.y,
-                color=style.color,
-                linestyle=(0, (4, 3)),
-                linewidth=1.3,
-                label=f"{head}, random maps",
-            )
-            paper.belongs(index, line)
-            make_readable(paper, index, random)
+            _draw_dashed(paper, index, random, style.color)
             seeds = tuple(_line(f"{head}, seed {s}", row) for s, row in zip(mine, own, strict=True))
             mean = _line(mean_label(head, seeds), own.mean(axis=0))
             draw_head(paper, HeadLines(head, index, style, mean, seeds))
@@ -324,6 +315,15 @@ def _curve_chart(
             f"{left_out}",
             f"{way.title}. {'; '.join(told)}.",
         )
+
+
+def _draw_dashed(paper: Drawing, index: int, line: Line, color: str) -> None:
+    dashes = (0, (4, 3))
+    (drawn,) = paper.axes.plot(
+        line.x, line.y, color=color, linestyle=dashes, linewidth=1.3, label=line.label
+    )
+    paper.belongs(index, drawn)
+    make_readable(paper, index, line)
 
 
 def _means(curves: Sequence[Values]) -> Values:
