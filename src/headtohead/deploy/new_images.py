@@ -1,7 +1,7 @@
 """The images that a finished study is evaluated on, by the study's own classes and metric."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -108,23 +108,27 @@ def matched(
             f"none of the new images' classes ({theirs or 'none'}) is one of the study's ({ours}): "
             f"name their folders like the study's classes."
         )
-    notes = []
-    for number in known:
-        name, index = prepared.classes[number], place[number]
-        if index is not None and composed(name) != composed(classes[index]):
-            notes.append(f"Class {printable(name)} is taken as {printable(classes[index])}.")
-    if others := [number for number in range(len(prepared.classes)) if number not in known]:
-        count = int(np.isin(prepared.labels, others).sum())
-        told = _classes([prepared.classes[number] for number in others])
-        notes.append(f"Left out: {counted(count, 'image')} of {told}, which the study has not.")
-    missing = set(range(len(classes))) - {place[number] for number in known}
-    if missing:
-        notes.append(f"No image of {_classes([classes[index] for index in sorted(missing)])}.")
     rows = np.flatnonzero(np.isin(prepared.labels, known)).astype(np.int64)
     labels = np.array([place[int(label)] for label in prepared.labels[rows]], np.int64)
     if not len(rows):
         raise DataError(f"no image of the study's classes ({ours}) could be read.")
-    return rows, labels, notes
+    return rows, labels, list(_differences(prepared, classes, place))
+
+
+def _differences(
+    prepared: PreparedSet, classes: tuple[str, ...], place: Mapping[int, int | None]
+) -> Iterator[str]:
+    """Where their classes are not the study's; `place` has theirs → the study's, or None."""
+    for number, index in place.items():
+        name = prepared.classes[number]
+        if index is not None and composed(name) != composed(classes[index]):
+            yield f"Class {printable(name)} is taken as {printable(classes[index])}."
+    if others := [number for number, index in place.items() if index is None]:
+        count = int(np.isin(prepared.labels, others).sum())
+        told = _classes([prepared.classes[number] for number in others])
+        yield f"Left out: {counted(count, 'image')} of {told}, which the study has not."
+    if missing := set(range(len(classes))) - set(place.values()):
+        yield f"No image of {_classes([classes[index] for index in sorted(missing)])}."
 
 
 def _classes(found: Sequence[str]) -> str:
