@@ -147,8 +147,7 @@ def faster(
     if goal is None or reference not in speeds or against not in speeds:
         ruling = Ruling("inconclusive", "no speed session with both heads yet")
         return Question(statement, measures=measures, ruling=ruling)
-    ratio = speeds[reference].step / speeds[against].step
-    per_step = int((ratio < 1).all()) - int((ratio > 1).all())
+    per_step, rounds = _step_part(speeds[reference].step / speeds[against].step)
     saved = pairs(times, against, reference, seeds)
     difference = paired_difference(list(saved.values()), level)
     said = verdict(statement, difference, holm({"": difference.p_agreed})[""], 1)
@@ -156,7 +155,6 @@ def faster(
     outcome: Outcome = "inconclusive"
     neither = len(saved.keys() & speeds[reference].late & speeds[against].late)
     mostly = 2 * neither >= len(saved) > 0
-    known = goal.declared and not mostly
     reservations = list(_reservations(goal))
     if mostly:
         reservations.append(
@@ -164,16 +162,27 @@ def faster(
         )
     if per_step == to_target and not reservations:
         outcome = said.outcome
+    part = _PART[to_target] if goal.declared and not mostly else "an estimate"
     rule = (
-        f"both parts must agree. Per step: {_PART[per_step]}, × {np.median(ratio):.3f} "
-        f"({ratio.min():.3f} to {ratio.max():.3f} over {len(ratio)} rounds). To the target: "
-        f"{_PART[to_target] if known else 'an estimate'}{_saved(difference)}, "
+        f"both parts must agree. Per step: {rounds}. To the target: {part}{_saved(difference)}, "
         f"{counted(difference.n, 'seed')}"
     )
     if difference.n < seeds_needed(1, level):
         rule = f"{rule}, at least {seeds_needed(1, level)} needed"
     ruling = Ruling(outcome, "; ".join((rule, *reservations)))
     return Question(statement, measures=measures, notes=_censored(speeds, goal), ruling=ruling)
+
+
+def _step_part(ratio: NDArray[np.float64]) -> tuple[int, str]:
+    """1 where the reference's step is the faster in every round, -1 the slower, else 0; in words.
+
+    `ratio`: (rounds,) of its time to the other's.
+    """
+    part = int((ratio < 1).all()) - int((ratio > 1).all())
+    return part, (
+        f"{_PART[part]}, × {np.median(ratio):.3f} "
+        f"({ratio.min():.3f} to {ratio.max():.3f} over {len(ratio)} rounds)"
+    )
 
 
 def _saved(difference: PairedDifference) -> str:
