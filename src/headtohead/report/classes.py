@@ -107,9 +107,7 @@ def _range(counts: Sequence[int]) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def confused(
-    head: str, counts: NDArray[np.int64], classes: Sequence[str], most: int = WORST_PAIRS
-) -> Iterator[str]:
+def confused(head: str, counts: NDArray[np.int64], classes: Sequence[str]) -> Iterator[str]:
     """The most confused pairs of (K, K) confusions of all seeds together, the worst share first.
 
     A share is of the true class's images; between equal shares the larger number comes first.
@@ -117,7 +115,7 @@ def confused(
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     pairs = [(i, j) for i, j in zip(*np.nonzero(counts), strict=True) if i != j]
     pairs.sort(key=lambda pair: (-shares[pair], -counts[pair]))
-    for i, j in pairs[:most]:
+    for i, j in pairs[:WORST_PAIRS]:
         yield (
             f"{head} takes {classes[i]} for {classes[j]} in {100 * shares[i, j]:.1f} % of the test "
             f"images of {classes[i]} ({counts[i, j]:,} of "

@@ -24,12 +24,12 @@ TIE = 1e-10
 CELLS = 2**21  # sums in memory at once
 
 
-def sign_flip(differences: Sequence[float], side: Side = "two-sided") -> float:
-    """P-value of the sign-flip test for one sample, as `sign_flips` has it.
+def sign_flip(differences: Sequence[float]) -> float:
+    """Two-sided p-value of the sign-flip test for one sample, as `sign_flips` has it.
 
     Raises ValueError for no values.
     """
-    return float(sign_flips(np.asarray([differences], dtype=np.float64), side)[0])
+    return float(sign_flips(np.asarray([differences], dtype=np.float64))[0])
 
 
 def sign_flips(samples: Floats, side: Side = "two-sided") -> Floats:

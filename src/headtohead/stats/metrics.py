@@ -225,7 +225,7 @@ def brier(logits: Logits, labels: Labels) -> float:
     return float(np.mean(np.sum(p**2, axis=1)))
 
 
-def expected_calibration_error(logits: Logits, labels: Labels, bins: int = BINS) -> float:
+def expected_calibration_error(logits: Logits, labels: Labels) -> float:
     """Mean |accuracy - confidence| over equal-width bins ((m-1)/M, m/M] of the top probability.
 
     Bins are weighted by their images (Guo et al. 2017, arXiv 1706.04599, 15 bins).
@@ -233,7 +233,7 @@ def expected_calibration_error(logits: Logits, labels: Labels, bins: int = BINS)
     confidence = probabilities(logits).max(axis=1)
     correct = predictions(logits) == labels
     gaps = np.bincount(
-        confidence_bins(confidence, bins), weights=correct - confidence, minlength=bins
+        confidence_bins(confidence, BINS), weights=correct - confidence, minlength=BINS
     )
     return float(np.abs(gaps).sum() / len(labels))
 

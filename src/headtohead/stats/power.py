@@ -14,6 +14,9 @@ EXACT_SEEDS = 12
 """Beyond, the two t-tests alone: the sign-flip test then costs much and changes power by less
 than a point (docs/statistics.md)."""
 
+POWER = 0.8
+"""Share of studies that are to find an effect."""
+
 MOST_SEEDS = 200
 """More seeds than this nobody is advised to train."""
 
@@ -55,10 +58,8 @@ def expected_power(
     return tuple(found)
 
 
-def seeds_to_find(
-    effect: float, *, tests: int, level: float, fewest: int, power: float = 0.8
-) -> int | None:
-    """About how many seeds find an effect of this size in a share `power` of studies.
+def seeds_to_find(effect: float, *, tests: int, level: float, fewest: int) -> int | None:
+    """About how many seeds find an effect of this size in a share POWER of studies.
 
     At least `fewest`; None where MOST_SEEDS are too few. `effect` is positive, in standard
     deviations of the paired differences; the rule is that of `expected_power`.
@@ -66,7 +67,7 @@ def seeds_to_find(
 
     def enough(seeds: int) -> bool:
         (found,) = expected_power([effect], [seeds], tests=tests, level=level, studies=STUDIES // 4)
-        return found.power >= power
+        return found.power >= POWER
 
     low, high = max(fewest, 1), MOST_SEEDS
     if low > high or not enough(high):

@@ -29,7 +29,6 @@ from headtohead.stats.location import (
     RESAMPLES,
     TIE,
     Floats,
-    Side,
     all_sums,
     hall,
     random_signs,
@@ -145,17 +144,14 @@ def t_at_looks(samples: Floats, design: Design) -> Floats:
     return np.stack(columns, axis=1) if columns else np.empty((len(samples), 0))
 
 
-def sequential_p(
-    values: NDArray[np.float64], design: Design, side: Side = "two-sided"
-) -> tuple[float, ...]:
-    """The sign-flip test's p-value at each look that `values` suffice for, in stage-wise order.
+def sequential_p(values: NDArray[np.float64], design: Design) -> tuple[float, ...]:
+    """The sign-flip test's two-sided p-value at each look that `values` suffice for.
 
-    The share of sign vectors that were rejected at an earlier look, or that are not and whose
-    sum is as extreme as the observed one. It is at most `spent` where the look rejects, and
-    stays what it was at the look that rejected. Exact where the design's maximum is at most
-    EXACT_UP_TO, else over the random sign vectors of `sign_flips`.
+    In stage-wise order: the share of sign vectors that were rejected at an earlier look, or that
+    are not and whose sum is as extreme as the observed one. It is at most `spent` where the look
+    rejects, and stays what it was at the look that rejected. Exact where the design's maximum is at
+    most EXACT_UP_TO, else over the random sign vectors of `sign_flips`.
     """
-    values = -values if side == "less" else values
     alive = np.ones(1, dtype=np.bool_)
     found: list[float] = []
     for n, spent in zip(design.looks, design.spent(), strict=True):
@@ -167,7 +163,7 @@ def sequential_p(
         if not alive[0]:
             found.append(found[-1])
             continue
-        statistic = np.abs(sums) if side == "two-sided" else sums
+        statistic = np.abs(sums)
         slack = TIE * float(np.abs(values[:n]).sum())
         ordered = np.sort(statistic[alive])
         as_extreme = len(ordered) - np.searchsorted(ordered, statistic - slack)

@@ -171,10 +171,10 @@ def _judged_lines(summary: Summary, judged: Sequence[HeadComparison]) -> Iterato
         elif not few:
             yield f"{found.better.claim}: {found.better.outcome} ({found.better.rule})."
             yield f"{found.not_worse.claim}: {found.not_worse.outcome} ({found.not_worse.rule})."
-        yield from _over_pictures(summary, item)
+        yield from _over_pictures(item)
 
 
-def _over_pictures(summary: Summary, item: HeadComparison) -> Iterator[str]:
+def _over_pictures(item: HeadComparison) -> Iterator[str]:
     """The interval over images beside the one over seeds, and McNemar's tests."""
     found = item.pictures
     if found is None:
