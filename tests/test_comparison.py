@@ -168,7 +168,9 @@ def test_heads_and_seeds_grow_without_training_anything_twice(
     out = tmp_path / "grown"
     finish(command(out, "--heads", "gap", "--seeds", "1"))
     before = (out / "runs/gap/seed-0/run.json").read_bytes()
-    finish(command(out))
+    told = finish(command(out)).stderr.splitlines()
+    (few,) = (line for line in told if "for any verdict" in line)
+    assert few.startswith("Note: 1 comparison at level 0.05 takes at least 6 seeds")  # as in `plan`
     assert (out / "runs/gap/seed-0/run.json").read_bytes() == before
     assert curves(out) == curves(undisturbed)
     fewer = finish(command(out, "--heads", "gap"))

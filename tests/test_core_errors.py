@@ -43,3 +43,9 @@ def test_an_error_that_says_nothing_is_told_by_its_type() -> None:
     """Else "gives no vision model: ." leaves nothing to look for."""
     assert reason_of(ValueError("one\n  two three"), 7) == "one two"
     assert reason_of(AssertionError(), 7) == "AssertionError"
+
+
+def test_a_reason_stands_in_a_sentence_without_its_own_full_stop() -> None:
+    """Else "could not be loaded (not in the local cache. )." looks like a message cut short."""
+    assert reason_of(ValueError("not in the local cache. And more"), 24) == "not in the local cache"
+    assert reason_of(ValueError("..."), 24) == "ValueError"

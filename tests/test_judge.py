@@ -319,6 +319,19 @@ def test_measures_that_point_in_opposite_directions_are_said(tmp_path: Path) -> 
     assert float(nats) > 0
 
 
+def test_a_difference_that_is_told_as_nothing_is_no_opposite_direction(tmp_path: Path) -> None:
+    """Lost: trust in a page that says the loss "rises more (by 0.000 nats)"."""
+    ledger = full_ledger(tmp_path, seeds=7)
+    for head, rise in (("gap", 0.0004), ("fc_dropout", 0.0)):
+        for seed in range(7):
+            path = ledger.run_folder(head, seed) / "history.jsonl"
+            lines = [json.loads(line) | {"val_loss": 1.0} for line in path.read_text().splitlines()]
+            lines[-1]["val_loss"] = 1.0 + rise
+            path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    notes = named(judge(StudyData(ledger)))["overfitting"].notes
+    assert not any("opposite" in note for note in notes)
+
+
 def test_a_head_that_lags_wins_and_loses_no_claim(tmp_path: Path) -> None:
     """Else batch norm's lag, which lowers training accuracy, passes for less over-fitting."""
     ledger = full_ledger(tmp_path, seeds=7)

@@ -97,4 +97,53 @@ def test_time_left_is_that_of_training_and_told_once_it_can_be_known(
     assert isinstance(console.file, io.StringIO)
     lines = [line for line in console.file.getvalue().splitlines() if "images/s" in line]
     assert "left" not in lines[0]
+    assert lines[0] == lines[0].rstrip()
     assert lines[-1].endswith(f"{118 * 2 * epochs / 60:.0f} min left")
+
+
+def test_time_left_waits_for_what_follows_the_epochs_of_a_short_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lost: "35 s left" of two minutes, where a run's probes take longer than its epochs."""
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    console = Console(file=io.StringIO(), width=100)
+    ledger = study_ledger(tmp_path)
+    jobs = [Job("fc", seed) for seed in range(10)]
+    epochs = ledger.file.study.recipe_for("fc").epochs
+    record = {**RECORD, "pictures_per_second": 123.0}
+    with Display(console) as display:
+        display.begin(ledger, jobs, jobs)
+        for job in jobs[:2]:
+            display.event(job, {"event": "start", "epochs": 0})
+            for epoch in range(1, epochs + 1):
+                now += 0.5
+                display.event(job, {"event": "epoch", "record": {**record, "epoch": epoch}})
+            now += 9
+            display.event(job, {"event": "done", "status": "finished"})
+    assert isinstance(console.file, io.StringIO)
+    lines = [line for line in console.file.getvalue().splitlines() if "images/s" in line]
+    assert not any("left" in line for line in lines[:epochs])
+    spent = 2 * epochs * 0.5 + 9
+    assert lines[-1].endswith(f"{spent * 8 / 2:.0f} s left")
+
+
+def test_time_left_of_long_runs_is_told_within_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lost: an hour without any word of the time, where a run takes an hour."""
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    console = Console(file=io.StringIO(), width=100)
+    ledger = study_ledger(tmp_path)
+    jobs = [Job("fc", 0)]
+    epochs = ledger.file.study.recipe_for("fc").epochs
+    with Display(console) as display:
+        display.begin(ledger, jobs, jobs)
+        display.event(jobs[0], {"event": "start", "epochs": 0})
+        now += 600
+        record = {**RECORD, "pictures_per_second": 123.0}
+        display.event(jobs[0], {"event": "epoch", "record": record})
+    assert isinstance(console.file, io.StringIO)
+    last = console.file.getvalue().splitlines()[-1]
+    assert last.endswith(f"{10 * (epochs - 1)} min left")

@@ -99,6 +99,15 @@ def test_weights_of_other_names_are_taken_in_order_where_that_is_asked(tmp_path:
     assert loaded.passed_over == tuple(HEAD)
 
 
+def test_weights_of_another_network_are_not_said_to_match_by_order(tmp_path: Path) -> None:
+    """Lost: a second try, by order, where the file has not even as many tensors."""
+    path = saved(tmp_path / "w.pth", {f"layer.{at}": torch.ones(2) for at in range(20)})
+    with pytest.raises(UsageError, match=r"Name the backbone they belong to\.$") as found:
+        load_weights(fresh(), path, "name")
+    assert "20 unknown" in str(found.value)
+    assert "order" not in str(found.value)
+
+
 def test_safetensors_have_no_order_to_match_by(tmp_path: Path) -> None:
     """Else tensors of one shape change places in silence: the format sorts them."""
     path = saved(tmp_path / "w.safetensors", state())

@@ -83,7 +83,7 @@ def compare(
     with start_up(spec, question, cache) as startup:
         spec, preflight, display = startup.study, startup.preflight, startup.display
         for line in (*preflight.notes, *guidance_of(spec, preflight)):
-            display.note(line)
+            display.note(f"Note: {line}")
         refuse = partial(_refuse_another, asked, spec)
         refuse()
         source, prepared = startup.prepare(len(spec.heads) * spec.seeds, refuse)

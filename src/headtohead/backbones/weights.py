@@ -265,11 +265,16 @@ def _by_name(found: State, network: nn.Module, path: Path) -> tuple[State, list[
                 )
                 if items
             )
-            + ". Name the backbone they belong to; where only the names differ, --weights-match "
-            "order."
+            + f". Name the backbone they belong to{_or_by_order(missing, strange, shapes)}."
         )
     own = {name: named.get(name, value) for name, value in wanted.items()}
     return own, over, prefix
+
+
+def _or_by_order(missing: Sequence[str], strange: Sequence[str], shapes: Sequence[str]) -> str:
+    """The way by order, where it is one: as many tensors under other names."""
+    possible = len(missing) == len(strange) and not shapes
+    return "; where only the names differ, --weights-match order" if possible else ""
 
 
 def _few(names: Sequence[str]) -> str:

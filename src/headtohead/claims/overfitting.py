@@ -11,7 +11,7 @@ from headtohead.analysis.run_results import loss_rise
 from headtohead.claims.base import ClaimFigure, Question, estimate_text, measure, pairs
 from headtohead.core.text import counted
 from headtohead.report.charts.curves import OVERFIT, curve_chart, tracks_of
-from headtohead.stats import DECIMALS, bounds, estimate
+from headtohead.stats import bounds, estimate
 from headtohead.study_data import BySeed, StudyData
 
 
@@ -90,8 +90,9 @@ def _at_odds(data: StudyData, gap: BySeed, rises: BySeed) -> Iterator[str]:
     )
     if not gaps or not risen:
         return
-    by_gap, by_rise = (
-        round(float(np.mean(list(found.values()))), DECIMALS) for found in (gaps, risen)
+    by_gap, by_rise = (  # as they are told below: what is 0.000 there points nowhere
+        round(unit * float(np.mean(list(found.values()))), decimals)
+        for found, unit, decimals in ((gaps, 100, 1), (risen, 1, 3))
     )
     if by_gap * by_rise < 0:
         less, more = (
@@ -99,7 +100,7 @@ def _at_odds(data: StudyData, gap: BySeed, rises: BySeed) -> Iterator[str]:
         )
         yield (
             f"On average over {counted(len(gaps), 'seed')} the measures point in opposite "
-            f"directions: {less}'s accuracies lie closer together (by {100 * abs(by_gap):.1f} "
+            f"directions: {less}'s accuracies lie closer together (by {abs(by_gap):.1f} "
             f"points), but after its minimum its validation loss rises more than {more}'s (by "
             f"{abs(by_rise):.3f} nats)"
         )

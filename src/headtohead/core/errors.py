@@ -66,8 +66,11 @@ def brief(value: Any, limit: int = BRIEF) -> str:
 
 
 def reason_of(error: BaseException, limit: int) -> str:
-    """What an error of a library says, the first `limit` characters in one line; else its type."""
-    return " ".join(str(error).split())[:limit] or type(error).__name__
+    """What an error of a library says, in one line without its full stop; else its type.
+
+    At most `limit` characters of it.
+    """
+    return " ".join(str(error).split())[:limit].rstrip(" .") or type(error).__name__
 
 
 def one_line(text: str) -> str:

@@ -42,8 +42,8 @@ def head_entry(name: str) -> HeadEntry:
         return HEADS[name]
     if not name.partition(":")[2]:
         raise UsageError(
-            f"no head {name!r}; there are {', '.join(HEADS)}, and module:Class."
-            f"{likeliest(name, HEADS)}"
+            f"no head {name!r}.{likeliest(name, HEADS)} There are {', '.join(HEADS)}, and "
+            f"module:Class."
         )
     cls = imported("head", name)
     if not (isinstance(cls, type) and issubclass(cls, Head)):

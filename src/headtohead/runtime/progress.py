@@ -22,6 +22,10 @@ MOST_ROWS = 24
 LEAST_DONE = 0.01
 """Of the epochs to do, before their pace says how long the others take."""
 
+FIRST_RUN = 60.0
+"""Seconds of training after which time left is told before any run is done. What follows the last
+epoch, such as probes, takes longer than a short run's epochs, and is known once one is done."""
+
 
 @dataclass
 class _RunProgress:
@@ -52,6 +56,7 @@ class Display:
         self._stage: tuple[str, int, int, str] | None = None
         self._said: dict[str, tuple[float, str]] = {}
         self._began, self._at_begin = 0.0, 0.0
+        self._some_done = False  # of the runs that this command trains
         self._live = Live(
             console=self._console, get_renderable=self._render, refresh_per_second=4, transient=True
         )
@@ -126,6 +131,7 @@ class Display:
             self._print(f"{job} failed: {event['message']}")
         elif kind == "done":
             row.state = "failed" if event["status"] == "failed" else "done"
+            self._some_done = True
             if row.state == "failed":
                 self._print(f"{job} diverged: its loss is not finite; see its run.json")
 
@@ -148,10 +154,12 @@ class Display:
     def _left(self) -> str:
         """Time left, from what was done since training began; empty while that says too little."""
         done, total = self._epochs()
-        since = done - self._at_begin
+        since, elapsed = done - self._at_begin, time.monotonic() - self._began
         if since <= 0 or since < LEAST_DONE * (total - self._at_begin):
             return ""
-        return _time_left((time.monotonic() - self._began) * (total - done) / since)
+        if not self._some_done and elapsed < FIRST_RUN:
+            return ""
+        return _time_left(elapsed * (total - done) / since)
 
     def _render(self) -> RenderableType:
         if self._stage is not None:
@@ -182,7 +190,9 @@ class Display:
         done, total = self._epochs()
         rest = len(self._rows) - len(shown)
         more = f"{counted(rest, 'more run')} · " if rest else ""
-        return Group(table, Text(f"{more}{done:.0f} of {total} epochs · {self._left()}"))
+        left = self._left()
+        after = f" · {left}" if left else ""
+        return Group(table, Text(f"{more}{done:.0f} of {total} epochs{after}"))
 
     def _shown(self) -> list[Job]:
         """The runs that fit on the screen: those that are running first of all."""
@@ -206,7 +216,7 @@ def _epoch_line(job: Job, row: _RunProgress, left: str) -> str:
         f"accuracy {_number(row.accuracy, '{:.4f}')}  "
         f"val_accuracy {_number(row.val_accuracy, '{:.4f}')}  "
         f"{_number(row.speed, '{:,.0f}')} images/s  {left}"
-    )
+    ).rstrip()
 
 
 def _count(done: int, total: int) -> str:

@@ -79,7 +79,7 @@ def tune(
     with start_up(spec, question, cache) as startup:
         spec, display = startup.study, startup.display
         for line in startup.preflight.notes:
-            display.note(line)
+            display.note(f"Note: {line}")
         _, prepared = startup.prepare(len(spec.heads) * tuning_of(spec).seeds)
         startup.refuse_too_large(classes=len(prepared.classes))
         file = study_file(spec, prepared)
