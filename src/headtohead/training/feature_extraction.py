@@ -144,7 +144,7 @@ def compute(
     """
     backbone = frozen_backbone(spec, stream_seed(seed, "init/backbone"))
     maps: MapShape = (backbone.channels, *backbone.map_size(key.image_size))
-    network = Network(backbone, device)
+    network = Network(backbone, device, images[:EXAMPLES])
     size = BATCH_ON_GPU if device.type == "cuda" else BATCH
     began, mine = time.monotonic(), 0
     with Extraction.begin(folder, key, len(images), maps, size) as work:
@@ -184,10 +184,15 @@ def _computed(work: Extraction) -> int:
 
 
 class Network:
-    """A frozen backbone on a device, in either memory layout, its batch norms folded."""
+    """A frozen backbone on a device, in either memory layout, its batch norms folded.
 
-    def __init__(self, backbone: Frozen, device: torch.device) -> None:
+    What is folded is seen of `examples` (n, H, W, 3): where workers share the images, it has to be
+    the same ones for each, whatever images it computes first.
+    """
+
+    def __init__(self, backbone: Frozen, device: torch.device, examples: NDArray[np.uint8]) -> None:
         self._device = device
+        self._examples = examples
         self._layout = ""
         self._backbone = fastest(backbone).to(device).eval()
 
@@ -196,7 +201,7 @@ class Network:
     def __call__(self, images: NDArray[np.uint8], layout: str, *, mirror: bool = False) -> Tensor:
         """(n, H, W, 3) uint8 → (n, h, w, C) float32."""
         if layout != self._layout:
-            _settle(self._backbone, images, layout, self._device)
+            _settle(self._backbone, self._examples, layout, self._device)
             self._layout = layout
         pictures = _pictures_of(images, layout, self._device)
         features: Tensor = self._backbone(pictures.flip(3) if mirror else pictures)
