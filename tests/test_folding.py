@@ -11,8 +11,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from headtohead.backbones.folding import _KERNELS, folded, folding_of
-from headtohead.backbones.frozen import frozen_backbone
-from headtohead.config.study import BackboneSpec
 from headtohead.training.device import lay_out
 
 IMAGES = torch.rand(3, 3, 17, 15, generator=torch.Generator().manual_seed(0))
@@ -372,26 +370,3 @@ def test_an_error_of_the_network_leaves_nothing_behind() -> None:
 def test_no_images_fold_nothing() -> None:
     """An evaluation of no rows is not an error."""
     assert folding_of(Own(), IMAGES[:0]) is None
-
-
-class Backbone(Own):
-    """Named by `test_folding:Backbone`."""
-
-
-def test_a_frozen_backbone_is_folded_without_gradients_alone() -> None:
-    """Its kernels have no gradients: Grad-CAM and saliency need the network itself."""
-    backbone = frozen_backbone(BackboneSpec(name="test_folding:Backbone", train="none"), 0)
-    backbone.fold(IMAGES)
-    before = {name: value.clone() for name, value in backbone.trunk.state_dict().items()}
-    plain = backbone.trunk(IMAGES)
-    with torch.no_grad():
-        assert not torch.equal(backbone(IMAGES), plain), "nothing was folded"
-        torch.testing.assert_close(backbone(IMAGES), plain)
-    watched = IMAGES.clone().requires_grad_()
-    found = backbone(watched)
-    assert torch.equal(found, plain)
-    found.sum().backward()
-    assert watched.grad is not None
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(backbone(IMAGES), backbone.trunk(IMAGES)), "its kernels know no bfloat16"
-    assert all(torch.equal(before[name], v) for name, v in backbone.trunk.state_dict().items())
