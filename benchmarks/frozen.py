@@ -62,7 +62,7 @@ class Way:
         random = np.random.default_rng(0)
         images = random.integers(0, 256, (self.batch, self.size, self.size, 3), np.uint8)
         if not self.layout:
-            ours = Network(frozen_backbone(self.spec, 0), CPU)
+            ours = Network(frozen_backbone(self.spec, 0), CPU, images)
             layout = ours.fastest(images[:8])
             return lambda: ours(images, layout)
         form = LAYOUTS[self.layout]

@@ -1,6 +1,8 @@
 """Folded batch norms: the same maps, and nothing is folded that something else depends on."""
 
+import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
 
 import pytest
@@ -9,8 +11,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from headtohead.backbones.folding import _KERNELS, folded, folding_of
-from headtohead.backbones.frozen import frozen_backbone
-from headtohead.config.study import BackboneSpec
 from headtohead.training.device import lay_out
 
 IMAGES = torch.rand(3, 3, 17, 15, generator=torch.Generator().manual_seed(0))
@@ -65,8 +65,7 @@ def what(network: Own) -> set[str]:
         folding = folding_of(network, IMAGES)
         if folding is None:
             return set()
-        with folding:
-            found = network(IMAGES)
+        found = folding(network, IMAGES)
     assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
     assert not torch.equal(found, expected), "nothing was computed otherwise"
     return {name for name in ("first", "second") if weight_of(network, name) in folding.folded}
@@ -98,9 +97,9 @@ def test_batch_norm_and_activation_are_part_of_the_convolution(
     calls: list[object] = []
     with torch.no_grad():
         expected = network(images)
-        with pytest.MonkeyPatch.context() as patch, folding:
+        with pytest.MonkeyPatch.context() as patch:
             patch.setattr(torch, "batch_norm", lambda *given: calls.append(given))
-            found = network(images)
+            found = folding(network, images)
     assert calls == [], "batch norm was computed all the same"
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
@@ -144,17 +143,13 @@ def by_the_batch(own: Own, images: Tensor) -> Any:
 
 
 @pytest.mark.parametrize("together", [standardized, by_the_batch])
-def test_a_norm_or_weight_of_the_moment_stays_and_the_rest_is_folded(
-    together: Together,
-) -> None:
+def test_a_norm_or_weight_of_the_moment_stays_and_the_rest_is_folded(together: Together) -> None:
     """Else one unusual layer would cost the whole network its speed."""
     assert what(Own(together)) == {"second"}
 
 
 @pytest.mark.parametrize("together", [twice, shared, seen_before_the_norm, changed_before_the_norm])
-def test_what_something_else_depends_on_is_not_folded(
-    together: Together,
-) -> None:
+def test_what_something_else_depends_on_is_not_folded(together: Together) -> None:
     """Else maps are wrong, in silence."""
     assert what(Own(together)) == set()
 
@@ -193,8 +188,7 @@ def test_a_use_that_pytorch_does_not_see_is_found_by_the_maps() -> None:
     assert what(network) == set()
     with torch.no_grad():
         expected = network(IMAGES)
-        with folded(network, IMAGES):
-            assert torch.equal(network(IMAGES), expected)
+        assert torch.equal(folded(network, IMAGES)(IMAGES), expected)
 
 
 def test_a_kernel_that_pytorch_has_not_costs_speed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,27 +214,159 @@ def test_padding_by_name_is_kept() -> None:
     assert what(Own(together)) == {"first"}
 
 
+def of_other_norms(own: Own, images: Tensor) -> Any:
+    maps = own.first(images)
+    return own.norm(maps) if images.mean() < 1 else own.other(maps)
+
+
+def of_no_norm(own: Own, images: Tensor) -> Any:
+    maps = own.first(images)
+    return own.norm(maps) if images.mean() < 1 else maps
+
+
+def of_a_second_use(own: Own, images: Tensor) -> Any:
+    maps = own.first(images)
+    return own.norm(maps) if images.mean() < 1 else maps.abs() + own.norm(maps)
+
+
+def of_no_activation(own: Own, images: Tensor) -> Any:
+    maps = own.norm(own.first(images))
+    return functional.relu(maps) if images.mean() < 1 else maps
+
+
+def of_a_norm_elsewhere(own: Own, images: Tensor) -> Any:
+    maps = own.first(images)
+    return own.norm(maps) if images.mean() < 1 else own.norm(maps * 1)
+
+
+@pytest.mark.parametrize(
+    "together",
+    [of_other_norms, of_no_norm, of_a_second_use, of_no_activation, of_a_norm_elsewhere],
+)
+def test_images_that_take_another_way_are_computed_by_the_network_itself(
+    together: Together,
+) -> None:
+    """Else maps are wrong, in silence, of all images that the first two did not stand for."""
+    network = Own(together)
+    assert what(network) == {"first"}
+    computed = folded(network, IMAGES)
+    with torch.no_grad():
+        assert torch.equal(computed(IMAGES + 2), network(IMAGES + 2))
+        torch.testing.assert_close(computed(IMAGES), network(IMAGES), rtol=1e-5, atol=1e-5)
+
+
+def test_a_batch_larger_than_the_examples_may_take_another_way() -> None:
+    def together(own: Own, images: Tensor) -> Any:
+        return (own.norm if len(images) < 3 else own.other)(own.first(images))
+
+    network = Own(together)
+    with torch.no_grad():
+        assert torch.equal(folded(network, IMAGES)(IMAGES), network(IMAGES))
+
+
+def biased_by_the_images(own: Own, images: Tensor) -> Any:
+    bias = images.mean((0, 2, 3)).repeat(2)
+    return own.norm(functional.conv2d(images, own.first.weight, bias))
+
+
+def scaled_by_the_images(own: Own, images: Tensor) -> Any:
+    statistics = own.norm.running_mean, own.norm.running_var
+    return functional.batch_norm(own.first(images), *statistics, images.mean((0, 2, 3)).repeat(2))
+
+
+@pytest.mark.parametrize("together", [biased_by_the_images, scaled_by_the_images])
+def test_what_is_computed_of_the_images_is_no_constant(together: Together) -> None:
+    """Else every image is computed by the numbers of the first two."""
+    assert what(Own(together)) == set()
+
+
+def test_maps_that_are_zero_throughout_prove_nothing() -> None:
+    """The first two images may be black: a use that is not seen would pass."""
+
+    def together(own: Own, images: Tensor) -> Any:
+        maps = own.first(images)
+        return (own.norm(maps) + torch.from_numpy(maps.numpy().copy())) * images.amax()
+
+    assert folding_of(Own(together), torch.zeros_like(IMAGES)) is None
+
+
+def test_reading_a_weights_shape_is_no_use_of_it() -> None:
+    """TensorFlow's padding does, in five convolutions of EfficientNet-Lite0."""
+
+    def together(own: Own, images: Tensor) -> Any:
+        height, width = own.first.weight.shape[2:]
+        return own.norm(own.first(functional.pad(images, (0, width, 0, height))))
+
+    assert what(Own(together)) == {"first"}
+
+
+def test_a_value_set_by_its_place_is_a_use() -> None:
+    """Else the activation moves in front of it, and gives another map."""
+
+    def together(own: Own, images: Tensor) -> Any:
+        maps = own.norm(own.first(images))
+        maps[:, 0] = -1
+        return functional.relu(maps)
+
+    network = Own(together)
+    assert what(network) == {"first"}
+    folding = folding_of(network, IMAGES)
+    assert folding is not None
+    assert folding.folded[weight_of(network, "first")].activation is None
+
+
+def test_finding_what_can_be_folded_keeps_no_maps() -> None:
+    """Else ResNet-50 takes four gigabytes at 1,024 pixels."""
+    alive: list[int] = []
+    made: list[weakref.ref[Tensor]] = []
+
+    def together(own: Own, images: Tensor) -> Any:
+        maps = own.norm(own.first(images))
+        for _ in range(10):
+            maps = maps + 1
+            made.append(weakref.ref(maps))
+        alive.append(sum(each() is not None for each in made))
+        return maps
+
+    assert folding_of(Own(together), IMAGES) is not None
+    assert alive[0] == 1
+
+
+def test_two_threads_may_compute_by_one_folding() -> None:
+    """Else one sees what the other waits for."""
+    network = Own(lambda own, images: functional.relu(own.norm(own.first(images))))
+    folding = folding_of(network, IMAGES)
+    assert folding is not None
+
+    def maps(number: int) -> Tensor:
+        with torch.no_grad():
+            return folding(network, IMAGES + number / 100)
+
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(maps, range(100)))
+    assert all(torch.equal(each, maps(number)) for number, each in enumerate(found))
+
+
+def test_an_error_of_the_network_leaves_nothing_behind() -> None:
+    """Else one image that cannot be computed spoils all that come after it."""
+
+    def together(own: Own, images: Tensor) -> Any:
+        maps = own.norm(own.first(images))
+        if images.mean() > 1:
+            raise ValueError("too bright")
+        return functional.relu(maps)
+
+    network = Own(together)
+    folding = folding_of(network, IMAGES)
+    assert folding is not None
+    with torch.no_grad():
+        before = folding(network, IMAGES)
+        with pytest.raises(ValueError, match="too bright"):
+            folding(network, IMAGES + 2)
+        assert torch.equal(folding(network, IMAGES), before)
+        assert not torch.equal(network(IMAGES), before), "the network itself is changed"
+
+
 def test_no_images_fold_nothing() -> None:
     """An evaluation of no rows is not an error."""
     assert folding_of(Own(), IMAGES[:0]) is None
-
-
-class Backbone(Own):
-    """Named by `test_folding:Backbone`."""
-
-
-def test_a_frozen_backbone_is_folded_without_gradients_alone() -> None:
-    """Its kernels have no gradients: Grad-CAM and saliency need the network itself."""
-    backbone = frozen_backbone(BackboneSpec(name="test_folding:Backbone", train="none"), 0)
-    backbone.fold(IMAGES)
-    before = {name: value.clone() for name, value in backbone.trunk.state_dict().items()}
-    plain = backbone.trunk(IMAGES)
-    with torch.no_grad():
-        assert not torch.equal(backbone(IMAGES), plain), "nothing was folded"
-        torch.testing.assert_close(backbone(IMAGES), plain)
-    watched = IMAGES.clone().requires_grad_()
-    found = backbone(watched)
-    assert torch.equal(found, plain)
-    found.sum().backward()
-    assert watched.grad is not None
-    assert all(torch.equal(before[name], v) for name, v in backbone.trunk.state_dict().items())

@@ -117,7 +117,7 @@ def test_whatever_looks_at_images_computes_in_float32(
         "evaluate": lambda: infer(model, Pictures(shown, np.zeros(4, np.int64), CPU), np.arange(4)),
         "predict": lambda: logits_of_each([model], shown),
         "explain": lambda: explanations(Member("gap", 0, model, 1.0, 0), ("a", "b"), shown),
-        "features": lambda: Network(cast(Frozen, model.backbone), CPU)(shown, "contiguous"),
+        "features": lambda: Network(cast(Frozen, model.backbone), CPU, shown)(shown, "contiguous"),
     }
     ways[way]()
     assert rounded

@@ -118,11 +118,9 @@ class Frozen(Held):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) in [0, 1] → (N, channels, h, w)."""
-        folding = self._folding
-        if folding is None or torch.is_grad_enabled() or images.device != folding.device:
+        if self._folding is None or not self._folding.suits(images):
             return super().forward(images)
-        with folding:
-            return super().forward(images)
+        return self._folding(self.trunk, images)
 
     def train(self, mode: bool = True) -> Self:
         """Change nothing of the trunk, whose hundreds of modules are in evaluation mode already."""

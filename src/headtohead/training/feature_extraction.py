@@ -112,7 +112,7 @@ class CachedFeatures:
         """Compute the features of `images` (N, H, W, 3), or what of them is missing."""
         backbone, on_gpu = self._backbone(), self.device.type == "cuda"
         maps: MapShape = (backbone.channels, *backbone.map_size(self.key.image_size))
-        network = Network(backbone, self.device)
+        network = Network(backbone, self.device, images[:EXAMPLES])
         size = BATCH_ON_GPU if on_gpu else BATCH
         began = time.monotonic()
         with Extraction.begin(self.folder, self.key, len(images), maps, size) as work:
@@ -155,10 +155,15 @@ def _computed(work: Extraction) -> int:
 
 
 class Network:
-    """A frozen backbone on a device, in either memory layout, its batch norms folded."""
+    """A frozen backbone on a device, in either memory layout, its batch norms folded.
 
-    def __init__(self, backbone: Frozen, device: torch.device) -> None:
+    What is folded is seen of `examples` (n, H, W, 3): where workers share the images, it has to be
+    the same ones for each, whatever images it computes first.
+    """
+
+    def __init__(self, backbone: Frozen, device: torch.device, examples: NDArray[np.uint8]) -> None:
         self._device = device
+        self._examples = examples
         self._layout = ""
         self._backbone = fastest(backbone).to(device).eval()
 
@@ -167,7 +172,7 @@ class Network:
     def __call__(self, images: NDArray[np.uint8], layout: str, *, mirror: bool = False) -> Tensor:
         """(n, H, W, 3) uint8 → (n, h, w, C) float32."""
         if layout != self._layout:
-            _settle(self._backbone, images, layout, self._device)
+            _settle(self._backbone, self._examples, layout, self._device)
             self._layout = layout
         pictures = _pictures_of(images, layout, self._device)
         features: Tensor = self._backbone(pictures.flip(3) if mirror else pictures)

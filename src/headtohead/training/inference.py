@@ -54,15 +54,14 @@ def infer(model: Classifier, pictures: Inputs, rows: NDArray[np.int64]) -> tuple
     model.eval()
     found = torch.empty(0)
     labels = pictures.rows(pictures.labels[rows])
-    logits_of = partial(pictures.logits, model)
     parts = torch.split(pictures.rows(rows), batch)
     some = parts[0][:EXAMPLES] if len(parts) > 1 else parts[0][:0]  # one batch is done sooner
-    with folded(logits_of, pictures.batch(some)[0]):
-        for start, part in enumerate(parts):
-            logits = logits_of(pictures.batch(part)[0])
-            if start == 0:
-                found = logits.new_empty((len(rows), logits.shape[1]))
-            found[start * batch :][: len(part)] = logits
+    logits_of = folded(partial(pictures.logits, model), pictures.batch(some)[0])
+    for start, part in enumerate(parts):
+        logits = logits_of(pictures.batch(part)[0])
+        if start == 0:
+            found = logits.new_empty((len(rows), logits.shape[1]))
+        found[start * batch :][: len(part)] = logits
     return found, labels
 
 
