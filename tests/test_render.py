@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import lzma
 import shutil
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,7 @@ def renamed(summary: Any) -> Any:
     return json.loads(json.dumps(summary).replace("picture", "image"))
 
 
-QUOTED = Path(__file__).with_name("quoted.json")
+QUOTED = Path(__file__).with_name("quoted.json.xz")
 """Of the `summary.json` that the version wrote which made each study: differences and verdicts.
 
 But for the speed of `tuned`, whose target no run reached: that is told so since.
@@ -151,9 +152,9 @@ But for the speed of `tuned`, whose target no run reached: that is told so since
 
 def rounded(path: Path) -> Any:
     """With numbers of twelve digits: another processor differs in the sixteenth."""
-    return json.loads(
-        path.read_text("utf-8"), parse_float=lambda text: float(f"{float(text):.12g}")
-    )
+    content = path.read_bytes()
+    text = lzma.decompress(content) if path.suffix == ".xz" else content
+    return json.loads(text, parse_float=lambda number: float(f"{float(number):.12g}"))
 
 
 LEDGERS = sorted((Path(__file__).parents[1] / "docs" / "ledgers").iterdir())
