@@ -71,60 +71,63 @@ def test_a_log_file_has_no_line_twice_and_no_count_of_nothing() -> None:
     ]
 
 
+class Watched:
+    """A display of a log file, with a clock that is set by hand."""
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch, jobs: list[Job]) -> None:
+        self.now = 1000.0
+        patch.setattr(time, "monotonic", lambda: self.now)
+        ledger = study_ledger(folder)
+        self.epochs = ledger.file.study.recipe_for("fc").epochs
+        self._text = io.StringIO()
+        self.display = Display(Console(file=self._text, width=100))
+        self.display.begin(ledger, jobs, jobs)
+
+    def train(self, job: Job, each: float, *, epochs: int, after: float | None = None) -> None:
+        """Epochs of so many seconds; `after` more the run is done."""
+        self.display.event(job, {"event": "start", "epochs": 0})
+        for epoch in range(1, epochs + 1):
+            self.now += each
+            record = {**RECORD, "epoch": epoch, "pictures_per_second": 123.0}
+            self.display.event(job, {"event": "epoch", "record": record})
+        if after is not None:
+            self.now += after
+            self.display.event(job, {"event": "done", "status": "finished"})
+
+    def lines(self) -> list[str]:
+        """One for each epoch."""
+        return [line for line in self._text.getvalue().splitlines() if "images/s" in line]
+
+
 def test_time_left_is_that_of_training_and_told_once_it_can_be_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lost: "787 min left" of three, where features took a minute and one epoch in 875 was done."""
-    now = 1000.0
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-    console = Console(file=io.StringIO(), width=100)
-    ledger = study_ledger(tmp_path)
     jobs = [Job(head, seed) for head in ("fc", "gap") for seed in range(60)]
-    epochs = ledger.file.study.recipe_for("fc").epochs
-    record = {**RECORD, "pictures_per_second": 123.0}
-    with Display(console) as display:
-        display.begin(ledger, jobs, jobs)
-        for done in (5000, 10_000):
-            now += 300
-            features = {"event": "features", "done": done, "pictures": 10_000, "left": 300.0}
-            display.event(jobs[0], features)
-        for job in jobs[:2]:
-            display.event(job, {"event": "start", "epochs": 0})
-            for epoch in range(1, epochs + 1):
-                now += 2
-                display.event(job, {"event": "epoch", "record": {**record, "epoch": epoch}})
-            display.event(job, {"event": "done", "status": "finished"})
-    assert isinstance(console.file, io.StringIO)
-    lines = [line for line in console.file.getvalue().splitlines() if "images/s" in line]
-    assert "left" not in lines[0]
-    assert lines[0] == lines[0].rstrip()
-    assert lines[-1].endswith(f"{118 * 2 * epochs / 60:.0f} min left")
+    watched = Watched(tmp_path, monkeypatch, jobs)
+    for done in (5000, 10_000):
+        watched.now += 300
+        features = {"event": "features", "done": done, "pictures": 10_000, "left": 300.0}
+        watched.display.event(jobs[0], features)
+    for job in jobs[:2]:
+        watched.train(job, 2, epochs=watched.epochs, after=0)
+    first, *_, last = watched.lines()
+    assert "left" not in first
+    assert first == first.rstrip()
+    assert last.endswith(f"{118 * 2 * watched.epochs / 60:.0f} min left")
 
 
 def test_time_left_waits_for_what_follows_the_epochs_of_a_short_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lost: "35 s left" of two minutes, where a run's probes take longer than its epochs."""
-    now = 1000.0
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-    console = Console(file=io.StringIO(), width=100)
-    ledger = study_ledger(tmp_path)
     jobs = [Job("fc", seed) for seed in range(10)]
-    epochs = ledger.file.study.recipe_for("fc").epochs
-    record = {**RECORD, "pictures_per_second": 123.0}
-    with Display(console) as display:
-        display.begin(ledger, jobs, jobs)
-        for job in jobs[:2]:
-            display.event(job, {"event": "start", "epochs": 0})
-            for epoch in range(1, epochs + 1):
-                now += 0.5
-                display.event(job, {"event": "epoch", "record": {**record, "epoch": epoch}})
-            now += 9
-            display.event(job, {"event": "done", "status": "finished"})
-    assert isinstance(console.file, io.StringIO)
-    lines = [line for line in console.file.getvalue().splitlines() if "images/s" in line]
-    assert not any("left" in line for line in lines[:epochs])
-    spent = 2 * epochs * 0.5 + 9
+    watched = Watched(tmp_path, monkeypatch, jobs)
+    for job in jobs[:2]:
+        watched.train(job, 0.5, epochs=watched.epochs, after=9)
+    lines = watched.lines()
+    assert not any("left" in line for line in lines[: watched.epochs])
+    spent = 2 * watched.epochs * 0.5 + 9
     assert lines[-1].endswith(f"{spent * 8 / 2:.0f} s left")
 
 
@@ -132,18 +135,6 @@ def test_time_left_of_long_runs_is_told_within_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lost: an hour without any word of the time, where a run takes an hour."""
-    now = 1000.0
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-    console = Console(file=io.StringIO(), width=100)
-    ledger = study_ledger(tmp_path)
-    jobs = [Job("fc", 0)]
-    epochs = ledger.file.study.recipe_for("fc").epochs
-    with Display(console) as display:
-        display.begin(ledger, jobs, jobs)
-        display.event(jobs[0], {"event": "start", "epochs": 0})
-        now += 600
-        record = {**RECORD, "pictures_per_second": 123.0}
-        display.event(jobs[0], {"event": "epoch", "record": record})
-    assert isinstance(console.file, io.StringIO)
-    last = console.file.getvalue().splitlines()[-1]
-    assert last.endswith(f"{10 * (epochs - 1)} min left")
+    watched = Watched(tmp_path, monkeypatch, [Job("fc", 0)])
+    watched.train(Job("fc", 0), 600, epochs=1)
+    assert watched.lines()[-1].endswith(f"{10 * (watched.epochs - 1)} min left")

@@ -64,6 +64,7 @@ def describe(spec: BackboneSpec, backbone: Backbone, image_size: int | None = No
     parameters = sum(p.numel() for p in backbone.parameters())
     images = torch.zeros(1, 3, side, side)
     licence = _licence(spec, backbone)
+    unknown = "not known" if spec.weights is None else NO_LICENCE
     read = f"{spec.weights} (SHA-256 {spec.weights_sha256})"
     rows = {
         "maps": f"{backbone.channels} × {height} × {width} of {side} × {side} images",
@@ -73,7 +74,7 @@ def describe(spec: BackboneSpec, backbone: Backbone, image_size: int | None = No
         **backbone.preprocessing(),
         "weights": "random" if spec.weights is None else read,
         "trained": spec.training,
-        "licence": f"{licence} (of its pretrained weights)" if licence else NO_LICENCE,
+        "licence": f"{licence} (of its pretrained weights)" if licence else unknown,
     }
     wide = max(map(len, rows))
     return [spec.name, "", *(f"{topic:<{wide}}  {told}" for topic, told in rows.items())]
